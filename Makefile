@@ -1,0 +1,57 @@
+# Needs make and a Python 3.10 to 3.13; everything else is installed into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+MINUTES ?= 6
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+bin := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check format wheel clean dev-environment examples-environment has-python
+
+help:
+	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronouncing model'
+	@echo 'make test                    every check, then every test'
+	@echo 'make check                   format, lint, types, layers'
+	@echo 'make format                  put the files in the form that check asks for'
+	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'
+	@echo 'make clean                   remove the environment, caches and builds'
+	@echo
+	@echo 'PYTHON=python3.12 chooses a Python (3.10 to 3.13), VENV=... where to install.'
+
+quickstart: examples-environment
+	@$(bin)/python examples/pronunciation.py --minutes $(MINUTES)
+
+# The checks run first, so that the last line is pytest's own.
+test: check
+	@$(bin)/pytest --cov --cov-report=term
+
+check: dev-environment
+	@$(bin)/ruff format --check --quiet
+	@$(bin)/ruff check --quiet
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+format: dev-environment
+	@$(bin)/ruff format
+	@$(bin)/ruff check --fix
+
+wheel: dev-environment
+	@rm -rf build
+	@$(bin)/python -m build --outdir dist
+
+clean:
+	@rm -rf $(VENV) build dist keras_s2s.egg-info .coverage* htmlcov .hypothesis
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dev-environment: has-python
+	@$(PYTHON) .ci/environment.py $(VENV) dev
+
+examples-environment: has-python
+	@$(PYTHON) .ci/environment.py $(VENV) examples
+
+has-python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'No `$(PYTHON)` here. Install a Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3'; \
+	  exit 2; }
