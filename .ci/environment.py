@@ -84,13 +84,13 @@ def install(folder, python, extra):
     log_path = os.path.join(folder, "install.log")
     command = [python, "-m", "pip", "install", "--progress-bar=off", "-e", ".[{}]".format(extra)]
     environment = dict(os.environ, PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    say("Installing keras_s2s[{}]: TensorFlow and what it needs, about 1 GB".format(extra))
+    say("Installing keras_s2s[{}]: TensorFlow and what it needs, 800 MB to download".format(extra))
     started = time.time()
     with open(log_path, "w") as log:
         pip = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, env=environment, universal_newlines=True
         )
-        with Progress() as progress:
+        with pip.stdout, Progress() as progress:
             for line in pip.stdout:
                 log.write(line)
                 log.flush()
