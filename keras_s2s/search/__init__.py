@@ -1,0 +1,8 @@
+"""Searches for the best output of a decoder that is given as a step function."""
+
+from keras_s2s.search.beam_search import BeamSearch
+from keras_s2s.search.greedy_search import GreedySearch
+from keras_s2s.search.result import SearchResult
+from keras_s2s.search.search import Search
+
+__all__ = ["BeamSearch", "GreedySearch", "Search", "SearchResult"]

@@ -1,0 +1,51 @@
+"""From the logits of a step to the few continuations that a search can use."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.search.result import IMPOSSIBLE
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+
+NEVER_EMITTED = (PAD_ID, BOS_ID)
+
+
+class Candidates(NamedTuple):
+    """Continuations of each hypothesis, most probable first, equals by rising id."""
+
+    log_probs: tf.Tensor  # (n, count) float32; IMPOSSIBLE where the id may not be emitted
+    ids: tf.Tensor  # (n, count) int32
+
+
+def best_candidates(logits: tf.Tensor, count: int) -> Candidates:
+    """Find the `count` most probable continuations of each hypothesis.
+
+    The softmax is over the whole vocabulary, pad and bos too, though these two are never emitted.
+    Only the top is normalised: `log_softmax(logits)[i] = logits[i] - log(sum(exp(logits)))`.
+
+    Args:
+        logits: `(n, vocabulary)` of any float dtype.
+        count: How many continuations that may be emitted are wanted.
+
+    Returns:
+        At least `count` continuations that may be emitted, fewer if the vocabulary has no more,
+        and in their ranks those that may not.
+    """
+    logits = tf.cast(logits, tf.float32)
+    vocabulary_size = logits.shape[-1]
+    values, ids = tf.math.top_k(logits, min(count + len(NEVER_EMITTED), vocabulary_size))
+    top = values[:, :1]
+    normalizer = top + tf.math.log(tf.reduce_sum(tf.exp(logits - top), axis=1, keepdims=True))
+    # One look-up in a table says which of these few are forbidden.
+    emission = np.zeros(vocabulary_size, np.float32)
+    emission[list(NEVER_EMITTED)] = IMPOSSIBLE
+    return Candidates(values - normalizer + tf.gather(emission, ids), ids)
+
+
+def forbid_eos(candidates: Candidates, too_short: tf.Tensor) -> Candidates:
+    """Make eos impossible where `too_short` says so, of a shape that broadcasts with the ids."""
+    forbidden = tf.logical_and(tf.equal(candidates.ids, EOS_ID), too_short)
+    return candidates._replace(log_probs=tf.where(forbidden, IMPOSSIBLE, candidates.log_probs))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from search.litert import converted
+from search.table_model import TableModel, assert_same_results
+
+from keras_s2s.search import BeamSearch, GreedySearch
+
+SEARCHES = [
+    GreedySearch(max_length=6),
+    GreedySearch(max_length=6, min_length=3),
+    BeamSearch(beam_width=3, num_hypotheses=3, max_length=6),
+    BeamSearch(beam_width=4, num_hypotheses=2, max_length=6, stopping="bound", min_length=2),
+    BeamSearch(beam_width=2, max_length=6, stopping="length", length_penalty_formula="gnmt"),
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=repr)
+def test_litert_gives_what_tensorflow_gives_at_any_batch_size(search, tmp_path):
+    run = converted(search, 7, str(tmp_path))
+    for batch_size in (1, 3, 8):
+        model = TableModel.random(batch_size, batch_size)
+        assert_same_results(run(model.logits), model.search(search), atol=1e-5)
+
+
+def test_litert_takes_the_options_of_each_row(tmp_path):
+    search = BeamSearch(beam_width=3, num_hypotheses=3)
+    run = converted(
+        search,
+        7,
+        str(tmp_path),
+        max_length=tf.int32,
+        min_length=tf.int32,
+        length_penalty=tf.float32,
+    )
+    for batch_size in (1, 4, 5):
+        model = TableModel.random(batch_size, batch_size)
+        options = {
+            "max_length": np.arange(2, batch_size + 2, dtype=np.int32),
+            "min_length": np.arange(batch_size, dtype=np.int32),
+            "length_penalty": np.linspace(0, 2, batch_size, dtype=np.float32),
+        }
+        found = run(model.logits, **options)
+        assert found.ids.shape[2] == batch_size + 1
+        assert_same_results(found, model.search(search, **options), atol=1e-5)
+
+
+@pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(beam_width=4)])
+def test_litert_orders_equals_as_tensorflow_does(search, tmp_path):
+    model = TableModel(np.zeros((2, 3, 9), np.float32))
+    found = converted(search, 9, str(tmp_path))(model.logits)
+    assert_same_results(found, model.search(search), atol=1e-5)

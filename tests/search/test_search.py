@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from search.table_model import TableModel, table_step
+
+from keras_s2s.search import BeamSearch, GreedySearch
+
+SEARCHES = [
+    GreedySearch(max_length=7, min_length=2, length_penalty=1, length_penalty_formula="gnmt"),
+    BeamSearch(beam_width=3, num_hypotheses=2, stopping="bound", max_length_ratio=2),
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
+def test_a_search_survives_its_config(search):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(search))
+    assert copy == search
+    assert hash(copy) == hash(search)
+    assert type(search).from_config(search.get_config()) == search
+
+
+def test_settings_of_numpy_types_are_kept_as_plain_numbers():
+    settings: dict[str, Any] = {"beam_width": np.int64(3), "length_penalty": np.float32(0.5)}
+    config = BeamSearch(**settings).get_config()
+    assert type(config["beam_width"]) is int
+    assert type(config["length_penalty"]) is float
+
+
+def test_a_search_cannot_be_changed():
+    with pytest.raises(AttributeError, match="cannot assign to field"):
+        BeamSearch().beam_width = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_length": 0}, "`max_length` must be a positive integer. Received: max_length=0"),
+        ({"max_length": None}, "`max_length` may be None only where `max_length_ratio` is given"),
+        ({"max_length_ratio": -1}, "`max_length_ratio` must be a number of at least 0"),
+        ({"max_length_ratio": 0}, "`max_length_ratio` must be above 0"),
+        ({"min_length": 0}, "`min_length` must be a positive integer"),
+        ({"min_length": 9, "max_length": 8}, "`min_length` must not be above `max_length`. Rec"),
+        ({"length_penalty": -0.1}, "`length_penalty` must be a number of at least 0"),
+        ({"length_penalty": float("nan")}, "`length_penalty` must be a number of at least 0"),
+        ({"length_penalty_formula": "log"}, "`length_penalty_formula` must be one of 'power', 'g"),
+    ],
+)
+@pytest.mark.parametrize("kind", [GreedySearch, BeamSearch])
+def test_bad_settings_are_refused(kind, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"step": 3}, TypeError, "`step` must be callable. Received: step=3"),
+        ({"batch_size": -1}, ValueError, "`batch_size` must be an integer of at least 0"),
+        ({"batch_size": 2.5}, ValueError, "`batch_size` must be an integer of at least 0"),
+        ({"vocabulary_size": 3}, ValueError, "`vocabulary_size` must be an integer of at least 4"),
+        ({"batch_size": 3}, ValueError, "Every tensor in `state` must have one row for each of"),
+        ({"state": tf.constant(0)}, ValueError, "a first dimension of 2. Received: int32 of shape"),
+        ({"max_length": [1, 2, 3]}, ValueError, r"`max_length` must be one number, or one for eac"),
+        ({"max_length": [1, 0]}, ValueError, r"`max_length` must be at least 1 in every row. Rec"),
+        ({"max_length": [1.0, 2.0]}, TypeError, "`max_length` must hold integers"),
+        ({"min_length": [-1, 2]}, ValueError, "`min_length` must be at least 0 in every row"),
+        ({"length_penalty": ["a", "b"]}, TypeError, "`length_penalty` must hold numbers"),
+        ({"length_penalty": [0.5, np.nan]}, ValueError, "`length_penalty` must be at least 0 in"),
+        ({"length_penalty": [[0.5], [0.1]]}, ValueError, "`length_penalty` must be one number, or"),
+    ],
+)
+@pytest.mark.parametrize("search", [GreedySearch(), BeamSearch(beam_width=2)])
+def test_bad_arguments_are_refused(search, arguments, error, message):
+    step, state = table_step(tf.zeros([2, 3, 6]))
+    given = {"step": step, "state": state, "batch_size": 2, "vocabulary_size": 6, **arguments}
+    with pytest.raises(error, match=message):
+        search(**given)
+
+
+def test_a_batch_size_that_is_no_scalar_is_refused():
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    def run(batch_size):
+        return GreedySearch()(lambda ids, state: (ids, state), (), batch_size, 6)
+
+    with pytest.raises(ValueError, match="`batch_size` must be an integer or a scalar integer"):
+        run(tf.constant([1]))
+
+
+def test_a_ratio_needs_source_lengths():
+    step, state = table_step(tf.zeros([2, 3, 6]))
+    with pytest.raises(ValueError, match="`source_lengths` must be given to a search with `max_l"):
+        GreedySearch(max_length_ratio=2.0)(step, state, 2, 6)
+
+
+def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
+    found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), max_length=np.array([-4, 2]))
+    assert found.lengths.tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda ids, state: ids, r"`step` must return a tuple \(logits, state\). Received: a "),
+        (lambda ids, state: (ids,), r"`step` must return a tuple .* Received: a tuple of 1"),
+        (lambda ids, state: (ids, state), r"`step` must return float logits of shape \(n, 6\)"),
+        (lambda ids, state: (tf.zeros([2, 7]), state), r"Received: float32 of shape \(2, 7\)"),
+        (lambda ids, state: (tf.zeros([2, 6]), ()), "`step` must return a state of the structure"),
+    ],
+)
+def test_a_step_that_breaks_its_promise_is_refused(step, message):
+    with pytest.raises(ValueError, match=message):
+        GreedySearch()(step, tf.zeros([2, 1]), 2, 6)
