@@ -84,7 +84,7 @@ def install(folder, python, extra):
     log_path = os.path.join(folder, "install.log")
     command = [python, "-m", "pip", "install", "--progress-bar=off", "-e", ".[{}]".format(extra)]
     environment = dict(os.environ, PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    say("Installing keras_s2s[{}]: TensorFlow and what it needs, 800 MB to download".format(extra))
+    say("Installing keras_s2s[{}]: TensorFlow and its kin, up to 800 MB to download".format(extra))
     started = time.time()
     with open(log_path, "w") as log:
         pip = subprocess.Popen(
