@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.search.result import IMPOSSIBLE
+from keras_s2s.search.wide_top_k import top_k
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 NEVER_EMITTED = (PAD_ID, BOS_ID)
@@ -36,7 +37,7 @@ def best_candidates(logits: tf.Tensor, count: int) -> Candidates:
     """
     logits = tf.cast(logits, tf.float32)
     vocabulary_size = logits.shape[-1]
-    values, ids = tf.math.top_k(logits, min(count + len(NEVER_EMITTED), vocabulary_size))
+    values, ids = top_k(logits, min(count + len(NEVER_EMITTED), vocabulary_size))
     top = values[:, :1]
     normalizer = top + tf.math.log(tf.reduce_sum(tf.exp(logits - top), axis=1, keepdims=True))
     # One look-up in a table says which of these few are forbidden.

@@ -48,7 +48,9 @@ def test_litert_takes_the_options_of_each_row(tmp_path):
 
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(beam_width=4)])
-def test_litert_orders_equals_as_tensorflow_does(search, tmp_path):
-    model = TableModel(np.zeros((2, 3, 9), np.float32))
-    found = converted(search, 9, str(tmp_path))(model.logits)
+@pytest.mark.parametrize("vocabulary_size", [9, 2000])
+def test_litert_orders_equals_as_tensorflow_does(search, vocabulary_size, tmp_path):
+    values = np.random.default_rng(0).integers(0, 2, (2, 3, vocabulary_size))
+    model = TableModel(values)
+    found = converted(search, vocabulary_size, str(tmp_path))(model.logits)
     assert_same_results(found, model.search(search), atol=1e-5)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s.search.wide_top_k import CHUNK, WIDE, top_k
+
+
+@pytest.mark.parametrize("columns", [5, WIDE - 1, WIDE, WIDE + 1, 3000, 8000, 8191])
+@pytest.mark.parametrize("k", [1, 3, 8, 40])
+def test_it_equals_the_stable_order(columns, k):
+    random = np.random.default_rng(columns)
+    k = min(k, columns)
+    few_values = random.integers(0, 4, (7, columns)).astype(np.float32)  # nearly all are ties
+    normal = random.normal(size=(7, columns)).astype(np.float32)
+    rising = np.tile(np.arange(columns, dtype=np.float32), (2, 1))
+    flat = np.zeros((2, columns), np.float32)
+    infinite = np.where(normal > 2.5, normal, -np.inf)
+    values = np.concatenate([few_values, normal, rising, -rising, flat, infinite])
+    expected = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    largest, places = top_k(tf.constant(values), k)
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(largest, np.take_along_axis(values, expected, 1))
+
+
+def test_an_empty_batch():
+    largest, places = top_k(tf.zeros([0, WIDE * CHUNK]), 3)
+    assert largest.shape == places.shape == (0, 3)
