@@ -1,0 +1,50 @@
+"""Checks of arguments at the public door: what is wrong, what was expected, what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+
+def check_positive_int(name: str, value: Any) -> int:
+    """Return `value` when it is an integer of at least 1, raise `ValueError` otherwise."""
+    return check_int(name, value, minimum=1, expected="a positive integer")
+
+
+def check_int(name: str, value: Any, *, minimum: int, expected: str | None = None) -> int:
+    """Return `value` when it is an integer of at least `minimum`, raise `ValueError` otherwise."""
+    expected = expected or f"an integer of at least {minimum}"
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_number(
+    name: str, value: Any, *, minimum: float, maximum: float = math.inf, expected: str | None = None
+) -> float:
+    """Return `value` as a float when it lies in the range, raise `ValueError` otherwise."""
+    if expected is None:
+        expected = (
+            f"a number of at least {minimum:g}"
+            if math.isinf(maximum)
+            else f"a number between {minimum:g} and {maximum:g}"
+        )
+    number = None
+    if not isinstance(value, bool | str | bytes):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = None
+    if number is None or not math.isfinite(number) or not minimum <= number <= maximum:
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+    return number
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Return `value` when it is one of `choices`, raise `ValueError` otherwise."""
+    choices = list(choices)
+    if value not in choices:
+        allowed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
+    return value

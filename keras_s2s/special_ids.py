@@ -1,0 +1,10 @@
+"""The four ids that mean the same in every vocabulary."""
+
+from __future__ import annotations
+
+PAD_ID = 0
+UNK_ID = 1
+BOS_ID = 2
+EOS_ID = 3
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
