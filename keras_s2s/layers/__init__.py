@@ -1,0 +1,22 @@
+"""Layers: encoder, decoder and what they are made of. No layer knows a search."""
+
+from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
+from keras_s2s.layers.decoder_memory import DecoderMemory, DecoderState
+from keras_s2s.layers.lstm import LSTM
+from keras_s2s.layers.lstm_decoder import LSTMDecoder
+from keras_s2s.layers.lstm_encoder import EncoderOutput, LSTMEncoder
+from keras_s2s.layers.recurrence import LSTMState
+from keras_s2s.layers.token_embedding import TokenEmbedding
+
+__all__ = [
+    "LSTM",
+    "BahdanauAttention",
+    "DecoderMemory",
+    "DecoderState",
+    "EncoderOutput",
+    "LSTMDecoder",
+    "LSTMEncoder",
+    "LSTMState",
+    "LuongAttention",
+    "TokenEmbedding",
+]

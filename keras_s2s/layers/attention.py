@@ -1,0 +1,144 @@
+"""Attention over the memory, for one query a row or for many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+
+_MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another number
+
+
+class _Attention(keras.layers.Layer):
+    """Scores, softmax and weighted sum; what the scores are, a subclass says.
+
+    Scores and softmax are computed in float32 whatever the inputs are, because a masked score is
+    -1e9, which float16 cannot hold.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = check_positive_int("units", units)
+
+    def keys(self, memory: tf.Tensor) -> tf.Tensor:
+        """Project the memory `(batch, source_length, memory_units)` once for all queries."""
+        return tf.tensordot(memory, tf.convert_to_tensor(self.memory_kernel), axes=1)
+
+    def call(
+        self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        scores = tf.cast(self._scores(queries, keys), tf.float32)
+        penalty = (1.0 - tf.cast(tf.expand_dims(mask, 1), tf.float32)) * _MASKED
+        weights = tf.nn.softmax(scores + penalty)  # (batch, queries, source_length)
+        return tf.matmul(tf.cast(weights, memory.dtype), memory), weights
+
+    def attend_rows(
+        self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
+    ) -> tf.Tensor:
+        """Attend with queries `(rows, units)`: the hypotheses of one source stand together."""
+        batch_size, rows = tf.shape(memory)[0], tf.shape(queries)[0]
+        per_source = rows // tf.maximum(batch_size, 1)
+        by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
+        attended, _ = self.call(by_source, keys, memory, mask)
+        return tf.reshape(attended, [rows, memory.shape[-1]])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+    def _add_memory_kernel(self, memory_units: int) -> None:
+        self.memory_kernel = self.add_weight(
+            shape=(memory_units, self.units), initializer="glorot_uniform", name="memory_kernel"
+        )
+
+    def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class LuongAttention(_Attention):
+    """Multiplicative attention: score(s, h) = sᵀ·W·h ("general").
+
+    Masking: positions whose mask is false get no weight.
+
+    Args:
+        units: size of a query.
+
+    Call arguments:
+        queries: float `(batch, queries, units)`; the hypotheses of a row, or its time steps.
+        keys: `keys(memory)`, `(batch, source_length, units)`.
+        memory: float `(batch, source_length, memory_units)`.
+        mask: bool `(batch, source_length)`, true at real tokens.
+
+    Returns:
+        The attended memory `(batch, queries, memory_units)` and the weights, float32
+        `(batch, queries, source_length)`.
+
+    References:
+        - [Effective approaches to attention-based neural machine translation
+          (Luong et al., 2015)](https://arxiv.org/abs/1508.04025)
+    """
+
+    def build(
+        self,
+        queries_shape: tuple[Any, ...],
+        keys_shape: tuple[Any, ...],
+        memory_shape: tuple[Any, ...],
+        mask_shape: tuple[Any, ...] | None = None,
+    ) -> None:
+        self._add_memory_kernel(memory_shape[-1])
+        self.built = True
+
+    def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(queries, keys, transpose_b=True)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class BahdanauAttention(_Attention):
+    """Additive attention: score(s, h) = vᵀ·tanh(W·s + U·h).
+
+    Masking: positions whose mask is false get no weight.
+
+    Args:
+        units: size of the hidden layer that scores.
+
+    Call arguments:
+        queries: float `(batch, queries, query_units)`.
+        keys: `keys(memory)`, `(batch, source_length, units)`.
+        memory: float `(batch, source_length, memory_units)`.
+        mask: bool `(batch, source_length)`, true at real tokens.
+
+    Returns:
+        The attended memory `(batch, queries, memory_units)` and the weights, float32
+        `(batch, queries, source_length)`.
+
+    References:
+        - [Neural machine translation by jointly learning to align and translate
+          (Bahdanau et al., 2015)](https://arxiv.org/abs/1409.0473)
+    """
+
+    def build(
+        self,
+        queries_shape: tuple[Any, ...],
+        keys_shape: tuple[Any, ...],
+        memory_shape: tuple[Any, ...],
+        mask_shape: tuple[Any, ...] | None = None,
+    ) -> None:
+        self._add_memory_kernel(memory_shape[-1])
+        self.query_kernel = self.add_weight(
+            shape=(queries_shape[-1], self.units),
+            initializer="glorot_uniform",
+            name="query_kernel",
+        )
+        self.score_kernel = self.add_weight(
+            shape=(self.units, 1), initializer="glorot_uniform", name="score_kernel"
+        )
+        self.built = True
+
+    def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        projected = tf.tensordot(queries, tf.convert_to_tensor(self.query_kernel), axes=1)
+        energy = tf.tanh(tf.expand_dims(projected, 2) + tf.expand_dims(keys, 1))
+        score_kernel = tf.convert_to_tensor(self.score_kernel)
+        return tf.squeeze(tf.tensordot(energy, score_kernel, axes=1), axis=3)

@@ -1,0 +1,114 @@
+"""The context c = q(h_1, ..., h_T): how the states of the encoder become one vector."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+Context: TypeAlias = str | keras.layers.Layer | Callable[..., tf.Tensor]
+"""A name, a Keras layer, or a function `q(memory, mask)`."""
+
+_NAMES = ("last_state", "mean", "max")
+_EXPECTED = "'last_state', 'mean', 'max', a Keras layer or a registered function `q(memory, mask)`"
+
+
+def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Average the states over the real positions; zeros for a row that has none.
+
+    Args:
+        memory: float `(batch, source_length, units)`, zero at the padding.
+        mask: bool `(batch, source_length)`, true at real tokens.
+
+    Returns:
+        The context, `(batch, units)`.
+    """
+    weights = tf.expand_dims(tf.cast(mask, memory.dtype), 2)
+    total = tf.reduce_sum(memory * weights, axis=1)
+    return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1)
+
+
+def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Take the greatest value of each unit over the real positions; zeros for an empty row.
+
+    Args:
+        memory: float `(batch, source_length, units)`. The states of an LSTM lie in (-1, 1).
+        mask: bool `(batch, source_length)`, true at real tokens.
+
+    Returns:
+        The context, `(batch, units)`.
+    """
+    real = tf.expand_dims(mask, 2)
+    greatest = tf.reduce_max(tf.where(real, memory, -2 * tf.ones_like(memory)), axis=1)
+    some = tf.reduce_any(mask, axis=1, keepdims=True)
+    return tf.where(some, greatest, tf.zeros_like(greatest))
+
+
+def resolve_context(context: Any) -> Context:
+    """Check what a user gave as `context` and bring it into the form that the encoder uses.
+
+    Args:
+        context: "last_state", "mean", "max", a Keras layer, the config of one of these, or a
+            function `q(memory, mask)` registered with Keras.
+
+    Returns:
+        "last_state", or what is called with the memory and the mask.
+
+    Raises:
+        ValueError: if the name is unknown, or a function could not be loaded again from a file.
+        TypeError: if it is none of these.
+    """
+    if isinstance(context, dict):
+        context = keras.saving.deserialize_keras_object(context)
+    if isinstance(context, str):
+        if context not in _NAMES:
+            raise ValueError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
+        return context
+    if isinstance(context, keras.layers.Layer):
+        return context
+    if isinstance(context, types.FunctionType):
+        _check_registered(context)
+        return context
+    if isinstance(context, functools.partial):
+        raise ValueError(
+            "A `functools.partial` as `context` cannot be loaded again from a saved model. Write "
+            f"a Keras layer with a `get_config`. Received: context={context!r}"
+        )
+    raise TypeError(
+        f"`context` must be {_EXPECTED}. Received: context={context!r} (type {type(context)})"
+    )
+
+
+def serialize_context(context: Context) -> Any:
+    """Give the form of a resolved context that goes into a config."""
+    return context if isinstance(context, str) else keras.saving.serialize_keras_object(context)
+
+
+def apply_context(
+    context: Context,
+    memory: tf.Tensor,
+    mask: tf.Tensor,
+    last_state: tf.Tensor,
+) -> tf.Tensor:
+    """Compute c `(batch, context_units)` from the memory, its mask and the last state."""
+    if not isinstance(context, str):
+        return tf.cast(context(memory, mask=mask), memory.dtype)
+    if context == "last_state":
+        return last_state
+    return mean_context(memory, mask) if context == "mean" else max_context(memory, mask)
+
+
+def _check_registered(function: types.FunctionType) -> None:
+    """Refuse a function that a saved model could not find again by its name."""
+    name = keras.saving.get_registered_name(function)
+    if keras.saving.get_registered_object(name) is not function:
+        raise ValueError(
+            f"The function {function.__name__!r} given as `context` could not be loaded again "
+            "from a saved model, because Keras does not know it by name. Put "
+            '`@keras.saving.register_keras_serializable(package="...")` above a named function, '
+            f"or write a Keras layer. Received: context={function!r}"
+        )

@@ -1,0 +1,44 @@
+"""What a decoder carries from step to step, and what every step reads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from keras_s2s.layers.packing import Packing, pack
+from keras_s2s.layers.recurrence import LSTMState
+
+
+class DecoderState(NamedTuple):
+    """What one step of the decoder leaves for the next."""
+
+    layers: tuple[LSTMState, ...]  # each (rows, units)
+
+
+class Attended(NamedTuple):
+    """What attention looks at."""
+
+    keys: tf.Tensor  # (batch, source_length, units)
+    memory: tf.Tensor  # (batch, source_length, memory_units)
+    mask: tf.Tensor  # bool (batch, source_length)
+
+
+class DecoderMemory(NamedTuple):
+    """What every step reads and none changes: one row for each source."""
+
+    context: tf.Tensor | None  # (batch, context_units), where each step reads it
+    attended: Attended | None  # where there is attention
+
+
+def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:
+    """Repeat a context `(batch, units)` for every step, padded or packed."""
+    repeated = tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
+    return repeated if packing is None else pack(repeated, packing)
+
+
+def for_each_hypothesis(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Repeat a context `(batch, units)` for the hypotheses of each source: `(rows, units)`."""
+    per_source = rows // tf.maximum(tf.shape(context)[0], 1)
+    repeated = tf.tile(tf.expand_dims(context, 1), [1, per_source, 1])
+    return tf.reshape(repeated, [-1, context.shape[-1]])

@@ -1,0 +1,67 @@
+"""An embedding with a dense gradient, so that Adam is Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class TokenEmbedding(keras.layers.Layer):
+    """One vector for each id of a vocabulary.
+
+    Unlike `keras.layers.Embedding` its gradient is dense. Keras hands optimisers the sparse rows
+    of an embedding gradient without adding up repeated ids: a token seen n times in a batch then
+    takes a step √n too long under Adam and its kin, and gradient norms come out wrong.
+
+    Masking: none is made or passed; masks are made from the ids where they are needed.
+
+    Args:
+        vocabulary_size: how many ids there are.
+        embedding_dim: size of a vector.
+
+    Call arguments:
+        ids: int32, any shape, each in [0, vocabulary_size).
+
+    Returns:
+        The vectors, shape `ids.shape + (embedding_dim,)`.
+    """
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
+        self.embedding_dim = check_positive_int("embedding_dim", embedding_dim)
+
+    def build(self, ids_shape: tuple[int | None, ...] | None = None) -> None:
+        self.embeddings = self.add_weight(
+            shape=(self.vocabulary_size, self.embedding_dim),
+            initializer="uniform",
+            name="embeddings",
+        )
+        self.built = True
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        return _gather(tf.convert_to_tensor(self.embeddings), ids)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_dim": self.embedding_dim,
+        }
+
+
+@tf.custom_gradient
+def _gather(
+    table: tf.Tensor, ids: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        rows = tf.reshape(upstream, [-1, table.shape[1]])
+        return tf.math.unsorted_segment_sum(rows, tf.reshape(ids, [-1]), table.shape[0]), None
+
+    return tf.gather(table, ids), gradient

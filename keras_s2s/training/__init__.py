@@ -1,0 +1,7 @@
+"""The loss and the metrics of training."""
+
+from keras_s2s.training.perplexity import Perplexity
+from keras_s2s.training.sequence_loss import SequenceLoss
+from keras_s2s.training.token_accuracy import TokenAccuracy
+
+__all__ = ["Perplexity", "SequenceLoss", "TokenAccuracy"]

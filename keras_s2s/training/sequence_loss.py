@@ -1,0 +1,92 @@
+"""The loss of a sequence-to-sequence model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_choice, check_number
+from keras_s2s.training.token_losses import real_tokens, token_nll, token_weights
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class SequenceLoss(keras.losses.Loss):
+    """-log P(y | x) = -Σ_t log P(y_t | y_<t, c), its mean over sequences or over tokens.
+
+    Padding counts nowhere: the mask is made from the labels (id 0), so a batch has the same loss
+    however far it is padded.
+
+    Args:
+        reduction: "sequence": the sum over the tokens of each sequence, its mean over the
+            sequences of the batch. "token": the mean over the real tokens of the batch.
+        label_smoothing: how much of the probability is spread evenly over the vocabulary,
+            in [0, 1).
+        name: name of the loss.
+
+    Call arguments:
+        y_true: integers `(batch, target_length)`: the labels, padded with 0.
+        y_pred: float `(batch, target_length, vocabulary_size)`: logits.
+        sample_weight: None, `(batch,)` or `(batch, target_length)`. The means become weighted
+            means; a sequence weighs as much as its tokens do on average.
+
+    Returns:
+        A float32 scalar, in nats.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> loss = SequenceLoss(reduction="token")
+        >>> float(loss(np.array([[4, 3, 0]]), np.zeros((1, 3, 5)))) == float(np.log(np.float32(5)))
+        True
+
+    References:
+        - [Rethinking the Inception architecture (Szegedy et al., 2016), section 7](
+          https://arxiv.org/abs/1512.00567), for label smoothing
+    """
+
+    def __init__(
+        self,
+        reduction: str = "sequence",
+        label_smoothing: float = 0.0,
+        name: str = "sequence_loss",
+    ) -> None:
+        # float32 whatever the policy: a float16 loss would cast the ids
+        super().__init__(name=name, reduction="sum", dtype="float32")
+        self.sequence_reduction = check_choice("reduction", reduction, ("sequence", "token"))
+        self.label_smoothing = check_number(
+            "label_smoothing", label_smoothing, minimum=0.0, maximum=1.0
+        )
+        if self.label_smoothing == 1.0:
+            raise ValueError(
+                "`label_smoothing` must be below 1: nothing of the labels would be left. "
+                "Received: label_smoothing=1.0"
+            )
+
+    def __call__(
+        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        y_true = tf.convert_to_tensor(y_true)
+        y_pred = tf.convert_to_tensor(y_pred)
+        weights = token_weights(y_true, sample_weight)
+        total = tf.reduce_sum(weights * self.call(y_true, y_pred))
+        if self.sequence_reduction == "token":
+            return tf.math.divide_no_nan(total, tf.reduce_sum(weights))
+        if sample_weight is None:
+            sequences = tf.cast(tf.shape(y_true)[0], tf.float32)
+        else:
+            tokens = tf.reduce_sum(real_tokens(y_true), axis=1)
+            sequences = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
+        return tf.math.divide_no_nan(total, sequences)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return token_nll(y_true, y_pred, self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "reduction": self.sequence_reduction,
+            "label_smoothing": self.label_smoothing,
+        }
