@@ -1,0 +1,10 @@
+"""Text: tokenizers, pairs of texts from files, and datasets of ids."""
+
+from __future__ import annotations
+
+from keras_s2s.text.byte_tokenizer import ByteTokenizer
+from keras_s2s.text.char_tokenizer import CharTokenizer
+from keras_s2s.text.tokenizer import Tokenizer
+from keras_s2s.text.word_tokenizer import WordTokenizer
+
+__all__ = ["ByteTokenizer", "CharTokenizer", "Tokenizer", "WordTokenizer"]

@@ -1,0 +1,284 @@
+"""Strings in the graph, by operations that TensorFlow, a SavedModel and LiteRT all run alike.
+
+Everything here works on flat tensors with a number of elements per row, so that one long text in
+a batch costs no more than its own length, and nothing looks across the border between two rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+# Pieces that one n-gram operation joins, and how often it is applied where the length is not
+# known when the graph is made: 32**4 pieces are more than a million.
+_JOIN_WIDTH = 32
+_JOIN_LEVELS = 4
+
+
+class FlatBytes(NamedTuple):
+    """The bytes of a batch of strings, one behind the other.
+
+    Attributes:
+        values: int32 `(bytes,)`.
+        lengths: int32 `(batch,)`, the number of bytes of each string.
+        begins_row: bool `(bytes,)`, true at the first byte of each string that is not empty.
+        offsets: int32 `(bytes,)`, the position of each byte in its own string.
+    """
+
+    values: tf.Tensor
+    lengths: tf.Tensor
+    begins_row: tf.Tensor
+    offsets: tf.Tensor
+
+
+class TextOps(NamedTuple):
+    """The generated operations of tensorflow-text.
+
+    Its public functions around them check the row splits with an assertion for each property,
+    which makes a graph of 150 nodes one of 4000, slow to save and slow to load.
+
+    Attributes:
+        bytes: the operations that split strings.
+        ngrams: the operation that joins strings.
+    """
+
+    bytes: Any
+    ngrams: Any
+
+
+def import_text_ops() -> TextOps:
+    """Import tensorflow-text; called when text is first split or joined, and not before.
+
+    Returns:
+        Its operations.
+
+    Raises:
+        ImportError: if it is not installed, with what can be done.
+    """
+    try:
+        from tensorflow_text.python.ops import byte_splitter, ngrams_op
+    except ImportError as error:
+        raise ImportError(
+            "Tokenizers need the package tensorflow-text, of the same minor version as "
+            f"tensorflow ({tf.__version__}). It is published for Linux and for macOS on arm64, "
+            "not for Windows: there, use WSL, or work on ids instead of text. "
+            f"Importing it failed with: {error}"
+        ) from error
+    return TextOps(byte_splitter.gen_byte_splitter, ngrams_op.gen_ngrams_op)
+
+
+def to_bytes(texts: tf.Tensor) -> FlatBytes:
+    """Take strings apart into bytes.
+
+    Args:
+        texts: string `(batch,)`.
+
+    Returns:
+        Their `FlatBytes`.
+    """
+    values, row_splits, offsets, _ = import_text_ops().bytes.tf_text_byte_split_with_offsets(
+        input_values=texts
+    )
+    splits = tf.cast(row_splits, tf.int32)
+    total = tf.size(values)
+    # A row of no bytes begins where the next one does; at the very end there is no byte to mark.
+    marks = tf.scatter_nd(
+        tf.expand_dims(splits[:-1], 1), tf.ones_like(splits[:-1]), tf.expand_dims(total + 1, 0)
+    )
+    return FlatBytes(
+        values=tf.cast(values, tf.int32),
+        lengths=splits[1:] - splits[:-1],
+        begins_row=marks[:-1] > 0,
+        offsets=offsets,
+    )
+
+
+def character_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
+    """Find the first and the last byte of each character (code point).
+
+    A byte of the form 10xxxxxx continues a character; so bytes that are not UTF-8 give characters
+    too, which no vocabulary has.
+
+    Args:
+        flat: the bytes.
+
+    Returns:
+        Two bool tensors `(bytes,)`.
+    """
+    continues = (flat.values >= 0x80) & (flat.values < 0xC0)
+    first = flat.begins_row | ~continues
+    return first, _followed_by(first)
+
+
+def word_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
+    """Find the first and the last byte of each word: what `str.split()` finds in Python.
+
+    Args:
+        flat: the bytes.
+
+    Returns:
+        Two bool tensors `(bytes,)`.
+    """
+    space = _white_space(flat)
+    first = ~space & (flat.begins_row | _shift_right(space))
+    last = ~space & (_followed_by(flat.begins_row) | _followed_by(space))
+    return first, last
+
+
+def substrings(
+    texts: tf.Tensor, flat: FlatBytes, first: tf.Tensor, last: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cut strings at the borders found in their bytes.
+
+    Args:
+        texts: string `(batch,)`.
+        flat: their bytes.
+        first: bool `(bytes,)`, true at the first byte of each part.
+        last: bool `(bytes,)`, true at the last byte of each part.
+
+    Returns:
+        The parts, string `(parts,)`, and how many each text has, int32 `(batch,)`.
+    """
+    numbers = tf.concat([[0], tf.cumsum(tf.cast(first, tf.int32))], 0)
+    byte_splits = tf.concat([[0], tf.cumsum(flat.lengths)], 0)
+    part_splits = tf.gather(numbers, byte_splits)
+    parts, _ = import_text_ops().bytes.tf_text_byte_split_by_offsets(
+        texts,
+        tf.boolean_mask(flat.offsets, first),
+        tf.boolean_mask(flat.offsets, last) + 1,
+        tf.cast(part_splits, tf.int64),
+    )
+    return parts, part_splits[1:] - part_splits[:-1]
+
+
+def to_rows(
+    values: tf.Tensor, lengths: tf.Tensor, *, end: int | None = None, fill: int = 0
+) -> tf.Tensor:
+    """Lay flat values out as rows, padded on the right.
+
+    Args:
+        values: int32 `(values,)`.
+        lengths: int32 `(batch,)`, how many of them belong to each row.
+        end: what stands behind the last value of each row, if anything.
+        fill: what stands behind that.
+
+    Returns:
+        int32 `(batch, length)`, with a length of at least 1.
+    """
+    starts = tf.cumsum(lengths, exclusive=True)
+    extra = 0 if end is None else 1
+    width = tf.reduce_max(tf.concat([[1], lengths + extra], 0))
+    last = tf.size(values)
+    rows = tf.gather(tf.concat([values, [fill]], 0), _row_index(starts, lengths, width, last))
+    if end is None:
+        return rows
+    positions = tf.expand_dims(tf.range(width), 0)
+    return tf.where(tf.equal(positions, tf.expand_dims(lengths, 1)), end, rows)
+
+
+def join_rows(pieces: tf.Tensor, lengths: tf.Tensor, length: int | None) -> tf.Tensor:
+    """Join the first pieces of each row to one string.
+
+    LiteRT has no operation that joins a number of strings known only at run time, but it has
+    n-grams of a fixed width: 32 pieces become one, again and again. (The n-grams are made of
+    ragged rows: those of a dense tensor write beyond their memory in tensorflow-text 2.21.)
+
+    Args:
+        pieces: string `(batch * length + 1,)`, row after row, and an empty string at the end.
+        lengths: int32 `(batch,)`, how many pieces of each row to join.
+        length: the number of pieces in a row, if it is known.
+
+    Returns:
+        string `(batch,)`.
+    """
+    rows = tf.size(lengths)
+    row_length = length if length is not None else (tf.size(pieces) - 1) // tf.maximum(rows, 1)
+    starts = tf.range(rows) * row_length
+    for _ in range(_levels(length) - 1):
+        joined_lengths = (lengths + _JOIN_WIDTH - 1) // _JOIN_WIDTH
+        groups = tf.reduce_max(tf.concat([[1], joined_lengths], 0))
+        pieces = _join_groups(pieces, starts, lengths, groups)
+        starts, lengths = tf.range(rows) * groups, joined_lengths
+    return _join_groups(pieces, starts, lengths, 1)[:-1]
+
+
+def _levels(length: int | None) -> int:
+    """How many rounds of n-grams join rows of that many pieces."""
+    if length is None:
+        return _JOIN_LEVELS
+    levels = 1
+    while _JOIN_WIDTH**levels < length:
+        levels += 1
+    return levels
+
+
+def _join_groups(
+    pieces: tf.Tensor, starts: tf.Tensor, lengths: tf.Tensor, groups: tf.Tensor | int
+) -> tf.Tensor:
+    """Join each 32 pieces of each row: `(batch * groups + 1,)`, an empty string at the end."""
+    nothing = tf.size(pieces) - 1
+    index = _row_index(starts, lengths, groups * _JOIN_WIDTH, nothing)
+    index = tf.concat([tf.reshape(index, [-1]), tf.fill([_JOIN_WIDTH], nothing)], 0)
+    groups = tf.size(index) // _JOIN_WIDTH
+    joined, _ = import_text_ops().ngrams.tf_text_ngrams_string_join(
+        input_values=tf.gather(pieces, index),
+        input_row_splits=[tf.cast(tf.range(groups + 1) * _JOIN_WIDTH, tf.int64)],
+        width=_JOIN_WIDTH,
+        axis=-1,
+        string_separator="",
+    )
+    return joined
+
+
+def _row_index(
+    starts: tf.Tensor, lengths: tf.Tensor, width: tf.Tensor | int, otherwise: tf.Tensor
+) -> tf.Tensor:
+    """Indices of flat values as rows `(batch, width)`; `otherwise` behind the end of each row."""
+    positions = tf.expand_dims(tf.range(width), 0)
+    inside = positions < tf.expand_dims(lengths, 1)
+    return tf.where(inside, tf.expand_dims(starts, 1) + positions, otherwise)
+
+
+def _followed_by(marks: tf.Tensor) -> tf.Tensor:
+    """For each element whether the next one is marked, or there is none."""
+    return tf.concat([marks[1:], tf.ones_like(marks[:1])], 0)
+
+
+def _shift_right(marks: tf.Tensor) -> tf.Tensor:
+    """For each element whether the one before is marked."""
+    return tf.concat([tf.zeros_like(marks[:1]), marks[:-1]], 0)
+
+
+def _next_in_row(values: tf.Tensor, begins_row: tf.Tensor) -> tf.Tensor:
+    """For each byte the next one of the same string, or 0."""
+    following = tf.concat([values[1:], tf.zeros_like(values[:1])], 0)
+    return tf.where(_followed_by(begins_row), 0, following)
+
+
+def _white_space(flat: FlatBytes) -> tf.Tensor:
+    """Mark all bytes of the characters that `str.isspace()` holds for."""
+    byte = flat.values
+    second = _next_in_row(byte, flat.begins_row)
+    third = _next_in_row(second, flat.begins_row)
+    # U+0009..U+000D, U+001C..U+0020
+    one = ((byte >= 0x09) & (byte <= 0x0D)) | ((byte >= 0x1C) & (byte <= 0x20))
+    # U+0085, U+00A0
+    two = tf.equal(byte, 0xC2) & (tf.equal(second, 0x85) | tf.equal(second, 0xA0))
+    # U+1680; U+2000..U+200A, U+2028, U+2029, U+202F; U+205F; U+3000
+    ogham = tf.equal(byte, 0xE1) & tf.equal(second, 0x9A) & tf.equal(third, 0x80)
+    general = (
+        tf.equal(byte, 0xE2)
+        & tf.equal(second, 0x80)
+        & (
+            ((third >= 0x80) & (third <= 0x8A))
+            | tf.equal(third, 0xA8)
+            | tf.equal(third, 0xA9)
+            | tf.equal(third, 0xAF)
+        )
+    )
+    mathematical = tf.equal(byte, 0xE2) & tf.equal(second, 0x81) & tf.equal(third, 0x9F)
+    ideographic = tf.equal(byte, 0xE3) & tf.equal(second, 0x80) & tf.equal(third, 0x80)
+    three = ogham | general | mathematical | ideographic
+    second_of_any = _shift_right(two | three)
+    return one | two | three | second_of_any | _shift_right(_shift_right(three))
