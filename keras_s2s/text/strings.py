@@ -170,7 +170,7 @@ def to_rows(
     extra = 0 if end is None else 1
     width = tf.reduce_max(tf.concat([[1], lengths + extra], 0))
     last = tf.size(values)
-    rows = tf.gather(tf.concat([values, [fill]], 0), _row_index(starts, lengths, width, last))
+    rows = tf.gather(tf.concat([values, [fill]], 0), row_index(starts, lengths, width, last))
     if end is None:
         return rows
     positions = tf.expand_dims(tf.range(width), 0)
@@ -218,7 +218,7 @@ def _join_groups(
 ) -> tf.Tensor:
     """Join each 32 pieces of each row: `(batch * groups + 1,)`, an empty string at the end."""
     nothing = tf.size(pieces) - 1
-    index = _row_index(starts, lengths, groups * _JOIN_WIDTH, nothing)
+    index = row_index(starts, lengths, groups * _JOIN_WIDTH, nothing)
     index = tf.concat([tf.reshape(index, [-1]), tf.fill([_JOIN_WIDTH], nothing)], 0)
     groups = tf.size(index) // _JOIN_WIDTH
     joined, _ = import_text_ops().ngrams.tf_text_ngrams_string_join(
@@ -231,7 +231,7 @@ def _join_groups(
     return joined
 
 
-def _row_index(
+def row_index(
     starts: tf.Tensor, lengths: tf.Tensor, width: tf.Tensor | int, otherwise: tf.Tensor
 ) -> tf.Tensor:
     """Indices of flat values as rows `(batch, width)`; `otherwise` behind the end of each row."""

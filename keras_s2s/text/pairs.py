@@ -1,0 +1,152 @@
+"""Pairs of texts from tab-separated files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Read a file of pairs: a line each, `source<TAB>target`.
+
+    The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (its
+    content says which). Lines end in LF or CR LF, and the last one need not end; empty lines at
+    the end of the file are passed over. Nothing else is changed: white space around a text
+    stays. A source with several targets stands on several lines.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The pairs `(source, target)` in the order of the file.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+        ValueError: if the file has no pairs, is damaged, or a line is not a pair; the message
+            has the path, the line number and the reason.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "train.tsv"
+    ...     _ = path.write_text("hello\\tHH AH L OW\\n", encoding="utf-8")
+    ...     read_pairs(path)
+    [('hello', 'HH AH L OW')]
+    """
+    return list(iterate_pairs(path))
+
+
+def iterate_pairs(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The pairs `(source, target)` in the order of the file.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+        ValueError: if the file has no pairs, is damaged, or a line is not a pair.
+    """
+    name = _check_path(path)
+    number = 0
+    first_empty = None
+    for number, line in enumerate(_lines(name), 1):
+        if not line:
+            first_empty = first_empty or number
+            continue
+        if first_empty:
+            raise _line_error(name, first_empty, "the line is empty")
+        yield _pair(name, number, line)
+    if number == 0 or first_empty == 1:
+        raise ValueError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
+
+
+def _check_path(path: str | os.PathLike[str]) -> str:
+    """Check that there is a file."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`path` must be a str or a path. Received: {path!r}")
+    name = os.fsdecode(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name}: a folder. Expected: a file of source<TAB>target lines")
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"{name}: there is no such file")
+    return name
+
+
+def _lines(name: str) -> Iterator[bytes]:
+    """Give the lines of a file, decompressed, without byte order mark and line ends."""
+    number = 0
+    with open(name, "rb") as raw, _decompressed(name, raw) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if number == 1:
+                    if line.startswith(_UTF16_BOMS):
+                        raise _line_error(name, 1, "the file is UTF-16; save it as UTF-8")
+                    line = line.removeprefix(_BOM)
+                    if not line:
+                        return
+                yield line.removesuffix(b"\n").removesuffix(b"\r")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{name}: damaged or cut off behind line {number}; get the file anew. "
+                f"Decompressing it failed with: {error}"
+            ) from error
+
+
+def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
+    """Look at the content of a file for whether it is compressed."""
+    magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]  # type: ignore[attr-defined]
+    if magic == _GZIP_MAGIC:
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if name.endswith(".gz") and magic:
+        raise ValueError(f"{name}: the name ends in .gz, but the content is not gzip")
+    return raw
+
+
+def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
+    """Take a line apart."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _line_error(
+            name, number, f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
+        ) from error
+    if "\0" in text:
+        raise _line_error(name, number, "a NUL character in the line")
+    if "\r" in text:
+        raise _line_error(
+            name, number, "a carriage return inside the line; end lines in LF or CR LF"
+        )
+    columns = text.split("\t")
+    if len(columns) == 1:
+        raise _line_error(name, number, "no tab in the line")
+    if len(columns) > 2:
+        raise _line_error(
+            name,
+            number,
+            f"{len(columns)} columns. Keep two of them (`cut -f 1,2`), and write further targets "
+            "of a source on lines of their own",
+        )
+    for side, column in zip(("source", "target"), columns, strict=True):
+        if not column.strip():
+            raise _line_error(name, number, f"the {side} is empty")
+    return columns[0], columns[1]
+
+
+def _line_error(name: str, number: int, reason: str) -> ValueError:
+    """Say where a file is wrong."""
+    return ValueError(f"{name}, line {number}: {reason}. Expected: source<TAB>target")
