@@ -42,6 +42,9 @@ class LSTM(keras.layers.Layer):
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
 
+    Raises:
+        ValueError: if `units` is not a positive integer, or there is neither mask nor packing.
+
     References:
         - [Long short-term memory (Hochreiter and Schmidhuber, 1997)](
           https://doi.org/10.1162/neco.1997.9.8.1735)
@@ -51,6 +54,7 @@ class LSTM(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = check_positive_int("units", units)
         self.go_backwards = bool(go_backwards)
+        self.supports_masking = True  # without it Keras warns of a mask that is given as argument
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         gates = 4 * self.units
@@ -70,6 +74,8 @@ class LSTM(keras.layers.Layer):
         state: LSTMState | None = None,
         packing: Packing | None = None,
     ) -> tuple[tf.Tensor, LSTMState]:
+        if mask is None and packing is None:
+            raise ValueError("`LSTM` needs `mask` or `packing`. Received: mask=None, packing=None")
         batch_size = tf.shape(inputs)[0] if packing is None else packing.shape[0]
         if state is None:
             state = self.zero_state(batch_size, inputs.dtype)

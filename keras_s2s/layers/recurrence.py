@@ -55,6 +55,7 @@ def scan_steps(
     """
     batch_size, units = output_shape
     leaves = tf.nest.flatten(state)
+    num_steps = length * tf.minimum(batch_size, 1)  # TensorFlow cannot update an empty buffer
 
     def body(k: tf.Tensor, outputs: tf.Tensor, *leaves: tf.Tensor) -> tuple[tf.Tensor, ...]:
         time = length - 1 - k if reverse else k
@@ -71,7 +72,7 @@ def scan_steps(
         *(tf.TensorShape([None, *leaf.shape[1:]]) for leaf in leaves),
     ]
     _, outputs, *leaves = tf.while_loop(
-        lambda k, *_: k < length, body, [0, outputs, *leaves], shape_invariants=invariants
+        lambda k, *_: k < num_steps, body, [0, outputs, *leaves], shape_invariants=invariants
     )
     return tf.transpose(outputs, [1, 0, 2]), tf.nest.pack_sequence_as(state, leaves)
 
