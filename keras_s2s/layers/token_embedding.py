@@ -61,7 +61,9 @@ def _gather(
     table: tf.Tensor, ids: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        rows = tf.reshape(upstream, [-1, table.shape[1]])
-        return tf.math.unsorted_segment_sum(rows, tf.reshape(ids, [-1]), table.shape[0]), None
+        # in float32: adding ones, bfloat16 comes no further than 256
+        rows = tf.cast(tf.reshape(upstream, [-1, table.shape[1]]), tf.float32)
+        total = tf.math.unsorted_segment_sum(rows, tf.reshape(ids, [-1]), table.shape[0])
+        return tf.cast(total, table.dtype), None
 
     return tf.gather(table, ids), gradient
