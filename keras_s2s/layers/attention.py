@@ -15,13 +15,17 @@ _MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another 
 class _Attention(keras.layers.Layer):
     """Scores, softmax and weighted sum; what the scores are, a subclass says.
 
-    Scores and softmax are computed in float32 whatever the inputs are, because a masked score is
-    -1e9, which float16 cannot hold.
+    The scores are masked and their softmax is computed in float32 whatever the inputs are,
+    because a masked score is -1e9, which float16 cannot hold.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = check_positive_int("units", units)
+        self.supports_masking = True  # without it Keras warns of a mask that is given as argument
+
+    def compute_mask(self, *args: Any) -> None:
+        """Pass no mask on: that of the memory is not that of the queries."""
 
     def keys(self, memory: tf.Tensor) -> tf.Tensor:
         """Project the memory `(batch, source_length, memory_units)` once for all queries."""
