@@ -17,24 +17,20 @@ class CompiledCalls:
     def __init__(self) -> None:
         self._functions: dict[Any, Any] = {}
 
-    def get(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    def get(self, key: Any, function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
         """Give the compiled form of `function`, made at the first call with `key`.
 
-        It is traced anew only for another structure, dtype or rank of its arguments, never for
-        another batch size or length.
+        With sizes of None in the signature no batch size or length makes a new trace. Autograph
+        is off: our loops are `tf.while_loop`s.
 
         Args:
             key: what tells this call from the others; hashable.
             function: what to compile where the key is new.
+            signature: the `tf.TensorSpec`s of its arguments.
 
         Returns:
             The compiled function.
         """
         if key not in self._functions:
-            self._functions[key] = tf.function(function)
+            self._functions[key] = tf.function(function, autograph=False, input_signature=signature)
         return self._functions[key]
-
-
-def with_open_shape(tensor: tf.Tensor) -> tf.TensorSpec:
-    """Describe a tensor by its rank and dtype alone."""
-    return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)

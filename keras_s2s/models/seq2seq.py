@@ -120,7 +120,9 @@ class Seq2Seq(keras.Model):
             return self._search(source_ids, search, row_values)
 
         if tf.executing_eagerly():
-            run = self._compiled_calls.get((search, *sorted(row_values)), run)
+            key = (search, *sorted(row_values))
+            specs = {name: _any_size(value) for name, value in row_values.items()}
+            run = self._compiled_calls.get(key, run, [_any_size(source_ids), specs])
         return run(source_ids, row_values)
 
     def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:
@@ -142,7 +144,8 @@ class Seq2Seq(keras.Model):
         target_ids = check_ids("target_ids", target_ids, self.decoder.vocabulary_size)
         run = self._log_prob
         if tf.executing_eagerly():
-            run = self._compiled_calls.get("log_prob", run)
+            signature = [_any_size(source_ids), _any_size(target_ids)]
+            run = self._compiled_calls.get("log_prob", run, signature)
         return run(source_ids, target_ids)
 
     def get_config(self) -> dict[str, Any]:
@@ -214,6 +217,11 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     if hasattr(ids, "numpy"):
         _check_known_ids(name, ids.numpy(), vocabulary_size)
     return tf.cast(ids, tf.int32)
+
+
+def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
+    """Describe a tensor by its rank and dtype, so that no size makes a new trace."""
+    return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
 
 
 def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:

@@ -1,0 +1,67 @@
+"""Loading what `Translator.save` wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+
+import keras
+
+from keras_s2s.models import Seq2Seq
+from keras_s2s.translator import Translator
+
+
+def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq:
+    """Load a translator, or a bare `Seq2Seq` model, from its `.keras` file.
+
+    Nothing in the file is run: no pickle, no code. Classes and functions of your own must be
+    registered with Keras before.
+
+    Args:
+        filepath: the `.keras` file.
+
+    Returns:
+        The `Translator`, or the `Seq2Seq` if the file holds one, answering as when it was saved.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is truncated, damaged, or holds something else.
+    """
+    filepath = os.fspath(filepath)
+    if not os.path.isfile(filepath):
+        what = "a folder" if os.path.isdir(filepath) else "no such file"
+        raise FileNotFoundError(f"Cannot load {filepath!r}: it is {what}.")
+    _check_archive(filepath)
+    loaded = keras.saving.load_model(filepath)
+    if isinstance(loaded, Translator):
+        loaded.check_vocabularies()
+    return loaded
+
+
+def _check_archive(filepath: str) -> None:
+    """Refuse a file that Keras would refuse with a misleading message, or misread."""
+    if not zipfile.is_zipfile(filepath):
+        raise ValueError(
+            f"Cannot load {filepath!r}: it is not a .keras file, or it was cut off while it was "
+            f"written or copied. Expected: a zip archive. Received: {os.path.getsize(filepath)} "
+            "bytes that are none"
+        )
+    with zipfile.ZipFile(filepath) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"Cannot load {filepath!r}: its part {damaged!r} is damaged.")
+        missing = {"config.json", "model.weights.h5"} - set(archive.namelist())
+        if missing:
+            raise ValueError(
+                f"Cannot load {filepath!r}: it is no .keras file. Missing: "
+                f"{', '.join(sorted(missing))}"
+            )
+        config = json.loads(archive.read("config.json"))
+    expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq)}
+    found = config.get("registered_name") if isinstance(config, dict) else None
+    if found not in expected:
+        raise ValueError(
+            f"Cannot load {filepath!r}: it holds another kind of model. Expected: "
+            f"{' or '.join(sorted(expected))}. Received: {found!r}"
+        )

@@ -1,0 +1,265 @@
+"""Text in, text out: tokenizers, model and search as one object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.files import written_beside
+from keras_s2s.models import Seq2Seq
+from keras_s2s.models.compiled import CompiledCalls
+from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
+from keras_s2s.search.length_penalty import length_divisor
+from keras_s2s.search.result import count_tokens
+from keras_s2s.text import Tokenizer
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class Translator(keras.Model):
+    """A trained model with its two tokenizers and the search that answers.
+
+    It is what is saved (`save`, one `.keras` file), loaded (`keras_s2s.load`) and exported
+    (`keras_s2s.export`).
+
+    Args:
+        model: the `Seq2Seq` model.
+        source: tokenizer of the source; its vocabulary is the encoder's.
+        target: tokenizer of the target; its vocabulary is the decoder's.
+        search: how the targets are searched for; `BeamSearch()` by default.
+
+    Call arguments:
+        texts: string tensor `(batch,)`.
+
+    Returns:
+        A dict of "target" string, "scores" and "log_probs" float32, each
+        `(batch, num_hypotheses)`, best first. A slot without a hypothesis holds the empty text
+        and -1e9.
+
+    Raises:
+        TypeError: if a part is of another kind.
+        ValueError: if a tokenizer's vocabulary has not the size that the model was made for.
+    """
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        source: Tokenizer,
+        target: Tokenizer,
+        *,
+        search: Search | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # float32 whatever the global policy is: trained in mixed precision, answered in float32
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        search = BeamSearch() if search is None else search
+        for name, part, expected in (
+            ("model", model, Seq2Seq),
+            ("source", source, Tokenizer),
+            ("target", target, Tokenizer),
+            ("search", search, Search),
+        ):
+            if not isinstance(part, expected):
+                raise TypeError(
+                    f"`{name}` must be a `{expected.__name__}`. Received: {name}={part!r} "
+                    f"(type {type(part)})"
+                )
+        self.model = model
+        self.source = source
+        self.target = target
+        self.search = search
+        self._compiled_calls = CompiledCalls()
+        self.check_vocabularies()
+        self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Do nothing: the parts have their weights from the beginning."""
+
+    def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self.search_texts(texts, self.search)
+
+    def search_texts(
+        self, texts: tf.Tensor, search: Search, **row_values: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Translate with another search than the translator's own.
+
+        Args:
+            texts: string tensor `(batch,)`.
+            search: the search to use.
+            **row_values: `(batch,)` tensors in place of the search's settings, as in
+                `Seq2Seq.search`.
+
+        Returns:
+            What a call returns.
+        """
+        found = self.model.search(self.source.tokenize(texts), search, **row_values)
+        return self.answer(found)
+
+    def answer(self, found: SearchResult) -> dict[str, tf.Tensor]:
+        """Turn what a search found into what a call returns."""
+        return {
+            "target": self.target.detokenize(found.ids),
+            "scores": found.scores,
+            "log_probs": found.log_probs,
+        }
+
+    def score_texts(self, texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Score given targets: log P(target | source), eos included.
+
+        Args:
+            texts: string tensor `(batch,)`, the sources.
+            targets: string tensor `(batch,)`.
+
+        Returns:
+            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`.
+        """
+        target_ids = self.target.tokenize(targets)
+        log_probs = self.model.log_prob(self.source.tokenize(texts), target_ids)
+        return {
+            "log_probs": log_probs,
+            "scores": log_probs
+            / length_divisor(
+                count_tokens(target_ids),
+                self.search.length_penalty,
+                self.search.length_penalty_formula,
+            ),
+        }
+
+    def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
+        """Translate texts, each to the best target found.
+
+        Texts of like length go through the search together; the answers come back in the order
+        of the texts.
+
+        Args:
+            texts: a list of str, a numpy array or a string tensor `(n,)`.
+            batch_size: how many texts go through the search at once.
+
+        Returns:
+            One target for each text.
+
+        Raises:
+            TypeError: if `texts` is a single text, or one of them is not text.
+            ValueError: if a text is empty or no valid Unicode.
+        """
+        check_positive_int("batch_size", batch_size)
+        encoded = _encode_texts(texts)
+        if not encoded:
+            return []
+        signature = [tf.TensorSpec([None], tf.string)]
+        run = self._compiled_calls.get("call", self.call, signature)
+        answers = [""] * len(encoded)
+        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        for start in range(0, len(encoded), batch_size):
+            numbers = by_length[start : start + batch_size]
+            found = run(tf.constant([encoded[number] for number in numbers]))
+            for number, target in zip(numbers, found["target"].numpy()[:, 0], strict=True):
+                answers[number] = target.decode("utf-8", errors="replace")
+        return answers
+
+    def greedy_search(self) -> GreedySearch:
+        """Give the greedy search with the limits of the translator's own search."""
+        names = GreedySearch().get_config()
+        return GreedySearch(
+            **{name: value for name, value in self.search.get_config().items() if name in names}
+        )
+
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+        """Write model, vocabularies and search into one `.keras` file.
+
+        The file is written beside and then renamed, so that an interrupted save leaves what was
+        there before.
+
+        Args:
+            filepath: where to write; must end in ".keras".
+            overwrite: whether a file that is there may be replaced.
+            **kwargs: refused by Keras where they do not fit the `.keras` format.
+
+        Raises:
+            ValueError: if the name does not end in ".keras".
+            FileExistsError: if the file is there and `overwrite` is false.
+        """
+        filepath = os.fspath(filepath)
+        if not filepath.endswith(".keras"):
+            raise ValueError(f"The file name must end in '.keras'. Received: filepath={filepath!r}")
+        if not overwrite and os.path.exists(filepath):
+            raise FileExistsError(
+                f"{filepath!r} is there already; `overwrite=True` would replace it."
+            )
+        with written_beside(filepath, suffix=".keras") as unfinished:
+            super().save(unfinished, **kwargs)
+
+    def check_vocabularies(self) -> None:
+        """Check that the tokenizers are those that the model was made for.
+
+        Raises:
+            ValueError: if the size of a vocabulary differs.
+        """
+        for name, tokenizer, part in (
+            ("source", self.source, self.model.encoder),
+            ("target", self.target, self.model.decoder),
+        ):
+            # a tokenizer that is being loaded gets its vocabulary later, from the file's assets
+            if tokenizer.vocabulary_size not in (0, part.vocabulary_size):
+                raise ValueError(
+                    f"The vocabulary of `{name}` must have the size that the {part.name!r} was "
+                    f"made for, {part.vocabulary_size}. Received: a tokenizer with "
+                    f"{tokenizer.vocabulary_size} tokens"
+                )
+
+    def get_config(self) -> dict[str, Any]:
+        model = keras.saving.serialize_keras_object(self.model)
+        model.pop("compile_config", None)  # a translator answers; it is not trained
+        return {
+            **super().get_config(),
+            "model": model,
+            "source": keras.saving.serialize_keras_object(self.source),
+            "target": keras.saving.serialize_keras_object(self.target),
+            "search": keras.saving.serialize_keras_object(self.search),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
+        """Make the translator whose `get_config` gave `config`, with new weights."""
+        config = dict(config)
+        for part in ("model", "source", "target", "search"):
+            config[part] = keras.saving.deserialize_keras_object(
+                config[part], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _encode_texts(texts: Any) -> list[bytes]:
+    """Bring texts into UTF-8, refuse what is none and say which it was."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(
+            f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
+        )
+    if isinstance(texts, tf.Tensor):
+        texts = texts.numpy()
+    if isinstance(texts, np.ndarray):
+        texts = texts.tolist()
+    encoded = []
+    for number, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            raise TypeError(
+                f"`texts` must hold text. Received: {text!r} (type {type(text)}) at position "
+                f"{number}"
+            )
+        try:
+            raw = text.encode("utf-8") if isinstance(text, str) else text
+            raw.decode("utf-8")
+        except UnicodeError as error:
+            raise ValueError(
+                f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
+            ) from None
+        if not raw.strip():
+            raise ValueError(f"`texts` must not be empty. Received: {text!r} at position {number}")
+        encoded.append(raw)
+    return encoded
