@@ -58,6 +58,9 @@ class ByteTokenizer(Tokenizer):
         flat = strings.to_bytes(texts)
         return flat.values + len(SPECIAL_TOKENS), flat.lengths
 
+    def __repr__(self) -> str:
+        return "ByteTokenizer()"
+
     def pieces(self) -> tuple[list[bytes], list[bytes]]:
         """The bytes, alike at the beginning and behind another; see `Tokenizer.pieces`."""
         pieces = [piece.encode() for piece in SPECIAL_PIECES]

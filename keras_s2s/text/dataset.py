@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, check_positive_int
-from keras_s2s.special_ids import BOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 from keras_s2s.text.strings import row_index
 from keras_s2s.text.tokenizer import Tokenizer, check_utf8
 
@@ -21,19 +21,21 @@ _LOGGER = logging.getLogger("keras_s2s")
 _CHUNK = 4096
 # By how much of its length a pair may be sorted too high when batches are shuffled. More would mix
 # batches more, and pad them more.
-_LENGTH_NOISE = 0.1
+_LENGTH_NOISE = 0.05
 
 
 class _Side(NamedTuple):
-    """All texts of one side as ids: `ids[starts[i] : starts[i] + lengths[i]]`, then one pad."""
+    """All texts of one side as ids: text i is `ids[starts[i] : starts[i] + lengths[i]]`.
 
-    ids: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
+    Attributes:
+        ids: int32 `(tokens + 1,)`, with one pad at the end.
+        starts: int64 `(pairs,)`.
+        lengths: int64 `(pairs,)`, eos counted.
+    """
 
-    def take(self, kept: np.ndarray) -> _Side:
-        """The side with only some of its texts."""
-        return self._replace(starts=self.starts[kept], lengths=self.lengths[kept])
+    ids: Any
+    starts: Any
+    lengths: Any
 
 
 def make_dataset(
@@ -81,7 +83,6 @@ def make_dataset(
         ValueError: if there are no pairs, none is left, or an argument is out of range.
 
     Example:
-
     >>> pairs = [("ab", "A B"), ("b", "B")]
     >>> source = CharTokenizer.train(source for source, _ in pairs)
     >>> target = WordTokenizer.train(target for _, target in pairs)
@@ -97,13 +98,10 @@ def make_dataset(
         seed = random.randrange(2**31)  # noqa: S311
     check_int("seed", seed, minimum=0)
     sources, targets = _check_pairs(pairs)
-    sides = (
-        _tokenize("source", sources, source),
-        _tokenize("target", targets, target),
-    )
-    kept = _kept(sides, max_source_length, max_target_length)
-    source_side, target_side = (side.take(kept) for side in sides)
-    batches = _Batches(source_side, target_side, batch_size, seed)
+    source_side = _tokenize("source", sources, source)
+    target_side = _tokenize("target", targets, target)
+    kept = _kept(source_side.lengths, target_side.lengths, max_source_length, max_target_length)
+    batches = _Batches(source_side, target_side, kept, batch_size, seed)
     dataset = batches.shuffled() if shuffle else batches.in_order()
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches.number))
     return dataset.prefetch(tf.data.AUTOTUNE)
@@ -112,21 +110,24 @@ def make_dataset(
 class _Batches:
     """The batches of an epoch, out of ids that stand in memory."""
 
-    def __init__(self, source: _Side, target: _Side, batch_size: int, seed: int) -> None:
-        self._source = _Side(*(tf.constant(part) for part in source))
-        self._target = _Side(*(tf.constant(part) for part in target))
+    def __init__(
+        self, source: _Side, target: _Side, kept: np.ndarray, batch_size: int, seed: int
+    ) -> None:
+        with tf.device("CPU:0"):
+            self._source, self._target = (
+                _Side(*map(tf.constant, (side.ids, side.starts[kept], side.lengths[kept])))
+                for side in (source, target)
+            )
+        self._by_length = np.lexsort((target.lengths[kept], source.lengths[kept]))
         self._batch_size = batch_size
-        self._seed = seed
-        self._pairs = len(source.lengths)
+        self._seed = seed % 2**63
+        self._pairs = len(kept)
         self.number = -(-self._pairs // batch_size)
 
     def in_order(self) -> tf.data.Dataset:
         """The batches from short to long."""
-        order = tf.constant(
-            np.lexsort((self._target.lengths.numpy(), self._source.lengths.numpy()))
-        )
-        starts, sizes = self._borders(tf.constant(self.number - 1))
-        return self._dataset(order, starts, sizes)
+        starts, sizes = self._borders(self.number - 1)
+        return self._dataset(tf.constant(self._by_length), starts, sizes)
 
     def shuffled(self) -> tf.data.Dataset:
         """The batches of the next epoch each time it is iterated over."""
@@ -158,12 +159,12 @@ class _Batches:
         return tf.argsort(sources * highest + tf.where(falling, highest - targets, targets))
 
     def _blurred(self, lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Lengths and a random number; up to 1 parts equals, the rest mixes neighbours."""
+        """Add noise to lengths: up to 1 it parts equals, what is more mixes neighbours."""
         lengths = tf.cast(lengths, tf.float64)
         noise = tf.random.stateless_uniform([self._pairs], seed, dtype=tf.float64)
         return lengths + noise * (1.0 + _LENGTH_NOISE * lengths)
 
-    def _borders(self, smaller: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _borders(self, smaller: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
         """Where each batch begins in the order and its size, if one number is the smaller one."""
         numbers = tf.range(self.number)
         missing = self.number * self._batch_size - self._pairs
@@ -227,32 +228,39 @@ def _tokenize(name: str, texts: Sequence[str], tokenizer: Any) -> _Side:
         raise TypeError(f"`{name}` must be a Tokenizer. Received: {tokenizer!r}")
     ids, lengths = [], []
     for start in range(0, len(texts), _CHUNK):
-        rows = tokenizer.tokenize(texts[start : start + _CHUNK]).numpy()
-        real = rows != PAD_ID
-        ids.append(rows[real])
-        lengths.append(real.sum(axis=1, dtype=np.int64))
+        chunk_ids, chunk_lengths = tokenizer.split(tf.constant(texts[start : start + _CHUNK]))
+        lengths.append(chunk_lengths.numpy().astype(np.int64))
+        ids.append(np.insert(chunk_ids.numpy(), np.cumsum(lengths[-1]), EOS_ID))
+        lengths[-1] += 1
     all_lengths = np.concatenate(lengths)
     starts = np.cumsum(all_lengths) - all_lengths
     return _Side(np.concatenate([*ids, np.array([PAD_ID], np.int32)]), starts, all_lengths)
 
 
 def _kept(
-    sides: tuple[_Side, _Side], max_source_length: int | None, max_target_length: int | None
+    source_lengths: np.ndarray,
+    target_lengths: np.ndarray,
+    max_source_length: int | None,
+    max_target_length: int | None,
 ) -> np.ndarray:
     """The numbers of the pairs that are not too long."""
-    names = ("max_source_length", "max_target_length")
-    limits = dict(zip(names, (max_source_length, max_target_length), strict=True))
-    kept = np.ones(len(sides[0].lengths), dtype=bool)
-    for (name, limit), side in zip(limits.items(), sides, strict=True):
+    kept = np.ones(len(source_lengths), dtype=bool)
+    limits = []
+    for name, limit, lengths in (
+        ("max_source_length", max_source_length, source_lengths),
+        ("max_target_length", max_target_length, target_lengths),
+    ):
         if limit is not None:
-            kept &= side.lengths <= check_positive_int(name, limit)
+            kept &= lengths <= check_positive_int(name, limit)
+            limits.append(f"{name}={limit}")
     left_out = np.count_nonzero(~kept)
-    said = ", ".join(f"{name}={limit}" for name, limit in limits.items() if limit is not None)
     if left_out == len(kept):
         raise ValueError(
-            f"At least one pair must not be longer than {said} (eos counted). "
+            f"At least one pair must keep to {', '.join(limits)} (eos counted). "
             f"Received: {len(kept)} pairs, all of them longer"
         )
     if left_out:
-        _LOGGER.warning("Left out %d of %d pairs that exceed %s.", left_out, len(kept), said)
+        _LOGGER.warning(
+            "Left out %d of %d pairs: longer than %s.", left_out, len(kept), ", ".join(limits)
+        )
     return np.flatnonzero(kept)

@@ -164,6 +164,9 @@ class LookupTokenizer(Tokenizer):
             raise ValueError(f"{path}: not a JSON file in UTF-8: {error}") from error
         self._set_vocabulary(self._check_vocabulary(vocabulary))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(vocabulary_size={len(self._tokens)})"
+
     @classmethod
     def _check_vocabulary(cls, vocabulary: Any) -> tuple[str, ...]:
         """Check a vocabulary at the door."""

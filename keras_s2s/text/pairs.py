@@ -14,7 +14,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
-    """Read a file of pairs: a line each, `source<TAB>target`.
+    r"""Read a file of pairs: a line each, `source<TAB>target`.
 
     The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (its
     content says which). Lines end in LF or CR LF, and the last one need not end; empty lines at
@@ -35,11 +35,10 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
             has the path, the line number and the reason.
 
     Example:
-
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "train.tsv"
-    ...     _ = path.write_text("hello\\tHH AH L OW\\n", encoding="utf-8")
+    ...     _ = path.write_text("hello\tHH AH L OW\n", encoding="utf-8")
     ...     read_pairs(path)
     [('hello', 'HH AH L OW')]
     """
@@ -92,14 +91,12 @@ def _lines(name: str) -> Iterator[bytes]:
     number = 0
     with open(name, "rb") as raw, _decompressed(name, raw) as file:
         try:
-            for number, line in enumerate(file, 1):
-                if number == 1:
-                    if line.startswith(_UTF16_BOMS):
-                        raise _line_error(name, 1, "the file is UTF-16; save it as UTF-8")
-                    line = line.removeprefix(_BOM)
-                    if not line:
-                        return
-                yield line.removesuffix(b"\n").removesuffix(b"\r")
+            for line in file:
+                number += 1
+                if number == 1 and line.startswith(_UTF16_BOMS):
+                    raise _line_error(name, 1, "the file is UTF-16; save it as UTF-8")
+                content = line.removeprefix(_BOM) if number == 1 else line
+                yield content.removesuffix(b"\n").removesuffix(b"\r")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(
                 f"{name}: damaged or cut off behind line {number}; get the file anew. "

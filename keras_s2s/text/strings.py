@@ -58,7 +58,7 @@ def import_text_ops() -> TextOps:
     """
     try:
         from tensorflow_text.python.ops import byte_splitter, ngrams_op
-    except ImportError as error:
+    except (ImportError, tf.errors.NotFoundError) as error:
         raise ImportError(
             "Tokenizers need the package tensorflow-text, of the same minor version as "
             f"tensorflow ({tf.__version__}). It is published for Linux and for macOS on arm64, "
