@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from keras_s2s.evaluation import error_rates
+
+
+def test_an_output_is_right_when_it_equals_any_reference():
+    rates = error_rates(["a b", "c"], [["x", "a b"], ["c"]])
+    assert rates == (2, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "edits"),
+    [
+        ("a b c", "a b c d", 1),  # one is missing
+        ("a b c", "a c", 1),  # one too many
+        ("a b c", "a x c", 1),  # one is another
+        ("", "a b", 2),
+        ("b a", "a b", 2),
+        ("a  b ", "a b", 0),  # white space only separates
+    ],
+)
+def test_the_token_error_rate_counts_edits(output, reference, edits):
+    rates = error_rates([output], [[reference]])
+    assert rates.token_error_rate == edits / len(reference.split())
+    assert rates.sequence_error_rate == (edits > 0)
+
+
+def test_edits_and_lengths_are_those_of_the_nearest_reference_summed_over_all():
+    # 1 edit to 3 tokens (not 2 edits to 4), then 0 edits to 2 tokens
+    rates = error_rates(["a b x", "d e"], [["a b c", "a b c d"], ["d e"]])
+    assert rates.token_error_rate == 1 / 5
+
+
+def test_of_equally_near_references_the_shorter_counts_whatever_their_order():
+    references = ["a b c d", "a b"]  # one edit to each from "a b c"
+    assert error_rates(["a b c"], [references]).token_error_rate == 1 / 2
+    assert error_rates(["a b c"], [references[::-1]]).token_error_rate == 1 / 2
+
+
+def test_characters_are_compared_without_spaces():
+    rates = error_rates(["नम ते"], [["नमस्ते"]], tokens="characters")
+    assert rates.token_error_rate == 2 / 6
+
+
+def test_an_output_and_an_empty_reference_do_not_divide_by_zero():
+    assert error_rates([""], [[""]]) == (1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "references", "error", "match"),
+    [
+        (["a"], [], ValueError, "1 outputs, 0 references"),
+        ([], [], ValueError, "at least one"),
+        (["a", "b"], [["a"], []], ValueError, "none at 1"),
+        (["a"], ["a"], TypeError, "'a' at position 0"),
+    ],
+)
+def test_references_that_do_not_fit_are_refused(outputs, references, error, match):
+    with pytest.raises(error, match=match):
+        error_rates(outputs, references)
+
+
+def test_an_unknown_kind_of_token_is_refused():
+    with pytest.raises(ValueError, match="must be one of 'words', 'characters'"):
+        error_rates(["a"], [["a"]], tokens="phones")
+
+
+def test_a_missing_rapidfuzz_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidfuzz.distance", None)
+    with pytest.raises(ImportError, match=r"keras-s2s\[eval\]"):
+        error_rates(["a"], [["b"]])
