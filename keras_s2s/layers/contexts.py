@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -36,14 +37,14 @@ def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Take the greatest value of each unit over the real positions; zeros for an empty row.
 
     Args:
-        memory: float `(batch, source_length, units)`. The states of an LSTM lie in (-1, 1).
+        memory: float `(batch, source_length, units)`.
         mask: bool `(batch, source_length)`, true at real tokens.
 
     Returns:
         The context, `(batch, units)`.
     """
     real = tf.expand_dims(mask, 2)
-    greatest = tf.reduce_max(tf.where(real, memory, -2 * tf.ones_like(memory)), axis=1)
+    greatest = tf.reduce_max(tf.where(real, memory, memory.dtype.min), axis=1)
     some = tf.reduce_any(mask, axis=1, keepdims=True)
     return tf.where(some, greatest, tf.zeros_like(greatest))
 
@@ -59,7 +60,8 @@ def resolve_context(context: Any) -> Context:
         "last_state", or what is called with the memory and the mask.
 
     Raises:
-        ValueError: if the name is unknown, or a function could not be loaded again from a file.
+        ValueError: if the name is unknown, a layer takes no mask, or a function could not be
+            loaded again from a file.
         TypeError: if it is none of these.
     """
     if isinstance(context, dict):
@@ -69,6 +71,8 @@ def resolve_context(context: Any) -> Context:
             raise ValueError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
         return context
     if isinstance(context, keras.layers.Layer):
+        _check_takes_mask(context)
+        context.supports_masking = True  # without it Keras warns of the mask that it is given
         return context
     if isinstance(context, types.FunctionType):
         _check_registered(context)
@@ -100,6 +104,16 @@ def apply_context(
     if context == "last_state":
         return last_state
     return mean_context(memory, mask) if context == "mean" else max_context(memory, mask)
+
+
+def _check_takes_mask(layer: keras.layers.Layer) -> None:
+    """Refuse a layer that cannot tell the padding from the states."""
+    parameters = inspect.signature(layer.call).parameters.values()
+    if not any(it.name == "mask" or it.kind is it.VAR_KEYWORD for it in parameters):
+        raise ValueError(
+            "A layer as `context` is called as `layer(memory, mask=mask)`, so its `call` must take "
+            f"`mask`. Received: context={layer!r}"
+        )
 
 
 def _check_registered(function: types.FunctionType) -> None:
