@@ -53,8 +53,8 @@ class LSTMDecoder(keras.layers.Layer):
         context: float `(batch, context_units)`.
         memory: float `(batch, source_length, memory_units)`; needed with attention.
         memory_mask: bool `(batch, source_length)`, true at real tokens; needed with attention.
-        packed: compute on the real tokens only, as training on a CPU does. The answer at the real
-            tokens is the same; at the padding the logits are zeros.
+        packed: compute on the real tokens only, as training on a CPU does. The logits at the real
+            tokens are the same; those at the padding mean nothing, packed or not.
         training: whether dropout is on.
 
     Returns:
@@ -310,4 +310,6 @@ class LSTMDecoder(keras.layers.Layer):
 
     def _logits(self, values: tf.Tensor, training: bool | None) -> tf.Tensor:
         values = self.dropout_layer.call(values, training=training)
-        return self.logits.call(tf.cast(values, tf.float32))
+        # called as a layer, not by its `call`, so that the decoder's autocast ends here: the
+        # logits are float32 under mixed precision, their kernel included
+        return self.logits(tf.cast(values, tf.float32))

@@ -1,0 +1,214 @@
+"""The decoder is its formula, and a whole target is its steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s.layers import DecoderState, LSTMDecoder
+
+SIZE, UNITS, DIM, CONTEXT, MEMORY = 7, 3, 2, 4, 5
+IDS = np.array([[2, 5, 6, 4], [2, 4, 0, 0]], np.int32)
+MASK = np.array([[1, 1, 1], [1, 1, 0]], bool)
+random = np.random.default_rng(0)
+C = random.normal(size=(2, CONTEXT)).astype(np.float32)
+STATES = random.normal(size=(2, 3, MEMORY)).astype(np.float32)
+SOURCE = (C, STATES, MASK)
+
+KINDS = list(
+    itertools.product([None, "luong", "bahdanau"], ["initial_state", "every_step", "both"])
+)
+every_kind = pytest.mark.parametrize(("attention", "context_to"), KINDS)
+every_attention = pytest.mark.parametrize("attention", [None, "luong", "bahdanau"])
+
+
+def make(**kwargs) -> LSTMDecoder:
+    decoder = LSTMDecoder(SIZE, UNITS, embedding_dim=DIM, **kwargs)
+    decoder.build((None, None), (None, CONTEXT), (None, None, MEMORY), (None, None))
+    random = np.random.default_rng(1)
+    decoder.set_weights([random.normal(size=weight.shape) for weight in decoder.get_weights()])
+    return decoder
+
+
+class Formula:
+    """The decoder of one row in plain numpy, by the text of its docstring."""
+
+    def __init__(self, decoder: LSTMDecoder) -> None:
+        self.decoder = decoder
+        self.weights = {
+            weight.path.split("/", 1)[-1]: weight.numpy().astype(np.float64)
+            for weight in decoder.weights
+        }
+
+    def find(self, name: str) -> np.ndarray:
+        [found] = [value for key, value in self.weights.items() if key.endswith(name)]
+        return found
+
+    def logits(self, ids, context, memory):
+        decoder = self.decoder
+        hidden, cell = np.zeros([2, decoder.num_layers, UNITS])
+        if decoder.context_to != "every_step":
+            parts = context @ self.find("bridge/kernel") + self.find("bridge/bias")
+            parts = parts.reshape(decoder.num_layers, 2, UNITS)
+            hidden, cell = np.tanh(parts[:, 0]), parts[:, 1].copy()
+        rows = []
+        for token in ids:
+            x = self.find("embeddings")[token]
+            if decoder.context_to != "initial_state":
+                x = np.concatenate([x, context])
+            if decoder.attention == "bahdanau":
+                attended = self.attend(hidden[-1], memory)
+                x = np.concatenate([x, attended])
+            for layer in range(decoder.num_layers):
+                hidden[layer], cell[layer] = self.lstm(layer, x, hidden[layer], cell[layer])
+                x = hidden[layer]
+            if decoder.attention == "luong":
+                attended = self.attend(x, memory)
+            if decoder.attention:
+                x = np.tanh(np.concatenate([x, attended]) @ self.find("readout/kernel"))
+            rows.append(x @ self.find("logits/kernel") + self.find("logits/bias"))
+        return np.array(rows)
+
+    def lstm(self, layer, x, hidden, cell):
+        z = x @ self.find(f"lstm_{layer}/kernel") + self.find(f"lstm_{layer}/bias")
+        i, f, g, o = np.split(z + hidden @ self.find(f"lstm_{layer}/recurrent_kernel"), 4)
+        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
+        return sigmoid(o) * np.tanh(cell), cell
+
+    def attend(self, query, memory):
+        keys = memory @ self.find("memory_kernel")
+        if self.decoder.attention == "luong":
+            scores = keys @ query
+        else:
+            energy = np.tanh(keys + query @ self.find("query_kernel"))
+            scores = energy @ self.find("score_kernel")[:, 0]
+        return np.exp(scores) / np.exp(scores).sum() @ memory
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def steps(decoder, ids, source, state=None):
+    """The logits of `ids` `(rows, length)` one step at a time."""
+    memory = decoder.read(*source)
+    state = decoder.initial_state(tf.constant(source[0])) if state is None else state
+    logits = []
+    for token_ids in ids.T:
+        step_logits, state = decoder.step(tf.constant(token_ids), state, memory)
+        logits.append(step_logits)
+    return tf.stack(logits, axis=1)
+
+
+@every_kind
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, packed, num_layers):
+    decoder = make(attention=attention, context_to=context_to, num_layers=num_layers)
+    logits = decoder(IDS, *SOURCE, packed=packed)
+    assert logits.dtype == tf.float32
+    formula = Formula(decoder)
+    for row in range(2):
+        real = IDS[row] != 0
+        expected = formula.logits(IDS[row][real], C[row], STATES[row][MASK[row]])
+        np.testing.assert_allclose(logits[row][real], expected, atol=1e-5)
+
+
+@every_kind
+def test_a_whole_target_is_its_steps(attention, context_to):
+    decoder = make(attention=attention, context_to=context_to, num_layers=2)
+    whole, by_steps = decoder(IDS, *SOURCE), steps(decoder, IDS, SOURCE)
+    np.testing.assert_allclose(whole[0], by_steps[0], atol=1e-6)
+    np.testing.assert_allclose(whole[1, :2], by_steps[1, :2], atol=1e-6)
+
+
+@every_kind
+def test_the_hypotheses_of_a_source_are_as_rows_of_their_own(attention, context_to):
+    decoder = make(attention=attention, context_to=context_to, num_layers=2)
+    hypotheses = np.array([[2, 5], [2, 6], [2, 4], [2, 6], [2, 5], [2, 3]], np.int32)
+    state = tf.nest.map_structure(
+        lambda part: tf.repeat(part, 3, axis=0), decoder.initial_state(tf.constant(C))
+    )
+    assert isinstance(state, DecoderState)
+    together = steps(decoder, hypotheses, SOURCE, state)
+    apart = steps(decoder, hypotheses, [np.repeat(part, 3, axis=0) for part in SOURCE])
+    np.testing.assert_allclose(together, apart, atol=1e-6)
+
+
+@every_attention
+@pytest.mark.parametrize("packed", [False, True])
+def test_padding_in_a_target_keeps_the_state(attention, packed):
+    decoder = make(attention=attention)
+    padded = np.array([[2, 0, 5, 6, 0, 4], [2, 0, 4, 0, 0, 0]], np.int32)
+    whole = decoder(IDS, *SOURCE, packed=packed)
+    with_padding = decoder(padded, *SOURCE, packed=packed)
+    np.testing.assert_allclose(with_padding[padded != 0], whole[IDS != 0], atol=1e-6)
+
+
+@every_attention
+def test_what_stands_in_masked_memory_has_no_influence(attention):
+    decoder = make(attention=attention)
+    other = STATES.copy()
+    other[~MASK] = 1e4
+    np.testing.assert_array_equal(decoder(IDS, C, other, MASK), decoder(IDS, *SOURCE))
+
+
+@every_attention
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_batch_of_no_rows_gives_no_rows(attention, packed):
+    decoder = make(attention=attention, context_to="both")
+    none = tf.zeros([0, 2], tf.int32)
+    source = [part[:0] for part in SOURCE]
+    assert decoder(none, *source, packed=packed).shape == (0, 2, SIZE)
+    assert steps(decoder, none.numpy(), source).shape == (0, 2, SIZE)
+
+
+@every_attention
+@pytest.mark.parametrize("packed", [False, True])
+def test_dropout_works_in_training_only(attention, packed):
+    decoder = make(attention=attention, dropout=0.5)
+    plain = decoder(IDS, *SOURCE, packed=packed, training=False)
+    without = make(attention=attention)(IDS, *SOURCE, packed=packed)
+    dropped = decoder(IDS, *SOURCE, packed=packed, training=True)
+    np.testing.assert_array_equal(plain, without)
+    assert np.all(np.any(dropped.numpy() != plain.numpy(), axis=2)[IDS != 0])
+
+
+def test_the_logits_are_made_in_float32_under_mixed_precision():
+    decoder = make(dtype="mixed_bfloat16")
+    decoder.logits.set_weights([np.zeros([UNITS, SIZE]), np.full(SIZE, 1 + 2**-12)])
+    logits = decoder(IDS, C)
+    assert logits.dtype == tf.float32
+    # bfloat16 would make 1 of it
+    np.testing.assert_array_equal(logits, np.full([2, 4, SIZE], 1 + 2**-12, np.float32))
+
+
+@pytest.mark.parametrize("attention", ["luong", "bahdanau"])
+@pytest.mark.parametrize("source", [(C,), (C, STATES), (C, None, MASK)], ids=range(3))
+def test_attention_without_a_memory_is_refused(attention, source):
+    message = f"attention='{attention}' needs `memory` and `memory_mask`"
+    with pytest.raises(ValueError, match=message):
+        make(attention=attention)(IDS, *source)
+    if len(source) != 2:
+        with pytest.raises(ValueError, match=f"{message}. Received: memory=None"):
+            LSTMDecoder(SIZE, UNITS, attention=attention)(IDS, *source)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocabulary_size": 0}, "`vocabulary_size` must be a positive integer. Received: vocab"),
+        ({"units": 0}, "`units` must be a positive integer. Received: units=0"),
+        ({"embedding_dim": 0}, "`embedding_dim` must be a positive integer. Received: embedding"),
+        ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
+        ({"dropout": -0.1}, "`dropout` must be a number between 0 and 1. Received: dropout=-0.1"),
+        ({"context_to": "start"}, "`context_to` must be one of 'initial_state', 'every_step',"),
+        ({"attention": "dot"}, "`attention` must be one of None, 'luong', 'bahdanau'. Received"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LSTMDecoder(**{"vocabulary_size": SIZE, "units": UNITS, **arguments})
