@@ -2,7 +2,8 @@
 
 from keras_s2s.search.beam_search import BeamSearch
 from keras_s2s.search.greedy_search import GreedySearch
+from keras_s2s.search.lexicon import Lexicon
 from keras_s2s.search.result import SearchResult
 from keras_s2s.search.search import Search
 
-__all__ = ["BeamSearch", "GreedySearch", "Search", "SearchResult"]
+__all__ = ["BeamSearch", "GreedySearch", "Lexicon", "Search", "SearchResult"]

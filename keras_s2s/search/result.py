@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s.special_ids import EOS_ID, PAD_ID
@@ -26,6 +27,10 @@ class SearchResult(NamedTuple):
         log_probs: float32 `(batch, num_hypotheses)`: natural log probability of the ids.
         scores: float32 `(batch, num_hypotheses)`: what the hypotheses are ranked by.
         finished: bool `(batch, num_hypotheses)`: whether the hypothesis ends in eos.
+        attention: float32 `(batch, num_hypotheses, length, source_length)`: where the decoder
+            looked for each token, zero at pads. None unless asked for.
+        certified: bool `(batch,)`, of an `ExactSearch`: whether no output is better than these.
+        nodes: int32 `(batch,)`, of an `ExactSearch`: how many hypotheses were looked into.
     """
 
     ids: tf.Tensor
@@ -33,6 +38,9 @@ class SearchResult(NamedTuple):
     log_probs: tf.Tensor
     scores: tf.Tensor
     finished: tf.Tensor
+    attention: tf.Tensor | None = None
+    certified: tf.Tensor | None = None
+    nodes: tf.Tensor | None = None
 
     def trim(self) -> SearchResult:
         """Cut the ids to the longest hypothesis, at least one token.
@@ -43,7 +51,24 @@ class SearchResult(NamedTuple):
             The same result with ids of shape `(batch, num_hypotheses, longest)`.
         """
         longest = tf.maximum(tf.reduce_max(self.lengths), 1)
-        return self._replace(ids=self.ids[:, :, :longest])
+        attention = None if self.attention is None else self.attention[:, :, :longest]
+        return self._replace(ids=self.ids[:, :, :longest], attention=attention)
+
+    def source_positions(self) -> tf.Tensor:
+        """Find the source position that each token looks at most: to copy an unknown word from.
+
+        Returns:
+            int32 `(batch, num_hypotheses, length)`; 0 at pads.
+
+        Raises:
+            ValueError: If the result has no attention.
+        """
+        if self.attention is None:
+            raise ValueError(
+                "`source_positions` needs a result with attention: search with "
+                "`return_attention=True`. Received: attention=None"
+            )
+        return tf.argmax(self.attention, axis=3, output_type=tf.int32)
 
 
 def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> SearchResult:
@@ -62,3 +87,34 @@ def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> Sear
 def count_tokens(ids: tf.Tensor) -> tf.Tensor:
     """Count the ids `(..., length)` that are not pad: pad is never part of a hypothesis."""
     return tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.int32), axis=-1)
+
+
+def rank_hypotheses(
+    ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor, count: int
+) -> SearchResult:
+    """Give the best `count` of hypotheses in any order: the finished first, none twice.
+
+    Args:
+        ids: int32 `(batch, hypotheses, length)`.
+        log_probs: float32 `(batch, hypotheses)`, IMPOSSIBLE where there is no hypothesis.
+        scores: float32 `(batch, hypotheses)`.
+        count: At most the number of hypotheses.
+    """
+    same = tf.equal(tf.expand_dims(ids, 1), tf.expand_dims(ids, 2))
+    same = tf.reduce_all(same, axis=3)  # (batch, hypotheses, hypotheses)
+    number = ids.shape[1]
+    earlier = np.tril(np.ones([number, number], bool), -1)
+    repeated = tf.reduce_any(tf.logical_and(same, earlier), axis=2)
+    log_probs = tf.where(repeated, IMPOSSIBLE, log_probs)
+    scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
+    scores, by_score = tf.math.top_k(scores, number)
+    finished = tf.reduce_any(tf.equal(ids, EOS_ID), axis=2)
+    finished = tf.gather(finished, by_score, batch_dims=1) & (scores > IMPOSSIBLE)
+    # Of equals, top-k leaves the order as it is.
+    _, order = tf.math.top_k(tf.cast(finished, tf.float32), count)
+    chosen = tf.gather(by_score, order, batch_dims=1)
+    return make_result(
+        tf.gather(ids, chosen, batch_dims=1),
+        tf.gather(log_probs, chosen, batch_dims=1),
+        tf.gather(scores, order, batch_dims=1),
+    )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 State = Any
 """Any nest of tensors whose first dimension counts the hypotheses."""
 
-StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]
-"""`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`."""
+StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
+"""`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`, and, where the decoder has
+attention, `(n, source_length)` as a third."""
+
+
+class StepOutput(NamedTuple):
+    """What a step function gives."""
+
+    logits: tf.Tensor  # (n, vocabulary)
+    state: State  # nest of (n, ...)
+    attention: tf.Tensor | None  # (n, source_length) float32
 
 
 def call_step(
     step: StepFunction, token_ids: tf.Tensor, state: State, vocabulary_size: int
-) -> tuple[tf.Tensor, State]:
+) -> StepOutput:
     """Call `step` and check that it gives what it owes.
 
     Args:
@@ -26,17 +35,19 @@ def call_step(
         vocabulary_size: What the last dimension of the logits must be.
 
     Returns:
-        The logits `(n, vocabulary_size)` and the new state, of the structure of the old one.
+        The logits `(n, vocabulary_size)`, the new state, of the structure of the old one, and the
+        attention, if there is any.
 
     Raises:
         ValueError: If `step` gives something else.
     """
     outputs = step(token_ids, state)
-    if not isinstance(outputs, tuple) or len(outputs) != 2:
+    if not isinstance(outputs, tuple) or len(outputs) not in (2, 3):
         raise ValueError(
-            f"`step` must return a tuple (logits, state). Received: {_describe(outputs)}"
+            "`step` must return a tuple (logits, state) or (logits, state, attention). "
+            f"Received: {_describe(outputs)}"
         )
-    logits, new_state = outputs
+    logits, new_state, *attention = outputs
     logits = tf.convert_to_tensor(logits)
     expected = tf.TensorShape([None, vocabulary_size])
     if not logits.dtype.is_floating or not logits.shape.is_compatible_with(expected):
@@ -51,7 +62,21 @@ def call_step(
         raise ValueError(
             f"`step` must return a state of the structure that it was given. Received: {error}"
         ) from error
-    return logits, tf.nest.map_structure(_like, state, new_state)
+    new_state = tf.nest.map_structure(_like, state, new_state)
+    return StepOutput(logits, new_state, tf.cast(attention[0], tf.float32) if attention else None)
+
+
+def attention_width(
+    step: StepFunction, state: State, batch_size: int | tf.Tensor, vocabulary_size: int, bos_id: int
+) -> tf.Tensor:
+    """Find out how many source positions the attention of `step` has, by calling it once."""
+    first = call_step(step, tf.fill([batch_size], bos_id), state, vocabulary_size)
+    if first.attention is None:
+        raise ValueError(
+            "`step` must return a tuple (logits, state, attention) for a search that asks for "
+            "attention. Received: a tuple of 2"
+        )
+    return tf.shape(first.attention)[1]
 
 
 def repeat_state(state: State, batch_size: int | tf.Tensor, times: int) -> State:

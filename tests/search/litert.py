@@ -13,17 +13,32 @@ from keras_s2s.search import Search, SearchResult
 
 
 def converted(
-    search: Search, vocabulary_size: int, folder: str, **row_options: tf.DType
+    search: Search, vocabulary_size: int, folder: str, **row_options: tuple[tf.DType, int]
 ) -> Callable[..., SearchResult]:
-    """Convert a search with builtin ops only, for any batch and any number of table lines."""
+    """Convert a search with builtin ops only, for any batch and any number of table lines.
 
-    def run(logits: tf.Tensor, **options: tf.Tensor) -> dict[str, tf.Tensor]:
-        step, state = table_step(logits)
-        found = search(step, state, tf.shape(logits)[0], vocabulary_size, **options)
+    The options of rows are given by dtype and rank.
+    """
+
+    def run(
+        logits: tf.Tensor, attention: tf.Tensor | None = None, **options: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        step, state = table_step(logits, attention)
+        found = search(
+            step,
+            state,
+            tf.shape(logits)[0],
+            vocabulary_size,
+            return_attention=attention is not None,
+            **options,
+        )
         return {name: value for name, value in found._asdict().items() if value is not None}
 
     module = tf.Module()
-    specs = {name: tf.TensorSpec([None], dtype, name=name) for name, dtype in row_options.items()}
+    specs = {
+        name: tf.TensorSpec([None] * rank, dtype, name=name)
+        for name, (dtype, rank) in row_options.items()
+    }
     tables = tf.TensorSpec([None, None, vocabulary_size], name="logits")
     module.run = tf.function(run).get_concrete_function(tables, **specs)
     tf.saved_model.save(module, folder, signatures={"run": module.run})

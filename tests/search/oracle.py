@@ -31,10 +31,37 @@ class Rules:
     min_length: int = 1
     length_penalty: float = 0.75
     formula: str = "power"
+    suppress: tuple[int, ...] = ()
+    ngram: int | None = None
+    lexicon: tuple[Prefix, ...] | None = None
+    prefix: Prefix = ()
+    # What is added to the score of an output, by its ids.
+    bonus: Callable[[Prefix], float] = lambda ids: 0.0
 
-    def score(self, log_prob: float, length: int) -> float:
+    def allow(self, ids: Prefix) -> bool:
+        """Whether an output may begin with these ids."""
+        length = len(ids)
+        if ids[-1] in (PAD, BOS, *self.suppress):
+            return False
+        if ids[-1] == EOS and length < self.min_length:
+            return False
+        if ids[: len(self.prefix)] != self.prefix[:length]:
+            return False
+        if self.ngram is not None:
+            ngrams = [ids[i : i + self.ngram] for i in range(length - self.ngram + 1)]
+            if len(set(ngrams)) < len(ngrams):
+                return False
+        if self.lexicon is not None:
+            return any((*output, EOS)[:length] == ids for output in self.lexicon)
+        return True
+
+    def divisor(self, length: int) -> float:
         base = length if self.formula == "power" else (5 + length) / 6
-        return log_prob / base**self.length_penalty
+        return base**self.length_penalty
+
+    def output(self, ids: Prefix, log_prob: float) -> Output:
+        score = log_prob / self.divisor(len(ids)) + self.bonus(ids)
+        return Output(ids, log_prob, score, ids[-1] == EOS)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -50,23 +77,23 @@ def log_prob(model: Model, ids: Prefix) -> float:
 def continuations(model: Model, prefix: Prefix, rules: Rules) -> list[tuple[int, float]]:
     """All ids that may follow the prefix, with their log probabilities, by rising id."""
     log_probs = log_softmax(model(prefix))
-    allowed = [id_ for id_ in range(len(log_probs)) if id_ not in (PAD, BOS)]
-    if len(prefix) + 1 < rules.min_length:
-        allowed.remove(EOS)
-    return [(id_, float(log_probs[id_])) for id_ in allowed if log_probs[id_] > -1e8]
+    return [
+        (id_, float(value))
+        for id_, value in enumerate(log_probs)
+        if value > -1e8 and rules.allow((*prefix, id_))
+    ]
 
 
 def all_outputs(model: Model, rules: Rules) -> list[Output]:
     """Every output that ends in eos within max_length, best first."""
     found = []
     prefixes: list[tuple[Prefix, float]] = [((), 0.0)]
-    for length in range(1, rules.max_length + 1):
+    for _ in range(rules.max_length):
         longer = []
         for prefix, total in prefixes:
             for id_, value in continuations(model, prefix, rules):
                 if id_ == EOS:
-                    score = rules.score(total + value, length)
-                    found.append(Output((*prefix, id_), total + value, score, True))
+                    found.append(rules.output((*prefix, id_), total + value))
                 else:
                     longer.append(((*prefix, id_), total + value))
         prefixes = longer
@@ -83,7 +110,7 @@ def greedy_search(model: Model, rules: Rules) -> list[Output]:
             return []
         id_, value = max(following, key=lambda pair: pair[1])  # the first of equals
         ids, total = (*ids, id_), total + value
-    return [Output(ids, total, rules.score(total, len(ids)), ids[-1] == EOS)]
+    return [rules.output(ids, total)]
 
 
 def beam_search(
@@ -92,7 +119,7 @@ def beam_search(
     """The answer of a beam search: at most `num_hypotheses` outputs, best first."""
     live: list[tuple[Prefix, float]] = [((), 0.0)]
     finished: list[Output] = []
-    for length in range(1, rules.max_length + 1):
+    for _ in range(rules.max_length):
         candidates = [
             ((*prefix, id_), total + value)
             for prefix, total in live
@@ -101,7 +128,7 @@ def beam_search(
         candidates.sort(key=lambda pair: -pair[1])  # stable: earlier beam, then lower id
         for ids, total in candidates[:beam_width]:
             if ids[-1] == EOS:
-                finished.append(Output(ids, total, rules.score(total, length), True))
+                finished.append(rules.output(ids, total))
         finished.sort(key=lambda output: -output.score)
         live = [pair for pair in candidates if pair[0][-1] != EOS][:beam_width]
         if not live:
@@ -109,8 +136,9 @@ def beam_search(
         if stopping == "finished" and len(finished) >= beam_width:
             break
         if stopping == "bound" and len(finished) >= num_hypotheses:
-            best = max(rules.score(live[0][1], longer) for longer in range(1, rules.max_length + 1))
+            best = live[0][1] / rules.divisor(rules.max_length)
             if best <= finished[num_hypotheses - 1].score:
                 break
-    unfinished = [Output(ids, total, rules.score(total, len(ids)), False) for ids, total in live]
+    unfinished = [rules.output(ids, total) for ids, total in live]
+    unfinished.sort(key=lambda output: -output.score)
     return (finished + unfinished)[:num_hypotheses]

@@ -19,10 +19,12 @@ class TableModel:
 
     Args:
         logits: `(batch, lines, vocabulary)`.
+        attention: `(batch, lines, source_length)`; None: the step function gives none.
     """
 
-    def __init__(self, logits: np.ndarray) -> None:
+    def __init__(self, logits: np.ndarray, attention: np.ndarray | None = None) -> None:
         self.logits = np.asarray(logits, np.float32)
+        self.attention = attention
 
     @classmethod
     def random(cls, seed: int, batch_size: int, vocabulary_size: int = 7) -> TableModel:
@@ -36,23 +38,28 @@ class TableModel:
 
     def row(self, row: int) -> oracle.Model:
         """Give the model of one row, as the oracle wants it."""
-        _, num_lines, vocabulary_size = self.logits.shape
+        return lambda prefix: self.logits[row, self._line(prefix)]
 
-        def model(prefix: oracle.Prefix) -> np.ndarray:
-            line = 0
-            for id_ in prefix:
-                line = next_line(line, id_, vocabulary_size, num_lines)
-            return self.logits[row, line]
-
-        return model
+    def looks_at(self, row: int, prefix: oracle.Prefix) -> np.ndarray:
+        """Give the attention of one row behind a prefix: `(source_length,)`."""
+        assert self.attention is not None
+        return self.attention[row, self._line(prefix)]
 
     def search(self, search: Search, **row_options: Any) -> SearchResult:
         """Search by a compiled function, which serves all tables; the result is in numpy."""
+        return_attention = row_options.pop("return_attention", False)
         options = {name: tf.convert_to_tensor(value) for name, value in row_options.items()}
+        if self.attention is not None:
+            options["attention"] = tf.convert_to_tensor(self.attention, tf.float32)
         kinds = tuple((name, value.dtype, value.shape.rank) for name, value in options.items())
-        run = compiled(search, self.logits.shape[2], kinds)
-        found = run(tf.constant(self.logits), **options)
-        return SearchResult(*(tensor.numpy() for tensor in found))
+        run = compiled(search, self.logits.shape[2], kinds, return_attention)
+        return in_numpy(run(tf.constant(self.logits), **options))
+
+    def _line(self, prefix: oracle.Prefix) -> int:
+        line = 0
+        for id_ in prefix:
+            line = next_line(line, id_, self.logits.shape[2], self.logits.shape[1])
+        return line
 
 
 def next_line(line: Any, id_: Any, vocabulary_size: int, num_lines: int) -> Any:
@@ -60,15 +67,19 @@ def next_line(line: Any, id_: Any, vocabulary_size: int, num_lines: int) -> Any:
     return (line * vocabulary_size + id_ + 1) % num_lines
 
 
-def table_step(logits: tf.Tensor) -> tuple[StepFunction, Any]:
-    """Make a step function of tables `(batch, lines, vocabulary)`, and its state before bos."""
+def table_step(
+    logits: tf.Tensor, attention: tf.Tensor | None = None
+) -> tuple[StepFunction, tuple[tf.Tensor, tf.Tensor]]:
+    """Make a step function of tables `(batch, lines, ...)`, and its state before bos."""
     num_lines, vocabulary_size = tf.shape(logits)[1], logits.shape[2]
 
-    def step(token_ids: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any]:
+    def step(token_ids: tf.Tensor, state: Any) -> tuple[tf.Tensor, ...]:
         row, line = state
         after = next_line(line, token_ids, vocabulary_size, num_lines)
         line = tf.where(tf.equal(token_ids, oracle.BOS), line, after)
-        return tf.gather_nd(logits, tf.stack([row, line], axis=1)), (row, line)
+        place = tf.stack([row, line], axis=1)
+        outputs = (tf.gather_nd(logits, place), (row, line))
+        return outputs if attention is None else (*outputs, tf.gather_nd(attention, place))
 
     rows = tf.range(tf.shape(logits)[0])
     return step, (rows, tf.zeros_like(rows))
@@ -76,17 +87,30 @@ def table_step(logits: tf.Tensor) -> tuple[StepFunction, Any]:
 
 @functools.cache
 def compiled(
-    search: Search, vocabulary_size: int, options: tuple[tuple[str, tf.DType, int], ...]
+    search: Search,
+    vocabulary_size: int,
+    options: tuple[tuple[str, tf.DType, int], ...],
+    return_attention: bool = False,
 ) -> Callable[..., SearchResult]:
     """Compile a search for all tables: another table, or another batch size, is only an input."""
 
-    def run(logits: tf.Tensor, **options: tf.Tensor) -> SearchResult:
-        step, state = table_step(logits)
-        return search(step, state, tf.shape(logits)[0], vocabulary_size, **options)
+    def run(
+        logits: tf.Tensor, attention: tf.Tensor | None = None, **options: tf.Tensor
+    ) -> SearchResult:
+        step, state = table_step(logits, attention)
+        batch_size = tf.shape(logits)[0]
+        if return_attention:
+            options["return_attention"] = True
+        return search(step, state, batch_size, vocabulary_size, **options)
 
     specs = {name: tf.TensorSpec([None] * rank, dtype, name=name) for name, dtype, rank in options}
     tables = tf.TensorSpec([None, None, vocabulary_size], name="logits")
     return tf.function(run).get_concrete_function(tables, **specs)
+
+
+def in_numpy(found: SearchResult) -> SearchResult:
+    """Give the tensors of a result as arrays."""
+    return SearchResult(*(None if tensor is None else tensor.numpy() for tensor in found))
 
 
 def outputs(found: SearchResult, row: int) -> list[oracle.Output]:

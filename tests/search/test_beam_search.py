@@ -8,11 +8,12 @@ from search.table_model import (
     TableModel,
     assert_same_outputs,
     assert_same_results,
+    in_numpy,
     outputs,
     table_step,
 )
 
-from keras_s2s.search import BeamSearch, GreedySearch, SearchResult
+from keras_s2s.search import BeamSearch, GreedySearch
 
 STOPPING = ("finished", "bound", "length")
 
@@ -206,7 +207,7 @@ def test_logits_of_low_precision_are_summed_in_float32(dtype):
     found = BeamSearch(beam_width=3, num_hypotheses=3, max_length=5)(step, state, 2, 7)
     assert found.log_probs.dtype == found.scores.dtype == tf.float32
     model = TableModel(tf.cast(logits, tf.float32).numpy())
-    found = SearchResult(*(tensor.numpy() for tensor in found))
+    found = in_numpy(found)
     for row in range(2):
         expected = oracle.beam_search(model.row(row), oracle.Rules(5), 3, 3, "finished")
         assert_same_outputs(outputs(found, row), expected)
@@ -235,7 +236,7 @@ def test_eager_and_compiled_give_the_same(stopping):
     search = BeamSearch(beam_width=3, num_hypotheses=3, stopping=stopping, max_length=5)
     step, state = table_step(tf.constant(model.logits))
     eager = search(step, state, 3, 7)
-    assert_same_results(SearchResult(*(t.numpy() for t in eager)), model.search(search), atol=1e-6)
+    assert_same_results(in_numpy(eager), model.search(search), atol=1e-6)
 
 
 def test_one_graph_serves_every_batch_and_length():

@@ -31,9 +31,9 @@ def test_litert_takes_the_options_of_each_row(tmp_path):
         search,
         7,
         str(tmp_path),
-        max_length=tf.int32,
-        min_length=tf.int32,
-        length_penalty=tf.float32,
+        max_length=(tf.int32, 1),
+        min_length=(tf.int32, 1),
+        length_penalty=(tf.float32, 1),
     )
     for batch_size in (1, 4, 5):
         model = TableModel.random(batch_size, batch_size)

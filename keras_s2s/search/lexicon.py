@@ -1,0 +1,155 @@
+"""Outputs out of a given list only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.search.rules import mark_ids
+from keras_s2s.search.step_function import State
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+
+# Nodes of the tree that are always there. Nothing follows the first; bos leads from the second
+# to the third, where the outputs begin.
+_NOWHERE, _BEFORE_BOS, _ROOT = 0, 1, 2
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class Lexicon:
+    """The only outputs that a search may give.
+
+    Args:
+        outputs: Sequences of target ids, for example `[(4, 5), (6,)]` or the rows of what a
+            tokenizer's `tokenize` gives. Each ends at its first eos or pad, or where it ends.
+
+    Raises:
+        ValueError: If there is no output, or one holds bos or a negative id.
+
+    Example:
+        >>> lexicon = Lexicon([(4, 5), (6,)])
+        >>> lexicon
+        Lexicon(2 outputs)
+        >>> lexicon.outputs
+        ((4, 5), (6,))
+    """
+
+    def __init__(self, outputs: Iterable[Sequence[int]]) -> None:
+        ended = sorted({_until_eos(output) for output in outputs})
+        if not ended:
+            raise ValueError("`outputs` of a lexicon must not be empty. Received: no output")
+        for output in ended:
+            if BOS_ID in output or min(output, default=0) < 0:
+                raise ValueError(
+                    "An output of a lexicon must consist of ids of at least 1, bos not among "
+                    f"them. Received: {output}"
+                )
+        self.outputs = tuple(ended)
+        self._hash = hash(self.outputs)
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id in any output."""
+        return max(max(output, default=EOS_ID) for output in self.outputs)
+
+    def edges(self) -> np.ndarray:
+        """Lay out the tree: int32 `(edges, 3)`, node, token, next node, sorted by the first two."""
+        edges = [(_BEFORE_BOS, BOS_ID, _ROOT)]
+        path: list[int] = []  # the nodes of the output before, behind each of its tokens
+        before: tuple[int, ...] = ()
+        number = _ROOT
+        for output in self.outputs:
+            shared = _shared_length(before, output)
+            path = path[:shared]
+            for token in output[shared:]:
+                number += 1
+                edges.append((path[-1] if path else _ROOT, token, number))
+                path.append(number)
+            edges.append((path[-1] if path else _ROOT, EOS_ID, _NOWHERE))
+            before = output
+        return np.array(sorted(edges), np.int32)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the outputs, for `from_config`."""
+        return {"outputs": [list(output) for output in self.outputs]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Lexicon:
+        """Make the lexicon whose `get_config` gave `config`."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lexicon) and self.outputs == other.outputs
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Lexicon({len(self.outputs)} outputs)"
+
+
+class InLexicon:
+    """The output is one of a lexicon's.
+
+    Args:
+        lexicon: The lexicon.
+        vocabulary_size: Number of ids.
+
+    Raises:
+        ValueError: If the lexicon has an id outside the vocabulary.
+    """
+
+    def __init__(self, lexicon: Lexicon, vocabulary_size: int) -> None:
+        if lexicon.largest_id >= vocabulary_size:
+            raise ValueError(
+                "Every id of a lexicon must be below the vocabulary's size. Received: id "
+                f"{lexicon.largest_id}, vocabulary_size={vocabulary_size}"
+            )
+        edges = lexicon.edges()
+        counts = np.bincount(edges[:, 0], minlength=edges.max() + 1).astype(np.int32)
+        self.counts = tf.constant(counts)
+        self.starts = tf.constant(np.cumsum(counts, dtype=np.int32) - counts)
+        self.most = int(counts.max())
+        # As many again behind the end, so that no node's look ahead leaves the table.
+        padded = np.pad(edges, [(0, self.most), (0, 0)])
+        self.tokens, self.next_nodes = tf.constant(padded[:, 1]), tf.constant(padded[:, 2])
+        self.vocabulary_size = vocabulary_size
+
+    def first_state(self, batch_size: int | tf.Tensor) -> State:
+        """Begin before bos."""
+        return tf.fill([batch_size], _BEFORE_BOS)
+
+    def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        """Go on in the tree, and allow what leads on from there."""
+        tokens, next_nodes = self._edges_from(state)
+        taken = tf.equal(tokens, tf.expand_dims(last_ids, 1))
+        # A hypothesis that left the tree gets nowhere.
+        node = tf.reduce_max(tf.where(taken, next_nodes, _NOWHERE), axis=1)
+        tokens, _ = self._edges_from(node)
+        return mark_ids(tokens, self.vocabulary_size), node
+
+    def _edges_from(self, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Give tokens and next nodes `(n, most)` of the nodes `(n,)`, filled up with pad."""
+        offsets = tf.range(self.most)
+        edges = tf.expand_dims(tf.gather(self.starts, nodes), 1) + offsets
+        exists = offsets < tf.expand_dims(tf.gather(self.counts, nodes), 1)
+        tokens = tf.where(exists, tf.gather(self.tokens, edges), PAD_ID)
+        return tokens, tf.where(exists, tf.gather(self.next_nodes, edges), _NOWHERE)
+
+
+def _until_eos(output: Sequence[int]) -> tuple[int, ...]:
+    """Cut an output before its first eos or pad."""
+    ids = tuple(int(id_) for id_ in output)
+    ends = [place for place, id_ in enumerate(ids) if id_ in (EOS_ID, PAD_ID)]
+    return ids[: ends[0]] if ends else ids
+
+
+def _shared_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """Count the tokens with which both begin."""
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return place
+    return min(len(first), len(second))
