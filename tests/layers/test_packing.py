@@ -44,12 +44,12 @@ def test_ids_are_packed_as_vectors_are(mask):
 
 
 def test_each_step_is_a_slice_with_the_longest_sequence_in_front():
-    ids = tf.constant([[11, 12, 0], [21, 22, 23], [0, 0, 0], [0, 41, 0]])
+    ids = tf.constant([[11, 12, 0], [0, 21, 0], [31, 32, 33], [0, 0, 0]])
     packing = make_packing(tf.not_equal(ids, 0))
-    np.testing.assert_array_equal(pack(ids, packing), [21, 11, 41, 22, 12, 23])
+    np.testing.assert_array_equal(pack(ids, packing), [31, 11, 21, 32, 12, 33])
     np.testing.assert_array_equal(packing.sizes, [3, 2, 1])
     np.testing.assert_array_equal(packing.starts, [0, 3, 5])
-    np.testing.assert_array_equal(packing.order, [1, 0, 3, 2])
+    np.testing.assert_array_equal(packing.order, [2, 0, 1, 3])
     np.testing.assert_array_equal(tf.gather(packing.order, packing.inverse_order), range(4))
 
 

@@ -1,0 +1,30 @@
+"""A call is compiled once, whatever the batch size and the length."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_s2s.models.compiled import CompiledCalls
+
+ANY_SIZE = [tf.TensorSpec([None, None], tf.int32)]
+
+
+def test_other_batch_sizes_and_lengths_do_not_trace_anew():
+    traced = []
+
+    def total(ids):
+        traced.append(ids.shape)
+        return tf.reduce_sum(ids)
+
+    call = CompiledCalls().get("total", total, ANY_SIZE)
+    for shape in [(1, 2), (3, 2), (3, 5), (0, 1)]:
+        assert call(tf.ones(shape, tf.int32)) == shape[0] * shape[1]
+    assert len(traced) == 1
+
+
+def test_each_key_has_its_own_function():
+    calls = CompiledCalls()
+    one = calls.get("one", lambda ids: ids + 1, ANY_SIZE)
+    assert calls.get("two", lambda ids: ids + 2, ANY_SIZE)(tf.constant([[0]])) == 2
+    assert one(tf.constant([[0]])) == 1
+    assert calls.get("one", lambda ids: ids + 3, ANY_SIZE) is one
