@@ -1,9 +1,19 @@
 """Searches for the best output of a decoder that is given as a step function."""
 
 from keras_s2s.search.beam_search import BeamSearch
+from keras_s2s.search.diverse_beam_search import DiverseBeamSearch
 from keras_s2s.search.greedy_search import GreedySearch
 from keras_s2s.search.lexicon import Lexicon
 from keras_s2s.search.result import SearchResult
+from keras_s2s.search.sampling import Sampling
 from keras_s2s.search.search import Search
 
-__all__ = ["BeamSearch", "GreedySearch", "Lexicon", "Search", "SearchResult"]
+__all__ = [
+    "BeamSearch",
+    "DiverseBeamSearch",
+    "GreedySearch",
+    "Lexicon",
+    "Sampling",
+    "Search",
+    "SearchResult",
+]

@@ -186,16 +186,16 @@ class BeamSearch(Search):
         return forbid_eos(candidates, state.length + 1 < limits.min_length)
 
     def _live_pool(self, continuations: Continuations, state: BeamState) -> LivePool:
-        """Keep the best that do not end; in a row that is done, leave all as it is."""
-        ends = tf.equal(continuations.ids, EOS_ID)
-        log_probs = tf.where(ends, IMPOSSIBLE, continuations.log_probs)
-        log_probs, positions = tf.math.top_k(log_probs, self._width)
+        """Keep the first that do not end; in a row that is done, leave all as it is."""
+        beam = self._width
+        positions = first_that_go_on(continuations.ids, beam)
+        log_probs = tf.gather(continuations.log_probs, positions, batch_dims=1)
         ids = tf.gather(continuations.ids, positions, batch_dims=1)
         parents = tf.gather(continuations.parents, positions, batch_dims=1)
         return LivePool(
             log_probs=tf.where(state.done, state.live_log_probs, log_probs),
             ids=tf.where(state.done, PAD_ID, ids),
-            parents=tf.where(state.done, tf.range(self._width), parents),
+            parents=tf.where(state.done, tf.range(beam), parents),
         )
 
     def _finished_pool(
@@ -242,7 +242,7 @@ class BeamSearch(Search):
 
         A row that is done never changes, so it stays done.
         """
-        best_live = live.log_probs[:, :1]
+        best_live = tf.reduce_max(live.log_probs, axis=1, keepdims=True)
         done = tf.logical_or(best_live <= POSSIBLE, length >= limits.max_length)
         if self.stopping == "finished":
             done = done | (finished.scores[:, self._width - 1 :] > IMPOSSIBLE)
@@ -276,3 +276,9 @@ class BeamSearch(Search):
             tf.gather(log_probs, positions, batch_dims=1),
             tf.gather(scores, positions, batch_dims=1),
         )
+
+
+def first_that_go_on(ids: tf.Tensor, count: int) -> tf.Tensor:
+    """Find the first `count` of `ids` `(batch, 2 * count)` that are not eos: their places."""
+    order = tf.range(2 * count, 0, -1)
+    return tf.math.top_k(tf.where(tf.equal(ids, EOS_ID), 0, order), count).indices

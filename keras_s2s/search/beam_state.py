@@ -18,7 +18,7 @@ class BeamState(NamedTuple):
 
     length: tf.Tensor  # () int32: tokens in every live hypothesis
     ids: tf.Tensor  # (batch, 2 * beam, longest) int32
-    live_log_probs: tf.Tensor  # (batch, beam) float32, best first
+    live_log_probs: tf.Tensor  # (batch, beam) float32
     finished_log_probs: tf.Tensor  # (batch, beam) float32
     finished_scores: tf.Tensor  # (batch, beam) float32, best first
     done: tf.Tensor  # (batch, 1) bool
@@ -37,7 +37,7 @@ class Continuations(NamedTuple):
 class LivePool(NamedTuple):
     """The hypotheses that go on."""
 
-    log_probs: tf.Tensor  # (batch, beam) float32, best first
+    log_probs: tf.Tensor  # (batch, beam) float32
     ids: tf.Tensor  # (batch, beam) int32: the new token
     parents: tf.Tensor  # (batch, beam) int32
 

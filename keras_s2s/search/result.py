@@ -92,7 +92,7 @@ def count_tokens(ids: tf.Tensor) -> tf.Tensor:
 def rank_hypotheses(
     ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor, count: int
 ) -> SearchResult:
-    """Give the best `count` of hypotheses in any order: the finished first, none twice.
+    """Give the best `count` of hypotheses that come in any order, the finished first.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
@@ -100,14 +100,8 @@ def rank_hypotheses(
         scores: float32 `(batch, hypotheses)`.
         count: At most the number of hypotheses.
     """
-    same = tf.equal(tf.expand_dims(ids, 1), tf.expand_dims(ids, 2))
-    same = tf.reduce_all(same, axis=3)  # (batch, hypotheses, hypotheses)
-    number = ids.shape[1]
-    earlier = np.tril(np.ones([number, number], bool), -1)
-    repeated = tf.reduce_any(tf.logical_and(same, earlier), axis=2)
-    log_probs = tf.where(repeated, IMPOSSIBLE, log_probs)
     scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
-    scores, by_score = tf.math.top_k(scores, number)
+    scores, by_score = tf.math.top_k(scores, ids.shape[1])
     finished = tf.reduce_any(tf.equal(ids, EOS_ID), axis=2)
     finished = tf.gather(finished, by_score, batch_dims=1) & (scores > IMPOSSIBLE)
     # Of equals, top-k leaves the order as it is.
@@ -118,3 +112,17 @@ def rank_hypotheses(
         tf.gather(log_probs, chosen, batch_dims=1),
         tf.gather(scores, order, batch_dims=1),
     )
+
+
+def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
+    """Make the log_probs of hypotheses that are there already IMPOSSIBLE.
+
+    Args:
+        ids: int32 `(batch, hypotheses, length)`.
+        log_probs: float32 `(batch, hypotheses)`.
+    """
+    number = ids.shape[1]
+    same = tf.reduce_all(tf.equal(tf.expand_dims(ids, 1), tf.expand_dims(ids, 2)), axis=3)
+    earlier = np.tril(np.ones([number, number], bool), -1)
+    repeated = tf.reduce_any(tf.logical_and(same, earlier), axis=2)
+    return tf.where(repeated, IMPOSSIBLE, log_probs)

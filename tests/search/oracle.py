@@ -142,3 +142,81 @@ def beam_search(
     unfinished = [rules.output(ids, total) for ids, total in live]
     unfinished.sort(key=lambda output: -output.score)
     return (finished + unfinished)[:num_hypotheses]
+
+
+def diverse_beam_search(
+    model: Model, rules: Rules, width: int, num_groups: int, penalty: float, stopping: str
+) -> list[Output]:
+    """All that a diverse beam search of groups of `width` finds, best first, none twice."""
+    live: list[list[tuple[Prefix, float]]] = [[((), 0.0)] for _ in range(num_groups)]
+    finished: list[list[Output]] = [[] for _ in range(num_groups)]
+    done = [False] * num_groups
+    for _ in range(rules.max_length):
+        chosen: list[int] = []  # what earlier groups go on with in this step
+        for group in range(num_groups):
+            if done[group]:
+                continue
+            candidates = [
+                ((*prefix, id_), total + value)
+                for prefix, total in live[group]
+                for id_, value in continuations(model, prefix, rules)
+            ]
+            candidates.sort(key=lambda pair: penalty * chosen.count(pair[0][-1]) - pair[1])
+            for ids, total in candidates[:width]:
+                if ids[-1] == EOS:
+                    finished[group].append(rules.output(ids, total))
+            finished[group].sort(key=lambda output: -output.score)
+            live[group] = [pair for pair in candidates if pair[0][-1] != EOS][:width]
+            chosen += [ids[-1] for ids, _ in live[group]]
+            enough = len(finished[group]) >= width
+            if enough and stopping == "bound":
+                best = max((total for _, total in live[group]), default=-math.inf)
+                enough = best / rules.divisor(rules.max_length) <= finished[group][width - 1].score
+            done[group] = not live[group] or (enough and stopping != "length")
+    found: dict[Prefix, Output] = {}
+    for group in range(num_groups):
+        unfinished = [rules.output(ids, total) for ids, total in live[group]]
+        unfinished.sort(key=lambda output: -output.score)
+        for output in (finished[group] + unfinished)[:width]:
+            found.setdefault(output.ids, output)
+    return sorted(found.values(), key=lambda output: (not output.finished, -output.score))
+
+
+def uniform(seed: int, sample: int, step: int) -> float:
+    """The number that a sampling draws, by Python's own integers."""
+    mixed = 0
+    constants = (314159265, 271828182, 141421356, 173205080, 223606797, 264575131)
+    for word, constant in zip((seed, sample, step, 0, 0, 0), constants, strict=True):
+        mixed = pow(mixed + word + constant, 5, 2**31 - 1)
+    return (mixed >> 7) / 2**24
+
+
+def sample(
+    model: Model,
+    rules: Rules,
+    *,
+    seed: int,
+    number: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+) -> Output | None:
+    """The sample of that number, None if it comes to where no token is possible."""
+    ids: Prefix = ()
+    total = 0.0
+    while len(ids) < rules.max_length and ids[-1:] != (EOS,):
+        following = continuations(model, ids, rules)
+        if not following:
+            return None
+        if top_k is not None or top_p is not None:
+            following.sort(key=lambda pair: -pair[1])
+        following = following[:top_k]
+        weights = [math.exp(value / temperature) for _, value in following]
+        if top_p is not None:
+            reached = [sum(weights[:place]) for place in range(len(weights))]
+            kept = sum(before < top_p * sum(weights) for before in reached)
+            weights = weights[:kept]
+        drawn = uniform(seed, number, len(ids)) * sum(weights)
+        place = next(p for p in range(len(weights)) if sum(weights[: p + 1]) > drawn)
+        ids, total = (*ids, following[place][0]), total + following[place][1]
+    return rules.output(ids, total)

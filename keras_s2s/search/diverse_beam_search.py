@@ -1,0 +1,125 @@
+"""Beam search in groups that keep away from each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from keras_s2s import checks
+from keras_s2s.search.beam_search import BeamSearch, first_that_go_on
+from keras_s2s.search.beam_state import BeamState, Continuations
+from keras_s2s.search.limits import Limits
+from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
+from keras_s2s.search.search_step import Following
+from keras_s2s.search.search_task import SearchTask
+from keras_s2s.special_ids import PAD_ID
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiverseBeamSearch(BeamSearch):
+    """Searches in groups, of which each avoids the tokens that the groups before it have chosen.
+
+    Every group is a beam search of `beam_width / num_groups` hypotheses. At each step the groups
+    choose one after the other; a continuation is ranked as if its log probability were lower by
+    `diversity_penalty` for each hypothesis of an earlier group that goes on with the same token in
+    this step. The penalty ranks only: log_probs and scores are the true ones. The answer is the
+    best of all groups together, none twice.
+
+    Args:
+        beam_width: Hypotheses kept per row, in all groups together.
+        num_groups: How many groups; divides `beam_width`.
+        diversity_penalty: At least 0, in nats; 0 makes all groups alike.
+        num_hypotheses: Hypotheses returned per row, at most `beam_width`.
+        stopping: When a group is done, by the rules of `BeamSearch`; a row is when its groups are.
+        coverage_penalty: As in `BeamSearch`.
+        **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
+            every `Search`.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> search = DiverseBeamSearch(
+        ...     beam_width=2, num_groups=2, num_hypotheses=2, diversity_penalty=5.0, max_length=1)
+        >>> def step(token_ids, state):  # id 4 is the most probable, then id 5
+        ...     logits = tf.constant([[-9.0, -9.0, -9.0, -9.0, 2.0, 1.0]])
+        ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
+        >>> search(step, state=(), batch_size=1, vocabulary_size=6).ids.numpy()
+        array([[[4],
+                [5]]], dtype=int32)
+
+    References:
+        Vijayakumar et al. 2016, "Diverse Beam Search: Decoding Diverse Solutions from Neural
+        Sequence Models" (Hamming diversity).
+    """
+
+    beam_width: int = 6
+    num_groups: int = 3
+    diversity_penalty: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._keep("num_groups", checks.check_positive_int("num_groups", self.num_groups))
+        if self.beam_width % self.num_groups:
+            raise ValueError(
+                "`num_groups` must divide `beam_width`. Received: "
+                f"num_groups={self.num_groups}, beam_width={self.beam_width}"
+            )
+        penalty = checks.check_number("diversity_penalty", self.diversity_penalty, minimum=0.0)
+        self._keep("diversity_penalty", penalty)
+
+    @property
+    def _width(self) -> int:
+        return self.beam_width // self.num_groups
+
+    @property
+    def _kept(self) -> int:
+        return self._width
+
+    def _search(self, task: SearchTask) -> SearchResult:
+        # Every group is searched like a row of its own: (batch * groups, ...).
+        found = super()._search(task.repeat(self.num_groups))
+        ids = tf.reshape(found.ids, [-1, self.beam_width, tf.shape(found.ids)[2]])
+        log_probs = without_repeats(ids, tf.reshape(found.log_probs, [-1, self.beam_width]))
+        scores = tf.reshape(found.scores, [-1, self.beam_width])
+        return rank_hypotheses(ids, log_probs, scores, self.num_hypotheses)
+
+    def _best_continuations(
+        self, following: Following, state: BeamState, limits: Limits
+    ) -> Continuations:
+        """Let the groups choose one after the other."""
+        width, groups = self._width, self.num_groups
+        # So many more than a beam search looks at may be put back by the penalty.
+        chosen_before = (groups - 1) * width
+        candidates = self._of_whole_rows(following.best(width + 1 + chosen_before), state, limits)
+        shown = candidates.ids.shape[1]  # by one group
+        ids = tf.reshape(candidates.ids, [-1, groups, shown])
+        log_probs = tf.reshape(candidates.log_probs, [-1, groups, shown])
+        done = tf.reshape(state.done, [-1, groups, 1])
+        chosen = tf.zeros([tf.shape(ids)[0], 0], tf.int32)
+        positions = []
+        for group in range(groups):
+            times_chosen = _count_equal(ids[:, group], chosen)
+            ranking = log_probs[:, group] - self.diversity_penalty * times_chosen
+            _, best = tf.math.top_k(ranking, 2 * width)
+            best_ids = tf.gather(ids[:, group], best, batch_dims=1)
+            goes_on = tf.gather(best_ids, first_that_go_on(best_ids, width), batch_dims=1)
+            chosen = tf.concat([chosen, tf.where(done[:, group], PAD_ID, goes_on)], axis=1)
+            positions.append(best)
+        positions = tf.reshape(tf.stack(positions, axis=1), [-1, 2 * width])
+        return Continuations(
+            log_probs=tf.gather(candidates.log_probs, positions, batch_dims=1),
+            ids=tf.gather(candidates.ids, positions, batch_dims=1),
+            parents=positions // (shown // width),
+        )
+
+
+def _count_equal(ids: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """Count how often each of `ids` `(batch, count)` is among `others` `(batch, any)`."""
+    equal = tf.equal(tf.expand_dims(ids, 2), tf.expand_dims(others, 1))
+    return tf.reduce_sum(tf.cast(equal, tf.float32), axis=2)
