@@ -193,7 +193,7 @@ def check_utf8(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError(
             "A text must consist of Unicode characters that UTF-8 can hold. Received: "
-            f"{text!r}, which has a lone surrogate at position {error.start}"
+            f"{str(text)!r}, which has a lone surrogate at position {error.start}"
         ) from error
     return text
 

@@ -27,8 +27,9 @@ def exported(request, tmp_path_factory):
 
 def _batches() -> list[list[str | bytes]]:
     """Each text alone, all together, and none."""
-    texts = [*NASTY_TEXTS, *INVALID_TEXTS]
-    return [*([text] for text in texts), texts, []]
+    texts: list[str | bytes] = [*NASTY_TEXTS, *INVALID_TEXTS]
+    alone: list[list[str | bytes]] = [[text] for text in texts]
+    return [*alone, texts, []]
 
 
 def test_tokenize_is_the_same_in_every_runtime(exported):
@@ -92,8 +93,9 @@ def _read_in_python(tokenizer: Tokenizer, ids: np.ndarray) -> list[bytes]:
     separator = b" " if isinstance(tokenizer, WordTokenizer) else b""
     texts = []
     for row in ids.tolist():
-        row = row[: row.index(3)] if 3 in row else row
-        known = [i if 0 <= i < tokenizer.vocabulary_size else 1 for i in row if i not in (0, 2)]
+        until_eos = row[: row.index(3)] if 3 in row else row
+        read = [i for i in until_eos if i not in (0, 2)]
+        known = [i if 0 <= i < tokenizer.vocabulary_size else 1 for i in read]
         pieces = [beginning[i] for i in known]
         encoded = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
         texts.append(separator.join(encoded))
