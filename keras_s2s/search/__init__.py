@@ -2,6 +2,8 @@
 
 from keras_s2s.search.beam_search import BeamSearch
 from keras_s2s.search.diverse_beam_search import DiverseBeamSearch
+from keras_s2s.search.exact_search import ExactSearch
+from keras_s2s.search.exhaustive_search import ExhaustiveSearch
 from keras_s2s.search.greedy_search import GreedySearch
 from keras_s2s.search.lexicon import Lexicon
 from keras_s2s.search.result import SearchResult
@@ -11,6 +13,8 @@ from keras_s2s.search.search import Search
 __all__ = [
     "BeamSearch",
     "DiverseBeamSearch",
+    "ExactSearch",
+    "ExhaustiveSearch",
     "GreedySearch",
     "Lexicon",
     "Sampling",

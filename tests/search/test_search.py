@@ -36,7 +36,7 @@ def test_settings_of_numpy_types_are_kept_as_plain_numbers():
 
 def test_a_search_cannot_be_changed():
     with pytest.raises(AttributeError, match="cannot assign to field"):
-        BeamSearch().beam_width = 3  # type: ignore[misc]
+        BeamSearch().beam_width = 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from search import oracle, textbook
+from search.litert import converted
+from search.table_model import (
+    TableModel,
+    assert_same_outputs,
+    assert_same_results,
+    outputs,
+    table_step,
+)
+
+from keras_s2s.search import BeamSearch, ExactSearch
+
+
+def certified(found):
+    assert found.certified is not None
+    return found.certified
+
+
+def nodes(found):
+    assert found.nodes is not None
+    return found.nodes
+
+
+def test_textbook_case():
+    model = textbook.greedy_is_not_best()
+    a, b, c = textbook.A, textbook.B, textbook.C
+    found = model.search(ExactSearch(max_length=4, beam_width=1))
+    assert found.ids.tolist() == [[[a, c, b, oracle.EOS]]]
+    np.testing.assert_allclose(np.exp(found.log_probs), [[0.054]], rtol=1e-5)
+    assert certified(found).tolist() == [True]
+    found = model.search(ExactSearch(max_length=4, beam_width=1, length_penalty=0.0))
+    np.testing.assert_allclose(np.exp(found.log_probs), [[0.1]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("formula", ["power", "gnmt"])
+@pytest.mark.parametrize("num_hypotheses", [1, 4])
+@pytest.mark.parametrize("vocabulary_size", [4, 5, 8])
+def test_it_finds_the_best_of_all_outputs(vocabulary_size, num_hypotheses, formula):
+    model = TableModel.random(0, batch_size=20, vocabulary_size=vocabulary_size)
+    search = ExactSearch(
+        num_hypotheses=num_hypotheses,
+        beam_width=1,
+        length_penalty_formula=formula,
+        nodes_per_step=3,
+    )
+    options = {
+        "max_length": np.arange(20, dtype=np.int32) % 5 + 1,
+        "min_length": np.arange(20, dtype=np.int32) % 3,
+        "length_penalty": np.linspace(0, 2, 20, dtype=np.float32),
+    }
+    found = model.search(search, **options)
+    assert certified(found).all()
+    for row in range(20):
+        max_length, min_length, penalty = (values[row].item() for values in options.values())
+        rules = oracle.Rules(max_length, min_length, penalty, formula)
+        expected = oracle.all_outputs(model.row(row), rules)[:num_hypotheses]
+        finished = [output for output in outputs(found, row) if output.finished]
+        assert_same_outputs(finished, expected)
+
+
+def test_it_looks_into_a_small_part_of_what_there_is():
+    model = TableModel.random(1, batch_size=30, vocabulary_size=10)
+    found = model.search(ExactSearch(max_length=6))
+    assert certified(found).all()
+    assert nodes(found).mean() < 0.02 * sum(7**place for place in range(6))
+
+
+def test_the_rules_hold():
+    model = TableModel.random(2, batch_size=10)
+    lexicon = ((4, 5), (4, 5, 6), (5, 5, 1), (6, 1, 5, 4), (4,), (1, 4))
+    search = ExactSearch(
+        num_hypotheses=3, max_length=5, suppress_ids=(6,), no_repeat_ngram_size=1, lexicon=lexicon
+    )
+    prefix = np.array([[4], [0]] * 5, np.int32)
+    found = model.search(search, prefix=prefix)
+    assert certified(found).all()
+    for row in range(10):
+        rules = oracle.Rules(
+            5, suppress=(6,), ngram=1, lexicon=lexicon, prefix=(4,) if row % 2 == 0 else ()
+        )
+        expected = oracle.all_outputs(model.row(row), rules)[:3]
+        finished = [output for output in outputs(found, row) if output.finished]
+        assert_same_outputs(finished, expected)
+
+
+@pytest.mark.parametrize("limit", [{"max_nodes": 7}, {"max_open": 3}], ids=repr)
+def test_what_is_certified_is_the_best_and_what_is_not_is_no_worse_than_the_beams(limit):
+    model = TableModel.random(3, batch_size=100, vocabulary_size=8)
+    search = ExactSearch(max_length=6, beam_width=2, nodes_per_step=4, **limit)
+    found = model.search(search)
+    beam = model.search(BeamSearch(beam_width=2, max_length=6))
+    assert 0.1 < certified(found).mean() < 0.95
+    assert (nodes(found) <= search.max_nodes).all()
+    assert (found.finished >= beam.finished).all()
+    assert (found.scores >= beam.scores - 1e-6)[beam.finished].all()
+    for row in range(100):
+        if certified(found)[row]:
+            (expected,) = oracle.all_outputs(model.row(row), oracle.Rules(6))[:1]
+            assert_same_outputs(outputs(found, row), [expected])
+
+
+def test_the_budget_is_kept_to_the_node():
+    model = TableModel(np.zeros((3, 1, 8)))  # nothing is better than anything else
+    search = ExactSearch(max_length=8, max_nodes=50, nodes_per_step=16, length_penalty=2.0)
+    found = model.search(search)
+    assert nodes(found).tolist() == [50] * 3
+    assert not certified(found).any()
+
+
+@pytest.mark.parametrize(("spread", "certain"), [(0.1, False), (3.0, True)])
+def test_continuations_that_are_not_shown_are_accounted_for(spread, certain):
+    # 90 tokens, of which 64 are shown: if all are alike, one that is not shown may be better.
+    logits = spread * np.random.default_rng(4).normal(size=(6, 499, 94))
+    logits[:, :, oracle.EOS] = spread
+    model = TableModel(logits)
+    found = model.search(ExactSearch(max_length=2, length_penalty=2.5, beam_width=1))
+    assert certified(found).tolist() == [certain] * 6
+    for row in range(6):
+        best = oracle.all_outputs(model.row(row), oracle.Rules(2, length_penalty=2.5))[0]
+        if certain:
+            assert_same_outputs(outputs(found, row), [best])
+
+
+def test_a_row_does_not_depend_on_its_batch_mates():
+    model = TableModel.random(5, batch_size=6, vocabulary_size=8)
+    search = ExactSearch(num_hypotheses=2, max_nodes=60, max_open=20, nodes_per_step=8)
+    limits = np.array([3, 7, 1, 5, 6, 2], np.int32)
+    together = model.search(search, max_length=limits)
+    for row in range(6):
+        alone = TableModel(model.logits[row : row + 1]).search(
+            search, max_length=limits[row : row + 1]
+        )
+        assert_same_outputs(outputs(together, row), outputs(alone, 0))
+        assert nodes(together)[row] == nodes(alone)[0]
+        assert certified(together)[row] == certified(alone)[0]
+
+
+def test_nothing_that_can_end_gives_the_beams_unfinished_hypothesis():
+    logits = np.random.default_rng(6).normal(size=(2, 50, 6))
+    logits[:, :, oracle.EOS] = -1e9
+    model = TableModel(logits)
+    found = model.search(ExactSearch(max_length=3))
+    beam = model.search(BeamSearch(max_length=3))
+    assert_same_results(found._replace(certified=None, nodes=None), beam, atol=0)
+    assert certified(found).all()
+
+
+def test_an_empty_batch_gives_an_empty_result():
+    found = TableModel(np.zeros((0, 3, 6))).search(ExactSearch(max_length=3))
+    assert found.ids.shape == (0, 1, 3)
+    assert nodes(found).shape == (0,)
+
+
+def test_litert_finds_the_same(tmp_path):
+    search = ExactSearch(
+        num_hypotheses=2, nodes_per_step=4, max_nodes=60, max_open=30, suppress_ids=(6,)
+    )
+    run = converted(search, 9, str(tmp_path), max_length=(tf.int32, 1))
+    for batch_size in (1, 5):
+        model = TableModel.random(batch_size, batch_size, vocabulary_size=9)
+        limits = np.arange(3, 3 + batch_size, dtype=np.int32)
+        expected = model.search(search, max_length=limits)
+        found = run(model.logits, max_length=limits)
+        assert_same_results(found, expected, atol=1e-5)
+        assert nodes(found).tolist() == nodes(expected).tolist()
+        assert certified(found).tolist() == certified(expected).tolist()
+
+
+def test_eager_and_compiled_give_the_same():
+    model = TableModel.random(7, batch_size=3)
+    step, state = table_step(tf.constant(model.logits))
+    search = ExactSearch(max_length=4)
+    eager = search(step, state, 3, 7)
+    found = model.search(search)
+    assert eager.ids.numpy().tolist() == found.ids.tolist()
+    assert nodes(eager).numpy().tolist() == nodes(found).tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["num_hypotheses", "beam_width", "max_nodes", "max_open", "nodes_per_step"]
+)
+def test_bad_settings_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}="):
+        ExactSearch(**{name: 0})
