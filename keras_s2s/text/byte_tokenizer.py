@@ -53,8 +53,8 @@ class ByteTokenizer(Tokenizer):
         """The special tokens, then `<0x00>` to `<0xFF>`."""
         return [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
 
-    def split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Split texts into bytes; see `Tokenizer.split`."""
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Shift the bytes of texts behind the special ids."""
         flat = strings.to_bytes(texts)
         return flat.values + len(SPECIAL_TOKENS), flat.lengths
 

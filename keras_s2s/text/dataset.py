@@ -228,7 +228,7 @@ def _tokenize(name: str, texts: Sequence[str], tokenizer: Any) -> _Side:
         raise TypeError(f"`{name}` must be a Tokenizer. Received: {tokenizer!r}")
     ids, lengths = [], []
     for start in range(0, len(texts), _CHUNK):
-        chunk_ids, chunk_lengths = tokenizer.split(tf.constant(texts[start : start + _CHUNK]))
+        chunk_ids, chunk_lengths = tokenizer.split(texts[start : start + _CHUNK])
         lengths.append(chunk_lengths.numpy().astype(np.int64))
         ids.append(np.insert(chunk_ids.numpy(), np.cumsum(lengths[-1]), EOS_ID))
         lengths[-1] += 1

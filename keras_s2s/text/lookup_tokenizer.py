@@ -124,8 +124,8 @@ class LookupTokenizer(Tokenizer):
         self._known_tokens()
         return [self._table]
 
-    def split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Split texts into the ids of their parts; see `Tokenizer.split`."""
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Look the parts of texts up."""
         self._known_tokens()
         flat = strings.to_bytes(texts)
         parts, lengths = strings.substrings(texts, flat, *self.borders(flat))
@@ -216,6 +216,7 @@ class LookupTokenizer(Tokenizer):
                 default_value=UNK_ID,
             )
         self._tokens = tokens
+        self._compiled = None
 
     def _known_tokens(self) -> tuple[str, ...]:
         """The vocabulary; an error if there is none yet."""

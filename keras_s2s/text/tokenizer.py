@@ -23,7 +23,7 @@ class Tokenizer(keras.layers.Layer):
 
     The graph operations are those of TensorFlow and tensorflow-text, and the same ones run in a
     SavedModel and in LiteRT. The base class of all tokenizers: a sub-class says how a text is
-    split (`split`) and what each id reads as (`pieces`).
+    split (`_split`) and what each id reads as (`pieces`).
 
     Call arguments:
         texts: string `(batch,)`, a list of `str`, or one `str`.
@@ -39,6 +39,7 @@ class Tokenizer(keras.layers.Layer):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.built = True
+        self._compiled: _Compiled | None = None
 
     def call(self, texts: Any) -> tf.Tensor:
         return self.tokenize(texts)
@@ -57,18 +58,6 @@ class Tokenizer(keras.layers.Layer):
     def tables(self) -> list[Any]:
         """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
         return []
-
-    def split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Split texts into ids; graph operations only.
-
-        Args:
-            texts: string `(batch,)`.
-
-        Returns:
-            The ids of all texts one behind the other, int32 `(tokens,)`, without eos; and how many
-            each text has, int32 `(batch,)`.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define `split`.")
 
     def pieces(self) -> tuple[list[str] | list[bytes], list[str] | list[bytes]]:
         """What each id reads as, the special ones included.
@@ -97,8 +86,30 @@ class Tokenizer(keras.layers.Layer):
         texts = _as_strings(texts)
         if texts.shape.rank == 0:
             return self.tokenize(tf.expand_dims(texts, 0))[0]
-        ids, lengths = self.split(texts)
-        return strings.to_rows(ids, lengths, end=EOS_ID, fill=PAD_ID)
+        if tf.executing_eagerly():
+            return self._compile().tokenize(texts)
+        return self._tokenize(texts)
+
+    @tf.autograph.experimental.do_not_convert
+    def split(self, texts: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Turn texts into ids without eos and without padding, one text behind the other.
+
+        Args:
+            texts: string `(batch,)` or a list of `str`.
+
+        Returns:
+            The ids of all texts, int32 `(tokens,)`, and how many each text has, int32 `(batch,)`.
+
+        Raises:
+            TypeError: if `texts` are not strings.
+            ValueError: if `texts` have not one dimension, or hold a `str` that has no UTF-8.
+        """
+        texts = _as_strings(texts)
+        if texts.shape.rank == 0:
+            raise ValueError("`texts` must have one dimension. Received: a single text")
+        if tf.executing_eagerly():
+            return self._compile().split(texts)
+        return self._split(texts)
 
     @tf.autograph.experimental.do_not_convert
     def detokenize(self, ids: Any) -> tf.Tensor:
@@ -124,16 +135,9 @@ class Tokenizer(keras.layers.Layer):
             rows = tf.reshape(ids, tf.stack([tf.reduce_prod(leading), length]))
             rows = tf.ensure_shape(rows, (None, ids.shape[-1]))
             return tf.reshape(self.detokenize(rows), leading)
-        ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
-        lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
-        read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
-        before = tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True)
-        rows = ids + tf.where(before > 0, self.vocabulary_size, 0)
-        beginning, following = self.pieces()
-        table = tf.constant([*beginning, *following], tf.string)
-        # join_rows asks for an empty string at the end.
-        pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
-        return strings.join_rows(pieces, lengths, ids.shape[1])
+        if tf.executing_eagerly():
+            return self._compile().detokenize(ids)
+        return self._detokenize(ids)
 
     def compute_output_shape(self, texts_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """The shape of the ids of texts of a shape."""
@@ -145,6 +149,34 @@ class Tokenizer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable}
+
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Turn checked texts `(batch,)` into what `split` returns; graph operations only."""
+        raise NotImplementedError(f"{type(self).__name__} must define `_split`.")
+
+    def _tokenize(self, texts: tf.Tensor) -> tf.Tensor:
+        """Turn checked texts `(batch,)` into ids."""
+        ids, lengths = self._split(texts)
+        return strings.to_rows(ids, lengths, end=EOS_ID, fill=PAD_ID)
+
+    def _detokenize(self, ids: tf.Tensor) -> tf.Tensor:
+        """Turn checked ids `(batch, length)` into texts."""
+        ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
+        lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
+        read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
+        before = tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True)
+        rows = ids + tf.where(before > 0, self.vocabulary_size, 0)
+        beginning, following = self.pieces()
+        table = tf.constant([*beginning, *following], tf.string)
+        # join_rows asks for an empty string at the end.
+        pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
+        return strings.join_rows(pieces, lengths, ids.shape[1])
+
+    def _compile(self) -> _Compiled:
+        """The graphs for calls outside of a graph, made at the first one."""
+        if self._compiled is None:
+            self._compiled = _Compiled(self)
+        return self._compiled
 
     def _as_ids(self, ids: Any) -> tf.Tensor:
         """Check ids at the door."""
@@ -161,6 +193,20 @@ class Tokenizer(keras.layers.Layer):
                 f"vocabulary. Received: {ids.numpy()[outside.numpy()][0]}"
             )
         return tf.where(outside, UNK_ID, ids)
+
+
+class _Compiled:
+    """Graphs of a tokenizer: hundred operations one by one take fifty times as long.
+
+    It stands outside of what Keras and TensorFlow track, so that no export stores it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        texts = [tf.TensorSpec([None], tf.string)]
+        ids = [tf.TensorSpec([None, None], tf.int32)]
+        self.split = tf.function(tokenizer._split, texts, autograph=False)
+        self.tokenize = tf.function(tokenizer._tokenize, texts, autograph=False)
+        self.detokenize = tf.function(tokenizer._detokenize, ids, autograph=False)
 
 
 def check_texts(texts: Any) -> Iterator[str]:

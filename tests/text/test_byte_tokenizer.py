@@ -6,6 +6,8 @@ from hypothesis import strategies
 
 from keras_s2s.text import ByteTokenizer
 
+TOKENIZER = ByteTokenizer()
+
 
 def test_ids_are_the_bytes_behind_the_special_ids():
     tokenizer = ByteTokenizer()
@@ -17,8 +19,7 @@ def test_ids_are_the_bytes_behind_the_special_ids():
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(texts=strategies.lists(strategies.binary(max_size=80), max_size=3))
 def test_no_byte_is_lost(texts):
-    tokenizer = ByteTokenizer()
-    assert tokenizer.detokenize(tokenizer.tokenize(texts)).numpy().tolist() == texts
+    assert TOKENIZER.detokenize(TOKENIZER.tokenize(texts)).numpy().tolist() == texts
 
 
 def test_training_has_nothing_to_learn():

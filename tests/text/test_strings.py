@@ -1,39 +1,65 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import strategies
 
 from keras_s2s.text import ByteTokenizer, WordTokenizer, strings
 
 UNICODE = [chr(point) for point in range(sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
 
 
-def _parts(borders, texts: list[str]) -> list[list[str]]:
+def _cut(borders, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The parts of texts, and how many each has."""
+    flat = strings.to_bytes(texts)
+    return strings.substrings(texts, flat, *borders(flat))
+
+
+CUTS = {
+    kind: tf.function(
+        functools.partial(_cut, borders),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
+    )
+    for kind, borders in (
+        ("words", strings.word_borders),
+        ("characters", strings.character_borders),
+    )
+}
+
+
+def _parts(kind: str, texts: list[str]) -> list[list[str]]:
     """The parts of each text, cut in the graph."""
-    tensor = tf.constant(texts)
-    flat = strings.to_bytes(tensor)
-    parts, lengths = strings.substrings(tensor, flat, *borders(flat))
+    parts, lengths = CUTS[kind](tf.constant(texts, tf.string))
     decoded = [part.decode() for part in parts.numpy()]
     ends = np.cumsum(lengths.numpy()).tolist()
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][: len(ends)]
     return [decoded[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+@hypothesis.given(texts=strategies.lists(strategies.text(max_size=40), max_size=30))
+def test_python_and_the_graph_cut_every_text_alike(texts):
+    assert _parts("words", texts) == [text.split() for text in texts]
+    assert _parts("characters", texts) == [list(text) for text in texts]
 
 
 def test_every_character_of_unicode_parts_words_as_in_python():
     parts = [f"a{character}b" for character in UNICODE]
     texts = ["".join(parts[start : start + 100]) for start in range(0, len(parts), 100)]
-    assert _parts(strings.word_borders, texts) == [text.split() for text in texts]
+    assert _parts("words", texts) == [text.split() for text in texts]
 
 
 def test_every_character_of_unicode_is_one_character():
     # Between characters of one, two, three and four bytes.
     parts = [f"a{character}é{character}€{character}😀" for character in UNICODE[::7]]
     texts = ["".join(parts[start : start + 100]) for start in range(0, len(parts), 100)]
-    assert _parts(strings.character_borders, texts) == [list(text) for text in texts]
+    assert _parts("characters", texts) == [list(text) for text in texts]
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 1023, 1024, 1025, 33000])
@@ -72,8 +98,9 @@ def test_the_graph_is_small():
 
 def test_tensorflow_text_is_imported_only_when_text_is_split():
     program = (
-        "import sys, keras_s2s\n"
-        "tokenizer = keras_s2s.text.ByteTokenizer()\n"
+        "import sys\n"
+        "from keras_s2s.text import ByteTokenizer\n"
+        "tokenizer = ByteTokenizer()\n"
         "assert 'tensorflow_text' not in sys.modules\n"
         "tokenizer.tokenize(['a'])\n"
         "assert 'tensorflow_text' in sys.modules\n"
