@@ -99,6 +99,8 @@ class LSTMDecoder(keras.layers.Layer):
         )
         self.attention = check_choice("attention", attention, (None, *_ATTENTION))
         self.dropout = check_number("dropout", dropout, minimum=0.0, maximum=1.0)
+        # XLA does not know the shapes in the gradient of a loop that attends
+        self.supports_jit = not self._attends_first
         self._make_sublayers()
 
     def build(

@@ -66,13 +66,17 @@ def scan_steps(
         return k + 1, outputs, *tf.nest.flatten(new_state)
 
     outputs = tf.zeros([length, batch_size, units], dtype)
-    invariants = [
+    invariants = (
         tf.TensorShape([]),
         tf.TensorShape([None, None, units]),
         *(tf.TensorShape([None, *leaf.shape[1:]]) for leaf in leaves),
-    ]
+    )
     _, outputs, *leaves = tf.while_loop(
-        lambda k, *_: k < num_steps, body, [0, outputs, *leaves], shape_invariants=invariants
+        lambda k, *_: k < num_steps,
+        body,
+        (0, outputs, *leaves),
+        shape_invariants=invariants,
+        maximum_iterations=num_steps,  # XLA must know it to keep what the gradient needs
     )
     return tf.transpose(outputs, [1, 0, 2]), tf.nest.pack_sequence_as(state, leaves)
 
