@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -23,7 +24,8 @@ class Seq2Seq(keras.Model):
     The model has its weights from the beginning, because its parts know all their sizes.
 
     On a CPU training computes on the real tokens only (see `keras_s2s.layers.packing`), whatever
-    the padding is; with `jit_compile=True`, which needs fixed shapes, on the padded batch.
+    the padding is; with `jit_compile=True`, which needs fixed shapes, on the padded batch. A
+    decoder with "bahdanau" attention cannot be compiled so; Keras then warns and goes on without.
 
     Args:
         encoder: an `LSTMEncoder`.
@@ -119,11 +121,7 @@ class Seq2Seq(keras.Model):
         def run(source_ids: tf.Tensor, row_values: dict[str, tf.Tensor]) -> SearchResult:
             return self._search(source_ids, search, row_values)
 
-        if tf.executing_eagerly():
-            key = (search, *sorted(row_values))
-            specs = {name: _any_size(value) for name, value in row_values.items()}
-            run = self._compiled_calls.get(key, run, [_any_size(source_ids), specs])
-        return run(source_ids, row_values)
+        return self._run((search, *row_values), run, source_ids, row_values)
 
     def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:
         """Compute log P(y | x) = Σ_t log P(y_t | y_<t, c) of given targets, by teacher forcing.
@@ -138,15 +136,18 @@ class Seq2Seq(keras.Model):
 
         Raises:
             TypeError: if the ids are not integers.
-            ValueError: if the ids have another rank or do not fit the vocabulary.
+            ValueError: if the ids have another rank, do not fit the vocabulary, or there are not as
+                many targets as sources.
         """
         source_ids = check_ids("source_ids", source_ids, self.encoder.vocabulary_size)
         target_ids = check_ids("target_ids", target_ids, self.decoder.vocabulary_size)
-        run = self._log_prob
-        if tf.executing_eagerly():
-            signature = [_any_size(source_ids), _any_size(target_ids)]
-            run = self._compiled_calls.get("log_prob", run, signature)
-        return run(source_ids, target_ids)
+        rows = source_ids.shape[0], target_ids.shape[0]
+        if None not in rows and rows[0] != rows[1]:
+            raise ValueError(
+                "`source_ids` and `target_ids` must have as many rows as each other. "
+                f"Received: {rows[0]} sources and {rows[1]} targets"
+            )
+        return self._run("log_prob", self._log_prob, source_ids, target_ids)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -164,6 +165,14 @@ class Seq2Seq(keras.Model):
                 config[part], custom_objects=custom_objects
             )
         return cls(**config)
+
+    def _run(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run compiled; inside a graph that is being traced, become a part of it."""
+        if not tf.executing_eagerly():
+            return tf.autograph.experimental.do_not_convert(function)(*arguments)
+        signature = tf.nest.map_structure(_any_size, arguments)
+        key = (key, *tf.nest.flatten(signature))
+        return self._compiled_calls.get(key, function, signature)(*arguments)
 
     # `call` of the parts, not `__call__`: outside Keras's autocast, so that a model trained in
     # mixed precision searches and scores in float32.
