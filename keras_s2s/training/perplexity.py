@@ -29,6 +29,7 @@ class Perplexity(keras.metrics.Metric):
     def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
+        self._direction = "down"  # what Keras's callbacks take for better
         self.nll = self.add_variable((), "zeros", name="nll")
         self.total = self.add_variable((), "zeros", name="total")
 

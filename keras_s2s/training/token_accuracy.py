@@ -29,6 +29,7 @@ class TokenAccuracy(keras.metrics.Metric):
     def __init__(self, name: str = "token_accuracy", **kwargs: Any) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
+        self._direction = "up"  # what Keras's callbacks take for better
         self.correct = self.add_variable((), "zeros", name="correct")
         self.total = self.add_variable((), "zeros", name="total")
 
