@@ -22,7 +22,6 @@ class _Attention(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = check_positive_int("units", units)
-        self.supports_masking = True  # without it Keras warns of a mask that is given as argument
 
     def compute_mask(self, *args: Any) -> None:
         """Pass no mask on: that of the memory is not that of the queries."""
