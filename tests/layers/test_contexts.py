@@ -19,6 +19,7 @@ from keras_s2s.layers.contexts import (
 
 MASK = np.array([[1, 1, 0], [1, 0, 1], [0, 0, 0]], bool)
 MEMORY = np.random.default_rng(0).normal(scale=5.0, size=(3, 3, 2)).astype(np.float32)
+MEMORY[1] -= 30.0  # so that its maximum is far below zero
 
 
 @keras.saving.register_keras_serializable(package="tests")

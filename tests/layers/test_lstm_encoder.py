@@ -117,16 +117,11 @@ def test_dropout_works_in_training_only(packed):
     encoder = make(dropout=0.5)
     plain = encoder(IDS, packed=packed, training=False)
     np.testing.assert_allclose(plain.memory, make()(IDS).memory, atol=1e-6)
-    dropped = encoder(IDS, packed=packed, training=True)
-    assert np.any(dropped.memory.numpy() != plain.memory.numpy())
-    np.testing.assert_array_equal(dropped.memory[IDS == 0], 0.0)
-
-
-def test_dropout_does_not_let_the_padding_into_the_maximum():
-    ids = np.array([[5, 3] + [0] * 30] * 50, np.int32)
-    encoder = make(dropout=0.9, context="max")  # what is kept is ten times as large
-    encoded = encoder(ids, training=True)
-    np.testing.assert_array_equal(encoded.context, tf.reduce_max(encoded.memory[:, :2], axis=1))
+    memory = encoder(IDS, packed=packed, training=True).memory[IDS != 0].numpy()
+    kept = memory != 0.0
+    assert 0 < kept.sum() < kept.size  # the memory is dropped,
+    real = plain.memory[IDS != 0].numpy()
+    assert np.any(memory[kept] != 2 * real[kept])  # and what it was made of
 
 
 @pytest.mark.parametrize("packed", [False, True])
