@@ -2,6 +2,7 @@
 
 from keras_s2s.search.beam_search import BeamSearch
 from keras_s2s.search.diverse_beam_search import DiverseBeamSearch
+from keras_s2s.search.ensemble_step import ensemble_step
 from keras_s2s.search.exact_search import ExactSearch
 from keras_s2s.search.exhaustive_search import ExhaustiveSearch
 from keras_s2s.search.greedy_search import GreedySearch
@@ -20,4 +21,5 @@ __all__ = [
     "Sampling",
     "Search",
     "SearchResult",
+    "ensemble_step",
 ]

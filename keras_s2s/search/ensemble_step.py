@@ -1,0 +1,66 @@
+"""Several decoders of one target vocabulary, searched as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from keras_s2s import checks
+from keras_s2s.search.step_function import State, StepFunction, call_step
+
+AVERAGES = ("probabilities", "log_probabilities")
+
+
+def ensemble_step(
+    steps: Sequence[StepFunction], vocabulary_size: int, *, average: str = "probabilities"
+) -> StepFunction:
+    """Make one step function of several.
+
+    Args:
+        steps: The step functions, each as a search takes it.
+        vocabulary_size: Number of ids, the same for all.
+        average: "probabilities" for the mean of what the decoders say, "log_probabilities" for
+            the geometric mean, made to sum to one again.
+
+    Returns:
+        A step function whose state is a tuple of the decoders' states. It gives the mean of their
+        attention where all of them give it.
+
+    Raises:
+        ValueError: If there is no step function, or `average` is unknown.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> def says(probabilities):
+        ...     return lambda token_ids, state: (tf.math.log([probabilities]), state)
+        >>> step = ensemble_step([says([0.1, 0.1, 0.2, 0.6]), says([0.1, 0.1, 0.6, 0.2])], 4)
+        >>> logits, _ = step(tf.constant([2]), ((), ()))
+        >>> tf.exp(logits).numpy().round(4)
+        array([[0.1, 0.1, 0.4, 0.4]], dtype=float32)
+
+    References:
+        Sutskever et al. 2014, "Sequence to Sequence Learning with Neural Networks".
+    """
+    if not steps:
+        raise ValueError("`steps` must hold at least one step function. Received: none")
+    checks.check_choice("average", average, AVERAGES)
+
+    def step(token_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, ...]:
+        outputs = [
+            call_step(one, token_ids, own_state, vocabulary_size)
+            for one, own_state in zip(steps, state, strict=True)
+        ]
+        log_probs = tf.stack(
+            [tf.nn.log_softmax(tf.cast(output.logits, tf.float32)) for output in outputs]
+        )  # (decoders, n, vocabulary)
+        if average == "probabilities":
+            logits = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(steps)))
+        else:
+            logits = tf.reduce_mean(log_probs, axis=0)
+        new_state = tuple(output.state for output in outputs)
+        if any(output.attention is None for output in outputs):
+            return logits, new_state
+        return logits, new_state, tf.add_n([o.attention for o in outputs]) / len(outputs)
+
+    return step

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from search import oracle
+from search.table_model import (
+    TableModel,
+    assert_same_outputs,
+    in_numpy,
+    outputs,
+    table_step,
+)
+
+from keras_s2s.search import BeamSearch, GreedySearch, ensemble_step
+
+
+def search_together(models, search, average, **options):
+    parts = [
+        table_step(
+            tf.constant(model.logits),
+            None if model.attention is None else tf.constant(model.attention, tf.float32),
+        )
+        for model in models
+    ]
+    step = ensemble_step([step for step, _ in parts], 7, average=average)
+    state = tuple(state for _, state in parts)
+    return in_numpy(tf.function(lambda: search(step, state, 4, 7, **options))())
+
+
+@pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
+def test_an_ensemble_is_searched_like_one_model(average):
+    models = [TableModel.random(seed, batch_size=4) for seed in range(3)]
+    search = BeamSearch(beam_width=3, num_hypotheses=3, max_length=5)
+    found = search_together(models, search, average)
+    for row in range(4):
+
+        def together(prefix, row=row):
+            log_probs = [oracle.log_softmax(model.row(row)(prefix)) for model in models]
+            if average == "probabilities":
+                return np.log(np.mean(np.exp(log_probs), axis=0))
+            return np.mean(log_probs, axis=0)
+
+        expected = oracle.beam_search(together, oracle.Rules(5), 3, 3, "finished")
+        assert_same_outputs(outputs(found, row), expected)
+
+
+def test_one_alone_is_itself():
+    model = TableModel.random(3, batch_size=4)
+    found = search_together([model], GreedySearch(max_length=5), "probabilities")
+    alone = model.search(GreedySearch(max_length=5))
+    for row in range(4):
+        assert_same_outputs(outputs(found, row), outputs(alone, row))
+
+
+def test_the_attention_is_the_mean_where_all_have_it():
+    attention = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4, 997))
+    models = [
+        TableModel(TableModel.random(seed, batch_size=4).logits, attention[seed])
+        for seed in range(2)
+    ]
+    found = search_together(
+        models, GreedySearch(max_length=4), "probabilities", return_attention=True
+    )
+    assert found.attention is not None
+    first_step = attention[:, :, 0].mean(axis=0)
+    np.testing.assert_allclose(found.attention[:, 0, 0], first_step, atol=1e-6)
+    models[1].attention = None
+    with pytest.raises(ValueError, match=r"`step` must return a tuple \(logits, state, attentio"):
+        search_together(models, GreedySearch(max_length=4), "probabilities", return_attention=True)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="`steps` must hold at least one step function"):
+        ensemble_step([], 7)
+    with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
+        ensemble_step([lambda ids, state: (ids, state)], 7, average="median")
