@@ -1,0 +1,67 @@
+"""Every refusal says what is wrong, what was expected and what came."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1)])
+def test_a_positive_integer_comes_back_as_an_int(value):
+    assert check_positive_int("beam_width", value) == value
+    assert type(check_positive_int("beam_width", value)) is int
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 2.0, np.float32(2), "2", None, [2]])
+def test_what_is_no_positive_integer_is_refused(value):
+    message = f"`beam_width` must be a positive integer. Received: beam_width={value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_positive_int("beam_width", value)
+
+
+def test_an_integer_has_the_minimum_and_the_wording_that_are_asked_for():
+    assert check_int("seed", -3, minimum=-3) == -3
+    with pytest.raises(ValueError, match=r"^`seed` must be an integer of at least -3\."):
+        check_int("seed", -4, minimum=-3)
+    with pytest.raises(ValueError, match=r"^`seed` must be something else\."):
+        check_int("seed", -4, minimum=-3, expected="something else")
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 1, np.float32(0.5), np.array(0.25)])
+def test_a_number_comes_back_as_a_float(value):
+    assert check_number("dropout", value, minimum=0, maximum=1) == value
+    assert type(check_number("dropout", value, minimum=0, maximum=1)) is float
+
+
+@pytest.mark.parametrize(
+    "value", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", b"1", None, [0.1, 0.2]]
+)
+def test_what_is_no_number_in_the_range_is_refused(value):
+    message = f"`dropout` must be a number between 0 and 1. Received: dropout={value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_number("dropout", value, minimum=0, maximum=1)
+
+
+def test_a_number_may_have_no_maximum():
+    assert check_number("length_penalty", 1e30, minimum=0.5) == 1e30
+    message = r"`length_penalty` must be a number of at least 0\.5\. Received: length_penalty=0"
+    with pytest.raises(ValueError, match=message):
+        check_number("length_penalty", 0, minimum=0.5)
+    with pytest.raises(ValueError, match=r"must be a number of at least 0\.5\..*=inf"):
+        check_number("length_penalty", float("inf"), minimum=0.5)
+    with pytest.raises(ValueError, match="`length_penalty` must be heavier"):
+        check_number("length_penalty", 0, minimum=0.5, expected="heavier")
+
+
+def test_a_choice_is_one_of_those_that_there_are():
+    assert check_choice("attention", None, (None, "luong")) is None
+    assert check_choice("attention", "luong", iter((None, "luong"))) == "luong"
+    message = r"^`attention` must be one of None, 'luong'\. Received: attention='dot'$"
+    with pytest.raises(ValueError, match=message):
+        check_choice("attention", "dot", (None, "luong"))
+    with pytest.raises(ValueError, match=r"Received: attention=\['luong'\]"):
+        check_choice("attention", ["luong"], {None, "luong"})
