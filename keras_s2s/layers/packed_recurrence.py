@@ -5,6 +5,9 @@ nothing but h·R on the rows that are still alive; its gates are kept; and the b
 nothing but dz·Rᵀ. The gradient of the recurrent kernel, which automatic differentiation would
 add up step by step, is one product over all rows after that loop. The results are those of
 `keras.layers.LSTM`; Hochreiter and Schmidhuber, 1997, for the forward equations.
+
+In mixed precision only the operands of the products are of 16 bits: gates and states stay
+float32, so that what a cell adds up over many steps is not rounded at each of them.
 """
 
 from __future__ import annotations
@@ -67,8 +70,11 @@ def lstm_packed(
 
         return (tape.output.concat(), hidden, cell), gradient
 
-    hidden, cell = (tf.gather(part, packing.order) for part in state)
-    output, hidden, cell = run(projected, hidden, cell, recurrent_kernel)
+    dtype = projected.dtype
+    projected, hidden, cell = (tf.cast(part, tf.float32) for part in (projected, *state))
+    hidden, cell = (tf.gather(part, packing.order) for part in (hidden, cell))
+    outputs = run(projected, hidden, cell, recurrent_kernel)
+    output, hidden, cell = (tf.cast(part, dtype) for part in outputs)
     hidden, cell = (tf.gather(part, packing.inverse_order) for part in (hidden, cell))
     return output, LSTMState(hidden, cell)
 
@@ -101,7 +107,7 @@ def _forward(
         cell = tf.concat([new_cell, cell[alive:]], axis=0)
         return k + 1, hidden, cell, tape
 
-    tape = _Tape(*(_pieces(length, units, projected.dtype) for _ in _Tape._fields))
+    tape = _Tape(*(_pieces(length, units) for _ in _Tape._fields))
     state_shape = tf.TensorShape([None, units])
     _, hidden, cell, tape = tf.while_loop(
         lambda k, *_: k < length,
@@ -147,7 +153,7 @@ def _backward(
             ],
             axis=1,
         )
-        d_hidden_before = tf.matmul(d_gates, kernel, transpose_b=True)
+        d_hidden_before = _product(d_gates, kernel, transpose_b=True)
         d_hidden = tf.concat([d_hidden_before, d_hidden[alive:]], axis=0)
         d_cell = tf.concat([d_new_cell * f, d_cell[alive:]], axis=0)
         return k + 1, d_hidden, d_cell, d_projected.write(time, d_gates)
@@ -156,14 +162,21 @@ def _backward(
     _, d_hidden, d_cell, d_pieces = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, d_hidden, d_cell, _pieces(length, 4 * units, d_output.dtype)),
+        (0, d_hidden, d_cell, _pieces(length, 4 * units)),
         shape_invariants=(tf.TensorShape([]), state_shape, state_shape, tf.TensorShape(None)),
     )
     d_projected = d_pieces.concat()
-    d_kernel = tf.matmul(tape.hidden_before.concat(), d_projected, transpose_a=True)
+    hidden_before = tf.cast(tape.hidden_before.concat(), kernel.dtype)
+    d_kernel = tf.matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
     return d_projected, d_hidden, d_cell, d_kernel
 
 
-def _pieces(length: tf.Tensor, units: int, dtype: tf.DType) -> tf.TensorArray:
+def _product(rows: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
+    """Multiply float32 rows by a kernel in the kernel's precision."""
+    product = tf.matmul(tf.cast(rows, kernel.dtype), kernel, transpose_b=transpose_b)
+    return tf.cast(product, tf.float32)
+
+
+def _pieces(length: tf.Tensor, units: int) -> tf.TensorArray:
     """An array of `length` pieces `(alive, units)`, each with its own number of rows."""
-    return tf.TensorArray(dtype, size=length, element_shape=[None, units], infer_shape=False)
+    return tf.TensorArray(tf.float32, size=length, element_shape=[None, units], infer_shape=False)

@@ -194,3 +194,17 @@ def test_units_must_be_a_positive_integer(units):
 def test_without_a_mask_and_without_a_packing_it_refuses():
     with pytest.raises(ValueError, match=r"needs `mask` or `packing`\. Received: mask=None"):
         LSTM(2)(tf.zeros([1, 2, 3]))
+
+
+def test_in_mixed_precision_the_packed_cell_keeps_small_additions():
+    # each step adds 1/2 to the cell at 256, which bfloat16, with 8 bits, would round away
+    layer = LSTM(1, dtype="mixed_bfloat16")
+    layer.build((None, None, 1))
+    open_gates = np.array([100.0, 100.0, np.arctanh(0.5), 100.0], np.float32)
+    layer.set_weights([np.zeros((1, 4)), np.zeros((1, 4)), open_gates])
+    mask = tf.ones([1, 8], tf.bool)
+    packing = make_packing(mask)
+    state = LSTMState(tf.zeros([1, 1], tf.bfloat16), tf.constant([[256.0]], tf.bfloat16))
+    _, last = layer(pack(tf.zeros([1, 8, 1]), packing), state=state, packing=packing)
+    assert last.cell.dtype == tf.bfloat16
+    assert float(last.cell[0, 0]) == 260.0
