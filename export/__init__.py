@@ -1,0 +1,6 @@
+"""Export: what was trained is what is served."""
+
+from keras_s2s.export.litert_export import litert
+from keras_s2s.export.saved_model_export import saved_model
+
+__all__ = ["litert", "saved_model"]

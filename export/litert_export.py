@@ -1,0 +1,137 @@
+"""Export for LiteRT: one file for phones and other devices."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from keras_s2s.export.litert_session import LiteRTSession, import_litert
+from keras_s2s.export.operations import check_operations
+from keras_s2s.export.parity import check_agreement, check_parity
+from keras_s2s.export.questions import make_probes
+from keras_s2s.export.saved_model_session import read_saved_model
+from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
+from keras_s2s.export.signatures import LITERT_SIGNATURES
+from keras_s2s.files import written_beside
+from keras_s2s.translator import Translator
+
+# How far the log probability of a token may lie from the model's in the mean: the weights are not
+# the same any more. None: they are, and so must the answers be.
+QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
+
+
+def litert(
+    translator: Translator,
+    path: str | os.PathLike[str],
+    *,
+    quantization: str | None = None,
+    probes: Iterable[str] = (),
+) -> str:
+    """Write a translator as one LiteRT file: text in, text out, with the search inside.
+
+    Its signatures "serving_default", "greedy", "ids" and "score" (see
+    `keras_s2s.export.signatures`) take any batch size and length and share the weights. Those that
+    take text need the operations of tensorflow-text; "ids" has built-in operations only and runs
+    in any interpreter. In Python:
+
+        import tensorflow_text  # comes with TensorFlow; an app links the operations instead
+        from ai_edge_litert.interpreter import InterpreterWithCustomOps
+
+        interpreter = InterpreterWithCustomOps(
+            custom_op_registerers=tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS,
+            model_path="g2p.tflite",
+        )
+        pronounce = interpreter.get_signature_runner("serving_default")
+        pronounce(source=np.array(["hello"], dtype=object))["target"]  # (batch, num_hypotheses)
+
+    The file is written beside `path`, run in LiteRT's interpreter, compared with the model, and
+    then renamed; whatever goes wrong, what was at `path` before stays. In float32 it must give the
+    same text and scores within 1e-4. Quantized weights are other weights, so there no such
+    equality can be asked for: the log probabilities of the model's own answers may differ by 0.01
+    a token ("float16") or 0.1 a token ("int8") in the mean.
+
+    Args:
+        translator: the `Translator`.
+        path: the file; must end in ".tflite".
+        quantization: None for float32; "float16" for half the size; "int8" for weights in 8 bits
+            and sums in float32, a quarter of the size and quicker.
+        probes: texts to compare with, besides those that are always compared.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        TypeError: if `translator` is not a `Translator`, or `probes` not a list of texts.
+        ValueError: if an argument is out of its range, if a weight is not finite, if a part of the
+            model needs an operation that LiteRT does not have, or if the file does not answer as
+            the model does.
+        ImportError: if the package ai-edge-litert is not installed.
+        OSError: if the file cannot be written or the disk is full.
+    """
+    check_translator(translator)
+    check_quantization(quantization)
+    import_litert()
+    path = os.path.abspath(os.fspath(path))
+    if not path.endswith(".tflite"):
+        raise ValueError(f"The file name must end in '.tflite'. Received: path={path!r}")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
+    texts = make_probes(translator, probes)
+    with written_beside(path, suffix=".tflite") as unfinished:
+        content = _convert(translator, quantization)
+        with open(unfinished, "wb") as file:
+            file.write(content)
+        _check(translator, unfinished, quantization, texts)
+    return path
+
+
+def check_quantization(quantization: str | None) -> None:
+    """Refuse a quantization that is unknown, or that does not work.
+
+    Args:
+        quantization: what came.
+
+    Raises:
+        ValueError: if it is not one of `QUANTIZATIONS`.
+    """
+    if quantization not in QUANTIZATIONS:
+        choices = ", ".join(map(repr, QUANTIZATIONS))
+        raise ValueError(
+            f"`quantization` must be one of {choices}. Full integer quantization, of the "
+            "activations too, is none of them: TensorFlow's calibrator crashes on the loops of a "
+            f"recurrent model. Received: quantization={quantization!r}"
+        )
+
+
+def _convert(translator: Translator, quantization: str | None) -> bytes:
+    """Convert all signatures at once, by way of a SavedModel, so that they share the weights."""
+    module = ServedModule(translator)
+    with tempfile.TemporaryDirectory() as folder:
+        save(module, trace(translator, LITERT_SIGNATURES), folder)
+        (meta_graph,) = read_saved_model(folder).meta_graphs
+        check_operations(meta_graph.graph_def)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=list(LITERT_SIGNATURES)
+        )
+        converter.allow_custom_ops = True
+        if quantization is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantization == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        content: bytes = converter.convert()
+        return content
+
+
+def _check(translator: Translator, path: str, quantization: str | None, texts: list[str]) -> None:
+    """Run a file in LiteRT, "ids" with built-in operations only, and compare it with the model."""
+    session, plain_session = LiteRTSession(path), LiteRTSession(path, text_operations=False)
+    limit = QUANTIZATIONS[quantization]
+    for signature in LITERT_SIGNATURES:
+        runtime = plain_session if signature == "ids" else session
+        if limit is None:
+            check_parity(translator, runtime, [signature], texts)
+        else:
+            check_agreement(translator, runtime, [signature], texts, limit)

@@ -1,0 +1,101 @@
+"""Which operations an exported graph may have: those that a stock model server has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+# Operations that TensorFlow has, but no server can run them, or not every one.
+_REFUSED = {
+    r"CudnnRNN.*": "it runs on a GPU only, and was chosen because the model was traced on one",
+    r"(Eager)?PyFunc(Stateless)?": "it calls Python, which a server does not have",
+    r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
+}
+
+# Operations of tensorflow-text, which the model server links, that lack its prefix "TFText>".
+_TENSORFLOW_TEXT = {
+    "CaseFoldUTF8",
+    "ConstrainedSequence",
+    "FastBertNormalize",
+    "FastWordpieceTokenizeWithOffsets",
+    "FindSourceOffsets",
+    "MaxSpanningTree",
+    "NormalizeUTF8",
+    "NormalizeUTF8WithOffsetsMap",
+    "PhraseTokenize",
+    "RegexSplitWithOffsets",
+    "RougeL",
+    "SentenceFragments",
+    "SentenceFragmentsV2",
+    "SentencepieceDetokenizeOp",
+    "SentencepieceIdToStringOp",
+    "SentencepieceOp",
+    "SentencepieceStringToIdOp",
+    "SentencepieceTokenizeOp",
+    "SentencepieceTokenizeWithOffsetsOp",
+    "SentencepieceVocabSizeOp",
+    "SplitMergeTokenizeWithOffsets",
+    "TokenizerFromLogits",
+    "UnicodeScriptTokenizeWithOffsets",
+    "WhitespaceTokenizeWithOffsets",
+    "WordpieceTokenizeWithOffsets",
+}
+
+
+def check_operations(graph_def: Any) -> list[str]:
+    """Check that a graph can be run by a stock model server, on any device.
+
+    Args:
+        graph_def: a `GraphDef` with its library of functions.
+
+    Returns:
+        The names of its operations, each once, in alphabetical order.
+
+    Raises:
+        ValueError: if there is an operation that a server may not have, or a function that must
+            be compiled by XLA; with its name and place, which begins with the layer it came from.
+    """
+    functions = {function.signature.name for function in graph_def.library.function}
+    for function in graph_def.library.function:
+        _check_not_compiled(function.attr, f"function {function.signature.name!r}")
+    names = set()
+    for node, place in _nodes(graph_def):
+        _check_not_compiled(node.attr, place)
+        if node.op not in functions:
+            _check_operation(node.op, place)
+            names.add(node.op)
+    return sorted(names)
+
+
+def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:
+    """Give all nodes, and where each of them is."""
+    for node in graph_def.node:
+        yield node, f"node {node.name!r}"
+    for function in graph_def.library.function:
+        for node in function.node_def:
+            yield node, f"node {node.name!r} of function {function.signature.name!r}"
+
+
+def _check_operation(name: str, place: str) -> None:
+    """Refuse an operation that a stock model server does not have."""
+    for pattern, reason in _REFUSED.items():
+        if re.fullmatch(pattern, name):
+            raise ValueError(f"Cannot export the operation {name!r} at {place}: {reason}.")
+    if name.startswith("TFText>") or name in _TENSORFLOW_TEXT or hasattr(tf.raw_ops, name):
+        return
+    raise ValueError(
+        f"Cannot export the operation {name!r} at {place}: it is neither one of TensorFlow's own "
+        "nor one of tensorflow-text, so a stock model server does not have it."
+    )
+
+
+def _check_not_compiled(attributes: Any, place: str) -> None:
+    """Refuse `jit_compile=True`, which would stay in the file."""
+    if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+        raise ValueError(
+            f"Cannot export '_XlaMustCompile' at {place}: a stock model server does not compile. "
+            "Leave out `jit_compile=True` in the functions that the model calls."
+        )

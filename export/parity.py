@@ -1,0 +1,176 @@
+"""The parity gate: what was exported answers as the model does, or the export fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.export.questions import Arrays, Question, ask_model
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.translator import Translator
+
+# How far the scores that two runtimes give to the same text may lie apart.
+TOLERANCE = 1e-4
+
+Runtime = Callable[[str, Arrays], Arrays]
+"""Calls a signature, by name, with an array for each input; gives an array for each output."""
+
+
+def check_parity(
+    translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
+) -> float:
+    """Compare what was exported with the model: same text, scores within `TOLERANCE`.
+
+    Rounding differs from runtime to runtime, so where two answers are equally good it may decide
+    which comes first. Another text passes, but only where the model itself gives it the log
+    probability that the runtime reports, and a score within the tolerance of its own answer.
+
+    Args:
+        translator: the model.
+        runtime: what was exported.
+        signatures: the names of the signatures to compare.
+        probes: the texts.
+
+    Returns:
+        The greatest difference of two scores.
+
+    Raises:
+        ValueError: if they differ, with the signature, the text and both answers.
+    """
+    worst = 0.0
+    for signature in signatures:
+        for question in ask_model(translator, signature, probes):
+            answer = runtime(signature, question.inputs)
+            check_form(signature, question, answer)
+            wrong = find_differences(question, answer)
+            if wrong:
+                raise ValueError(
+                    "What was exported does not answer as the model does, so it was removed. "
+                    f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
+                    f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. "
+                    f"Received: {_row(answer, wrong[0])}"
+                )
+            difference = np.abs(answer["scores"] - question.expected["scores"])
+            worst = max(worst, float(np.max(difference)))
+    return worst
+
+
+def check_agreement(
+    translator: Translator,
+    runtime: Runtime,
+    signatures: Iterable[str],
+    probes: list[str],
+    limit: float,
+) -> float:
+    """Compare what was exported with other weights than the model's: quantized ones.
+
+    Every signature must run and give outputs of the right form. Where "score" is among them, the
+    log probabilities that both give to the model's own best answers are compared.
+
+    Args:
+        translator: the model.
+        runtime: what was exported.
+        signatures: the names of the signatures to run.
+        probes: the texts.
+        limit: how far the log probability of a token may lie from the model's, in the mean.
+
+    Returns:
+        How far it does.
+
+    Raises:
+        ValueError: if an output is of the wrong form, or the difference is above the limit.
+    """
+    difference, tokens = 0.0, 1
+    for signature in signatures:
+        for question in ask_model(translator, signature, probes):
+            answer = runtime(signature, question.inputs)
+            check_form(signature, question, answer)
+            if signature == "score":
+                log_probs = question.expected["log_probs"]
+                difference += float(np.sum(np.abs(answer["log_probs"] - log_probs)))
+                ids = translator.target.tokenize(tf.constant(question.inputs["target"]))
+                tokens += int(np.count_nonzero(ids))
+    if difference / tokens > limit:
+        raise ValueError(
+            "What was exported is too far from the model, so it was removed. Expected: log "
+            f"probabilities that differ by at most {limit} a token in the mean. "
+            f"Received: {difference / tokens:.3g}"
+        )
+    return difference / tokens
+
+
+def check_form(signature: str, question: Question, answer: Arrays) -> None:
+    """Check that an answer has the promised outputs, and a row for each row of the question.
+
+    Args:
+        signature: the signature's name.
+        question: what was asked.
+        answer: what a runtime said.
+
+    Raises:
+        ValueError: if a name, a dtype or a shape is another one, or a score is not a number.
+    """
+    promised = {output.name: output for output in SIGNATURES[signature].outputs}
+    found = {name: value.shape for name, value in answer.items()}
+    for name, output in promised.items():
+        value = answer.get(name)
+        if (
+            value is None
+            or value.shape[:2] != question.expected[name].shape[:2]
+            or not output.shape.is_compatible_with(value.shape)
+            or (output.dtype.is_floating and not np.all(np.isfinite(value)))
+        ):
+            raise ValueError(
+                f"What was exported gives a wrong output {name!r} of the signature "
+                f"{signature!r}, so it was removed. Expected: finite values of shape "
+                f"{question.expected[name].shape}. Received: {value!r} among the shapes {found}"
+            )
+
+
+def find_differences(question: Question, answer: Arrays) -> list[int]:
+    """Find the rows in which an answer is not the model's.
+
+    Args:
+        question: what was asked.
+        answer: what a runtime said, in the right form.
+
+    Returns:
+        The numbers of the rows.
+    """
+    expected = question.expected
+    same = np.isclose(answer["scores"], expected["scores"], rtol=0, atol=TOLERANCE)
+    # a log probability is a sum over all tokens, so its rounding grows with it
+    same &= np.isclose(answer["log_probs"], expected["log_probs"], rtol=1e-5, atol=TOLERANCE)
+    if "lengths" in answer:
+        same &= answer["lengths"] == np.count_nonzero(answer["target_ids"], axis=2)
+    same_output = _same_output(expected, answer)
+    if not np.all(same_output):
+        rescored = question.rescore(answer)
+        confirmed = np.isclose(answer["log_probs"], rescored, rtol=1e-5, atol=TOLERANCE)
+        same &= same_output | confirmed
+    rows = np.all(same.reshape(len(same), -1), axis=1)
+    return [int(row) for row in np.flatnonzero(~rows)]
+
+
+def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:
+    """Say of each hypothesis whether it is the same text, or the same ids."""
+    if "target" in expected:
+        return np.asarray(expected["target"].astype(object) == answer["target"].astype(object))
+    if "target_ids" in expected:
+        length = max(expected["target_ids"].shape[2], answer["target_ids"].shape[2])
+        first, second = (_padded(part["target_ids"], length) for part in (expected, answer))
+        return np.asarray(np.all(first == second, axis=2))
+    return np.ones(expected["scores"].shape, bool)
+
+
+def _padded(ids: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
+    """Pad ids `(batch, num_hypotheses, ...)` to a length."""
+    return np.pad(ids, [(0, 0), (0, 0), (0, length - ids.shape[2])])
+
+
+def _row(arrays: Arrays, row: int) -> str:
+    """Describe what was said about one row."""
+    return ", ".join(f"{name} {value[row].tolist()}" for name, value in sorted(arrays.items()))

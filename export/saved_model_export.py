@@ -1,0 +1,84 @@
+"""Export for TF Serving, and for everything else that loads a SavedModel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+
+from keras_s2s.export.operations import check_operations
+from keras_s2s.export.parity import check_parity
+from keras_s2s.export.questions import make_probes
+from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
+from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.versions import check_version, publish, unfinished_version
+from keras_s2s.translator import Translator
+
+_GRAPH_SIZE = 8 << 20  # bytes; more than the graph of any model of this package needs
+
+
+def saved_model(
+    translator: Translator,
+    path: str | os.PathLike[str],
+    *,
+    version: int | None = None,
+    probes: Iterable[str] = (),
+) -> str:
+    """Write a translator as the next version of a SavedModel: text in, text out.
+
+    Tokenizers, search and model are one graph, with the signatures of
+    `keras_s2s.export.signatures`. TF Serving, TensorFlow's C API and Python load it; it needs
+    nothing of this package. In Python:
+
+        import tensorflow as tf
+        import tensorflow_text  # registers its operations
+
+        served = tf.saved_model.load("serving/g2p/1").signatures["serving_default"]
+        served(source=tf.constant(["hello"]))["target"]  # (batch, num_hypotheses), best first
+
+    The version is written beside the others under a name that no server looks at, then loaded as
+    a server loads it and compared with the model: same text, scores within 1e-4. Only then it gets
+    its number. Whatever goes wrong, nothing is left, and no other version is touched.
+
+    Args:
+        translator: the `Translator`.
+        path: the folder of the versions, "serving/g2p" for "serving/g2p/1"; made where it does
+            not exist.
+        version: the version's number; one above the highest there by default.
+        probes: texts to compare with, besides those that are always compared.
+
+    Returns:
+        The path of the version's folder.
+
+    Raises:
+        TypeError: if `translator` is not a `Translator`, or `probes` not a list of texts.
+        ValueError: if a weight is not finite, if a part of the model needs an operation that a
+            stock model server does not have, or if what was written does not answer as the model.
+        FileExistsError: if the version is there already.
+        OSError: if the folder cannot be written or the disk is full.
+    """
+    check_translator(translator)
+    folder = os.path.abspath(os.fspath(path))
+    check_version(folder, version)
+    texts = make_probes(translator, probes)
+    module = ServedModule(translator)
+    functions = trace(translator, SIGNATURES)
+    with unfinished_version(folder) as unfinished:
+        _check_space(unfinished, module.size() + _GRAPH_SIZE)
+        save(module, functions, unfinished)
+        (meta_graph,) = read_saved_model(unfinished).meta_graphs
+        check_operations(meta_graph.graph_def)
+        with SavedModelSession(unfinished) as session:
+            check_parity(translator, session, SIGNATURES, texts)
+        return publish(unfinished, folder, version)
+
+
+def _check_space(folder: str, needed: int) -> None:
+    """Say that the disk is full before the work is done."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            f"There is not enough room on the disk of {folder!r}. Expected: {needed} bytes. "
+            f"Received: {free} bytes"
+        )

@@ -1,0 +1,144 @@
+"""A translator as TensorFlow functions: what both exports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
+from keras_s2s.special_ids import EOS_ID, PAD_ID
+from keras_s2s.translator import Translator
+
+Outputs = dict[str, tf.Tensor]
+
+
+class ServedModule(tf.Module):
+    """Holds what a SavedModel stores of a translator: its weights and its tables, each once.
+
+    It does not hold the translator. A `tf.Module` that holds a Keras model is saved with a second
+    copy of each variable, and a model server then fails with "Could not find variable".
+
+    Args:
+        translator: the `Translator`.
+    """
+
+    def __init__(self, translator: Translator) -> None:
+        super().__init__(name="keras_s2s")
+        self.variables_ = [weight.value for weight in translator.model.weights]
+        self.tables = [*translator.source.tables, *translator.target.tables]
+
+    def size(self) -> int:
+        """Give the size of the weights in bytes."""
+        return sum(
+            int(np.prod(variable.shape)) * variable.dtype.size for variable in self.variables_
+        )
+
+
+def check_translator(translator: Any) -> None:
+    """Refuse what cannot be exported.
+
+    Args:
+        translator: what came.
+
+    Raises:
+        TypeError: if it is not a `Translator`.
+        ValueError: if a weight is not finite.
+    """
+    if not isinstance(translator, Translator):
+        raise TypeError(
+            "Only a `Translator` can be exported: a model with its tokenizers and its search. "
+            f"Received: {translator!r} (type {type(translator)})"
+        )
+    for weight in translator.model.weights:
+        values = np.asarray(weight)
+        spoilt = int(np.sum(~np.isfinite(values)))
+        if spoilt:
+            raise ValueError(
+                "The weights of a translator that is exported must be finite; this one's training "
+                f"has diverged. Received: {spoilt} of {values.size} values of {weight.path!r} "
+                "that are not"
+            )
+
+
+def trace(translator: Translator, names: Iterable[str]) -> dict[str, Any]:
+    """Trace the signatures of a translator into graphs.
+
+    Args:
+        translator: the `Translator`.
+        names: the signatures to trace.
+
+    Returns:
+        A concrete function for each name. They use variables of the translator, which a
+        `ServedModule` keeps when they are saved.
+    """
+    functions = _functions(translator)
+    return {
+        name: tf.function(
+            functions[name], input_signature=SIGNATURES[name].inputs, autograph=False
+        ).get_concrete_function()
+        for name in names
+    }
+
+
+def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
+    """Write a SavedModel.
+
+    Args:
+        module: what holds the variables and tables of the functions.
+        functions: a concrete function for each signature.
+        path: the folder to write.
+
+    Raises:
+        OSError: if writing fails, because the disk is full for instance.
+    """
+    try:
+        tf.saved_model.save(module, path, signatures=functions)
+    except tf.errors.OpError as error:
+        raise OSError(f"Could not write the SavedModel to {path!r}: {error.message}") from error
+
+
+def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
+    """Give the Python function of each signature."""
+    model, search = translator.model, translator.search
+    longest = max(OPTIONS_MAX_LENGTH, search.max_length or 0)
+
+    def serving_default(source: tf.Tensor) -> Outputs:
+        return translator.search_texts(source, search)
+
+    def greedy(source: tf.Tensor) -> Outputs:
+        return translator.search_texts(source, translator.greedy_search())
+
+    def ids(source_ids: tf.Tensor) -> Outputs:
+        found = model.search(_until_eos(source_ids), search)
+        return {
+            "target_ids": found.ids,
+            "lengths": found.lengths,
+            "scores": found.scores,
+            "log_probs": found.log_probs,
+        }
+
+    def score(source: tf.Tensor, target: tf.Tensor) -> Outputs:
+        return translator.score_texts(source, target)
+
+    def options(
+        source: tf.Tensor, max_length: tf.Tensor, min_length: tf.Tensor, length_penalty: tf.Tensor
+    ) -> Outputs:
+        return translator.search_texts(
+            source,
+            search,
+            max_length=tf.minimum(max_length, longest),
+            min_length=min_length,
+            length_penalty=length_penalty,
+        )
+
+    functions = (serving_default, greedy, ids, score, options)
+    return {function.__name__: function for function in functions}
+
+
+def _until_eos(ids: tf.Tensor) -> tf.Tensor:
+    """Put padding in place of whatever a server padded `(batch, length)` with."""
+    is_eos = tf.cast(tf.equal(ids, EOS_ID), tf.int32)
+    return tf.where(tf.cumsum(is_eos, axis=1, exclusive=True) > 0, PAD_ID, ids)

@@ -1,0 +1,112 @@
+"""Numbered version folders, in which a model server finds whole versions only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+
+from keras_s2s.checks import check_positive_int
+
+
+def check_version(folder: str, version: int | None) -> None:
+    """Refuse early what `publish` would refuse after all the work.
+
+    Args:
+        folder: the folder with the versions; it need not exist.
+        version: the version's number; None for the next one.
+
+    Raises:
+        ValueError: if `version` is not a positive integer.
+        FileExistsError: if the version is there.
+        NotADirectoryError: if `folder`, or what should be a folder above it, is a file.
+    """
+    above = folder
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(f"{above!r} must be a folder for versions. Received: a file")
+    if version is not None:
+        check_positive_int("version", version)
+        if int(version) in _versions(folder):
+            raise FileExistsError(
+                f"Version {version} is there already, and a version is never changed. Leave out "
+                f"`version` for the next one. Received: {os.path.join(folder, str(version))!r}"
+            )
+
+
+@contextlib.contextmanager
+def unfinished_version(folder: str) -> Iterator[str]:
+    """Give a folder to write a version to, beside the versions that are there.
+
+    Its name is no number, so that no server takes it for a version. Unless it was published, it
+    is gone at the end, with the folders that were made for it.
+
+    Args:
+        folder: the folder with the versions; made where it does not exist.
+
+    Yields:
+        The name of a new, empty folder.
+
+    Raises:
+        OSError: if the folder cannot be made.
+    """
+    with contextlib.ExitStack() as undo:
+        for name in _missing_folders(folder):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name)
+                undo.callback(_remove_empty, name)
+        unfinished = os.path.join(folder, f".unfinished-{secrets.token_hex(8)}")
+        undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
+        os.mkdir(unfinished)
+        yield unfinished
+
+
+def publish(unfinished: str, folder: str, version: int | None) -> str:
+    """Make a finished folder a version, in one step.
+
+    Args:
+        unfinished: what `unfinished_version` gave.
+        folder: the folder with the versions.
+        version: the version's number; None for the next one.
+
+    Returns:
+        The path of the version's folder.
+
+    Raises:
+        FileExistsError: if the version has come to be there in the meantime.
+    """
+    while True:
+        check_version(folder, version)
+        number = max(_versions(folder), default=0) + 1 if version is None else int(version)
+        path = os.path.join(folder, str(number))
+        try:
+            os.rename(unfinished, path)
+        except OSError:
+            if not os.path.lexists(path):
+                raise
+            continue  # somebody else has just published this number
+        return path
+
+
+def _versions(folder: str) -> set[int]:
+    """Find the numbers that a model server would take for versions."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return {int(name) for name in names if name.isascii() and name.isdigit()}
+
+
+def _missing_folders(folder: str) -> list[str]:
+    """Give those of a folder and the folders above it that are not there, the outermost first."""
+    missing: list[str] = []
+    while not os.path.isdir(folder):
+        missing.insert(0, folder)
+        folder = os.path.dirname(folder)
+    return missing
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove a folder, unless something has been published in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from integration.served import WORDS, tiny_translator
+
+import keras_s2s as s2s
+from keras_s2s.export import litert_export
+from keras_s2s.export.litert_session import LiteRTSession
+from keras_s2s.export.served_module import ServedModule
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+@pytest.fixture(scope="module")
+def exported(translator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("litert") / "model.tflite"
+    return s2s.export.litert(translator, path, probes=WORDS)
+
+
+def strings(texts):
+    return np.array([text.encode() for text in texts], dtype=object)
+
+
+def test_the_file_stands_alone(exported):
+    assert os.listdir(os.path.dirname(exported)) == ["model.tflite"]
+
+
+def test_the_file_has_the_promised_signatures(exported):
+    assert Interpreter(exported).get_signature_list() == {
+        "serving_default": {"inputs": ["source"], "outputs": ["log_probs", "scores", "target"]},
+        "greedy": {"inputs": ["source"], "outputs": ["log_probs", "scores", "target"]},
+        "ids": {
+            "inputs": ["source_ids"],
+            "outputs": ["lengths", "log_probs", "scores", "target_ids"],
+        },
+        "score": {"inputs": ["source", "target"], "outputs": ["log_probs", "scores"]},
+    }
+
+
+@pytest.mark.parametrize("texts", [WORDS, WORDS[:1], WORDS[::-1] * 9, []])
+def test_any_batch_gets_the_models_answers(exported, translator, texts):
+    found = LiteRTSession(exported)("serving_default", {"source": strings(texts)})
+    expected = translator(tf.constant(texts, tf.string))
+    np.testing.assert_array_equal(found["target"], expected["target"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
+
+
+def test_ids_need_no_operation_but_the_built_in_ones(exported, translator):
+    run = Interpreter(exported).get_signature_runner("ids")
+    for texts in (WORDS, WORDS[:1]):
+        ids = translator.source.tokenize(texts).numpy()
+        found, expected = run(source_ids=ids), translator.model.search(ids, translator.search)
+        np.testing.assert_array_equal(found["target_ids"], expected.ids)
+        np.testing.assert_allclose(found["log_probs"], expected.log_probs, atol=1e-5)
+
+
+def test_what_cannot_run_is_refused_with_the_operation(exported):
+    session = LiteRTSession(exported, text_operations=False)
+    with pytest.raises(ValueError, match=r"cannot run the signature 'greedy'.*TFText>ByteSplit"):
+        session("greedy", {"source": strings(WORDS)})
+
+
+@pytest.fixture(scope="module")
+def wide_translator():
+    """Wide enough for its weights to be most of the file."""
+    return tiny_translator(units=128, scale=0.2)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "smallest", "largest"), [("float16", 1.5, 2.0), ("int8", 2.0, 4.0)]
+)
+def test_a_quantized_file_is_as_much_smaller(
+    wide_translator, tmp_path, quantization, smallest, largest
+):
+    path = s2s.export.litert(wide_translator, tmp_path / "g2p.tflite", quantization=quantization)
+    weights = ServedModule(wide_translator).size()
+    assert smallest < weights / os.path.getsize(path) < largest
+
+
+@pytest.mark.parametrize("quantization", ["full_int8", "int4", "", 8])
+def test_another_quantization_is_refused_with_the_reason(translator, tmp_path, quantization):
+    message = "must be one of None, 'float16', 'int8'. Full integer .* calibrator crashes"
+    with pytest.raises(ValueError, match=message):
+        s2s.export.litert(translator, tmp_path / "g2p.tflite", quantization=quantization)
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    """An export that writes other weights than the model's."""
+    convert = litert_export._convert
+
+    def convert_other_weights(translator, quantization):
+        weight = translator.model.weights[-1].value
+        kept = tf.identity(weight)
+        weight.assign_add(tf.range(weight.shape[0], dtype=tf.float32) * 1e-3)
+        content = convert(translator, quantization)
+        weight.assign(kept)
+        return content
+
+    monkeypatch.setattr(litert_export, "_convert", convert_other_weights)
+
+
+def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_path, spoilt):
+    path = tmp_path / "g2p.tflite"
+    path.write_text("before")
+    with pytest.raises(ValueError, match="does not answer as the model does, so it was removed"):
+        s2s.export.litert(translator, path)
+    assert os.listdir(tmp_path) == ["g2p.tflite"]
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_export_leaves_what_was_there(translator, tmp_path, monkeypatch, error):
+    def interrupt(*arguments):
+        raise error
+
+    path = tmp_path / "g2p.tflite"
+    path.write_text("before")
+    monkeypatch.setattr(litert_export, "_convert", lambda *arguments: b"content")
+    monkeypatch.setattr(litert_export, "_check", interrupt)
+    with pytest.raises(error):
+        s2s.export.litert(translator, path)
+    assert os.listdir(tmp_path) == ["g2p.tflite"]
+    assert path.read_text() == "before"
+
+
+def test_without_the_runtime_the_extra_is_named(translator, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match=r'pip install "keras-s2s\[litert\]"'):
+        s2s.export.litert(translator, tmp_path / "g2p.tflite")
+
+
+@pytest.mark.parametrize("name", ["g2p", "g2p.tflite.gz", "g2p.keras"])
+def test_another_ending_is_refused(translator, tmp_path, name):
+    with pytest.raises(ValueError, match=r"must end in '.tflite'. Received: path='.*g2p"):
+        s2s.export.litert(translator, tmp_path / name)
+
+
+def test_a_folder_is_no_file(translator, tmp_path):
+    (tmp_path / "g2p.tflite").mkdir()
+    with pytest.raises(IsADirectoryError, match="must be the name of a file"):
+        s2s.export.litert(translator, tmp_path / "g2p.tflite")
+
+
+def test_a_folder_that_is_not_there_is_told(translator, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        s2s.export.litert(translator, tmp_path / "missing" / "g2p.tflite")
+
+
+def test_what_is_no_translator_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
+        s2s.export.litert("g2p.keras", tmp_path / "g2p.tflite")

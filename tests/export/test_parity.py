@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.served import tiny_translator
+
+from keras_s2s.export.parity import check_agreement, check_parity, find_differences
+from keras_s2s.export.questions import Question
+from keras_s2s.export.served_module import trace
+from keras_s2s.export.signatures import SIGNATURES
+
+PROBES = ["hello", "zebra", "日 é", "😀"]
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+@pytest.fixture(scope="module")
+def functions(translator):
+    return trace(translator, SIGNATURES)
+
+
+@pytest.fixture
+def runtime(functions):
+    """The model itself as a runtime; a test may give it a `change` of its answers."""
+
+    def run(signature, inputs):
+        found = functions[signature](**{name: tf.constant(value) for name, value in inputs.items()})
+        answer = {name: value.numpy().copy() for name, value in found.items()}
+        return run.change(answer)
+
+    run.change = lambda answer: answer
+    return run
+
+
+def test_the_model_agrees_with_itself(translator, runtime):
+    assert check_parity(translator, runtime, SIGNATURES, PROBES) < 1e-6
+    assert check_agreement(translator, runtime, SIGNATURES, PROBES, 0.0) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("signature", "output", "value"),
+    [
+        ("serving_default", "target", b"AA B"),
+        ("greedy", "target", b"AA B"),
+        ("options", "target", b"AA B"),
+        ("ids", "target_ids", 5),
+        ("ids", "lengths", 5),
+    ],
+)
+def test_another_answer_is_refused_and_shown(translator, runtime, signature, output, value):
+    def change(answer):
+        answer[output][-1, 0] = value
+        return answer
+
+    runtime.change = change
+    message = f"Signature '{signature}', source '😀' in a batch of 4. Expected: .* Received: .*"
+    with pytest.raises(ValueError, match=f"{message}{re.escape(repr(value))[:-1]}"):
+        check_parity(translator, runtime, [signature], PROBES)
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.parametrize("output", ["scores", "log_probs"])
+def test_another_score_is_refused(translator, runtime, signature, output):
+    def change(answer):
+        # the last unit counts from -2 on
+        answer[output] += 3e-4
+        return answer
+
+    runtime.change = change
+    with pytest.raises(ValueError, match=f"Signature '{signature}', source 'hello' in a batch"):
+        check_parity(translator, runtime, [signature], PROBES)
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_rows_in_another_order_are_refused(translator, runtime, signature):
+    runtime.change = lambda answer: {name: value[::-1] for name, value in answer.items()}
+    with pytest.raises(ValueError, match=f"Signature '{signature}'"):
+        check_parity(translator, runtime, [signature], PROBES)
+
+
+@pytest.mark.parametrize("check", [check_parity, check_agreement])
+@pytest.mark.parametrize(
+    ("output", "change"),
+    [
+        ("lengths", lambda value: None),
+        ("scores", lambda value: value[:, :1]),
+        ("scores", lambda value: value[:1]),
+        ("log_probs", lambda value: value * np.nan),
+        ("target_ids", lambda value: value[:, :, 0]),
+    ],
+)
+def test_an_output_of_another_form_is_refused(translator, runtime, check, output, change):
+    def change_form(answer):
+        answer[output] = change(answer[output])
+        return {name: value for name, value in answer.items() if value is not None}
+
+    runtime.change = change_form
+    arguments = (0.1,) if check is check_agreement else ()
+    with pytest.raises(ValueError, match=f"wrong output '{output}' of the signature 'ids'"):
+        check(translator, runtime, ["ids"], PROBES, *arguments)
+
+
+def test_other_weights_may_give_somewhat_other_log_probs(translator, runtime):
+    def change(answer):
+        answer["log_probs"] += 0.1
+        return answer
+
+    runtime.change = change
+    difference = check_agreement(translator, runtime, ["score"], PROBES, 0.1)
+    assert 0.01 < difference < 0.1
+
+
+def test_weights_that_are_too_far_from_the_models_are_refused(translator, runtime):
+    def change(answer):
+        answer["log_probs"] -= 10
+        return answer
+
+    runtime.change = change
+    with pytest.raises(ValueError, match=r"differ by at most 0.1 a token in the mean. Received"):
+        check_agreement(translator, runtime, ["score"], PROBES, 0.1)
+
+
+TEXTS = {
+    "target": np.array([[b"A", b"B"], [b"C", b""]], dtype=object),
+    "scores": np.array([[-1.0, -1.00001], [-2.0, -1e9]], np.float32),
+    "log_probs": np.array([[-4.0, -4.00004], [-8.0, -1e9]], np.float32),
+}
+IDS = {
+    "target_ids": np.array([[[4, 3], [5, 3]], [[6, 3], [0, 0]]], np.int32),
+    "lengths": np.array([[2, 2], [2, 0]], np.int32),
+    "scores": TEXTS["scores"],
+    "log_probs": TEXTS["log_probs"],
+}
+
+
+def question(expected, rescored=None):
+    return Question(["a", "b"], {}, expected, lambda answer: rescored)
+
+
+@pytest.mark.parametrize("expected", [TEXTS, IDS])
+def test_the_same_answer_has_no_differences(expected):
+    assert find_differences(question(expected), expected) == []
+
+
+def test_ids_padded_further_are_the_same():
+    ids = np.pad(IDS["target_ids"], [(0, 0), (0, 0), (0, 3)])
+    assert find_differences(question(IDS), {**IDS, "target_ids": ids}) == []
+    assert find_differences(question({**IDS, "target_ids": ids}), IDS) == []
+
+
+@pytest.mark.parametrize("expected", [TEXTS, IDS])
+def test_of_equally_good_answers_either_may_come_first(expected):
+    name = "target" if "target" in expected else "target_ids"
+    swapped = {**expected, name: expected[name].copy()}
+    swapped[name][0] = expected[name][0, ::-1]
+    confirmed = question(expected, rescored=expected["log_probs"])
+    assert find_differences(confirmed, swapped) == []
+    unconfirmed = question(expected, rescored=expected["log_probs"] - 0.01)
+    assert find_differences(unconfirmed, swapped) == [0]
+
+
+@pytest.mark.parametrize("output", ["scores", "log_probs"])
+def test_a_score_may_differ_by_the_rounding_of_a_runtime(output):
+    answer = {**TEXTS, output: TEXTS[output] + np.float32(0.9e-4)}
+    assert find_differences(question(TEXTS), answer) == []
+    answer = {**TEXTS, output: TEXTS[output] + np.float32(2.1e-4)}
+    assert find_differences(question(TEXTS), answer) == [0, 1]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.served import tiny_translator
+
+from keras_s2s.export.questions import NASTY_TEXTS, ask_model, make_probes
+from keras_s2s.export.signatures import SIGNATURES
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+def test_probes_are_the_users_then_texts_the_model_knows_then_nasty_ones(translator):
+    probes = make_probes(translator, ["mine", "yours"])
+    known = probes[2 : -len(NASTY_TEXTS)]
+    assert probes[:2] == ["mine", "yours"]
+    assert tuple(probes[-len(NASTY_TEXTS) :]) == NASTY_TEXTS
+    assert [len(text) for text in known] == [2, 4, 6, 8, 10, 12, 14, 16]
+    ids = translator.source.tokenize(known).numpy()
+    assert not np.any(ids == 1)
+    assert make_probes(translator, ["mine", "yours"]) == probes
+
+
+@pytest.mark.parametrize("probes", ["one text", b"one text", ["text", 3], [b"bytes"]])
+def test_probes_must_be_texts(translator, probes):
+    with pytest.raises(TypeError, match="`probes` must be a list of str"):
+        make_probes(translator, probes)
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_questions_have_the_promised_inputs_and_outputs(translator, signature):
+    batches = []
+    for question in ask_model(translator, signature, ["hello", "a", "zebra"]):
+        batches.append(question.texts)
+        for side, arrays in zip(
+            SIGNATURES[signature], (question.inputs, question.expected), strict=True
+        ):
+            assert set(arrays) == {spec.name for spec in side}
+            for spec in side:
+                tensor = tf.convert_to_tensor(arrays[spec.name])
+                assert tensor.dtype == spec.dtype
+                assert spec.shape.is_compatible_with(tensor.shape)
+                assert tensor.shape[0] == len(question.texts)
+    assert batches == [["hello", "a", "zebra"], ["hello"], [""], ["zebra"]]
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_the_model_confirms_its_own_answers(translator, signature):
+    (question, *_) = ask_model(translator, signature, ["hello", "a", "zebra"])
+    rescored = question.rescore(question.expected)
+    np.testing.assert_allclose(rescored, question.expected["log_probs"], atol=1e-4)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import collections
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.served import WORDS, tiny_translator
+
+import keras_s2s as s2s
+from keras_s2s.export import saved_model_export
+from keras_s2s.export.saved_model_session import read_saved_model
+from keras_s2s.export.signatures import SIGNATURES
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+@pytest.fixture(scope="module")
+def exported(translator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serving") / "model"
+    return s2s.export.saved_model(translator, folder, probes=WORDS)
+
+
+def test_the_first_version_is_one_and_stands_alone(exported):
+    assert os.path.basename(exported) == "1"
+    assert os.listdir(os.path.dirname(exported)) == ["1"]
+
+
+def test_the_file_has_the_promised_signatures(exported):
+    (meta_graph,) = read_saved_model(exported).meta_graphs
+    assert list(meta_graph.meta_info_def.tags) == ["serve"]
+    found = {
+        name: tuple(
+            {
+                key: (tf.as_dtype(info.dtype), tf.TensorShape(info.tensor_shape).rank)
+                for key, info in side.items()
+            }
+            for side in (signature.inputs, signature.outputs)
+        )
+        for name, signature in meta_graph.signature_def.items()
+        if name != "__saved_model_init_op"
+    }
+    assert found == {
+        name: tuple(
+            {spec.name: (spec.dtype, spec.shape.rank) for spec in side} for side in signature
+        )
+        for name, signature in SIGNATURES.items()
+    }
+
+
+def test_each_weight_is_stored_once(exported, translator):
+    variables = [
+        tuple(shape)
+        for name, shape in tf.train.list_variables(os.path.join(exported, "variables/variables"))
+        if name.startswith("variables_/")
+    ]
+    weights = [tuple(weight.shape) for weight in translator.model.weights]
+    assert collections.Counter(variables) == collections.Counter(weights)
+    stored = tf.train.list_variables(os.path.join(exported, "variables/variables"))
+    assert {name.split("/")[0] for name, _ in stored} == {
+        "variables_",
+        "_CHECKPOINTABLE_OBJECT_GRAPH",
+    }
+
+
+def test_python_loads_it_as_the_docstring_says(exported, translator):
+    served = tf.saved_model.load(exported).signatures["serving_default"]
+    found = served(source=tf.constant(WORDS))
+    expected = translator(tf.constant(WORDS))
+    np.testing.assert_array_equal(found["target"], expected["target"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
+
+
+def contents(folder):
+    """Read all files under a folder, with their times."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def versions(exported, tmp_path):
+    """A folder with version 1, which nothing may change."""
+    folder = tmp_path / "model"
+    shutil.copytree(os.path.dirname(exported), folder)
+    before = contents(folder)
+    yield folder
+    assert {path: value for path, value in contents(folder).items() if path in before} == before
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    """An export that writes other weights than the model's."""
+    save = saved_model_export.save
+
+    def save_other_weights(module, functions, path):
+        weight = module.variables_[-1]
+        kept = tf.identity(weight)
+        weight.assign_add(tf.range(weight.shape[0], dtype=tf.float32) * 1e-3)
+        save(module, functions, path)
+        weight.assign(kept)
+
+    monkeypatch.setattr(saved_model_export, "save", save_other_weights)
+
+
+def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoilt):
+    with pytest.raises(ValueError, match="does not answer as the model does, so it was removed"):
+        s2s.export.saved_model(translator, versions)
+    assert os.listdir(versions) == ["1"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("parity")])
+@pytest.mark.parametrize("moment", ["save", "check_operations", "check_parity", "publish"])
+def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch, moment, error):
+    seen = []
+
+    def interrupt(*arguments, **options):
+        seen.append(os.listdir(versions))
+        raise error
+
+    for name in ("trace", "save", "read_saved_model", "check_operations", "SavedModelSession"):
+        monkeypatch.setattr(saved_model_export, name, Anything())
+    monkeypatch.setattr(saved_model_export, "check_parity", lambda *arguments: 0.0)
+    monkeypatch.setattr(saved_model_export, moment, interrupt)
+    with pytest.raises(type(error) if isinstance(error, Exception) else error):
+        s2s.export.saved_model(translator, versions)
+    assert len(seen[0]) == 2
+    assert os.listdir(versions) == ["1"]
+
+
+class Anything:
+    """Stands for the slow steps where a test is about the folders."""
+
+    meta_graphs = property(lambda self: [self])
+    graph_def = None
+
+    def __call__(self, *arguments, **options):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *arguments):
+        return None
+
+
+def test_a_version_that_is_there_is_refused_before_the_work(translator, versions, monkeypatch):
+    monkeypatch.setattr(saved_model_export, "trace", None)
+    with pytest.raises(FileExistsError, match="Version 1 is there already"):
+        s2s.export.saved_model(translator, versions, version=1)
+
+
+def test_a_full_disk_is_told_before_the_work(translator, versions, monkeypatch):
+    usage = collections.namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9, 4, 5))
+    monkeypatch.setattr(saved_model_export, "trace", Anything())
+    with pytest.raises(OSError, match=r"not enough room on the disk of .* Received: 5 bytes"):
+        s2s.export.saved_model(translator, versions)
+    assert os.listdir(versions) == ["1"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told(translator, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        s2s.export.saved_model(translator, tmp_path / "model")
+
+
+def test_a_file_is_no_folder_for_versions(translator, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="must be a folder for versions"):
+        s2s.export.saved_model(translator, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_no_translator_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
+        s2s.export.saved_model("g2p.keras", tmp_path)
+
+
+def test_probes_must_be_texts(translator, tmp_path):
+    with pytest.raises(TypeError, match="`probes` must be a list of str"):
+        s2s.export.saved_model(translator, tmp_path, probes="hello")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from keras_s2s.export.versions import check_version, publish, unfinished_version
+
+
+def write_version(folder, version=None):
+    with unfinished_version(str(folder)) as unfinished:
+        with open(os.path.join(unfinished, "file"), "w") as file:
+            file.write("whole")
+        return publish(unfinished, str(folder), version)
+
+
+def test_versions_count_up_from_one(tmp_path):
+    folder = tmp_path / "above" / "model"
+    assert [write_version(folder) for _ in range(3)] == [str(folder / str(n)) for n in (1, 2, 3)]
+    assert sorted(os.listdir(folder)) == ["1", "2", "3"]
+
+
+def test_the_next_version_is_above_the_highest_number_there(tmp_path):
+    for name in ("2", "007", "10a", "-30", "٤٠", ".20"):
+        (tmp_path / name).mkdir()
+    assert write_version(tmp_path) == str(tmp_path / "8")
+
+
+def test_a_version_can_be_named(tmp_path):
+    assert write_version(tmp_path, 20240131) == str(tmp_path / "20240131")
+    assert write_version(tmp_path, 5) == str(tmp_path / "5")
+
+
+@pytest.mark.parametrize("name", ["3", "003"])
+def test_a_version_that_is_there_is_refused_and_left_alone(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileExistsError, match="Version 3 is there already"):
+        write_version(tmp_path, 3)
+    assert os.listdir(tmp_path) == [name]
+    assert os.listdir(tmp_path / name) == []
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1", True])
+def test_a_version_is_a_positive_integer(tmp_path, version):
+    with pytest.raises(ValueError, match="`version` must be a positive integer"):
+        check_version(str(tmp_path), version)
+
+
+@pytest.mark.parametrize("below", ["", "below/model"])
+def test_a_file_is_no_folder_for_versions(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"file' must be a folder for versions"):
+        check_version(os.path.join(tmp_path, "file", below), None)
+
+
+def test_while_it_is_written_a_version_has_no_number(tmp_path):
+    with unfinished_version(str(tmp_path)) as unfinished:
+        (name,) = os.listdir(tmp_path)
+        assert os.path.join(tmp_path, name) == unfinished
+        assert name.startswith(".unfinished-")
+
+
+def write_half(folder, error):
+    with unfinished_version(str(folder)) as unfinished:
+        with open(os.path.join(unfinished, "file"), "w") as file:
+            file.write("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_whatever_goes_wrong_nothing_is_left(tmp_path, error):
+    with pytest.raises(error):
+        write_half(tmp_path / "above" / "model", error)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    with pytest.raises(OSError, match="disk"):
+        write_half(tmp_path, OSError("disk"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_exports_at_once_get_different_numbers(tmp_path):
+    with unfinished_version(str(tmp_path)) as first, unfinished_version(str(tmp_path)) as second:
+        assert publish(first, str(tmp_path), None) == str(tmp_path / "1")
+        assert publish(second, str(tmp_path), None) == str(tmp_path / "2")
+
+
+def test_a_number_taken_at_the_last_moment_is_not_overwritten(tmp_path, monkeypatch):
+    rename = os.rename
+
+    def rename_later(unfinished, path):
+        if not os.path.exists(path):
+            os.mkdir(path)
+            with open(os.path.join(path, "another's"), "w"):
+                pass
+        monkeypatch.undo()
+        rename(unfinished, path)
+
+    monkeypatch.setattr(os, "rename", rename_later)
+    assert write_version(tmp_path) == str(tmp_path / "2")
+    assert os.listdir(tmp_path / "1") == ["another's"]
+
+
+def test_an_error_of_the_disk_is_told(tmp_path, monkeypatch):
+    def rename(unfinished, path):
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="read-only file system"):
+        write_version(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_others_may_read_a_version_as_far_as_the_umask_lets_them(tmp_path):
+    before = os.umask(0o022)
+    try:
+        path = write_version(tmp_path)
+    finally:
+        os.umask(before)
+    assert os.stat(path).st_mode & 0o777 == 0o755
