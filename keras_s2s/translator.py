@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -153,7 +154,7 @@ class Translator(keras.Model):
         if not encoded:
             return []
         signature = [tf.TensorSpec([None], tf.string)]
-        run = self._compiled_calls.get("call", self.call, signature)
+        run = self._compiled_calls.get(self.search, self.call, signature)
         answers = [""] * len(encoded)
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
@@ -192,7 +193,7 @@ class Translator(keras.Model):
             raise FileExistsError(
                 f"{filepath!r} is there already; `overwrite=True` would replace it."
             )
-        with written_beside(filepath, suffix=".keras") as unfinished:
+        with written_beside(filepath, suffix=".keras") as unfinished, _no_optimizer(self.model):
             super().save(unfinished, **kwargs)
 
     def check_vocabularies(self) -> None:
@@ -205,12 +206,14 @@ class Translator(keras.Model):
             ("source", self.source, self.model.encoder),
             ("target", self.target, self.model.decoder),
         ):
-            # a tokenizer that is being loaded gets its vocabulary later, from the file's assets
-            if tokenizer.vocabulary_size not in (0, part.vocabulary_size):
+            try:
+                size = tokenizer.vocabulary_size
+            except ValueError:
+                continue  # it is being loaded and gets its vocabulary later, from the file's assets
+            if size != part.vocabulary_size:
                 raise ValueError(
                     f"The vocabulary of `{name}` must have the size that the {part.name!r} was "
-                    f"made for, {part.vocabulary_size}. Received: a tokenizer with "
-                    f"{tokenizer.vocabulary_size} tokens"
+                    f"made for, {part.vocabulary_size}. Received: a tokenizer with {size} tokens"
                 )
 
     def get_config(self) -> dict[str, Any]:
@@ -220,7 +223,10 @@ class Translator(keras.Model):
             **super().get_config(),
             "model": model,
             "source": keras.saving.serialize_keras_object(self.source),
-            "target": keras.saving.serialize_keras_object(self.target),
+            # None: the tokenizer of the source, whose vocabulary Keras then stores only once
+            "target": None
+            if self.target is self.source
+            else keras.saving.serialize_keras_object(self.target),
             "search": keras.saving.serialize_keras_object(self.search),
         }
 
@@ -232,7 +238,22 @@ class Translator(keras.Model):
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
             )
+        if config["target"] is None:
+            config["target"] = config["source"]
         return cls(**config)
+
+
+@contextlib.contextmanager
+def _no_optimizer(model: Seq2Seq) -> Iterator[None]:
+    """Take the optimizer away meanwhile: a translator answers, and its file needs no such state."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        model.optimizer = None
+    try:
+        yield
+    finally:
+        if optimizer is not None:
+            model.optimizer = optimizer
 
 
 def _encode_texts(texts: Any) -> list[bytes]:
