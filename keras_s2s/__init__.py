@@ -1,0 +1,46 @@
+"""Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served."""
+
+from keras_s2s import export
+from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.models import Seq2Seq
+from keras_s2s.saving import load
+from keras_s2s.search import (
+    BeamSearch,
+    ExactSearch,
+    ExhaustiveSearch,
+    GreedySearch,
+    Sampling,
+    SearchResult,
+)
+from keras_s2s.text import (
+    ByteTokenizer,
+    CharTokenizer,
+    WordTokenizer,
+    make_dataset,
+    read_pairs,
+)
+from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
+from keras_s2s.translator import Translator
+
+__all__ = [
+    "BeamSearch",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "ExactSearch",
+    "ExhaustiveSearch",
+    "GreedySearch",
+    "LSTMDecoder",
+    "LSTMEncoder",
+    "Perplexity",
+    "Sampling",
+    "SearchResult",
+    "Seq2Seq",
+    "SequenceLoss",
+    "TokenAccuracy",
+    "Translator",
+    "WordTokenizer",
+    "export",
+    "load",
+    "make_dataset",
+    "read_pairs",
+]
