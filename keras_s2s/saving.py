@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 
 import keras
 
 from keras_s2s.models import Seq2Seq
 from keras_s2s.translator import Translator
+
+# What zipfile and json raise over bytes that are not as they were written.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq:
@@ -41,23 +45,27 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq:
 
 def _check_archive(filepath: str) -> None:
     """Refuse a file that Keras would refuse with a misleading message, or misread."""
-    if not zipfile.is_zipfile(filepath):
-        raise ValueError(
-            f"Cannot load {filepath!r}: it is not a .keras file, or it was cut off while it was "
-            f"written or copied. Expected: a zip archive. Received: {os.path.getsize(filepath)} "
-            "bytes that are none"
-        )
-    with zipfile.ZipFile(filepath) as archive:
-        damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"Cannot load {filepath!r}: its part {damaged!r} is damaged.")
-        missing = {"config.json", "model.weights.h5"} - set(archive.namelist())
-        if missing:
+    with open(filepath, "rb") as file:
+        if not zipfile.is_zipfile(file):
             raise ValueError(
-                f"Cannot load {filepath!r}: it is no .keras file. Missing: "
-                f"{', '.join(sorted(missing))}"
+                f"Cannot load {filepath!r}: it is not a .keras file, or it was cut off while it "
+                f"was written or copied. Expected: a zip archive. Received: "
+                f"{os.path.getsize(filepath)} bytes that are none"
             )
-        config = json.loads(archive.read("config.json"))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+                names = set(archive.namelist())
+                config = json.loads(archive.read("config.json")) if "config.json" in names else None
+        except _DAMAGE as error:
+            raise ValueError(f"Cannot load {filepath!r}: it is damaged: {error}") from error
+    if damaged is not None:
+        raise ValueError(f"Cannot load {filepath!r}: its part {damaged!r} is damaged.")
+    missing = {"config.json", "model.weights.h5"} - names
+    if missing:
+        raise ValueError(
+            f"Cannot load {filepath!r}: it is no .keras file. Missing: {', '.join(sorted(missing))}"
+        )
     expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq)}
     found = config.get("registered_name") if isinstance(config, dict) else None
     if found not in expected:
