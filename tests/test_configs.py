@@ -1,0 +1,104 @@
+"""Every layer, model, loss and metric comes back from its config; searches: see tests/search."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import keras
+import pytest
+from models.small import make_model
+from translators import make_translator
+
+import keras_s2s
+from keras_s2s import layers, text, training
+
+for module in pkgutil.walk_packages(keras_s2s.__path__, "keras_s2s."):
+    importlib.import_module(module.name)
+
+REGISTERED = {
+    name.removeprefix("keras_s2s>"): value
+    for name, value in keras.saving.get_custom_objects().items()
+    if name.startswith("keras_s2s>") and not value.__module__.startswith("keras_s2s.search.")
+}
+
+SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
+
+# Each with all its arguments away from their defaults: one that is forgotten does not come back.
+CASES = {
+    "BahdanauAttention": lambda: layers.BahdanauAttention(3, name="a", dtype="float16"),
+    "LSTM": lambda: layers.LSTM(3, go_backwards=True, name="a", dtype="float16"),
+    "LSTMDecoder": lambda: layers.LSTMDecoder(
+        9,
+        3,
+        embedding_dim=2,
+        num_layers=2,
+        context_to="both",
+        attention="luong",
+        dropout=0.1,
+        name="a",
+        dtype="mixed_bfloat16",
+    ),
+    "LSTMEncoder": lambda: layers.LSTMEncoder(
+        9,
+        3,
+        embedding_dim=2,
+        num_layers=2,
+        bidirectional=True,
+        context=keras.layers.GlobalAveragePooling1D(name="q"),
+        dropout=0.1,
+        name="a",
+        dtype="mixed_bfloat16",
+    ),
+    "LSTMEncoder, reversed": lambda: layers.LSTMEncoder(9, 3, reverse_source=True, context="max"),
+    "LuongAttention": lambda: layers.LuongAttention(3, name="a", dtype="float16"),
+    "TokenEmbedding": lambda: layers.TokenEmbedding(9, 3, name="a", dtype="float16"),
+    "Seq2Seq": lambda: make_model("luong"),
+    "Translator": make_translator,
+    "SequenceLoss": lambda: training.SequenceLoss("token", label_smoothing=0.1, name="a"),
+    "TokenAccuracy": lambda: training.TokenAccuracy(name="a"),
+    "Perplexity": lambda: training.Perplexity(name="a"),
+    "ByteTokenizer": lambda: text.ByteTokenizer(name="a"),
+    "CharTokenizer": lambda: text.CharTokenizer([*SPECIAL, "x"], name="a"),
+    "WordTokenizer": lambda: text.WordTokenizer([*SPECIAL, "x"], name="a"),
+}
+
+
+def public_name(case: str) -> str:
+    return case.split(",")[0]
+
+
+def test_every_registered_class_has_a_case():
+    assert set(REGISTERED) == {public_name(case) for case in CASES}
+
+
+def config(instance: Any) -> dict[str, Any]:
+    """The config, without what Keras adds about shapes."""
+
+    def without_shapes(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: without_shapes(part) for name, part in value.items() if name != "build_config"
+        }
+
+    return without_shapes(instance.get_config())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_comes_back_from_its_config(case):
+    instance = CASES[case]()
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(instance))
+    assert type(again) is type(instance) is REGISTERED[public_name(case)]
+    assert again is not instance
+    assert config(again) == config(instance)
+    assert config(type(instance).from_config(instance.get_config())) == config(instance)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_config_holds_every_argument(case):
+    kind = REGISTERED[public_name(case)]
+    arguments = set(inspect.signature(kind).parameters) - {"kwargs", "vocabulary"}
+    assert arguments <= set(CASES[case]().get_config())

@@ -1,0 +1,242 @@
+"""One file holds model, vocabularies and search; what else stands in a file is refused."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from models.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
+from translators import SEARCH, TEXTS, make_translator
+
+from keras_s2s.models import Seq2Seq
+from keras_s2s.saving import load
+from keras_s2s.text import CharTokenizer
+from keras_s2s.training import SequenceLoss
+from keras_s2s.translator import Translator
+
+# TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@keras.saving.register_keras_serializable(package="tests.saving")
+class Gate(keras.layers.Layer):
+    """A context with a weight of its own."""
+
+    def build(self, memory_shape):
+        self.kernel = self.add_weight(shape=(memory_shape[-1],), initializer="normal")
+
+    def call(self, memory, mask):
+        return tf.reduce_sum(tf.sigmoid(self.kernel) * memory, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="tests.saving")
+def first_state(memory, mask):
+    return memory[:, 0]
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    return make_translator()
+
+
+@pytest.fixture(scope="module")
+def saved(translator, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "t.keras"
+    translator.save(path)
+    return path
+
+
+def test_a_loaded_translator_answers_bit_for_bit_the_same(translator, saved):
+    loaded = load(saved)
+    assert isinstance(loaded, Translator)
+    assert loaded.search == SEARCH
+    assert loaded.source.vocabulary == translator.source.vocabulary
+    assert loaded.target.vocabulary == translator.target.vocabulary
+    for ours, theirs in zip(loaded.weights, translator.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    found, expected = (it(tf.constant(TEXTS)) for it in (loaded, translator))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "layer", "function"])
+def test_a_loaded_model_computes_bit_for_bit_the_same(kind, tmp_path, monkeypatch):
+    context = {"layer": Gate(), "function": first_state}.get(kind)
+    if context is not None:
+        monkeypatch.setitem(KINDS, kind, ({"context": context}, {"attention": "luong"}))
+    model = make_model(kind)
+    model.save(tmp_path / "m.keras")
+    loaded = load(str(tmp_path / "m.keras"))
+    assert isinstance(loaded, Seq2Seq)
+    assert loaded.decoder.get_config() == model.decoder.get_config()
+    np.testing.assert_array_equal(loaded(inputs()), model(inputs()))
+
+
+def test_one_tokenizer_may_serve_both_sides(tmp_path):
+    model = make_model("luong")
+    tokenizer = CharTokenizer.train(["abcde"])  # 9 tokens
+    model = Seq2Seq(
+        model.encoder,
+        type(model.decoder).from_config({**model.decoder.get_config(), "vocabulary_size": 9}),
+    )
+    Translator(model, tokenizer, tokenizer).save(tmp_path / "t.keras")
+    loaded = load(tmp_path / "t.keras")
+    assert loaded.source is loaded.target
+    assert loaded.source.vocabulary == tokenizer.vocabulary
+
+
+def test_the_file_of_a_trained_translator_holds_no_state_of_training(translator, saved, tmp_path):
+    trained = make_translator()
+    trained.model.compile("adam", loss=SequenceLoss(), run_eagerly=True)
+    ids = trained.source.tokenize(["ab"]).numpy()
+    trained.model.fit(
+        {"source_ids": ids, "target_inputs": np.array([[2, 4]])}, np.array([[4, 3]]), verbose=0
+    )
+    optimizer = trained.model.optimizer
+    trained.save(tmp_path / "t.keras")
+    assert trained.model.optimizer is optimizer
+    assert optimizer.iterations == 1
+    size = (tmp_path / "t.keras").stat().st_size
+    assert size == pytest.approx(saved.stat().st_size, rel=0.05)
+    loaded = load(tmp_path / "t.keras")
+    assert not loaded.model.compiled
+    for ours, theirs in zip(loaded.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    loaded.save(tmp_path / "again.keras")  # without ever having had an optimizer
+
+
+def test_a_file_that_is_there_is_replaced_only_where_that_is_allowed(translator, tmp_path):
+    path = tmp_path / "t.keras"
+    path.write_text("old")
+    with pytest.raises(FileExistsError, match=r"t\.keras' is there already; `overwrite=True`"):
+        translator.save(path, overwrite=False)
+    assert path.read_text() == "old"
+    translator.save(path)
+    assert isinstance(load(path), Translator)
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    translator = make_translator()
+    path = tmp_path / "t.keras"
+    path.write_text("old")
+
+    def disk_full(folder):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(translator.target, "save_assets", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        translator.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["t.keras"]
+    assert path.read_text() == "old"
+
+
+def test_where_a_translator_cannot_be_saved_the_reason_is_said(translator, tmp_path):
+    with pytest.raises(ValueError, match=r"must end in '\.keras'\. Received: filepath='.*\.h5'"):
+        translator.save(tmp_path / "t.h5")
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to write"):
+        translator.save(tmp_path / "nowhere" / "t.keras")
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def text(path):
+    path.write_text("no archive")
+
+
+def weights_changed(path):
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"HDF")] ^= 1
+    path.write_bytes(raw)
+
+
+def directory_changed(path):
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02")] ^= 1
+    path.write_bytes(raw)
+
+
+def foreign_archive(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "hello")
+
+
+def config_without_json(path):
+    rewrite(path, "config.json", b"{")
+
+
+def another_model(path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Flatten()]).save(path)
+
+
+def config_of_nothing(path):
+    rewrite(path, "config.json", b"[]")
+
+
+def vocabulary_of_another_size(path):
+    rewrite(path, "vocabulary.json", b'["[PAD]", "[UNK]", "[BOS]", "[EOS]", "a"]')
+
+
+def rewrite(path, name, content):
+    """Put `content` in place of the first part of an archive whose name ends so."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    parts[next(part for part in parts if part.endswith(name))] = content
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, bytes_ in parts.items():
+            archive.writestr(part, bytes_)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (
+            cut_off,
+            r"it is not a \.keras file, or it was cut off.*Received: \d+ bytes that are none",
+        ),
+        (empty, "it is not a .keras file, or it was cut off.*Received: 0 bytes that are none"),
+        (text, "it is not a .keras file, or it was cut off.*Received: 10 bytes that are none"),
+        (weights_changed, "its part 'model.weights.h5' is damaged"),
+        (directory_changed, "it is damaged: Bad magic number"),
+        (config_without_json, "it is damaged: Expecting property name"),
+        (foreign_archive, "it is no .keras file. Missing: config.json, model.weights.h5"),
+        (another_model, r"another kind of model. Expected: keras_s2s>Seq2Seq or .*Received: None"),
+        (config_of_nothing, "it holds another kind of model.*Received: None"),
+        (vocabulary_of_another_size, "must have the size that the .* was made for.*with 5 tokens"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_is_no_translator_is_refused(saved, tmp_path, harm, message):
+    path = tmp_path / "t.keras"
+    shutil.copy(saved, path)
+    harm(path)
+    with pytest.raises(ValueError, match=message):
+        load(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': it is no such file"):
+        load(tmp_path / "t.keras")
+    with pytest.raises(FileNotFoundError, match=r"Cannot load '.*': it is a folder"):
+        load(tmp_path)
+
+
+def test_a_model_in_training_is_saved_with_its_optimizer(tmp_path):
+    model = make_model("no attention")
+    model.compile("adam", loss=SequenceLoss(label_smoothing=0.1), run_eagerly=True)
+    model.fit(inputs(), TARGET_LABELS, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = load(tmp_path / "m.keras")
+    assert loaded.optimizer.iterations == 1
+    assert loaded.loss.get_config() == model.loss.get_config()
+    assert loaded.log_prob(SOURCE_IDS, TARGET_LABELS).shape == (3,)

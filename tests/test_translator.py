@@ -1,0 +1,161 @@
+"""Text in, text out."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from translators import SEARCH, TEXTS, make_translator
+
+from keras_s2s.search import BeamSearch, GreedySearch
+from keras_s2s.text import CharTokenizer
+from keras_s2s.translator import Translator
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    return make_translator()
+
+
+@pytest.fixture(scope="module")
+def answers(translator) -> dict[str, np.ndarray]:
+    """What a call gives for all texts."""
+    found = translator(tf.constant(TEXTS))
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def test_a_call_gives_what_the_search_finds(translator, answers):
+    found = translator.model.search(translator.source.tokenize(TEXTS), SEARCH)
+    assert set(answers) == {"target", "scores", "log_probs"}
+    assert all(values.shape == (len(TEXTS), 3) for values in answers.values())
+    np.testing.assert_array_equal(answers["target"], translator.target.detokenize(found.ids))
+    np.testing.assert_allclose(answers["scores"], found.scores, atol=1e-6)
+    np.testing.assert_allclose(answers["log_probs"], found.log_probs, atol=1e-6)
+    assert len({target.decode() for target in answers["target"][:, 0]}) > 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_the_best_answers_come_in_the_order_of_the_texts(translator, answers, batch_size):
+    best = [target.decode() for target in answers["target"][:, 0]]
+    assert translator.translate(TEXTS, batch_size=batch_size) == best
+
+
+@pytest.mark.parametrize(
+    "give",
+    [tuple, iter, np.array, tf.constant, lambda texts: [text.encode() for text in texts]],
+    ids=["tuple", "iterator", "array", "tensor", "bytes"],
+)
+def test_texts_may_come_in_any_form(translator, give):
+    assert translator.translate(give(TEXTS)) == translator.translate(TEXTS)
+
+
+def test_no_texts_have_no_answers(translator):
+    assert translator.translate([]) == []
+    found = translator(tf.constant([], tf.string))
+    assert {name: values.shape for name, values in found.items()} == {
+        "target": (0, 3),
+        "scores": (0, 3),
+        "log_probs": (0, 3),
+    }
+
+
+def test_scores_of_given_targets_are_those_of_the_answers(translator, answers):
+    texts = np.repeat(TEXTS, 3)
+    scored = translator.score_texts(tf.constant(texts), tf.reshape(answers["target"], [-1]))
+    found = translator.model.search(translator.source.tokenize(TEXTS), SEARCH)
+    ended = found.finished.numpy().ravel()
+    assert ended.any()
+    for name in ("log_probs", "scores"):
+        np.testing.assert_allclose(scored[name][ended], answers[name].ravel()[ended], atol=1e-4)
+
+
+def test_another_search_and_limits_for_each_text_may_be_given(translator):
+    found = translator.search_texts(
+        tf.constant(TEXTS[:2]), GreedySearch(), max_length=[1, 3], min_length=[1, 3]
+    )
+    words = [len(target.decode().split()) for target in found["target"].numpy()[:, 0]]
+    assert words[0] <= 1
+    assert 2 <= words[1] <= 3
+    assert found["scores"].shape == (2, 1)
+
+
+def test_the_search_that_is_set_is_the_search_that_answers():
+    translator = make_translator(search=GreedySearch(max_length=1))
+    first = translator.translate(TEXTS)
+    translator.search = GreedySearch(max_length=5, min_length=3)
+    assert translator.translate(TEXTS) != first
+
+
+def test_the_greedy_search_has_the_limits_of_the_search():
+    search = BeamSearch(max_length=7, min_length=2, length_penalty=0.5)
+    greedy = make_translator(search=search).greedy_search()
+    assert greedy == GreedySearch(max_length=7, min_length=2, length_penalty=0.5)
+
+
+def test_a_slot_without_a_hypothesis_is_empty():
+    # of one token there are eos, unk and three words
+    search = BeamSearch(beam_width=7, num_hypotheses=7, max_length=1)
+    found = make_translator(search=search)(tf.constant(["ab"]))
+    np.testing.assert_array_equal(found["target"][0, 5:], [b"", b""])
+    np.testing.assert_array_equal(found["log_probs"][0, 5:], [-1e9, -1e9])
+    np.testing.assert_array_equal(found["scores"][0, 5:], [-1e9, -1e9])
+
+
+def test_it_answers_in_float32_whatever_the_policy_is(translator):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = make_translator()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert mixed.model.dtype_policy.name == "mixed_bfloat16"
+    assert mixed.dtype_policy.name == "float32"
+    found, expected = (it(tf.constant(["ab"])) for it in (mixed, translator))
+    np.testing.assert_array_equal(found["target"], expected["target"])
+    np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        ("abc", TypeError, r"must be a list of texts, not a single one\. Received: texts='abc'"),
+        (b"abc", TypeError, r"not a single one\. Received: texts=b'abc'"),
+        (["a", None], TypeError, r"must hold text\. Received: None \(type .*\) at position 1"),
+        ([["a"]], TypeError, r"must hold text\. Received: \['a'\]"),
+        (["a", "\ud800"], ValueError, r"must be valid Unicode\. Received: '\\ud800' at position 1"),
+        ([b"\xff"], ValueError, r"must be valid Unicode\. Received: b'\\xff' at position 0"),
+        (["a", ""], ValueError, r"must not be empty\. Received: '' at position 1"),
+        ([" \t"], ValueError, r"must not be empty\. Received: ' \\t' at position 0"),
+    ],
+)
+def test_what_is_no_text_is_refused(translator, texts, error, message):
+    with pytest.raises(error, match=message):
+        translator.translate(texts)
+
+
+def test_a_batch_has_at_least_one_text(translator):
+    with pytest.raises(ValueError, match=r"`batch_size` must be a positive integer\. Received: ba"):
+        translator.translate(["a"], batch_size=0)
+
+
+@pytest.mark.parametrize("name", ["model", "source", "target", "search"])
+def test_each_part_must_be_of_its_kind(translator, name):
+    parts = {part: getattr(translator, part) for part in ("model", "source", "target", "search")}
+    kind = {"model": "Seq2Seq", "search": "Search"}.get(name, "Tokenizer")
+    with pytest.raises(TypeError, match=rf"`{name}` must be a `{kind}`\. Received: {name}='beam'"):
+        Translator(**{**parts, name: "beam"})
+
+
+@pytest.mark.parametrize(("name", "size"), [("source", 8), ("target", 7)])
+def test_each_vocabulary_must_be_that_of_the_model(translator, name, size):
+    parts = {part: getattr(translator, part) for part in ("model", "source", "target")}
+    message = (
+        f"`{name}` must have the size .* made for, {size}. Received: a tokenizer with 5 tokens"
+    )
+    with pytest.raises(ValueError, match=message):
+        Translator(**{**parts, name: CharTokenizer.train(["a"])})
+
+
+def test_without_a_search_it_is_beam_search(translator):
+    parts = (getattr(translator, part) for part in ("model", "source", "target"))
+    assert Translator(*parts).search == BeamSearch()
