@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from integration.served import WORDS, tiny_translator
+from integration.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export
@@ -17,7 +17,7 @@ from keras_s2s.export.served_module import ServedModule
 
 @pytest.fixture(scope="module")
 def translator():
-    return tiny_translator()
+    return shared_translator()
 
 
 @pytest.fixture(scope="module")

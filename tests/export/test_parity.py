@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import tiny_translator
+from integration.served import shared_translator
 
 from keras_s2s.export.parity import check_agreement, check_parity, find_differences
 from keras_s2s.export.questions import Question
@@ -17,7 +17,7 @@ PROBES = ["hello", "zebra", "日 é", "😀"]
 
 @pytest.fixture(scope="module")
 def translator():
-    return tiny_translator()
+    return shared_translator()
 
 
 @pytest.fixture(scope="module")

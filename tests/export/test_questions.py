@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import tiny_translator
+from integration.served import shared_translator
 
 from keras_s2s.export.questions import NASTY_TEXTS, ask_model, make_probes
 from keras_s2s.export.signatures import SIGNATURES
@@ -11,7 +11,7 @@ from keras_s2s.export.signatures import SIGNATURES
 
 @pytest.fixture(scope="module")
 def translator():
-    return tiny_translator()
+    return shared_translator()
 
 
 def test_probes_are_the_users_then_texts_the_model_knows_then_nasty_ones(translator):

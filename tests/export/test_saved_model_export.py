@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, tiny_translator
+from integration.served import WORDS, shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
@@ -17,7 +17,7 @@ from keras_s2s.export.signatures import SIGNATURES
 
 @pytest.fixture(scope="module")
 def translator():
-    return tiny_translator()
+    return shared_translator()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, tiny_translator
+from integration.served import WORDS, shared_translator, tiny_translator
 
 from keras_s2s import BeamSearch
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
@@ -12,7 +12,7 @@ from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 
 @pytest.fixture(scope="module")
 def translator():
-    return tiny_translator()
+    return shared_translator()
 
 
 @pytest.fixture(scope="module")

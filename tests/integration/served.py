@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -49,3 +50,9 @@ def tiny_translator(
     model.decoder.logits.bias.assign(bias)
     search = search or BeamSearch(beam_width=4, num_hypotheses=2, max_length=12)
     return Translator(model, source, target, search=search)
+
+
+@functools.cache
+def shared_translator() -> Translator:
+    """Give the translator of all tests that do not change it: its graphs are made only once."""
+    return tiny_translator()
