@@ -75,13 +75,11 @@ def read_cmudict() -> tuple[Pairs, Pairs, Pairs]:
     return list(parts["train"]), list(parts["valid"]), list(parts["test"])
 
 
-def build(
-    source: s2s.CharTokenizer, target: s2s.WordTokenizer, args: argparse.Namespace
-) -> s2s.Seq2Seq:
+def build(letters: int, phones: int, args: argparse.Namespace) -> s2s.Seq2Seq:
     """Build the model: a bidirectional encoder, a decoder that attends to it."""
     shape = {"embedding_dim": args.units // 2, "num_layers": args.layers, "dropout": args.dropout}
-    encoder = s2s.LSTMEncoder(source.vocabulary_size, args.units, bidirectional=True, **shape)
-    decoder = s2s.LSTMDecoder(target.vocabulary_size, args.units, attention="luong", **shape)
+    encoder = s2s.LSTMEncoder(letters, args.units, bidirectional=True, **shape)
+    decoder = s2s.LSTMDecoder(phones, args.units, attention="luong", **shape)
     model = s2s.Seq2Seq(encoder, decoder)
     model.compile(
         keras.optimizers.Adam(args.learning_rate, global_clipnorm=5.0),
@@ -99,17 +97,14 @@ def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int)
     words = list(accepted)
     outputs = translator.translate(words, batch_size=128)
     rates = error_rates(outputs, [accepted[word] for word in words])
-    print(
-        f"{name}: WER {100 * rates.sequence_error_rate:.2f} %  "
-        f"PER {100 * rates.token_error_rate:.2f} %  ({rates.sequences} unseen words)"
-    )
+    wer, per = 100 * rates.sequence_error_rate, 100 * rates.token_error_rate
+    print(f"{name}: WER {wer:.2f} %  PER {per:.2f} %  ({rates.sequences} unseen words)")
     answers = list(zip(words, outputs, strict=True))
     random.Random(0).shuffle(answers)
     for right in (True, False):
-        chosen = [a for a in answers if (a[1] in accepted[a[0]]) == right][:examples]
-        for word, output in chosen:
-            note = "" if right else f"   (dictionary: {' or '.join(accepted[word])})"
-            print(f"  {'right' if right else 'wrong'}  {word:16s} {output}{note}")
+        kind = "right" if right else "wrong"
+        for word, output in [a for a in answers if (a[1] in accepted[a[0]]) == right][:examples]:
+            print(f"  {kind}  {word:16s} {output:36s} dictionary: {' or '.join(accepted[word])}")
 
 
 def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
@@ -131,9 +126,9 @@ def main() -> None:
     parser.add_argument("--tsv", nargs=3, metavar=("TRAIN", "VALID", "TEST"), help="other words")
     parser.add_argument("--units", type=int, default=192)
     parser.add_argument("--layers", type=int, default=1)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=0.002)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=0.004)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("runs/pronunciation"))
     args = parser.parse_args()
     # one product a core: two independent products run side by side, and no thread waits
@@ -146,27 +141,19 @@ def main() -> None:
     source = s2s.CharTokenizer.train(word for word, _ in train)
     target = s2s.WordTokenizer.train(phones for _, phones in train)
     print(f"{len(train)} pairs to train on, {len(valid)} to watch, {len(test)} to test")
-    model = build(source, target, args)
-    batches = s2s.make_dataset(
-        train, source, target, batch_size=args.batch_size, shuffle=True, seed=0
-    )
+    model = build(source.vocabulary_size, target.vocabulary_size, args)
+    shuffled = {"batch_size": args.batch_size, "shuffle": True, "seed": 0}
+    batches = s2s.make_dataset(train, source, target, **shuffled)
     valid_batches = s2s.make_dataset(valid[:1000], source, target, batch_size=128)
     clock = time.process_time if args.cpu_time else time.monotonic
     budget = Budget(60 * args.minutes, clock, args.learning_rate)
     cpu, wall = time.process_time(), time.monotonic()
     model.fit(batches.take(100), callbacks=[budget])  # to learn how long a batch takes
-    model.fit(
-        batches.repeat(),
-        steps_per_epoch=ROUND,
-        epochs=budget.rounds_left(),
-        validation_data=valid_batches,
-        callbacks=[budget],
-    )
+    rounds = {"steps_per_epoch": ROUND, "epochs": budget.rounds_left()}
+    model.fit(batches.repeat(), validation_data=valid_batches, callbacks=[budget], **rounds)
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-    print(
-        f"trained on {budget.batches * args.batch_size / len(train):.1f} times the dictionary in "
-        f"{wall:.0f} s, {cpu:.0f} CPU seconds"
-    )
+    seen = budget.batches * args.batch_size / len(train)
+    print(f"trained on {seen:.1f} times the words in {wall:.0f} s, {cpu:.0f} CPU seconds")
 
     greedy = s2s.Translator(model, source, target, search=s2s.GreedySearch(max_length=40))
     best = s2s.BeamSearch(beam_width=5, max_length=40)
