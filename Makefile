@@ -30,7 +30,7 @@ check: dev-environment
 	@$(bin)/ruff format --check --quiet
 	@$(bin)/ruff check --quiet
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 
 format: dev-environment
 	@$(bin)/ruff format
