@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import tensorflow as tf
 
+from keras_s2s.export.litert_metadata import add_metadata, list_operations
 from keras_s2s.export.litert_session import LiteRTSession, import_litert
+from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
-from keras_s2s.export.parity import check_agreement, check_parity
-from keras_s2s.export.questions import make_probes
+from keras_s2s.export.parity import Parity, check_agreement, check_parity
+from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
 from keras_s2s.export.signatures import LITERT_SIGNATURES
@@ -29,6 +32,7 @@ def litert(
     *,
     quantization: str | None = None,
     probes: Iterable[str] = (),
+    figures: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """Write a translator as one LiteRT file: text in, text out, with the search inside.
 
@@ -59,12 +63,15 @@ def litert(
         quantization: None for float32; "float16" for half the size; "int8" for weights in 8 bits
             and sums in float32, a quarter of the size and quicker.
         probes: texts to compare with, besides those that are always compared.
+        figures: evaluation figures for the model card, {"WER": 25.1} for instance.
 
     Returns:
-        The path of the file.
+        The path of the file. Its metadata have the vocabularies and the model card, in JSON (see
+        `read_card`) and to read.
 
     Raises:
-        TypeError: if `translator` is not a `Translator`, or `probes` not a list of texts.
+        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
+            not a dict of names and numbers.
         ValueError: if an argument is out of its range, if a weight is not finite, if a part of the
             model needs an operation that LiteRT does not have, or if the file does not answer as
             the model does.
@@ -79,12 +86,20 @@ def litert(
         raise ValueError(f"The file name must end in '.tflite'. Received: path={path!r}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
+    check_figures(figures)
     texts = make_probes(translator, probes)
     with written_beside(path, suffix=".tflite") as unfinished:
         content = _convert(translator, quantization)
-        with open(unfinished, "wb") as file:
-            file.write(content)
-        _check(translator, unfinished, quantization, texts)
+        card = make_card(
+            translator,
+            file_format=f"LiteRT {quantization or 'float32'}",
+            signatures=LITERT_SIGNATURES,
+            operations=list_operations(content),
+            figures=figures,
+        )
+        _write(unfinished, add_metadata(content, card_files(translator, card)))
+        card["parity"] = _check(translator, unfinished, quantization, texts)._asdict()
+        _write(unfinished, add_metadata(content, card_files(translator, card)))
     return path
 
 
@@ -125,13 +140,19 @@ def _convert(translator: Translator, quantization: str | None) -> bytes:
         return content
 
 
-def _check(translator: Translator, path: str, quantization: str | None, texts: list[str]) -> None:
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def _check(translator: Translator, path: str, quantization: str | None, texts: list[str]) -> Parity:
     """Run a file in LiteRT, "ids" with built-in operations only, and compare it with the model."""
     session, plain_session = LiteRTSession(path), LiteRTSession(path, text_operations=False)
-    limit = QUANTIZATIONS[quantization]
-    for signature in LITERT_SIGNATURES:
-        runtime = plain_session if signature == "ids" else session
-        if limit is None:
-            check_parity(translator, runtime, [signature], texts)
-        else:
-            check_agreement(translator, runtime, [signature], texts, limit)
+
+    def runtime(signature: str, inputs: Arrays) -> Arrays:
+        return (plain_session if signature == "ids" else session)(signature, inputs)
+
+    tolerance = QUANTIZATIONS[quantization]
+    if tolerance is None:
+        return check_parity(translator, runtime, LITERT_SIGNATURES, texts)
+    return check_agreement(translator, runtime, LITERT_SIGNATURES, texts, tolerance)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +19,19 @@ Runtime = Callable[[str, Arrays], Arrays]
 """Calls a signature, by name, with an array for each input; gives an array for each output."""
 
 
+class Parity(NamedTuple):
+    """How like the model an export is; part of its model card."""
+
+    compared: str  # what was compared: "scores", or "log_probs per token"
+    tolerance: float  # how far they were allowed to lie apart
+    difference: float  # how far they did
+    num_texts: int  # how many probe texts "serving_default" was asked, in all batches
+    num_same_texts: int  # to how many of them its best answer was the model's
+
+
 def check_parity(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
-) -> float:
+) -> Parity:
     """Compare what was exported with the model: same text, scores within `TOLERANCE`.
 
     Rounding differs from runtime to runtime, so where two answers are equally good it may decide
@@ -35,27 +45,26 @@ def check_parity(
         probes: the texts.
 
     Returns:
-        The greatest difference of two scores.
+        The greatest difference of two scores, as `Parity`.
 
     Raises:
         ValueError: if they differ, with the signature, the text and both answers.
     """
-    worst = 0.0
-    for signature in signatures:
-        for question in ask_model(translator, signature, probes):
-            answer = runtime(signature, question.inputs)
-            check_form(signature, question, answer)
-            wrong = find_differences(question, answer)
-            if wrong:
-                raise ValueError(
-                    "What was exported does not answer as the model does, so it was removed. "
-                    f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
-                    f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. "
-                    f"Received: {_row(answer, wrong[0])}"
-                )
-            difference = np.abs(answer["scores"] - question.expected["scores"])
-            worst = max(worst, float(np.max(difference)))
-    return worst
+    worst, same_texts = 0.0, []
+    for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
+        wrong = find_differences(question, answer)
+        if wrong:
+            raise ValueError(
+                "What was exported does not answer as the model does, so it was removed. "
+                f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
+                f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. "
+                f"Received: {_row(answer, wrong[0])}"
+            )
+        difference = np.abs(answer["scores"] - question.expected["scores"])
+        worst = max(worst, float(np.max(difference)))
+        if signature == "serving_default":
+            same_texts += _same_output(question.expected, answer)[:, 0].tolist()
+    return Parity("scores", TOLERANCE, worst, len(same_texts), sum(same_texts))
 
 
 def check_agreement(
@@ -63,43 +72,43 @@ def check_agreement(
     runtime: Runtime,
     signatures: Iterable[str],
     probes: list[str],
-    limit: float,
-) -> float:
+    tolerance: float,
+) -> Parity:
     """Compare what was exported with other weights than the model's: quantized ones.
 
-    Every signature must run and give outputs of the right form. Where "score" is among them, the
-    log probabilities that both give to the model's own best answers are compared.
+    Every signature must run and give outputs of the right form. By "score" the log probabilities
+    are compared that both give to the model's own best answers.
 
     Args:
         translator: the model.
         runtime: what was exported.
         signatures: the names of the signatures to run.
         probes: the texts.
-        limit: how far the log probability of a token may lie from the model's, in the mean.
+        tolerance: how far the log probability of a token may lie from the model's, in the mean.
 
     Returns:
-        How far it does.
+        How far it does, as `Parity`.
 
     Raises:
         ValueError: if an output is of the wrong form, or the difference is above the limit.
     """
-    difference, tokens = 0.0, 1
-    for signature in signatures:
-        for question in ask_model(translator, signature, probes):
-            answer = runtime(signature, question.inputs)
-            check_form(signature, question, answer)
-            if signature == "score":
-                log_probs = question.expected["log_probs"]
-                difference += float(np.sum(np.abs(answer["log_probs"] - log_probs)))
-                ids = translator.target.tokenize(tf.constant(question.inputs["target"]))
-                tokens += int(np.count_nonzero(ids))
-    if difference / tokens > limit:
+    total, num_tokens, same_texts = 0.0, 0, []
+    for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
+        if signature == "serving_default":
+            same_texts += _same_output(question.expected, answer)[:, 0].tolist()
+        if signature == "score":
+            difference = np.abs(answer["log_probs"] - question.expected["log_probs"])
+            total += float(np.sum(difference))
+            target_ids = translator.target.tokenize(tf.constant(question.inputs["target"]))
+            num_tokens += int(np.count_nonzero(target_ids))
+    mean = total / max(num_tokens, 1)
+    if mean > tolerance:
         raise ValueError(
             "What was exported is too far from the model, so it was removed. Expected: log "
-            f"probabilities that differ by at most {limit} a token in the mean. "
-            f"Received: {difference / tokens:.3g}"
+            f"probabilities that differ by at most {tolerance} a token in the mean. "
+            f"Received: {mean:.3g}"
         )
-    return difference / tokens
+    return Parity("log_probs per token", tolerance, mean, len(same_texts), sum(same_texts))
 
 
 def check_form(signature: str, question: Question, answer: Arrays) -> None:
@@ -153,6 +162,17 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
         same &= same_output | confirmed
     rows = np.all(same.reshape(len(same), -1), axis=1)
     return [int(row) for row in np.flatnonzero(~rows)]
+
+
+def _ask_both(
+    translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
+) -> Iterator[tuple[str, Question, Arrays]]:
+    """Ask model and runtime the same; give the signature, the question and the answer."""
+    for signature in signatures:
+        for question in ask_model(translator, signature, probes):
+            answer = runtime(signature, question.inputs)
+            check_form(signature, question, answer)
+            yield signature, question, answer
 
 
 def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:

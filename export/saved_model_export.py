@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import check_parity
 from keras_s2s.export.questions import make_probes
@@ -24,6 +26,7 @@ def saved_model(
     *,
     version: int | None = None,
     probes: Iterable[str] = (),
+    figures: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
     """Write a translator as the next version of a SavedModel: text in, text out.
 
@@ -47,20 +50,25 @@ def saved_model(
             not exist.
         version: the version's number; one above the highest there by default.
         probes: texts to compare with, besides those that are always compared.
+        figures: evaluation figures for the model card, {"WER": 25.1} for instance.
 
     Returns:
-        The path of the version's folder.
+        The path of the version's folder. Beside the graph it has a folder "assets.extra" with the
+        vocabularies and the model card, in JSON (see `read_card`) and to read.
 
     Raises:
-        TypeError: if `translator` is not a `Translator`, or `probes` not a list of texts.
-        ValueError: if a weight is not finite, if a part of the model needs an operation that a
-            stock model server does not have, or if what was written does not answer as the model.
+        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
+            not a dict of names and numbers.
+        ValueError: if a weight or a figure is not finite, if a part of the model needs an operation
+            that a stock model server does not have, or if what was written does not answer as the
+            model does.
         FileExistsError: if the version is there already.
         OSError: if the folder cannot be written or the disk is full.
     """
     check_translator(translator)
     folder = os.path.abspath(os.fspath(path))
     check_version(folder, version)
+    check_figures(figures)
     texts = make_probes(translator, probes)
     module = ServedModule(translator)
     functions = trace(translator, SIGNATURES)
@@ -68,9 +76,17 @@ def saved_model(
         _check_space(unfinished, module.size() + _GRAPH_SIZE)
         save(module, functions, unfinished)
         (meta_graph,) = read_saved_model(unfinished).meta_graphs
-        check_operations(meta_graph.graph_def)
+        card = make_card(
+            translator,
+            file_format="SavedModel",
+            signatures=SIGNATURES,
+            operations=check_operations(meta_graph.graph_def),
+            figures=figures,
+        )
         with SavedModelSession(unfinished) as session:
-            check_parity(translator, session, SIGNATURES, texts)
+            parity = check_parity(translator, session, SIGNATURES, texts)
+        card["parity"] = parity._asdict()
+        _write_files(os.path.join(unfinished, EXTRA_FOLDER), card_files(translator, card))
         return publish(unfinished, folder, version)
 
 
@@ -82,3 +98,11 @@ def _check_space(folder: str, needed: int) -> None:
             f"There is not enough room on the disk of {folder!r}. Expected: {needed} bytes. "
             f"Received: {free} bytes"
         )
+
+
+def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
+    """Write files into a new folder."""
+    os.mkdir(folder)
+    for name, content in files.items():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)

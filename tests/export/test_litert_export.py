@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -11,6 +12,7 @@ from integration.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export
+from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.litert_session import LiteRTSession
 from keras_s2s.export.served_module import ServedModule
 
@@ -23,7 +25,7 @@ def translator():
 @pytest.fixture(scope="module")
 def exported(translator, tmp_path_factory):
     path = tmp_path_factory.mktemp("litert") / "model.tflite"
-    return s2s.export.litert(translator, path, probes=WORDS)
+    return s2s.export.litert(translator, path, probes=WORDS, figures={"WER": 30.5})
 
 
 def strings(texts):
@@ -44,6 +46,18 @@ def test_the_file_has_the_promised_signatures(exported):
         },
         "score": {"inputs": ["source", "target"], "outputs": ["log_probs", "scores"]},
     }
+
+
+def test_the_card_and_the_vocabularies_are_in_the_file(exported, translator):
+    card = s2s.export.read_card(exported)
+    assert card["format"] == "LiteRT float32"
+    assert card["figures"] == {"WER": 30.5}
+    assert card["parity"]["compared"] == "scores"
+    assert card["parity"]["num_same_texts"] == card["parity"]["num_texts"] > len(WORDS)
+    assert {"WHILE", "TFText>ByteSplitWithOffsets"} <= set(card["operations"])
+    for name in ("source", "target"):
+        vocabulary = json.loads(read_metadata(exported, f"{name}_vocabulary.json"))
+        assert vocabulary == getattr(translator, name).vocabulary
 
 
 @pytest.mark.parametrize("texts", [WORDS, WORDS[:1], WORDS[::-1] * 9, []])
@@ -84,6 +98,10 @@ def test_a_quantized_file_is_as_much_smaller(
     path = s2s.export.litert(wide_translator, tmp_path / "g2p.tflite", quantization=quantization)
     weights = ServedModule(wide_translator).size()
     assert smallest < weights / os.path.getsize(path) < largest
+    card = s2s.export.read_card(path)
+    assert card["format"] == f"LiteRT {quantization}"
+    assert card["parity"]["compared"] == "log_probs per token"
+    assert 0 < card["parity"]["difference"] < card["parity"]["tolerance"]
 
 
 @pytest.mark.parametrize("quantization", ["full_int8", "int4", "", 8])
@@ -126,6 +144,8 @@ def test_an_interrupted_export_leaves_what_was_there(translator, tmp_path, monke
     path = tmp_path / "g2p.tflite"
     path.write_text("before")
     monkeypatch.setattr(litert_export, "_convert", lambda *arguments: b"content")
+    monkeypatch.setattr(litert_export, "list_operations", lambda content: [])
+    monkeypatch.setattr(litert_export, "add_metadata", lambda content, files: content)
     monkeypatch.setattr(litert_export, "_check", interrupt)
     with pytest.raises(error):
         s2s.export.litert(translator, path)

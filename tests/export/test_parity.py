@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from integration.served import shared_translator
 
-from keras_s2s.export.parity import check_agreement, check_parity, find_differences
+from keras_s2s.export.parity import Parity, check_agreement, check_parity, find_differences
 from keras_s2s.export.questions import Question
 from keras_s2s.export.served_module import trace
 from keras_s2s.export.signatures import SIGNATURES
@@ -39,8 +39,13 @@ def runtime(functions):
 
 
 def test_the_model_agrees_with_itself(translator, runtime):
-    assert check_parity(translator, runtime, SIGNATURES, PROBES) < 1e-6
-    assert check_agreement(translator, runtime, SIGNATURES, PROBES, 0.0) < 1e-6
+    found = check_parity(translator, runtime, SIGNATURES, PROBES)
+    # each text in one batch, and three batches of one
+    assert found._replace(difference=0.0) == Parity("scores", 1e-4, 0.0, 7, 7)
+    assert found.difference < 1e-6
+    found = check_agreement(translator, runtime, SIGNATURES, PROBES, 1e-6)
+    assert found._replace(difference=0.0) == Parity("log_probs per token", 1e-6, 0.0, 7, 7)
+    assert found.difference < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -112,8 +117,18 @@ def test_other_weights_may_give_somewhat_other_log_probs(translator, runtime):
         return answer
 
     runtime.change = change
-    difference = check_agreement(translator, runtime, ["score"], PROBES, 0.1)
-    assert 0.01 < difference < 0.1
+    assert 0.01 < check_agreement(translator, runtime, ["score"], PROBES, 0.1).difference < 0.1
+
+
+def test_other_weights_may_give_another_answer_which_is_counted(translator, runtime):
+    def change(answer):
+        if "target" in answer:
+            answer["target"][-1] = b"AA B"
+        return answer
+
+    runtime.change = change
+    found = check_agreement(translator, runtime, SIGNATURES, PROBES, 0.1)
+    assert (found.num_texts, found.num_same_texts) == (7, 3)
 
 
 def test_weights_that_are_too_far_from_the_models_are_refused(translator, runtime):

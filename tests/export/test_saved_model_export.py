@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import os
 import shutil
 
@@ -11,6 +12,7 @@ from integration.served import WORDS, shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
+from keras_s2s.export.parity import Parity
 from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.signatures import SIGNATURES
 
@@ -23,7 +25,7 @@ def translator():
 @pytest.fixture(scope="module")
 def exported(translator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serving") / "model"
-    return s2s.export.saved_model(translator, folder, probes=WORDS)
+    return s2s.export.saved_model(translator, folder, probes=WORDS, figures={"WER": 30.5})
 
 
 def test_the_first_version_is_one_and_stands_alone(exported):
@@ -66,6 +68,17 @@ def test_each_weight_is_stored_once(exported, translator):
         "variables_",
         "_CHECKPOINTABLE_OBJECT_GRAPH",
     }
+
+
+def test_the_card_lies_beside_the_graph(exported, translator):
+    card = s2s.export.read_card(exported)
+    assert set(card["signatures"]) == set(SIGNATURES)
+    assert card["figures"] == {"WER": 30.5}
+    assert card["parity"]["num_same_texts"] == card["parity"]["num_texts"] > len(WORDS)
+    assert card["parity"]["difference"] < card["parity"]["tolerance"] == 1e-4
+    assert {"While", "TFText>ByteSplitWithOffsets"} <= set(card["operations"])
+    with open(os.path.join(exported, "assets.extra", "target_vocabulary.json")) as file:
+        assert json.load(file) == translator.target.vocabulary
 
 
 def test_python_loads_it_as_the_docstring_says(exported, translator):
@@ -117,7 +130,9 @@ def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoil
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("parity")])
-@pytest.mark.parametrize("moment", ["save", "check_operations", "check_parity", "publish"])
+@pytest.mark.parametrize(
+    "moment", ["save", "check_operations", "check_parity", "_write_files", "publish"]
+)
 def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch, moment, error):
     seen = []
 
@@ -125,9 +140,11 @@ def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch,
         seen.append(os.listdir(versions))
         raise error
 
-    for name in ("trace", "save", "read_saved_model", "check_operations", "SavedModelSession"):
+    for name in ("trace", "save", "read_saved_model", "SavedModelSession"):
         monkeypatch.setattr(saved_model_export, name, Anything())
-    monkeypatch.setattr(saved_model_export, "check_parity", lambda *arguments: 0.0)
+    monkeypatch.setattr(saved_model_export, "check_operations", lambda graph: [])
+    parity = Parity("scores", 1e-4, 0.0, 1, 1)
+    monkeypatch.setattr(saved_model_export, "check_parity", lambda *arguments: parity)
     monkeypatch.setattr(saved_model_export, moment, interrupt)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
         s2s.export.saved_model(translator, versions)
@@ -188,3 +205,8 @@ def test_what_is_no_translator_is_refused(tmp_path):
 def test_probes_must_be_texts(translator, tmp_path):
     with pytest.raises(TypeError, match="`probes` must be a list of str"):
         s2s.export.saved_model(translator, tmp_path, probes="hello")
+
+
+def test_figures_must_be_numbers(translator, tmp_path):
+    with pytest.raises(TypeError, match="`figures` must be a dict"):
+        s2s.export.saved_model(translator, tmp_path, figures={"WER": "low"})

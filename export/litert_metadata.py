@@ -1,0 +1,91 @@
+"""Names, bytes and operations that a LiteRT file carries beside its graphs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+_IDENTIFIER = b"TFL3"
+
+
+def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
+    """Put named parts into the metadata of a LiteRT file.
+
+    Args:
+        content: the file.
+        parts: the bytes of each part, by its name.
+
+    Returns:
+        The file with the parts; an older part of the same name is replaced.
+    """
+    schema = _import_schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    kept = [entry for entry in model.metadata or [] if entry.name.decode() not in parts]
+    for name, part in parts.items():
+        buffer = schema.BufferT()
+        buffer.data = bytearray(part)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers) - 1
+        kept.append(entry)
+    model.metadata = kept
+    builder = importlib.import_module("flatbuffers").Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def read_metadata(path: str, name: str) -> bytes:
+    """Read a part of the metadata of a LiteRT file.
+
+    Args:
+        path: the file.
+        name: the name of the part.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or no such part in it.
+        ValueError: if it is no LiteRT file.
+        ImportError: if the package ai-edge-litert is not installed.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file {path!r}.")
+    with open(path, "rb") as file:
+        content = file.read()
+    if content[4:8] != _IDENTIFIER:
+        raise ValueError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
+    model = _import_schema().Model.GetRootAs(content)
+    for number in range(model.MetadataLength()):
+        entry = model.Metadata(number)
+        if entry.Name() == name.encode():
+            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+    raise FileNotFoundError(
+        f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."
+    )
+
+
+def list_operations(content: bytes) -> list[str]:
+    """List the operations that an interpreter must have to run a LiteRT file.
+
+    Args:
+        content: the file.
+
+    Returns:
+        Their names in alphabetical order; those that are not built in as they are registered.
+    """
+    schema = _import_schema()
+    builtin = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    model = schema.Model.GetRootAs(content)
+    names = set()
+    for number in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(number)
+        custom = code.CustomCode()
+        names.add(custom.decode() if custom else builtin[code.BuiltinCode()])
+    return sorted(names)
+
+
+def _import_schema() -> Any:
+    return importlib.import_module("ai_edge_litert.schema_py_generated")

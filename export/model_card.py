@@ -1,0 +1,242 @@
+"""The model card: what an export is and how it was checked, for people and for programs."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from keras_s2s.export.litert_metadata import read_metadata
+from keras_s2s.export.parity import Parity
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.translator import Translator
+
+# Files beside the graph, and the names of the same in the metadata of a LiteRT file.
+CARD = "model_card.json"
+READABLE_CARD = "model_card.md"
+VOCABULARIES = {"source": "source_vocabulary.json", "target": "target_vocabulary.json"}
+
+# What a model server leaves alone in a version's folder.
+EXTRA_FOLDER = "assets.extra"
+
+# Settings that are longer are cut off: a lexicon may have a million entries.
+_LONGEST_LIST, _LONGEST_TEXT = 16, 80
+
+_PACKAGES = ("keras-s2s", "tensorflow", "keras", "tensorflow-text", "ai-edge-litert")
+
+
+def make_card(
+    translator: Translator,
+    *,
+    file_format: str,
+    signatures: Iterable[str],
+    operations: list[str],
+    figures: Mapping[str, float],
+    parity: Parity | None = None,
+) -> dict[str, Any]:
+    """Describe an export.
+
+    Args:
+        translator: what was exported.
+        file_format: "SavedModel", or "LiteRT" with the quantization.
+        signatures: the names of its signatures.
+        operations: the names of the operations that a runtime must have.
+        figures: the user's evaluation figures.
+        parity: what the comparison with the model has shown.
+
+    Returns:
+        The card, of values that JSON can hold.
+    """
+    return {
+        "format": file_format,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "parameters": translator.model.count_params(),
+        "encoder": _describe(translator.model.encoder),
+        "decoder": _describe(translator.model.decoder),
+        "source": _describe_tokenizer(translator.source),
+        "target": _describe_tokenizer(translator.target),
+        "search": _describe(translator.search),
+        "signatures": {name: _describe_signature(name) for name in signatures},
+        "operations": operations,
+        "parity": None if parity is None else parity._asdict(),
+        "figures": dict(figures),
+    }
+
+
+def check_figures(figures: Mapping[str, float]) -> None:
+    """Refuse evaluation figures that a card cannot hold.
+
+    Args:
+        figures: what came.
+
+    Raises:
+        TypeError: if it is not a mapping of names to numbers.
+        ValueError: if a number is not finite.
+    """
+    if not isinstance(figures, Mapping):
+        raise TypeError(
+            f"`figures` must be a dict of names and numbers. Received: figures={figures!r}"
+        )
+    for name, value in figures.items():
+        if (
+            not isinstance(name, str)
+            or isinstance(value, bool)
+            or not isinstance(value, float | int)
+        ):
+            raise TypeError(
+                f"`figures` must be a dict of names and numbers. Received: {name!r}: {value!r}"
+            )
+        if not math.isfinite(value):
+            raise ValueError(f"`figures` must be finite. Received: {name!r}: {value!r}")
+
+
+def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]:
+    """Give the card, in JSON and to read, and the vocabularies, as files.
+
+    Args:
+        translator: what was exported.
+        card: its card.
+
+    Returns:
+        The content of each file, by its name.
+    """
+    files = {CARD: _to_json(card), READABLE_CARD: to_markdown(card).encode()}
+    files[VOCABULARIES["source"]] = _to_json(translator.source.vocabulary)
+    files[VOCABULARIES["target"]] = _to_json(translator.target.vocabulary)
+    return files
+
+
+def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the model card of an export.
+
+    Args:
+        path: the folder of a version, or a LiteRT file.
+
+    Returns:
+        The card.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or file, or it has no card.
+        ValueError: if the card is damaged.
+        ImportError: if it is a LiteRT file and the package ai-edge-litert is not installed.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        name = os.path.join(path, EXTRA_FOLDER, CARD)
+        if not os.path.isfile(name):
+            raise FileNotFoundError(
+                f"There is no model card in {path!r}. Expected: the folder of a version, such as "
+                f"'serving/g2p/1', that `saved_model` wrote"
+            )
+        with open(name, "rb") as file:
+            content = file.read()
+    else:
+        content = read_metadata(path, CARD)
+    try:
+        card: dict[str, Any] = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"The model card in {path!r} is damaged: {error}") from error
+    return card
+
+
+def to_markdown(card: dict[str, Any]) -> str:
+    """Write a card so that people like to read it.
+
+    Args:
+        card: what `make_card` gave.
+
+    Returns:
+        Markdown.
+    """
+    parity = card["parity"]
+    lines = [
+        f"# {card['source']['class']} → {card['target']['class']}, {card['format']}",
+        "",
+        f"Made {card['created']} with "
+        + ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+        + ".",
+        "",
+        "| part | |",
+        "|---|---|",
+        *(f"| {part} | {_in_line(card[part])} |" for part in ("source", "target", "encoder")),
+        *(f"| {part} | {_in_line(card[part])} |" for part in ("decoder", "search")),
+        f"| parameters | {card['parameters']:,} |",
+    ]
+    if card["figures"]:
+        lines += ["", "| figure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:g} |" for name, value in card["figures"].items()]
+    if parity is not None:
+        lines += [
+            "",
+            f"Compared with the model on {parity['num_texts']} texts: {parity['compared']} differ "
+            f"by at most {parity['difference']:.1e} (allowed: {parity['tolerance']:g}); "
+            f"{parity['num_same_texts']} best answers are the same.",
+        ]
+    lines += ["", "| signature | inputs | outputs |", "|---|---|---|"]
+    lines += [
+        f"| `{name}` | {_in_line(sides['inputs'])} | {_in_line(sides['outputs'])} |"
+        for name, sides in card["signatures"].items()
+    ]
+    lines += ["", "Operations: " + ", ".join(card["operations"]) + ".", ""]
+    return "\n".join(lines)
+
+
+def _to_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1).encode()
+
+
+def _versions() -> dict[str, str]:
+    """Give the version of Python and of each package that is installed."""
+    installed = {part.name: part.version for part in importlib.metadata.distributions()}
+    found = {name: installed[name] for name in _PACKAGES if name in installed}
+    return {"python": platform.python_version(), **found}
+
+
+def _describe(part: Any) -> dict[str, Any]:
+    """Give the settings of a search or of a layer, long ones cut off."""
+    config = {name: _short(value) for name, value in part.get_config().items()}
+    for name in ("name", "trainable", "dtype"):
+        config.pop(name, None)
+    return {"class": type(part).__name__, **config}
+
+
+def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
+    return {"class": type(tokenizer).__name__, "vocabulary_size": tokenizer.vocabulary_size}
+
+
+def _describe_signature(name: str) -> dict[str, dict[str, str]]:
+    """Give the dtype and shape of each input and output, as in "int32 [batch, length]"."""
+    return {
+        side: {
+            spec.name: f"{spec.dtype.name} [{', '.join(_axes(spec.name)[: spec.shape.rank])}]"
+            for spec in specs
+        }
+        for side, specs in zip(("inputs", "outputs"), SIGNATURES[name], strict=True)
+    }
+
+
+def _axes(name: str) -> list[str]:
+    """Name the axes of an input or output, as many as it may have."""
+    return ["batch", "length"] if name == "source_ids" else ["batch", "num_hypotheses", "length"]
+
+
+def _short(value: Any) -> Any:
+    """Give a setting as JSON can hold it; of a long one, or of an object, how it begins."""
+    plain = value is None or isinstance(value, bool | int | float | str)
+    if not plain and isinstance(value, list | tuple) and len(value) <= _LONGEST_LIST:
+        return [_short(item) for item in value]
+    if plain and len(str(value)) <= _LONGEST_TEXT:
+        return value
+    text = str(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+
+
+def _in_line(values: dict[str, Any]) -> str:
+    """Write settings in one cell of a table."""
+    return "; ".join(f"{name} {value}" for name, value in values.items() if value is not None)

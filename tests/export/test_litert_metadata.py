@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_s2s.export.litert_metadata import add_metadata, list_operations, read_metadata
+from keras_s2s.export.model_card import read_card
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    """A small LiteRT file: bytes of a text, and a product that has nothing to do with them."""
+    kernel = tf.Variable(tf.random.normal([300, 7]))
+    module = tf.Module()
+    module.kernel = kernel
+    inputs = [tf.TensorSpec([None, 300], name="inputs")]
+    texts = [tf.TensorSpec([None], tf.string, name="texts")]
+    module.run = tf.function(lambda inputs: {"y": inputs @ kernel}, input_signature=inputs)
+    module.split = tf.function(
+        lambda texts: {"y": tensorflow_text.ByteSplitter().split(texts).flat_values},
+        input_signature=texts,
+    )
+    folder = str(tmp_path_factory.mktemp("metadata"))
+    tf.saved_model.save(module, folder, signatures={"run": module.run, "split": module.split})
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["run", "split"])
+    converter.allow_custom_ops = True
+    return converter.convert()
+
+
+def test_metadata_can_be_read_again(content, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(add_metadata(content, {"card": b"{}", "words": "é\0\n".encode()}))
+    assert read_metadata(str(path), "card") == b"{}"
+    assert read_metadata(str(path), "words") == "é\0\n".encode()
+
+
+def test_metadata_of_others_stay_and_its_own_are_replaced(content, tmp_path):
+    path = tmp_path / "model.tflite"
+    first = add_metadata(content, {"card": b"old", "other": b"kept"})
+    path.write_bytes(add_metadata(first, {"card": b"new"}))
+    assert read_metadata(str(path), "card") == b"new"
+    assert read_metadata(str(path), "other") == b"kept"
+    assert read_metadata(str(path), "min_runtime_version")
+
+
+def test_metadata_leave_the_model_as_it_is(content):
+    inputs = np.random.default_rng(0).normal(size=(3, 300)).astype(np.float32)
+    answers = [
+        Interpreter(model_content=each).get_signature_runner("run")(inputs=inputs)["y"]
+        for each in (content, add_metadata(content, {"card": b"{}" * 1000}))
+    ]
+    np.testing.assert_array_equal(*answers)
+
+
+def test_operations_are_listed_with_those_that_are_not_built_in(content):
+    found = list_operations(content)
+    assert found == sorted(found)
+    assert {"FULLY_CONNECTED", "TFText>ByteSplitWithOffsets"} <= set(found)
+
+
+def test_a_file_without_a_card_is_refused(content, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(FileNotFoundError, match=r"There is no 'model_card.json' in"):
+        read_card(tmp_path / "model.tflite")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 a zip archive"])
+def test_another_file_is_refused(tmp_path, content):
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match="is no LiteRT file"):
+        read_card(tmp_path / "model.tflite")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        read_card(tmp_path / "model.tflite")
