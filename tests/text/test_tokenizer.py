@@ -22,7 +22,7 @@ MAKERS = {
 }
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(scope="module", params=MAKERS)
 def tokenizer(request):
     return MAKERS[request.param]()
 
