@@ -44,8 +44,8 @@ class ExactSearch(Search):
     A log probability only falls as a prefix grows, and no output divides it by more than the
     longest does, so `log_prob / max_length**length_penalty` bounds the score of everything that
     begins with a prefix. What cannot beat the best outputs known is not looked into; a beam search
-    gives the first of them. The bound is the tighter the smaller `max_length` is: a
-    `max_length_ratio` pays.
+    gives the first of them. The bound is the tighter the smaller `max_length` is, so a
+    `max_length_ratio` pays; and a batch takes as long as its hardest row.
 
     A row ends uncertified when it has looked into `max_nodes` prefixes, or had to forget some for
     want of room, and those might have led to something better. The answer is then the best found,
@@ -55,7 +55,7 @@ class ExactSearch(Search):
         num_hypotheses: Hypotheses returned per row.
         beam_width: Width of the beam search that comes first.
         max_nodes: How many prefixes of a row are looked into at most.
-        max_open: How many prefixes of a row may wait at most: each holds a decoder state in memory.
+        max_open: How many prefixes of a row may wait at most; each holds a decoder state in memory.
         nodes_per_step: How many prefixes of a row are looked into at once.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
@@ -84,7 +84,7 @@ class ExactSearch(Search):
     num_hypotheses: int = 1
     beam_width: int = 5
     max_nodes: int = 10_000
-    max_open: int = 1024
+    max_open: int = 4096
     nodes_per_step: int = 32
 
     def __post_init__(self) -> None:
@@ -125,10 +125,11 @@ class ExactSearch(Search):
         rows, longest, number = task.batch_size, task.limits.longest, self.num_hypotheses
         return ExactState(
             open=OpenPrefixes(
-                ids=tf.fill([rows, 1, longest], PAD_ID),
                 lengths=tf.zeros([rows, 1], tf.int32),
                 log_probs=tf.zeros([rows, 1]),
                 last_ids=tf.fill([rows, 1], BOS_ID),
+                slots=tf.expand_dims(tf.range(rows), 1),
+                ids=tf.fill([rows, longest], PAD_ID),
                 carried=task.carried,
             ),
             best=BestOutputs(
@@ -142,7 +143,7 @@ class ExactSearch(Search):
 
     def _look_into(self, state: ExactState, to_beat: tf.Tensor, task: SearchTask) -> ExactState:
         """Lengthen the first open prefixes by every token, and keep what may lead on."""
-        count = tf.minimum(tf.shape(state.open.ids)[1], self.nodes_per_step)
+        count = tf.minimum(tf.shape(state.open.slots)[1], self.nodes_per_step)
         chosen = state.open.first(count)
         # What goes beyond the row's budget is given up.
         affordable = state.nodes + tf.range(count) < self.max_nodes
@@ -168,7 +169,7 @@ class ExactSearch(Search):
         self, chosen: OpenPrefixes, count: tf.Tensor, task: SearchTask
     ) -> tuple[Children, Carried, tf.Tensor]:
         """Give all continuations, what they carry, and a bound on those that are not shown."""
-        rows, size = tf.shape(chosen.ids)[0], task.step.vocabulary_size
+        rows, size = tf.shape(chosen.slots)[0], task.step.vocabulary_size
         following, carried = task.step(tf.reshape(chosen.last_ids, [-1]), chosen.carried)
         candidates = following.best(min(_SHOWN, size))
         shown = candidates.ids.shape[1]
@@ -218,7 +219,7 @@ class ExactSearch(Search):
     ) -> tf.Tensor:
         """Say which of the old prefixes and the children are worth being looked into."""
         # The first have just been. A child must not have ended, and must have room for eos.
-        left = tf.broadcast_to(tf.range(tf.shape(open_.ids)[1]) >= count, tf.shape(open_.lengths))
+        left = tf.broadcast_to(tf.range(tf.shape(open_.slots)[1]) >= count, tf.shape(open_.lengths))
         goes_on = tf.not_equal(children.ids, EOS_ID) & (children.lengths < task.limits.max_length)
         log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
         possible = tf.concat([left, goes_on], axis=1) & (log_probs > POSSIBLE)
@@ -231,16 +232,8 @@ class ExactSearch(Search):
 
 def _loop_shapes(state: ExactState) -> ExactState:
     """Give the shapes that the loop may rely on: the room for open prefixes varies."""
-    open_ = state.open
-    return ExactState(
-        open=OpenPrefixes(
-            ids=tf.TensorShape([None, None, open_.ids.shape[2]]),
-            lengths=tf.TensorShape([None, None]),
-            log_probs=tf.TensorShape([None, None]),
-            last_ids=tf.TensorShape([None, None]),
-            carried=loop_shapes(open_.carried),
-        ),
-        best=loop_shapes(state.best),
-        given_up=loop_shapes(state.given_up),
-        nodes=loop_shapes(state.nodes),
+    varies = tf.TensorShape([None, None])
+    shapes = loop_shapes(state)
+    return shapes._replace(
+        open=shapes.open._replace(lengths=varies, log_probs=varies, last_ids=varies, slots=varies)
     )

@@ -15,33 +15,35 @@ from keras_s2s.special_ids import PAD_ID
 class OpenPrefixes(NamedTuple):
     """Prefixes that may lead to a better output, those to be looked into next in front.
 
-    There is room for as many as the row with the most of them has.
+    There is room for as many as the row with the most of them has. What takes much memory stands
+    apart, in slots, of which there are only as many as there are prefixes.
     """
 
-    ids: tf.Tensor  # (batch, room, longest) int32
     lengths: tf.Tensor  # (batch, room) int32
     log_probs: tf.Tensor  # (batch, room) float32; IMPOSSIBLE where there is none
     last_ids: tf.Tensor  # (batch, room) int32
-    carried: Carried  # nest of (batch * room, ...)
+    slots: tf.Tensor  # (batch, room) int32
+    ids: tf.Tensor  # (slots, longest) int32
+    carried: Carried  # nest of (slots, ...)
 
     def first(self, count: tf.Tensor) -> OpenPrefixes:
-        """Give the first `count` of every row."""
-        rows, room = tf.shape(self.ids)[0], tf.shape(self.ids)[1]
-        places = tf.reshape(tf.range(rows * room), [rows, room])[:, :count]
+        """Give the first `count` of every row, each in a slot of its own."""
+        slots = self.slots[:, :count]
+        flat = tf.reshape(slots, [-1])
         return OpenPrefixes(
-            self.ids[:, :count],
             self.lengths[:, :count],
             self.log_probs[:, :count],
             self.last_ids[:, :count],
-            gather_state(self.carried, tf.reshape(places, [-1])),
+            tf.reshape(tf.range(tf.size(flat)), tf.shape(slots)),
+            tf.gather(self.ids, flat),
+            gather_state(self.carried, flat),
         )
 
     def lengthened(self, parents: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Write tokens behind prefixes, pad for none: both `(batch, any)`; gives their ids."""
-        ids = tf.gather(self.ids, parents, batch_dims=1)
-        ends = tf.expand_dims(tf.gather(self.lengths, parents, batch_dims=1), 2)
-        here = tf.equal(tf.range(tf.shape(ids)[2]), ends)
-        return tf.where(here, tf.expand_dims(tokens, 2), ids)
+        """Write tokens behind prefixes, both `(batch, any)`: the ids `(batch, any, longest)`."""
+        ids = tf.gather(self.ids, tf.gather(self.slots, parents, batch_dims=1))
+        ends = tf.gather(self.lengths, parents, batch_dims=1)
+        return _write(ids, ends, tokens)
 
 
 class Children(NamedTuple):
@@ -100,31 +102,50 @@ def reopen(
     Returns:
         The prefixes, and the largest log_prob of those for which there was no room: `(batch, 1)`.
     """
-    rows, old_room = tf.shape(open_.ids)[0], tf.shape(open_.ids)[1]
+    rows, old_room = tf.shape(open_.slots)[0], tf.shape(open_.slots)[1]
     lengths = tf.concat([open_.lengths, children.lengths], axis=1)
     log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
     order = tf.where(waits, tf.cast(lengths, tf.float32) + 1.0 / (1.0 - log_probs), IMPOSSIBLE)
     waiting = tf.reduce_sum(tf.cast(waits, tf.int32), axis=1, keepdims=True)
     room = tf.clip_by_value(tf.reduce_max(waiting), 1, max_open)
-    kept, places = tf.math.top_k(order, room)
+    order_kept, places = tf.math.top_k(order, room)
     # Equals of the last one kept may have found room too; to count them in is on the safe side.
-    forgotten = largest(log_probs, waits & (waiting > room) & (order <= kept[:, -1:]))
+    forgotten = largest(log_probs, waits & (waiting > room) & (order <= order_kept[:, -1:]))
 
+    kept = tf.reshape(order_kept > 0.0, [-1])
     is_child = places >= old_room
     child = tf.maximum(places - old_room, 0)
     parents = tf.where(is_child, tf.gather(children.parents, child), places)
     tokens = tf.where(is_child, tf.gather(children.ids, child, batch_dims=1), PAD_ID)
-    last_ids = tf.gather(open_.last_ids, parents, batch_dims=1)
-    row = tf.expand_dims(tf.range(rows), 1)
-    flat = tf.where(is_child, rows * old_room + row * count + parents, row * old_room + parents)
+    old_slots = tf.gather(open_.slots, parents, batch_dims=1)
+    # The parents' new states stand behind all the old ones, row by row.
+    row_starts = tf.shape(open_.ids)[0] + tf.expand_dims(tf.range(rows) * count, 1)
+    sources = tf.where(is_child, row_starts + parents, old_slots)
     both = tf.nest.map_structure(
         lambda old, new: tf.concat([old, new], axis=0), open_.carried, carried
     )
+    numbers = tf.reshape(tf.where(kept), [-1])
+
+    def of_kept(values: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.reshape(values, [-1]), numbers)
+
+    ends = tf.gather(open_.lengths, parents, batch_dims=1)
+    ids = tf.gather(open_.ids, of_kept(old_slots))
+    slots = tf.cumsum(tf.cast(kept, tf.int32)) - 1
     reopened = OpenPrefixes(
-        ids=open_.lengthened(parents, tokens),
         lengths=tf.gather(lengths, places, batch_dims=1),
-        log_probs=tf.where(kept > 0.0, tf.gather(log_probs, places, batch_dims=1), IMPOSSIBLE),
-        last_ids=tf.where(is_child, tokens, last_ids),
-        carried=gather_state(both, tf.reshape(flat, [-1])),
+        log_probs=tf.where(
+            order_kept > 0.0, tf.gather(log_probs, places, batch_dims=1), IMPOSSIBLE
+        ),
+        last_ids=tf.where(is_child, tokens, tf.gather(open_.last_ids, parents, batch_dims=1)),
+        slots=tf.reshape(tf.maximum(slots, 0), [rows, room]),
+        ids=_write(ids, of_kept(ends), of_kept(tokens)),
+        carried=gather_state(both, of_kept(sources)),
     )
     return reopened, forgotten
+
+
+def _write(ids: tf.Tensor, ends: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """Write `tokens` `(...)` into `ids` `(..., longest)`, each at its end."""
+    here = tf.equal(tf.range(tf.shape(ids)[-1]), tf.expand_dims(ends, -1))
+    return tf.where(here, tf.expand_dims(tokens, -1), ids)

@@ -239,6 +239,18 @@ def test_eager_and_compiled_give_the_same(stopping):
     assert_same_results(in_numpy(eager), model.search(search), atol=1e-6)
 
 
+@pytest.mark.parametrize("search", [GreedySearch(max_length=5), BeamSearch(max_length=5)])
+def test_xla_gives_the_same(search):
+    model = TableModel.random(6, batch_size=3)
+
+    @tf.function(jit_compile=True)
+    def run(logits):
+        step, state = table_step(logits)
+        return search(step, state, 3, 7)
+
+    assert_same_results(in_numpy(run(tf.constant(model.logits))), model.search(search), atol=1e-5)
+
+
 def test_one_graph_serves_every_batch_and_length():
     traces = []
 

@@ -106,9 +106,19 @@ def test_what_is_certified_is_the_best_and_what_is_not_is_no_worse_than_the_beam
 
 def test_the_budget_is_kept_to_the_node():
     model = TableModel(np.zeros((3, 1, 8)))  # nothing is better than anything else
-    search = ExactSearch(max_length=8, max_nodes=50, nodes_per_step=16, length_penalty=2.0)
+    for budget in (38, 50):  # the first is spent just as a step ends
+        search = ExactSearch(max_length=8, max_nodes=budget, nodes_per_step=16, length_penalty=2.0)
+        found = model.search(search)
+        assert nodes(found).tolist() == [budget] * 3
+        assert not certified(found).any()
+
+
+def test_what_the_budget_cuts_off_is_not_certified():
+    # Bos leads to five prefixes; two can be looked into, and none of them leads on.
+    model = TableModel(np.zeros((1, 1, 8)))
+    search = ExactSearch(max_length=2, max_nodes=3, beam_width=1, length_penalty=2.0)
     found = model.search(search)
-    assert nodes(found).tolist() == [50] * 3
+    assert nodes(found).tolist() == [3]
     assert not certified(found).any()
 
 
