@@ -6,9 +6,11 @@ from keras_s2s.models import Seq2Seq
 from keras_s2s.saving import load
 from keras_s2s.search import (
     BeamSearch,
+    DiverseBeamSearch,
     ExactSearch,
     ExhaustiveSearch,
     GreedySearch,
+    Lexicon,
     Sampling,
     SearchResult,
 )
@@ -26,11 +28,13 @@ __all__ = [
     "BeamSearch",
     "ByteTokenizer",
     "CharTokenizer",
+    "DiverseBeamSearch",
     "ExactSearch",
     "ExhaustiveSearch",
     "GreedySearch",
     "LSTMDecoder",
     "LSTMEncoder",
+    "Lexicon",
     "Perplexity",
     "Sampling",
     "SearchResult",

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.training.token_losses import token_nll, token_weights
+from keras_s2s.training.token_losses import token_nll
+from keras_s2s.training.token_mean import TokenMean
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Perplexity(keras.metrics.Metric):
+class Perplexity(TokenMean):
     """exp(-(1/N) Σ log P(y_t | y_<t, c)) over all N real target tokens of an epoch.
 
     Log probabilities and counts are summed over the epoch and divided once: the exponential of an
@@ -27,18 +28,10 @@ class Perplexity(keras.metrics.Metric):
     """
 
     def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
-        kwargs["dtype"] = "float32"
-        super().__init__(name=name, **kwargs)
-        self._direction = "down"  # what Keras's callbacks take for better
-        self.nll = self.add_variable((), "zeros", name="nll")
-        self.total = self.add_variable((), "zeros", name="total")
-
-    def update_state(
-        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
-    ) -> None:
-        weights = token_weights(y_true, sample_weight)
-        self.nll.assign_add(tf.reduce_sum(weights * token_nll(y_true, y_pred)))
-        self.total.assign_add(tf.reduce_sum(weights))
+        super().__init__(name, direction="down", **kwargs)
 
     def result(self) -> tf.Tensor:
-        return tf.exp(tf.math.divide_no_nan(self.nll.value, self.total.value))
+        return tf.exp(super().result())
+
+    def _values(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return token_nll(y_true, y_pred)
