@@ -16,7 +16,7 @@ from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import Parity, check_agreement, check_parity
 from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
-from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
+from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
 from keras_s2s.export.signatures import LITERT_SIGNATURES
 from keras_s2s.files import written_beside
 from keras_s2s.translator import Translator
@@ -72,9 +72,9 @@ def litert(
     Raises:
         TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
             not a dict of names and numbers.
-        ValueError: if an argument is out of its range, if a weight is not finite, if a part of the
-            model needs an operation that LiteRT does not have, or if the file does not answer as
-            the model does.
+        ValueError: if an argument is out of its range, if a weight is not finite, if the model was
+            never trained, if a part of it needs an operation that LiteRT does not have, or if the
+            file does not answer as the model does.
         ImportError: if the package ai-edge-litert is not installed.
         OSError: if the file cannot be written or the disk is full.
     """
@@ -97,9 +97,9 @@ def litert(
             operations=list_operations(content),
             figures=figures,
         )
-        _write(unfinished, add_metadata(content, card_files(translator, card)))
+        write_file(unfinished, add_metadata(content, card_files(translator, card)))
         card["parity"] = _check(translator, unfinished, quantization, texts)._asdict()
-        _write(unfinished, add_metadata(content, card_files(translator, card)))
+        write_file(unfinished, add_metadata(content, card_files(translator, card)))
     return path
 
 
@@ -138,11 +138,6 @@ def _convert(translator: Translator, quantization: str | None) -> bytes:
             converter.target_spec.supported_types = [tf.float16]
         content: bytes = converter.convert()
         return content
-
-
-def _write(path: str, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
 
 
 def _check(translator: Translator, path: str, quantization: str | None, texts: list[str]) -> Parity:

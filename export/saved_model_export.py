@@ -12,7 +12,7 @@ from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import check_parity
 from keras_s2s.export.questions import make_probes
 from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
-from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
+from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
 from keras_s2s.export.signatures import SIGNATURES
 from keras_s2s.export.versions import check_version, publish, unfinished_version
 from keras_s2s.translator import Translator
@@ -59,14 +59,20 @@ def saved_model(
     Raises:
         TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
             not a dict of names and numbers.
-        ValueError: if a weight or a figure is not finite, if a part of the model needs an operation
-            that a stock model server does not have, or if what was written does not answer as the
-            model does.
+        ValueError: if `path` or `version` cannot be, if a weight or a figure is not finite, if the
+            model was never trained, if a part of it needs an operation that a stock model server
+            does not have, or if what was written does not answer as the model does.
         FileExistsError: if the version is there already.
         OSError: if the folder cannot be written or the disk is full.
     """
     check_translator(translator)
-    folder = os.path.abspath(os.fspath(path))
+    path = os.fspath(path)
+    if "://" in path:
+        raise ValueError(
+            "`path` must be a folder of this machine; a version can be copied from there. "
+            f"Received: path={path!r}"
+        )
+    folder = os.path.abspath(path)
     check_version(folder, version)
     check_figures(figures)
     texts = make_probes(translator, probes)
@@ -104,5 +110,4 @@ def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
     """Write files into a new folder."""
     os.mkdir(folder)
     for name, content in files.items():
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(content)
+        write_file(os.path.join(folder, name), content)

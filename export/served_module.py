@@ -45,22 +45,29 @@ def check_translator(translator: Any) -> None:
 
     Raises:
         TypeError: if it is not a `Translator`.
-        ValueError: if a weight is not finite.
+        ValueError: if a weight is not finite, or the model was never trained.
     """
     if not isinstance(translator, Translator):
         raise TypeError(
             "Only a `Translator` can be exported: a model with its tokenizers and its search. "
             f"Received: {translator!r} (type {type(translator)})"
         )
-    for weight in translator.model.weights:
-        values = np.asarray(weight)
+    weights = [(weight.path, np.asarray(weight)) for weight in translator.model.weights]
+    for path, values in weights:
         spoilt = int(np.sum(~np.isfinite(values)))
         if spoilt:
             raise ValueError(
                 "The weights of a translator that is exported must be finite; this one's training "
-                f"has diverged. Received: {spoilt} of {values.size} values of {weight.path!r} "
-                "that are not"
+                f"has diverged. Received: {spoilt} of {values.size} values of {path!r} that "
+                "are not"
             )
+    # zeros, and ones for the gates that forget: the first step of a training changes them all
+    biases = [values for path, values in weights if path.endswith("/bias")]
+    if biases and all(np.all((values == 0) | (values == 1)) for values in biases):
+        raise ValueError(
+            "The model of a translator that is exported must have been trained. Received: one "
+            "whose biases are as they were made"
+        )
 
 
 def trace(translator: Translator, names: Iterable[str]) -> dict[str, Any]:
@@ -98,6 +105,23 @@ def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
         tf.saved_model.save(module, path, signatures=functions)
     except tf.errors.OpError as error:
         raise OSError(f"Could not write the SavedModel to {path!r}: {error.message}") from error
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Write a file, or say which one could not be written.
+
+    Args:
+        path: the file.
+        content: its bytes.
+
+    Raises:
+        OSError: if writing fails, with the path, which Python leaves out when the disk is full.
+    """
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OSError(error.errno, f"Could not write the file: {error.strerror}", path) from error
 
 
 def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:

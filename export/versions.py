@@ -12,18 +12,24 @@ from keras_s2s.checks import check_positive_int
 
 
 def check_version(folder: str, version: int | None) -> None:
-    """Refuse early what `publish` would refuse after all the work.
+    """Refuse early what `publish` would refuse after all the work, and what no server could use.
 
     Args:
         folder: the folder with the versions; it need not exist.
         version: the version's number; None for the next one.
 
     Raises:
-        ValueError: if `version` is not a positive integer.
+        ValueError: if `version` is not a positive integer, or `folder` has a number for its name.
         FileExistsError: if the version is there.
         NotADirectoryError: if `folder`, or what should be a folder above it, is a file.
     """
-    above = folder
+    above, name = folder, os.path.basename(folder)
+    if _is_version(name):
+        raise ValueError(
+            "`path` must be the folder of the versions, not a version, because a server would take "
+            f"{name!r} for a version that is broken; give `version={int(name)}` beside the path. "
+            f"Received: {folder!r}"
+        )
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if not os.path.isdir(above):
@@ -94,7 +100,12 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
 def _versions(folder: str) -> set[int]:
     """Find the numbers that a model server would take for versions."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {int(name) for name in names if name.isascii() and name.isdigit()}
+    return {int(name) for name in names if _is_version(name)}
+
+
+def _is_version(name: str) -> bool:
+    """Say whether a model server would take a folder of that name for a version."""
+    return name.isascii() and name.isdigit()
 
 
 def _missing_folders(folder: str) -> list[str]:

@@ -197,6 +197,18 @@ def test_a_file_is_no_folder_for_versions(translator, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("path", ["gs://bucket/model", "s3://bucket/model"])
+def test_a_place_elsewhere_is_refused(translator, path):
+    with pytest.raises(ValueError, match=f"must be a folder of this machine.*'{path}'"):
+        s2s.export.saved_model(translator, path)
+
+
+def test_a_version_is_no_folder_for_versions(translator, tmp_path):
+    with pytest.raises(ValueError, match="must be the folder of the versions, not a version"):
+        s2s.export.saved_model(translator, tmp_path / "2")
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_no_translator_is_refused(tmp_path):
     with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
         s2s.export.saved_model("g2p.keras", tmp_path)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from integration.served import WORDS, shared_translator, tiny_translator
 
-from keras_s2s import BeamSearch
+from keras_s2s import BeamSearch, Seq2Seq, Translator
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 
@@ -84,6 +84,16 @@ def test_a_request_cannot_ask_for_endless_answers():
 def test_what_is_no_translator_is_refused(translator):
     with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: <Seq2Seq"):
         check_translator(translator.model)
+
+
+def test_a_model_that_was_never_trained_is_refused(translator):
+    model = Seq2Seq.from_config(translator.model.get_config())
+    untrained = Translator(model, translator.source, translator.target)
+    with pytest.raises(ValueError, match=r"must have been trained. Received: one whose biases"):
+        check_translator(untrained)
+    bias = model.encoder.weights[-1]
+    bias.assign_add(tf.one_hot(3, bias.shape[0]) * 1e-3)
+    check_translator(untrained)
 
 
 def test_weights_that_are_not_finite_are_refused_by_name():

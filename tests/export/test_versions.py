@@ -46,6 +46,12 @@ def test_a_version_is_a_positive_integer(tmp_path, version):
         check_version(str(tmp_path), version)
 
 
+@pytest.mark.parametrize("name", ["3", "003"])
+def test_a_version_is_no_folder_for_versions(tmp_path, name):
+    with pytest.raises(ValueError, match=r"not a version, because .* give `version=3` beside"):
+        check_version(os.path.join(tmp_path, name), None)
+
+
 @pytest.mark.parametrize("below", ["", "below/model"])
 def test_a_file_is_no_folder_for_versions(tmp_path, below):
     (tmp_path / "file").write_text("")

@@ -2,7 +2,7 @@
 
    gcc -O1 -o serve serve.c -I$TF/include -L$TF -l:libtensorflow_cc.so.2 \
        -l:libtensorflow_framework.so.2 -Wl,-rpath,$TF          (TF: the folder of the wheel)
-   ./serve EXPORT/1 OPERATIONS.so... < requests > answers
+   ./serve [-j THREADS] EXPORT/1 OPERATIONS.so... < requests > answers
 
    A request is one line: the signature, then each input: name, type, rank, sizes, values.
    Types: s, a string, written as x and two hexadecimal digits a byte; i, int32; f, float32.
@@ -10,8 +10,10 @@
        greedy source s 1 2 x6162 x63
        ids source_ids i 2 1 3 7 8 3
 
-   An answer has a line of the same form for each output, and an empty line at its end. */
+   An answer has a line of the same form for each output, and an empty line at its end. With -j,
+   so many threads ask the one session at once, each of them everything, and must hear the same. */
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,7 @@
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
 
-enum { MAX_TENSORS = 8, MAX_RANK = 8 };
+enum { MAX_TENSORS = 8, MAX_RANK = 8, MAX_THREADS = 64 };
 
 /* Part of a protocol buffer message, or the value of one field in it. */
 typedef struct {
@@ -176,14 +178,14 @@ static TF_Tensor *parse_tensor(char **rest) {
                       NULL);
 }
 
-static void print_tensor(Bytes name, const TF_Tensor *tensor) {
+static void print_tensor(FILE *out, Bytes name, const TF_Tensor *tensor) {
   TF_DataType dtype = TF_TensorType(tensor);
   int rank = TF_NumDims(tensor);
   int64_t count = 1;
   char type = dtype == TF_STRING ? 's' : dtype == TF_INT32 ? 'i' : 'f';
-  printf("%.*s %c %d", (int)(name.end - name.at), name.at, type, rank);
+  fprintf(out, "%.*s %c %d", (int)(name.end - name.at), name.at, type, rank);
   for (int i = 0; i < rank; i++) {
-    printf(" %lld", (long long)TF_Dim(tensor, i));
+    fprintf(out, " %lld", (long long)TF_Dim(tensor, i));
     count *= TF_Dim(tensor, i);
   }
   const void *data = TF_TensorData(tensor);
@@ -191,21 +193,35 @@ static void print_tensor(Bytes name, const TF_Tensor *tensor) {
     if (dtype == TF_STRING) {
       const TF_TString *string = (const TF_TString *)data + i;
       const char *bytes = TF_StringGetDataPointer(string);
-      printf(" x");
-      for (size_t k = 0; k < TF_StringGetSize(string); k++) printf("%02x", (uint8_t)bytes[k]);
+      fprintf(out, " x");
+      for (size_t k = 0; k < TF_StringGetSize(string); k++) fprintf(out, "%02x", (uint8_t)bytes[k]);
     } else if (dtype == TF_INT32) {
-      printf(" %d", ((const int32_t *)data)[i]);
+      fprintf(out, " %d", ((const int32_t *)data)[i]);
     } else {
-      printf(" %.9g", ((const float *)data)[i]);
+      fprintf(out, " %.9g", ((const float *)data)[i]);
     }
   }
-  printf("\n");
+  fprintf(out, "\n");
 }
 
 /* ---- The server. ---- */
 
-static void answer(char *request, TF_Session *session, TF_Graph *graph, Bytes meta_graph) {
-  Signature signature = find_signature(meta_graph, next_word(&request, "the signature"));
+typedef struct {
+  TF_Session *session;
+  TF_Graph *graph;
+  Bytes meta_graph;
+} Server;
+
+/* All that a client asks, line by line, and all that it hears. */
+typedef struct {
+  const Server *server;
+  const char *requests;
+  char *answers;
+  size_t length;
+} Client;
+
+static void answer(char *request, const Server *server, FILE *out) {
+  Signature signature = find_signature(server->meta_graph, next_word(&request, "the signature"));
   TF_Output inputs[MAX_TENSORS], outputs[MAX_TENSORS];
   TF_Tensor *values[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
   int given = 0;
@@ -214,52 +230,85 @@ static void answer(char *request, TF_Session *session, TF_Graph *graph, Bytes me
     int i = 0;
     while (i < signature.num_inputs && !is_named(signature.inputs[i].name, name)) i++;
     if (i == signature.num_inputs || given == signature.num_inputs) fail("no such input", name);
-    inputs[given] = find_tensor(graph, signature.inputs[i].tensor);
+    inputs[given] = find_tensor(server->graph, signature.inputs[i].tensor);
     values[given++] = parse_tensor(&request);
   }
   for (int i = 0; i < signature.num_outputs; i++)
-    outputs[i] = find_tensor(graph, signature.outputs[i].tensor);
+    outputs[i] = find_tensor(server->graph, signature.outputs[i].tensor);
   TF_Status *status = TF_NewStatus();
-  TF_SessionRun(session, NULL, inputs, values, given, outputs, results, signature.num_outputs, NULL,
-                0, NULL, status);
+  TF_SessionRun(server->session, NULL, inputs, values, given, outputs, results,
+                signature.num_outputs, NULL, 0, NULL, status);
   check(status, "run");
   for (int i = 0; i < signature.num_outputs; i++) {
-    print_tensor(signature.outputs[i].name, results[i]);
+    print_tensor(out, signature.outputs[i].name, results[i]);
     TF_DeleteTensor(results[i]);
   }
   for (int i = 0; i < given; i++) TF_DeleteTensor(values[i]);
   TF_DeleteStatus(status);
-  printf("\n");
+  fprintf(out, "\n");
+}
+
+static void *run_client(void *argument) {
+  Client *client = argument;
+  char *requests = strdup(client->requests), *rest = requests;
+  FILE *out = open_memstream(&client->answers, &client->length);
+  for (char *line; (line = strsep(&rest, "\n")) && *line;) answer(line, client->server, out);
+  fclose(out);
+  free(requests);
+  return NULL;
+}
+
+static char *read_all(FILE *in) {
+  char *text = NULL, part[1 << 16];
+  size_t length = 0;
+  FILE *out = open_memstream(&text, &length);
+  for (size_t count; (count = fread(part, 1, sizeof part, in));) fwrite(part, 1, count, out);
+  fclose(out);
+  return text;
 }
 
 int main(int argc, char **argv) {
-  if (argc < 2) fail("usage", "serve EXPORT/1 OPERATIONS.so... < requests > answers");
+  int num_threads = 1;
+  if (argc > 2 && strcmp(argv[1], "-j") == 0) {
+    num_threads = atoi(argv[2]);
+    argv += 2, argc -= 2;
+  }
+  if (argc < 2 || num_threads < 1 || num_threads > MAX_THREADS)
+    fail("usage", "serve [-j THREADS] EXPORT/1 OPERATIONS.so... < requests > answers");
   TF_Status *status = TF_NewStatus();
   for (int i = 2; i < argc; i++) {
     TF_LoadLibrary(argv[i], status);
     check(status, argv[i]);
   }
-  TF_Graph *graph = TF_NewGraph();
+  Server server = {.graph = TF_NewGraph()};
   TF_SessionOptions *options = TF_NewSessionOptions();
   TF_Buffer *meta = TF_NewBuffer();
   const char *tags[] = {"serve"};
-  TF_Session *session =
-      TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, graph, meta, status);
+  server.session =
+      TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, server.graph, meta, status);
   check(status, argv[1]);
-  Bytes meta_graph = {meta->data, (const uint8_t *)meta->data + meta->length};
+  server.meta_graph = (Bytes){meta->data, (const uint8_t *)meta->data + meta->length};
 
-  char *line = NULL;
-  size_t capacity = 0;
-  for (ssize_t length; (length = getline(&line, &capacity, stdin)) > 0;) {
-    if (line[length - 1] == '\n') line[length - 1] = 0;
-    answer(line, session, graph, meta_graph);
+  char *requests = read_all(stdin);
+  Client clients[MAX_THREADS];
+  pthread_t threads[MAX_THREADS];
+  for (int i = 0; i < num_threads; i++) {
+    clients[i] = (Client){.server = &server, .requests = requests};
+    if (pthread_create(&threads[i], NULL, run_client, &clients[i])) fail("thread", "cannot start");
   }
-  free(line);
-  TF_CloseSession(session, status);
-  TF_DeleteSession(session, status);
+  for (int i = 0; i < num_threads; i++) {
+    pthread_join(threads[i], NULL);
+    if (strcmp(clients[i].answers, clients[0].answers)) fail("threads", "heard different answers");
+  }
+  fputs(clients[0].answers, stdout);
+
+  for (int i = 0; i < num_threads; i++) free(clients[i].answers);
+  free(requests);
+  TF_CloseSession(server.session, status);
+  TF_DeleteSession(server.session, status);
   TF_DeleteSessionOptions(options);
   TF_DeleteBuffer(meta);
-  TF_DeleteGraph(graph);
+  TF_DeleteGraph(server.graph);
   TF_DeleteStatus(status);
   return 0;
 }

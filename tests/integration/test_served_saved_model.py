@@ -35,7 +35,7 @@ def program(tmp_path_factory):
             *(compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o", built),
             *(Path(__file__).with_name("serve.c"), f"-I{TENSORFLOW / 'include'}"),
             *(f"-L{TENSORFLOW}", f"-Wl,-rpath,{TENSORFLOW}", "-Wl,--allow-shlib-undefined"),
-            *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"),
+            *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", "-pthread"),
         ],
         check=True,
     )
@@ -43,14 +43,14 @@ def program(tmp_path_factory):
 
 
 def ask(program: Path, export: str, requests: list[tuple[str, Answer]]) -> list[Answer]:
-    """Start the program, give it all requests, and read its answers."""
+    """Start the program, let four threads ask everything at once, and read the answers."""
     operations = sorted(TEXT_OPERATIONS.glob("*.so"))
     lines = [
         " ".join([name, *(f"{key} {write_tensor(value)}" for key, value in inputs.items())])
         for name, inputs in requests
     ]
     done = subprocess.run(
-        [program, export, *operations],
+        [program, "-j", "4", export, *operations],
         input="".join(f"{line}\n" for line in lines),
         capture_output=True,
         text=True,

@@ -1,0 +1,60 @@
+"""Faults of the machine: a full disk, and a process killed in the middle of an export."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_s2s.export.versions import publish, unfinished_version
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("served_faults.py")
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory):
+    """The folder in which exports have gone wrong, and the errors on the full disk."""
+    folder = tmp_path_factory.mktemp("faults")
+    process = subprocess.Popen(
+        [sys.executable, PROGRAM, folder],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+    )
+    with process:
+        errors = process.stdout.readline()
+        assert process.stdout.readline() == "checking\n"
+        process.kill()
+    return folder, json.loads(errors)
+
+
+@pytest.mark.parametrize(("number", "place"), [(0, "full/model/"), (1, ".full.tflite")])
+def test_a_full_disk_is_told_with_the_place(faults, number, place):
+    folder, errors = faults
+    kind, message = errors[number]
+    assert kind == "OSError"
+    assert str(folder / place) in message
+    assert "File too large" in message
+
+
+def test_on_a_full_disk_nothing_is_left(faults):
+    folder, _ = faults
+    assert sorted(os.listdir(folder)) == ["killed"]
+
+
+def test_a_killed_export_leaves_nothing_that_a_server_takes_for_a_version(faults):
+    folder, _ = faults
+    (name,) = os.listdir(folder / "killed")
+    assert os.path.isfile(folder / "killed" / name / "saved_model.pb")
+    assert name.startswith(".")
+
+
+def test_after_a_killed_export_the_next_one_is_version_one(faults):
+    folder, _ = faults
+    with unfinished_version(str(folder / "killed")) as unfinished:
+        assert publish(unfinished, str(folder / "killed"), None) == str(folder / "killed" / "1")
