@@ -39,8 +39,9 @@ def scan_steps(
 ) -> tuple[tf.Tensor, Any]:
     """Run `step(time, state) -> (output, state)` over all times and stack its outputs.
 
-    The outputs are written into one buffer in place, not into a TensorArray, because the LiteRT
-    converter knows no TensorArray whose elements have a dynamic batch.
+    The outputs are written into one buffer, not into a TensorArray, because the LiteRT converter
+    knows no TensorArray whose elements have a dynamic batch. Each write copies the buffer, so
+    that part of the cost grows with the square of the length.
 
     Args:
         step: the function of a scalar int32 time and a state.
