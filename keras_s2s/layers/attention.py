@@ -40,13 +40,20 @@ class _Attention(keras.layers.Layer):
 
     def attend_rows(
         self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
-    ) -> tf.Tensor:
-        """Attend with queries `(rows, units)`: the hypotheses of one source stand together."""
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Attend with queries `(rows, units)`: the hypotheses of one source stand together.
+
+        Returns:
+            The attended memory `(rows, memory_units)` and the weights `(rows, source_length)`.
+        """
         batch_size, rows = tf.shape(memory)[0], tf.shape(queries)[0]
         per_source = rows // tf.maximum(batch_size, 1)
         by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
-        attended, _ = self.call(by_source, keys, memory, mask)
-        return tf.reshape(attended, [rows, memory.shape[-1]])
+        attended, weights = self.call(by_source, keys, memory, mask)
+        return (
+            tf.reshape(attended, [rows, memory.shape[-1]]),
+            tf.reshape(weights, [rows, tf.shape(memory)[1]]),
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

@@ -199,8 +199,13 @@ class LSTMDecoder(keras.layers.Layer):
         )
 
     def step(
-        self, token_ids: tf.Tensor, state: DecoderState, source: DecoderMemory
-    ) -> tuple[tf.Tensor, DecoderState]:
+        self,
+        token_ids: tf.Tensor,
+        state: DecoderState,
+        source: DecoderMemory,
+        *,
+        return_attention: bool = False,
+    ) -> tuple[Any, ...]:
         """Take one step for every hypothesis of every source.
 
         Args:
@@ -208,12 +213,25 @@ class LSTMDecoder(keras.layers.Layer):
                 multiple of batch, the hypotheses of a source stand together.
             state: the `DecoderState`, each part `(rows, units)`.
             source: what `read` gave, `(batch, ...)`.
+            return_attention: whether to give the weights of the attention too.
 
         Returns:
-            The logits, float32 `(rows, vocabulary_size)`, and the next state.
+            The logits, float32 `(rows, vocabulary_size)`, the next state and, where asked for, the
+            weights of the attention, float32 `(rows, source_length)`.
+
+        Raises:
+            ValueError: if weights are asked for and the decoder has no attention.
         """
-        features, state = self._step_features(token_ids, state, source, training=False)
-        return self._logits(features, training=False), state
+        features, state, weights = self._step_features(token_ids, state, source, training=False)
+        logits = self._logits(features, training=False)
+        if not return_attention:
+            return logits, state
+        if weights is None:
+            raise ValueError(
+                "`return_attention` must be False for a decoder without attention. "
+                "Received: return_attention=True, attention=None"
+            )
+        return logits, state, weights
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -272,7 +290,7 @@ class LSTMDecoder(keras.layers.Layer):
         real = tf.expand_dims(tf.transpose(mask), 2)  # (target_length, batch, 1)
 
         def step(time: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, DecoderState]:
-            features, new_state = self._step_features(ids[time], state, source, training)
+            features, new_state, _ = self._step_features(ids[time], state, source, training)
             return features, tf.nest.map_structure(
                 lambda after, before: tf.where(real[time], after, before), new_state, state
             )
@@ -288,15 +306,16 @@ class LSTMDecoder(keras.layers.Layer):
         state: DecoderState,
         source: DecoderMemory,
         training: bool | None,
-    ) -> tuple[tf.Tensor, DecoderState]:
-        """Compute what the logits are made of, `(rows, units)`, and the next state."""
+    ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
+        """Compute what the logits are made of, `(rows, units)`, the next state, the attention."""
+        weights = None
         values = self.embedding.call(token_ids)
         parts = [values]
         if source.context is not None:
             parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
         if source.attended is not None and self._attends_first:
             last = state.layers[-1].hidden
-            attended = self.attention_layer.attend_rows(last, *source.attended)
+            attended, weights = self.attention_layer.attend_rows(last, *source.attended)
             parts.append(attended)
         values = tf.concat(parts, axis=-1)
         layers = []
@@ -305,10 +324,10 @@ class LSTMDecoder(keras.layers.Layer):
             layers.append(lstm.step(values, layer_state))
             values = layers[-1].hidden
         if source.attended is not None and not self._attends_first:
-            attended = self.attention_layer.attend_rows(values, *source.attended)
+            attended, weights = self.attention_layer.attend_rows(values, *source.attended)
         if self.attention:
             values = self.readout.call(tf.concat([values, attended], axis=-1))
-        return values, DecoderState(tuple(layers))
+        return values, DecoderState(tuple(layers)), weights
 
     def _logits(self, values: tf.Tensor, training: bool | None) -> tf.Tensor:
         values = self.dropout_layer.call(values, training=training)

@@ -85,10 +85,11 @@ def test_where_all_is_masked_all_is_finite(kind, dtype):
 def test_the_hypotheses_of_a_source_attend_as_its_queries_do(kind):
     layer = make(kind)
     queries, memory = make_inputs()
-    attended, _ = layer(queries, layer.keys(memory), memory, tf.constant(MASK))
+    attended, weights = layer(queries, layer.keys(memory), memory, tf.constant(MASK))
     rows = tf.reshape(queries, [2 * QUERIES, UNITS])
-    by_row = layer.attend_rows(rows, layer.keys(memory), memory, tf.constant(MASK))
+    by_row, row_weights = layer.attend_rows(rows, layer.keys(memory), memory, tf.constant(MASK))
     np.testing.assert_array_equal(by_row, tf.reshape(attended, [2 * QUERIES, MEMORY_UNITS]))
+    np.testing.assert_array_equal(row_weights, tf.reshape(weights, [2 * QUERIES, LENGTH]))
 
 
 @every_kind
@@ -96,8 +97,9 @@ def test_no_sources_are_attended_by_no_rows(kind):
     layer = make(kind)
     memory = tf.zeros([0, LENGTH, MEMORY_UNITS])
     mask = tf.zeros([0, LENGTH], tf.bool)
-    attended = layer.attend_rows(tf.zeros([0, UNITS]), layer.keys(memory), memory, mask)
+    attended, weights = layer.attend_rows(tf.zeros([0, UNITS]), layer.keys(memory), memory, mask)
     assert attended.shape == (0, MEMORY_UNITS)
+    assert weights.shape == (0, LENGTH)
 
 
 @every_kind

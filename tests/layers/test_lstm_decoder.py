@@ -38,6 +38,7 @@ class Formula:
 
     def __init__(self, decoder: LSTMDecoder) -> None:
         self.decoder = decoder
+        self.attended: list[np.ndarray] = []  # where it looked, step by step
         self.weights = {
             weight.path.split("/", 1)[-1]: weight.numpy().astype(np.float64)
             for weight in decoder.weights
@@ -85,7 +86,8 @@ class Formula:
         else:
             energy = np.tanh(keys + query @ self.find("query_kernel"))
             scores = energy @ self.find("score_kernel")[:, 0]
-        return np.exp(scores) / np.exp(scores).sum() @ memory
+        self.attended.append(np.exp(scores) / np.exp(scores).sum())
+        return self.attended[-1] @ memory
 
 
 def sigmoid(z):
@@ -123,6 +125,30 @@ def test_a_whole_target_is_its_steps(attention, context_to):
     whole, by_steps = decoder(IDS, *SOURCE), steps(decoder, IDS, SOURCE)
     np.testing.assert_allclose(whole[0], by_steps[0], atol=1e-6)
     np.testing.assert_allclose(whole[1, :2], by_steps[1, :2], atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", ["luong", "bahdanau"])
+def test_a_step_gives_the_attention_of_the_formula(attention):
+    decoder = make(attention=attention)
+    memory, state = decoder.read(*SOURCE), decoder.initial_state(tf.constant(C))
+    formulas = [Formula(decoder), Formula(decoder)]
+    for row, formula in enumerate(formulas):
+        formula.logits(IDS[0], C[row], STATES[row][MASK[row]])
+    for position, token in enumerate(IDS[0]):
+        ids = tf.constant([token, token])
+        logits, state, weights = decoder.step(ids, state, memory, return_attention=True)
+        assert logits.shape == (2, SIZE)
+        for row, formula in enumerate(formulas):
+            expected = np.zeros(3)
+            expected[MASK[row]] = formula.attended[position]
+            np.testing.assert_allclose(weights[row], expected, atol=1e-6)
+
+
+def test_a_decoder_without_attention_has_none_to_give():
+    decoder = make()
+    state = decoder.initial_state(tf.constant(C))
+    with pytest.raises(ValueError, match=r"must be False for a decoder without attention\. Recei"):
+        decoder.step(tf.constant([2, 2]), state, decoder.read(*SOURCE), return_attention=True)
 
 
 @every_kind
