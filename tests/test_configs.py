@@ -28,6 +28,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 
 # Each with all its arguments away from their defaults: one that is forgotten does not come back.
 CASES = {
+    "AttentionPool": lambda: layers.AttentionPool(name="a", dtype="float16"),
     "BahdanauAttention": lambda: layers.BahdanauAttention(3, name="a", dtype="float16"),
     "LSTM": lambda: layers.LSTM(3, go_backwards=True, name="a", dtype="float16"),
     "LSTMDecoder": lambda: layers.LSTMDecoder(
@@ -53,7 +54,7 @@ CASES = {
         dtype="mixed_bfloat16",
     ),
     "LSTMEncoder, reversed": lambda: layers.LSTMEncoder(9, 3, reverse_source=True, context="max"),
-    "LuongAttention": lambda: layers.LuongAttention(3, name="a", dtype="float16"),
+    "LuongAttention": lambda: layers.LuongAttention(3, score="concat", name="a", dtype="float16"),
     "TokenEmbedding": lambda: layers.TokenEmbedding(9, 3, name="a", dtype="float16"),
     "Seq2Seq": lambda: make_model("luong"),
     "Translator": make_translator,

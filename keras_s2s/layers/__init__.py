@@ -1,6 +1,7 @@
 """Layers: encoder, decoder and what they are made of. No layer knows a search."""
 
 from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
+from keras_s2s.layers.attention_pool import AttentionPool
 from keras_s2s.layers.decoder_memory import DecoderMemory, DecoderState
 from keras_s2s.layers.lstm import LSTM
 from keras_s2s.layers.lstm_decoder import LSTMDecoder
@@ -10,6 +11,7 @@ from keras_s2s.layers.token_embedding import TokenEmbedding
 
 __all__ = [
     "LSTM",
+    "AttentionPool",
     "BahdanauAttention",
     "DecoderMemory",
     "DecoderState",

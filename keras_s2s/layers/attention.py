@@ -7,17 +7,28 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_choice, check_positive_int
 
 _MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another number
 
 
-class _Attention(keras.layers.Layer):
-    """Scores, softmax and weighted sum; what the scores are, a subclass says.
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Turn scores into weights that are zero where the mask is false.
 
-    The scores are masked and their softmax is computed in float32 whatever the inputs are,
-    because a masked score is -1e9, which float16 cannot hold.
+    Args:
+        scores: float `(..., source_length)`.
+        mask: bool, of a shape that broadcasts to that of the scores.
+
+    Returns:
+        The weights, float32 whatever the scores are: a masked score is -1e9, which float16 cannot
+        hold. Where all is masked they are equal.
     """
+    penalty = (1.0 - tf.cast(mask, tf.float32)) * _MASKED
+    return tf.nn.softmax(tf.cast(scores, tf.float32) + penalty)
+
+
+class _Attention(keras.layers.Layer):
+    """Scores, softmax and weighted sum; what the scores are, a subclass says."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -33,9 +44,7 @@ class _Attention(keras.layers.Layer):
     def call(
         self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        scores = tf.cast(self._scores(queries, keys), tf.float32)
-        penalty = (1.0 - tf.cast(tf.expand_dims(mask, 1), tf.float32)) * _MASKED
-        weights = tf.nn.softmax(scores + penalty)  # (batch, queries, source_length)
+        weights = masked_softmax(self._scores(queries, keys), tf.expand_dims(mask, 1))
         return tf.matmul(tf.cast(weights, memory.dtype), memory), weights
 
     def attend_rows(
@@ -58,23 +67,44 @@ class _Attention(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
 
+    def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        raise NotImplementedError
+
     def _add_memory_kernel(self, memory_units: int) -> None:
         self.memory_kernel = self.add_weight(
             shape=(memory_units, self.units), initializer="glorot_uniform", name="memory_kernel"
         )
 
-    def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
+    def _add_additive_kernels(self, query_units: int) -> None:
+        self.query_kernel = self.add_weight(
+            shape=(query_units, self.units), initializer="glorot_uniform", name="query_kernel"
+        )
+        self.score_kernel = self.add_weight(
+            shape=(self.units, 1), initializer="glorot_uniform", name="score_kernel"
+        )
+
+    def _additive_scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        projected = tf.tensordot(queries, tf.convert_to_tensor(self.query_kernel), axes=1)
+        energy = tf.tanh(tf.expand_dims(projected, 2) + tf.expand_dims(keys, 1))
+        score_kernel = tf.convert_to_tensor(self.score_kernel)
+        return tf.squeeze(tf.tensordot(energy, score_kernel, axes=1), axis=3)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LuongAttention(_Attention):
-    """Multiplicative attention: score(s, h) = sᵀ·W·h ("general").
+    """Attention of a state s on the states h of the memory, looked for after the step.
+
+    With `score`:
+
+        "general"   score(s, h) = sᵀ·W·h
+        "dot"       score(s, h) = sᵀ·h, which needs states of the same size
+        "concat"    score(s, h) = vᵀ·tanh(W·[s; h])
 
     Masking: positions whose mask is false get no weight.
 
     Args:
-        units: size of a query.
+        units: size of a query; with "concat" also that of the hidden layer that scores.
+        score: "general", "dot" or "concat".
 
     Call arguments:
         queries: float `(batch, queries, units)`; the hypotheses of a row, or its time steps.
@@ -86,10 +116,17 @@ class LuongAttention(_Attention):
         The attended memory `(batch, queries, memory_units)` and the weights, float32
         `(batch, queries, source_length)`.
 
+    Raises:
+        ValueError: if an argument is out of its range, or "dot" meets a memory of another size.
+
     References:
         - [Effective approaches to attention-based neural machine translation
           (Luong et al., 2015)](https://arxiv.org/abs/1508.04025)
     """
+
+    def __init__(self, units: int, *, score: str = "general", **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.score = check_choice("score", score, ("general", "dot", "concat"))
 
     def build(
         self,
@@ -98,10 +135,26 @@ class LuongAttention(_Attention):
         memory_shape: tuple[Any, ...],
         mask_shape: tuple[Any, ...] | None = None,
     ) -> None:
-        self._add_memory_kernel(memory_shape[-1])
+        if self.score != "dot":
+            self._add_memory_kernel(memory_shape[-1])
+        elif memory_shape[-1] != self.units:
+            raise ValueError(
+                'Attention by score="dot" needs a memory of the size of the queries, units='
+                f"{self.units}. Received: a memory of shape {tuple(memory_shape)}"
+            )
+        if self.score == "concat":
+            self._add_additive_kernels(queries_shape[-1])
         self.built = True
 
+    def keys(self, memory: tf.Tensor) -> tf.Tensor:
+        return memory if self.score == "dot" else super().keys(memory)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "score": self.score}
+
     def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        if self.score == "concat":
+            return self._additive_scores(queries, keys)
         return tf.matmul(queries, keys, transpose_b=True)
 
 
@@ -137,18 +190,8 @@ class BahdanauAttention(_Attention):
         mask_shape: tuple[Any, ...] | None = None,
     ) -> None:
         self._add_memory_kernel(memory_shape[-1])
-        self.query_kernel = self.add_weight(
-            shape=(queries_shape[-1], self.units),
-            initializer="glorot_uniform",
-            name="query_kernel",
-        )
-        self.score_kernel = self.add_weight(
-            shape=(self.units, 1), initializer="glorot_uniform", name="score_kernel"
-        )
+        self._add_additive_kernels(queries_shape[-1])
         self.built = True
 
     def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        projected = tf.tensordot(queries, tf.convert_to_tensor(self.query_kernel), axes=1)
-        energy = tf.tanh(tf.expand_dims(projected, 2) + tf.expand_dims(keys, 1))
-        score_kernel = tf.convert_to_tensor(self.score_kernel)
-        return tf.squeeze(tf.tensordot(energy, score_kernel, axes=1), axis=3)
+        return self._additive_scores(queries, keys)

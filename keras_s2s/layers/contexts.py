@@ -11,11 +11,16 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from keras_s2s.layers.attention_pool import AttentionPool
+
 Context: TypeAlias = str | keras.layers.Layer | Callable[..., tf.Tensor]
 """A name, a Keras layer, or a function `q(memory, mask)`."""
 
-_NAMES = ("last_state", "mean", "max")
-_EXPECTED = "'last_state', 'mean', 'max', a Keras layer or a registered function `q(memory, mask)`"
+_NAMES = ("last_state", "mean", "max", "attention_pool")
+_EXPECTED = (
+    "'last_state', 'mean', 'max', 'attention_pool', a Keras layer or a "
+    "registered function `q(memory, mask)`"
+)
 
 
 def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -53,11 +58,11 @@ def resolve_context(context: Any) -> Context:
     """Check what a user gave as `context` and bring it into the form that the encoder uses.
 
     Args:
-        context: "last_state", "mean", "max", a Keras layer, the config of one of these, or a
-            function `q(memory, mask)` registered with Keras.
+        context: "last_state", "mean", "max", "attention_pool", a Keras layer, the config of one
+            of these, or a function `q(memory, mask)` registered with Keras.
 
     Returns:
-        "last_state", or what is called with the memory and the mask.
+        A name that needs no weights, or what is called with the memory and the mask.
 
     Raises:
         ValueError: if the name is unknown, a layer takes no mask, or a function could not be
@@ -69,7 +74,7 @@ def resolve_context(context: Any) -> Context:
     if isinstance(context, str):
         if context not in _NAMES:
             raise ValueError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
-        return context
+        return AttentionPool() if context == "attention_pool" else context
     if isinstance(context, keras.layers.Layer):
         _check_takes_mask(context)
         context.supports_masking = True  # without it Keras warns of the mask that it is given

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_s2s.layers import BahdanauAttention, LuongAttention
 
-UNITS, MEMORY_UNITS, QUERIES, LENGTH = 3, 2, 2, 4
+UNITS, MEMORY_UNITS, QUERIES, LENGTH = 3, 3, 2, 4
 MASK = np.array([[1, 1, 1, 0], [1, 0, 1, 1]], bool)
-KINDS = [LuongAttention, BahdanauAttention]
+KINDS = {
+    "general": LuongAttention,
+    "dot": functools.partial(LuongAttention, score="dot"),
+    "concat": functools.partial(LuongAttention, score="concat"),
+    "bahdanau": BahdanauAttention,
+}
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 def make(kind, dtype="float32"):
@@ -33,7 +40,9 @@ def make_inputs(dtype=tf.float32):
 def score(layer, query, state):
     """One score by the formula of the paper."""
     weights = {weight.name: weight.numpy() for weight in layer.weights}
-    if isinstance(layer, LuongAttention):
+    if not weights:
+        return query @ state
+    if "query_kernel" not in weights:
         return query @ weights["memory_kernel"].T @ state
     energy = np.tanh(weights["query_kernel"].T @ query + weights["memory_kernel"].T @ state)
     return weights["score_kernel"][:, 0] @ energy
@@ -100,6 +109,16 @@ def test_no_sources_are_attended_by_no_rows(kind):
     attended, weights = layer.attend_rows(tf.zeros([0, UNITS]), layer.keys(memory), memory, mask)
     assert attended.shape == (0, MEMORY_UNITS)
     assert weights.shape == (0, LENGTH)
+
+
+def test_a_dot_product_needs_states_of_one_size():
+    with pytest.raises(ValueError, match=r"units=3\. Received: a memory of shape \(None, 4, 2\)"):
+        LuongAttention(3, score="dot").build((None, 1, 3), None, (None, 4, 2))
+
+
+def test_a_score_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match=r"`score` must be one of 'general', 'dot', 'concat'"):
+        LuongAttention(3, score="cosine")
 
 
 @every_kind
