@@ -86,6 +86,11 @@ class BeamSearch(Search):
         self._keep("coverage_penalty", coverage)
 
     @property
+    def needs_attention(self) -> bool:
+        """Whether `step` must give attention, for a coverage penalty."""
+        return self.coverage_penalty > 0.0
+
+    @property
     def _width(self) -> int:
         """Hypotheses that compete with each other."""
         return self.beam_width
@@ -94,10 +99,6 @@ class BeamSearch(Search):
     def _kept(self) -> int:
         """How many of them are wanted in the end."""
         return self.num_hypotheses
-
-    @property
-    def _tracks_coverage(self) -> bool:
-        return self.coverage_penalty > 0.0
 
     def _search(self, task: SearchTask) -> SearchResult:
         if self.coverage_penalty and task.source_lengths is None:

@@ -24,8 +24,8 @@ def ensemble_step(
             the geometric mean, made to sum to one again.
 
     Returns:
-        A step function whose state is a tuple of the decoders' states. It gives the mean of their
-        attention where all of them give it.
+        A step function whose state is a tuple of the decoders' states. It gives the mean of the
+        attention of those that have any.
 
     Raises:
         ValueError: If there is no step function, or `average` is unknown.
@@ -51,16 +51,27 @@ def ensemble_step(
             call_step(one, token_ids, own_state, vocabulary_size)
             for one, own_state in zip(steps, state, strict=True)
         ]
-        log_probs = tf.stack(
-            [tf.nn.log_softmax(tf.cast(output.logits, tf.float32)) for output in outputs]
-        )  # (decoders, n, vocabulary)
-        if average == "probabilities":
-            logits = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(steps)))
-        else:
-            logits = tf.reduce_mean(log_probs, axis=0)
+        logits = average_logits([output.logits for output in outputs], average)
         new_state = tuple(output.state for output in outputs)
-        if any(output.attention is None for output in outputs):
+        looks = [output.attention for output in outputs if output.attention is not None]
+        if not looks:
             return logits, new_state
-        return logits, new_state, tf.add_n([o.attention for o in outputs]) / len(outputs)
+        return logits, new_state, tf.add_n(looks) / len(looks)
 
     return step
+
+
+def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
+    """Give the logits of the mean of several decoders.
+
+    Args:
+        logits: One tensor `(..., vocabulary)` for each decoder.
+        average: "probabilities" or "log_probabilities", as in `ensemble_step`.
+
+    Returns:
+        float32 `(..., vocabulary)`, to be normalised by a softmax like any logits.
+    """
+    log_probs = tf.stack([tf.nn.log_softmax(tf.cast(one, tf.float32)) for one in logits])
+    if average == "log_probabilities":
+        return tf.reduce_mean(log_probs, axis=0)
+    return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))

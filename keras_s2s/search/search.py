@@ -139,7 +139,7 @@ class Search:
             size,
             suppress_ids=self._suppress_ids(size),
             rules=self._rules(prefix, rows, size, limits),
-            tracks_coverage=self._tracks_coverage,
+            tracks_coverage=self.needs_attention,
         )
         seed = row_integers("seed", seed, rows, minimum=tf.int32.min)
 
@@ -155,6 +155,11 @@ class Search:
 
         # There is no Python control flow over tensors in it: converting would only take time.
         return tf.autograph.experimental.do_not_convert(run)()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether `step` must give attention, for a coverage penalty."""
+        return False
 
     def get_config(self) -> dict[str, Any]:
         """Give the settings, for `from_config`."""
@@ -174,11 +179,6 @@ class Search:
     @property
     def _draws(self) -> bool:
         """Whether the search draws at random, and so takes a seed."""
-        return False
-
-    @property
-    def _tracks_coverage(self) -> bool:
-        """Whether the search sums up the attention."""
         return False
 
     def _keep(self, name: str, value: Any) -> None:

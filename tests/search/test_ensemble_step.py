@@ -53,7 +53,7 @@ def test_one_alone_is_itself():
         assert_same_outputs(outputs(found, row), outputs(alone, row))
 
 
-def test_the_attention_is_the_mean_where_all_have_it():
+def test_the_attention_is_the_mean_of_those_that_have_any():
     attention = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4, 997))
     models = [
         TableModel(TableModel.random(seed, batch_size=4).logits, attention[seed])
@@ -66,6 +66,11 @@ def test_the_attention_is_the_mean_where_all_have_it():
     first_step = attention[:, :, 0].mean(axis=0)
     np.testing.assert_allclose(found.attention[:, 0, 0], first_step, atol=1e-6)
     models[1].attention = None
+    found = search_together(
+        models, GreedySearch(max_length=4), "probabilities", return_attention=True
+    )
+    np.testing.assert_allclose(found.attention[:, 0, 0], attention[0, :, 0], atol=1e-6)
+    models[0].attention = None
     with pytest.raises(ValueError, match=r"`step` must return a tuple \(logits, state, attentio"):
         search_together(models, GreedySearch(max_length=4), "probabilities", return_attention=True)
 
