@@ -1,0 +1,284 @@
+"""What all models that can be searched have in common: their public door, and their graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.models.compiled import CompiledCalls
+from keras_s2s.models.teacher_forcing import sum_log_probs
+from keras_s2s.search import Search, SearchResult
+from keras_s2s.search.limits import check_prefix, row_values
+from keras_s2s.search.step_function import State, StepFunction
+
+if TYPE_CHECKING:
+    from keras_s2s.models.seq2seq import Seq2Seq
+
+# The dtype and the least value of what may be given for each row.
+_ROW_VALUES = {
+    "max_length": (tf.int32, 1),
+    "min_length": (tf.int32, 0),
+    "length_penalty": (tf.float32, 0.0),
+    "seed": (tf.int32, tf.int32.min),
+}
+
+
+class SearchStart(NamedTuple):
+    """What a search of a batch of sources begins with."""
+
+    step: StepFunction
+    state: State  # nest of (batch, ...)
+    source_lengths: tf.Tensor  # (batch,) int32, eos counted
+
+
+class Searchable(keras.Model):
+    """A model that gives log P(y | x): it can be searched, and it scores given targets.
+
+    A subclass says what a search begins with (`begin_search`), what the logits of given targets
+    are (`target_logits`), and of which trained models it consists (`members`).
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._compiled_calls = CompiledCalls()
+
+    def search(
+        self,
+        source_ids: Any,
+        search: Search,
+        *,
+        max_length: Any = None,
+        min_length: Any = None,
+        length_penalty: Any = None,
+        prefix: Any = None,
+        seed: Any = None,
+        return_attention: bool = False,
+    ) -> SearchResult:
+        """Search for the best targets of each source, in one compiled graph.
+
+        What is given for each row, so that requests with settings of their own can share a batch,
+        stands in place of the search's own settings. Ids and settings are checked where they are
+        known, outside a graph; in a graph, settings out of range are moved into it.
+
+        Args:
+            source_ids: int32 `(batch, source_length)`, each row ending in eos, padded with 0.
+            search: a `GreedySearch`, `BeamSearch`, or another search.
+            max_length: int32 `(batch,)` or a number, of at least 1: the most tokens, eos counted.
+            min_length: int32 `(batch,)` or a number, of at least 0: the fewest tokens.
+            length_penalty: float32 `(batch,)` or a number, of at least 0: the exponent α.
+            prefix: int32 `(batch, prefix_length)`: target ids that the outputs of each row begin
+                with, up to its first pad. A row of pads is free.
+            seed: int32 `(batch,)` or a number, for a search that draws: the same seed draws the
+                same outputs for a row whatever else is in the batch.
+            return_attention: whether to give the attention too.
+
+        Returns:
+            A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, trimmed to the
+            longest, lengths, log_probs, scores, finished `(batch, num_hypotheses)`, and, where
+            asked for, attention float32 `(batch, num_hypotheses, target_length, source_length)`:
+            where the decoder looked for each token, 0 behind the last.
+
+        Raises:
+            TypeError: if `search` is not a search, or ids, lengths or seeds are not integers.
+            ValueError: if ids do not fit the vocabulary, something has another shape or range
+                than above, a seed is given to a search that does not draw, or attention is asked
+                for, by `return_attention` or a coverage penalty, and the model has none.
+        """
+        if not isinstance(search, Search):
+            raise TypeError(
+                "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
+                f"Received: search={search!r}"
+            )
+        asks = "`return_attention`" if return_attention else "`coverage_penalty`"
+        if (return_attention or search.needs_attention) and not self.has_attention:
+            raise ValueError(
+                f"{asks} needs a decoder with attention, 'luong' or 'bahdanau'. "
+                "Received: a model with attention=None"
+            )
+        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
+        given = {
+            "max_length": max_length,
+            "min_length": min_length,
+            "length_penalty": length_penalty,
+            "prefix": prefix,
+            "seed": seed,
+        }
+        given = _check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
+
+        def run(source_ids: tf.Tensor, given: dict[str, tf.Tensor]) -> SearchResult:
+            return self._search(source_ids, search, given, return_attention)
+
+        return self._run((search, return_attention, *given), run, source_ids, given)
+
+    def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:
+        """Compute log P(y | x) = Σ_t log P(y_t | y_<t, c) of given targets, by teacher forcing.
+
+        Args:
+            source_ids: int32 `(batch, source_length)`, each row ending in eos, padded with 0.
+            target_ids: int32 `(batch, target_length)`, without bos; the log probability is that
+                of the ids that are given, so it includes eos where the row does.
+
+        Returns:
+            float32 `(batch,)`, in nats.
+
+        Raises:
+            TypeError: if the ids are not integers.
+            ValueError: if the ids have another rank, do not fit the vocabulary, or there are not as
+                many targets as sources.
+        """
+        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
+        target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
+        rows = source_ids.shape[0], target_ids.shape[0]
+        if None not in rows and rows[0] != rows[1]:
+            raise ValueError(
+                "`source_ids` and `target_ids` must have as many rows as each other. "
+                f"Received: {rows[0]} sources and {rows[1]} targets"
+            )
+        return self._run("log_prob", self._log_prob, source_ids, target_ids)
+
+    @property
+    def source_vocabulary_size(self) -> int:
+        """How many source ids there are."""
+        return int(self.members()[0].encoder.vocabulary_size)
+
+    @property
+    def target_vocabulary_size(self) -> int:
+        """How many target ids there are."""
+        return int(self.members()[0].decoder.vocabulary_size)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there is attention to ask for."""
+        return any(member.decoder.attention for member in self.members())
+
+    def members(self) -> tuple[Seq2Seq, ...]:
+        """Give the trained models that this one consists of."""
+        raise NotImplementedError(f"{type(self).__name__} must define `members`.")
+
+    def begin_search(self, source_ids: tf.Tensor, *, return_attention: bool) -> SearchStart:
+        """Read the sources, and give what a search of their targets begins with.
+
+        Args:
+            source_ids: int32 `(batch, source_length)`, checked.
+            return_attention: whether the step must give attention.
+
+        Returns:
+            The `SearchStart`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `begin_search`.")
+
+    def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
+        """Compute the logits that predict given targets.
+
+        Args:
+            source_ids: int32 `(batch, source_length)`, checked.
+            target_ids: int32 `(batch, target_length)`, checked; without bos.
+
+        Returns:
+            float32 `(batch, target_length, target_vocabulary_size)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `target_logits`.")
+
+    def _run(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run compiled; inside a graph that is being traced, become a part of it."""
+        if not tf.executing_eagerly():
+            return tf.autograph.experimental.do_not_convert(function)(*arguments)
+        signature = tf.nest.map_structure(_any_size, arguments)
+        key = (key, *tf.nest.flatten(signature))
+        return self._compiled_calls.get(key, function, signature)(*arguments)
+
+    def _search(
+        self,
+        source_ids: tf.Tensor,
+        search: Search,
+        given: dict[str, tf.Tensor],
+        return_attention: bool,
+    ) -> SearchResult:
+        start = self.begin_search(
+            source_ids, return_attention=return_attention or search.needs_attention
+        )
+        found = search(
+            start.step,
+            start.state,
+            tf.shape(source_ids)[0],
+            self.target_vocabulary_size,
+            source_lengths=start.source_lengths,
+            return_attention=return_attention,
+            **given,
+        )
+        return found.trim()
+
+    def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
+        return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
+
+
+def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
+    """Give `ids` as int32 `(batch, length)`, refuse what the model cannot read.
+
+    Values can be checked only where they are known, outside a graph.
+
+    Args:
+        name: the argument's name, for the message.
+        ids: what came.
+        vocabulary_size: how many ids there are.
+
+    Returns:
+        The ids, int32 `(batch, length)` with a length of at least 1.
+
+    Raises:
+        TypeError: if they are not integers.
+        ValueError: if they have another rank or do not fit the vocabulary.
+    """
+    if isinstance(ids, tf.RaggedTensor):
+        ids = ids.to_tensor()
+    ids = tf.convert_to_tensor(ids)
+    if not ids.dtype.is_integer:
+        raise TypeError(f"`{name}` must hold integers. Received: dtype={ids.dtype.name}")
+    if ids.shape.rank != 2:
+        raise ValueError(
+            f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"
+        )
+    if hasattr(ids, "numpy"):
+        _check_known_ids(name, ids.numpy(), vocabulary_size)
+    return tf.cast(ids, tf.int32)
+
+
+def _check_rows(
+    given: dict[str, Any], batch_size: tf.Tensor, vocabulary_size: int
+) -> dict[str, tf.Tensor]:
+    """Give what came for each row as tensors, one number or one prefix for each."""
+    checked = {}
+    for name, (dtype, minimum) in _ROW_VALUES.items():
+        value = given[name]
+        if value is not None:
+            column = row_values(name, value, batch_size, dtype=dtype, minimum=minimum)
+            checked[name] = tf.squeeze(column, 1)
+    prefix = given["prefix"]
+    if prefix is not None:
+        prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
+        checked["prefix"] = check_prefix(prefix, batch_size, vocabulary_size)
+    return checked
+
+
+def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
+    """Describe a tensor by its rank and dtype, so that no size makes a new trace."""
+    return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
+
+
+def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:
+    if ids.shape[1] == 0:
+        raise ValueError(
+            f"`{name}` must have a length of at least 1: even an empty text ends in eos. "
+            f"Received: shape {ids.shape}"
+        )
+    foreign = np.argwhere((ids < 0) | (ids >= vocabulary_size))
+    if len(foreign):
+        row, position = foreign[0]
+        raise ValueError(
+            f"`{name}` must lie in [0, {vocabulary_size}), the vocabulary of the model. "
+            f"Received: id {ids[row, position]} in row {row} at position {position}"
+        )
