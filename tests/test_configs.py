@@ -30,6 +30,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 CASES = {
     "AttentionPool": lambda: layers.AttentionPool(name="a", dtype="float16"),
     "BahdanauAttention": lambda: layers.BahdanauAttention(3, name="a", dtype="float16"),
+    "GRU": lambda: layers.GRU(3, go_backwards=True, name="a", dtype="float16"),
     "LSTM": lambda: layers.LSTM(3, go_backwards=True, name="a", dtype="float16"),
     "LSTMDecoder": lambda: layers.LSTMDecoder(
         9,
@@ -64,6 +65,7 @@ CASES = {
     "ByteTokenizer": lambda: text.ByteTokenizer(name="a"),
     "CharTokenizer": lambda: text.CharTokenizer([*SPECIAL, "x"], name="a"),
     "WordTokenizer": lambda: text.WordTokenizer([*SPECIAL, "x"], name="a"),
+    "SentencePieceTokenizer": lambda: text.SentencePieceTokenizer(name="a"),
 }
 
 
@@ -101,5 +103,5 @@ def test_it_comes_back_from_its_config(case):
 @pytest.mark.parametrize("case", CASES)
 def test_its_config_holds_every_argument(case):
     kind = REGISTERED[public_name(case)]
-    arguments = set(inspect.signature(kind).parameters) - {"kwargs", "vocabulary"}
+    arguments = set(inspect.signature(kind).parameters) - {"kwargs", "vocabulary", "proto"}
     assert arguments <= set(CASES[case]().get_config())

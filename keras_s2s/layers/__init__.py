@@ -3,19 +3,22 @@
 from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
 from keras_s2s.layers.attention_pool import AttentionPool
 from keras_s2s.layers.decoder_memory import DecoderMemory, DecoderState
+from keras_s2s.layers.gru import GRU
 from keras_s2s.layers.lstm import LSTM
 from keras_s2s.layers.lstm_decoder import LSTMDecoder
 from keras_s2s.layers.lstm_encoder import EncoderOutput, LSTMEncoder
-from keras_s2s.layers.recurrence import LSTMState
+from keras_s2s.layers.recurrence import GRUState, LSTMState
 from keras_s2s.layers.token_embedding import TokenEmbedding
 
 __all__ = [
+    "GRU",
     "LSTM",
     "AttentionPool",
     "BahdanauAttention",
     "DecoderMemory",
     "DecoderState",
     "EncoderOutput",
+    "GRUState",
     "LSTMDecoder",
     "LSTMEncoder",
     "LSTMState",

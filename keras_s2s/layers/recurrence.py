@@ -1,9 +1,9 @@
-"""The LSTM recurrence over a padded batch, as a loop that every runtime can run."""
+"""One step of an LSTM and of a GRU, and the loop over a padded batch that every runtime can run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import tensorflow as tf
 
@@ -15,17 +15,73 @@ class LSTMState(NamedTuple):
     cell: tf.Tensor  # (batch, units)
 
 
+class GRUState(NamedTuple):
+    """The state of one GRU layer after some step."""
+
+    hidden: tf.Tensor  # (batch, units)
+
+
+RecurrentState: TypeAlias = LSTMState | GRUState
+"""The state of one recurrent layer; `hidden` is what the layer gives out."""
+
+State = TypeVar("State", LSTMState, GRUState)
+
+
 def lstm_gates(preactivations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Activate the gates i, f, g, o (Keras's order) of `(rows, 4 * units)` preactivations."""
     i, f, g, o = tf.split(preactivations, 4, axis=-1)
     return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
 
 
-def lstm_step(projected: tf.Tensor, state: LSTMState, recurrent_kernel: tf.Tensor) -> LSTMState:
-    """Take one LSTM step for `projected` inputs `(rows, 4 * units)`: x·W + b, done before."""
-    i, f, g, o = lstm_gates(projected + tf.matmul(state.hidden, recurrent_kernel))
+def lstm_step(
+    projected: tf.Tensor,
+    state: LSTMState,
+    recurrent_kernel: tf.Tensor,
+    recurrent_mask: tf.Tensor | None = None,
+) -> LSTMState:
+    """Take one LSTM step.
+
+    Args:
+        projected: `(rows, 4 * units)`, the inputs times the kernel plus the bias.
+        state: the `LSTMState` before it, `(rows, units)`.
+        recurrent_kernel: `(units, 4 * units)`.
+        recurrent_mask: what the product reads of h is multiplied with this, `(rows, units)`.
+
+    Returns:
+        The `LSTMState` after it.
+    """
+    recurrent = _product(state.hidden, recurrent_kernel, recurrent_mask)
+    i, f, g, o = lstm_gates(projected + recurrent)
     cell = f * state.cell + i * g
     return LSTMState(o * tf.tanh(cell), cell)
+
+
+def gru_step(
+    projected: tf.Tensor,
+    state: GRUState,
+    recurrent_kernel: tf.Tensor,
+    recurrent_bias: tf.Tensor,
+    recurrent_mask: tf.Tensor | None = None,
+) -> GRUState:
+    """Take one GRU step, gates in the order z, r, g (Keras's order).
+
+    Args:
+        projected: `(rows, 3 * units)`, the inputs times the kernel plus the bias.
+        state: the `GRUState` before it, `(rows, units)`.
+        recurrent_kernel: `(units, 3 * units)`.
+        recurrent_bias: `(3 * units,)`.
+        recurrent_mask: what the product reads of h is multiplied with this, `(rows, units)`.
+
+    Returns:
+        The `GRUState` after it.
+    """
+    recurrent = _product(state.hidden, recurrent_kernel, recurrent_mask)
+    recurrent += tf.cast(recurrent_bias, recurrent.dtype)
+    x_z, x_r, x_g = tf.split(projected, 3, axis=-1)
+    h_z, h_r, h_g = tf.split(recurrent, 3, axis=-1)
+    z = tf.sigmoid(x_z + h_z)
+    g = tf.tanh(x_g + tf.sigmoid(x_r + h_r) * h_g)
+    return GRUState(z * state.hidden + (1.0 - z) * g)
 
 
 def scan_steps(
@@ -82,39 +138,48 @@ def scan_steps(
     return tf.transpose(outputs, [1, 0, 2]), tf.nest.pack_sequence_as(state, leaves)
 
 
-def lstm_padded(
+def scan_padded(
+    step: Callable[[tf.Tensor, State], State],
     projected: tf.Tensor,
     mask: tf.Tensor,
-    state: LSTMState,
-    recurrent_kernel: tf.Tensor,
+    state: State,
     *,
     reverse: bool = False,
-) -> tuple[tf.Tensor, LSTMState]:
-    """Run an LSTM over a padded batch.
+) -> tuple[tf.Tensor, State]:
+    """Run a recurrent layer over a padded batch.
 
     At the padding the state passes unchanged and the output is zero, so neither depends on how
     far a batch is padded.
 
     Args:
-        projected: `(batch, length, 4 * units)`, the inputs times the kernel plus the bias.
+        step: the function of projected inputs `(batch, gates)` and a state.
+        projected: `(batch, length, gates)`, the inputs times the kernel plus the bias.
         mask: bool `(batch, length)`, true at real tokens.
-        state: the `LSTMState` before the first step.
-        recurrent_kernel: `(units, 4 * units)`.
+        state: the state before the first step.
         reverse: whether the sequence is read from its end.
 
     Returns:
         The outputs `(batch, length, units)` and the state after the last real token.
     """
-    units = recurrent_kernel.shape[0]
-    by_time = tf.transpose(projected, [1, 0, 2])  # (length, batch, 4 * units)
+    units = state.hidden.shape[-1]
+    by_time = tf.transpose(projected, [1, 0, 2])  # (length, batch, gates)
     mask_by_time = tf.expand_dims(tf.transpose(mask), 2)  # (length, batch, 1)
 
-    def step(time: tf.Tensor, state: LSTMState) -> tuple[tf.Tensor, LSTMState]:
+    def masked_step(time: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         real = mask_by_time[time]
-        new = lstm_step(by_time[time], state, recurrent_kernel)
+        new = step(by_time[time], state)
         output = tf.where(real, new.hidden, tf.zeros_like(new.hidden))
         kept = [tf.where(real, after, before) for after, before in zip(new, state, strict=True)]
-        return output, LSTMState(*kept)
+        return output, type(state)(*kept)
 
     shape = tf.shape(projected)
-    return scan_steps(step, state, shape[1], (shape[0], units), projected.dtype, reverse=reverse)
+    return scan_steps(
+        masked_step, state, shape[1], (shape[0], units), projected.dtype, reverse=reverse
+    )
+
+
+def _product(hidden: tf.Tensor, kernel: tf.Tensor, recurrent_mask: tf.Tensor | None) -> tf.Tensor:
+    """Multiply h by a kernel in the kernel's precision."""
+    if recurrent_mask is not None:
+        hidden = hidden * tf.cast(recurrent_mask, hidden.dtype)
+    return tf.cast(tf.matmul(tf.cast(hidden, kernel.dtype), kernel), hidden.dtype)

@@ -1,0 +1,85 @@
+"""Any recurrence over packed rows, with the gradient of automatic differentiation.
+
+The LSTM has a quicker loop of its own in `keras_s2s.layers.packed_recurrence`. This one serves
+the recurrences that have none: a GRU, and an LSTM whose recurrent connections are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.recurrence import State
+
+
+def scan_packed(
+    step: Callable[[tf.Tensor, State, tf.Tensor | None], State],
+    projected: tf.Tensor,
+    packing: Packing,
+    state: State,
+    *,
+    recurrent_mask: tf.Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[tf.Tensor, State]:
+    """Run a recurrent layer over packed rows; the state is float32 whatever the rows are.
+
+    Args:
+        step: the function of projected inputs `(alive, gates)`, a state and a recurrent mask
+            `(alive, units)`, or None where there is none.
+        projected: `(tokens, gates)`, the packed inputs times the kernel plus the bias.
+        packing: the plan by which the inputs were packed.
+        state: the state `(batch, units)` before the first step, in the batch's own order.
+        recurrent_mask: `(batch, units)`, in the batch's own order, the same for all steps.
+        reverse: whether each sequence is read from its end.
+
+    Returns:
+        The packed outputs `(tokens, units)` and the state after each sequence's last token.
+    """
+    length = tf.shape(packing.sizes)[0]
+    pieces = _pieces(length, projected.shape[-1])
+    pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
+    kind = type(state)
+    ordered = [tf.gather(tf.cast(part, tf.float32), packing.order) for part in state]
+    if recurrent_mask is not None:
+        recurrent_mask = tf.gather(recurrent_mask, packing.order)
+
+    def body(
+        k: tf.Tensor, outputs: tf.TensorArray, *state: tf.Tensor
+    ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
+        time = length - 1 - k if reverse else k
+        alive = packing.sizes[time]
+        dropped = None if recurrent_mask is None else recurrent_mask[:alive]
+        new = step(pieces.read(time), kind(*(part[:alive] for part in state)), dropped)
+        joined = [
+            tf.concat([after, before[alive:]], axis=0)
+            for after, before in zip(new, state, strict=True)
+        ]
+        return k + 1, outputs.write(time, new.hidden), *joined
+
+    units = state.hidden.shape[-1]
+    _, outputs, *ordered = tf.while_loop(
+        lambda k, *_: k < length,
+        body,
+        (0, _pieces(length, units), *ordered),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape(None),
+            *(tf.TensorShape([None, units]) for _ in ordered),
+        ),
+    )
+    last = [tf.gather(part, packing.inverse_order) for part in ordered]
+    dtype = projected.dtype
+    return tf.cast(outputs.concat(), dtype), kind(*(tf.cast(part, dtype) for part in last))
+
+
+def _pieces(length: tf.Tensor, size: int) -> tf.TensorArray:
+    """An array of `length` pieces `(alive, size)`, each with its own number of rows."""
+    return tf.TensorArray(
+        tf.float32,
+        size=length,
+        element_shape=[None, size],
+        infer_shape=False,
+        clear_after_read=False,
+    )
