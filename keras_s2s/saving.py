@@ -9,15 +9,15 @@ import zlib
 
 import keras
 
-from keras_s2s.models import Seq2Seq
+from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.translator import Translator
 
 # What zipfile and json raise over bytes that are not as they were written.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
-def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq:
-    """Load a translator, or a bare `Seq2Seq` model, from its `.keras` file.
+def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
+    """Load a translator, or a bare model, from its `.keras` file.
 
     Nothing in the file is run: no pickle, no code. Classes and functions of your own must be
     registered with Keras before.
@@ -26,7 +26,8 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq:
         filepath: the `.keras` file.
 
     Returns:
-        The `Translator`, or the `Seq2Seq` if the file holds one, answering as when it was saved.
+        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one, answering as when it
+        was saved.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -66,10 +67,10 @@ def _check_archive(filepath: str) -> None:
         raise ValueError(
             f"Cannot load {filepath!r}: it is no .keras file. Missing: {', '.join(sorted(missing))}"
         )
-    expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq)}
+    expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq, Ensemble)}
     found = config.get("registered_name") if isinstance(config, dict) else None
     if found not in expected:
         raise ValueError(
             f"Cannot load {filepath!r}: it holds another kind of model. Expected: "
-            f"{' or '.join(sorted(expected))}. Received: {found!r}"
+            f"{', '.join(sorted(expected))}. Received: {found!r}"
         )

@@ -210,7 +210,7 @@ def rewrite(path, name, content):
         (directory_changed, "it is damaged: Bad magic number"),
         (config_without_json, "it is damaged: Expecting property name"),
         (foreign_archive, "it is no .keras file. Missing: config.json, model.weights.h5"),
-        (another_model, r"another kind of model. Expected: keras_s2s>Seq2Seq or .*Received: None"),
+        (another_model, r"another kind of model. Expected: keras_s2s>Ensemble, .*Received: None"),
         (config_of_nothing, "it holds another kind of model.*Received: None"),
         (vocabulary_of_another_size, "must have the size that the .* was made for.*with 5 tokens"),
     ],

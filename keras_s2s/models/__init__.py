@@ -1,6 +1,7 @@
-"""Models: encoder and decoder together."""
+"""Models: encoder and decoder together, alone or several as one."""
 
+from keras_s2s.models.ensemble import Ensemble
 from keras_s2s.models.searchable import Searchable
 from keras_s2s.models.seq2seq import Seq2Seq
 
-__all__ = ["Searchable", "Seq2Seq"]
+__all__ = ["Ensemble", "Searchable", "Seq2Seq"]

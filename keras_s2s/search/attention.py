@@ -59,9 +59,11 @@ def replay_attention(
     def advance(loop: _Replay) -> _Replay:
         output = call_step(step, loop.last_ids, loop.step_state, vocabulary_size)
         here = tf.reshape(tf.equal(tf.range(length), loop.position), [1, -1, 1])
+        attention = tf.where(here, tf.expand_dims(output.attention, 1), loop.attention)
+        attention.set_shape(loop.attention.shape)  # which is lost where `length` is 1
         return _Replay(
             position=loop.position + 1,
-            attention=tf.where(here, tf.expand_dims(output.attention, 1), loop.attention),
+            attention=attention,
             last_ids=tf.gather(flat_ids, loop.position, axis=1),
             step_state=output.state,
         )

@@ -134,3 +134,9 @@ def test_a_coverage_penalty_needs_source_lengths():
 def test_a_bad_coverage_penalty_is_refused():
     with pytest.raises(ValueError, match="`coverage_penalty` must be a number of at least 0"):
         BeamSearch(coverage_penalty=-1)
+
+
+def test_one_token_has_attention_too():
+    found = model_with_attention(5).search(GreedySearch(max_length=1), return_attention=True)
+    assert found.attention is not None
+    assert found.attention.shape == (6, 1, 1, 4)
