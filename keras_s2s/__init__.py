@@ -17,6 +17,7 @@ from keras_s2s.search import (
 from keras_s2s.text import (
     ByteTokenizer,
     CharTokenizer,
+    SentencePieceTokenizer,
     WordTokenizer,
     make_dataset,
     read_pairs,
@@ -38,6 +39,7 @@ __all__ = [
     "Perplexity",
     "Sampling",
     "SearchResult",
+    "SentencePieceTokenizer",
     "Seq2Seq",
     "SequenceLoss",
     "TokenAccuracy",

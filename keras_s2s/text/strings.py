@@ -41,10 +41,14 @@ class TextOps(NamedTuple):
     Attributes:
         bytes: the operations that split strings.
         ngrams: the operation that joins strings.
+        pieces: the operation that splits strings by a SentencePiece model.
+        converter: the function that brings such a model into the operation's form.
     """
 
     bytes: Any
     ngrams: Any
+    pieces: Any
+    converter: Any
 
 
 def import_text_ops() -> TextOps:
@@ -57,7 +61,12 @@ def import_text_ops() -> TextOps:
         ImportError: if it is not installed, with what can be done.
     """
     try:
-        from tensorflow_text.python.ops import byte_splitter, ngrams_op
+        from tensorflow_text.core.pybinds import pywrap_model_converter
+        from tensorflow_text.python.ops import (
+            byte_splitter,
+            fast_sentencepiece_tokenizer,
+            ngrams_op,
+        )
     except (ImportError, tf.errors.NotFoundError) as error:
         raise ImportError(
             "Tokenizers need the package tensorflow-text, of the same minor version as "
@@ -65,7 +74,12 @@ def import_text_ops() -> TextOps:
             "not for Windows: there, use WSL, or work on ids instead of text. "
             f"Importing it failed with: {error}"
         ) from error
-    return TextOps(byte_splitter.gen_byte_splitter, ngrams_op.gen_ngrams_op)
+    return TextOps(
+        bytes=byte_splitter.gen_byte_splitter,
+        ngrams=ngrams_op.gen_ngrams_op,
+        pieces=fast_sentencepiece_tokenizer.gen_fast_sentencepiece_tokenizer,
+        converter=pywrap_model_converter,
+    )
 
 
 def to_bytes(texts: tf.Tensor) -> FlatBytes:

@@ -7,13 +7,25 @@ import pytest
 import tensorflow as tf
 from text.runtimes import INVALID_TEXTS, NASTY_TEXTS, LiteRT, Tokenizing
 
-from keras_s2s.text import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from keras_s2s.text import (
+    ByteTokenizer,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    WordTokenizer,
+)
 
+# Words with parts in common, for pieces of more than one character.
+WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest widely"]
 # Half of the nasty texts are known, so that each runtime meets known and unknown tokens.
 TOKENIZERS = {
     "byte": ByteTokenizer(),
     "char": CharTokenizer.train(NASTY_TEXTS[::2]),
     "word": WordTokenizer.train(NASTY_TEXTS[::2]),
+    "sentencepiece": SentencePieceTokenizer.train([*NASTY_TEXTS[::2], *WORDS], vocabulary_size=50),
+    "sentencepiece, identity": SentencePieceTokenizer.train(
+        [*NASTY_TEXTS[::2], *WORDS], vocabulary_size=60, normalization="identity"
+    ),
 }
 
 
@@ -89,14 +101,13 @@ def test_a_row_does_not_depend_on_its_batch_mates(exported):
 
 def _read_in_python(tokenizer: Tokenizer, ids: np.ndarray) -> list[bytes]:
     """The reading of ids, worked out in plain Python."""
-    beginning, _ = tokenizer.pieces()
-    separator = b" " if isinstance(tokenizer, WordTokenizer) else b""
+    beginning, following = tokenizer.pieces()
     texts = []
     for row in ids.tolist():
         until_eos = row[: row.index(3)] if 3 in row else row
         read = [i for i in until_eos if i not in (0, 2)]
         known = [i if 0 <= i < tokenizer.vocabulary_size else 1 for i in read]
-        pieces = [beginning[i] for i in known]
+        pieces = [*(beginning[i] for i in known[:1]), *(following[i] for i in known[1:])]
         encoded = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
-        texts.append(separator.join(encoded))
+        texts.append(b"".join(encoded))
     return texts

@@ -12,13 +12,20 @@ import pytest
 import tensorflow as tf
 from text.runtimes import NASTY_TEXTS
 
-from keras_s2s.text import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from keras_s2s.text import (
+    ByteTokenizer,
+    CharTokenizer,
+    SentencePieceTokenizer,
+    Tokenizer,
+    WordTokenizer,
+)
 from keras_s2s.text.lookup_tokenizer import LookupTokenizer
 
 MAKERS = {
     "byte": ByteTokenizer,
     "char": lambda: CharTokenizer.train(["hello world"]),
     "word": lambda: WordTokenizer.train(["hello world"]),
+    "sentencepiece": lambda: SentencePieceTokenizer.train(["hello world"], vocabulary_size=12),
 }
 
 
