@@ -66,7 +66,10 @@ def replace_unknown(
     numbers = tf.where(copied, target.vocabulary_size, target_ids)
     numbers += tf.where(behind, target.vocabulary_size + 1, 0)
     # (batch, num_hypotheses, length, 2): what the target's tokenizer writes, and what is copied
-    starts = [tf.gather(pieces.starts, numbers), tf.gather(tokens.starts, looks_at) + tf.size(table)]
+    starts = [
+        tf.gather(pieces.starts, numbers),
+        tf.gather(tokens.starts, looks_at) + tf.size(table),
+    ]
     lengths = [tf.gather(pieces.lengths, numbers), tf.gather(tokens.lengths, looks_at)]
     ended = tf.cumsum(tf.cast(tf.equal(target_ids, EOS_ID), tf.int32), axis=2) > 0
     lengths = tf.where(tf.expand_dims(ended, 3), 0, tf.stack(lengths, axis=3))
