@@ -2,7 +2,7 @@
 
 from keras_s2s import export
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
-from keras_s2s.models import Seq2Seq
+from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
 from keras_s2s.search import (
     BeamSearch,
@@ -30,6 +30,7 @@ __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
     "DiverseBeamSearch",
+    "Ensemble",
     "ExactSearch",
     "ExhaustiveSearch",
     "GreedySearch",

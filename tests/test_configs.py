@@ -14,6 +14,7 @@ from translators import make_translator
 
 import keras_s2s
 from keras_s2s import layers, text, training
+from keras_s2s.models import Ensemble
 
 for module in pkgutil.walk_packages(keras_s2s.__path__, "keras_s2s."):
     importlib.import_module(module.name)
@@ -57,6 +58,7 @@ CASES = {
     "LSTMEncoder, reversed": lambda: layers.LSTMEncoder(9, 3, reverse_source=True, context="max"),
     "LuongAttention": lambda: layers.LuongAttention(3, score="concat", name="a", dtype="float16"),
     "TokenEmbedding": lambda: layers.TokenEmbedding(9, 3, name="a", dtype="float16"),
+    "Ensemble": lambda: Ensemble([make_model("luong")], average="log_probabilities"),
     "Seq2Seq": lambda: make_model("luong"),
     "Translator": make_translator,
     "SequenceLoss": lambda: training.SequenceLoss("token", label_smoothing=0.1, name="a"),
