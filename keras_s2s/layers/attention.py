@@ -131,9 +131,9 @@ class LuongAttention(_Attention):
     def build(
         self,
         queries_shape: tuple[Any, ...],
-        keys_shape: tuple[Any, ...],
-        memory_shape: tuple[Any, ...],
-        mask_shape: tuple[Any, ...] | None = None,
+        keys_shape: Any,
+        memory_shape: Any,
+        mask_shape: Any = None,
     ) -> None:
         if self.score != "dot":
             self._add_memory_kernel(memory_shape[-1])
@@ -185,9 +185,9 @@ class BahdanauAttention(_Attention):
     def build(
         self,
         queries_shape: tuple[Any, ...],
-        keys_shape: tuple[Any, ...],
-        memory_shape: tuple[Any, ...],
-        mask_shape: tuple[Any, ...] | None = None,
+        keys_shape: Any,
+        memory_shape: Any,
+        mask_shape: Any = None,
     ) -> None:
         self._add_memory_kernel(memory_shape[-1])
         self._add_additive_kernels(queries_shape[-1])

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing, pack
-from keras_s2s.layers.recurrence import LSTMState
+from keras_s2s.layers.recurrence import RecurrentState
 
 
 class DecoderState(NamedTuple):
     """What one step of the decoder leaves for the next."""
 
-    layers: tuple[LSTMState, ...]  # each (rows, units)
+    layers: tuple[RecurrentState, ...]  # each (rows, units)
 
 
 class Attended(NamedTuple):

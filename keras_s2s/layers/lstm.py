@@ -77,7 +77,7 @@ class LSTM(RecurrentLayer):
         self,
         projected: tf.Tensor,
         packing: Packing,
-        state: RecurrentState,
+        state: Any,
         recurrent_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, RecurrentState]:
         if recurrent_mask is not None:

@@ -7,6 +7,7 @@ the recurrences that have none: a GRU, and an LSTM whose recurrent connections a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -40,8 +41,10 @@ def scan_packed(
     length = tf.shape(packing.sizes)[0]
     pieces = _pieces(length, projected.shape[-1])
     pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
-    kind = type(state)
-    ordered = [tf.gather(tf.cast(part, tf.float32), packing.order) for part in state]
+    kind: Any = type(state)
+    ordered: list[tf.Tensor] = [
+        tf.gather(tf.cast(part, tf.float32), packing.order) for part in state
+    ]
     if recurrent_mask is not None:
         recurrent_mask = tf.gather(recurrent_mask, packing.order)
 
@@ -52,13 +55,13 @@ def scan_packed(
         alive = packing.sizes[time]
         dropped = None if recurrent_mask is None else recurrent_mask[:alive]
         new = step(pieces.read(time), kind(*(part[:alive] for part in state)), dropped)
-        joined = [
+        joined: list[tf.Tensor] = [
             tf.concat([after, before[alive:]], axis=0)
             for after, before in zip(new, state, strict=True)
         ]
         return k + 1, outputs.write(time, new.hidden), *joined
 
-    units = state.hidden.shape[-1]
+    units: int = state.hidden.shape[-1]
     _, outputs, *ordered = tf.while_loop(
         lambda k, *_: k < length,
         body,

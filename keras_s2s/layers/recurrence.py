@@ -24,7 +24,7 @@ class GRUState(NamedTuple):
 RecurrentState: TypeAlias = LSTMState | GRUState
 """The state of one recurrent layer; `hidden` is what the layer gives out."""
 
-State = TypeVar("State", LSTMState, GRUState)
+State = TypeVar("State", bound=RecurrentState)
 
 
 def lstm_gates(preactivations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -161,6 +161,7 @@ def scan_padded(
     Returns:
         The outputs `(batch, length, units)` and the state after the last real token.
     """
+    kind: Any = type(state)
     units = state.hidden.shape[-1]
     by_time = tf.transpose(projected, [1, 0, 2])  # (length, batch, gates)
     mask_by_time = tf.expand_dims(tf.transpose(mask), 2)  # (length, batch, 1)
@@ -170,7 +171,7 @@ def scan_padded(
         new = step(by_time[time], state)
         output = tf.where(real, new.hidden, tf.zeros_like(new.hidden))
         kept = [tf.where(real, after, before) for after, before in zip(new, state, strict=True)]
-        return output, type(state)(*kept)
+        return output, kind(*kept)
 
     shape = tf.shape(projected)
     return scan_steps(

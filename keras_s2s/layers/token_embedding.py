@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
@@ -47,6 +48,31 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         return _gather(tf.convert_to_tensor(self.embeddings), ids)
+
+    def set_embeddings(self, matrix: Any) -> None:
+        """Give the vectors their values, such as those that were trained elsewhere.
+
+        Args:
+            matrix: numbers `(vocabulary_size, embedding_dim)`; row n is the vector of id n.
+
+        Raises:
+            ValueError: if the matrix has another shape or holds a number that is not finite.
+        """
+        matrix = np.asarray(matrix, np.float32)
+        shape = (self.vocabulary_size, self.embedding_dim)
+        if matrix.shape != shape:
+            raise ValueError(
+                f"`matrix` must have the shape (vocabulary_size, embedding_dim) = {shape}. "
+                f"Received: shape {matrix.shape}"
+            )
+        if not np.isfinite(matrix).all():
+            row = int(np.argmin(np.isfinite(matrix).all(axis=1)))
+            raise ValueError(
+                f"`matrix` must hold finite numbers. Received: {matrix[row]} in row {row}"
+            )
+        if not self.built:
+            self.build()
+        self.embeddings.assign(matrix)
 
     def get_config(self) -> dict[str, Any]:
         return {

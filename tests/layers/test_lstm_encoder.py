@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers import LSTMEncoder
+from keras_s2s.layers import GRUEncoder, LSTMEncoder
 
 SIZE, UNITS, DIM = 9, 3, 2
 IDS = np.array([[5, 6, 7, 3], [8, 3, 0, 0], [0, 0, 0, 0]], np.int32)
@@ -31,11 +31,12 @@ def all_states(memory, mask):
     return memory
 
 
-def make(**kwargs) -> LSTMEncoder:
-    encoder = LSTMEncoder(SIZE, UNITS, embedding_dim=DIM, **kwargs)
+def make(kind=LSTMEncoder, **kwargs):
+    encoder = kind(SIZE, UNITS, embedding_dim=DIM, **kwargs)
     encoder.build((None, None))
     random = np.random.default_rng(0)
-    encoder.set_weights([random.normal(size=weight.shape) for weight in encoder.get_weights()])
+    for weight in encoder.trainable_weights:
+        weight.assign(random.normal(size=weight.shape))
     return encoder
 
 
@@ -85,14 +86,63 @@ def test_the_mask_is_true_at_real_tokens_and_the_memory_zero_elsewhere():
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_source_read_from_its_end_gives_its_memory_in_the_order_of_the_source(packed):
     forwards, backwards = make(), make(reverse_source=True)
-    turned = np.array([[3, 7, 6, 5], [3, 8, 0, 0]])
+    turned = np.array([[7, 6, 5, 3], [8, 3, 0, 0], [6, 5, 8, 7]])
     expected = forwards(turned)
-    encoded = backwards(IDS, packed=packed)
-    for row, length in enumerate(LENGTHS[:2]):
+    ids = np.array([[5, 6, 7, 3], [8, 3, 0, 0], [7, 8, 5, 6]])  # without eos all is turned round
+    encoded = backwards(ids, packed=packed)
+    order = [[2, 1, 0, 3], [0, 1, 2, 3], [3, 2, 1, 0]]  # eos stays last
+    for row in range(3):
         np.testing.assert_allclose(
-            encoded.memory[row, :length], expected.memory[row, :length][::-1], atol=1e-6
+            encoded.memory[row], expected.memory[row].numpy()[order[row]], atol=1e-6
         )
-        np.testing.assert_allclose(encoded.context[row], expected.context[row], atol=1e-6)
+    np.testing.assert_allclose(encoded.context, expected.context, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [LSTMEncoder, GRUEncoder])
+@pytest.mark.parametrize("reverse_source", [False, True])
+def test_packed_and_padded_agree_with_all_that_can_be_joined(kind, reverse_source):
+    encoder = make(
+        kind,
+        num_layers=3,
+        bidirectional=not reverse_source,
+        reverse_source=reverse_source,
+        residual=True,
+        layer_normalization=True,
+        context="attention_pool",
+    )
+    padded, packed = encoder(IDS), encoder(IDS, packed=True)
+    tf.nest.map_structure(
+        lambda one, other: np.testing.assert_allclose(one, other, atol=1e-5), padded, packed
+    )
+    np.testing.assert_array_equal(padded.memory[IDS == 0], 0.0)
+    np.testing.assert_array_equal(padded.context[2], np.zeros(encoder.context_units))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_last_state_is_the_last_output_with_all_that_is_joined_to_it(packed):
+    encoder = make(num_layers=2, bidirectional=True, residual=True, layer_normalization=True)
+    encoded = encoder(IDS, packed=packed)
+    for row, length in enumerate(LENGTHS[:2]):
+        forward = encoded.memory[row, length - 1, :UNITS]
+        backward = encoded.memory[row, 0, UNITS:]
+        ends = np.concatenate([forward, backward])
+        np.testing.assert_allclose(encoded.context[row], ends, atol=1e-6)
+    np.testing.assert_array_equal(encoded.context[2], np.zeros(2 * UNITS))
+
+
+def test_words_are_dropped_in_training_only():
+    encoder = make(word_dropout=1.0)
+    unknown = np.where(IDS > 3, 1, IDS)  # eos and padding stay
+    dropped = encoder(IDS, training=True)
+    np.testing.assert_allclose(dropped.memory, encoder(unknown).memory, atol=1e-6)
+    np.testing.assert_array_equal(dropped.mask, IDS != 0)
+    np.testing.assert_array_equal(encoder(IDS).memory, make()(IDS).memory)
+
+
+def test_embeddings_that_are_not_trained_are_no_trainable_weights():
+    frozen = make(trainable_embeddings=False)
+    assert len(frozen.trainable_weights) == len(make().trainable_weights) - 1
+    assert [weight.name for weight in frozen.non_trainable_weights] == ["embeddings"]
 
 
 def test_a_layer_may_be_q():
@@ -138,6 +188,8 @@ def test_a_batch_of_no_rows_gives_no_rows(packed):
         ({"units": -1}, "`units` must be a positive integer. Received: units=-1"),
         ({"embedding_dim": 0}, "`embedding_dim` must be a positive integer. Received: embedding"),
         ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
+        ({"word_dropout": "x"}, "`word_dropout` must be a number between 0 and 1. Received"),
+        ({"recurrent_dropout": [0.1, 0.2]}, "must be one rate, or 1 of them: one for each layer"),
         ({"dropout": 1.5}, "`dropout` must be a number between 0 and 1. Received: dropout=1.5"),
         ({"context": "first"}, "`context` must be 'last_state'.*Received: context='first'"),
         ({"bidirectional": True, "reverse_source": True}, "both ways already.*reverse_source=True"),

@@ -90,3 +90,30 @@ def test_sizes_must_be_positive_integers(name):
         ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"
     ):
         TokenEmbedding(**arguments)
+
+
+def test_embeddings_may_be_given_before_and_after_it_is_built():
+    matrix = np.arange(6, dtype=np.float64).reshape(3, 2)
+    layer = TokenEmbedding(3, 2)
+    layer.set_embeddings(matrix)
+    np.testing.assert_array_equal(layer(tf.constant([[2, 0]])), [[[4, 5], [0, 1]]])
+    layer.set_embeddings(-matrix)
+    np.testing.assert_array_equal(layer(tf.constant([2])), [[-4, -5]])
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (
+            np.zeros([2, 3]),
+            r"`matrix` must have the shape .* = \(3, 2\)\. Received: shape \(2, 3\)",
+        ),
+        (
+            [[0, 1], [2, np.nan], [4, 5]],
+            r"must hold finite numbers\. Received: \[ ?2\. nan\] in row 1",
+        ),
+    ],
+)
+def test_what_is_no_matrix_of_embeddings_is_refused(matrix, message):
+    with pytest.raises(ValueError, match=message):
+        TokenEmbedding(3, 2).set_embeddings(matrix)

@@ -1,0 +1,196 @@
+"""The encoder: source ids to the states h_1 ... h_T and the context c = q(h_1, ..., h_T)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.layers.contexts import (
+    Context,
+    apply_context,
+    resolve_context,
+    serialize_context,
+)
+from keras_s2s.layers.packing import make_packing, pack, unpack
+from keras_s2s.layers.recurrent_layer import RecurrentLayer
+from keras_s2s.layers.recurrent_stack import RecurrentStack
+from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
+from keras_s2s.layers.token_embedding import TokenEmbedding
+from keras_s2s.layers.torch_weights import from_torch, to_torch
+from keras_s2s.special_ids import EOS_ID, PAD_ID
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives for a batch of sources."""
+
+    context: tf.Tensor  # (batch, context_units): c
+    memory: tf.Tensor  # (batch, source_length, memory_units): h_1 ... h_T, zero at the padding
+    mask: tf.Tensor  # bool (batch, source_length): true at real tokens
+
+
+class Encoder(keras.layers.Layer):
+    """What an `LSTMEncoder` and a `GRUEncoder` are, but for the recurrent layer.
+
+    Its arguments, and what it takes and gives, are those of `LSTMEncoder`.
+    """
+
+    recurrent_layer: ClassVar[type[RecurrentLayer]]
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        units: int,
+        *,
+        embedding_dim: int | None = None,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        reverse_source: bool = False,
+        context: Context = "last_state",
+        dropout: Rates = 0.0,
+        recurrent_dropout: Rates = 0.0,
+        word_dropout: float = 0.0,
+        residual: bool = False,
+        layer_normalization: bool = False,
+        trainable_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
+        self.units = check_positive_int("units", units)
+        self.embedding_dim = check_positive_int(
+            "embedding_dim", units if embedding_dim is None else embedding_dim
+        )
+        self.num_layers = check_positive_int("num_layers", num_layers)
+        self.bidirectional = bool(bidirectional)
+        self.reverse_source = bool(reverse_source)
+        if self.bidirectional and self.reverse_source:
+            raise ValueError(
+                "A bidirectional encoder reads the source both ways already: `reverse_source` "
+                "goes with `bidirectional=False`. Received: bidirectional=True, "
+                "reverse_source=True"
+            )
+        self.context = resolve_context(context)
+        self.residual = bool(residual)
+        self.layer_normalization = bool(layer_normalization)
+        self.trainable_embeddings = bool(trainable_embeddings)
+        self.memory_units = self.units * (2 if self.bidirectional else 1)
+        self._make_sublayers(dropout, recurrent_dropout, word_dropout)
+
+    def build(self, source_ids_shape: tuple[int | None, ...]) -> None:
+        if not self.embedding.built:
+            self.embedding.build(source_ids_shape)
+        self.stack.build((*source_ids_shape, self.embedding_dim))
+        self.context_units = self._measure_context()
+        self.built = True
+
+    def call(
+        self, source_ids: tf.Tensor, packed: bool = False, training: bool | None = None
+    ) -> EncoderOutput:
+        mask = tf.not_equal(source_ids, PAD_ID)
+        ids = self.dropout_layer.words(source_ids, training)
+        order = _Reversal(source_ids, mask) if self.reverse_source else None
+        read_mask = mask if order is None else order.turn(mask)
+        ids = ids if order is None else order.turn(ids)
+        packing = make_packing(read_mask) if packed else None
+        values = self.embedding.call(ids if packing is None else pack(ids, packing))
+        stacked = self.stack.call(values, mask=read_mask, packing=packing, training=training)
+        memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
+        memory = self.dropout_layer.values(memory, self.num_layers, training)
+        memory = memory if order is None else order.turn(memory)
+        return EncoderOutput(apply_context(self.context, memory, mask, stacked.last), memory, mask)
+
+    def get_torch_weights(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Give the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
+
+        Returns:
+            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
+        """
+        return to_torch(self.stack.levels())
+
+    def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
+
+        Args:
+            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
+
+        Raises:
+            ValueError: if a weight is missing, left over, or of another shape.
+        """
+        from_torch(self.stack.levels(), weights)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "units": self.units,
+            "embedding_dim": self.embedding_dim,
+            "num_layers": self.num_layers,
+            "bidirectional": self.bidirectional,
+            "reverse_source": self.reverse_source,
+            "context": serialize_context(self.context),
+            "dropout": self.dropout_layer.dropout,
+            "recurrent_dropout": self.dropout_layer.recurrent_dropout,
+            "word_dropout": self.dropout_layer.word_dropout,
+            "residual": self.residual,
+            "layer_normalization": self.layer_normalization,
+            "trainable_embeddings": self.trainable_embeddings,
+        }
+
+    def _measure_context(self) -> int:
+        """Find the size of c; a layer of the user's is built by its first call."""
+        memory = tf.zeros([1, 1, self.memory_units], self.compute_dtype)
+        mask = tf.ones([1, 1], tf.bool)
+        context = apply_context(self.context, memory, mask, memory[:, 0])
+        if context.shape.rank != 2:
+            raise ValueError(
+                "`context` must give one vector for each row, of shape (batch, context_units). "
+                f"Received: context={self.context!r}, which gives shape {tuple(context.shape)} "
+                f"for a memory of shape {tuple(memory.shape)}"
+            )
+        return int(context.shape[-1])
+
+    def _make_sublayers(
+        self, dropout: Rates, recurrent_dropout: Rates, word_dropout: float
+    ) -> None:
+        dtype = self.dtype_policy
+        self.embedding = TokenEmbedding(
+            self.vocabulary_size,
+            self.embedding_dim,
+            trainable=self.trainable_embeddings,
+            dtype=dtype,
+            name="embedding",
+        )
+        self.dropout_layer = SequenceDropout(
+            self.num_layers, dropout, recurrent_dropout, word_dropout, dtype=dtype, name="dropout"
+        )
+        self.stack = RecurrentStack(
+            self.recurrent_layer,
+            self.units,
+            self.dropout_layer,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            residual=self.residual,
+            layer_normalization=self.layer_normalization,
+            dtype=dtype,
+            name="stack",
+        )
+
+
+class _Reversal:
+    """Turns each row of a batch round, all but its padding and its eos; twice gives it back."""
+
+    def __init__(self, source_ids: tf.Tensor, mask: tf.Tensor) -> None:
+        positions = tf.range(1, tf.shape(mask)[1] + 1) * tf.cast(mask, tf.int32)
+        lengths = tf.reduce_max(positions, axis=1)
+        at_end = tf.equal(positions, tf.expand_dims(lengths, 1))
+        ends_in_eos = tf.reduce_any(tf.logical_and(at_end, tf.equal(source_ids, EOS_ID)), axis=1)
+        self._lengths = lengths - tf.cast(ends_in_eos, tf.int32)
+
+    def turn(self, values: tf.Tensor) -> tf.Tensor:
+        """Turn values `(batch, source_length, ...)` round."""
+        return tf.reverse_sequence(values, self._lengths, seq_axis=1)

@@ -1,0 +1,192 @@
+"""Recurrent layers that stand on one another, for encoders and decoders alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.recurrence import RecurrentState
+from keras_s2s.layers.recurrent_layer import RecurrentLayer
+from keras_s2s.layers.sequence_dropout import SequenceDropout
+
+
+class StackOutput(NamedTuple):
+    """What a stack gives for a batch of sequences."""
+
+    outputs: tf.Tensor  # (batch, length, output_units), or (tokens, output_units)
+    last: tf.Tensor  # (batch, output_units): the output where each direction read last
+
+
+class RecurrentStack(keras.layers.Layer):
+    """Recurrent layers from the bottom up, each in one direction or in both.
+
+    With f_l the l-th recurrent layer (of each direction) and x_l its inputs,
+
+        y_l = N_l(f_l(drop(x_l))),  x_{l+1} = y_l              without residual connections
+        y_l = N_l(f_l(drop(x_l))) + x_l,  x_{l+1} = y_l        with them, from the second layer up
+
+    where N_l is layer normalisation over the units of one direction, or the identity. It is
+    applied to what a layer gives out and not inside its cell: the recurrence stays the one of a
+    plain LSTM or GRU, with its speed and its weights.
+
+    Args:
+        layer: the class of the recurrent layers.
+        units: size of a state.
+        dropout: the `SequenceDropout` of the encoder or decoder.
+        num_layers: how many layers stand on one another.
+        bidirectional: whether each layer reads in both directions.
+        residual: whether there are residual connections.
+        layer_normalization: whether there is layer normalisation.
+
+    References:
+        - [Layer normalization (Ba et al., 2016)](https://arxiv.org/abs/1607.06450)
+        - [Google's neural machine translation system (Wu et al., 2016)](
+          https://arxiv.org/abs/1609.08144), for residual connections between LSTM layers
+    """
+
+    def __init__(
+        self,
+        layer: type[RecurrentLayer],
+        units: int,
+        dropout: SequenceDropout,
+        *,
+        num_layers: int,
+        bidirectional: bool = False,
+        residual: bool = False,
+        layer_normalization: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True  # without it Keras warns of a mask that is given as argument
+        self.units = units
+        self.num_layers = num_layers
+        self.residual = residual
+        self.dropout = dropout
+        self.forward_layers = self._make_layers(layer, go_backwards=False)
+        self.backward_layers = self._make_layers(layer, go_backwards=True) if bidirectional else []
+        self.output_units = units * (2 if bidirectional else 1)
+        num_norms = num_layers * (2 if bidirectional else 1) if layer_normalization else 0
+        self.norms = [
+            keras.layers.LayerNormalization(dtype=self.dtype_policy, name=f"norm_{number}")
+            for number in range(num_norms)
+        ]
+
+    def build(self, inputs_shape: tuple[Any, ...]) -> None:
+        for directions in self.levels():
+            for layer in directions:
+                layer.build(inputs_shape)
+            inputs_shape = (*inputs_shape[:-1], self.output_units)
+        for norm in self.norms:
+            norm.build((None, self.units))
+        self.built = True
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor,
+        states: Sequence[RecurrentState] | None = None,
+        packing: Packing | None = None,
+        training: bool | None = None,
+    ) -> StackOutput:
+        last: list[tf.Tensor] = []
+        values = inputs
+        batch_size = tf.shape(mask)[0]
+        real = tf.expand_dims(mask, 2)
+        some = tf.reduce_any(mask, axis=1, keepdims=True)
+        for level, directions in enumerate(self.levels()):
+            dropped = self.dropout.values(values, level, training)
+            new_outputs, new_last = [], []
+            for side, layer in enumerate(directions):
+                outputs, state = layer.call(
+                    dropped,
+                    mask=mask,
+                    state=states[level] if states else None,
+                    packing=packing,
+                    recurrent_mask=self._recurrent_mask(level, batch_size, values.dtype, training),
+                )
+                normal = self._normalize(outputs, level, side)
+                if self.norms and packing is None:  # zero at the padding
+                    normal = tf.where(real, normal, tf.zeros_like(normal))
+                new_outputs.append(normal)
+                end = self._normalize(state.hidden, level, side)
+                new_last.append(tf.where(some, end, tf.zeros_like(end)) if self.norms else end)
+            merged = tf.concat(new_outputs, axis=-1)
+            if self.residual and level:
+                merged += values
+                new_last = [end + below for end, below in zip(new_last, last, strict=True)]
+            values, last = merged, new_last
+        return StackOutput(values, tf.concat(last, axis=-1))
+
+    def step(
+        self,
+        inputs: tf.Tensor,
+        states: Sequence[RecurrentState],
+        recurrent_masks: Sequence[tf.Tensor | None] | None = None,
+        training: bool | None = None,
+    ) -> tuple[tf.Tensor, tuple[RecurrentState, ...]]:
+        """Take one step in the forward direction.
+
+        Args:
+            inputs: `(rows, input_units)`.
+            states: the state of each layer, `(rows, units)`.
+            recurrent_masks: what `recurrent_masks` drew before the first step; nothing is dropped
+                from step to step by default.
+            training: whether dropout is on.
+
+        Returns:
+            The output `(rows, units)` and the new states.
+        """
+        values, new_states = inputs, []
+        masks = recurrent_masks or [None] * self.num_layers
+        for level, (layer, state) in enumerate(zip(self.forward_layers, states, strict=True)):
+            dropped = self.dropout.values(values, level, training)
+            new_states.append(layer.step(dropped, state, masks[level]))
+            output = self._normalize(new_states[-1].hidden, level, side=0)
+            values = output + values if self.residual and level else output
+        return values, tuple(new_states)
+
+    def recurrent_masks(
+        self, batch_size: tf.Tensor | int, dtype: Any, training: bool | None
+    ) -> list[tf.Tensor | None]:
+        """Draw, once for all steps of a batch, what the layers drop from step to step."""
+        return [
+            self._recurrent_mask(level, batch_size, dtype, training)
+            for level in range(self.num_layers)
+        ]
+
+    def levels(self) -> list[tuple[RecurrentLayer, ...]]:
+        """Give each layer's one or two directions, from the bottom up."""
+        stacks = [stack for stack in (self.forward_layers, self.backward_layers) if stack]
+        return list(zip(*stacks, strict=True))
+
+    def _recurrent_mask(
+        self, level: int, batch_size: tf.Tensor | int, dtype: Any, training: bool | None
+    ) -> tf.Tensor | None:
+        return self.dropout.recurrent_mask(level, (batch_size, self.units), dtype, training)
+
+    def _normalize(self, values: tf.Tensor, level: int, side: int) -> tf.Tensor:
+        if not self.norms:
+            return values
+        norm = self.norms[level * (2 if self.backward_layers else 1) + side]
+        # not by its `call`, which would give a search the precision of the training
+        return keras.ops.layer_normalization(
+            values, norm.gamma, norm.beta, axis=-1, epsilon=norm.epsilon
+        )
+
+    def _make_layers(
+        self, layer: type[RecurrentLayer], *, go_backwards: bool
+    ) -> list[RecurrentLayer]:
+        side = "backward" if go_backwards else "forward"
+        return [
+            layer(
+                self.units,
+                go_backwards=go_backwards,
+                dtype=self.dtype_policy,
+                name=f"{side}_{number}",
+            )
+            for number in range(self.num_layers)
+        ]

@@ -1,0 +1,113 @@
+"""What is dropped in training: values, recurrent connections and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_number
+from keras_s2s.special_ids import EOS_ID, UNK_ID
+
+Rates: TypeAlias = float | Sequence[float]
+"""One rate for all places, or one for each."""
+
+
+def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
+    """Check rates that are given as one number or as one for each place.
+
+    Args:
+        name: the argument's name, for the message.
+        rates: what came.
+        count: how many places there are.
+        places: what they are, for the message.
+
+    Returns:
+        A float, or a tuple of `count` floats.
+
+    Raises:
+        ValueError: if a rate is no number between 0 and 1, or there are more or fewer rates.
+    """
+    if not isinstance(rates, Sequence) or isinstance(rates, str):
+        return check_number(name, rates, minimum=0.0, maximum=1.0)
+    if len(rates) != count:
+        raise ValueError(
+            f"`{name}` must be one rate, or {count} of them: {places}. Received: {name}={rates!r}"
+        )
+    return tuple(check_number(name, rate, minimum=0.0, maximum=1.0) for rate in rates)
+
+
+class SequenceDropout(keras.layers.Layer):
+    """Drops, in training only, what an encoder or a decoder says should be dropped.
+
+    All that is kept of values and connections is divided by the share that is kept.
+
+    Args:
+        num_layers: how many recurrent layers there are.
+        dropout: rates of the inputs of each layer, from the bottom up, and of what comes out of
+            the top: one for all, or `num_layers + 1`.
+        recurrent_dropout: rates of the connections from step to step, one for all layers or
+            `num_layers`. What is dropped of a sequence is the same at all its steps.
+        word_dropout: rate at which a token is replaced by unk.
+
+    References:
+        - [Dropout (Srivastava et al., 2014)](https://jmlr.org/papers/v15/srivastava14a.html)
+        - [A theoretically grounded application of dropout in recurrent neural networks (Gal and
+          Ghahramani, 2016)](https://arxiv.org/abs/1512.05287), for the recurrent connections
+        - [Generating sentences from a continuous space (Bowman et al., 2016)](
+          https://arxiv.org/abs/1511.06349), for words
+    """
+
+    def __init__(
+        self,
+        num_layers: int,
+        dropout: Rates,
+        recurrent_dropout: Rates,
+        word_dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dropout = check_rates(
+            "dropout",
+            dropout,
+            num_layers + 1,
+            "of the inputs of each layer, from the bottom up, and of what comes out of the top",
+        )
+        self.recurrent_dropout = check_rates(
+            "recurrent_dropout", recurrent_dropout, num_layers, "one for each layer"
+        )
+        self.word_dropout = check_number("word_dropout", word_dropout, minimum=0.0, maximum=1.0)
+        self._rates = _repeat(self.dropout, num_layers + 1)
+        self._recurrent_rates = _repeat(self.recurrent_dropout, num_layers)
+        if any((*self._rates, *self._recurrent_rates, self.word_dropout)):
+            self.seed_generator = keras.random.SeedGenerator()
+
+    def values(self, values: tf.Tensor, place: int, training: bool | None) -> tf.Tensor:
+        """Drop what goes into the layer of this number; with `num_layers`, what comes out."""
+        return self._drop(values, self._rates[place], training)
+
+    def words(self, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
+        """Replace tokens by unk, but never pad, bos or eos."""
+        if not training or not self.word_dropout:
+            return ids
+        coins = keras.random.uniform(tf.shape(ids), dtype="float32", seed=self.seed_generator)
+        dropped = tf.logical_and(coins < self.word_dropout, ids > EOS_ID)
+        return tf.where(dropped, tf.constant(UNK_ID, ids.dtype), ids)
+
+    def recurrent_mask(
+        self, layer: int, shape: tuple[tf.Tensor | int, int], dtype: Any, training: bool | None
+    ) -> tf.Tensor | None:
+        """Draw what h of a layer is multiplied with at all steps, or None for nothing."""
+        rate = self._recurrent_rates[layer]
+        return self._drop(tf.ones(shape, dtype), rate, True) if training and rate else None
+
+    def _drop(self, values: tf.Tensor, rate: float, training: bool | None) -> tf.Tensor:
+        if not training or not rate:
+            return values
+        return keras.random.dropout(values, rate, seed=self.seed_generator)
+
+
+def _repeat(rates: Rates, count: int) -> tuple[float, ...]:
+    return tuple(rates) if isinstance(rates, Sequence) else (rates,) * count

@@ -1,0 +1,90 @@
+"""The weights of recurrent layers in the form of PyTorch's `nn.LSTM` and `nn.GRU`.
+
+PyTorch keeps each kernel transposed, and two biases of which an LSTM only ever uses the sum. Its
+LSTM has the gates in our order, i f g o; its GRU has r z n where Keras has z r g, and applies the
+reset gate after the product, as ours does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from keras_s2s.layers.lstm import LSTM
+from keras_s2s.layers.recurrent_layer import RecurrentLayer
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
+    """Give weights as `state_dict()` of a PyTorch module of the same sizes names them.
+
+    Args:
+        levels: the layers from the bottom up, each with its one or two directions.
+
+    Returns:
+        float32 arrays by name: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, with
+        `_reverse` behind for the other direction.
+    """
+    weights = {}
+    for level, directions in enumerate(levels):
+        for side, layer in enumerate(directions):
+            kernel, recurrent_kernel, bias = (weight.numpy() for weight in layer.weights)
+            if isinstance(layer, LSTM):
+                bias = np.stack([bias, np.zeros_like(bias)])
+            values = (kernel.T, recurrent_kernel.T, *bias)
+            for name, value in zip(_names(level, side), values, strict=True):
+                weights[name] = _swap_gates(layer, value)
+    return weights
+
+
+def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str, Any]) -> None:
+    """Take weights that `state_dict()` of a PyTorch module of the same sizes gave.
+
+    Args:
+        levels: the layers from the bottom up, each with its one or two directions; built.
+        weights: arrays by PyTorch's names.
+
+    Raises:
+        ValueError: if a weight is missing, left over, or of another shape.
+    """
+    expected = to_torch(levels)
+    _check_names(expected, weights)
+    arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+    for name, value in expected.items():
+        if arrays[name].shape != value.shape:
+            raise ValueError(
+                f"`weights[{name!r}]` must have the shape {value.shape}. "
+                f"Received: shape {arrays[name].shape}"
+            )
+    for level, directions in enumerate(levels):
+        for side, layer in enumerate(directions):
+            kernel, recurrent_kernel, *biases = (
+                _swap_gates(layer, arrays[name]) for name in _names(level, side)
+            )
+            bias = sum(biases) if isinstance(layer, LSTM) else np.stack(biases)
+            layer.set_weights([kernel.T, recurrent_kernel.T, bias])
+
+
+def _names(level: int, side: int) -> list[str]:
+    suffix = f"l{level}{'_reverse' if side else ''}"
+    return [f"{name}_{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+
+
+def _swap_gates(layer: RecurrentLayer, value: Array) -> Array:
+    """Exchange the first two gates of a GRU, which stand in another order, along the first axis."""
+    if isinstance(layer, LSTM):
+        return value
+    first, second, third = np.split(value, 3)
+    return np.concatenate([second, first, third])
+
+
+def _check_names(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected)
+    if missing or left_over:
+        raise ValueError(
+            "`weights` must be those of a PyTorch module with as many layers and directions. "
+            f"Received: {missing} missing, {left_over} left over"
+        )
