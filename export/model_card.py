@@ -14,6 +14,7 @@ from typing import Any
 from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.parity import Parity
 from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
 
 # Files beside the graph, and the names of the same in the metadata of a LiteRT file.
@@ -57,11 +58,11 @@ def make_card(
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": _versions(),
         "parameters": translator.model.count_params(),
-        "encoder": _describe(translator.model.encoder),
-        "decoder": _describe(translator.model.decoder),
+        **_describe_model(translator.model),
         "source": _describe_tokenizer(translator.source),
         "target": _describe_tokenizer(translator.target),
         "search": _describe(translator.search),
+        "replace_unknown": translator.replace_unknown,
         "signatures": {name: _describe_signature(name) for name in signatures},
         "operations": operations,
         "parity": None if parity is None else parity._asdict(),
@@ -164,8 +165,8 @@ def to_markdown(card: dict[str, Any]) -> str:
         "",
         "| part | |",
         "|---|---|",
-        *(f"| {part} | {_in_line(card[part])} |" for part in ("source", "target", "encoder")),
-        *(f"| {part} | {_in_line(card[part])} |" for part in ("decoder", "search")),
+        *(f"| {part} | {_in_line(card[part])} |" for part in ("source", "target", "search")),
+        *_model_lines(card),
         f"| parameters | {card['parameters']:,} |",
     ]
     if card["figures"]:
@@ -204,6 +205,29 @@ def _describe(part: Any) -> dict[str, Any]:
     for name in ("name", "trainable", "dtype"):
         config.pop(name, None)
     return {"class": type(part).__name__, **config}
+
+
+def _describe_model(model: Searchable) -> dict[str, Any]:
+    """Give the settings of encoder and decoder; of an ensemble, of each member."""
+    members = [
+        {"encoder": _describe(member.encoder), "decoder": _describe(member.decoder)}
+        for member in model.members()
+    ]
+    if isinstance(model, Ensemble):
+        return {"average": model.average, "members": members}
+    return members[0]
+
+
+def _model_lines(card: dict[str, Any]) -> list[str]:
+    """Write the rows of a table about encoder and decoder; of an ensemble, of each member."""
+    members = card.get("members", [card])
+    lines = [f"| average | {card['average']} |"] if "average" in card else []
+    for number, member in enumerate(members, 1):
+        place = f" {number}" if "average" in card else ""
+        lines += [
+            f"| {part}{place} | {_in_line(member[part])} |" for part in ("encoder", "decoder")
+        ]
+    return lines
 
 
 def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:

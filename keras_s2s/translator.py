@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -13,12 +12,15 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
 from keras_s2s.files import written_beside
-from keras_s2s.models import Seq2Seq
+from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls
-from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
+from keras_s2s.models.optimizers import without_optimizers
+from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.length_penalty import length_divisor
 from keras_s2s.search.result import count_tokens
 from keras_s2s.text import Tokenizer
+from keras_s2s.text.lookup_tokenizer import LookupTokenizer
+from keras_s2s.text.replacement import replace_unknown
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -29,10 +31,14 @@ class Translator(keras.Model):
     (`keras_s2s.export`).
 
     Args:
-        model: the `Seq2Seq` model.
+        model: the `Seq2Seq` model, or an `Ensemble` of several.
         source: tokenizer of the source; its vocabulary is the encoder's.
         target: tokenizer of the target; its vocabulary is the decoder's.
         search: how the targets are searched for; `BeamSearch()` by default.
+        replace_unknown: whether an unknown token in a target reads as the source token that the
+            attention points at, as it stands in the source text, a name for instance; otherwise
+            it reads "⁇". Scores are those of the unknown token. Needs a model with attention and
+            a source tokenizer of characters or words.
 
     Call arguments:
         texts: string tensor `(batch,)`.
@@ -44,37 +50,41 @@ class Translator(keras.Model):
 
     Raises:
         TypeError: if a part is of another kind.
-        ValueError: if a tokenizer's vocabulary has not the size that the model was made for.
+        ValueError: if a tokenizer's vocabulary has not the size that the model was made for, or
+            unknown tokens cannot be replaced.
     """
 
     def __init__(
         self,
-        model: Seq2Seq,
+        model: Searchable,
         source: Tokenizer,
         target: Tokenizer,
         *,
         search: Search | None = None,
+        replace_unknown: bool = False,
         **kwargs: Any,
     ) -> None:
         # float32 whatever the global policy is: trained in mixed precision, answered in float32
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
-        for name, part, expected in (
-            ("model", model, Seq2Seq),
-            ("source", source, Tokenizer),
-            ("target", target, Tokenizer),
-            ("search", search, Search),
+        for name, part, kind, expected in (
+            ("model", model, Searchable, "`Seq2Seq` or an `Ensemble`"),
+            ("source", source, Tokenizer, "`Tokenizer`"),
+            ("target", target, Tokenizer, "`Tokenizer`"),
+            ("search", search, Search, "`Search`"),
         ):
-            if not isinstance(part, expected):
+            if not isinstance(part, kind):
                 raise TypeError(
-                    f"`{name}` must be a `{expected.__name__}`. Received: {name}={part!r} "
-                    f"(type {type(part)})"
+                    f"`{name}` must be a {expected}. Received: {name}={part!r} (type {type(part)})"
                 )
+        if replace_unknown:
+            _check_can_replace(model, source)
         self.model = model
         self.source = source
         self.target = target
         self.search = search
+        self.replace_unknown = bool(replace_unknown)
         self._compiled_calls = CompiledCalls()
         self.check_vocabularies()
         self.built = True
@@ -93,22 +103,19 @@ class Translator(keras.Model):
         Args:
             texts: string tensor `(batch,)`.
             search: the search to use.
-            **row_values: `(batch,)` tensors in place of the search's settings, as in
-                `Seq2Seq.search`.
+            **row_values: what a search takes for each row, as in the model's `search`.
 
         Returns:
             What a call returns.
         """
-        found = self.model.search(self.source.tokenize(texts), search, **row_values)
-        return self.answer(found)
-
-    def answer(self, found: SearchResult) -> dict[str, tf.Tensor]:
-        """Turn what a search found into what a call returns."""
-        return {
-            "target": self.target.detokenize(found.ids),
-            "scores": found.scores,
-            "log_probs": found.log_probs,
-        }
+        found = self.model.search(
+            self.source.tokenize(texts), search, return_attention=self.replace_unknown, **row_values
+        )
+        if self.replace_unknown:
+            target = self._replace_unknown(found.ids, texts, found.attention)
+        else:
+            target = self.target.detokenize(found.ids)
+        return {"target": target, "scores": found.scores, "log_probs": found.log_probs}
 
     def score_texts(self, texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
         """Score given targets: log P(target | source), eos included.
@@ -154,7 +161,7 @@ class Translator(keras.Model):
         if not encoded:
             return []
         signature = [tf.TensorSpec([None], tf.string)]
-        run = self._compiled_calls.get(self.search, self.call, signature)
+        run = self._compiled_calls.get((self.search, self.replace_unknown), self.call, signature)
         answers = [""] * len(encoded)
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
@@ -193,7 +200,8 @@ class Translator(keras.Model):
             raise FileExistsError(
                 f"{filepath!r} is there already; `overwrite=True` would replace it."
             )
-        with written_beside(filepath, suffix=".keras") as unfinished, _no_optimizer(self.model):
+        members = without_optimizers([self.model, *self.model.members()])
+        with written_beside(filepath, suffix=".keras") as unfinished, members:
             super().save(unfinished, **kwargs)
 
     def check_vocabularies(self) -> None:
@@ -202,18 +210,18 @@ class Translator(keras.Model):
         Raises:
             ValueError: if the size of a vocabulary differs.
         """
-        for name, tokenizer, part in (
-            ("source", self.source, self.model.encoder),
-            ("target", self.target, self.model.decoder),
+        for name, tokenizer, expected in (
+            ("source", self.source, self.model.source_vocabulary_size),
+            ("target", self.target, self.model.target_vocabulary_size),
         ):
             try:
                 size = tokenizer.vocabulary_size
             except ValueError:
                 continue  # it is being loaded and gets its vocabulary later, from the file's assets
-            if size != part.vocabulary_size:
+            if size != expected:
                 raise ValueError(
-                    f"The vocabulary of `{name}` must have the size that the {part.name!r} was "
-                    f"made for, {part.vocabulary_size}. Received: a tokenizer with {size} tokens"
+                    f"The vocabulary of `{name}` must have the size that the model was made for, "
+                    f"{expected}. Received: a tokenizer with {size} tokens"
                 )
 
     def get_config(self) -> dict[str, Any]:
@@ -228,6 +236,7 @@ class Translator(keras.Model):
             if self.target is self.source
             else keras.saving.serialize_keras_object(self.target),
             "search": keras.saving.serialize_keras_object(self.search),
+            "replace_unknown": self.replace_unknown,
         }
 
     @classmethod
@@ -242,18 +251,34 @@ class Translator(keras.Model):
             config["target"] = config["source"]
         return cls(**config)
 
+    def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
+        """Detokenize with copies of source tokens; outside a graph, in a compiled one."""
+        specs = [
+            tf.TensorSpec([None, None, None], tf.int32),
+            tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None, None, None, None], tf.float32),
+        ]
 
-@contextlib.contextmanager
-def _no_optimizer(model: Seq2Seq) -> Iterator[None]:
-    """Take the optimizer away meanwhile: a translator answers, and its file needs no such state."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None:
-        model.optimizer = None
-    try:
-        yield
-    finally:
-        if optimizer is not None:
-            model.optimizer = optimizer
+        def run(ids: tf.Tensor, texts: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
+            return replace_unknown(self.target, ids, self.source, texts, attention)
+
+        if tf.executing_eagerly():
+            run = self._compiled_calls.get("replace_unknown", run, specs)
+        return run(ids, tf.convert_to_tensor(texts, tf.string), attention)
+
+
+def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
+    """Refuse to replace unknown tokens where it cannot be known by what."""
+    if not model.has_attention:
+        raise ValueError(
+            "`replace_unknown` needs a decoder with attention, 'luong' or 'bahdanau'. "
+            "Received: a model with attention=None"
+        )
+    if not isinstance(source, LookupTokenizer):
+        raise ValueError(
+            "`replace_unknown` needs a source tokenizer that says which part of a text a token is: "
+            f"a `CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
+        )
 
 
 def _encode_texts(texts: Any) -> list[bytes]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from models.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
 from translators import SEARCH, TEXTS, make_translator
 
-from keras_s2s.models import Seq2Seq
+from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
 from keras_s2s.text import CharTokenizer
 from keras_s2s.training import SequenceLoss
@@ -60,6 +60,23 @@ def test_a_loaded_translator_answers_bit_for_bit_the_same(translator, saved):
     for ours, theirs in zip(loaded.weights, translator.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     found, expected = (it(tf.constant(TEXTS)) for it in (loaded, translator))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_a_loaded_translator_of_an_ensemble_answers_bit_for_bit_the_same(translator, tmp_path):
+    other = make_translator().model
+    other.set_weights([0.5 * weight for weight in other.get_weights()])
+    other.compile("adam", loss=SequenceLoss())
+    ensemble = Ensemble([translator.model, other], average="log_probabilities")
+    parts = {"search": SEARCH, "replace_unknown": True}
+    together = Translator(ensemble, translator.source, translator.target, **parts)
+    together.save(tmp_path / "t.keras")
+    loaded = load(tmp_path / "t.keras")
+    assert isinstance(loaded.model, Ensemble)
+    assert loaded.model.average == "log_probabilities"
+    assert loaded.replace_unknown
+    found, expected = (it(tf.constant(TEXTS)) for it in (loaded, together))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
 

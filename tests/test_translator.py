@@ -6,10 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from models import small
 from translators import SEARCH, TEXTS, make_translator
 
+from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.text import CharTokenizer
+from keras_s2s.special_ids import UNK_ID
+from keras_s2s.text import ByteTokenizer, CharTokenizer
 from keras_s2s.translator import Translator
 
 
@@ -141,8 +145,8 @@ def test_a_batch_has_at_least_one_text(translator):
 @pytest.mark.parametrize("name", ["model", "source", "target", "search"])
 def test_each_part_must_be_of_its_kind(translator, name):
     parts = {part: getattr(translator, part) for part in ("model", "source", "target", "search")}
-    kind = {"model": "Seq2Seq", "search": "Search"}.get(name, "Tokenizer")
-    with pytest.raises(TypeError, match=rf"`{name}` must be a `{kind}`\. Received: {name}='beam'"):
+    kind = {"model": "`Seq2Seq` or an `Ensemble`", "search": "`Search`"}.get(name, "`Tokenizer`")
+    with pytest.raises(TypeError, match=rf"`{name}` must be a {kind}\. Received: {name}='beam'"):
         Translator(**{**parts, name: "beam"})
 
 
@@ -159,3 +163,64 @@ def test_each_vocabulary_must_be_that_of_the_model(translator, name, size):
 def test_without_a_search_it_is_beam_search(translator):
     parts = (getattr(translator, part) for part in ("model", "source", "target"))
     assert Translator(*parts).search == BeamSearch()
+
+
+@pytest.fixture(scope="module")
+def copying() -> Translator:
+    """A translator that often says unk, and then copies a character."""
+    translator = make_translator(replace_unknown=True)
+    likely = 34 * np.eye(7, dtype=np.float32)[UNK_ID]
+    translator.model.decoder.logits.bias.assign_add(likely)
+    return translator
+
+
+def test_an_unknown_token_reads_as_the_source_token_that_attention_points_at(copying):
+    texts = [*TEXTS, "Zoë 😀", ""]
+    found = copying(tf.constant(texts))
+    result = copying.model.search(copying.source.tokenize(texts), SEARCH, return_attention=True)
+    unknown = result.ids.numpy() == UNK_ID
+    assert np.all(np.any(unknown, axis=(1, 2)))
+    for row, text in enumerate(texts):
+        for place, ids in enumerate(result.ids[row].numpy()):
+            words = []
+            for position, id_ in enumerate(ids[: np.sum((ids != 0) & (ids != 3))]):
+                looks = result.attention[row, place, position, : len(text)].numpy()
+                copied = text[int(np.argmax(looks))] if text else "⁇"
+                words.append(copied if id_ == UNK_ID else copying.target.vocabulary[id_])
+            assert found["target"][row, place].numpy().decode() == " ".join(words)
+    np.testing.assert_allclose(found["log_probs"], result.log_probs, atol=1e-6)
+    plain = make_translator()
+    plain.model.set_weights(copying.model.get_weights())
+    assert any("⁇" in answer for answer in plain.translate(TEXTS))
+    assert not any("⁇" in answer for answer in copying.translate(TEXTS))
+
+
+def test_unknown_tokens_cannot_be_replaced_without_attention():
+    model = small.make_model("no attention")
+    tokenizers = CharTokenizer.train(["abcde"]), CharTokenizer.train(["abc"])
+    with pytest.raises(ValueError, match="`replace_unknown` needs a decoder with attention"):
+        Translator(model, *tokenizers, replace_unknown=True)
+
+
+def test_unknown_tokens_cannot_be_replaced_by_what_is_no_part_of_the_text():
+    model = Seq2Seq(LSTMEncoder(260, 2), LSTMDecoder(260, 2, attention="luong"))
+    with pytest.raises(ValueError, match=r"a `CharTokenizer` or a `WordTokenizer`\. Received: sou"):
+        Translator(model, ByteTokenizer(), ByteTokenizer(), replace_unknown=True)
+
+
+def test_an_ensemble_translates(translator):
+    other = make_translator().model
+    other.set_weights([-weight for weight in other.get_weights()])
+    bias = translator.model.decoder.logits.bias
+    other.decoder.logits.bias.assign(bias)
+    ensemble = Ensemble([translator.model, other])
+    together = Translator(ensemble, translator.source, translator.target, search=SEARCH)
+    found = together(tf.constant(TEXTS))
+    expected = ensemble.search(together.source.tokenize(TEXTS), SEARCH)
+    np.testing.assert_array_equal(found["target"], together.target.detokenize(expected.ids))
+    scored = together.score_texts(tf.constant(TEXTS), found["target"][:, 0])
+    ended = expected.finished[:, 0].numpy()
+    assert ended.any()
+    np.testing.assert_allclose(
+        scored["log_probs"][ended], found["log_probs"][:, 0][ended], atol=1e-4
+    )

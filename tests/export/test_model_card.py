@@ -50,6 +50,19 @@ def test_a_card_says_what_was_exported(card, translator):
     assert card["figures"] == {"WER": 25.5}
 
 
+def test_the_card_of_an_ensemble_says_of_whom(translator):
+    model = s2s.Ensemble([translator.model, s2s.Seq2Seq.from_config(translator.model.get_config())])
+    ensemble = s2s.Translator(model, translator.source, translator.target, replace_unknown=True)
+    card = make_card(ensemble, file_format="LiteRT", signatures=[], operations=[], figures={})
+    assert card["average"] == "probabilities"
+    assert card["replace_unknown"] is True
+    assert [member["decoder"]["attention"] for member in card["members"]] == ["luong", "luong"]
+    assert card["parameters"] == 2 * translator.model.count_params()
+    readable = to_markdown(card)
+    assert "| average | probabilities |" in readable
+    assert "| decoder 2 | class LSTMDecoder; vocabulary_size 28; units 6;" in readable
+
+
 def test_a_card_says_by_what_it_was_made(card):
     expected = {"python": platform.python_version(), "tensorflow": tf.__version__}
     expected |= {"keras": keras.__version__, "tensorflow-text": version("tensorflow-text")}
