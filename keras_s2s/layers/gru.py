@@ -59,14 +59,13 @@ class GRU(RecurrentLayer):
         self.bias = self.add_weight(shape=(2, 3 * self.units), initializer="zeros", name="bias")
         self.built = True
 
-    def _step_function(self) -> Any:
-        kernel = tf.convert_to_tensor(self.recurrent_kernel)
+    def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
         bias = tf.convert_to_tensor(self.bias)[1]
 
         def step(
             projected: tf.Tensor, state: GRUState, recurrent_mask: tf.Tensor | None
         ) -> GRUState:
-            return gru_step(projected, state, kernel, bias, recurrent_mask)
+            return gru_step(projected, state, recurrent_kernel, bias, recurrent_mask)
 
         return step
 

@@ -60,13 +60,11 @@ class LSTM(RecurrentLayer):
         self.bias = self.add_weight(shape=(4 * self.units,), initializer=_forget_one, name="bias")
         self.built = True
 
-    def _step_function(self) -> Any:
-        kernel = tf.convert_to_tensor(self.recurrent_kernel)
-
+    def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
         def step(
             projected: tf.Tensor, state: LSTMState, recurrent_mask: tf.Tensor | None
         ) -> LSTMState:
-            return lstm_step(projected, state, kernel, recurrent_mask)
+            return lstm_step(projected, state, recurrent_kernel, recurrent_mask)
 
         return step
 

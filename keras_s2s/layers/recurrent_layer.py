@@ -12,6 +12,7 @@ from keras_s2s.checks import check_positive_int
 from keras_s2s.layers.packed_scan import scan_packed
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.recurrence import RecurrentState, scan_padded
+from keras_s2s.layers.step_weights import StepWeights, product
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -57,17 +58,51 @@ class RecurrentLayer(keras.layers.Layer):
         projected = self._project(inputs)
         if packing is not None:
             return self._scan_packed(projected, packing, state, recurrent_mask)
-        step = functools.partial(self._step_function(), recurrent_mask=recurrent_mask)
+        step = functools.partial(
+            self._step_function(self.weights_of_step().recurrent_kernel),
+            recurrent_mask=recurrent_mask,
+        )
         return scan_padded(step, projected, mask, state, reverse=self.go_backwards)
 
     def step(
         self,
-        inputs: tf.Tensor,
+        inputs: tf.Tensor | None,
         state: RecurrentState,
         recurrent_mask: tf.Tensor | None = None,
+        *,
+        weights: StepWeights | None = None,
+        projected: tf.Tensor | None = None,
     ) -> RecurrentState:
-        """Take one step for inputs `(rows, input_units)`."""
-        return self._step_function()(self._project(inputs), state, recurrent_mask)
+        """Take one step.
+
+        Args:
+            inputs: `(rows, input_units)`, or None where `projected` is all there is.
+            state: the state before it, `(rows, units)`.
+            recurrent_mask: what the products read of the state is multiplied with this.
+            weights: what `weights_of_step` gave, prepared for many steps.
+            projected: `(rows, num_gates * units)`: a share of the projected inputs that is known,
+                in which the bias is.
+
+        Returns:
+            The state after it.
+        """
+        weights = weights or self.weights_of_step()
+        if projected is None:
+            projected = self._input_bias()
+        if inputs is not None:
+            projected = product(inputs, weights.kernel) + projected
+        return self._step_function(weights.recurrent_kernel)(projected, state, recurrent_mask)
+
+    def weights_of_step(self) -> StepWeights:
+        """Give the matrices that a step multiplies with."""
+        return StepWeights(
+            tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
+        )
+
+    def project(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Project `(rows, vector_units)`, the front of the inputs: the `projected` of a step."""
+        kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
+        return tf.matmul(vectors, kernel) + self._input_bias()
 
     def zero_state(self, batch_size: tf.Tensor | int, dtype: tf.DType) -> RecurrentState:
         """Give the state of zeros, `(batch_size, units)`."""
@@ -77,7 +112,7 @@ class RecurrentLayer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "go_backwards": self.go_backwards}
 
-    def _step_function(self) -> Any:
+    def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
         """Give the step `(projected, state, recurrent_mask) -> state` with the weights bound."""
         raise NotImplementedError
 
@@ -93,7 +128,7 @@ class RecurrentLayer(keras.layers.Layer):
         recurrent_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, RecurrentState]:
         return scan_packed(
-            self._step_function(),
+            self._step_function(self.weights_of_step().recurrent_kernel),
             projected,
             packing,
             state,

@@ -12,6 +12,7 @@ from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.recurrent_layer import RecurrentLayer
 from keras_s2s.layers.sequence_dropout import SequenceDropout
+from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS, StackWeights
 
 
 class StackOutput(NamedTuple):
@@ -123,31 +124,62 @@ class RecurrentStack(keras.layers.Layer):
 
     def step(
         self,
-        inputs: tf.Tensor,
+        inputs: tf.Tensor | None,
         states: Sequence[RecurrentState],
         recurrent_masks: Sequence[tf.Tensor | None] | None = None,
         training: bool | None = None,
+        *,
+        weights: StackWeights | None = None,
+        projected: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tuple[RecurrentState, ...]]:
         """Take one step in the forward direction.
 
         Args:
-            inputs: `(rows, input_units)`.
+            inputs: `(rows, input_units)`, or None where `projected` is all there is.
             states: the state of each layer, `(rows, units)`.
             recurrent_masks: what `recurrent_masks` drew before the first step; nothing is dropped
                 from step to step by default.
             training: whether dropout is on.
+            weights: what `prepare_steps` gave, for many steps.
+            projected: what the lowest layer takes as its `projected`.
 
         Returns:
             The output `(rows, units)` and the new states.
         """
         values, new_states = inputs, []
         masks = recurrent_masks or [None] * self.num_layers
+        prepared = weights.layers if weights else [None] * self.num_layers
         for level, (layer, state) in enumerate(zip(self.forward_layers, states, strict=True)):
-            dropped = self.dropout.values(values, level, training)
-            new_states.append(layer.step(dropped, state, masks[level]))
+            dropped = None if values is None else self.dropout.values(values, level, training)
+            new_states.append(
+                layer.step(
+                    dropped, state, masks[level], weights=prepared[level], projected=projected
+                )
+            )
+            projected = None
             output = self._normalize(new_states[-1].hidden, level, side=0)
             values = output + values if self.residual and level else output
         return values, tuple(new_states)
+
+    def prepare_steps(self, token_vectors: tf.Tensor, dtype: str) -> StackWeights:
+        """Prepare the weights for many steps without dropout, as a search takes them.
+
+        Args:
+            token_vectors: the embedding, `(vocabulary_size, embedding_dim)`: a row of it is the
+                front of a step's inputs. Where there are few tokens they are projected here, once
+                for all steps, and the kernel of the lowest layer is left what is behind.
+            dtype: the precision of the products, such as "float32" or "bfloat16".
+
+        Returns:
+            The `StackWeights`.
+        """
+        first, *others = (layer.weights_of_step() for layer in self.forward_layers)
+        token_inputs = None
+        if token_vectors.shape[0] <= MOST_PROJECTED_TOKENS:
+            token_inputs = self.forward_layers[0].project(token_vectors)
+            first = first._replace(kernel=first.kernel[token_vectors.shape[1] :])
+        layers = tf.nest.map_structure(lambda matrix: tf.cast(matrix, dtype), (first, *others))
+        return StackWeights(layers, token_inputs)
 
     def recurrent_masks(
         self, batch_size: tf.Tensor | int, dtype: Any, training: bool | None

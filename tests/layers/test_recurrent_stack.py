@@ -10,6 +10,7 @@ from keras_s2s.layers import GRU, LSTM
 from keras_s2s.layers.packing import make_packing, pack, unpack
 from keras_s2s.layers.recurrent_stack import RecurrentStack
 from keras_s2s.layers.sequence_dropout import SequenceDropout
+from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS
 
 UNITS, INPUT_UNITS, LAYERS = 3, 2, 3
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
@@ -136,3 +137,47 @@ def test_each_layer_has_a_rate_of_its_own(place, packed):
         values, _ = layer(0.0 * values if number == place else values, mask=tf.constant(MASK))
     outputs, _ = run(stack, packed=packed, training=True)
     np.testing.assert_allclose(outputs, values, atol=1e-6)
+
+
+@every_kind
+@pytest.mark.parametrize("vocabulary_size", [5, MOST_PROJECTED_TOKENS + 1])
+@pytest.mark.parametrize("context_units", [0, 1])
+def test_prepared_steps_give_what_steps_give(kind, vocabulary_size, context_units):
+    stack = make(kind, residual=True)
+    random = np.random.default_rng(2)
+    table = random.normal(size=(vocabulary_size, INPUT_UNITS - context_units)).astype(np.float32)
+    context = random.normal(size=(2, context_units)).astype(np.float32)
+    weights = stack.prepare_steps(tf.constant(table), "float32")
+    states = [layer.zero_state(2, tf.float32) for layer in stack.forward_layers]
+    prepared_states = states
+    for ids in ([2, 4], [3, 0]):
+        expected, states = stack.step(tf.concat([table[ids], context], axis=1), states)
+        if weights.token_inputs is None:
+            inputs, projected = tf.concat([table[ids], context], axis=1), None
+        else:
+            inputs = tf.constant(context) if context_units else None
+            projected = tf.gather(weights.token_inputs, ids)
+        output, prepared_states = stack.step(
+            inputs, prepared_states, weights=weights, projected=projected
+        )
+        np.testing.assert_allclose(output, expected, atol=1e-6)
+
+
+def test_tokens_are_projected_only_where_they_are_few():
+    for tokens, projected in ((MOST_PROJECTED_TOKENS, True), (MOST_PROJECTED_TOKENS + 1, False)):
+        weights = make().prepare_steps(tf.zeros([tokens, INPUT_UNITS]), "float32")
+        assert (weights.token_inputs is not None) == projected
+
+
+@every_kind
+def test_steps_in_bfloat16_keep_a_float32_state(kind):
+    stack = make(kind)
+    weights = stack.prepare_steps(tf.zeros([5, INPUT_UNITS]), "bfloat16")
+    states = [layer.zero_state(3, tf.float32) for layer in stack.forward_layers]
+    projected = tf.gather(weights.token_inputs, [4, 0, 2])
+    expected, _ = stack.step(tf.zeros([3, INPUT_UNITS]), states)
+    output, states = stack.step(None, states, weights=weights, projected=projected)
+    assert all(part.dtype == tf.float32 for part in tf.nest.flatten(states))
+    # bfloat16 has 8 bits
+    np.testing.assert_allclose(output, expected, atol=0.02)
+    assert not np.array_equal(output, expected)
