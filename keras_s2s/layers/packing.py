@@ -24,6 +24,17 @@ class Packing(NamedTuple):
     shape: tf.Tensor  # int32 (2,): batch, length
 
 
+class PackedLogits(NamedTuple):
+    """The logits of the real tokens of a batch."""
+
+    rows: tf.Tensor  # float32 (tokens, vocabulary_size)
+    packing: Packing
+
+    def unpack(self) -> tf.Tensor:
+        """Give the logits `(batch, length, vocabulary_size)`, zeros at the padding."""
+        return unpack(self.rows, self.packing)
+
+
 def make_packing(mask: tf.Tensor) -> Packing:
     """Plan the packing of a batch.
 

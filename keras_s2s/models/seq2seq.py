@@ -8,13 +8,15 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.layers.packing import PackedLogits
+from keras_s2s.models.packed_training import PackedTraining
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
 from keras_s2s.special_ids import BOS_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(Searchable):
+class Seq2Seq(PackedTraining, Searchable):
     """An encoder and a decoder that are trained together to give log P(y | x).
 
     Trained with `fit` by teacher forcing: the label of the step before is the input of the next.
@@ -31,10 +33,12 @@ class Seq2Seq(Searchable):
     Call arguments:
         inputs: dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
             "target_inputs" int32 `(batch, target_length)`, which begin with bos; padded with 0.
+        packed: compute on the real tokens only and give the logits of these alone, as `fit` does.
         training: whether dropout is on.
 
     Returns:
-        The logits, float32 `(batch, target_length, target_vocabulary_size)`.
+        The logits, float32 `(batch, target_length, target_vocabulary_size)`; with `packed` the
+        `PackedLogits`.
 
     Raises:
         TypeError: if the parts are not an encoder and a decoder.
@@ -77,8 +81,9 @@ class Seq2Seq(Searchable):
             )
         self.built = True
 
-    def call(self, inputs: dict[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        packed = bool(training) and not self.jit_compile
+    def call(
+        self, inputs: dict[str, tf.Tensor], packed: bool = False, training: bool | None = None
+    ) -> tf.Tensor | PackedLogits:
         encoded = self.encoder(inputs["source_ids"], packed=packed, training=training)
         return self.decoder(
             inputs["target_inputs"],

@@ -68,18 +68,28 @@ class SequenceLoss(keras.losses.Loss):
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
-        y_true = tf.convert_to_tensor(y_true)
-        y_pred = tf.convert_to_tensor(y_pred)
+        shares = self.token_shares(tf.convert_to_tensor(y_true), sample_weight)
+        return tf.reduce_sum(shares * self.call(y_true, y_pred))
+
+    def token_shares(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
+        """Give the factor with which the -log P of each token enters the loss.
+
+        Args:
+            y_true: integers `(batch, target_length)`: the labels, padded with 0.
+            sample_weight: None, `(batch,)` or `(batch, target_length)`.
+
+        Returns:
+            float32 `(batch, target_length)`, zero at the padding.
+        """
         weights = token_weights(y_true, sample_weight)
-        total = tf.reduce_sum(weights * self.call(y_true, y_pred))
         if self.sequence_reduction == "token":
-            return tf.math.divide_no_nan(total, tf.reduce_sum(weights))
+            return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
         if sample_weight is None:
             sequences = tf.cast(tf.shape(y_true)[0], tf.float32)
         else:
             tokens = tf.reduce_sum(real_tokens(y_true), axis=1)
             sequences = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
-        return tf.math.divide_no_nan(total, sequences)
+        return tf.math.divide_no_nan(weights, sequences)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return token_nll(y_true, y_pred, self.label_smoothing)

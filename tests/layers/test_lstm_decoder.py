@@ -94,6 +94,12 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
+def whole_target(decoder, ids, source, *, packed, training=None):
+    """The logits of `ids` `(rows, length)` all at once."""
+    logits = decoder(ids, *source, packed=packed, training=training)
+    return logits.unpack() if packed else logits
+
+
 def steps(decoder, ids, source, state=None):
     """The logits of `ids` `(rows, length)` one step at a time."""
     memory = decoder.read(*source)
@@ -110,7 +116,7 @@ def steps(decoder, ids, source, state=None):
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, packed, num_layers):
     decoder = make(attention=attention, context_to=context_to, num_layers=num_layers)
-    logits = decoder(IDS, *SOURCE, packed=packed)
+    logits = whole_target(decoder, IDS, SOURCE, packed=packed)
     assert logits.dtype == tf.float32
     formula = Formula(decoder)
     for row in range(2):
@@ -169,8 +175,8 @@ def test_the_hypotheses_of_a_source_are_as_rows_of_their_own(attention, context_
 def test_padding_in_a_target_keeps_the_state(attention, packed):
     decoder = make(attention=attention)
     padded = np.array([[2, 0, 5, 6, 0, 4], [2, 0, 4, 0, 0, 0]], np.int32)
-    whole = decoder(IDS, *SOURCE, packed=packed)
-    with_padding = decoder(padded, *SOURCE, packed=packed)
+    whole = whole_target(decoder, IDS, SOURCE, packed=packed)
+    with_padding = whole_target(decoder, padded, SOURCE, packed=packed)
     np.testing.assert_allclose(with_padding[padded != 0], whole[IDS != 0], atol=1e-6)
 
 
@@ -188,7 +194,7 @@ def test_a_batch_of_no_rows_gives_no_rows(attention, packed):
     decoder = make(attention=attention, context_to="both")
     none = tf.zeros([0, 2], tf.int32)
     source = [part[:0] for part in SOURCE]
-    assert decoder(none, *source, packed=packed).shape == (0, 2, SIZE)
+    assert whole_target(decoder, none, source, packed=packed).shape == (0, 2, SIZE)
     assert steps(decoder, none.numpy(), source).shape == (0, 2, SIZE)
 
 
@@ -196,9 +202,9 @@ def test_a_batch_of_no_rows_gives_no_rows(attention, packed):
 @pytest.mark.parametrize("packed", [False, True])
 def test_dropout_works_in_training_only(attention, packed):
     decoder = make(attention=attention, dropout=0.5)
-    plain = decoder(IDS, *SOURCE, packed=packed, training=False)
-    without = make(attention=attention)(IDS, *SOURCE, packed=packed)
-    dropped = decoder(IDS, *SOURCE, packed=packed, training=True)
+    plain = whole_target(decoder, IDS, SOURCE, packed=packed, training=False)
+    without = whole_target(make(attention=attention), IDS, SOURCE, packed=packed)
+    dropped = whole_target(decoder, IDS, SOURCE, packed=packed, training=True)
     np.testing.assert_array_equal(plain, without)
     assert np.all(np.any(dropped.numpy() != plain.numpy(), axis=2)[IDS != 0])
 
@@ -210,6 +216,15 @@ def test_the_logits_are_made_in_float32_under_mixed_precision():
     assert logits.dtype == tf.float32
     # bfloat16 would make 1 of it
     np.testing.assert_array_equal(logits, np.full([2, 4, SIZE], 1 + 2**-12, np.float32))
+
+
+def test_in_training_the_product_of_the_logits_has_operands_of_16_bits():
+    decoder = make(dtype="mixed_bfloat16")
+    exact = decoder(IDS, C)
+    trained = decoder(IDS, C, training=True)
+    assert trained.dtype == tf.float32
+    assert np.any(trained != exact)
+    np.testing.assert_allclose(trained, exact, atol=0.02)
 
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau"])

@@ -1,0 +1,87 @@
+"""Training on the real tokens only: what `fit` does with a model that can compute packed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.training import SequenceLoss
+from keras_s2s.training.token_losses import token_weights
+from keras_s2s.training.token_mean import TokenMean
+
+
+class PackedTraining(keras.Model):
+    """A model whose training steps see no padding, from the embedding to the loss.
+
+    `call(inputs, packed=True, training=True)` must give the `PackedLogits` of the targets. With a
+    `SequenceLoss` and the metrics of this package neither logits nor losses of the padding are
+    ever computed; for another loss or metric, and for a `compute_loss` or `compute_metrics` of a
+    subclass, the logits are unpacked. The results are the same.
+
+    Under `jit_compile`, which needs fixed shapes, training computes on the padded batch.
+    """
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Take one step of the optimiser, on the real tokens of a batch."""
+        if self.jit_compile:
+            return super().train_step(data)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            logits = self(inputs, packed=True, training=True)
+            if self._loss_takes_rows():
+                loss = self._packed_loss(logits, labels, sample_weight)
+            else:
+                loss = self.compute_loss(inputs, labels, logits.unpack(), sample_weight)
+            self._loss_tracker.update_state(loss, sample_weight=tf.shape(labels)[0])
+            scaled_loss = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        if weights:
+            gradients = tape.gradient(scaled_loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        if not self._metrics_take_rows():
+            return self.compute_metrics(inputs, labels, logits.unpack(), sample_weight)
+        return self._packed_metrics(inputs, logits, labels, sample_weight)
+
+    def _loss_takes_rows(self) -> bool:
+        """Whether the loss is known to be the same without the padding."""
+        return (
+            isinstance(self.loss, SequenceLoss)
+            and self._compile_loss._user_loss_weights is None
+            and type(self).compute_loss is keras.Model.compute_loss
+        )
+
+    def _metrics_take_rows(self) -> bool:
+        """Whether the metrics, which Keras makes before the first step, are all means of tokens."""
+        compiled = self._compile_metrics
+        return type(self).compute_metrics is keras.Model.compute_metrics and (
+            compiled is None
+            or (compiled.built and all(isinstance(it, TokenMean) for it in compiled.metrics))
+        )
+
+    def _packed_loss(
+        self, logits: PackedLogits, labels: tf.Tensor, sample_weight: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Compute the loss of `labels` `(batch, target_length)` and what layers have added."""
+        shares = pack(self.loss.token_shares(labels, sample_weight), logits.packing)
+        losses = self.loss.call(pack(labels, logits.packing), logits.rows)
+        return tf.add_n([tf.reduce_sum(shares * losses), *self.losses])
+
+    def _packed_metrics(
+        self,
+        inputs: Any,
+        logits: PackedLogits,
+        labels: tf.Tensor,
+        sample_weight: tf.Tensor | None,
+    ) -> dict[str, tf.Tensor]:
+        """Show the metrics, which are means over tokens, the tokens of a batch as one row."""
+
+        def one_row(values: tf.Tensor) -> tf.Tensor:
+            return tf.expand_dims(pack(values, logits.packing), 0)
+
+        weights = None if sample_weight is None else one_row(token_weights(labels, sample_weight))
+        return self.compute_metrics(
+            inputs, one_row(labels), tf.expand_dims(logits.rows, 0), weights
+        )

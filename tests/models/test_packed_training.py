@@ -1,0 +1,106 @@
+"""A training step on the real tokens alone does what a step on the padded batch does."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from models.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE, make_model
+
+from keras_s2s.models import Seq2Seq
+from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
+
+INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
+BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
+BY_TOKEN = np.linspace(0.5, 2.0, TARGET_LABELS.size, dtype=np.float32).reshape(TARGET_LABELS.shape)
+
+
+def padded_step(model, loss, sample_weight):
+    """The loss, its gradients and the logits of the padded batch."""
+    with tf.GradientTape() as tape:
+        logits = model(INPUTS)
+        value = loss(TARGET_LABELS, logits, sample_weight)
+    return value, tape.gradient(value, model.trainable_weights), logits
+
+
+def train_once(model, sample_weight=None, **kwargs):
+    """Take one step by plain gradient descent, with a step of 1; give the figures."""
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True, **kwargs)
+    return model.train_on_batch(INPUTS, TARGET_LABELS, sample_weight, return_dict=True)
+
+
+def check_step(model, loss, sample_weight, **kwargs):
+    """A step must go down the gradient of the padded batch; give the figures and the logits."""
+    expected, gradients, logits = padded_step(model, loss, sample_weight)
+    before = model.get_weights()
+    figures = train_once(model, sample_weight, loss=loss, **kwargs)
+    assert figures["loss"] == pytest.approx(float(expected), abs=1e-6)
+    for old, gradient, new in zip(before, gradients, model.get_weights(), strict=True):
+        np.testing.assert_allclose(old - new, gradient, atol=1e-6)
+    return figures, logits
+
+
+@pytest.mark.parametrize("kind", ["no attention", "luong", "bahdanau"])
+@pytest.mark.parametrize("sample_weight", [None, BY_ROW, BY_TOKEN], ids=["all", "row", "token"])
+@pytest.mark.parametrize(
+    "loss", [SequenceLoss(), SequenceLoss("token", label_smoothing=0.1)], ids=["sequence", "token"]
+)
+def test_the_gradients_are_those_of_the_padded_batch(kind, sample_weight, loss):
+    check_step(make_model(kind), loss, sample_weight)
+
+
+@pytest.mark.parametrize("sample_weight", [None, BY_ROW, BY_TOKEN], ids=["all", "row", "token"])
+def test_the_metrics_are_those_of_the_padded_batch(sample_weight):
+    plain, weighted = [TokenAccuracy(), Perplexity()], [Perplexity(name="weighted")]
+    expected = [TokenAccuracy(), Perplexity(), Perplexity(name="weighted")]
+    model = make_model("luong")
+    figures, logits = check_step(
+        model, SequenceLoss(), sample_weight, metrics=plain, weighted_metrics=weighted
+    )
+    for metric in expected:
+        weights = sample_weight if metric.name == "weighted" else None
+        metric.update_state(TARGET_LABELS, logits, weights)
+        assert figures[metric.name] == pytest.approx(float(metric.result()), abs=1e-5)
+
+
+def test_another_loss_gets_the_padded_logits():
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=0, reduction="mean_with_sample_weight"
+    )
+    check_step(make_model("luong"), loss, None)
+
+
+def test_another_metric_gets_the_padded_logits():
+    seen = []
+
+    def look(y_true, y_pred):
+        seen.append((y_true.shape, y_pred.shape))
+        return tf.zeros(tf.shape(y_true))
+
+    train_once(make_model("luong"), loss=SequenceLoss(), metrics=[look, Perplexity()])
+    assert seen[-1] == (TARGET_LABELS.shape, (*TARGET_LABELS.shape, TARGET_SIZE))
+
+
+def test_the_loss_of_a_subclass_and_of_a_layer_are_kept():
+    class Halved(Seq2Seq):
+        def compute_loss(self, *arguments, **kwargs):
+            return 0.5 * super().compute_loss(*arguments, **kwargs)
+
+    model = make_model("luong")
+    expected, *_ = padded_step(model, SequenceLoss(), None)
+    halved = Halved(model.encoder, model.decoder)
+    assert train_once(halved, loss=SequenceLoss())["loss"] == pytest.approx(float(expected) / 2)
+
+    model = make_model("luong")
+    model.decoder.logits.bias.regularizer = keras.regularizers.L2(0.1)
+    added = float(sum(model.losses))
+    assert added > 0.01
+    assert train_once(model, loss=SequenceLoss())["loss"] == pytest.approx(float(expected) + added)
+
+
+def test_a_weight_of_the_loss_is_kept():
+    model = make_model("luong")
+    expected, *_ = padded_step(model, SequenceLoss(), None)
+    figures = train_once(model, loss=SequenceLoss(), loss_weights=0.25)
+    assert figures["loss"] == pytest.approx(float(expected) / 4)
