@@ -2,9 +2,11 @@
 
 from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
 from keras_s2s.layers.attention_pool import AttentionPool
+from keras_s2s.layers.decoder import Decoder
 from keras_s2s.layers.decoder_memory import DecoderMemory, DecoderState
 from keras_s2s.layers.encoder import Encoder, EncoderOutput
 from keras_s2s.layers.gru import GRU
+from keras_s2s.layers.gru_decoder import GRUDecoder
 from keras_s2s.layers.gru_encoder import GRUEncoder
 from keras_s2s.layers.lstm import LSTM
 from keras_s2s.layers.lstm_decoder import LSTMDecoder
@@ -17,10 +19,12 @@ __all__ = [
     "LSTM",
     "AttentionPool",
     "BahdanauAttention",
+    "Decoder",
     "DecoderMemory",
     "DecoderState",
     "Encoder",
     "EncoderOutput",
+    "GRUDecoder",
     "GRUEncoder",
     "GRUState",
     "LSTMDecoder",

@@ -195,3 +195,18 @@ class BahdanauAttention(_Attention):
 
     def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return self._additive_scores(queries, keys)
+
+
+ATTENTION: dict[str, tuple[type[_Attention], dict[str, str]]] = {
+    "luong": (LuongAttention, {"score": "general"}),
+    "luong_dot": (LuongAttention, {"score": "dot"}),
+    "luong_concat": (LuongAttention, {"score": "concat"}),
+    "bahdanau": (BahdanauAttention, {}),
+}
+"""What a decoder may be given as `attention`."""
+
+
+def make_attention(kind: str, units: int, **kwargs: Any) -> _Attention:
+    """Make the attention of this kind, one of `ATTENTION`."""
+    layer, arguments = ATTENTION[kind]
+    return layer(units, **arguments, **kwargs)

@@ -14,6 +14,7 @@ class DecoderState(NamedTuple):
     """What one step of the decoder leaves for the next."""
 
     layers: tuple[RecurrentState, ...]  # each (rows, units)
+    readout: tuple[tf.Tensor, ...] = ()  # with input feeding the last one, (rows, units)
 
 
 class Attended(NamedTuple):

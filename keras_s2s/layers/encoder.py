@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
@@ -21,7 +19,7 @@ from keras_s2s.layers.recurrent_layer import RecurrentLayer
 from keras_s2s.layers.recurrent_stack import RecurrentStack
 from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
 from keras_s2s.layers.token_embedding import TokenEmbedding
-from keras_s2s.layers.torch_weights import from_torch, to_torch
+from keras_s2s.layers.torch_weights import TorchWeights
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
@@ -33,7 +31,7 @@ class EncoderOutput(NamedTuple):
     mask: tf.Tensor  # bool (batch, source_length): true at real tokens
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(TorchWeights, keras.layers.Layer):
     """What an `LSTMEncoder` and a `GRUEncoder` are, but for the recurrent layer.
 
     Its arguments, and what it takes and gives, are those of `LSTMEncoder`.
@@ -103,25 +101,6 @@ class Encoder(keras.layers.Layer):
         memory = self.dropout_layer.values(memory, self.num_layers, training)
         memory = memory if order is None else order.turn(memory)
         return EncoderOutput(apply_context(self.context, memory, mask, stacked.last), memory, mask)
-
-    def get_torch_weights(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Give the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
-
-        Returns:
-            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
-        """
-        return to_torch(self.stack.levels())
-
-    def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
-
-        Args:
-            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
-
-        Raises:
-            ValueError: if a weight is missing, left over, or of another shape.
-        """
-        from_torch(self.stack.levels(), weights)
 
     def get_config(self) -> dict[str, Any]:
         return {

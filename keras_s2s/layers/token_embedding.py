@@ -37,6 +37,7 @@ class TokenEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
         self.embedding_dim = check_positive_int("embedding_dim", embedding_dim)
+        self._is_shared = False
 
     def build(self, ids_shape: tuple[int | None, ...] | None = None) -> None:
         self.embeddings = self.add_weight(
@@ -48,6 +49,40 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         return _gather(tf.convert_to_tensor(self.embeddings), ids)
+
+    def share(self, other: TokenEmbedding) -> None:
+        """Use the vectors of `other`: trained together, and saved once, with `other`.
+
+        Args:
+            other: an embedding of the same sizes.
+
+        Raises:
+            ValueError: if the sizes differ, or this embedding has vectors of its own already.
+        """
+        sizes = [(it.vocabulary_size, it.embedding_dim) for it in (self, other)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                "Shared embeddings must have the same vocabulary_size and embedding_dim. "
+                f"Received: {sizes[0]} and {sizes[1]}"
+            )
+        if self.built:
+            raise ValueError(
+                "An embedding must be shared before it is built. Received: an embedding that has "
+                "vectors of its own"
+            )
+        if not other.built:
+            other.build()
+        self.embeddings = other.embeddings
+        self._is_shared = True
+        self.built = True
+
+    def save_own_variables(self, store: Any) -> None:
+        if not self._is_shared:
+            super().save_own_variables(store)
+
+    def load_own_variables(self, store: Any) -> None:
+        if not self._is_shared:
+            super().load_own_variables(store)
 
     def set_embeddings(self, matrix: Any) -> None:
         """Give the vectors their values, such as those that were trained elsewhere.

@@ -14,8 +14,34 @@ import numpy as np
 
 from keras_s2s.layers.lstm import LSTM
 from keras_s2s.layers.recurrent_layer import RecurrentLayer
+from keras_s2s.layers.recurrent_stack import RecurrentStack
 
 Array: TypeAlias = np.ndarray[Any, Any]
+
+
+class TorchWeights:
+    """What gives an encoder or a decoder, by its `stack`, its two methods for PyTorch's weights."""
+
+    stack: RecurrentStack
+
+    def get_torch_weights(self) -> dict[str, Array]:
+        """Give the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
+
+        Returns:
+            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
+        """
+        return to_torch(self.stack.levels())
+
+    def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
+
+        Args:
+            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
+
+        Raises:
+            ValueError: if a weight is missing, left over, or of another shape.
+        """
+        from_torch(self.stack.levels(), weights)
 
 
 def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:

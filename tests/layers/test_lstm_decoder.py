@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from layers.decoder_formula import DecoderFormula
 
 from keras_s2s.layers import DecoderState, LSTMDecoder
 
@@ -33,67 +34,6 @@ def make(**kwargs) -> LSTMDecoder:
     return decoder
 
 
-class Formula:
-    """The decoder of one row in plain numpy, by the text of its docstring."""
-
-    def __init__(self, decoder: LSTMDecoder) -> None:
-        self.decoder = decoder
-        self.attended: list[np.ndarray] = []  # where it looked, step by step
-        self.weights = {
-            weight.path.split("/", 1)[-1]: weight.numpy().astype(np.float64)
-            for weight in decoder.weights
-        }
-
-    def find(self, name: str) -> np.ndarray:
-        [found] = [value for key, value in self.weights.items() if key.endswith(name)]
-        return found
-
-    def logits(self, ids, context, memory):
-        decoder = self.decoder
-        hidden, cell = np.zeros([2, decoder.num_layers, UNITS])
-        if decoder.context_to != "every_step":
-            parts = context @ self.find("bridge/kernel") + self.find("bridge/bias")
-            parts = parts.reshape(decoder.num_layers, 2, UNITS)
-            hidden, cell = np.tanh(parts[:, 0]), parts[:, 1].copy()
-        rows = []
-        for token in ids:
-            x = self.find("embeddings")[token]
-            if decoder.context_to != "initial_state":
-                x = np.concatenate([x, context])
-            if decoder.attention == "bahdanau":
-                attended = self.attend(hidden[-1], memory)
-                x = np.concatenate([x, attended])
-            for layer in range(decoder.num_layers):
-                hidden[layer], cell[layer] = self.lstm(layer, x, hidden[layer], cell[layer])
-                x = hidden[layer]
-            if decoder.attention == "luong":
-                attended = self.attend(x, memory)
-            if decoder.attention:
-                x = np.tanh(np.concatenate([x, attended]) @ self.find("readout/kernel"))
-            rows.append(x @ self.find("logits/kernel") + self.find("logits/bias"))
-        return np.array(rows)
-
-    def lstm(self, layer, x, hidden, cell):
-        z = x @ self.find(f"lstm_{layer}/kernel") + self.find(f"lstm_{layer}/bias")
-        i, f, g, o = np.split(z + hidden @ self.find(f"lstm_{layer}/recurrent_kernel"), 4)
-        cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
-        return sigmoid(o) * np.tanh(cell), cell
-
-    def attend(self, query, memory):
-        keys = memory @ self.find("memory_kernel")
-        if self.decoder.attention == "luong":
-            scores = keys @ query
-        else:
-            energy = np.tanh(keys + query @ self.find("query_kernel"))
-            scores = energy @ self.find("score_kernel")[:, 0]
-        self.attended.append(np.exp(scores) / np.exp(scores).sum())
-        return self.attended[-1] @ memory
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
 def whole_target(decoder, ids, source, *, packed, training=None):
     """The logits of `ids` `(rows, length)` all at once."""
     logits = decoder(ids, *source, packed=packed, training=training)
@@ -118,7 +58,7 @@ def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, p
     decoder = make(attention=attention, context_to=context_to, num_layers=num_layers)
     logits = whole_target(decoder, IDS, SOURCE, packed=packed)
     assert logits.dtype == tf.float32
-    formula = Formula(decoder)
+    formula = DecoderFormula(decoder)
     for row in range(2):
         real = IDS[row] != 0
         expected = formula.logits(IDS[row][real], C[row], STATES[row][MASK[row]])
@@ -137,7 +77,7 @@ def test_a_whole_target_is_its_steps(attention, context_to):
 def test_a_step_gives_the_attention_of_the_formula(attention):
     decoder = make(attention=attention)
     memory, state = decoder.read(*SOURCE), decoder.initial_state(tf.constant(C))
-    formulas = [Formula(decoder), Formula(decoder)]
+    formulas = [DecoderFormula(decoder), DecoderFormula(decoder)]
     for row, formula in enumerate(formulas):
         formula.logits(IDS[0], C[row], STATES[row][MASK[row]])
     for position, token in enumerate(IDS[0]):
@@ -247,7 +187,7 @@ def test_attention_without_a_memory_is_refused(attention, source):
         ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
         ({"dropout": -0.1}, "`dropout` must be a number between 0 and 1. Received: dropout=-0.1"),
         ({"context_to": "start"}, "`context_to` must be one of 'initial_state', 'every_step',"),
-        ({"attention": "dot"}, "`attention` must be one of None, 'luong', 'bahdanau'. Received"),
+        ({"attention": "dot"}, "`attention` must be one of None, 'luong', 'luong_dot', 'lu"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -1,0 +1,184 @@
+"""What a decoder can be asked for is what its formula says, for LSTM and GRU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from layers.decoder_formula import DecoderFormula
+
+from keras_s2s.layers import GRUDecoder, LSTMDecoder
+from keras_s2s.layers.token_embedding import TokenEmbedding
+
+SIZE, UNITS, CONTEXT = 7, 3, 4
+IDS = np.array([[2, 5, 6, 4], [2, 4, 0, 0]], np.int32)
+MASK = np.array([[1, 1, 1], [1, 1, 0]], bool)
+random = np.random.default_rng(0)
+C = random.normal(size=(2, CONTEXT)).astype(np.float32)
+STATES = random.normal(size=(2, 3, UNITS)).astype(np.float32)
+SOURCE = (C, STATES, MASK)
+
+OPTIONS = {
+    "plain": {},
+    "every step": {"context_to": "every_step"},
+    "luong": {"attention": "luong"},
+    "luong_dot": {"attention": "luong_dot", "context_to": "both"},
+    "luong_concat": {"attention": "luong_concat"},
+    "bahdanau": {"attention": "bahdanau"},
+    "input feeding": {"attention": "luong", "input_feeding": True, "context_to": "both"},
+    "tied": {"tie_output": True},
+    "residual": {"residual": True, "attention": "bahdanau"},
+    "normalised": {"layer_normalization": True},
+    "all": {
+        "attention": "luong_dot",
+        "input_feeding": True,
+        "tie_output": True,
+        "residual": True,
+        "layer_normalization": True,
+    },
+}
+every_kind = pytest.mark.parametrize("kind", [LSTMDecoder, GRUDecoder])
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def make(kind=LSTMDecoder, **kwargs):
+    decoder = kind(SIZE, UNITS, **{"num_layers": 2, **kwargs})
+    decoder.build((None, None), (None, CONTEXT), (None, None, UNITS), (None, None))
+    random = np.random.default_rng(1)
+    for weight in decoder.trainable_weights:
+        weight.assign(0.7 * random.normal(size=weight.shape))
+    return decoder
+
+
+def whole(decoder, ids=IDS, *, packed=False, training=False):
+    logits = decoder(ids, *SOURCE, packed=packed, training=training)
+    return logits.unpack() if packed else logits
+
+
+@every_kind
+@every_option
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+def test_a_whole_target_gives_the_logits_of_the_formula(kind, options, packed):
+    decoder = make(kind, **options)
+    logits = whole(decoder, packed=packed)
+    assert logits.dtype == tf.float32
+    formula = DecoderFormula(decoder)
+    for row in range(2):
+        real = IDS[row] != 0
+        expected = formula.logits(IDS[row][real], C[row], STATES[row][MASK[row]])
+        np.testing.assert_allclose(logits[row][real], expected, atol=1e-5)
+
+
+@every_kind
+@every_option
+def test_a_whole_target_is_its_steps(kind, options):
+    decoder = make(kind, **options)
+    state, source = decoder.initial_state(tf.constant(C)), decoder.read(*map(tf.constant, SOURCE))
+    logits = whole(decoder)
+    for time in range(2):
+        step, state = decoder.step(tf.constant(IDS[:, time]), state, source)
+        np.testing.assert_allclose(step, logits[:, time], atol=1e-6)
+
+
+@every_kind
+@every_option
+def test_packed_gradients_are_the_padded_ones(kind, options):
+    decoder = make(kind, **options)
+    labels = tf.constant(np.random.default_rng(2).normal(size=(*IDS.shape, SIZE)), tf.float32)
+    real = tf.cast(IDS != 0, tf.float32)[:, :, tf.newaxis]
+    found = []
+    for packed in (False, True):
+        with tf.GradientTape() as tape:
+            logits = whole(decoder, packed=packed, training=True)
+            total = tf.reduce_mean(real * (logits - labels) ** 2)
+        found.append(tape.gradient(total, decoder.trainable_weights))
+    for padded, packed in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(padded), tf.convert_to_tensor(packed), atol=1e-5
+        )
+
+
+@every_kind
+@pytest.mark.parametrize("attention", [None, "luong", "bahdanau"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_is_dropped_from_step_to_step_is_dropped_in_training_only(kind, attention, packed):
+    decoder = make(kind, attention=attention, recurrent_dropout=1.0, context_to="every_step")
+    plain = make(kind, attention=attention, context_to="every_step")
+    for layer in plain.stack.forward_layers:
+        layer.recurrent_kernel.assign(0 * layer.recurrent_kernel)
+    np.testing.assert_allclose(
+        whole(decoder, packed=packed, training=True)[IDS != 0],
+        whole(plain, packed=packed)[IDS != 0],
+        atol=1e-6,
+    )
+    np.testing.assert_array_equal(
+        whole(decoder), whole(make(kind, attention=attention, context_to="every_step"))
+    )
+
+
+def test_one_mask_of_a_sequence_lies_on_all_its_steps_where_steps_are_taken_one_by_one():
+    decoder = make(attention="bahdanau", recurrent_dropout=0.5, num_layers=1)
+    masks = [tf.constant([[0.0, 2.0, 2.0], [2.0, 0.0, 0.0]])]
+    decoder.stack.recurrent_masks = lambda *args: masks
+    logits = whole(decoder, training=True)
+    state, source = decoder.initial_state(tf.constant(C)), decoder.read(*map(tf.constant, SOURCE))
+    for time in range(2):
+        features, state, _ = decoder._step_features(tf.constant(IDS[:, time]), state, source, masks)
+        np.testing.assert_allclose(decoder.logits(features), logits[:, time], atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", [None, "bahdanau"])
+def test_words_are_dropped_in_training_only(attention):
+    decoder = make(attention=attention, word_dropout=1.0)
+    unknown = np.where(IDS > 3, 1, IDS)
+    np.testing.assert_allclose(whole(decoder, training=True), whole(decoder, unknown), atol=1e-6)
+    np.testing.assert_array_equal(whole(decoder), whole(make(attention=attention)))
+
+
+def test_a_tied_output_has_no_kernel_and_trains_the_embedding_by_both_ways():
+    decoder = make(tie_output=True)
+    assert {weight.name for weight in decoder.logits.trainable_weights} == {"embeddings", "bias"}
+    assert len(decoder.trainable_weights) == len(make().trainable_weights) - 1
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(whole(decoder)[IDS != 0])
+    gradient = tape.gradient(total, decoder.embedding.embeddings.value)
+    assert np.all(np.any(tf.convert_to_tensor(gradient).numpy() != 0, axis=1))  # unread ids too
+
+
+def test_a_shared_embedding_is_one_weight():
+    owner, decoder = TokenEmbedding(SIZE, UNITS), LSTMDecoder(SIZE, UNITS, tie_output=True)
+    decoder.embedding.share(owner)
+    decoder.build((None, None), (None, CONTEXT))
+    assert decoder.embedding.embeddings is owner.embeddings
+    assert sum(weight is owner.embeddings for weight in decoder.trainable_weights) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "built", "message"),
+    [
+        (SIZE + 1, False, r"same vocabulary_size and embedding_dim\. Received: \(7, 3\) and \(8"),
+        (SIZE, True, r"must be shared before it is built\. Received: an embedding that has"),
+    ],
+)
+def test_embeddings_that_cannot_be_shared_are_refused(size, built, message):
+    embedding = TokenEmbedding(SIZE, UNITS)
+    if built:
+        embedding.build()
+    with pytest.raises(ValueError, match=message):
+        embedding.share(TokenEmbedding(size, UNITS))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_feeding": True}, "needs attention='luong'.*input_feeding=True, attention=None"),
+        ({"input_feeding": True, "attention": "bahdanau"}, "attention='bahdanau'"),
+        ({"tie_output": True, "embedding_dim": 2}, "Received: embedding_dim=2, units=3"),
+        ({"dropout": [0.1]}, "`dropout` must be one rate, or 2 of them: of the inputs of each"),
+        ({"attention": "dot"}, "must be one of None, 'luong', 'luong_dot', 'luong_concat', 'bahd"),
+    ],
+)
+@every_kind
+def test_arguments_that_do_not_go_together_are_refused(kind, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kind(SIZE, UNITS, **arguments)
