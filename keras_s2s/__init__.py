@@ -1,7 +1,7 @@
 """Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served."""
 
 from keras_s2s import export
-from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
 from keras_s2s.search import (
@@ -33,6 +33,8 @@ __all__ = [
     "Ensemble",
     "ExactSearch",
     "ExhaustiveSearch",
+    "GRUDecoder",
+    "GRUEncoder",
     "GreedySearch",
     "LSTMDecoder",
     "LSTMEncoder",

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.packing import PackedLogits
 from keras_s2s.models.packed_training import PackedTraining
 from keras_s2s.models.searchable import Searchable, SearchStart
@@ -24,11 +24,15 @@ class Seq2Seq(PackedTraining, Searchable):
 
     On a CPU training computes on the real tokens only (see `keras_s2s.layers.packing`), whatever
     the padding is; with `jit_compile=True`, which needs fixed shapes, on the padded batch. A
-    decoder with "bahdanau" attention cannot be compiled so; Keras then warns and goes on without.
+    decoder with "bahdanau" attention or input feeding cannot be compiled so; Keras then warns and
+    goes on without. On a GPU the same loops run as products and element-wise operations of
+    TensorFlow; no cuDNN kernel is in the model, so that what is trained there exports as it is.
 
     Args:
-        encoder: an `LSTMEncoder`.
-        decoder: an `LSTMDecoder`.
+        encoder: an `LSTMEncoder` or a `GRUEncoder`.
+        decoder: an `LSTMDecoder` or a `GRUDecoder`.
+        share_embeddings: whether the decoder uses the embedding of the encoder, where both sides
+            have one vocabulary.
 
     Call arguments:
         inputs: dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
@@ -42,6 +46,7 @@ class Seq2Seq(PackedTraining, Searchable):
 
     Raises:
         TypeError: if the parts are not an encoder and a decoder.
+        ValueError: if embeddings are to be shared that differ in size, or are built already.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4, attention="luong"))
@@ -54,19 +59,27 @@ class Seq2Seq(PackedTraining, Searchable):
           https://arxiv.org/abs/1409.3215)
     """
 
-    def __init__(self, encoder: LSTMEncoder, decoder: LSTMDecoder, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        *,
+        share_embeddings: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        for name, part, expected in (
-            ("encoder", encoder, LSTMEncoder),
-            ("decoder", decoder, LSTMDecoder),
-        ):
+        for name, part, expected in (("encoder", encoder, Encoder), ("decoder", decoder, Decoder)):
             if not isinstance(part, expected):
+                kind = expected.__name__
                 raise TypeError(
-                    f"`{name}` must be an `{expected.__name__}`. Received: {name}={part!r} "
-                    f"(type {type(part)})"
+                    f"`{name}` must be an `LSTM{kind}` or a `GRU{kind}`. "
+                    f"Received: {name}={part!r} (type {type(part)})"
                 )
         self.encoder = encoder
         self.decoder = decoder
+        self.share_embeddings = bool(share_embeddings)
+        if self.share_embeddings:
+            decoder.embedding.share(encoder.embedding)
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
@@ -118,14 +131,16 @@ class Seq2Seq(PackedTraining, Searchable):
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "share_embeddings": self.share_embeddings,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
         """Make the model whose `get_config` gave `config`, with new weights."""
         config = dict(config)
-        for part in ("encoder", "decoder"):
-            config[part] = keras.saving.deserialize_keras_object(
-                config[part], custom_objects=custom_objects
+        for name in ("encoder", "decoder"):
+            part = {key: value for key, value in config[name].items() if key != "build_config"}
+            config[name] = keras.saving.deserialize_keras_object(
+                part, custom_objects=custom_objects
             )
         return cls(**config)

@@ -193,10 +193,13 @@ def test_only_a_search_searches(luong):
 def test_only_an_encoder_and_a_decoder_make_a_model():
     encoder, decoder = LSTMEncoder(SOURCE_SIZE, 2), LSTMDecoder(TARGET_SIZE, 2)
     with pytest.raises(
-        TypeError, match=r"`encoder` must be an `LSTMEncoder`\. Received: encoder=<"
+        TypeError,
+        match=r"`encoder` must be an `LSTMEncoder` or a `GRUEncoder`\. Received: encoder=<",
     ):
         Seq2Seq(decoder, encoder)
-    with pytest.raises(TypeError, match=r"`decoder` must be an `LSTMDecoder`.*\(type <class 'None"):
+    with pytest.raises(
+        TypeError, match=r"`decoder` must be an `LSTMDecoder` or.*\(type <class 'None"
+    ):
         Seq2Seq(encoder, None)
 
 
