@@ -16,6 +16,7 @@ from keras_s2s.layers.decoder_memory import (
 from keras_s2s.layers.decoder_parts import DecoderParts
 from keras_s2s.layers.packing import PackedLogits, Packing, make_packing, pack, unpack
 from keras_s2s.layers.recurrence import scan_steps
+from keras_s2s.layers.step_weights import DecoderWeights
 from keras_s2s.special_ids import PAD_ID
 
 
@@ -71,6 +72,22 @@ class Decoder(DecoderParts):
         attended = Attended(self.attention_layer.keys(memory), memory, memory_mask)
         return DecoderMemory(every_step, attended)
 
+    def prepare_steps(self, source: DecoderMemory, dtype: str = "float32") -> DecoderMemory:
+        """Prepare the weights too, for the many steps of a search.
+
+        Args:
+            source: what `read` gave.
+            dtype: the precision of the products of the recurrent layers and of the logits:
+                "float32" or "bfloat16". States, sums and logits are float32 all the same.
+
+        Returns:
+            The `DecoderMemory` for `step`, with the weights in it.
+        """
+        vectors = tf.convert_to_tensor(self.embedding.embeddings)
+        stack = self.stack.prepare_steps(vectors, dtype)
+        weights = DecoderWeights(stack, tf.cast(self.logits.step_kernel(), dtype))
+        return source._replace(weights=weights)
+
     def initial_state(self, context: tf.Tensor) -> DecoderState:
         """Give the state before the first step, for a context `(batch, context_units)`."""
         rows = tf.shape(context)[0]
@@ -115,7 +132,8 @@ class Decoder(DecoderParts):
             ValueError: if weights are asked for and the decoder has no attention.
         """
         features, state, weights = self._step_features(token_ids, state, source)
-        logits = self._logits(features, training=False)
+        kernel = source.weights.logits_kernel if source.weights else None
+        logits = self.logits.call(features, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -182,16 +200,26 @@ class Decoder(DecoderParts):
         training: bool | None = False,
     ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
         """Compute what the logits are made of, `(rows, units)`, the next state, the attention."""
-        weights = None
-        parts = [self.embedding.call(token_ids)]
+        weights, projected, parts = None, None, []
+        prepared = source.weights.stack if source.weights else None
+        if prepared is None or prepared.token_inputs is None:
+            parts.append(self.embedding.call(token_ids))
+        else:
+            projected = tf.gather(prepared.token_inputs, token_ids)
         if source.context is not None:
             parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
         if source.attended is not None and self._attends_first:
             last = state.layers[-1].hidden
             attended, weights = self.attention_layer.attend_rows(last, *source.attended)
             parts.append(attended)
+        parts.extend(state.readout)
         values, layers = self.stack.step(
-            tf.concat([*parts, *state.readout], axis=-1), state.layers, recurrent_masks, training
+            tf.concat(parts, axis=-1) if parts else None,
+            state.layers,
+            recurrent_masks,
+            training,
+            weights=prepared,
+            projected=projected,
         )
         if source.attended is not None and not self._attends_first:
             attended, weights = self.attention_layer.attend_rows(values, *source.attended)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing, pack
 from keras_s2s.layers.recurrence import RecurrentState
+from keras_s2s.layers.step_weights import DecoderWeights
 
 
 class DecoderState(NamedTuple):
@@ -30,6 +31,7 @@ class DecoderMemory(NamedTuple):
 
     context: tf.Tensor | None  # (batch, context_units), where each step reads it
     attended: Attended | None  # where there is attention
+    weights: DecoderWeights | None = None  # where they were prepared for many steps
 
 
 def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:

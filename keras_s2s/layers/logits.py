@@ -23,6 +23,7 @@ class Logits(keras.layers.Layer):
 
     Call arguments:
         features: float `(..., units)`.
+        kernel: what `step_kernel` gives, in the precision that the product is wanted in.
 
     Returns:
         The logits, float32 `(..., vocabulary_size)`.
@@ -49,10 +50,14 @@ class Logits(keras.layers.Layer):
         self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
         self.built = True
 
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        if self.embedding is None:
-            product = tf.tensordot(features, tf.convert_to_tensor(self.kernel), axes=1)
-        else:
-            table = tf.convert_to_tensor(self.embedding.embeddings)
-            product = tf.tensordot(features, table, axes=[[-1], [1]])
+    def call(self, features: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        kernel = self.step_kernel() if kernel is None else kernel
+        axes: Any = 1 if self.embedding is None else [[-1], [1]]
+        product = tf.tensordot(tf.cast(features, kernel.dtype), kernel, axes=axes)
         return tf.cast(product, tf.float32) + tf.cast(self.bias, tf.float32)
+
+    def step_kernel(self) -> tf.Tensor:
+        """Give the matrix that features are multiplied with: W, or tied E."""
+        return tf.convert_to_tensor(
+            self.kernel if self.embedding is None else self.embedding.embeddings
+        )

@@ -25,6 +25,13 @@ class StackWeights(NamedTuple):
     token_inputs: tf.Tensor | None  # (vocabulary_size, gates * units); None: too many tokens
 
 
+class DecoderWeights(NamedTuple):
+    """The matrices of a decoder's recurrent layers and of its logits."""
+
+    stack: StackWeights
+    logits_kernel: tf.Tensor  # (units, vocabulary_size), or tied (vocabulary_size, embedding_dim)
+
+
 def product(values: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Multiply in the precision of the kernel and give the result in that of the values."""
     return tf.cast(tf.matmul(tf.cast(values, kernel.dtype), kernel), values.dtype)
