@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -173,10 +174,8 @@ class Translator(keras.Model):
 
     def greedy_search(self) -> GreedySearch:
         """Give the greedy search with the limits of the translator's own search."""
-        names = GreedySearch().get_config()
-        return GreedySearch(
-            **{name: value for name, value in self.search.get_config().items() if name in names}
-        )
+        names = {field.name for field in dataclasses.fields(GreedySearch)}
+        return GreedySearch(**{name: getattr(self.search, name) for name in sorted(names)})
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write model, vocabularies and search into one `.keras` file.

@@ -92,9 +92,9 @@ def test_the_search_that_is_set_is_the_search_that_answers():
 
 
 def test_the_greedy_search_has_the_limits_of_the_search():
-    search = BeamSearch(max_length=7, min_length=2, length_penalty=0.5)
-    greedy = make_translator(search=search).greedy_search()
-    assert greedy == GreedySearch(max_length=7, min_length=2, length_penalty=0.5)
+    limits = {"max_length": 7, "min_length": 2, "length_penalty": 0.5, "lexicon": [[4, 5, 3]]}
+    greedy = make_translator(search=BeamSearch(**limits)).greedy_search()
+    assert greedy == GreedySearch(**limits)
 
 
 def test_a_slot_without_a_hypothesis_is_empty():
