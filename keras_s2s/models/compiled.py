@@ -17,7 +17,9 @@ class CompiledCalls:
     def __init__(self) -> None:
         self._functions: dict[Any, Any] = {}
 
-    def get(self, key: Any, function: Callable[..., Any], signature: Any) -> Callable[..., Any]:
+    def get(
+        self, key: Any, function: Callable[..., Any], signature: Any, *, jit_compile: bool = False
+    ) -> Callable[..., Any]:
         """Give the compiled form of `function`, made at the first call with `key`.
 
         With sizes of None in the signature no batch size or length makes a new trace. Autograph
@@ -27,10 +29,16 @@ class CompiledCalls:
             key: what tells this call from the others; hashable.
             function: what to compile where the key is new.
             signature: the `tf.TensorSpec`s of its arguments.
+            jit_compile: whether XLA compiles it, anew for each shape.
 
         Returns:
             The compiled function.
         """
         if key not in self._functions:
-            self._functions[key] = tf.function(function, autograph=False, input_signature=signature)
+            self._functions[key] = tf.function(
+                function,
+                autograph=False,
+                input_signature=signature,
+                jit_compile=jit_compile or None,
+            )
         return self._functions[key]

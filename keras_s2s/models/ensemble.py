@@ -95,10 +95,14 @@ class Ensemble(Searchable):
     def members(self) -> tuple[Seq2Seq, ...]:
         return tuple(self.models)
 
-    def begin_search(self, source_ids: tf.Tensor, *, return_attention: bool) -> SearchStart:
+    def begin_search(
+        self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
+    ) -> SearchStart:
         starts = [
             member.begin_search(
-                source_ids, return_attention=return_attention and member.has_attention
+                source_ids,
+                return_attention=return_attention and member.has_attention,
+                weights_dtype=weights_dtype,
             )
             for member in self.models
         ]

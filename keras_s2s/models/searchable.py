@@ -9,14 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import check_choice
 from keras_s2s.models.compiled import CompiledCalls
 from keras_s2s.models.teacher_forcing import sum_log_probs
-from keras_s2s.search import Search, SearchResult
+from keras_s2s.search import ExactSearch, Search, SearchResult
 from keras_s2s.search.limits import check_prefix, row_values
 from keras_s2s.search.step_function import State, StepFunction
 
 if TYPE_CHECKING:
     from keras_s2s.models.seq2seq import Seq2Seq
+
+WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 # The dtype and the least value of what may be given for each row.
 _ROW_VALUES = {
@@ -57,6 +60,8 @@ class Searchable(keras.Model):
         prefix: Any = None,
         seed: Any = None,
         return_attention: bool = False,
+        weights_dtype: str = "float32",
+        jit_compile: bool = False,
     ) -> SearchResult:
         """Search for the best targets of each source, in one compiled graph.
 
@@ -75,6 +80,12 @@ class Searchable(keras.Model):
             seed: int32 `(batch,)` or a number, for a search that draws: the same seed draws the
                 same outputs for a row whatever else is in the batch.
             return_attention: whether to give the attention too.
+            weights_dtype: the precision of the decoder's products, "float32" or "bfloat16". In
+                bfloat16 a search is quicker where the processor has instructions for it, and
+                about one answer in a hundred changes; states and scores stay float32.
+            jit_compile: whether XLA compiles the search, once for each shape, in seconds. It pays
+                for one source at a time, and costs where the products are large
+                (benchmarks/README.md says how much). Only from Python: an export has no XLA in it.
 
         Returns:
             A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, trimmed to the
@@ -86,13 +97,16 @@ class Searchable(keras.Model):
             TypeError: if `search` is not a search, or ids, lengths or seeds are not integers.
             ValueError: if ids do not fit the vocabulary, something has another shape or range
                 than above, a seed is given to a search that does not draw, or attention is asked
-                for, by `return_attention` or a coverage penalty, and the model has none.
+                for, by `return_attention` or a coverage penalty, and the model has none, the
+                precision is another, or XLA is asked for within a graph or by an `ExactSearch`.
         """
         if not isinstance(search, Search):
             raise TypeError(
                 "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
                 f"Received: search={search!r}"
             )
+        check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
+        _check_jit_compile(jit_compile, search)
         asks = "`return_attention`" if return_attention else "`coverage_penalty`"
         if (return_attention or search.needs_attention) and not self.has_attention:
             raise ValueError(
@@ -110,9 +124,12 @@ class Searchable(keras.Model):
         given = _check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
 
         def run(source_ids: tf.Tensor, given: dict[str, tf.Tensor]) -> SearchResult:
-            return self._search(source_ids, search, given, return_attention)
+            found = self._search(source_ids, search, given, return_attention, weights_dtype)
+            return found if jit_compile else found.trim()
 
-        return self._run((search, return_attention, *given), run, source_ids, given)
+        key = (search, return_attention, weights_dtype, *given)
+        found = self._run(key, run, source_ids, given, jit_compile=jit_compile)
+        return found.trim() if jit_compile else found
 
     def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:
         """Compute log P(y | x) = Σ_t log P(y_t | y_<t, c) of given targets, by teacher forcing.
@@ -159,12 +176,15 @@ class Searchable(keras.Model):
         """Give the trained models that this one consists of."""
         raise NotImplementedError(f"{type(self).__name__} must define `members`.")
 
-    def begin_search(self, source_ids: tf.Tensor, *, return_attention: bool) -> SearchStart:
+    def begin_search(
+        self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
+    ) -> SearchStart:
         """Read the sources, and give what a search of their targets begins with.
 
         Args:
             source_ids: int32 `(batch, source_length)`, checked.
             return_attention: whether the step must give attention.
+            weights_dtype: the precision of the decoder's products.
 
         Returns:
             The `SearchStart`.
@@ -183,13 +203,16 @@ class Searchable(keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `target_logits`.")
 
-    def _run(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _run(
+        self, key: Any, function: Callable[..., Any], *arguments: Any, jit_compile: bool = False
+    ) -> Any:
         """Run compiled; inside a graph that is being traced, become a part of it."""
         if not tf.executing_eagerly():
             return tf.autograph.experimental.do_not_convert(function)(*arguments)
         signature = tf.nest.map_structure(_any_size, arguments)
-        key = (key, *tf.nest.flatten(signature))
-        return self._compiled_calls.get(key, function, signature)(*arguments)
+        key = (key, jit_compile, *tf.nest.flatten(signature))
+        compiled = self._compiled_calls.get(key, function, signature, jit_compile=jit_compile)
+        return compiled(*arguments)
 
     def _search(
         self,
@@ -197,11 +220,14 @@ class Searchable(keras.Model):
         search: Search,
         given: dict[str, tf.Tensor],
         return_attention: bool,
+        weights_dtype: str,
     ) -> SearchResult:
         start = self.begin_search(
-            source_ids, return_attention=return_attention or search.needs_attention
+            source_ids,
+            return_attention=return_attention or search.needs_attention,
+            weights_dtype=weights_dtype,
         )
-        found = search(
+        return search(
             start.step,
             start.state,
             tf.shape(source_ids)[0],
@@ -210,7 +236,6 @@ class Searchable(keras.Model):
             return_attention=return_attention,
             **given,
         )
-        return found.trim()
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
@@ -245,6 +270,21 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     if hasattr(ids, "numpy"):
         _check_known_ids(name, ids.numpy(), vocabulary_size)
     return tf.cast(ids, tf.int32)
+
+
+def _check_jit_compile(jit_compile: bool, search: Search) -> None:
+    if not jit_compile:
+        return
+    if not tf.executing_eagerly():
+        raise ValueError(
+            "`jit_compile` must be False within a graph: no server would run what is exported. "
+            "Received: jit_compile=True"
+        )
+    if isinstance(search, ExactSearch):
+        raise ValueError(
+            "`jit_compile` must be False for an `ExactSearch`, whose memory grows as it needs. "
+            "Received: jit_compile=True"
+        )
 
 
 def _check_rows(

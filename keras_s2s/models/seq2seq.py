@@ -112,9 +112,11 @@ class Seq2Seq(PackedTraining, Searchable):
 
     # `call` of the parts, not `__call__`: outside Keras's autocast, so that a model trained in
     # mixed precision searches and scores in float32.
-    def begin_search(self, source_ids: tf.Tensor, *, return_attention: bool) -> SearchStart:
+    def begin_search(
+        self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
+    ) -> SearchStart:
         encoded = self.encoder.call(source_ids)
-        source = self.decoder.read(*encoded)
+        source = self.decoder.prepare_steps(self.decoder.read(*encoded), weights_dtype)
         return SearchStart(
             lambda token_ids, state: self.decoder.step(
                 token_ids, state, source, return_attention=return_attention
