@@ -90,16 +90,16 @@ class Encoder(TorchWeights, keras.layers.Layer):
         self, source_ids: tf.Tensor, packed: bool = False, training: bool | None = None
     ) -> EncoderOutput:
         mask = tf.not_equal(source_ids, PAD_ID)
-        ids = self.dropout_layer.words(source_ids, training)
-        order = _Reversal(source_ids, mask) if self.reverse_source else None
-        read_mask = mask if order is None else order.turn(mask)
-        ids = ids if order is None else order.turn(ids)
+        order = _reverse_order(source_ids, mask) if self.reverse_source else None
+        ids = source_ids if order is None else tf.gather(source_ids, order, batch_dims=1)
+        read_mask = tf.not_equal(ids, PAD_ID)
+        ids = self.dropout_layer.words(ids, training)
         packing = make_packing(read_mask) if packed else None
         values = self.embedding.call(ids if packing is None else pack(ids, packing))
         stacked = self.stack.call(values, mask=read_mask, packing=packing, training=training)
         memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
         memory = self.dropout_layer.values(memory, self.num_layers, training)
-        memory = memory if order is None else order.turn(memory)
+        memory = memory if order is None else tf.gather(memory, order, batch_dims=1)
         return EncoderOutput(apply_context(self.context, memory, mask, stacked.last), memory, mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -160,16 +160,15 @@ class Encoder(TorchWeights, keras.layers.Layer):
         )
 
 
-class _Reversal:
-    """Turns each row of a batch round, all but its padding and its eos; twice gives it back."""
+def _reverse_order(source_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Give the positions of each row in reverse, eos and padding in their places.
 
-    def __init__(self, source_ids: tf.Tensor, mask: tf.Tensor) -> None:
-        positions = tf.range(1, tf.shape(mask)[1] + 1) * tf.cast(mask, tf.int32)
-        lengths = tf.reduce_max(positions, axis=1)
-        at_end = tf.equal(positions, tf.expand_dims(lengths, 1))
-        ends_in_eos = tf.reduce_any(tf.logical_and(at_end, tf.equal(source_ids, EOS_ID)), axis=1)
-        self._lengths = lengths - tf.cast(ends_in_eos, tf.int32)
-
-    def turn(self, values: tf.Tensor) -> tf.Tensor:
-        """Turn values `(batch, source_length, ...)` round."""
-        return tf.reverse_sequence(values, self._lengths, seq_axis=1)
+    It is its own inverse: taken twice it gives the row back.
+    """
+    positions = tf.expand_dims(tf.range(tf.shape(mask)[1]), 0)  # (1, source_length)
+    lengths = tf.reduce_max((positions + 1) * tf.cast(mask, tf.int32), axis=1, keepdims=True)
+    at_end = tf.equal(positions, lengths - 1)
+    is_final_eos = tf.logical_and(at_end, tf.equal(source_ids, EOS_ID))
+    ends_in_eos = tf.reduce_any(is_final_eos, axis=1, keepdims=True)
+    lengths -= tf.cast(ends_in_eos, tf.int32)
+    return tf.where(positions < lengths, lengths - 1 - positions, positions)

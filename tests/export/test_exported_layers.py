@@ -1,0 +1,126 @@
+"""Every option of the layers trains, and survives a file, a SavedModel and a LiteRT file."""
+
+from __future__ import annotations
+
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_s2s as s2s
+from keras_s2s.export import litert_export, saved_model_export
+from keras_s2s.special_ids import EOS_ID, UNK_ID
+
+TEXTS = ["abcd", "d", "dcbaab"]
+UNITS = 4
+
+
+@keras.saving.register_keras_serializable(package="tests.options")
+def sum_of_states(memory, mask):
+    return tf.reduce_sum(memory * tf.expand_dims(tf.cast(mask, memory.dtype), 2), axis=1)
+
+
+JOINTS = {"num_layers": 2, "residual": True, "layer_normalization": True}
+DROPOUT = {"dropout": [0.1, 0.2, 0.3], "recurrent_dropout": 0.2, "word_dropout": 0.1}
+
+MODELS = {
+    "GRU": lambda size: s2s.Seq2Seq(
+        s2s.GRUEncoder(
+            size, UNITS, bidirectional=True, context="attention_pool", **JOINTS, **DROPOUT
+        ),
+        s2s.GRUDecoder(size, UNITS, attention="luong_concat", tie_output=True, **JOINTS, **DROPOUT),
+        share_embeddings=True,
+    ),
+    "LSTM": lambda size: s2s.Seq2Seq(
+        s2s.LSTMEncoder(
+            size, UNITS, reverse_source=True, context=sum_of_states, **JOINTS, **DROPOUT
+        ),
+        s2s.LSTMDecoder(
+            size,
+            UNITS,
+            attention="luong_dot",
+            input_feeding=True,
+            trainable_embeddings=False,
+            **JOINTS,
+            **DROPOUT,
+        ),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def trained(request) -> s2s.Translator:
+    """A translator after one step of training, with weights whose answers differ."""
+    keras.utils.set_random_seed(0)
+    tokenizer = s2s.CharTokenizer.train(["abcd"])
+    model = MODELS[request.param](tokenizer.vocabulary_size)
+    random = np.random.default_rng(0)
+    for weight in (*model.trainable_weights, model.decoder.embedding.embeddings):
+        weight.assign(random.normal(size=weight.shape))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.compile("sgd", loss=s2s.SequenceLoss())
+    pairs = [(text, text[::-1]) for text in TEXTS]
+    dataset = s2s.make_dataset(pairs, tokenizer, tokenizer, batch_size=3)
+    history = model.fit(dataset, verbose=0, shuffle=False).history
+    assert np.isfinite(history["loss"][0])
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.any(weight.numpy() != old), weight.path
+    bias = model.decoder.logits.bias.numpy()
+    bias[[EOS_ID, UNK_ID]] = 1, -30
+    model.decoder.logits.bias.assign(bias)
+    search = s2s.BeamSearch(beam_width=2, num_hypotheses=2, max_length=5)
+    return s2s.Translator(model, tokenizer, tokenizer, search=search)
+
+
+def assert_same_answers(translator, other):
+    for name, value in translator(tf.constant(TEXTS)).items():
+        if name == "target":
+            np.testing.assert_array_equal(other[name], value)
+        else:
+            np.testing.assert_allclose(other[name], value, atol=1e-4)
+
+
+def test_a_file_gives_the_same_model(trained, tmp_path):
+    trained.save(tmp_path / "t.keras")
+    loaded = s2s.load(tmp_path / "t.keras")
+    assert_same_answers(trained, loaded(tf.constant(TEXTS)))
+    assert len(loaded.model.weights) == len(trained.model.weights)
+    shares = trained.model.share_embeddings
+    assert (
+        loaded.model.decoder.embedding.embeddings is loaded.model.encoder.embedding.embeddings
+    ) == shares
+
+
+def test_a_saved_model_answers_as_the_model(trained, tmp_path, monkeypatch):
+    few = {name: saved_model_export.SIGNATURES[name] for name in ("serving_default", "score")}
+    monkeypatch.setattr(saved_model_export, "SIGNATURES", few)
+    path = s2s.export.saved_model(trained, tmp_path / "t", probes=TEXTS)
+    served = tf.saved_model.load(path).signatures["serving_default"]
+    assert_same_answers(trained, served(source=tf.constant(TEXTS)))
+
+
+def test_a_litert_file_answers_as_the_model(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(litert_export, "LITERT_SIGNATURES", ("serving_default", "score"))
+    path = s2s.export.litert(trained, tmp_path / "t.tflite", probes=TEXTS)
+    parity = s2s.export.read_card(path)["parity"]
+    assert parity["num_same_texts"] == parity["num_texts"] > len(TEXTS)
+
+
+def test_every_weight_is_stored_once(trained, tmp_path):
+    model = trained.model
+    model.save(tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as file:
+        file.extract("model.weights.h5", tmp_path)
+    shapes = []
+    with h5py.File(tmp_path / "model.weights.h5") as stored:
+        stored.visititems(
+            lambda name, value: (
+                shapes.append(value.shape)
+                if isinstance(value, h5py.Dataset) and not name.startswith("optimizer")
+                else None
+            )
+        )
+    assert sorted(shapes) == sorted(tuple(weight.shape) for weight in model.weights)
