@@ -9,54 +9,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from models.optioned import OPTIONED
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export, saved_model_export
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["abcd", "d", "dcbaab"]
-UNITS = 4
 
 
-@keras.saving.register_keras_serializable(package="tests.options")
-def sum_of_states(memory, mask):
-    return tf.reduce_sum(memory * tf.expand_dims(tf.cast(mask, memory.dtype), 2), axis=1)
-
-
-JOINTS = {"num_layers": 2, "residual": True, "layer_normalization": True}
-DROPOUT = {"dropout": [0.1, 0.2, 0.3], "recurrent_dropout": 0.2, "word_dropout": 0.1}
-
-MODELS = {
-    "GRU": lambda size: s2s.Seq2Seq(
-        s2s.GRUEncoder(
-            size, UNITS, bidirectional=True, context="attention_pool", **JOINTS, **DROPOUT
-        ),
-        s2s.GRUDecoder(size, UNITS, attention="luong_concat", tie_output=True, **JOINTS, **DROPOUT),
-        share_embeddings=True,
-    ),
-    "LSTM": lambda size: s2s.Seq2Seq(
-        s2s.LSTMEncoder(
-            size, UNITS, reverse_source=True, context=sum_of_states, **JOINTS, **DROPOUT
-        ),
-        s2s.LSTMDecoder(
-            size,
-            UNITS,
-            attention="luong_dot",
-            input_feeding=True,
-            trainable_embeddings=False,
-            **JOINTS,
-            **DROPOUT,
-        ),
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=OPTIONED)
 def trained(request) -> s2s.Translator:
     """A translator after one step of training, with weights whose answers differ."""
     keras.utils.set_random_seed(0)
     tokenizer = s2s.CharTokenizer.train(["abcd"])
-    model = MODELS[request.param](tokenizer.vocabulary_size)
+    model = OPTIONED[request.param](tokenizer.vocabulary_size)
     random = np.random.default_rng(0)
     for weight in (*model.trainable_weights, model.decoder.embedding.embeddings):
         weight.assign(random.normal(size=weight.shape))
