@@ -21,6 +21,7 @@ from keras_s2s.text import (
     WordTokenizer,
     make_dataset,
     read_pairs,
+    write_records,
 )
 from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
 from keras_s2s.translator import Translator
@@ -52,4 +53,5 @@ __all__ = [
     "load",
     "make_dataset",
     "read_pairs",
+    "write_records",
 ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import zlib
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+from keras_s2s.text.tokenizer import check_utf8
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -60,7 +63,7 @@ def iterate_pairs(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file has no pairs, is damaged, or a line is not a pair.
     """
-    name = _check_path(path)
+    name = check_path(path)
     number = 0
     first_empty = None
     for number, line in enumerate(_lines(name), 1):
@@ -74,8 +77,89 @@ def iterate_pairs(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
         raise ValueError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
 
 
-def _check_path(path: str | os.PathLike[str]) -> str:
-    """Check that there is a file."""
+def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
+    """Tell the paths of files from pairs that are given as they are.
+
+    Args:
+        pairs: a path, an iterable of paths, or an iterable of something else.
+
+    Returns:
+        The paths, and what is to be pairs; one of both is empty.
+
+    Raises:
+        TypeError: if `pairs` are none of these, or paths and something else.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if a path is that of a folder.
+    """
+    if isinstance(pairs, str | os.PathLike):
+        return [check_path(pairs)], ()
+    if isinstance(pairs, bytes) or not isinstance(pairs, Iterable):
+        raise TypeError(f"`pairs` must be an iterable of (source, target). Received: {pairs!r}")
+    iterator = iter(pairs)
+    first = list(itertools.islice(iterator, 1))
+    if first and isinstance(first[0], str | os.PathLike):
+        return [check_path(path) for path in itertools.chain(first, iterator)], ()
+    return [], itertools.chain(first, iterator)
+
+
+def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Give pairs one by one, checked.
+
+    Args:
+        pairs: source texts and target texts.
+
+    Yields:
+        Each pair.
+
+    Raises:
+        TypeError: if something is not a pair of `str`.
+        ValueError: if a text has no UTF-8 (a lone surrogate).
+    """
+    for number, pair in enumerate(pairs):
+        if (
+            not isinstance(pair, tuple | list)
+            or len(pair) != 2
+            or not all(isinstance(text, str) for text in pair)
+        ):
+            raise TypeError(
+                f"`pairs` must be an iterable of (source, target), both of them str. "
+                f"Received: {pair!r} as pair {number}"
+            )
+        yield check_utf8(pair[0]), check_utf8(pair[1])
+
+
+def find_fault(source: str, target: str) -> str | None:
+    """Say what is wrong with a pair in a file, if anything.
+
+    Args:
+        source: the source text.
+        target: the target text.
+
+    Returns:
+        The reason why it cannot be taken, or None.
+    """
+    for side, text in (("source", source), ("target", target)):
+        if not text or text.isspace():
+            return f"the {side} is empty"
+        if "\0" in text:
+            return f"a NUL character in the {side}"
+    return None
+
+
+def check_path(path: str | os.PathLike[str]) -> str:
+    """Check that there is a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its name.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+    """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`path` must be a str or a path. Received: {path!r}")
     name = os.fsdecode(path)
@@ -106,8 +190,8 @@ def _lines(name: str) -> Iterator[bytes]:
 
 def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
     """Look at the content of a file for whether it is compressed."""
-    magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]  # type: ignore[attr-defined]
-    if magic == _GZIP_MAGIC:
+    magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]  # type: ignore[attr-defined]
+    if magic == GZIP_MAGIC:
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if name.endswith(".gz") and magic:
         raise ValueError(f"{name}: the name ends in .gz, but the content is not gzip")
@@ -122,8 +206,6 @@ def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
         raise _line_error(
             name, number, f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
         ) from error
-    if "\0" in text:
-        raise _line_error(name, number, "a NUL character in the line")
     if "\r" in text:
         raise _line_error(
             name, number, "a carriage return inside the line; end lines in LF or CR LF"
@@ -138,9 +220,9 @@ def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
             f"{len(columns)} columns. Keep two of them (`cut -f 1,2`), and write further targets "
             "of a source on lines of their own",
         )
-    for side, column in zip(("source", "target"), columns, strict=True):
-        if not column.strip():
-            raise _line_error(name, number, f"the {side} is empty")
+    fault = find_fault(*columns)
+    if fault:
+        raise _line_error(name, number, fault)
     return columns[0], columns[1]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import itertools
 import logging
 
@@ -9,7 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.text import ByteTokenizer, CharTokenizer, WordTokenizer, make_dataset
+from keras_s2s.text import (
+    ByteTokenizer,
+    CharTokenizer,
+    WordTokenizer,
+    make_dataset,
+    write_records,
+)
 from keras_s2s.text import dataset as dataset_module
 
 
@@ -28,6 +35,24 @@ def _random_pairs(number: int, seed: int = 0, longest: int = 12) -> list[tuple[s
 PAIRS = _random_pairs(200)
 SOURCE = CharTokenizer.train(source for source, _ in PAIRS)
 TARGET = WordTokenizer.train(target for _, target in PAIRS)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """The same pairs in memory, in files of lines and in files of records."""
+    folder = tmp_path_factory.mktemp("given")
+    lines = [f"{source}\t{target}\n".encode() for source, target in PAIRS]
+    plain, compressed = folder / "plain.tsv", folder / "compressed.tsv.gz"
+    plain.write_bytes(b"".join(lines[:50]))
+    compressed.write_bytes(gzip.compress(b"".join(lines[50:])))
+    return {
+        "memory": PAIRS,
+        "lines": [plain, compressed],
+        "records": write_records(PAIRS, folder / "train", shards=3),
+    }
+
+
+FILES = pytest.mark.parametrize("kind", ["lines", "records"])
 
 
 def _texts(batch) -> list[tuple[str, str]]:
@@ -193,14 +218,149 @@ def test_fit_trains_on_the_same_orders():
     assert recorded(made()) == iterated
 
 
-def test_it_is_distributed_over_devices():
-    dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
+@pytest.mark.parametrize("kind", ["memory", "lines", "records"])
+def test_it_is_distributed_over_devices(kind, given):
+    dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        inside = make_dataset(PAIRS, SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
+        inside = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     expected = [labels.numpy().tolist() for _, labels in dataset]
     distributed = strategy.experimental_distribute_dataset(inside)
     assert [labels.numpy().tolist() for _, labels in distributed] == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "shuffle", "batch_size"),
+    [("lines", True, 7), ("lines", False, 64), ("records", True, 64), ("records", True, 1000)],
+)
+def test_every_pair_of_files_is_seen_exactly_once_an_epoch(kind, shuffle, batch_size, given):
+    dataset = make_dataset(
+        given[kind], SOURCE, TARGET, batch_size=batch_size, shuffle=shuffle, buffer_size=60
+    )
+    for _ in range(2):
+        batches = _epoch(dataset)
+        assert len(batches) == len(dataset) == -(-len(PAIRS) // batch_size)
+        assert sorted(itertools.chain(*batches)) == sorted(PAIRS)
+        assert sorted(map(len, batches))[1:] == [batch_size] * (len(batches) - 1)
+
+
+def test_an_epoch_of_files_depends_on_the_seed_and_its_number_alone(given):
+    def made(seed):
+        return make_dataset(
+            given["lines"], SOURCE, TARGET, batch_size=16, shuffle=True, seed=seed, buffer_size=96
+        )
+
+    dataset = made(3)
+    first, second = _epoch(dataset), _epoch(dataset)
+    assert first != second
+    other = made(3)
+    # Broken off in the middle.
+    assert [_texts(batch) for batch in other.take(5)] == first[:5]
+    assert _epoch(other) == second
+    assert _epoch(made(4)) != first
+
+
+@pytest.mark.parametrize("kind", ["memory", "lines"])
+def test_a_training_goes_on_with_the_epoch_that_would_have_come(kind, given):
+    def made(initial_epoch):
+        return make_dataset(
+            given[kind],
+            SOURCE,
+            TARGET,
+            shuffle=True,
+            seed=3,
+            initial_epoch=initial_epoch,
+            buffer_size=128,
+        )
+
+    dataset = made(0)
+    epochs = [_epoch(dataset) for _ in range(2)]
+    assert _epoch(made(1)) == epochs[1] != epochs[0]
+
+
+def test_without_shuffling_pairs_of_files_come_in_their_order(given):
+    dataset = make_dataset(given["lines"], SOURCE, TARGET, batch_size=10, buffer_size=40)
+    epochs = [_epoch(dataset) for _ in range(2)]
+    assert epochs[0] == epochs[1]
+    for block in range(0, 200, 20):
+        pairs = list(itertools.chain(*epochs[0][block // 10 : block // 10 + 2]))
+        assert sorted(pairs) == sorted(PAIRS[block : block + 20])
+        lengths = [(len(source), len(target.split())) for source, target in pairs]
+        assert lengths == sorted(lengths)
+
+
+def test_a_single_path_is_that_of_a_file(given):
+    for path in (given["lines"][0], str(given["lines"][0])):
+        assert len(make_dataset(path, SOURCE, TARGET, batch_size=50)) == 1
+    (texts,) = _epoch(make_dataset(iter(given["lines"]), SOURCE, TARGET, batch_size=200))
+    assert sorted(texts) == sorted(PAIRS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shuffle"), [("memory", False), ("memory", True), ("lines", True)]
+)
+def test_batches_by_tokens_are_as_full_as_can_be(kind, shuffle, given):
+    dataset = make_dataset(given[kind], SOURCE, TARGET, batch_tokens=100, shuffle=shuffle, seed=0)
+    batches = list(dataset)
+    sizes = [
+        labels.shape[0] * max(inputs["source_ids"].shape[1], labels.shape[1])
+        for inputs, labels in batches
+    ]
+    assert max(sizes) <= 100
+    assert np.median(sizes) > 80
+    texts = itertools.chain(*map(_texts, batches))
+    assert sorted(texts) == sorted(PAIRS)
+
+
+@pytest.mark.parametrize("kind", ["memory", "lines"])
+def test_pairs_longer_than_a_batch_are_left_out(kind, given, caplog):
+    dataset = make_dataset(given[kind], SOURCE, TARGET, batch_tokens=9, shuffle=True)
+    kept = [p for p in PAIRS if len(p[0]) < 9 and len(p[1].split()) < 9]
+    assert 0 < len(kept) < len(PAIRS)
+    assert sorted(itertools.chain(*_epoch(dataset))) == sorted(kept)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Left out {200 - len(kept)} of 200 pairs: longer than batch_tokens=9."
+    ]
+
+
+@FILES
+def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, caplog):
+    kept = [p for p in PAIRS if len(p[0]) < 6 and len(p[1].split()) < 5]
+    dataset = make_dataset(
+        given[kind],
+        SOURCE,
+        TARGET,
+        batch_size=8,
+        shuffle=True,
+        max_source_length=6,
+        max_target_length=5,
+    )
+    assert len(dataset) == -(-len(kept) // 8)
+    assert sorted(itertools.chain(*_epoch(dataset))) == sorted(kept)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Left out {200 - len(kept)} of 200 pairs: longer than max_source_length=6, "
+        "max_target_length=5."
+    ]
+    with pytest.raises(ValueError, match=r"Received: 200 pairs, all of them longer"):
+        make_dataset(given[kind], SOURCE, TARGET, max_source_length=1)
+
+
+def test_what_is_wrong_with_a_file_is_said_before_training_begins(tmp_path):
+    path = tmp_path / "bad.tsv"
+    path.write_bytes(b"a\tB\n" * 3 + b"no tab\n")
+    with pytest.raises(ValueError, match=r"bad\.tsv, line 4: no tab in the line"):
+        make_dataset(path, SOURCE, TARGET)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.tsv: there is no such file"):
+        make_dataset([path, tmp_path / "nowhere.tsv"], SOURCE, TARGET)
+
+
+def test_a_file_that_is_changed_in_the_meantime_is_refused(tmp_path):
+    path = tmp_path / "changed.tsv"
+    path.write_bytes(b"a\tB\n" * 100)
+    dataset = make_dataset(path, SOURCE, TARGET)
+    path.write_bytes(b"a\tB\n" * 50 + b"no tab\n")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"changed\.tsv, line 51: no tab"):
+        list(dataset)
 
 
 def test_pairs_may_come_from_a_generator():
@@ -251,7 +411,7 @@ def test_limits_that_leave_nothing_are_refused():
     ("pairs", "error", "message"),
     [
         ([], ValueError, "`pairs` must hold at least one pair. Received: none"),
-        ("ab", TypeError, r"`pairs` must be an iterable of \(source, target\). Received: 'ab'"),
+        (b"ab", TypeError, r"`pairs` must be an iterable of \(source, target\). Received: b'ab'"),
         (5, TypeError, r"`pairs` must be an iterable of \(source, target\). Received: 5"),
         ([("a", "b"), "ab"], TypeError, "Received: 'ab' as pair 1"),
         ([("a",)], TypeError, r"Received: \('a',\) as pair 0"),
@@ -271,6 +431,13 @@ def test_bad_pairs_are_refused(pairs, error, message):
     [
         ({"batch_size": 0}, "`batch_size` must be a positive integer. Received: batch_size=0"),
         ({"seed": -1}, "`seed` must be an integer of at least 0. Received: seed=-1"),
+        ({"initial_epoch": -1}, "`initial_epoch` must be an integer of at least 0"),
+        ({"buffer_size": 1}, "`buffer_size` must be an integer of at least 2"),
+        ({"batch_tokens": 0}, "`batch_tokens` must be a positive integer"),
+        (
+            {"batch_size": 8, "batch_tokens": 99},
+            "by `batch_size` or by `batch_tokens`. Received both: batch_size=8, batch_tokens=99",
+        ),
         ({"max_source_length": 0}, "`max_source_length` must be a positive integer"),
         ({"max_target_length": 2.5}, "`max_target_length` must be a positive integer"),
     ],

@@ -106,7 +106,7 @@ def test_what_was_written_is_read(pairs, tmp_path):
         (b"", "the line is empty"),
         (b"a\tcaf\xe9", "not UTF-8: byte 0xE9 at position 5"),
         (b"\xed\xa0\x80\tb", "not UTF-8: byte 0xED at position 0"),
-        (b"a\0\tb", "a NUL character in the line"),
+        (b"a\0\tb", "a NUL character in the source"),
         (b"a\rb\tc", "a carriage return inside the line; end lines in LF or CR LF"),
     ],
     ids=repr,

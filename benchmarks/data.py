@@ -1,0 +1,121 @@
+"""What batches cost: out of memory, out of tab-separated files and out of TFRecords.
+
+    python -m benchmarks.data train.tsv.gz
+
+Trains a sub-word tokenizer for each side, makes shuffled datasets of the same pairs in each form,
+and goes through three epochs of each. Tokens are the real target tokens, padding is none. What
+counts is the CPU time of the whole process, as other work may run beside it: of so many tokens per
+CPU second, a training that takes in 20,000 tokens a second uses that part of one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+import keras_s2s as s2s
+
+EPOCHS = 3
+TRAINING = 20_000  # real target tokens a second
+COLUMNS = (
+    "pairs from",
+    "batches of",
+    "to begin, CPU s",
+    "pairs/CPU s",
+    "tokens/CPU s",
+    "padding",
+    f"share of a core at {TRAINING} tokens/s",
+)
+
+
+def main() -> None:
+    """Measure what the command line asks for, and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("tsv", help="pairs: source<TAB>target lines, plain or gzip")
+    parser.add_argument("--vocabulary", type=int, default=4000, help="pieces a side (default 4000)")
+    parser.add_argument("--threads", type=int, default=1, help="TensorFlow's (default 1)")
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
+    pairs = s2s.read_pairs(arguments.tsv)
+    tokenizers = [
+        s2s.SentencePieceTokenizer.train(texts, vocabulary_size=arguments.vocabulary)
+        for texts in zip(*pairs, strict=True)
+    ]
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, given in forms(pairs, Path(folder)).items():
+            for batches in ({"batch_size": 64}, {"batch_tokens": 1024}):
+                print(f"{name}, {batches} ...", file=sys.stderr)
+                measured = measure(given, tokenizers, batches)
+                ((what, size),) = batches.items()
+                print(f"| {name} | {what}={size} | {' | '.join(measured)} |", flush=True)
+
+
+def forms(pairs: list[tuple[str, str]], folder: Path) -> dict[str, Any]:
+    """Give the same pairs as they are, and in files.
+
+    Args:
+        pairs: the pairs.
+        folder: where to write the files.
+
+    Returns:
+        What `make_dataset` takes, by name.
+    """
+    plain, compressed = folder / "train.tsv", folder / "train.tsv.gz"
+    lines = "".join(f"{source}\t{target}\n" for source, target in pairs).encode()
+    plain.write_bytes(lines)
+    compressed.write_bytes(gzip.compress(lines))
+    return {
+        "a list": pairs,
+        "a TSV file": plain,
+        "a TSV file, gzip": compressed,
+        "8 TFRecord files": s2s.write_records(pairs, folder / "train", shards=8),
+    }
+
+
+def measure(
+    given: Any, tokenizers: list[s2s.SentencePieceTokenizer], batches: dict[str, int]
+) -> list[str]:
+    """Go through some epochs of a dataset.
+
+    Args:
+        given: what `make_dataset` takes.
+        tokenizers: those of source and target.
+        batches: how they are made.
+
+    Returns:
+        The figures of a row of the table.
+    """
+    source, target = tokenizers
+    begin = time.process_time()
+    dataset = s2s.make_dataset(given, source, target, shuffle=True, seed=0, **batches)
+    making = time.process_time() - begin
+    seconds = []
+    for _ in range(EPOCHS):
+        begin = time.process_time()
+        all_labels = [labels for _, labels in dataset]
+        seconds.append(time.process_time() - begin)
+    pairs = sum(len(labels) for labels in all_labels)
+    tokens = sum(int(tf.math.count_nonzero(labels)) for labels in all_labels)
+    padded = sum(int(tf.size(labels)) for labels in all_labels)
+    second = statistics.median(seconds)
+    return [
+        f"{making:.2f}",
+        f"{pairs / second:,.0f}",
+        f"{tokens / second:,.0f}",
+        f"{1 - tokens / padded:.1%}",
+        f"{TRAINING * second / tokens:.1%}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Which pairs are too long for training."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_s2s.checks import check_positive_int
+
+_LOGGER = logging.getLogger("keras_s2s")
+
+
+class Limits(NamedTuple):
+    """How many tokens a pair may have, eos counted; None for any number.
+
+    Attributes:
+        max_source_length: the limit of the source.
+        max_target_length: the limit of the target.
+        batch_tokens: the limit of both, since a batch has to hold at least one pair.
+    """
+
+    max_source_length: int | None
+    max_target_length: int | None
+    batch_tokens: int | None
+
+    def check(self) -> None:
+        """Raise `ValueError` where a limit is not a positive integer."""
+        for name, limit in self.given().items():
+            check_positive_int(name, limit)
+
+    def given(self) -> dict[str, int]:
+        """The limits that there are, by name."""
+        return {name: limit for name, limit in self._asdict().items() if limit is not None}
+
+    def keep(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
+        """Say which pairs keep to the limits.
+
+        Args:
+            source_lengths: `(pairs,)`, eos counted.
+            target_lengths: `(pairs,)`, eos counted.
+
+        Returns:
+            bool `(pairs,)`.
+        """
+        kept = np.ones(len(source_lengths), bool)
+        if self.max_source_length is not None:
+            kept &= source_lengths <= self.max_source_length
+        if self.max_target_length is not None:
+            kept &= target_lengths <= self.max_target_length
+        if self.batch_tokens is not None:
+            kept &= np.maximum(source_lengths, target_lengths) <= self.batch_tokens
+        return kept
+
+    def report(self, left_out: int, pairs: int) -> None:
+        """Log how many pairs are left out, if any.
+
+        Args:
+            left_out: how many.
+            pairs: of how many.
+
+        Raises:
+            ValueError: if none is left.
+        """
+        limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
+        if left_out == pairs:
+            raise ValueError(
+                f"At least one pair must keep to {limits} (eos counted). "
+                f"Received: {pairs} pairs, all of them longer"
+            )
+        if left_out:
+            _LOGGER.warning("Left out %d of %d pairs: longer than %s.", left_out, pairs, limits)
