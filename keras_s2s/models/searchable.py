@@ -6,28 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
+from keras_s2s.models.arguments import check_ids, check_jit_compile, check_rows
 from keras_s2s.models.compiled import CompiledCalls
 from keras_s2s.models.teacher_forcing import sum_log_probs
-from keras_s2s.search import ExactSearch, Search, SearchResult
-from keras_s2s.search.limits import check_prefix, row_values
+from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.step_function import State, StepFunction
 
 if TYPE_CHECKING:
     from keras_s2s.models.seq2seq import Seq2Seq
 
 WEIGHTS_DTYPES = ("float32", "bfloat16")
-
-# The dtype and the least value of what may be given for each row.
-_ROW_VALUES = {
-    "max_length": (tf.int32, 1),
-    "min_length": (tf.int32, 0),
-    "length_penalty": (tf.float32, 0.0),
-    "seed": (tf.int32, tf.int32.min),
-}
 
 
 class SearchStart(NamedTuple):
@@ -106,7 +97,7 @@ class Searchable(keras.Model):
                 f"Received: search={search!r}"
             )
         check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
-        _check_jit_compile(jit_compile, search)
+        check_jit_compile(jit_compile, search)
         asks = "`return_attention`" if return_attention else "`coverage_penalty`"
         if (return_attention or search.needs_attention) and not self.has_attention:
             raise ValueError(
@@ -121,7 +112,7 @@ class Searchable(keras.Model):
             "prefix": prefix,
             "seed": seed,
         }
-        given = _check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
+        given = check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
 
         def run(source_ids: tf.Tensor, given: dict[str, tf.Tensor]) -> SearchResult:
             found = self._search(source_ids, search, given, return_attention, weights_dtype)
@@ -241,84 +232,6 @@ class Searchable(keras.Model):
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
 
 
-def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
-    """Give `ids` as int32 `(batch, length)`, refuse what the model cannot read.
-
-    Values can be checked only where they are known, outside a graph.
-
-    Args:
-        name: the argument's name, for the message.
-        ids: what came.
-        vocabulary_size: how many ids there are.
-
-    Returns:
-        The ids, int32 `(batch, length)` with a length of at least 1.
-
-    Raises:
-        TypeError: if they are not integers.
-        ValueError: if they have another rank or do not fit the vocabulary.
-    """
-    if isinstance(ids, tf.RaggedTensor):
-        ids = ids.to_tensor()
-    ids = tf.convert_to_tensor(ids)
-    if not ids.dtype.is_integer:
-        raise TypeError(f"`{name}` must hold integers. Received: dtype={ids.dtype.name}")
-    if ids.shape.rank != 2:
-        raise ValueError(
-            f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"
-        )
-    if hasattr(ids, "numpy"):
-        _check_known_ids(name, ids.numpy(), vocabulary_size)
-    return tf.cast(ids, tf.int32)
-
-
-def _check_jit_compile(jit_compile: bool, search: Search) -> None:
-    if not jit_compile:
-        return
-    if not tf.executing_eagerly():
-        raise ValueError(
-            "`jit_compile` must be False within a graph: no server would run what is exported. "
-            "Received: jit_compile=True"
-        )
-    if isinstance(search, ExactSearch):
-        raise ValueError(
-            "`jit_compile` must be False for an `ExactSearch`, whose memory grows as it needs. "
-            "Received: jit_compile=True"
-        )
-
-
-def _check_rows(
-    given: dict[str, Any], batch_size: tf.Tensor, vocabulary_size: int
-) -> dict[str, tf.Tensor]:
-    """Give what came for each row as tensors, one number or one prefix for each."""
-    checked = {}
-    for name, (dtype, minimum) in _ROW_VALUES.items():
-        value = given[name]
-        if value is not None:
-            column = row_values(name, value, batch_size, dtype=dtype, minimum=minimum)
-            checked[name] = tf.squeeze(column, 1)
-    prefix = given["prefix"]
-    if prefix is not None:
-        prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
-        checked["prefix"] = check_prefix(prefix, batch_size, vocabulary_size)
-    return checked
-
-
 def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
     """Describe a tensor by its rank and dtype, so that no size makes a new trace."""
     return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
-
-
-def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:
-    if ids.shape[1] == 0:
-        raise ValueError(
-            f"`{name}` must have a length of at least 1: even an empty text ends in eos. "
-            f"Received: shape {ids.shape}"
-        )
-    foreign = np.argwhere((ids < 0) | (ids >= vocabulary_size))
-    if len(foreign):
-        row, position = foreign[0]
-        raise ValueError(
-            f"`{name}` must lie in [0, {vocabulary_size}), the vocabulary of the model. "
-            f"Received: id {ids[row, position]} in row {row} at position {position}"
-        )
