@@ -52,7 +52,7 @@ def make_dataset(
     **Larger than memory.** Files (tab-separated, see `read_pairs`, or TFRecords, see
     `write_records`) are looked through once, here, so that what is wrong with them is said before
     training begins, and then read anew in every epoch. Of their texts at most `buffer_size` pairs
-    are waiting, and as many more are on their way as ids. Shuffling reads files in another order,
+    (or two batches) wait, and one and a half times as many are on their way as ids. Shuffling reads files in another order,
     up to eight of them in turn, and draws from what waits; batches are of like lengths among half
     a buffer. So a single large file should not be sorted by anything.
 

@@ -190,7 +190,8 @@ def test_the_smaller_batch_is_not_always_that_of_the_longest_pairs():
     assert len(set(longest)) > 2
 
 
-def test_fit_trains_on_the_same_orders():
+@pytest.mark.parametrize("kind", ["memory", "lines"])
+def test_fit_trains_on_the_same_orders(kind, given):
     def recorded(train):
         batches = []
 
@@ -211,7 +212,7 @@ def test_fit_trains_on_the_same_orders():
         return batches
 
     def made():
-        return make_dataset(PAIRS, SOURCE, TARGET, batch_size=32, shuffle=True, seed=1)
+        return make_dataset(given[kind], SOURCE, TARGET, batch_size=32, shuffle=True, seed=1)
 
     dataset = made()
     iterated = [x["target_inputs"].numpy().tolist() for _ in range(2) for x, _ in dataset]
