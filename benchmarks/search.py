@@ -1,0 +1,215 @@
+"""How quick the search is, beside a yardstick, other packages, and the machine's own limit.
+
+    python -m benchmarks.search --quick                  # about 10 minutes
+    python -m benchmarks.search --peers torch=PYTHON tfa=PYTHON opennmt=PYTHON
+    python -m benchmarks.search --curves                 # cost against width, batch, length, ids
+
+All systems do the same: a decoder of the same sizes with random weights that never chooses eos, so
+that every search runs to its last step. They take turns, round by round; what is reported is the
+median over the rounds of each system's ratio to the yardstick in the same round, so that a noisy
+machine disturbs all of them alike. A peer runs in the environment of the PYTHON given for it
+(benchmarks/README.md says how it is made), as a process that is asked in its turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.search_sizes import BATCHES, WORKLOADS, Sizes
+
+RESULTS = Path(__file__).parent / "results" / "search.json"
+OURS = (
+    "yardstick",
+    "keras_s2s",
+    "keras_s2s bfloat16",
+    "keras_s2s XLA",
+    "keras_s2s XLA bfloat16",
+    "products alone",
+)
+PEERS = {
+    "torch": ("PyTorch", "PyTorch, fairseq-style"),
+    "tfa": ("tfa.seq2seq", "yardstick, TF 2.15"),
+    "opennmt": ("OpenNMT-tf",),
+}
+
+
+def main() -> None:
+    """Measure what the command line asks for, print the tables, keep the figures."""
+    arguments = _parse()
+    kept: dict[str, Any] = {}
+    if RESULTS.exists():
+        kept = json.loads(RESULTS.read_text(encoding="utf-8"))
+    for threads in arguments.threads:
+        with Servers(threads, dict(arguments.peers)) as servers:
+            if arguments.curves:
+                kept[f"curves {threads}"] = measure_curves(servers, arguments.rounds)
+            else:
+                for workload in arguments.workloads:
+                    kept[f"{workload} {threads}"] = measure(servers, workload, arguments)
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print(tables(kept))
+    if arguments.curves:
+        from benchmarks.search_plot import plot
+
+        plot(kept)
+
+
+class Servers:
+    """The processes that run the systems, each with so many threads.
+
+    Args:
+        threads: threads of each process.
+        peers: for each peer the Python of its environment.
+    """
+
+    def __init__(self, threads: int, peers: dict[str, str]) -> None:
+        self.places: dict[str, subprocess.Popen[str]] = {}
+        self.processes: list[subprocess.Popen[str]] = []
+        pythons = {"tensorflow": sys.executable, **peers}
+        for name, python in pythons.items():
+            process = _start(python, f"benchmarks.search_{name}", threads)
+            self.processes.append(process)
+            systems = (*OURS, "Keras example") if name == "tensorflow" else PEERS[name]
+            self.places.update(dict.fromkeys(systems, process))
+
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self.processes:
+            process.communicate()
+
+    def time(self, system: str, sizes: Sizes, batch: int) -> float:
+        """Give the seconds of one search of `batch` sources."""
+        process = self.places[system]
+        request = {"system": system, "sizes": sizes, "batch": batch}
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("A server was started without pipes.")
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            if line.startswith("@"):
+                return float(line[1:])
+        raise RuntimeError(f"{system!r} ended before it answered. Its errors stand above.")
+
+
+def measure(
+    servers: Servers, workload: str, arguments: argparse.Namespace
+) -> dict[str, dict[str, list[float]]]:
+    """Let all systems take turns at each batch size: for each the seconds of each round."""
+    sizes = WORKLOADS[workload]
+    found = {}
+    for batch in BATCHES[workload]:
+        if arguments.quick and batch == 8:
+            continue
+        systems = [system for system in servers.places if system != "Keras example"]
+        if batch == 1 and workload == "G":
+            systems.append("Keras example")
+        # what takes little time is disturbed the most
+        rounds = arguments.rounds * (3 if batch == 1 else 1)
+        found[str(batch)] = _take_turns(servers, systems, sizes, batch, rounds)
+        print(f"{workload}, batch {batch}: done", file=sys.stderr)
+    return found
+
+
+def measure_curves(servers: Servers, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Measure how the cost grows with each size, the others being those of G at batch 8."""
+    found: dict[str, dict[str, list[float]]] = {}
+    base = WORKLOADS["G"]
+    for name, values in {
+        "beam_width": (1, 2, 5, 10, 20),
+        "steps": (15, 30, 60, 120),
+        "vocabulary_size": (500, 2000, 8000, 32000),
+        "batch": (1, 4, 16, 64),
+    }.items():
+        for value in values:
+            batch = value if name == "batch" else 8
+            sizes = base if name == "batch" else base._replace(**{name: value})
+            systems = ["yardstick", "keras_s2s"]
+            turns = _take_turns(servers, systems, sizes, batch, rounds)
+            found[f"{name} {value}"] = turns
+        print(f"{name}: done", file=sys.stderr)
+    return found
+
+
+def tables(kept: dict[str, Any]) -> str:
+    """Show the figures as Markdown tables, one for each workload and number of threads."""
+    lines = []
+    for name, batches in kept.items():
+        if name.startswith("curves"):
+            continue
+        workload, threads = name.split()
+        systems = list(dict.fromkeys(system for figures in batches.values() for system in figures))
+        lines += [f"Workload {workload}, {threads} thread(s): ms a source, and the ratio to the "]
+        lines += [
+            "yardstick.",
+            "",
+            "| system | " + " | ".join(f"batch {b}" for b in batches) + " |",
+        ]
+        lines.append("|---" * (len(batches) + 1) + "|")
+        for system in systems:
+            cells = [_cell(figures, system, int(batch)) for batch, figures in batches.items()]
+            lines.append(f"| {system} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(figures: dict[str, list[float]], system: str, batch: int) -> str:
+    if system not in figures:
+        return "–"
+    own, yardstick = figures[system], figures["yardstick"]
+    ratio = statistics.median(a / b for a, b in zip(own, yardstick, strict=True))
+    return f"{1000 * statistics.median(own) / batch:.1f} ({ratio:.2f})"
+
+
+def _take_turns(
+    servers: Servers, systems: list[str], sizes: Sizes, batch: int, rounds: int
+) -> dict[str, list[float]]:
+    for system in systems:
+        servers.time(system, sizes, batch)
+    seconds: dict[str, list[float]] = {system: [] for system in systems}
+    for _ in range(rounds):
+        for system in systems:
+            seconds[system].append(servers.time(system, sizes, batch))
+    return seconds
+
+
+def _start(python: str, module: str, threads: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [python, "-m", "benchmarks.search_server", module, str(threads)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=["G", "T"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="leave out batch 8")
+    parser.add_argument("--curves", action="store_true", help="measure the curves, and plot them")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="NAME=PYTHON",
+        type=lambda text: tuple(text.split("=", 1)),
+        help=f"the Python of each peer's environment: {', '.join(PEERS)}",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
