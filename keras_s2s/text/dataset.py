@@ -52,9 +52,9 @@ def make_dataset(
     **Larger than memory.** Files (tab-separated, see `read_pairs`, or TFRecords, see
     `write_records`) are looked through once, here, so that what is wrong with them is said before
     training begins, and then read anew in every epoch. Of their texts at most `buffer_size` pairs
-    (or two batches) wait, and one and a half times as many are on their way as ids. Shuffling reads files in another order,
-    up to eight of them in turn, and draws from what waits; batches are of like lengths among half
-    a buffer. So a single large file should not be sorted by anything.
+    (or two batches) wait, and one and a half times as many are on their way as ids. Shuffling reads
+    files in another order, up to eight of them in turn, and draws from what waits; batches are of
+    like lengths among half a buffer. So a single large file should not be sorted by anything.
 
     Args:
         pairs: source texts and target texts; or the path of a file of them, or several paths.
@@ -122,7 +122,11 @@ def make_dataset(
     if batching.batch_size is not None:
         batches = -(-number // batching.batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    # Each of several machines gets its part of every batch. By default TensorFlow would deal out
+    # whole blocks of files, in which one machine may find more batches than another.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _check_batching(batch_size: int | None, batch_tokens: int | None, shuffle: bool) -> Batching:

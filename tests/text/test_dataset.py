@@ -279,6 +279,13 @@ def test_a_training_goes_on_with_the_epoch_that_would_have_come(kind, given):
     assert _epoch(made(1)) == epochs[1] != epochs[0]
 
 
+@pytest.mark.parametrize("kind", ["memory", "lines"])
+def test_machines_share_each_batch(kind, given):
+    options = make_dataset(given[kind], SOURCE, TARGET).options()
+    policy = options.experimental_distribute.auto_shard_policy
+    assert policy == tf.data.experimental.AutoShardPolicy.DATA
+
+
 def test_without_shuffling_pairs_of_files_come_in_their_order(given):
     dataset = make_dataset(given["lines"], SOURCE, TARGET, batch_size=10, buffer_size=40)
     epochs = [_epoch(dataset) for _ in range(2)]
