@@ -45,10 +45,10 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     ...     read_pairs(path)
     [('hello', 'HH AH L OW')]
     """
-    return list(iterate_pairs(path))
+    return list(iterate_lines(path))
 
 
-def iterate_pairs(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+def iterate_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
 
     Args:

@@ -17,7 +17,7 @@ from keras_s2s.text.pairs import (
     check_pairs,
     check_path,
     find_fault,
-    iterate_pairs,
+    iterate_lines,
 )
 
 # Records that are read at once: each call takes as long as reading some of them.
@@ -106,7 +106,7 @@ def iterate_file(path: str) -> Iterator[tuple[str, str]]:
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file has no pairs, is damaged, or something in it is not a pair.
     """
-    return _iterate_records(path) if is_records(path) else iterate_pairs(path)
+    return _iterate_records(path) if is_records(path) else iterate_lines(path)
 
 
 def _iterate_records(path: str) -> Iterator[tuple[str, str]]:

@@ -7,11 +7,12 @@ import itertools
 import os
 import random
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.text.pairs import as_paths_or_pairs
 from keras_s2s.text.records import iterate_file
 
 # Files that are read in turn, pair by pair.
@@ -20,6 +21,43 @@ _OPEN_FILES = 8
 _CHUNK = 4096
 
 Pair = tuple[str, str]
+
+
+def iterate_pairs(
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> Iterator[Pair]:
+    r"""Read the pairs of files one by one, with no more than a few in memory.
+
+    For tokenizers, which are trained on an iterable of texts; `make_dataset` takes the files
+    themselves.
+
+    Args:
+        files: the path of a file, tab-separated (see `read_pairs`) or TFRecords (see
+            `write_records`), or several paths.
+
+    Returns:
+        An iterator over the pairs `(source, target)` in the order of the files.
+
+    Raises:
+        TypeError: if `files` are not paths.
+        FileNotFoundError: if there is no such file.
+        ValueError: if there is no file in them; while reading, if a file has no pairs, is damaged,
+            or something in it is not a pair.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "train.tsv"
+    ...     _ = path.write_text("ab\tA B\n", encoding="utf-8")
+    ...     CharTokenizer.train(source for source, _ in iterate_pairs(path)).vocabulary[4:]
+    ['a', 'b']
+    """
+    paths, others = as_paths_or_pairs(files)
+    if not paths:
+        for other in others:
+            raise TypeError(f"`files` must be paths. Received: {other!r}")
+        raise ValueError("`files` must have at least one path. Received: none")
+    return itertools.chain.from_iterable(map(iterate_file, paths))
 
 
 class PairStream(NamedTuple):

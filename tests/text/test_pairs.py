@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies
 
 from keras_s2s.text import read_pairs
-from keras_s2s.text.pairs import iterate_pairs
+from keras_s2s.text.pairs import iterate_lines
 
 LINES = "hello\tHH AH L OW\nça  va\t≈ \n"
 PAIRS = [("hello", "HH AH L OW"), ("ça  va", "≈ ")]
@@ -72,7 +72,7 @@ def test_only_line_feeds_end_a_line(tmp_path):
 
 
 def test_pairs_are_given_before_the_file_is_read_to_its_end(tmp_path):
-    pairs = iterate_pairs(_write(tmp_path, b"a\tb\nc\td\nno tab\n"))
+    pairs = iterate_lines(_write(tmp_path, b"a\tb\nc\td\nno tab\n"))
     assert [next(pairs), next(pairs)] == [("a", "b"), ("c", "d")]
     with pytest.raises(ValueError, match="line 3: no tab"):
         next(pairs)

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_s2s.text import write_records
+from keras_s2s.text import iterate_pairs, write_records
 from keras_s2s.text.stream import PairStream
 
 
@@ -116,6 +116,34 @@ def test_memory_is_that_of_the_pool_however_long_the_files_are(kind, seed, tmp_p
     assert stream.pairs < stream.read == 10_000
     # A pool of 100 pairs is 50 kB; 256 pairs are looked through, and 256 records read, at once.
     assert peak < 1_200_000
+
+
+def test_files_are_read_one_by_one(tmp_path):
+    one = _write(tmp_path, "one.tsv", range(3))
+    other = _write(tmp_path, "other.tsv", range(3, 5))
+    (records,) = write_records(other, tmp_path / "other", shards=1)
+    pairs = [(f"source {n}", f"target {n}") for n in range(5)]
+    assert list(iterate_pairs([one, records])) == pairs
+    assert list(iterate_pairs(other)) == pairs[3:]
+    with open(other, "a", encoding="utf-8") as file:
+        file.write("no tab\n")
+    reading = iterate_pairs(iter([one, other]))
+    assert list(itertools.islice(reading, 5)) == pairs
+    with pytest.raises(ValueError, match=r"other\.tsv, line 3: no tab"):
+        next(reading)
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "message"),
+    [
+        ([], ValueError, r"`files` must have at least one path\. Received: none"),
+        ([("a", "b")], TypeError, r"`files` must be paths\. Received: \('a', 'b'\)"),
+        ("nowhere.tsv", FileNotFoundError, "there is no such file"),
+    ],
+)
+def test_what_is_no_file_is_refused(files, error, message):
+    with pytest.raises(error, match=message):
+        iterate_pairs(files)
 
 
 def test_a_pipe_is_refused():
