@@ -163,9 +163,11 @@ def _check_map(content: bytes) -> None:
     if size % 4 or not texts.endswith(b"\0"):
         raise _refused("it is damaged: its map of characters is not whole")
     nodes = np.frombuffer(content, "<u4", size // 4, offset=4)
-    # A node whose highest bit is set says where the replacement stands.
-    places = nodes[nodes >= 1 << 31] & 0x7FFFFFFF
-    if np.any(places >= len(texts)):
+    # Where bit 8 of an inner node is set, something ends: its first child says where the
+    # replacement stands. An inner node has its highest bit clear.
+    (ends,) = np.nonzero((nodes < 1 << 31) & (nodes & 0x100 > 0))
+    children = ends ^ ((nodes[ends] >> 10) << ((nodes[ends] & 0x200) >> 6))
+    if np.any(children >= len(nodes)) or np.any(nodes[children] & 0x7FFFFFFF >= len(texts)):
         raise _refused("it is damaged: its map of characters leads out of it")
 
 

@@ -234,9 +234,11 @@ def _charsmap(content: bytes) -> Any:
         (_charsmap(b"\4\0\0"), "its map of characters is not whole"),
         (_charsmap(b"\0\1\0\0" + bytes(50)), "its map of characters is not whole"),
         (_charsmap(b"\0\0\0\0no end"), "its map of characters is not whole"),
+        # A trie whose first child is not there, and one whose replacement is not.
+        (_charsmap(b"\4\0\0\0" + b"\0\5\0\0" + b"x\0"), "its map of characters leads out"),
         (
-            _charsmap(b"\4\0\0\0" + b"\xff\0\0\x80" + b"x\0"),
-            "its map of characters leads out of it",
+            _charsmap(b"\x08\0\0\0" + b"\0\5\0\0" + b"\xff\0\0\x80" + b"x\0"),
+            "its map of characters leads out",
         ),
     ],
 )
