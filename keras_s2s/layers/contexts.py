@@ -1,4 +1,8 @@
-"""The context c = q(h_1, ..., h_T): how the states of the encoder become one vector."""
+"""The context c = q(h_1, ..., h_T): how the states of the encoder become one vector.
+
+A q of the user's goes into every export with the model. What LiteRT has no operation for, its
+export refuses; a new last axis, for one, must be `tf.expand_dims(x, -1)`, not `x[:, tf.newaxis]`.
+"""
 
 from __future__ import annotations
 

@@ -26,6 +26,11 @@ class LSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
+    On every device it is products and element-wise operations in a loop, on a GPU too: no cuDNN
+    kernel is ever in its graph, so that what a GPU traced runs on a CPU. Weights of a cuDNN LSTM
+    fit: those of `keras.layers.LSTM` by `set_weights`, those of PyTorch by `set_torch_weights` of
+    the encoder or decoder.
+
     Masking: the mask is an argument, never taken from the inputs. At the padding the state passes
     unchanged and the output is zero.
 
