@@ -52,8 +52,11 @@ class Logits(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
         kernel = self.step_kernel() if kernel is None else kernel
-        axes: Any = 1 if self.embedding is None else [[-1], [1]]
-        product = tf.tensordot(tf.cast(features, kernel.dtype), kernel, axes=axes)
+        features, tied = tf.cast(features, kernel.dtype), self.embedding is not None
+        if features.shape.rank == 2:  # TensorFlow adds the bias within the product, on a CPU
+            product = tf.matmul(features, kernel, transpose_b=tied)
+        else:
+            product = tf.tensordot(features, kernel, axes=[[-1], [1]] if tied else 1)
         return tf.cast(product, tf.float32) + tf.cast(self.bias, tf.float32)
 
     def step_kernel(self) -> tf.Tensor:
