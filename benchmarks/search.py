@@ -147,27 +147,28 @@ def tables(kept: dict[str, Any]) -> str:
         if name.startswith("curves"):
             continue
         workload, threads = name.split()
-        systems = list(dict.fromkeys(system for figures in batches.values() for system in figures))
-        lines += [f"Workload {workload}, {threads} thread(s): ms a source, and the ratio to the "]
-        lines += [
-            "yardstick.",
-            "",
-            "| system | " + " | ".join(f"batch {b}" for b in batches) + " |",
-        ]
-        lines.append("|---" * (len(batches) + 1) + "|")
-        for system in systems:
+        head = " | ".join(f"batch {batch}" for batch in batches)
+        lines += [f"{workload}, {threads} thread(s): ms a source (ratio to the yardstick)", ""]
+        lines += [f"| system | {head} |", "|---" * (len(batches) + 1) + "|"]
+        for system in dict.fromkeys(system for figures in batches.values() for system in figures):
             cells = [_cell(figures, system, int(batch)) for batch, figures in batches.items()]
-            lines.append(f"| {system} | " + " | ".join(cells) + " |")
-        lines.append("")
+            lines.append(f"| {system} | {' | '.join(cells)} |")
+        shares = [_ratio(figures, "products alone", "keras_s2s") for figures in batches.values()]
+        cells = [f"{100 * share:.0f} %" for share in shares]
+        lines += [f"| products in the time of keras_s2s | {' | '.join(cells)} |", ""]
     return "\n".join(lines)
 
 
 def _cell(figures: dict[str, list[float]], system: str, batch: int) -> str:
     if system not in figures:
         return "–"
-    own, yardstick = figures[system], figures["yardstick"]
-    ratio = statistics.median(a / b for a, b in zip(own, yardstick, strict=True))
-    return f"{1000 * statistics.median(own) / batch:.1f} ({ratio:.2f})"
+    milliseconds = 1000 * statistics.median(figures[system]) / batch
+    return f"{milliseconds:.1f} ({_ratio(figures, system, 'yardstick'):.2f})"
+
+
+def _ratio(figures: dict[str, list[float]], system: str, other: str) -> float:
+    """Give the median of the ratios in the same round."""
+    return statistics.median(a / b for a, b in zip(figures[system], figures[other], strict=True))
 
 
 def _take_turns(

@@ -15,6 +15,7 @@ from benchmarks.search_sizes import BOS_ID, EOS_ID, NEVER, Sizes
 from keras_s2s.layers import LSTMDecoder
 from keras_s2s.layers.decoder_memory import DecoderState
 from keras_s2s.layers.recurrence import LSTMState
+from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS
 from keras_s2s.search import BeamSearch
 
 Run = Callable[[], Any]
@@ -105,9 +106,11 @@ def products(sizes: Sizes, batch: int) -> Run:
 
 
 def _kernels(sizes: Sizes) -> list[Any]:
-    """Make weights of a decoder whose tokens are projected beforehand."""
+    """Make weights of the sizes that a step multiplies with."""
     shapes = [(sizes.units, 4 * sizes.units)] * (2 * sizes.num_layers - 1)
     shapes.append((sizes.units, sizes.vocabulary_size))
+    if sizes.vocabulary_size > MOST_PROJECTED_TOKENS:
+        shapes.append((sizes.embedding_dim, 4 * sizes.units))
     return [tf.random.normal(shape) for shape in shapes]
 
 
