@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="so many different texts, the first of the file")
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[0.75, 0.0])
     parser.add_argument("--max-length", type=int, default=40)
-    parser.add_argument("--max-length-ratio", type=float, default=2.0)
+    parser.add_argument("--max-length-ratio", type=float, help="none by default")
     parser.add_argument("--max-nodes", type=int, default=10_000)
     parser.add_argument("--batch-size", type=int, default=16)
     args = parser.parse_args()
