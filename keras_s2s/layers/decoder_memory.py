@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.layers.packing import Packing, pack
+from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.step_weights import DecoderWeights
 
@@ -36,8 +36,9 @@ class DecoderMemory(NamedTuple):
 
 def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:
     """Repeat a context `(batch, units)` for every step, padded or packed."""
-    repeated = tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
-    return repeated if packing is None else pack(repeated, packing)
+    if packing is not None:
+        return tf.gather(context, packing.indices // tf.maximum(packing.shape[1], 1))
+    return tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
 
 
 def for_each_hypothesis(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
