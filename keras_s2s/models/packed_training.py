@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.layers.packing import PackedLogits, pack
 from keras_s2s.training import SequenceLoss
+from keras_s2s.training.replicas import sum_over_replicas
 from keras_s2s.training.token_losses import token_weights
 from keras_s2s.training.token_mean import TokenMean
 
@@ -35,7 +36,7 @@ class PackedTraining(keras.Model):
                 loss = self._packed_loss(logits, labels, sample_weight)
             else:
                 loss = self.compute_loss(inputs, labels, logits.unpack(), sample_weight)
-            self._loss_tracker.update_state(loss, sample_weight=tf.shape(labels)[0])
+            self._track_loss(loss, labels)
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         if weights:
@@ -44,6 +45,18 @@ class PackedTraining(keras.Model):
         if not self._metrics_take_rows():
             return self.compute_metrics(inputs, labels, logits.unpack(), sample_weight)
         return self._packed_metrics(inputs, logits, labels, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluate a batch, the padded one: the figures are the same."""
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(inputs, training=False)
+        loss = self.compute_loss(inputs, labels, logits, sample_weight, training=False)
+        self._track_loss(loss, labels)
+        return self.compute_metrics(inputs, labels, logits, sample_weight)
+
+    def _track_loss(self, loss: tf.Tensor, labels: tf.Tensor) -> None:
+        """Let the loss of a batch, of which this replica may have a part, enter the epoch's."""
+        self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=tf.shape(labels)[0])
 
     def _loss_takes_rows(self) -> bool:
         """Whether the loss is known to be the same without the padding."""

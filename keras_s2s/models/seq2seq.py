@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.packing import PackedLogits
+from keras_s2s.models.distributed_fit import DistributedFit
 from keras_s2s.models.packed_training import PackedTraining
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
@@ -16,7 +17,7 @@ from keras_s2s.special_ids import BOS_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(PackedTraining, Searchable):
+class Seq2Seq(DistributedFit, PackedTraining, Searchable):
     """An encoder and a decoder that are trained together to give log P(y | x).
 
     Trained with `fit` by teacher forcing: the label of the step before is the input of the next.

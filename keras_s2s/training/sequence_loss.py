@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_number
+from keras_s2s.training.replicas import sum_over_replicas
 from keras_s2s.training.token_losses import real_tokens, token_nll, token_weights
 
 
@@ -32,7 +33,8 @@ class SequenceLoss(keras.losses.Loss):
             means; a sequence weighs as much as its tokens do on average.
 
     Returns:
-        A float32 scalar, in nats.
+        A float32 scalar, in nats. In a replica of `tf.distribute`: its part of the mean over the
+        global batch, as the replicas' gradients are added up.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -79,17 +81,18 @@ class SequenceLoss(keras.losses.Loss):
             sample_weight: None, `(batch,)` or `(batch, target_length)`.
 
         Returns:
-            float32 `(batch, target_length)`, zero at the padding.
+            float32 `(batch, target_length)`, zero at the padding. Under `tf.distribute` the batch
+            is the global one: the sum over the replicas is the loss.
         """
         weights = token_weights(y_true, sample_weight)
         if self.sequence_reduction == "token":
-            return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
-        if sample_weight is None:
-            sequences = tf.cast(tf.shape(y_true)[0], tf.float32)
+            divisor = tf.reduce_sum(weights)
+        elif sample_weight is None:
+            divisor = tf.cast(tf.shape(y_true)[0], tf.float32)
         else:
             tokens = tf.reduce_sum(real_tokens(y_true), axis=1)
-            sequences = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
-        return tf.math.divide_no_nan(weights, sequences)
+            divisor = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
+        return tf.math.divide_no_nan(weights, sum_over_replicas(divisor))
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return token_nll(y_true, y_pred, self.label_smoothing)

@@ -1,0 +1,75 @@
+"""`fit` over several devices and several processes is `fit` on one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def start(kind, **variables):
+    """Start a process that trains."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])
+    environment["TF_NUM_INTRAOP_THREADS"] = "1"
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "distributed_fit.py"), kind],
+        env={**environment, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_workers():
+    """Start two processes that train together over the loopback device."""
+    with ExitStack() as sockets:
+        free = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in free]
+    cluster = {"worker": addresses}
+    return [
+        start(
+            "worker",
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+
+
+def figures(process):
+    """What a process has printed at its end."""
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    return figures(start("one"))
+
+
+def check_equal(ours, theirs):
+    for reduction in ("token", "sequence"):
+        assert ours[reduction].keys() == theirs[reduction].keys()
+        for name, values in ours[reduction].items():
+            # float32 sums in another order
+            np.testing.assert_allclose(values, theirs[reduction][name], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(ours[reduction]["loss"], theirs[reduction]["loss"], rtol=1e-6)
+
+
+def test_two_devices_have_the_figures_of_one(on_one_device):
+    check_equal(figures(start("mirrored")), on_one_device)
+
+
+def test_two_processes_have_the_figures_of_one(on_one_device):
+    for worker in start_workers():
+        check_equal(figures(worker), on_one_device)
