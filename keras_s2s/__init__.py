@@ -14,6 +14,7 @@ from keras_s2s.search import (
     Sampling,
     SearchResult,
 )
+from keras_s2s.search_evaluation import SearchEvaluation
 from keras_s2s.text import (
     ByteTokenizer,
     CharTokenizer,
@@ -24,7 +25,7 @@ from keras_s2s.text import (
     read_pairs,
     write_records,
 )
-from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
+from keras_s2s.training import Perplexity, Resume, SequenceLoss, TokenAccuracy
 from keras_s2s.translator import Translator
 
 __all__ = [
@@ -42,7 +43,9 @@ __all__ = [
     "LSTMEncoder",
     "Lexicon",
     "Perplexity",
+    "Resume",
     "Sampling",
+    "SearchEvaluation",
     "SearchResult",
     "SentencePieceTokenizer",
     "Seq2Seq",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_s2s.checks import check_choice
 
@@ -19,6 +19,33 @@ class ErrorRates(NamedTuple):
     sequences: int  # how many outputs were compared
     sequence_error_rate: float  # share of outputs that equal none of their references (WER of G2P)
     token_error_rate: float  # edits to the nearest reference, per reference token (PER, TER)
+
+
+class CorpusScore(NamedTuple):
+    """A score of all outputs together."""
+
+    score: float  # 0 to 100, higher is better
+    signature: str  # what makes it comparable: the settings and the version of sacrebleu
+
+
+def group_references(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Put the targets of each source together.
+
+    Args:
+        pairs: source texts and target texts; a source with several right targets stands in
+            several pairs.
+
+    Returns:
+        The different targets of each source, in the order of the pairs.
+
+    Example:
+        >>> group_references([("a", "AH"), ("b", "B IY"), ("a", "EY")])
+        {'a': ['AH', 'EY'], 'b': ['B IY']}
+    """
+    groups: dict[str, dict[str, None]] = {}
+    for source, target in pairs:
+        groups.setdefault(source, {})[target] = None
+    return {source: list(targets) for source, targets in groups.items()}
 
 
 def error_rates(
@@ -53,16 +80,9 @@ def error_rates(
           reversals"; the distance is computed by rapidfuzz.
     """
     split = _SPLITS[check_choice("tokens", tokens, _SPLITS)]
-    _check_lengths(outputs, references)
+    _check_references(outputs, references)
     wrong = edits = length = 0
-    for number, (output, accepted) in enumerate(zip(outputs, references, strict=True)):
-        if isinstance(accepted, str):
-            raise TypeError(
-                "`references` must hold a list of texts for each output. Received: "
-                f"{accepted!r} at position {number}"
-            )
-        if not accepted:
-            raise ValueError(f"`references` must not be empty. Received: none at {number}")
+    for output, accepted in zip(outputs, references, strict=True):
         found = split(output)
         distance, size = _nearest(found, [split(reference) for reference in accepted])
         wrong += distance > 0
@@ -70,20 +90,122 @@ def error_rates(
     return ErrorRates(len(outputs), wrong / len(outputs), edits / max(length, 1))
 
 
-def _nearest(output: list[str], references: Iterable[list[str]]) -> tuple[int, int]:
-    """Give the distance to the nearest reference, and the length of that one."""
+def bleu(
+    outputs: Sequence[str], references: Sequence[Collection[str]], *, tokenize: str = "13a"
+) -> CorpusScore:
+    """Compute BLEU of outputs with sacrebleu.
+
+    Args:
+        outputs: one text for each source.
+        references: for each source the texts that are right, at least one.
+        tokenize: how sacrebleu splits texts: "13a" for plain text, "none" for text that is split
+            by spaces already, "intl", "char", "zh" and others.
+
+    Returns:
+        The score and its signature.
+
+    Raises:
+        ValueError: if the lists differ in length, are empty, or an output has no reference.
+        TypeError: if the references of an output are a single text.
+        ImportError: if sacrebleu is not installed.
+
+    References:
+        - [BLEU (Papineni et al., 2002)](https://aclanthology.org/P02-1040/)
+        - [A call for clarity in reporting BLEU scores (Post, 2018)](
+          https://aclanthology.org/W18-6319/)
+    """
+    return _corpus_score("BLEU", outputs, references, tokenize=tokenize)
+
+
+def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> CorpusScore:
+    """Compute chrF of outputs with sacrebleu.
+
+    Args:
+        outputs: one text for each source.
+        references: for each source the texts that are right, at least one.
+
+    Returns:
+        The score and its signature.
+
+    Raises:
+        ValueError: if the lists differ in length, are empty, or an output has no reference.
+        TypeError: if the references of an output are a single text.
+        ImportError: if sacrebleu is not installed.
+
+    References:
+        - [chrF (Popović, 2015)](https://aclanthology.org/W15-3049/)
+    """
+    return _corpus_score("CHRF", outputs, references)
+
+
+def check_installed(figures: Iterable[str]) -> None:
+    """Check, before hours of training, that what computes figures is installed.
+
+    Args:
+        figures: "wer", "ter", "bleu", "chrf".
+
+    Raises:
+        ImportError: if a package is missing.
+    """
+    figures = set(figures)
+    if figures & {"wer", "ter"}:
+        _levenshtein()
+    if figures & {"bleu", "chrf"}:
+        _sacrebleu()
+
+
+def _corpus_score(
+    name: str, outputs: Sequence[str], references: Sequence[Collection[str]], **settings: str
+) -> CorpusScore:
+    """Score by one of sacrebleu's metrics, with as many references as each source has."""
+    _check_references(outputs, references)
+    metric = getattr(_sacrebleu(), name)(**settings)
+    most = max(len(accepted) for accepted in references)
+    padded = [[*accepted, *[None] * (most - len(accepted))] for accepted in references]
+    score = metric.corpus_score(
+        list(outputs), [list(stream) for stream in zip(*padded, strict=True)]
+    )
+    return CorpusScore(float(score.score), str(metric.get_signature()))
+
+
+def _sacrebleu() -> Any:
+    try:
+        import sacrebleu
+    except ImportError as error:
+        raise ImportError(
+            "BLEU and chrF need sacrebleu, which is not installed: pip install 'keras-s2s[eval]'"
+        ) from error
+    return sacrebleu
+
+
+def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:
         raise ImportError(
             "Error rates need rapidfuzz, which is not installed: pip install 'keras-s2s[eval]'"
         ) from error
-    return min((Levenshtein.distance(output, tokens), len(tokens)) for tokens in references)
+    return Levenshtein
 
 
-def _check_lengths(outputs: Sequence[str], references: Sequence[Collection[str]]) -> None:
+def _nearest(output: list[str], references: Iterable[list[str]]) -> tuple[int, int]:
+    """Give the distance to the nearest reference, and the length of that one."""
+    distance = _levenshtein().distance
+    return min((distance(output, tokens), len(tokens)) for tokens in references)
+
+
+def _check_references(outputs: Sequence[str], references: Sequence[Collection[str]]) -> None:
+    """Check that each output has a list of references, and not a text."""
     if len(outputs) != len(references) or not outputs:
         raise ValueError(
             "There must be one entry of `references` for each of `outputs`, and at least one. "
             f"Received: {len(outputs)} outputs, {len(references)} references"
         )
+    for number, accepted in enumerate(references):
+        if isinstance(accepted, str):
+            raise TypeError(
+                "`references` must hold a list of texts for each output. Received: "
+                f"{accepted!r} at position {number}"
+            )
+        if not accepted:
+            raise ValueError(f"`references` must not be empty. Received: none at {number}")

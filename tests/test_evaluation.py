@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from keras_s2s.evaluation import error_rates
+from keras_s2s.evaluation import bleu, chrf, error_rates, group_references
 
 
 def test_an_output_is_right_when_it_equals_any_reference():
@@ -73,3 +73,50 @@ def test_a_missing_rapidfuzz_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidfuzz.distance", None)
     with pytest.raises(ImportError, match=r"keras-s2s\[eval\]"):
         error_rates(["a"], [["b"]])
+
+
+def test_references_of_a_source_are_grouped_each_once_and_in_order():
+    pairs = [("a", "x"), ("b", "y"), ("a", "z"), ("a", "x")]
+    assert group_references(pairs) == {"a": ["x", "z"], "b": ["y"]}
+    assert list(group_references(pairs)) == ["a", "b"]
+
+
+def test_bleu_is_the_geometric_mean_of_the_precisions():
+    score, signature = bleu(["a b c d e"], [["a b c d f"]])
+    assert score == pytest.approx(100 * (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4))
+    assert "tok:13a" in signature
+    assert "version:" in signature
+
+
+def test_bleu_counts_the_tokens_that_it_is_told():
+    output, reference = ["words are four, and five"], [["words are four , and five"]]
+    assert bleu(output, reference).score > 99
+    score, signature = bleu(output, reference, tokenize="none")
+    assert score < 99
+    assert "tok:none" in signature
+
+
+@pytest.mark.parametrize("score", [bleu, chrf])
+def test_a_translation_that_equals_any_of_its_references_is_perfect(score):
+    references = [["something else", "a b c d"], ["e f g h"]]
+    assert score(["a b c d", "e f g h"], references).score == pytest.approx(100)
+    assert score(["a b c d", "something else"], references).score < 90
+
+
+def test_chrf_weighs_recall_over_precision():
+    score, signature = chrf(["ab"], [["abcd"]])
+    assert score < chrf(["abcd"], [["ab"]]).score
+    assert "nc:6" in signature
+
+
+@pytest.mark.parametrize("score", [bleu, chrf])
+def test_scores_refuse_references_that_do_not_fit(score):
+    with pytest.raises(TypeError, match="'a' at position 0"):
+        score(["a"], ["a"])
+
+
+@pytest.mark.parametrize("score", [bleu, chrf])
+def test_a_missing_sacrebleu_is_named_with_its_extra(score, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    with pytest.raises(ImportError, match=r"keras-s2s\[eval\]"):
+        score(["a"], [["b"]])

@@ -8,13 +8,14 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.models.fitting import Fitting
 from keras_s2s.training import SequenceLoss
 from keras_s2s.training.replicas import sum_over_replicas
 from keras_s2s.training.token_losses import token_weights
 from keras_s2s.training.token_mean import TokenMean
 
 
-class PackedTraining(keras.Model):
+class PackedTraining(Fitting):
     """A model whose training steps see no padding, from the embedding to the loss.
 
     `call(inputs, packed=True, training=True)` must give the `PackedLogits` of the targets. With a
