@@ -130,7 +130,6 @@ SYSTEMS: dict[str, Callable[[Sizes, int], Run]] = {
     "keras_s2s": keras_s2s,
     "keras_s2s bfloat16": functools.partial(keras_s2s, dtype="bfloat16"),
     "keras_s2s XLA": functools.partial(keras_s2s, jit_compile=True),
-    "keras_s2s XLA bfloat16": functools.partial(keras_s2s, jit_compile=True, dtype="bfloat16"),
     "Keras example": keras_example,
     "products alone": products,
 }
