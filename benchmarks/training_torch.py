@@ -1,0 +1,73 @@
+"""The model of `benchmarks/training.py` in PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from benchmarks.training_systems import Workload
+
+
+class TorchSeq2Seq(nn.Module):
+    """An encoder and a decoder of `nn.LSTM` layers.
+
+    Args:
+        workload: the sizes.
+        packed: whether the encoder runs over `pack_padded_sequence`.
+    """
+
+    def __init__(self, workload: Workload, *, packed: bool) -> None:
+        super().__init__()
+        self.packed = packed
+        self.num_layers = workload.num_layers
+        sizes = (workload.embedding_dim, workload.units, workload.num_layers)
+        self.source_embedding = nn.Embedding(
+            workload.source_vocabulary_size, workload.embedding_dim, padding_idx=0
+        )
+        self.target_embedding = nn.Embedding(
+            workload.target_vocabulary_size, workload.embedding_dim, padding_idx=0
+        )
+        self.encoder = nn.LSTM(*sizes, batch_first=True)
+        self.bridge = nn.Linear(workload.units, 2 * workload.num_layers * workload.units)
+        self.decoder = nn.LSTM(*sizes, batch_first=True)
+        self.logits = nn.Linear(workload.units, workload.target_vocabulary_size)
+
+    def forward(self, source_ids: torch.Tensor, target_inputs: torch.Tensor) -> torch.Tensor:
+        """Give the logits `(batch, target_length, vocabulary_size)`."""
+        values = self.source_embedding(source_ids)
+        lengths = source_ids.ne(0).sum(1)
+        if self.packed:
+            packed = nn.utils.rnn.pack_padded_sequence(
+                values, lengths, batch_first=True, enforce_sorted=False
+            )
+            _, (hidden, _) = self.encoder(packed)
+            last = hidden[-1]
+        else:
+            outputs, _ = self.encoder(values)
+            last = outputs[torch.arange(len(lengths)), lengths - 1]
+        states = self.bridge(last).chunk(2 * self.num_layers, dim=-1)
+        hidden, cell = torch.stack(states[::2]).tanh(), torch.stack(states[1::2])
+        outputs, _ = self.decoder(self.target_embedding(target_inputs), (hidden, cell))
+        return self.logits(outputs)
+
+
+def train_step(
+    model: TorchSeq2Seq,
+    optimizer: torch.optim.Optimizer,
+    source_ids: torch.Tensor,
+    target_inputs: torch.Tensor,
+    labels: torch.Tensor,
+    bfloat16: bool,
+) -> None:
+    """Take one step of Adam."""
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        logits = model(source_ids, target_inputs)
+    loss = nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=0
+    )
+    loss.backward()
+    optimizer.step()
