@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format wheel clean dev-environment examples-environment has-python
+.PHONY: help quickstart test check format wheel docs clean dev-environment examples-environment has-python
 
 help:
 	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronouncing model'
@@ -15,6 +15,7 @@ help:
 	@echo 'make check                   format, lint, types, layers'
 	@echo 'make format                  put the files in the form that check asks for'
 	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'
+	@echo 'make docs                    the documentation, in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo
 	@echo 'PYTHON=python3.12 chooses a Python (3.10 to 3.13), VENV=... where to install.'
@@ -22,9 +23,10 @@ help:
 quickstart: examples-environment
 	@$(bin)/python examples/pronunciation.py --minutes $(MINUTES)
 
-# The checks run first, so that the last line is pytest's own.
+# The checks run first, so that the last line is pytest's own. Two processes, each with whole
+# files: what a file's tests share is made once.
 test: check
-	@$(bin)/pytest --cov --cov-report=term
+	@$(bin)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term
 
 check: dev-environment
 	@$(bin)/ruff format --check --quiet
@@ -40,8 +42,11 @@ wheel: dev-environment
 	@rm -rf build
 	@$(bin)/python -m build --outdir dist
 
+docs: dev-environment
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --site-dir site
+
 clean:
-	@rm -rf $(VENV) build dist keras_s2s.egg-info .coverage* htmlcov .hypothesis
+	@rm -rf $(VENV) build dist site keras_s2s.egg-info .coverage* htmlcov .hypothesis
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,0 +1,67 @@
+"""The programs in the documentation run as printed, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {str(path.relative_to(DOCS)): path.read_text("utf-8") for path in DOCS.rglob("*.md")}
+
+
+def programs(text):
+    """The Python of a page, its lines where they stand, for tracebacks."""
+    lines, inside = [], False
+    for line in text.splitlines():
+        if inside and line == "```":
+            inside = False
+        lines.append(line if inside else "")
+        if line == "```python":
+            inside = True
+    return "\n".join(lines)
+
+
+WITH_PROGRAMS = sorted(page for page, text in PAGES.items() if programs(text).strip())
+
+
+# TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("page", WITH_PROGRAMS)
+def test_the_program_of_a_page_runs_as_printed(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(programs(PAGES[page]), page, "exec"), {"__name__": "__main__"})  # noqa: S102
+
+
+def test_there_are_programs_to_run():
+    assert {"tutorial.md", "how-to/lexicon.md"} <= set(WITH_PROGRAMS)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_the_links_of_a_page_lead_to_files(page):
+    for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", PAGES[page]):
+        if not re.match(r"[a-z]+:", link):
+            assert (DOCS / page).parent.joinpath(link).resolve().is_file(), link
+
+
+def test_every_page_is_in_the_menu():
+    menu = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
+    assert not {page for page in PAGES if page not in menu}
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", tmp_path / "site"],
+        cwd=DOCS.parent,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (tmp_path / "site" / "reference" / "search" / "index.html").read_text("utf-8")
+    assert 'id="keras_s2s.BeamSearch"' in reference
