@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
-from typing import Any
 
-_IDENTIFIER = b"TFL3"
+from keras_s2s.export.litert_packing import IDENTIFIER, import_schema, pack
 
 
 def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
@@ -18,9 +16,10 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
         parts: the bytes of each part, by its name.
 
     Returns:
-        The file with the parts; an older part of the same name is replaced.
+        The file with the parts, an older part of the same name replaced; and written by `pack`,
+        which makes it smaller.
     """
-    schema = _import_schema()
+    schema = import_schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     kept = [entry for entry in model.metadata or [] if entry.name.decode() not in parts]
     for name, part in parts.items():
@@ -31,9 +30,7 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
         entry.name, entry.buffer = name, len(model.buffers) - 1
         kept.append(entry)
     model.metadata = kept
-    builder = importlib.import_module("flatbuffers").Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def read_metadata(path: str, name: str) -> bytes:
@@ -55,9 +52,9 @@ def read_metadata(path: str, name: str) -> bytes:
         raise FileNotFoundError(f"There is no file {path!r}.")
     with open(path, "rb") as file:
         content = file.read()
-    if content[4:8] != _IDENTIFIER:
+    if content[4:8] != IDENTIFIER:
         raise ValueError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
-    model = _import_schema().Model.GetRootAs(content)
+    model = import_schema().Model.GetRootAs(content)
     for number in range(model.MetadataLength()):
         entry = model.Metadata(number)
         if entry.Name() == name.encode():
@@ -76,7 +73,7 @@ def list_operations(content: bytes) -> list[str]:
     Returns:
         Their names in alphabetical order; those that are not built in as they are registered.
     """
-    schema = _import_schema()
+    schema = import_schema()
     builtin = {number: name for name, number in vars(schema.BuiltinOperator).items()}
     model = schema.Model.GetRootAs(content)
     names = set()
@@ -85,7 +82,3 @@ def list_operations(content: bytes) -> list[str]:
         custom = code.CustomCode()
         names.add(custom.decode() if custom else builtin[code.BuiltinCode()])
     return sorted(names)
-
-
-def _import_schema() -> Any:
-    return importlib.import_module("ai_edge_litert.schema_py_generated")
