@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,8 +22,9 @@ class Fitting(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does, with all its arguments.
 
-        A dataset is not asked to be shuffled, which only it can do itself, so there is no warning
-        about it. A `Resume` among the callbacks is run as the last of them.
+        A dataset is not asked to be shuffled, which only it can do itself, and may not know its
+        length: there is no warning about either. A `Resume` among the callbacks is run as the last
+        of them.
 
         Args:
             *args: as of `keras.Model.fit`.
@@ -48,7 +52,8 @@ class Fitting(keras.Model):
         for callback in resumed:
             callback.check_data(given)
         try:
-            return super().fit(**given)
+            with _quiet_end(given):
+                return super().fit(**given)
         finally:
             for callback in resumed:
                 callback.release()
@@ -67,6 +72,17 @@ class Fitting(keras.Model):
             logits = tf.zeros([1, 1, self.target_vocabulary_size])
             compiled.build(tf.zeros([1, 1], tf.int32), logits)
         return [*self.variables, *self.optimizer.variables], list(self.metrics_variables)
+
+
+@contextlib.contextmanager
+def _quiet_end(given: dict[str, Any]) -> Iterator[None]:
+    """Let no epoch end with a warning because the dataset did not know its length before."""
+    data = given.get("x")
+    by_itself = isinstance(data, tf.data.Dataset) and given.get("steps_per_epoch") is None
+    with warnings.catch_warnings():
+        if by_itself and data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        yield
 
 
 def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
