@@ -1,0 +1,319 @@
+"""Asks a LiteRT file without TensorFlow: this file needs NumPy and ai-edge-litert, and no other.
+
+An app copies it, or imports it as `keras_s2s.export.litert_runner`. By itself it is a command:
+
+    python litert_runner.py g2p.tflite hello world
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_PAD_ID, _UNK_ID, _BOS_ID, _EOS_ID = 0, 1, 2, 3
+_NUM_SPECIAL = 4
+_UNKNOWN_TEXT = "⁇"
+# The score of a slot without a hypothesis.
+_NO_SCORE = -1e9
+# What plain Python can split and join as the graph does; the others need tensorflow-text.
+_SEPARATORS = {"CharTokenizer": "", "WordTokenizer": " ", "ByteTokenizer": ""}
+
+
+class Hypothesis(NamedTuple):
+    """A target, its score and its log probability."""
+
+    text: str
+    score: float
+    log_prob: float
+
+
+class LiteRTRunner:
+    """Asks a LiteRT file that `keras_s2s.export.litert` wrote, text in and text out.
+
+    Where both tokenizers are those of characters, words or bytes, `translate` and `search` run
+    the signature "ids" on built-in operations, with the vocabularies that are in the file. Other
+    tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text; they are
+    taken from that package's library, which is loaded without importing TensorFlow. One thread at
+    a time may ask a runner.
+
+    Args:
+        path: the file.
+        num_threads: how many threads LiteRT uses; it decides if None.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no LiteRT file, is damaged, or was not written by
+            `keras_s2s.export.litert`.
+
+    Example:
+        runner = LiteRTRunner("g2p.tflite")
+        runner.translate(["hello"])  # ["HH AH L OW"]
+        runner.search(["hello"])  # for each text its hypotheses, best first
+        runner.score(["hello"], ["HH AH L OW"])  # [Hypothesis("HH AH L OW", -0.004, -0.01)]
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
+        self._path = os.fspath(path)
+        self._num_threads = num_threads
+        if not os.path.isfile(self._path):
+            raise FileNotFoundError(f"There is no file {self._path!r}.")
+        interpreter = importlib.import_module("ai_edge_litert.interpreter")
+        try:  # which verifies the file, so that it comes first
+            self._interpreter = interpreter.Interpreter(self._path, num_threads=num_threads)
+        except ValueError as error:
+            raise ValueError(f"{self._path!r} is no LiteRT file, or damaged: {error}") from error
+        card, source, target = _read_metadata(self._path)
+        self._card = card
+        kinds = [card["source"]["class"], card["target"]["class"]]
+        self._plain = all(kind in _SEPARATORS for kind in kinds) and not card["replace_unknown"]
+        self._source, self._target = (kinds[0], source), (kinds[1], target)
+        self._ids = {token: number for number, token in enumerate(source) if number >= _NUM_SPECIAL}
+        self._text_interpreter: Any = None
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card: what is in the file, and how it was checked."""
+        return self._card
+
+    def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
+        """Translate texts, each to the best target found.
+
+        Args:
+            texts: a list of str.
+            batch_size: how many texts go through the search at once.
+
+        Returns:
+            One target for each text.
+
+        Raises:
+            TypeError: if `texts` is a single text, or one of them is no str.
+            ValueError: if a text is empty or no valid Unicode, or `batch_size` not positive.
+            ImportError: if it needs the operations of tensorflow-text, and they are not installed.
+        """
+        return [found[0].text for found in self.search(texts, batch_size=batch_size)]
+
+    def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
+        """Search for targets, as many for each text as the translator had `num_hypotheses`.
+
+        Args:
+            texts: a list of str.
+            batch_size: how many texts go through the search at once.
+
+        Returns:
+            For each text its hypotheses, best first.
+
+        Raises:
+            TypeError, ValueError, ImportError: as `translate`.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"
+            )
+        given = _check_texts("texts", texts, may_be_empty=False)
+        answers: list[list[Hypothesis]] = [[] for _ in given]
+        search = self._search_ids if self._plain else self._search_texts
+        by_length = sorted(range(len(given)), key=lambda number: len(given[number]))
+        for start in range(0, len(given), batch_size):
+            numbers = by_length[start : start + batch_size]
+            found = search([given[number] for number in numbers])
+            for number, row in zip(numbers, found, strict=True):
+                answers[number] = [each for each in row if each.score > _NO_SCORE]
+        return answers
+
+    def score(self, texts: Iterable[str], targets: Iterable[str]) -> list[Hypothesis]:
+        """Score given targets; it needs the operations of tensorflow-text.
+
+        Args:
+            texts: a list of str, the sources.
+            targets: a list of str, one for each source.
+
+        Returns:
+            Each target with its score and its log probability.
+
+        Raises:
+            TypeError: if one of them is a single text, or holds something else than str.
+            ValueError: if there are not as many targets as texts, a source is empty, or a text is
+                no valid Unicode.
+            ImportError: if the operations of tensorflow-text are not installed.
+        """
+        sources = _check_texts("texts", texts, may_be_empty=False)
+        wanted = _check_texts("targets", targets, may_be_empty=True)
+        if len(sources) != len(wanted):
+            raise ValueError(
+                "`targets` must hold a target for each of the texts. Received: "
+                f"{len(sources)} texts and {len(wanted)} targets"
+            )
+        if not sources:
+            return []
+        found = self._ask_text("score", source=_strings(sources), target=_strings(wanted))
+        rows = zip(wanted, found["scores"], found["log_probs"], strict=True)
+        return [Hypothesis(text, float(score), float(log_prob)) for text, score, log_prob in rows]
+
+    def _search_ids(self, texts: list[str]) -> list[list[Hypothesis]]:
+        """Search by "ids", with the text handled here."""
+        rows = [self._tokenize(text) for text in texts]
+        source_ids = np.full((len(rows), max(map(len, rows))), _PAD_ID, np.int32)
+        for number, ids in enumerate(rows):
+            source_ids[number, : len(ids)] = ids
+        found = self._interpreter.get_signature_runner("ids")(source_ids=source_ids)
+        targets = [
+            [self._detokenize(ids) for ids in hypotheses]
+            for hypotheses in found["target_ids"].tolist()
+        ]
+        return _hypotheses(targets, found)
+
+    def _search_texts(self, texts: list[str]) -> list[list[Hypothesis]]:
+        """Search by "serving_default", with the text handled in the graph."""
+        found = self._ask_text("serving_default", source=_strings(texts))
+        targets = [[text.decode("utf-8", "replace") for text in row] for row in found["target"]]
+        return _hypotheses(targets, found)
+
+    def _tokenize(self, text: str) -> list[int]:
+        """Turn a text into ids that end in eos."""
+        kind, _ = self._source
+        if kind == "ByteTokenizer":
+            return [*(byte + _NUM_SPECIAL for byte in text.encode()), _EOS_ID]
+        parts = text.split() if kind == "WordTokenizer" else text
+        return [*(self._ids.get(part, _UNK_ID) for part in parts), _EOS_ID]
+
+    def _detokenize(self, ids: list[int]) -> str:
+        """Turn ids into a text, up to the first eos."""
+        kind, tokens = self._target
+        if _EOS_ID in ids:
+            ids = ids[: ids.index(_EOS_ID)]
+        ids = [number for number in ids if number not in (_PAD_ID, _BOS_ID)]
+        if kind == "ByteTokenizer":
+            pieces = (
+                _UNKNOWN_TEXT.encode() if number == _UNK_ID else bytes([number - _NUM_SPECIAL])
+                for number in ids
+            )
+            return b"".join(pieces).decode("utf-8", "replace")
+        return _SEPARATORS[kind].join(
+            _UNKNOWN_TEXT if number == _UNK_ID else tokens[number] for number in ids
+        )
+
+    def _ask_text(self, signature: str, **inputs: Any) -> dict[str, Any]:
+        """Call a signature that takes text."""
+        if self._text_interpreter is None:
+            interpreter = importlib.import_module("ai_edge_litert.interpreter")
+            self._text_interpreter = interpreter.InterpreterWithCustomOps(
+                custom_op_registerers=_load_text_operations(),
+                model_path=self._path,
+                num_threads=self._num_threads,
+            )
+        found: dict[str, Any] = self._text_interpreter.get_signature_runner(signature)(**inputs)
+        return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print, for each text, the text, its best target and the score, with tabs between.
+
+    Args:
+        arguments: those of the command line if None.
+
+    Returns:
+        The exit code: 2 for a mistake of the user, which is told in one line.
+    """
+    parser = argparse.ArgumentParser(description="Ask a LiteRT file that keras_s2s wrote.")
+    parser.add_argument("path", help="the .tflite file")
+    parser.add_argument("texts", nargs="*", help="texts to translate; lines of stdin if none")
+    options = parser.parse_args(arguments)
+    try:
+        texts = options.texts or sys.stdin.read().splitlines()
+        runner = LiteRTRunner(options.path)
+        for text, (best, *_) in zip(texts, runner.search(texts), strict=True):
+            sys.stdout.write(f"{text}\t{best.text}\t{best.score:.4f}\n")
+    except (ImportError, OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
+    """Give texts as a list, or say which of them is none."""
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"`{name}` must be a list of str. Received: {name}={texts!r}")
+    found = list(texts)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"`{name}` must be a list of str. Received: {text!r} (type {type(text)}) at "
+                f"position {number}"
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"`{name}` must be valid Unicode. Received: {text!r} at position {number}: {error}"
+            ) from None
+        if not may_be_empty and not text.strip():
+            raise ValueError(f"`{name}` must not be empty. Received: {text!r} at position {number}")
+    return found
+
+
+def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Read the model card and the two vocabularies of a file that the runtime has verified."""
+    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    entries = [model.Metadata(number) for number in range(model.MetadataLength())]
+    places = {entry.Name().decode(): entry.Buffer() for entry in entries}
+    found: list[Any] = []
+    for name in ("model_card.json", "source_vocabulary.json", "target_vocabulary.json"):
+        if name not in places:
+            raise ValueError(
+                f"There is no {name!r} in {path!r}: it was not written by "
+                "`keras_s2s.export.litert`."
+            )
+        try:
+            found.append(json.loads(bytes(model.Buffers(places[name]).DataAsNumpy())))
+        except ValueError as error:
+            raise ValueError(f"The {name!r} in {path!r} is damaged: {error}") from error
+    card, source, target = found
+    return card, source, target
+
+
+def _load_text_operations() -> list[Any]:
+    """Load tensorflow-text's registrar, without the packages around it where they are not."""
+    found = [importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_text")]
+    folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
+    if len(folders) < len(found):
+        raise ImportError(
+            "This needs the operations of tensorflow-text, which are not installed: "
+            "pip install tensorflow-text"
+        )
+    if "tensorflow" in sys.modules:  # a second copy of the library would not end well
+        registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar
+    else:
+        ctypes.CDLL(str(next(folders[0].glob("libtensorflow_framework.*"))))
+        library = folders[1] / "core" / "pybinds" / "tflite_registrar.so"
+        spec = importlib.util.spec_from_file_location("tflite_registrar", library)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{str(library)!r} cannot be loaded as a module.")
+        registrar = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(registrar)
+    return [register for name, register in vars(registrar).items() if name.startswith("Add")]
+
+
+def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
+    """Give texts as LiteRT takes them: an array of bytes objects."""
+    return np.array([text.encode() for text in texts], dtype=object)
+
+
+def _hypotheses(targets: list[list[str]], found: dict[str, Any]) -> list[list[Hypothesis]]:
+    """Put targets and their figures together, by text and by hypothesis."""
+    figures = zip(targets, found["scores"].tolist(), found["log_probs"].tolist(), strict=True)
+    return [[Hypothesis(*each) for each in zip(*row, strict=True)] for row in figures]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

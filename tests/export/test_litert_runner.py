@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.served import WORDS, tiny_translator
+
+import keras_s2s as s2s
+from keras_s2s.export import litert_export, litert_runner
+from keras_s2s.export.litert_metadata import add_metadata
+from keras_s2s.export.litert_runner import LiteRTRunner, main
+from keras_s2s.export.parity import Parity
+from keras_s2s.special_ids import EOS_ID, UNK_ID
+
+TEXTS = ["new newest", "low lower lowest", "wide é 👩🏽‍🚀"]
+# White space of all kinds, spellings of special tokens, unknown scripts, accents, long and short.
+NASTY = [
+    "a\u00a0b\u3000new\u2028low\x85wide\x1flow",
+    "[EOS] [PAD] [UNK] ⁇",
+    " \t low\n",
+    "e\u0301 é naïve 日本 👩🏽‍🚀 👩",
+    "\x00\x7f\u200b\ufeff",
+    "x" * 300,
+    "w",
+]
+TOKENIZERS = {
+    "characters to words": (s2s.CharTokenizer, s2s.WordTokenizer),
+    "words to bytes": (s2s.WordTokenizer, s2s.ByteTokenizer),
+    "bytes to characters": (s2s.ByteTokenizer, s2s.CharTokenizer),
+}
+
+
+def make_translator(source, target, **options):
+    """Make one whose answers are nonsense, but differ from text to text; unk among them."""
+    source, target = source.train(TEXTS), target.train(TEXTS)
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(source.vocabulary_size, 6),
+        s2s.LSTMDecoder(target.vocabulary_size, 6, attention="luong"),
+    )
+    generator = np.random.default_rng(3)
+    for weight in model.weights:
+        weight.assign(2 * generator.normal(size=weight.shape))
+    bias = model.decoder.logits.bias.numpy()
+    bias[[EOS_ID, UNK_ID]] = 0, 1
+    model.decoder.logits.bias.assign(bias)
+    search = s2s.BeamSearch(beam_width=3, num_hypotheses=2, max_length=7)
+    return s2s.Translator(model, source, target, search=search, **options)
+
+
+def write(translator, path, *signatures):
+    """Export some signatures without asking them: the tests do that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litert_export, "LITERT_SIGNATURES", signatures)
+        patch.setattr(litert_export, "_check", lambda *_: Parity("scores", 1e-4, 0.0, 0, 0))
+        return s2s.export.litert(translator, path)
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return tiny_translator()
+
+
+@pytest.fixture(scope="module")
+def path(translator, tmp_path_factory):
+    return write(translator, tmp_path_factory.mktemp("runner") / "g2p.tflite", "ids", "score")
+
+
+@pytest.fixture(scope="module")
+def runner(path):
+    return LiteRTRunner(path, num_threads=1)
+
+
+def check_answers(translator, found, texts):
+    """Compare with the model: text and order exactly, figures but for rounding."""
+    expected = translator(tf.constant(texts))
+    assert [[each.text for each in row] for row in found] == [
+        [target.decode("utf-8", "replace") for target in row]
+        for row in expected["target"].numpy().tolist()
+    ]
+    for name in ("scores", "log_probs"):
+        figures = [[getattr(each, name.removesuffix("s")) for each in row] for row in found]
+        np.testing.assert_allclose(figures, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("kinds", TOKENIZERS)
+def test_texts_are_handled_as_in_the_graph(kinds, tmp_path):
+    translator = make_translator(*TOKENIZERS[kinds])
+    runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "ids"))
+    check_answers(translator, runner.search(TEXTS + NASTY, batch_size=4), TEXTS + NASTY)
+
+
+def test_what_plain_python_cannot_do_runs_in_the_graph(tmp_path):
+    translator = make_translator(s2s.WordTokenizer, s2s.WordTokenizer, replace_unknown=True)
+    runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "serving_default"))
+    check_answers(translator, runner.search(TEXTS + NASTY), TEXTS + NASTY)
+
+
+def test_one_file_alone_answers_without_tensorflow(translator, path, tmp_path):
+    shutil.copy(litert_runner.__file__, tmp_path)
+    texts = [word for word in WORDS if word]
+    code = f"""
+import json, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import litert_runner
+runner = litert_runner.LiteRTRunner({path!r})
+texts = json.load(sys.stdin)
+found = runner.translate(texts)
+scores = runner.score(texts, found)
+foreign = [name for name in sys.modules if name.split(".")[0] in
+           ("tensorflow", "tensorflow_text", "keras", "keras_s2s")]
+print(json.dumps([found, scores, foreign]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, scores, foreign = json.loads(done.stdout)
+    assert foreign == []
+    assert found == translator.translate(texts)
+    expected = translator.score_texts(tf.constant(texts), tf.constant(found))
+    assert [text for text, _, _ in scores] == found
+    np.testing.assert_allclose([score for _, score, _ in scores], expected["scores"], atol=1e-5)
+    np.testing.assert_allclose([prob for *_, prob in scores], expected["log_probs"], atol=1e-4)
+
+
+def test_a_slot_without_a_hypothesis_is_left_out(runner, monkeypatch):
+    found = {
+        "target_ids": np.array([[[4, 3], [0, 0]]]),
+        "scores": np.array([[-0.5, -1e9]]),
+        "log_probs": np.array([[-1.0, -1e9]]),
+    }
+    monkeypatch.setattr(
+        runner._interpreter, "get_signature_runner", lambda _: lambda source_ids: found
+    )
+    ((best, *others),) = runner.search(["hello"])
+    assert (best.score, best.log_prob, others) == (-0.5, -1.0, [])
+
+
+def test_nothing_asked_is_nothing_answered(runner):
+    assert runner.translate([]) == runner.score([], []) == []
+
+
+def test_the_card_is_there(runner, translator):
+    assert runner.card["search"]["beam_width"] == translator.search.beam_width
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        ("hello", TypeError, "`texts` must be a list of str. Received: texts='hello'"),
+        (["a", b"b"], TypeError, "Received: b'b' .* at position 1"),
+        (5, TypeError, "Received: texts=5"),
+        (["a", " \n"], ValueError, r"must not be empty. Received: ' \\n' at position 1"),
+        (["\ud800"], ValueError, "must be valid Unicode. Received: .* at position 0"),
+    ],
+)
+def test_what_is_no_text_is_refused(runner, texts, error, message):
+    with pytest.raises(error, match=message):
+        runner.translate(texts)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
+def test_a_batch_of_no_texts_is_refused(runner, batch_size):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        runner.search(["a"], batch_size=batch_size)
+
+
+def test_each_text_to_be_scored_has_a_target(runner):
+    with pytest.raises(ValueError, match="Received: 2 texts and 1 targets"):
+        runner.score(["a", "b"], ["AA"])
+
+
+def test_without_the_operations_on_text_the_package_is_named(path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install tensorflow-text"):
+        LiteRTRunner(path).score(["a"], ["AA"])
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+@pytest.mark.parametrize("size", [0, 20, 20000])
+def test_a_truncated_file_is_refused(path, tmp_path, size):
+    (tmp_path / "g2p.tflite").write_bytes(Path(path).read_bytes()[:size])
+    with pytest.raises(ValueError, match="is no LiteRT file, or damaged"):
+        LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "g2p.tflite").write_bytes(b"PK\3\4 a zip archive")
+    with pytest.raises(ValueError, match="is no LiteRT file, or damaged"):
+        LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+def test_a_model_of_others_is_refused(tmp_path):
+    double = tf.function(lambda x: x + x, input_signature=[tf.TensorSpec([2])])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [double.get_concrete_function()], tf.Module()
+    )
+    (tmp_path / "g2p.tflite").write_bytes(converter.convert())
+    with pytest.raises(ValueError, match=r"was not written by `keras_s2s\.export\.litert`"):
+        LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+def test_a_damaged_card_is_refused(path, tmp_path):
+    content = add_metadata(Path(path).read_bytes(), {"model_card.json": b"{"})
+    (tmp_path / "g2p.tflite").write_bytes(content)
+    with pytest.raises(ValueError, match=r"The 'model_card.json' in .* is damaged"):
+        LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+def test_the_command_prints_answers(path, translator, capsys):
+    assert main([path, "hello", "zebra crossing"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["hello", "zebra crossing"]
+    assert [line[1] for line in lines] == translator.translate(["hello", "zebra crossing"])
+
+
+@pytest.mark.parametrize("arguments", [["missing.tflite", "hello"], ["{path}", " "]])
+def test_the_command_tells_a_mistake_in_one_line(path, arguments, capsys):
+    assert main([argument.format(path=path) for argument in arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
