@@ -8,12 +8,12 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import NOTES, SIGNATURES
 from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
 
@@ -35,7 +35,7 @@ def make_card(
     translator: Translator,
     *,
     file_format: str,
-    signatures: Iterable[str],
+    signatures: Collection[str],
     operations: list[str],
     figures: Mapping[str, float],
     parity: Parity | None = None,
@@ -64,6 +64,7 @@ def make_card(
         "search": _describe(translator.search),
         "replace_unknown": translator.replace_unknown,
         "signatures": {name: _describe_signature(name) for name in signatures},
+        "notes": {name: note for name, note in NOTES.items() if name in signatures},
         "operations": operations,
         "parity": None if parity is None else parity._asdict(),
         "figures": dict(figures),
@@ -184,6 +185,8 @@ def to_markdown(card: dict[str, Any]) -> str:
         f"| `{name}` | {_in_line(sides['inputs'])} | {_in_line(sides['outputs'])} |"
         for name, sides in card["signatures"].items()
     ]
+    for name, note in card["notes"].items():
+        lines += ["", f"`{name}`: {note}"]
     lines += ["", "Operations: " + ", ".join(card["operations"]) + ".", ""]
     return "\n".join(lines)
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from keras_s2s.export.batching import BATCHING_FILE, Batching, check_batching
 from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import check_parity
@@ -15,6 +16,13 @@ from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_m
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
 from keras_s2s.export.signatures import SIGNATURES
 from keras_s2s.export.versions import check_version, publish, unfinished_version
+from keras_s2s.export.warmup import (
+    WARMUP_FILE,
+    Warmup,
+    check_warmup,
+    make_requests,
+    write_requests,
+)
 from keras_s2s.translator import Translator
 
 _GRAPH_SIZE = 8 << 20  # bytes; more than the graph of any model of this package needs
@@ -27,6 +35,8 @@ def saved_model(
     version: int | None = None,
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
+    warmup: Warmup | None = None,
+    batching: Batching | None = None,
 ) -> str:
     """Write a translator as the next version of a SavedModel: text in, text out.
 
@@ -51,17 +61,24 @@ def saved_model(
         version: the version's number; one above the highest there by default.
         probes: texts to compare with, besides those that are always compared.
         figures: evaluation figures for the model card, {"WER": 25.1} for instance.
+        warmup: requests that a model server answers before it makes the version available; none
+            by default. What was written answers them once before it gets its number. Needs the
+            package tensorflow-serving-api.
+        batching: how a model server may merge requests; `Batching()` by default.
 
     Returns:
-        The path of the version's folder. Beside the graph it has a folder "assets.extra" with the
-        vocabularies and the model card, in JSON (see `read_card`) and to read.
+        The path of the version's folder. Beside the graph it has "batching_params.pbtxt", and a
+        folder "assets.extra" with the vocabularies, the model card, in JSON (see `read_card`) and
+        to read, and the warm-up requests.
 
     Raises:
-        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
-            not a dict of names and numbers.
+        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, `figures`
+            not a dict of names and numbers, `warmup` not a `Warmup` or `batching` not a `Batching`.
         ValueError: if `path` or `version` cannot be, if a weight or a figure is not finite, if the
-            model was never trained, if a part of it needs an operation that a stock model server
-            does not have, or if what was written does not answer as the model does.
+            model was never trained, if a warm-up request is longer than a batch may be, if a part
+            of the model needs an operation that a stock model server does not have, or if what
+            was written does not answer as the model does.
+        ImportError: if `warmup` is given and tensorflow-serving-api is not installed.
         FileExistsError: if the version is there already.
         OSError: if the folder cannot be written or the disk is full.
     """
@@ -75,9 +92,13 @@ def saved_model(
     folder = os.path.abspath(path)
     check_version(folder, version)
     check_figures(figures)
+    batching = Batching() if batching is None else check_batching(batching)
+    if warmup is not None:
+        check_warmup(warmup, batching)
     texts = make_probes(translator, probes)
     module = ServedModule(translator)
     functions = trace(translator, SIGNATURES)
+    requests = [] if warmup is None else make_requests(translator, warmup)
     with unfinished_version(folder) as unfinished:
         _check_space(unfinished, module.size() + _GRAPH_SIZE)
         save(module, functions, unfinished)
@@ -91,8 +112,14 @@ def saved_model(
         )
         with SavedModelSession(unfinished) as session:
             parity = check_parity(translator, session, SIGNATURES, texts)
+            for name, inputs in requests:
+                session(name, inputs)
         card["parity"] = parity._asdict()
-        _write_files(os.path.join(unfinished, EXTRA_FOLDER), card_files(translator, card))
+        extra = os.path.join(unfinished, EXTRA_FOLDER)
+        _write_files(extra, card_files(translator, card))
+        if requests:
+            write_requests(requests, os.path.join(extra, WARMUP_FILE))
+        write_file(os.path.join(unfinished, BATCHING_FILE), batching.to_file())
         return publish(unfinished, folder, version)
 
 

@@ -3,9 +3,6 @@
 These names are a promise to clients: a name, shape or dtype changes only with a major version.
 In all of them the first dimension is the batch, of any size, and an input gets the same answer
 whatever else is in its batch, so that a model server can merge requests.
-
-`ids` may be used under a server's `pad_variable_length_inputs`, which pads with any id: what
-follows the first eos (3) of a row is not read, and each row must have one.
 """
 
 from __future__ import annotations
@@ -63,6 +60,16 @@ SIGNATURES = {
         ),
         _TRANSLATION,
     ),
+}
+
+# What clients of a signature must know; stored with each export.
+NOTES = {
+    "ids": (
+        "Each row of `source_ids` must hold the id of eos (3). What follows the first eos of a row "
+        "is not read, so it does not matter what a row is padded with: 0, or what TF Serving's "
+        "`pad_variable_length_inputs` takes, the first id of the request. A row without eos must "
+        "not be sent to a server that pads: it would read the padding as text."
+    )
 }
 
 # What a LiteRT file has: `options` would add a fifth search to every app.

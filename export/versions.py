@@ -36,11 +36,24 @@ def check_version(folder: str, version: int | None) -> None:
         raise NotADirectoryError(f"{above!r} must be a folder for versions. Received: a file")
     if version is not None:
         check_positive_int("version", version)
-        if int(version) in _versions(folder):
+        if int(version) in find_versions(folder):
             raise FileExistsError(
                 f"Version {version} is there already, and a version is never changed. Leave out "
                 f"`version` for the next one. Received: {os.path.join(folder, str(version))!r}"
             )
+
+
+def find_versions(folder: str) -> set[int]:
+    """Find the versions that a model server would see.
+
+    Args:
+        folder: the folder with the versions; it need not exist.
+
+    Returns:
+        Their numbers.
+    """
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return {int(name) for name in names if _is_version(name)}
 
 
 @contextlib.contextmanager
@@ -86,7 +99,7 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
     """
     while True:
         check_version(folder, version)
-        number = max(_versions(folder), default=0) + 1 if version is None else int(version)
+        number = max(find_versions(folder), default=0) + 1 if version is None else int(version)
         path = os.path.join(folder, str(number))
         try:
             os.rename(unfinished, path)
@@ -95,12 +108,6 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
                 raise
             continue  # somebody else has just published this number
         return path
-
-
-def _versions(folder: str) -> set[int]:
-    """Find the numbers that a model server would take for versions."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {int(name) for name in names if _is_version(name)}
 
 
 def _is_version(name: str) -> bool:

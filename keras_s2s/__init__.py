@@ -25,7 +25,7 @@ from keras_s2s.text import (
     read_pairs,
     write_records,
 )
-from keras_s2s.training import Perplexity, Resume, SequenceLoss, TokenAccuracy
+from keras_s2s.training import Perplexity, Resume, ScheduledSampling, SequenceLoss, TokenAccuracy
 from keras_s2s.translator import Translator
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Perplexity",
     "Resume",
     "Sampling",
+    "ScheduledSampling",
     "SearchEvaluation",
     "SearchResult",
     "SentencePieceTokenizer",

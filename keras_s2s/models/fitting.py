@@ -11,13 +11,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.training.resume import Resume
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
 
 class Fitting(keras.Model):
-    """A model whose `fit` can be resumed."""
+    """A model whose `fit` can be resumed, and feed the decoder with its own outputs."""
+
+    _own_outputs: OwnOutputs | None = None
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as `keras.Model.fit` does, with all its arguments.
@@ -58,6 +61,48 @@ class Fitting(keras.Model):
             for callback in resumed:
                 callback.release()
 
+    def feed_own_outputs(
+        self, probability: float, *, choice: str = "argmax", seed: int | None = None
+    ) -> None:
+        """Train on what the decoder puts out itself, in place of some of the labels.
+
+        From now on, in training, each target input is replaced with this probability by the token
+        that the model, with dropout off, puts out at the step before, given the inputs that it was
+        fed until then. With 0 that is teacher forcing, with 1 free running. The loss is that of the
+        labels all the same; its gradient is exact for what was fed, and does not go through the
+        choice of it. Each training step then takes the decoder's steps one by one first, which
+        needs about as much time again; with 0 it needs none.
+
+        A `ScheduledSampling` changes the probability while `fit` runs.
+
+        Args:
+            probability: of 0 to 1.
+            choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
+            seed: the seed of the draws; by default one that `keras.utils.set_random_seed` seeds.
+
+        Raises:
+            ValueError: if an argument is out of range.
+
+        References:
+            - [Scheduled sampling for sequence prediction with recurrent neural networks (Bengio et
+              al., 2015)](https://arxiv.org/abs/1506.03099)
+        """
+        known = self._own_outputs
+        if known is None or known.choice != choice or seed is not None:
+            with self.distribute_strategy.scope():
+                known = OwnOutputs(choice, seed)
+            known.assign(probability)  # refused before anything has changed
+            self._own_outputs = known
+            if self.train_function is not None:
+                self.make_train_function(force=True)
+        known.assign(probability)
+
+    @property
+    def sampling_probability(self) -> float:
+        """How often the decoder is fed its own output in place of a label, 0 to 1."""
+        own = self._own_outputs
+        return 0.0 if own is None else float(own.probability.value.numpy())
+
     def training_variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
         """Give all that training changes, made where it was not yet.
 
@@ -71,13 +116,14 @@ class Fitting(keras.Model):
         if compiled is not None and not compiled.built:
             logits = tf.zeros([1, 1, self.target_vocabulary_size])
             compiled.build(tf.zeros([1, 1], tf.int32), logits)
-        return [*self.variables, *self.optimizer.variables], list(self.metrics_variables)
+        own = [] if self._own_outputs is None else self._own_outputs.variables
+        return [*self.variables, *self.optimizer.variables, *own], list(self.metrics_variables)
 
 
 @contextlib.contextmanager
 def _quiet_end(given: dict[str, Any]) -> Iterator[None]:
     """Let no epoch end with a warning because the dataset did not know its length before."""
-    data = given.get("x")
+    data: Any = given.get("x")
     by_itself = isinstance(data, tf.data.Dataset) and given.get("steps_per_epoch") is None
     with warnings.catch_warnings():
         if by_itself and data.cardinality() == tf.data.UNKNOWN_CARDINALITY:

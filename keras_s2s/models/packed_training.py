@@ -28,9 +28,14 @@ class PackedTraining(Fitting):
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Take one step of the optimiser, on the real tokens of a batch."""
-        if self.jit_compile:
-            return super().train_step(data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self._own_outputs is not None:
+            # What is fed is chosen before the step, so that the step is one of teacher forcing,
+            # packed and all at once; no gradient goes through a choice.
+            inputs = self._own_outputs.mix(self, inputs)
+        if self.jit_compile:
+            data = keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
+            return super().train_step(data)
         with tf.GradientTape() as tape:
             logits = self(inputs, packed=True, training=True)
             if self._loss_takes_rows():

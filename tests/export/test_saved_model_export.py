@@ -81,6 +81,11 @@ def test_the_card_lies_beside_the_graph(exported, translator):
         assert json.load(file) == translator.target.vocabulary
 
 
+def test_the_settings_for_merging_requests_lie_in_the_version(exported):
+    with open(os.path.join(exported, "batching_params.pbtxt"), "rb") as file:
+        assert file.read() == s2s.export.Batching().to_file()
+
+
 def test_python_loads_it_as_the_docstring_says(exported, translator):
     served = tf.saved_model.load(exported).signatures["serving_default"]
     found = served(source=tf.constant(WORDS))
@@ -217,6 +222,14 @@ def test_what_is_no_translator_is_refused(tmp_path):
 def test_probes_must_be_texts(translator, tmp_path):
     with pytest.raises(TypeError, match="`probes` must be a list of str"):
         s2s.export.saved_model(translator, tmp_path, probes="hello")
+
+
+def test_settings_for_a_server_must_be_of_their_kind(translator, tmp_path):
+    with pytest.raises(TypeError, match="`warmup` must be a `Warmup`"):
+        s2s.export.saved_model(translator, tmp_path / "model", warmup=[1, 8])
+    with pytest.raises(TypeError, match="`batching` must be a `Batching`"):
+        s2s.export.saved_model(translator, tmp_path / "model", batching={"max_batch_size": 8})
+    assert os.listdir(tmp_path) == []
 
 
 def test_figures_must_be_numbers(translator, tmp_path):

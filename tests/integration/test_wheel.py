@@ -77,6 +77,13 @@ def test_wheel_holds_every_module(wheel: Path) -> None:
     assert names == package | export
 
 
+def test_wheel_holds_the_templates_for_a_server(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if "/serving/" in name}
+    templates = {f"keras_s2s/export/serving/{name}" for name in os.listdir(ROOT / "export/serving")}
+    assert names == templates
+    assert "keras_s2s/export/serving/models.config" in names
+
+
 def _modules(folder: str) -> list[Path]:
     """Return the Python files under a folder of the repository, links not followed."""
     files = (ROOT / folder).rglob("*.py")

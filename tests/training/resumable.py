@@ -14,7 +14,7 @@ import numpy as np
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Seq2Seq
 from keras_s2s.text import CharTokenizer, WordTokenizer, make_dataset
-from keras_s2s.training import Perplexity, Resume, SequenceLoss
+from keras_s2s.training import Perplexity, Resume, ScheduledSampling, SequenceLoss
 
 TEXTS = [first + second for first in "abcde" for second in "abcde"]
 PAIRS = [(text, " ".join(reversed(text))) for text in TEXTS]
@@ -59,6 +59,7 @@ def train(
         Resume(folder, every=every),
         keras.callbacks.ReduceLROnPlateau("perplexity", patience=1, min_delta=0.5),
         keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        ScheduledSampling(scale=10, choice="sample"),
         KillAt(kill_at),
     ]
     model.fit(make_data(), epochs=epochs, verbose=0, callbacks=callbacks, **kwargs)

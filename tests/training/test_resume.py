@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -49,8 +50,10 @@ def test_killed_twice_at_any_step_it_ends_with_the_same_weights(uninterrupted, t
     first, second = np.sort(np.random.default_rng().choice(np.arange(1, 4 * STEPS), 2, False))
     for kill_at, code in ((first, -signal.SIGKILL), (second, -signal.SIGKILL), (0, 0)):
         command = [sys.executable, Path(__file__).parent / "resumable.py"]
-        # CI is to fail with the steps in sight
-        ended = subprocess.run([*command, tmp_path / "state", output, str(kill_at)], check=False)
+        arguments = [tmp_path / "state", output, str(kill_at)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        ended = subprocess.run([*command, *arguments], env=environment, check=False)
+        # with the steps in sight
         assert (ended.returncode, first, second) == (code, first, second)
     with np.load(output) as found:
         perplexity = found["perplexity"]

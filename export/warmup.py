@@ -1,0 +1,187 @@
+"""Warm-up requests: what a model server asks a version before it lets clients ask."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.export.batching import Batching
+from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
+from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS
+from keras_s2s.text import Tokenizer
+from keras_s2s.translator import Translator
+
+WARMUP_FILE = "tf_serving_warmup_requests"
+
+# A model server refuses a version with more.
+MAX_REQUESTS = 1000
+
+Request = tuple[str, dict[str, np.ndarray[Any, Any]]]
+"""The name of a signature, and an array for each of its inputs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Warmup:
+    """Names the requests that a model server answers before it makes a version available.
+
+    The first answer of a graph takes longer than the others, and so does the first of a size.
+    With warm-up requests that time is part of loading, and no client waits for it. For each
+    signature there is one request for each batch size and each length or text.
+
+    Args:
+        batch_sizes: numbers of rows; all rows of a request are alike.
+        lengths: lengths of source texts in tokens, eos not counted. The texts are made of the
+            source vocabulary.
+        texts: source texts of yours, beside those or in place of them.
+
+    Raises:
+        TypeError: if `texts` is not a list of str.
+        ValueError: if a number is not a positive integer, there is none of a kind, or there would
+            be more requests than a server accepts.
+
+    Example:
+        ```python
+        warmup = s2s.export.Warmup(batch_sizes=(1, 8, 64), lengths=(8, 32))
+        s2s.export.saved_model(translator, "serving/g2p", warmup=warmup)
+        ```
+    """
+
+    batch_sizes: Sequence[int] = (1,)
+    lengths: Sequence[int] = ()
+    texts: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.texts, str) or not all(isinstance(text, str) for text in self.texts):
+            raise TypeError(f"`texts` must be a list of str. Received: texts={self.texts!r}")
+        for name in ("batch_sizes", "lengths"):
+            for size in getattr(self, name):
+                check_positive_int(name, size)
+        count = len(SIGNATURES) * len(self.batch_sizes) * (len(self.lengths) + len(self.texts))
+        if not 1 <= count <= MAX_REQUESTS:
+            raise ValueError(
+                f"Warm-up must be between 1 and {MAX_REQUESTS} requests: {len(SIGNATURES)} "
+                "signatures for each of `batch_sizes` and each of `lengths` and `texts`. "
+                f"Received: {count} requests by {self!r}"
+            )
+
+
+def check_warmup(warmup: Any, batching: Batching) -> None:
+    """Refuse warm-up requests that cannot be written, or that a server would stumble over.
+
+    Args:
+        warmup: what came.
+        batching: how the server merges requests.
+
+    Raises:
+        TypeError: if it is not a `Warmup`.
+        ValueError: if a request has more rows than the server accepts: it would not load the model.
+        ImportError: if the package tensorflow-serving-api is not installed.
+    """
+    if not isinstance(warmup, Warmup):
+        raise TypeError(f"`warmup` must be a `Warmup`. Received: warmup={warmup!r}")
+    if max(warmup.batch_sizes) > batching.max_batch_size:
+        raise ValueError(
+            "The batch sizes of `warmup` must be at most the `max_batch_size` of `batching`, "
+            f"{batching.max_batch_size}, because a server that batches refuses longer requests "
+            f"and would not load the version. Received: {tuple(warmup.batch_sizes)}"
+        )
+    _import_apis()
+
+
+def make_requests(translator: Translator, warmup: Warmup) -> list[Request]:
+    """Make the warm-up requests of a translator.
+
+    Args:
+        translator: the `Translator`.
+        warmup: what requests.
+
+    Returns:
+        The requests, signature by signature.
+    """
+    texts = [*warmup.texts, *_make_texts(translator.source, warmup.lengths)]
+    rows = [_row_of_each(translator, text) for text in texts]
+    return [
+        (name, {key: np.repeat(value, size, axis=0) for key, value in row[name].items()})
+        for name in SIGNATURES
+        for row in rows
+        for size in warmup.batch_sizes
+    ]
+
+
+def write_requests(requests: Iterable[Request], path: str) -> None:
+    """Write warm-up requests as a model server reads them: TFRecords of `PredictionLog` messages.
+
+    Args:
+        requests: the requests.
+        path: the file.
+
+    Raises:
+        OSError: if writing fails, because the disk is full for instance.
+    """
+    predict_pb2, prediction_log_pb2 = _import_apis()
+    try:
+        with tf.io.TFRecordWriter(path) as writer:
+            for name, inputs in requests:
+                request = predict_pb2.PredictRequest()
+                request.model_spec.signature_name = name
+                for key, value in inputs.items():
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+                log = prediction_log_pb2.PredictLog(request=request)
+                record = prediction_log_pb2.PredictionLog(predict_log=log)
+                writer.write(record.SerializeToString())
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"Could not write the warm-up requests to {path!r}: {error.message}"
+        ) from error
+
+
+def _row_of_each(translator: Translator, text: str) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    """Give the inputs of each signature, in batches of one, that ask about a text."""
+    search = translator.search
+    source = {"source": np.array([text.encode()], dtype=object)}
+    found = translator.search_texts(tf.constant([text]), translator.greedy_search())
+    return {
+        "serving_default": source,
+        "greedy": source,
+        "ids": {"source_ids": translator.source.tokenize(tf.constant([text])).numpy()},
+        "score": {**source, "target": found["target"].numpy()[:, 0].astype(object)},
+        "options": {
+            **source,
+            "max_length": np.array([search.max_length or OPTIONS_MAX_LENGTH], np.int32),
+            "min_length": np.array([search.min_length], np.int32),
+            "length_penalty": np.array([search.length_penalty], np.float32),
+        },
+    }
+
+
+def _make_texts(tokenizer: Tokenizer, lengths: Iterable[int]) -> list[str]:
+    """Make a text for each length in tokens; for pieces of words the length is about that."""
+    ids = np.arange(len(SPECIAL_TOKENS), tokenizer.vocabulary_size, dtype=np.int32)
+    alone = tokenizer.detokenize(tf.constant(ids[:, np.newaxis])).numpy()
+    again = tokenizer.tokenize(tf.constant(alone)).numpy()[:, :2]
+    # tokens that are texts by themselves: not a byte out of the middle of a character
+    usable = (again[:, 0] == ids) & (again[:, 1] == EOS_ID)
+    ids = ids[usable & [text.decode(errors="ignore").encode() == text for text in alone]]
+    generator = np.random.default_rng(0)
+    texts = [
+        tokenizer.detokenize(tf.constant(generator.choice(ids, size=(1, length))))
+        for length in lengths
+    ]
+    return [text.numpy()[0].decode() for text in texts]
+
+
+def _import_apis() -> tuple[Any, Any]:
+    """Import the messages of a model server, or say what to install."""
+    try:
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    except ImportError as error:
+        raise ImportError(
+            "Warm-up requests need tensorflow-serving-api, which is not installed: "
+            "pip install 'keras-s2s[serving]'"
+        ) from error
+    return predict_pb2, prediction_log_pb2

@@ -1,0 +1,108 @@
+"""What the decoder is fed in training: the labels, or what it would have said itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_choice, check_number
+from keras_s2s.models.searchable import SearchStart
+from keras_s2s.special_ids import BOS_ID, PAD_ID
+
+CHOICES = ("argmax", "sample")
+_NEVER = -1e9
+
+
+class OwnOutputs:
+    """Replaces some of the decoder's inputs by what the model puts out, given those before.
+
+    A target input y_{t-1} is kept with probability 1 - p. Otherwise the input of step t is the
+    most probable token of step t - 1, or one drawn from its distribution, given all inputs before
+    it, replaced ones among them. Dropout is off while tokens are chosen; pad and bos are never
+    chosen, as in a search.
+
+    Not a layer, because it has nothing that belongs into the file of a model.
+
+    Args:
+        choice: "argmax" or "sample".
+        seed: the seed of the draws; by default one of Keras's, which
+            `keras.utils.set_random_seed` seeds.
+    """
+
+    def __init__(self, choice: str, seed: int | None) -> None:
+        self.choice = check_choice("choice", choice, CHOICES)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.probability = keras.Variable(
+            0.0, trainable=False, dtype="float32", name="sampling_probability"
+        )
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The probability and the state of the seed."""
+        return [self.probability, self.seed_generator.state]
+
+    def assign(self, probability: Any) -> None:
+        """Set the probability, of 0 to 1, that an input is replaced."""
+        self.probability.assign(
+            check_number("sampling_probability", probability, minimum=0.0, maximum=1.0)
+        )
+
+    def mix(self, model: Any, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Give the inputs of a model with some of the target inputs replaced.
+
+        Where the probability is 0, nothing is computed.
+
+        Args:
+            model: the `Searchable` model whose outputs are fed.
+            inputs: dict of "source_ids" and "target_inputs".
+
+        Returns:
+            The dict with other "target_inputs".
+        """
+        target_inputs = inputs["target_inputs"]
+
+        def mixed() -> tf.Tensor:
+            start = model.begin_search(inputs["source_ids"], return_attention=False)
+            return self._mixed(start, target_inputs)
+
+        fed = tf.cond(self.probability > 0.0, mixed, lambda: tf.identity(target_inputs))
+        return {**inputs, "target_inputs": tf.stop_gradient(fed)}
+
+    def _mixed(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
+        """Take the decoder's steps one by one, `(batch, target_length)`."""
+        shape = tf.shape(target_inputs)
+        by_time = tf.transpose(target_inputs)  # (target_length, batch)
+        coins, draws = (
+            keras.random.uniform(tf.reverse(shape, [0]), dtype="float32", seed=self.seed_generator)
+            for _ in range(2)
+        )
+        replaced = tf.logical_and(coins < self.probability, by_time != PAD_ID)
+
+        def body(time: tf.Tensor, fed: tf.Tensor, state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
+            logits, state, *_ = start.step(fed[time - 1], state)
+            chosen = self._choose(logits, draws[time])
+            chosen = tf.where(replaced[time], chosen, by_time[time])
+            at_time = tf.expand_dims(tf.equal(tf.range(shape[1]), time), 1)
+            return time + 1, tf.where(at_time, chosen, fed), state
+
+        _, fed, _ = tf.while_loop(
+            lambda time, *_: time < shape[1],
+            body,
+            (tf.constant(1), by_time, start.state),
+            maximum_iterations=shape[1],
+        )
+        return tf.ensure_shape(tf.transpose(fed), target_inputs.shape)
+
+    def _choose(self, logits: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """The tokens that the model puts out, int32 `(batch,)`."""
+        vocabulary = tf.range(tf.shape(logits)[1])
+        special = tf.logical_or(tf.equal(vocabulary, PAD_ID), tf.equal(vocabulary, BOS_ID))
+        logits = tf.where(special, _NEVER, tf.cast(logits, tf.float32))
+        if self.choice == "argmax":
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+        below = tf.cumsum(tf.nn.softmax(logits), axis=-1)
+        point = tf.expand_dims(draws, 1) * below[:, -1:]
+        chosen = tf.reduce_sum(tf.cast(below <= point, tf.int32), axis=-1)
+        return tf.minimum(chosen, tf.shape(logits)[1] - 1)  # a draw may be rounded up to the end

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.served import shared_translator
+
+import keras_s2s as s2s
+from keras_s2s.export import saved_model_export
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.warmup import Warmup, _make_texts, check_warmup, make_requests, write_requests
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return shared_translator()
+
+
+@pytest.fixture(scope="module")
+def requests(translator):
+    return make_requests(translator, Warmup(batch_sizes=(1, 3), lengths=(4,), texts=("日本",)))
+
+
+def test_there_is_a_request_for_each_signature_size_and_text(requests):
+    found = [
+        (name, {len(value) for value in inputs.values()}, next(iter(inputs.values()))[0])
+        for name, inputs in requests
+        if name != "ids"
+    ]
+    (made,) = {text for _, _, text in found} - {"日本".encode()}
+    assert [(name, sizes, text) for name, sizes, text in found if name == "greedy"] == [
+        ("greedy", {1}, "日本".encode()),
+        ("greedy", {3}, "日本".encode()),
+        ("greedy", {1}, made),
+        ("greedy", {3}, made),
+    ]
+    assert [name for name, _ in requests] == [name for name in SIGNATURES for _ in range(4)]
+
+
+def test_requests_have_the_inputs_of_their_signatures(requests):
+    for name, inputs in requests:
+        promised = {spec.name: spec for spec in SIGNATURES[name].inputs}
+        assert set(inputs) == set(promised)
+        for key, value in inputs.items():
+            dtype = tf.string if value.dtype == object else tf.as_dtype(value.dtype)
+            assert dtype == promised[key].dtype
+            assert promised[key].shape.is_compatible_with(value.shape)
+
+
+def test_what_is_scored_is_an_answer(requests, translator):
+    inputs = next(inputs for name, inputs in requests if name == "score")
+    found = translator.search_texts(tf.constant(["日本"]), translator.greedy_search())
+    assert inputs["target"][0] == found["target"].numpy()[0, 0]
+
+
+def test_options_are_the_settings_of_the_search(requests):
+    inputs = next(inputs for name, inputs in requests if name == "options")
+    assert (inputs["max_length"], inputs["min_length"]) == (12, 1)
+    assert inputs["length_penalty"] == 0.75
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        s2s.CharTokenizer.train(["ab cdé日"]),
+        s2s.WordTokenizer.train(["one two three"]),
+        s2s.ByteTokenizer(),
+    ],
+    ids=["char", "word", "byte"],
+)
+def test_texts_are_as_long_as_asked_for(tokenizer):
+    texts = _make_texts(tokenizer, [1, 7])
+    ids = tokenizer.tokenize(texts).numpy()
+    assert np.count_nonzero(ids, axis=1).tolist() == [2, 8]  # with eos
+    assert 1 not in ids
+    assert _make_texts(tokenizer, [1, 7]) == texts
+
+
+def test_a_server_reads_what_was_written(requests, tmp_path):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    path = str(tmp_path / "requests")
+    write_requests(requests, path)
+    records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    assert len(records) == len(requests)
+    for record, (name, inputs) in zip(records, requests, strict=True):
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.signature_name == name
+        assert set(request.inputs) == set(inputs)
+        for key, value in inputs.items():
+            np.testing.assert_array_equal(tf.make_ndarray(request.inputs[key]), value)
+
+
+def test_a_missing_package_is_told_before_the_work(translator, tmp_path, monkeypatch):
+    monkeypatch.setattr(saved_model_export, "trace", None)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(ImportError, match=r"tensorflow-serving-api.*'keras-s2s\[serving\]'"):
+        s2s.export.saved_model(translator, tmp_path / "model", warmup=Warmup(lengths=(3,)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_request_longer_than_a_batch_is_refused():
+    with pytest.raises(
+        ValueError, match=r"at most the `max_batch_size` of `batching`, 4,.*\(1, 8\)"
+    ):
+        check_warmup(Warmup(batch_sizes=(1, 8), lengths=(3,)), s2s.export.Batching(4))
+
+
+def test_what_is_no_warmup_is_refused():
+    with pytest.raises(TypeError, match=r"`warmup` must be a `Warmup`. Received: warmup=True"):
+        check_warmup(True, s2s.export.Batching())
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"batch_sizes": (), "lengths": (1,)}, {"lengths": range(1, 202)}]
+)
+def test_there_must_be_requests_but_not_too_many(settings):
+    with pytest.raises(ValueError, match="Warm-up must be between 1 and 1000 requests"):
+        Warmup(**settings)
+
+
+@pytest.mark.parametrize("name", ["batch_sizes", "lengths"])
+def test_sizes_must_be_positive(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+        Warmup(**{"lengths": (1,), name: (0,)})
+
+
+@pytest.mark.parametrize("texts", ["hello", [b"hello"]])
+def test_texts_must_be_a_list(texts):
+    with pytest.raises(TypeError, match="`texts` must be a list of str"):
+        Warmup(texts=texts)
+
+
+def test_a_full_disk_is_told(requests, tmp_path):
+    pytest.importorskip("tensorflow_serving.apis")
+    path = str(tmp_path / "missing" / "requests")
+    with pytest.raises(OSError, match=f"Could not write the warm-up requests to '{path}'"):
+        write_requests(requests, path)
