@@ -1,0 +1,103 @@
+"""A word and what is asked of it, to the inflected word.
+
+    python examples/inflection.py
+    python examples/inflection.py --tsv train.tsv valid.tsv
+
+The first learns English plurals, third persons and present participles of made-up and real words,
+as the PyPI package inflect forms them. The second takes lines `lemma FEATURES<tab>form`, such as
+the SIGMORPHON shared tasks have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+
+import inflect
+import keras
+
+import keras_s2s as s2s
+from keras_s2s.evaluation import error_rates, group_references
+
+Pairs = list[tuple[str, str]]
+BEGINNINGS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl pr qu r s sh sk st t tr v w"
+MIDDLES = "a e i o u ai ea ee oa oo ou igh"
+ENDS = "b ck d dge ff fe g k l ll m n ng p r rry s sh sy ss t tch th ve x y ze ch"
+
+
+def make_pairs(number: int) -> tuple[Pairs, Pairs]:
+    """Make words of one or two syllables and inflect them."""
+    rng, engine = random.Random(0), inflect.engine()
+    beginnings, middles, ends = BEGINNINGS.split(), MIDDLES.split(), ENDS.split()
+    pairs: dict[str, str] = {}
+    while len(pairs) < number:
+        syllables = rng.choice([1, 1, 2])
+        word = "".join(rng.choice(beginnings) + rng.choice(middles) for _ in range(syllables))
+        word += rng.choice(ends)
+        pairs[f"{word} N;PL"] = engine.plural_noun(word)
+        pairs[f"{word} V;3SG"] = engine.plural_noun(word)
+        pairs[f"{word} V;PTCP"] = engine.present_participle(engine.plural_noun(word))
+    made = list(pairs.items())
+    return made[600:], made[:600]
+
+
+def build(letters: int, characters: int) -> s2s.Seq2Seq:
+    """Build the model."""
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(letters, 128, embedding_dim=64, bidirectional=True, dropout=0.3),
+        s2s.LSTMDecoder(characters, 128, embedding_dim=64, attention="luong", dropout=0.3),
+    )
+    model.compile(
+        keras.optimizers.Adam(0.004, global_clipnorm=1.0),
+        loss=s2s.SequenceLoss(reduction="token", label_smoothing=0.05),
+        metrics=[s2s.TokenAccuracy()],
+    )
+    return model
+
+
+def main() -> None:
+    """Train, inflect, score."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
+    parser.add_argument("--pairs", type=int, default=12000, help="how many forms are made")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--output", default="inflection.keras")
+    args = parser.parse_args()
+    keras.utils.set_random_seed(0)
+
+    train, test = map(s2s.read_pairs, args.tsv) if args.tsv else make_pairs(args.pairs)
+    held_out = max(1, len(train) // 30)
+    train, valid = train[held_out:], train[:held_out]
+    source = s2s.CharTokenizer.train(text for text, _ in train)
+    target = s2s.CharTokenizer.train(text for _, text in train)
+    print(f"{len(train)} forms to train on, {len(test)} to test")
+    model = build(source.vocabulary_size, target.vocabulary_size)
+    search = s2s.BeamSearch(beam_width=5, max_length=40)
+    start = time.process_time()
+    model.fit(
+        s2s.make_dataset(train, source, target, batch_size=32, shuffle=True, seed=0),
+        epochs=args.epochs,
+        callbacks=[
+            s2s.SearchEvaluation(valid, source, target, search=search, tokens="characters"),
+            keras.callbacks.ReduceLROnPlateau("val_ter", mode="min", factor=0.5, patience=2),
+            keras.callbacks.EarlyStopping(
+                "val_ter", mode="min", patience=6, restore_best_weights=True
+            ),
+        ],
+    )
+    print(f"trained in {time.process_time() - start:.0f} CPU seconds")
+
+    translator = s2s.Translator(model, source, target, search=search)
+    accepted = group_references(test)
+    outputs = translator.translate(list(accepted), batch_size=128)
+    rates = error_rates(outputs, list(accepted.values()), tokens="characters")
+    print(f"forms wrong {100 * rates.sequence_error_rate:.2f} %")
+    for text, output in list(zip(accepted, outputs, strict=True))[:8]:
+        right = " or ".join(accepted[text])
+        print(f"  {text:24s} {output:20s} {'' if output == right else 'should be ' + right}")
+    translator.save(args.output)
+
+
+if __name__ == "__main__":
+    main()
