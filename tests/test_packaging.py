@@ -26,7 +26,11 @@ def pyproject() -> dict[str, Any]:
 
 
 def test_listed_packages_are_those_of_the_tree(pyproject: dict[str, Any]) -> None:
-    folders = {"keras_s2s": ROOT / "keras_s2s", "keras_s2s.export": ROOT / "export"}
+    folders = {
+        "keras_s2s": ROOT / "keras_s2s",
+        "keras_s2s.export": ROOT / "export",
+        "keras_s2s_cli": ROOT / "keras_s2s_cli",
+    }
     found = {
         ".".join([package, *file.parent.relative_to(folder).parts])
         for package, folder in folders.items()

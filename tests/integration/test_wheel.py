@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "export"]
+SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "keras_s2s_cli", "export"]
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
@@ -61,7 +61,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names} == {"keras_s2s", "keras_s2s-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "keras_s2s",
+        "keras_s2s_cli",
+        "keras_s2s-0.1.0.dist-info",
+    }
     assert "keras_s2s/py.typed" in names
     assert "keras_s2s/export/__init__.py" in names
 
@@ -74,7 +78,8 @@ def test_wheel_holds_every_module(wheel: Path) -> None:
     export = {
         f"keras_s2s/export/{file.relative_to(ROOT / 'export')}" for file in _modules("export")
     }
-    assert names == package | export
+    commands = {f"keras_s2s_cli/{file.name}" for file in _modules("keras_s2s_cli")}
+    assert names == package | export | commands
 
 
 def test_wheel_holds_the_templates_for_a_server(wheel: Path) -> None:

@@ -1,0 +1,187 @@
+"""Figures with their intervals of confidence, and what is mistaken for what."""
+
+from __future__ import annotations
+
+import collections
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+METRICS = ("wer", "ter", "bleu", "chrf")
+_NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
+_SHARES = ("wer", "ter")
+_NOTHING = "∅"  # in a confusion: a token that was left out, or added
+_SEED = 12345
+
+
+class Figure(NamedTuple):
+    """A figure, and the interval that holds it in 95 of 100 samples."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Confusion(NamedTuple):
+    """How often outputs have a token in the place of another; None for no token."""
+
+    reference: str | None
+    output: str | None
+    count: int
+
+
+class Report(NamedTuple):
+    """What an evaluation has found."""
+
+    sources: int
+    figures: dict[str, Figure]  # WER and TER as shares, BLEU and chrF from 0 to 100
+    signatures: dict[str, str]  # of sacrebleu
+    confusions: list[Confusion]  # the commonest first
+
+    def to_json(self) -> str:
+        """Write it as one JSON object."""
+        content: dict[str, Any] = {"sources": self.sources}
+        content |= {name: figure._asdict() for name, figure in self.figures.items()}
+        content["signatures"] = self.signatures
+        content["confusions"] = [confusion._asdict() for confusion in self.confusions]
+        return json.dumps(content, ensure_ascii=False, indent=1)
+
+    def to_text(self) -> str:
+        """Write it for people, error rates in percent."""
+        lines = [f"{self.sources} sources; 95 % intervals of confidence by bootstrap"]
+        for name, figure in self.figures.items():
+            value, low, high = (100 * it if name in _SHARES else it for it in figure)
+            unit = "%" if name in _SHARES else " "
+            lines.append(
+                f"{_NAMES[name]:5s}{value:7.2f} {unit}  [{low:.2f}, {high:.2f}]  "
+                f"{self.signatures.get(name, '')}".rstrip()
+            )
+        if self.confusions:
+            lines += ["", "commonest confusions, reference → output:"]
+        for reference, output, count in self.confusions:
+            lines.append(f"{count:7d}  {reference or _NOTHING} → {output or _NOTHING}")
+        return "\n".join(lines)
+
+
+def make_report(
+    outputs: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    metrics: Sequence[str] = METRICS,
+    tokens: str = "words",
+    bleu_tokenize: str = "13a",
+    confusions: int = 10,
+    bootstrap: int = 1000,
+) -> Report:
+    """Compare outputs with their references.
+
+    Args:
+        outputs: one text for each source.
+        references: for each source the texts that are right.
+        metrics: which figures, out of "wer", "ter", "bleu", "chrf".
+        tokens: what is compared: "words" or "characters" (all but spaces).
+        bleu_tokenize: how sacrebleu splits texts for BLEU.
+        confusions: how many of the commonest confusions to give.
+        bootstrap: how many samples the intervals are found by.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: if there is nothing to compare, or an argument is out of range.
+        ImportError: if what computes a figure is not installed.
+    """
+    from keras_s2s.evaluation import bleu, check_installed, chrf, error_rates
+
+    check_installed(["wer", *metrics])
+    aligned = [
+        _align(_split(output, tokens), [_split(text, tokens) for text in accepted])
+        for output, accepted in zip(outputs, references, strict=True)
+    ]
+    figures: dict[str, Figure] = {}
+    signatures: dict[str, str] = {}
+    rates = error_rates(outputs, references, tokens=tokens)
+    values = {"wer": rates.sequence_error_rate, "ter": rates.token_error_rate}
+    for name in metrics:
+        if name in _SHARES:
+            interval = _interval(*_rates(aligned, name), bootstrap)
+            figures[name] = Figure(values[name], *interval)
+            continue
+        score = (
+            bleu(outputs, references, tokenize=bleu_tokenize)
+            if name == "bleu"
+            else chrf(outputs, references)
+        )
+        parts = _statistics(name, outputs, references, bleu_tokenize)
+        figures[name] = Figure(score.score, *_interval(*parts, bootstrap))
+        signatures[name] = score.signature
+    counts = collections.Counter(edit for row in aligned for edit in row.edits)
+    commonest = sorted(counts.items(), key=lambda it: (-it[1], str(it[0])))[:confusions]
+    found = [Confusion(*edit, count) for edit, count in commonest]
+    return Report(len(outputs), figures, signatures, found)
+
+
+class _Aligned(NamedTuple):
+    """An output beside its nearest reference."""
+
+    edits: list[tuple[str | None, str | None]]  # of the reference, of the output
+    length: int  # tokens of the reference
+
+
+def _split(text: str, tokens: str) -> list[str]:
+    return text.split() if tokens == "words" else list(text.replace(" ", ""))
+
+
+def _align(output: list[str], accepted: list[list[str]]) -> _Aligned:
+    """Find the edits that make the nearest reference, of equally near ones the shorter, of it."""
+    from rapidfuzz.distance import Levenshtein
+
+    nearest = min(accepted, key=lambda tokens: (Levenshtein.distance(output, tokens), len(tokens)))
+    edits: list[tuple[str | None, str | None]] = []
+    for tag, here, there in Levenshtein.editops(nearest, output):
+        reference = None if tag == "insert" else nearest[here]
+        edits.append((reference, None if tag == "delete" else output[there]))
+    return _Aligned(edits, len(nearest))
+
+
+def _rates(aligned: list[_Aligned], name: str) -> tuple[Any, Callable[[Any], float]]:
+    """Give what an error rate is made of, `(sources, 2)`, and how from the sum of it."""
+    import numpy as np
+
+    edits = np.array([len(row.edits) for row in aligned])
+    if name == "wer":
+        rows = np.stack([edits > 0, np.ones_like(edits)], axis=1)
+    else:
+        rows = np.stack([edits, [row.length for row in aligned]], axis=1)
+    return rows.astype(np.int64), lambda total: total[0] / max(1, total[1])
+
+
+def _statistics(
+    name: str, outputs: Sequence[str], references: Sequence[Sequence[str]], bleu_tokenize: str
+) -> tuple[Any, Callable[[Any], float]]:
+    """Give what sacrebleu makes a score of, `(sources, counts)`, and how from the sum of it.
+
+    Its own bootstrap fails where a sample has no n-gram in common with its references.
+    """
+    import numpy as np
+    import sacrebleu
+
+    metric = sacrebleu.BLEU(tokenize=bleu_tokenize) if name == "bleu" else sacrebleu.CHRF()
+    most = max(map(len, references))
+    padded = [[*accepted, *[None] * (most - len(accepted))] for accepted in references]
+    streams = [list(stream) for stream in zip(*padded, strict=True)]
+    rows = metric._extract_corpus_statistics(list(outputs), streams)
+    return np.array(rows), lambda total: float(metric._compute_score_from_stats(total).score)
+
+
+def _interval(rows: Any, compute: Callable[[Any], float], samples: int) -> tuple[float, float]:
+    """Find the interval of a figure by drawing samples of the sources."""
+    import numpy as np
+
+    random = np.random.default_rng(_SEED)
+    found = []
+    for _ in range(samples):
+        drawn = random.integers(len(rows), size=len(rows))
+        found.append(compute(rows[drawn].sum(axis=0).tolist()))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)

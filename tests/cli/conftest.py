@@ -1,0 +1,24 @@
+"""A small model in a file, and a way to run commands on it."""
+
+from __future__ import annotations
+
+import pytest
+from cli.running import Runner
+from translators import make_translator
+
+
+@pytest.fixture
+def run(monkeypatch, capsysbinary, tmp_path):
+    return Runner(monkeypatch, capsysbinary, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def translator():
+    return make_translator()
+
+
+@pytest.fixture(scope="session")
+def model(translator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    translator.save(path)
+    return path

@@ -1,0 +1,163 @@
+"""The commands beside `train` and `translate`, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+from cli.running import ROOT
+
+from keras_s2s_cli import main as program
+
+COMMANDS = sorted(program.commands.commands)
+PAIRS = [("abcd", "one two"), ("ü", "three"), ("abcd", "two")]
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS), "utf-8")
+    return path
+
+
+def test_help_and_mistakes_do_not_wait_for_tensorflow():
+    code = f"""
+import sys
+from keras_s2s_cli.main import main
+assert main(["--help"]) == 0
+for command in {COMMANDS}:
+    assert main([command, "--help"]) == 0
+    assert main([command, "--no-such-option"]) == 2
+assert main(["no-such-command"]) == 2
+assert main(["score", "no-such-model", "no-such-pairs"]) == 2
+assert not {{"tensorflow", "keras", "keras_s2s", "numpy"}} & sys.modules.keys()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for line in ended.stderr.decode().splitlines():
+        assert line.startswith("keras-s2s")
+
+
+def test_scores_are_those_of_the_translator(run, model, pairs, translator):
+    sources, targets = (tf.constant(side) for side in zip(*PAIRS, strict=True))
+    expected = translator.score_texts(sources, targets)
+    code, output, _ = run("score", model, pairs, "--batch-size", 2)
+    found = [list(map(float, line.split("\t"))) for line in output.splitlines()]
+    assert code == 0
+    assert [it[0] for it in found] == pytest.approx(
+        expected["log_probs"].numpy().tolist(), abs=1e-5
+    )
+    assert [it[1] for it in found] == pytest.approx(expected["scores"].numpy().tolist(), abs=1e-5)
+    _, output, _ = run("score", model, pairs, "--json")
+    assert json.loads(output.splitlines()[1])["source"] == "ü"
+
+
+def test_evaluate_takes_all_references_of_a_source(run, model, pairs, translator, tmp_path):
+    outputs = tmp_path / "outputs.tsv"
+    code, output, errors = run("evaluate", model, pairs, "--json", "--outputs", outputs)
+    assert (code, errors) == (0, "")
+    report = json.loads(output)
+    assert report["sources"] == 2
+    assert set(report) == {"sources", "wer", "ter", "bleu", "chrf", "signatures", "confusions"}
+    first, second = translator.translate(["abcd", "ü"])
+    assert outputs.read_text("utf-8") == f"abcd\t{first}\tone two\ttwo\nü\t{second}\tthree\n"
+    _, output, _ = run("evaluate", model, pairs, "--metrics", "wer")
+    assert output.splitlines()[1].startswith("WER   100.00 %")
+
+
+def test_unknown_figures_are_a_mistake(run, model, pairs):
+    code, _, errors = run("evaluate", model, pairs, "--metrics", "wer,blue")
+    assert code == 2
+    assert "'blue' is none of wer, ter, bleu, chrf" in errors
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "file_format"),
+    [
+        ("g2p.tflite", ["--quantization", "float16"], "LiteRT float16"),
+        ("serving", [], "SavedModel"),
+    ],
+)
+def test_an_export_is_inspected_and_answers(
+    run, model, pairs, translator, tmp_path, out, options, file_format
+):
+    figures = tmp_path / "figures.json"
+    figures.write_text('{"sources": 3, "wer": {"value": 0.25, "low": 0.2, "high": 0.3}}', "utf-8")
+    code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
+    assert (code, errors) == (0, "")
+    assert output.strip() in (str(tmp_path / "serving" / "1"), str(tmp_path / "g2p.tflite"))
+    _, output, _ = run("inspect", tmp_path / out, "--json")
+    card = json.loads(output)
+    assert card["format"] == file_format
+    assert card["figures"] == {"sources": 3, "wer": 0.25}
+    _, output, _ = run("translate", tmp_path / out, stdin=b"abcd\n\nbb\n")
+    first, second = translator.translate(["abcd", "bb"])
+    assert output.splitlines() == [first, "", second]
+    code, _, errors = run("translate", tmp_path / out, "--beam-width", 2)
+    assert code == 2
+    assert "--beam-width can be chosen for a .keras file only" in errors
+
+
+def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):
+    _, output, _ = run("inspect", model)
+    assert output.startswith("# CharTokenizer → WordTokenizer, Keras\n")
+    assert f"| parameters | {translator.model.count_params()} |" in output
+    assert "signature" not in output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--quantization", "int8"], "--quantization goes with --format litert only"),
+        (["--format", "litert", "--version", "2"], "--version goes with --format saved_model only"),
+    ],
+)
+def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, message):
+    code, _, errors = run("export", model, tmp_path / "out", *options)
+    assert code == 2
+    assert message in errors
+
+
+def test_a_malformed_line_is_named(run, model, pairs):
+    pairs.write_text("a\tb\nab\n", "utf-8")
+    code, output, errors = run("score", model, pairs)
+    assert (code, output) == (2, "")
+    assert (
+        errors == f"keras-s2s: {pairs}, line 2: no tab in the line. Expected: source<TAB>target\n"
+    )
+
+
+def test_a_file_that_is_no_model_is_a_mistake(run, pairs, tmp_path):
+    code, _, errors = run("inspect", pairs)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "not a .keras file" in errors
+    code, _, errors = run("inspect", tmp_path)
+    assert code == 2
+    assert "there is no model in this folder" in errors
+
+
+def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
+    path = tmp_path / "bare.keras"
+    translator.model.save(path)
+    code, _, errors = run("translate", path)
+    assert code == 2
+    assert "a bare model, which has no tokenizers" in errors
+    _, output, _ = run("inspect", path)
+    assert output.startswith("Seq2Seq, a bare model without tokenizers")
+
+
+def test_a_fault_of_ours_is_one_line_with_its_kind_and_debug_shows_where(
+    run, model, pairs, monkeypatch
+):
+    monkeypatch.setattr("keras_s2s.read_pairs", lambda path: {}[path])
+    code, _, errors = run("score", model, pairs)
+    assert code == 1
+    assert errors.startswith("keras-s2s: failed: KeyError:")
+    assert errors.count("\n") == 1
+    code, _, errors = run("score", model, pairs, "--debug")
+    assert code == 1
+    assert "Traceback (most recent call last)" in errors

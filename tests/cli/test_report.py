@@ -1,0 +1,59 @@
+"""Figures, their intervals, and what is mistaken for what."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from keras_s2s.evaluation import bleu, chrf, error_rates
+from keras_s2s_cli.report import Confusion, make_report
+
+OUTPUTS = ["a b", "a c", "d", "x y z", "a b c d e"]
+REFERENCES = [["a b"], ["a b"], ["e", "d e"], ["x z"], ["a b c d e", "a"]]
+
+
+def test_figures_are_those_of_the_package():
+    report = make_report(OUTPUTS, REFERENCES)
+    rates = error_rates(OUTPUTS, REFERENCES)
+    assert report.figures["wer"].value == rates.sequence_error_rate
+    assert report.figures["ter"].value == rates.token_error_rate
+    assert report.figures["bleu"].value == bleu(OUTPUTS, REFERENCES).score
+    assert report.signatures["chrf"] == chrf(OUTPUTS, REFERENCES).signature
+    for figure in report.figures.values():
+        assert figure.low < figure.high
+
+
+def test_samples_without_a_single_match_have_an_interval_too():
+    figure = make_report(["x", "a b c d e"], [["y"], ["a b c d e"]], metrics=["bleu"]).figures
+    assert (figure["bleu"].low, figure["bleu"].high) == (0.0, pytest.approx(100.0))
+
+
+def test_the_commonest_confusions_come_first():
+    outputs, references = ["b", "b c", "a x", "a"], [["a"], ["a c"], ["a"], ["a y"]]
+    report = make_report(outputs, references, metrics=["ter"])
+    assert report.confusions == [
+        Confusion("a", "b", 2),
+        Confusion("y", None, 1),
+        Confusion(None, "x", 1),
+    ]
+    assert "      2  a → b\n" in report.to_text()
+    assert "∅ → x" in report.to_text()
+
+
+def test_the_interval_of_a_rate_is_that_of_the_binomial():
+    outputs = ["a"] * 300 + ["b"] * 100
+    wer = make_report(outputs, [["a"]] * 400, metrics=["wer"]).figures["wer"]
+    half = 1.96 * (0.25 * 0.75 / 400) ** 0.5
+    assert (wer.low, wer.high) == (
+        pytest.approx(0.25 - half, abs=0.01),
+        pytest.approx(0.25 + half, abs=0.01),
+    )
+
+
+def test_characters_are_compared_where_asked_for():
+    report = make_report(["abd"], [["abc"]], metrics=["ter"], tokens="characters")
+    assert report.figures["ter"].value == pytest.approx(1 / 3)
+    assert json.loads(report.to_json())["confusions"] == [
+        {"reference": "c", "output": "d", "count": 1}
+    ]

@@ -1,0 +1,97 @@
+"""Lines in, lines out: in order, at once, and to the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+
+import pytest
+from cli.running import start
+
+from keras_s2s import BeamSearch, Translator
+
+
+def test_translate_keeps_order_and_empty_lines(run, model, translator):
+    texts = ["abcd", "", "ü€", "a", "  ", "cabad", "b" * 30]
+    expected = [translator.translate([text])[0] if text.strip() else "" for text in texts]
+    content = "\n".join(texts).encode()  # without a line end behind the last
+    code, output, errors = run("translate", model, "--batch-size", 2, stdin=content)
+    assert (code, output.splitlines(), errors) == (0, expected, "")
+
+
+def test_translate_knows_byte_order_marks_and_windows_line_ends(run, model, translator):
+    _, output, _ = run("translate", model, stdin=b"\xef\xbb\xbfabcd\r\nbb\r\n")
+    assert output.splitlines() == translator.translate(["abcd", "bb"])
+
+
+def test_n_best_are_numbered_and_scored(run, model, translator):
+    import tensorflow as tf
+
+    found = translator(tf.constant(["abcd"]))
+    _, output, _ = run("translate", model, "--nbest", 2, "--scores", stdin=b"\nabcd\n")
+    empty, *lines = (line.split("\t") for line in output.splitlines())
+    assert empty == ["1", "", "", ""]
+    assert len(lines) == 2
+    for slot, (number, score, log_prob, target) in enumerate(lines):
+        assert number == "2"
+        assert target == found["target"][0, slot].numpy().decode()
+        assert float(score) == pytest.approx(float(found["scores"][0, slot]), abs=1e-5)
+        assert float(log_prob) == pytest.approx(float(found["log_probs"][0, slot]), abs=1e-5)
+
+
+def test_json_has_a_line_for_each_source(run, model, translator):
+    _, output, _ = run("translate", model, "--json", stdin="ü\n\n".encode())
+    first, empty = map(json.loads, output.splitlines())
+    assert first["source"] == "ü"
+    assert [it["target"] for it in first["hypotheses"]] == translator.translate(["ü"])
+    assert empty == {"source": "", "hypotheses": []}
+
+
+def test_options_of_the_search_take_the_place_of_the_model_s(run, model, translator):
+    search = dataclasses.replace(translator.search, beam_width=4, length_penalty=0.0, max_length=3)
+    other = Translator(translator.model, translator.source, translator.target, search=search)
+    options = ["--beam-width", 4, "--length-penalty", 0, "--max-length", 3]
+    _, output, _ = run("translate", model, *options, stdin=b"abcd\nxyz\n")
+    assert output.splitlines() == other.translate(["abcd", "xyz"])
+    assert isinstance(search, BeamSearch)
+
+
+def test_what_stands_before_a_line_that_is_not_utf_8_is_answered(run, model, translator):
+    code, output, errors = run("translate", model, stdin=b"abcd\nb\xff\nabcd\n")
+    assert code == 2
+    assert output.splitlines() == translator.translate(["abcd"])
+    assert errors == "keras-s2s: standard input, line 2: not UTF-8: byte 0xFF at position 1\n"
+
+
+def test_options_that_do_not_go_together_are_a_mistake(run, model):
+    code, _, errors = run("translate", model, "--nbest", 9, stdin=b"a\n")
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "`num_hypotheses` must not be above `beam_width`" in errors
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"abcd\n" * 20000)
+    with (
+        lines.open("rb") as file,
+        start("translate", model, stdin=file, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout.readline().endswith(b"\n")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
+def test_answers_come_line_by_line_and_ctrl_c_ends_it_quietly(model, translator):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with start("translate", model, **pipes) as process:
+        for text in ("abcd", "bb"):
+            process.stdin.write(f"{text}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == f"{translator.translate([text])[0]}\n"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (output, errors, process.returncode) == (b"", b"", 130)
