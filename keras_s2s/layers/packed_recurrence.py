@@ -97,7 +97,8 @@ def _forward(
         time = length - 1 - k if reverse else k
         alive, start = packing.sizes[time], packing.starts[time]
         hidden_before, cell_before = hidden[:alive], cell[:alive]
-        i, f, g, o = lstm_gates(projected[start : start + alive] + tf.matmul(hidden_before, kernel))
+        recurrent = _product(hidden_before, kernel)
+        i, f, g, o = lstm_gates(projected[start : start + alive] + recurrent)
         new_cell = f * cell_before + i * g
         tanh_cell = tf.tanh(new_cell)
         output = o * tanh_cell
