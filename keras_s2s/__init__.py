@@ -1,6 +1,7 @@
 """Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served."""
 
 from keras_s2s import export
+from keras_s2s.averaging import average_checkpoints
 from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
@@ -54,6 +55,7 @@ __all__ = [
     "TokenAccuracy",
     "Translator",
     "WordTokenizer",
+    "average_checkpoints",
     "export",
     "iterate_pairs",
     "load",

@@ -1,0 +1,81 @@
+"""One model out of several checkpoints of a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_s2s.saving import load
+
+if TYPE_CHECKING:
+    from keras_s2s.models import Ensemble, Seq2Seq
+    from keras_s2s.translator import Translator
+
+
+def average_checkpoints(
+    paths: Iterable[str | os.PathLike[str]],
+) -> Translator | Seq2Seq | Ensemble:
+    """Load several `.keras` files of one training, and give the model with their mean weights.
+
+    The weights along the end of a training lie about the same minimum, and their mean often
+    answers better than the last of them, at no cost in use. They are those that
+    `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")` writes, for instance. Models of
+    different trainings have no meaningful mean: put these into an `Ensemble`.
+
+    One file after another is loaded. What the model is but for the weights, its search and its
+    vocabularies too, is taken from the first file. To train it on, compile it anew.
+
+    Args:
+        paths: the files.
+
+    Returns:
+        What the first file holds, with the mean of all weights.
+
+    Raises:
+        TypeError: if `paths` is a single path.
+        FileNotFoundError: if there is no such file.
+        ValueError: if there are no paths, a file is damaged, or its model is of another kind or
+            size.
+
+    Example:
+        >>> import os, tempfile
+        >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
+        >>> paths = [os.path.join(tempfile.mkdtemp(), "model.keras") for _ in range(2)]
+        >>> for path in paths:
+        ...     model.save(path)
+        >>> averaged = average_checkpoints(paths)
+        >>> np.array_equal(averaged.get_weights()[0], model.get_weights()[0])
+        True
+
+    References:
+        - [Attention is all you need (Vaswani et al., 2017), section 6.1](
+          https://arxiv.org/abs/1706.03762), averages the last checkpoints
+    """
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise TypeError(f"`paths` must be a list of paths. Received: paths={paths!r}")
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        raise ValueError("`paths` must hold at least one path. Received: none")
+    model = load(names[0])
+    sums = [np.asarray(weight, np.float64) for weight in model.get_weights()]
+    for name in names[1:]:
+        other = load(name)
+        _check_alike(model, other, names[0], name)
+        sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
+    model.set_weights([total / len(names) for total in sums])
+    return model
+
+
+def _check_alike(model: Any, other: Any, path: str, other_path: str) -> None:
+    """Refuse a model whose weights are not those of the same places."""
+    shapes = [
+        (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "`paths` must be checkpoints of one model. Received: "
+            f"{path!r} and {other_path!r}, whose models differ in kind or size"
+        )

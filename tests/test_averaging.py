@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from models.reversing import compile_model, make_data, make_model
+from translators import make_translator
+
+from keras_s2s.averaging import average_checkpoints
+
+# TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def test_the_checkpoints_of_a_training_become_one_model(tmp_path):
+    model = compile_model(make_model(units=4), run_eagerly=True)
+    inputs, labels = make_data(6, seed=0)
+    weights = []
+    model.fit(
+        inputs,
+        labels,
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: weights.append(model.get_weights())
+            ),
+        ],
+    )
+    averaged = average_checkpoints([tmp_path / f"{epoch}.keras" for epoch in (2, 3)])
+    assert averaged.get_config() == model.get_config()
+    for average, *parts in zip(averaged.get_weights(), *weights[1:], strict=True):
+        np.testing.assert_allclose(average, np.mean(parts, axis=0), atol=1e-7)
+        assert np.any(average != parts[1])
+
+
+def test_translators_keep_their_vocabularies_and_their_search(tmp_path):
+    translator = make_translator()
+    translator.save(tmp_path / "one.keras")
+    averaged = average_checkpoints([tmp_path / "one.keras"] * 3)
+    assert averaged.translate(["abcd", "d"]) == translator.translate(["abcd", "d"])
+
+
+def test_models_of_other_sizes_are_refused(tmp_path):
+    for units in (4, 5):
+        make_model(units=units).save(tmp_path / f"{units}.keras")
+    with pytest.raises(ValueError, match=r"4.keras' and '.*5.keras', whose models differ"):
+        average_checkpoints([tmp_path / "4.keras", tmp_path / "5.keras"])
+
+
+def test_a_single_path_and_no_path_are_refused(tmp_path):
+    with pytest.raises(TypeError, match="`paths` must be a list of paths"):
+        average_checkpoints(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="at least one path"):
+        average_checkpoints([])
