@@ -2,7 +2,7 @@
 
    gcc -O1 -o serve serve.c -I$TF/include -L$TF -l:libtensorflow_cc.so.2 \
        -l:libtensorflow_framework.so.2 -Wl,-rpath,$TF          (TF: the folder of the wheel)
-   ./serve [-j THREADS] EXPORT/1 OPERATIONS.so... < requests > answers
+   ./serve [-j THREADS] [-b SECONDS] EXPORT/1 OPERATIONS.so... < requests > answers
 
    A request is one line: the signature, then each input: name, type, rank, sizes, values.
    Types: s, a string, written as x and two hexadecimal digits a byte; i, int32; f, float32.
@@ -11,102 +11,27 @@
        ids source_ids i 2 1 3 7 8 3
 
    An answer has a line of the same form for each output, and an empty line at its end. With -j,
-   so many threads ask the one session at once, each of them everything, and must hear the same. */
+   so many threads ask the one session at once, each of them everything, and must hear the same.
+   With -b they then go on asking for so long, and figures are printed in place of the answers. */
 
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/c/tf_tstring.h"
 
-enum { MAX_TENSORS = 8, MAX_RANK = 8, MAX_THREADS = 64 };
+#include "serve_signature.h"
 
-/* Part of a protocol buffer message, or the value of one field in it. */
-typedef struct {
-  const uint8_t *at, *end;
-} Bytes;
-
-/* A name that clients know, and the tensor of the graph that it stands for. */
-typedef struct {
-  Bytes name, tensor;
-} Binding;
-
-typedef struct {
-  Binding inputs[MAX_TENSORS], outputs[MAX_TENSORS];
-  int num_inputs, num_outputs;
-} Signature;
-
-static void fail(const char *what, const char *why) {
-  fprintf(stderr, "serve: %s: %s\n", what, why);
-  exit(1);
-}
+enum { MAX_RANK = 8, MAX_THREADS = 64 };
 
 static void check(TF_Status *status, const char *what) {
   if (TF_GetCode(status) != TF_OK) fail(what, TF_Message(status));
-}
-
-/* ---- What a signature is called in the graph: a MetaGraphDef, read by hand. ---- */
-
-static uint64_t read_varint(Bytes *bytes) {
-  uint64_t value = 0;
-  for (int shift = 0; bytes->at < bytes->end; shift += 7) {
-    uint8_t byte = *bytes->at++;
-    value |= (uint64_t)(byte & 0x7f) << shift;
-    if (!(byte & 0x80)) break;
-  }
-  return value;
-}
-
-/* Goes on to the next field; gives its number, 0 at the end, and its value if it has a length. */
-static int next_field(Bytes *message, Bytes *value) {
-  if (message->at >= message->end) return 0;
-  uint64_t key = read_varint(message);
-  uint64_t length = 0;
-  switch (key & 7) {
-    case 0: read_varint(message); break;
-    case 1: length = 8; break;
-    case 2: length = read_varint(message); break;
-    case 5: length = 4; break;
-    default: fail("meta graph", "not a protocol buffer");
-  }
-  *value = (Bytes){message->at, message->at + length};
-  message->at += length;
-  return (int)(key >> 3);
-}
-
-/* Finds the first field of a number; empty if there is none. */
-static Bytes find_field(Bytes message, int number) {
-  Bytes value;
-  for (int field; (field = next_field(&message, &value));)
-    if (field == number) return value;
-  return (Bytes){NULL, NULL};
-}
-
-static int is_named(Bytes name, const char *text) {
-  size_t length = (size_t)(name.end - name.at);
-  return length == strlen(text) && memcmp(name.at, text, length) == 0;
-}
-
-/* Reads MetaGraphDef.signature_def[name]: field 5, a map; in it inputs are 1, outputs are 2. */
-static Signature find_signature(Bytes meta_graph, const char *name) {
-  Signature found = {.num_inputs = 0};
-  Bytes entry, value;
-  for (int field; (field = next_field(&meta_graph, &entry));) {
-    if (field != 5 || !is_named(find_field(entry, 1), name)) continue;
-    Bytes signature = find_field(entry, 2);
-    for (int side; (side = next_field(&signature, &value));) {
-      if (side > 2) continue;
-      Binding binding = {find_field(value, 1), find_field(find_field(value, 2), 1)};
-      if (side == 1) found.inputs[found.num_inputs++] = binding;
-      else found.outputs[found.num_outputs++] = binding;
-    }
-    return found;
-  }
-  fail("no such signature", name);
-  return found;
 }
 
 /* Finds "operation:index" in the graph. */
@@ -218,9 +143,19 @@ typedef struct {
   const char *requests;
   char *answers;
   size_t length;
+  double until;     /* how long to go on asking, when it is measured */
+  double *took;     /* the seconds that each answer took */
+  size_t num_taken;
 } Client;
 
-static void answer(char *request, const Server *server, FILE *out) {
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Answers a request; gives how many seconds the session took. */
+static double answer(char *request, const Server *server, FILE *out) {
   Signature signature = find_signature(server->meta_graph, next_word(&request, "the signature"));
   TF_Output inputs[MAX_TENSORS], outputs[MAX_TENSORS];
   TF_Tensor *values[MAX_TENSORS], *results[MAX_TENSORS] = {NULL};
@@ -236,8 +171,10 @@ static void answer(char *request, const Server *server, FILE *out) {
   for (int i = 0; i < signature.num_outputs; i++)
     outputs[i] = find_tensor(server->graph, signature.outputs[i].tensor);
   TF_Status *status = TF_NewStatus();
+  double start = now();
   TF_SessionRun(server->session, NULL, inputs, values, given, outputs, results,
                 signature.num_outputs, NULL, 0, NULL, status);
+  double took = now() - start;
   check(status, "run");
   for (int i = 0; i < signature.num_outputs; i++) {
     print_tensor(out, signature.outputs[i].name, results[i]);
@@ -246,16 +183,78 @@ static void answer(char *request, const Server *server, FILE *out) {
   for (int i = 0; i < given; i++) TF_DeleteTensor(values[i]);
   TF_DeleteStatus(status);
   fprintf(out, "\n");
+  return took;
+}
+
+/* Asks everything once; gives nothing back but what is in the client. */
+static void ask_all(Client *client, FILE *out, int is_measured) {
+  char *requests = strdup(client->requests), *rest = requests;
+  for (char *line; (line = strsep(&rest, "\n")) && *line;) {
+    double took = answer(line, client->server, out);
+    if (!is_measured) continue;
+    client->took = realloc(client->took, (client->num_taken + 1) * sizeof(double));
+    client->took[client->num_taken++] = took;
+    if (now() >= client->until) break;
+  }
+  free(requests);
 }
 
 static void *run_client(void *argument) {
   Client *client = argument;
-  char *requests = strdup(client->requests), *rest = requests;
   FILE *out = open_memstream(&client->answers, &client->length);
-  for (char *line; (line = strsep(&rest, "\n")) && *line;) answer(line, client->server, out);
+  ask_all(client, out, 0);
   fclose(out);
-  free(requests);
   return NULL;
+}
+
+static void *measure_client(void *argument) {
+  Client *client = argument;
+  FILE *out = fopen("/dev/null", "w");
+  while (now() < client->until) ask_all(client, out, 1);
+  fclose(out);
+  return NULL;
+}
+
+/* Runs a function for every client at once, and waits for them. */
+static void in_threads(void *(*run)(void *), Client *clients, int num_threads) {
+  pthread_t threads[MAX_THREADS];
+  for (int i = 0; i < num_threads; i++)
+    if (pthread_create(&threads[i], NULL, run, &clients[i])) fail("thread", "cannot start");
+  for (int i = 0; i < num_threads; i++) pthread_join(threads[i], NULL);
+}
+
+static int is_longer(const void *first, const void *second) {
+  double a = *(const double *)first, b = *(const double *)second;
+  return (a > b) - (a < b);
+}
+
+/* Goes on asking for so many seconds, and prints what was measured as JSON. */
+static void measure(Client *clients, int num_threads, double seconds) {
+  double start = now();
+  for (int i = 0; i < num_threads; i++) clients[i].until = start + seconds;
+  in_threads(measure_client, clients, num_threads);
+  double elapsed = now() - start;
+  size_t count = 0;
+  double *took = NULL;
+  for (int i = 0; i < num_threads; i++) {
+    took = realloc(took, (count + clients[i].num_taken) * sizeof(double));
+    memcpy(took + count, clients[i].took, clients[i].num_taken * sizeof(double));
+    count += clients[i].num_taken;
+    free(clients[i].took);
+  }
+  qsort(took, count, sizeof(double), is_longer);
+  printf("\"answers\": %zu, \"answers_a_second\": %.1f, \"median_ms\": %.3f, \"p95_ms\": %.3f, ",
+         count, (double)count / elapsed, 1e3 * took[count / 2], 1e3 * took[count * 95 / 100]);
+  free(took);
+}
+
+/* Gives the memory that is held now, in MiB. */
+static double memory(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (file && fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+  if (file) fclose(file);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
 }
 
 static char *read_all(FILE *in) {
@@ -269,14 +268,17 @@ static char *read_all(FILE *in) {
 
 int main(int argc, char **argv) {
   int num_threads = 1;
-  if (argc > 2 && strcmp(argv[1], "-j") == 0) {
-    num_threads = atoi(argv[2]);
-    argv += 2, argc -= 2;
+  double seconds = 0;
+  for (int option; (option = getopt(argc, argv, "+j:b:")) != -1;) {
+    if (option == 'j') num_threads = atoi(optarg);
+    else if (option == 'b') seconds = atof(optarg);
+    else num_threads = 0;
   }
-  if (argc < 2 || num_threads < 1 || num_threads > MAX_THREADS)
-    fail("usage", "serve [-j THREADS] EXPORT/1 OPERATIONS.so... < requests > answers");
+  if (optind >= argc || num_threads < 1 || num_threads > MAX_THREADS)
+    fail("usage", "serve [-j THREADS] [-b SECONDS] EXPORT/1 OPERATIONS.so... < requests");
+  const char *path = argv[optind];
   TF_Status *status = TF_NewStatus();
-  for (int i = 2; i < argc; i++) {
+  for (int i = optind + 1; i < argc; i++) {
     TF_LoadLibrary(argv[i], status);
     check(status, argv[i]);
   }
@@ -284,23 +286,32 @@ int main(int argc, char **argv) {
   TF_SessionOptions *options = TF_NewSessionOptions();
   TF_Buffer *meta = TF_NewBuffer();
   const char *tags[] = {"serve"};
+  double empty = memory(), start = now();
   server.session =
-      TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, server.graph, meta, status);
-  check(status, argv[1]);
+      TF_LoadSessionFromSavedModel(options, NULL, path, tags, 1, server.graph, meta, status);
+  check(status, path);
+  double loaded = now();
   server.meta_graph = (Bytes){meta->data, (const uint8_t *)meta->data + meta->length};
 
   char *requests = read_all(stdin);
   Client clients[MAX_THREADS];
-  pthread_t threads[MAX_THREADS];
-  for (int i = 0; i < num_threads; i++) {
+  for (int i = 0; i < num_threads; i++)
     clients[i] = (Client){.server = &server, .requests = requests};
-    if (pthread_create(&threads[i], NULL, run_client, &clients[i])) fail("thread", "cannot start");
-  }
-  for (int i = 0; i < num_threads; i++) {
-    pthread_join(threads[i], NULL);
+  in_threads(run_client, clients, num_threads);
+  double first = now();
+  for (int i = 0; i < num_threads; i++)
     if (strcmp(clients[i].answers, clients[0].answers)) fail("threads", "heard different answers");
+  if (seconds > 0) {
+    struct rusage usage;
+    printf("{\"load_ms\": %.1f, \"first_answers_ms\": %.1f, ", 1e3 * (loaded - start),
+           1e3 * (first - loaded));
+    measure(clients, num_threads, seconds);
+    getrusage(RUSAGE_SELF, &usage);
+    printf("\"memory_mb\": %.1f, \"runtime_memory_mb\": %.1f, \"peak_memory_mb\": %.1f}\n",
+           memory(), empty, (double)usage.ru_maxrss / 1024);
+  } else {
+    fputs(clients[0].answers, stdout);
   }
-  fputs(clients[0].answers, stdout);
 
   for (int i = 0; i < num_threads; i++) free(clients[i].answers);
   free(requests);

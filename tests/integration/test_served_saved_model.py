@@ -2,79 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_text
+from integration.c_server import Arrays, ask, compile_server, find_compiler, measure
 from integration.served import WORDS, tiny_translator
 
 import keras_s2s as s2s
-
-TENSORFLOW = Path(tf.__file__).parent
-TEXT_OPERATIONS = Path(tensorflow_text.__file__).parent / "python" / "ops"
-DTYPES = {"s": object, "i": np.int32, "f": np.float32}
-
-Answer = dict[str, np.ndarray[Any, Any]]
+from keras_s2s.export.signatures import SIGNATURES
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The C program, compiled against the libraries of the TensorFlow wheel."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    if find_compiler() is None:
         pytest.skip("no C compiler on the PATH")
-    built = tmp_path_factory.mktemp("serve") / "serve"
-    subprocess.run(
-        [
-            *(compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o", built),
-            *(Path(__file__).with_name("serve.c"), f"-I{TENSORFLOW / 'include'}"),
-            *(f"-L{TENSORFLOW}", f"-Wl,-rpath,{TENSORFLOW}", "-Wl,--allow-shlib-undefined"),
-            *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", "-pthread"),
-        ],
-        check=True,
-    )
-    return built
-
-
-def ask(program: Path, export: str, requests: list[tuple[str, Answer]]) -> list[Answer]:
-    """Start the program, let four threads ask everything at once, and read the answers."""
-    operations = sorted(TEXT_OPERATIONS.glob("*.so"))
-    lines = [
-        " ".join([name, *(f"{key} {write_tensor(value)}" for key, value in inputs.items())])
-        for name, inputs in requests
-    ]
-    done = subprocess.run(
-        [program, "-j", "4", export, *operations],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert done.returncode == 0, done.stderr
-    blocks = done.stdout.split("\n\n")[:-1]
-    assert len(blocks) == len(requests)
-    return [dict(read_tensor(line) for line in block.splitlines()) for block in blocks]
-
-
-def write_tensor(value: np.ndarray[Any, Any]) -> str:
-    letter = {"O": "s", "i": "i", "f": "f"}[value.dtype.kind]
-    values = ["x" + item.hex() if letter == "s" else str(item) for item in value.ravel()]
-    return " ".join([letter, str(value.ndim), *map(str, value.shape), *values])
-
-
-def read_tensor(line: str) -> tuple[str, np.ndarray[Any, Any]]:
-    name, letter, rank, *rest = line.split(" ")
-    shape, values = [int(size) for size in rest[: int(rank)]], rest[int(rank) :]
-    array = np.empty(len(values), DTYPES[letter])
-    array[:] = [bytes.fromhex(value[1:]) if letter == "s" else float(value) for value in values]
-    return name, array.reshape(shape)
+    return compile_server(tmp_path_factory.mktemp("serve"))
 
 
 def strings(texts: list[str]) -> np.ndarray[Any, Any]:
@@ -96,48 +43,117 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_without_python_every_signature_answers_as_the_model_does(program, tmp_path, case):
-    translator = tiny_translator(**CASES[case])
-    export = s2s.export.saved_model(translator, tmp_path / "model")
-    source_ids = translator.source.tokenize(WORDS).numpy()
+@pytest.fixture(scope="module", params=CASES)
+def served(request, tmp_path_factory):
+    """A translator and its export, with warm-up requests."""
+    warmup = None
+    if importlib.util.find_spec("tensorflow_serving"):
+        warmup = s2s.export.Warmup(batch_sizes=(1, 5), lengths=(9,), texts=("",))
+    translator = tiny_translator(**CASES[request.param])
+    folder = tmp_path_factory.mktemp("serving") / "model"
+    return translator, s2s.export.saved_model(translator, folder, warmup=warmup)
+
+
+def ask_model(translator: Any, signature: str, inputs: Any) -> Any:
+    """Ask the model itself what a signature is asked."""
+    if signature == "ids":
+        found = translator.model.search(inputs["source_ids"], translator.search)
+        names = {"target_ids": "ids", "lengths": "lengths"}
+        names |= {name: name for name in ("scores", "log_probs")}
+        return {output: getattr(found, name) for output, name in names.items()}
+    source, *others = (tf.constant(value) for value in inputs.values())
+    if signature == "serving_default":
+        return translator(source)
+    if signature == "greedy":
+        return translator.search_texts(source, translator.greedy_search())
+    if signature == "score":
+        return translator.score_texts(source, *others)
+    options = dict(zip(list(inputs)[1:], others, strict=True))
+    return translator.search_texts(source, translator.search, **options)
+
+
+def test_without_python_every_signature_answers_as_the_model_does(program, served):
+    translator, export = served
     expected = translator(tf.constant(WORDS))
-    best = expected["target"].numpy()[:, 0]
     rows = np.arange(len(WORDS))
     options = {
         "max_length": (rows + 1).astype(np.int32),
         "min_length": (rows % 3).astype(np.int32),
         "length_penalty": (rows / 4).astype(np.float32),
     }
-    together, greedy, ids, score, optional, *alone = ask(
+    source = {"source": strings(WORDS)}
+    requests = [
+        ("serving_default", source),
+        ("greedy", source),
+        ("ids", {"source_ids": translator.source.tokenize(WORDS).numpy()}),
+        ("score", {**source, "target": expected["target"].numpy()[:, 0]}),
+        ("options", {**source, **options}),
+    ]
+    alone = [("serving_default", {"source": strings([text])}) for text in WORDS]
+    answers = ask(program, export, [*requests, *alone])
+    for (name, inputs), answer in zip(requests, answers[: len(requests)], strict=True):
+        assert_same(answer, ask_model(translator, name, inputs))
+    for row, answer in enumerate(answers[len(requests) :]):
+        assert_same(answer, {name: value[row : row + 1] for name, value in expected.items()})
+
+
+@pytest.mark.parametrize("served", ["no attention"], indirect=True)
+def test_every_warm_up_request_is_answered_as_the_model_does(program, served):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    translator, export = served
+    path = os.path.join(export, "assets.extra", "tf_serving_warmup_requests")
+    requests = []
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        names = [spec.name for spec in SIGNATURES[request.model_spec.signature_name].inputs]
+        assert set(request.inputs) == set(names)
+        inputs = {name: tf.make_ndarray(request.inputs[name]) for name in names}
+        requests.append((request.model_spec.signature_name, inputs))
+    assert len(requests) == len(SIGNATURES) * 2 * 2
+    answers = ask(program, export, requests, num_threads=1)
+    for (name, inputs), answer in zip(requests, answers, strict=True):
+        assert_same(answer, ask_model(translator, name, inputs))
+
+
+@pytest.mark.parametrize("served", ["no attention"], indirect=True)
+def test_requests_to_ids_may_be_merged_with_the_padding_of_a_server(program, served):
+    translator, export = served
+    alone = [translator.source.tokenize([text]).numpy() for text in ("hello", "a", "")]
+    length = max(ids.shape[1] for ids in alone)
+    # `pad_variable_length_inputs`: each request is padded with the first of its own ids
+    merged = [np.pad(ids, [(0, 0), (0, length - ids.shape[1])], mode="edge") for ids in alone]
+    for ids, row in zip(alone, merged, strict=True):
+        row[:, ids.shape[1] :] = ids[0, 0]
+    together, *answers = ask(
         program,
         export,
-        [
-            ("serving_default", {"source": strings(WORDS)}),
-            ("greedy", {"source": strings(WORDS)}),
-            ("ids", {"source_ids": source_ids}),
-            ("score", {"source": strings(WORDS), "target": best}),
-            ("options", {"source": strings(WORDS), **options}),
-            *(("serving_default", {"source": strings([text])}) for text in WORDS),
-        ],
+        [("ids", {"source_ids": ids}) for ids in (np.concatenate(merged), *alone)],
+        num_threads=1,
     )
-    assert_same(together, expected)
-    for row, answer in enumerate(alone):
-        assert_same(answer, {name: value[row : row + 1] for name, value in expected.items()})
-    assert_same(greedy, translator.search_texts(tf.constant(WORDS), translator.greedy_search()))
-    found = translator.model.search(source_ids, translator.search)
-    np.testing.assert_array_equal(ids["target_ids"], found.ids)
-    np.testing.assert_array_equal(ids["lengths"], found.lengths)
-    np.testing.assert_allclose(ids["scores"], found.scores, atol=1e-5)
-    scored = translator.score_texts(tf.constant(WORDS), tf.constant(best))
-    np.testing.assert_allclose(score["log_probs"], scored["log_probs"], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(score["scores"], scored["scores"], rtol=1e-5, atol=1e-5)
-    assert_same(optional, translator.search_texts(tf.constant(WORDS), translator.search, **options))
+    for row, answer in enumerate(answers):
+        longest = answer["target_ids"].shape[2]
+        np.testing.assert_array_equal(
+            together["target_ids"][row, :, :longest], answer["target_ids"][0]
+        )
+        assert not together["target_ids"][row, :, longest:].any()
+        np.testing.assert_array_equal(together["lengths"][row], answer["lengths"][0])
+        np.testing.assert_allclose(together["scores"][row], answer["scores"][0], atol=1e-5)
 
 
-def assert_same(answer: Answer, expected: Any) -> None:
-    """Compare translations: texts exactly, numbers to the rounding of a sum over all tokens."""
-    assert set(answer) == {"target", "scores", "log_probs"}
-    np.testing.assert_array_equal(answer["target"], expected["target"])
-    np.testing.assert_allclose(answer["scores"], expected["scores"], atol=1e-5)
-    np.testing.assert_allclose(answer["log_probs"], expected["log_probs"], rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("served", ["no attention"], indirect=True)
+def test_the_program_tells_how_long_answers_take(program, served):
+    requests = [("greedy", {"source": strings(["hello"])})]
+    figures = measure(program, served[1], requests, num_threads=2, seconds=0.2)
+    assert figures["answers"] >= 2
+    assert 0 < figures["median_ms"] <= figures["p95_ms"]
+    assert 0 < figures["runtime_memory_mb"] < figures["memory_mb"] <= figures["peak_memory_mb"] + 1
+
+
+def assert_same(answer: Arrays, expected: Any) -> None:
+    """Compare answers: texts and ids exactly, numbers to the rounding of a sum over all tokens."""
+    assert set(answer) == set(expected)
+    for name, value in expected.items():
+        if name in ("scores", "log_probs"):
+            np.testing.assert_allclose(answer[name], value, rtol=1e-5, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(answer[name], value)
