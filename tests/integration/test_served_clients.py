@@ -1,0 +1,184 @@
+"""The clients of examples/serving, against a stand-in and, where there is one, a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from integration.fake_model_server import Model, grpc_server, rest_server
+from integration.served import WORDS, shared_translator
+
+from keras_s2s.export import Batching, Warmup
+from keras_s2s.export.served_module import ServedModule, save, trace
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.warmup import make_requests, write_requests
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "serving"
+SERVER = shutil.which("tensorflow_model_server")
+
+
+def load_client(name):
+    if name == "grpc":
+        pytest.importorskip("tensorflow_serving.apis")
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}_client.py")
+    client = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(client)
+    return client
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return shared_translator()
+
+
+@pytest.fixture(scope="module")
+def expected(translator):
+    return {name: value.numpy() for name, value in translator(tf.constant(WORDS)).items()}
+
+
+@pytest.fixture(scope="module")
+def version(translator, tmp_path_factory):
+    """A version's folder, without the checks that other tests are about."""
+    folder = tmp_path_factory.mktemp("serving") / "g2p" / "1"
+    save(ServedModule(translator), trace(translator, SIGNATURES), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def addresses(version):
+    """Where a stand-in answers for the model "g2p"."""
+    model = Model("g2p", str(version))
+    with contextlib.ExitStack() as servers:
+        found = {"rest": servers.enter_context(rest_server(model))}
+        if importlib.util.find_spec("tensorflow_serving"):
+            found["grpc"] = servers.enter_context(grpc_server(model))
+        yield found
+
+
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+@pytest.mark.parametrize("version_asked", [None, 1])
+def test_a_client_hears_what_the_model_says(addresses, expected, kind, version_asked):
+    check_client(load_client(kind), addresses[kind], expected, version_asked)
+
+
+def check_client(client, address, expected, version_asked=None):
+    answer = client.ask(
+        address, "g2p", {"source": WORDS}, signature="serving_default", version=version_asked
+    )
+    assert set(answer) == set(expected)
+    targets = [
+        [getattr(text, "encode", lambda text=text: text)() for text in row]
+        for row in answer["target"]
+    ]
+    assert targets == expected["target"].tolist()
+    np.testing.assert_allclose(answer["scores"], expected["scores"], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+def test_a_client_prints_the_best_answers(addresses, translator, kind, capsys):
+    load_client(kind).main(
+        ["g2p", "hello", "日本", "--server", addresses[kind], "--signature", "greedy"]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    found = translator.search_texts(tf.constant(["hello", "日本"]), translator.greedy_search())
+    for line, text, target, score in zip(
+        lines, ["hello", "日本"], found["target"].numpy(), found["scores"].numpy(), strict=True
+    ):
+        assert line.split() == [text, *target[0].decode().split(), f"{score[0]:.3f}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["g2q"], "404: .*Servable not found"),
+        (["g2p", "--version", "2"], "404: .*Servable not found"),
+        (["g2p", "--signature", "score"], "400: .*input must be"),
+    ],
+)
+def test_a_client_over_rest_tells_what_the_server_refused(addresses, arguments, message):
+    with pytest.raises(RuntimeError, match=message):
+        load_client("rest").main([arguments[0], "a", *arguments[1:], "--server", addresses["rest"]])
+
+
+def test_a_client_over_grpc_tells_what_the_server_refused(addresses):
+    client = load_client("grpc")
+    with pytest.raises(client.grpc.RpcError, match="Servable not found"):
+        client.main(["g2q", "a", "--server", addresses["grpc"]])
+
+
+def test_rows_may_be_asked_for_as_the_documents_say(addresses, expected):
+    """The request of docs/how-to/tf-serving.md for one row after the other."""
+    body = json.dumps({"instances": [{"source": text} for text in WORDS]}).encode()
+    url = f"{addresses['rest']}/v1/models/g2p:predict"
+    found = fetch(url, body)["predictions"]
+    assert [row["target"][0].encode() for row in found] == expected["target"][:, 0].tolist()
+
+
+def test_what_the_readiness_probe_asks_is_answered(addresses):
+    (status,) = fetch(f"{addresses['rest']}/v1/models/g2p")["model_version_status"]
+    assert status["state"] == "AVAILABLE"
+
+
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+def test_the_commands_of_a_client_are_numbered_and_name_its_file(kind):
+    text = (EXAMPLES / f"{kind}_client.py").read_text().split('"""')[1]
+    numbers = re.findall(r"^(\d)\. ", text, re.MULTILINE)
+    assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
+    assert text.count(f"python examples/serving/{kind}_client.py g2p") == 2 + (kind == "rest")
+
+
+@pytest.mark.serving
+@pytest.mark.skipif(SERVER is None, reason="no tensorflow_model_server on the PATH")
+def test_a_real_server_answers_both_clients(translator, version, expected, tmp_path):
+    (version / "batching_params.pbtxt").write_bytes(Batching().to_file())
+    (version / "assets.extra").mkdir(exist_ok=True)
+    requests = make_requests(translator, Warmup(batch_sizes=(1, 4), lengths=(5,)))
+    write_requests(requests, str(version / "assets.extra" / "tf_serving_warmup_requests"))
+    (tmp_path / "batching.config").write_text("num_batch_threads { value: 2 }")
+    rest, grpc = _free_port(), _free_port()
+    command = [
+        *(SERVER, "--model_name=g2p", f"--model_base_path={version.parent}"),
+        *(f"--rest_api_port={rest}", f"--port={grpc}"),
+        *("--enable_batching=true", "--enable_per_model_batching_parameters=true"),
+        f"--batching_parameters_file={tmp_path / 'batching.config'}",
+    ]
+    with open(tmp_path / "log", "wb") as log, subprocess.Popen(command, stderr=log) as server:
+        try:
+            _wait_for(f"http://127.0.0.1:{rest}/v1/models/g2p", server)
+            check_client(load_client("rest"), f"http://127.0.0.1:{rest}", expected)
+            check_client(load_client("grpc"), f"127.0.0.1:{grpc}", expected)
+        finally:
+            server.terminate()
+
+
+def fetch(url, body=None):
+    with urllib.request.urlopen(urllib.request.Request(url, body)) as response:  # noqa: S310
+        return json.load(response)
+
+
+def _free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _wait_for(url, server):
+    """Wait until a server has loaded its model."""
+    for _ in range(600):
+        assert server.poll() is None
+        with contextlib.suppress(urllib.error.URLError):
+            return fetch(url)
+        time.sleep(0.1)
+    return pytest.fail("the server did not start")
