@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_s2s.export.litert_metadata import add_metadata, list_operations
 from keras_s2s.export.litert_session import LiteRTSession, import_litert
+from keras_s2s.export.litert_sizes import fix_sizes, without_fixed_sizes
 from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import Parity, check_agreement, check_parity
@@ -39,7 +40,9 @@ def litert(
     Its signatures "serving_default", "greedy", "ids" and "score" (see
     `keras_s2s.export.signatures`) take any batch size and length and share the weights. Those that
     take text need the operations of tensorflow-text; "ids" has built-in operations only and runs
-    in any interpreter. In Python:
+    in any interpreter, and, where the search has a `max_length`, to which it then pads its
+    "target_ids", also in LiteRT's CompiledModel, in C++ and in browsers. In Python (see
+    `LiteRTRunner` for one without TensorFlow):
 
         import tensorflow_text  # comes with TensorFlow; an app links the operations instead
         from ai_edge_litert.interpreter import InterpreterWithCustomOps
@@ -123,11 +126,15 @@ def check_quantization(quantization: str | None) -> None:
 
 def _convert(translator: Translator, quantization: str | None) -> bytes:
     """Convert all signatures at once, by way of a SavedModel, so that they share the weights."""
-    module = ServedModule(translator)
+    module, functions = ServedModule(translator), trace(translator, LITERT_SIGNATURES)
+    if "ids" in functions:
+        search = translator.search
+        num_hypotheses = getattr(search, "num_hypotheses", 1)  # a greedy search has one
+        functions["ids"] = fix_sizes(functions["ids"], num_hypotheses, search.max_length)
     with tempfile.TemporaryDirectory() as folder:
-        save(module, trace(translator, LITERT_SIGNATURES), folder)
+        save(module, functions, folder)
         (meta_graph,) = read_saved_model(folder).meta_graphs
-        check_operations(meta_graph.graph_def)
+        check_operations(without_fixed_sizes(meta_graph.graph_def))
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=list(LITERT_SIGNATURES)
         )
