@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from integration.served import WORDS, tiny_translator
+from integration.served_litert import write
 
 import keras_s2s as s2s
-from keras_s2s.export import litert_export, litert_runner
+from keras_s2s.export import litert_runner
 from keras_s2s.export.litert_metadata import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
-from keras_s2s.export.parity import Parity
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["new newest", "low lower lowest", "wide é 👩🏽‍🚀"]
@@ -52,14 +52,6 @@ def make_translator(source, target, **options):
     model.decoder.logits.bias.assign(bias)
     search = s2s.BeamSearch(beam_width=3, num_hypotheses=2, max_length=7)
     return s2s.Translator(model, source, target, search=search, **options)
-
-
-def write(translator, path, *signatures):
-    """Export some signatures without asking them: the tests do that."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert_export, "LITERT_SIGNATURES", signatures)
-        patch.setattr(litert_export, "_check", lambda *_: Parity("scores", 1e-4, 0.0, 0, 0))
-        return s2s.export.litert(translator, path)
 
 
 @pytest.fixture(scope="module")
