@@ -71,7 +71,7 @@ class Fitting(keras.Model):
         fed until then. With 0 that is teacher forcing, with 1 free running. The loss is that of the
         labels all the same; its gradient is exact for what was fed, and does not go through the
         choice of it. Each training step then takes the decoder's steps one by one first, which
-        needs about as much time again; with 0 it needs none.
+        makes it about a third longer; with 0 it does not.
 
         A `ScheduledSampling` changes the probability while `fit` runs.
 

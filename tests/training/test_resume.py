@@ -112,7 +112,9 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize(("data", "every"), [("in memory", "epoch"), *((data, 3) for data in DATA)])
+@pytest.mark.parametrize(
+    ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
+)
 def test_data_goes_on_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
     def options():
         return {"data": DATA[data](tmp_path), "every": every}
