@@ -24,6 +24,7 @@ from keras_s2s_cli.failures import (
 )
 from keras_s2s_cli.inspection import inspect
 from keras_s2s_cli.score import score
+from keras_s2s_cli.train import train
 from keras_s2s_cli.translate import translate
 
 _NAME = "keras-s2s"
@@ -54,7 +55,7 @@ def commands() -> None:
     """Train, use and ship sequence-to-sequence models. Files of pairs are source<TAB>target."""
 
 
-for _command in (evaluate, export, inspect, score, translate):
+for _command in (evaluate, export, inspect, score, train, translate):
     commands.add_command(_command)
 
 

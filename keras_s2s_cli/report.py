@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -22,7 +23,8 @@ class Figure(NamedTuple):
     high: float
 
 
-class Confusion(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Confusion:
     """How often outputs have a token in the place of another; None for no token."""
 
     reference: str | None
@@ -43,7 +45,7 @@ class Report(NamedTuple):
         content: dict[str, Any] = {"sources": self.sources}
         content |= {name: figure._asdict() for name, figure in self.figures.items()}
         content["signatures"] = self.signatures
-        content["confusions"] = [confusion._asdict() for confusion in self.confusions]
+        content["confusions"] = [dataclasses.asdict(confusion) for confusion in self.confusions]
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def to_text(self) -> str:
@@ -58,8 +60,10 @@ class Report(NamedTuple):
             )
         if self.confusions:
             lines += ["", "commonest confusions, reference → output:"]
-        for reference, output, count in self.confusions:
-            lines.append(f"{count:7d}  {reference or _NOTHING} → {output or _NOTHING}")
+        lines += [
+            f"{it.count:7d}  {it.reference or _NOTHING} → {it.output or _NOTHING}"
+            for it in self.confusions
+        ]
         return "\n".join(lines)
 
 
@@ -138,9 +142,9 @@ def _align(output: list[str], accepted: list[list[str]]) -> _Aligned:
 
     nearest = min(accepted, key=lambda tokens: (Levenshtein.distance(output, tokens), len(tokens)))
     edits: list[tuple[str | None, str | None]] = []
-    for tag, here, there in Levenshtein.editops(nearest, output):
-        reference = None if tag == "insert" else nearest[here]
-        edits.append((reference, None if tag == "delete" else output[there]))
+    for edit in Levenshtein.editops(nearest, output):
+        reference = None if edit.tag == "insert" else nearest[edit.src_pos]
+        edits.append((reference, None if edit.tag == "delete" else output[edit.dest_pos]))
     return _Aligned(edits, len(nearest))
 
 

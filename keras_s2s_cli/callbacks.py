@@ -1,0 +1,155 @@
+"""What happens while a training of the command line runs."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from typing import Any
+
+import keras
+
+from keras_s2s.files import written_beside
+
+RISING = ("bleu", "chrf")
+
+
+class Pace(keras.callbacks.Callback):
+    """Sets the learning rate before each step, and ends the training when its time is over.
+
+    It rises over `warmup_steps` and then falls as `schedule` says, over all epochs, or over the
+    minutes where these end sooner.
+
+    Args:
+        learning_rate: the highest one.
+        schedule: "constant", "linear", "cosine", "inverse_sqrt" or "plateau"; the last leaves the
+            way down to `ReduceLROnPlateau`.
+        warmup_steps: steps of the optimiser.
+        epochs: how many there are.
+        minutes: how long it may take; None for any time.
+    """
+
+    # What `Resume` keeps of this callback.
+    state_attributes = ("seconds", "steps_of_epoch")
+
+    def __init__(
+        self,
+        learning_rate: float,
+        schedule: str,
+        warmup_steps: int,
+        epochs: int,
+        minutes: float | None,
+    ) -> None:
+        super().__init__()
+        self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
+        self.epochs, self.minutes = epochs, minutes
+        self.seconds = 0.0
+        self.steps_of_epoch = 0
+        self._epoch = self._batch = 0
+        self._since = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._since = time.monotonic()
+        if not self.steps_of_epoch:
+            self.steps_of_epoch = self.params.get("steps") or 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch, self._batch = epoch, 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        step = int(self.model.optimizer.iterations.numpy())
+        if self.schedule == "plateau" and step >= max(self.warmup_steps, 1):
+            return
+        self.model.optimizer.learning_rate.assign(self.learning_rate * self.factor(step))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._batch = batch + 1
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        if self._time_used() >= 1.0:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self.model.stop_training:
+            self.steps_of_epoch = self._batch
+
+    def factor(self, step: int) -> float:
+        """Say how much of the highest learning rate a step has.
+
+        Args:
+            step: how many steps of the optimiser were taken before.
+
+        Returns:
+            A factor up to 1.
+        """
+        warm = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        if self.schedule in ("constant", "plateau"):
+            return warm
+        if self.schedule == "inverse_sqrt":
+            first = max(self.warmup_steps, 1)
+            return warm * math.sqrt(first / max(step + 1, first))
+        done = min(1.0, max(self._epochs_done() / self.epochs, self._time_used()))
+        left = 1.0 - done if self.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        return warm * max(left, 0.001)
+
+    def _epochs_done(self) -> float:
+        return self._epoch + min(1.0, self._batch / max(self.steps_of_epoch, self._batch + 1))
+
+    def _time_used(self) -> float:
+        return 0.0 if self.minutes is None else self.seconds / (60.0 * self.minutes)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the translator each time that the watched figure, or with the same the loss, is better.
+
+    Args:
+        translator: what to save.
+        path: where.
+        watch: "wer", "ter", "bleu" or "chrf".
+    """
+
+    state_attributes = ("best", "best_epoch")
+
+    def __init__(self, translator: Any, path: str, watch: str) -> None:
+        super().__init__()
+        self.translator, self.path, self.watch = translator, path, watch
+        self.best: list[float] = []
+        self.best_epoch = -1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = logs or {}
+        figure = float(logs[f"val_{self.watch}"])
+        rank = [-figure if self.watch in RISING else figure, float(logs["val_loss"])]
+        if not self.best or rank < self.best:
+            self.translator.save(self.path)
+            self.best, self.best_epoch = rank, epoch
+
+
+class LearningCurve(keras.callbacks.Callback):
+    """Writes the figures of all epochs as a CSV file, whole after each of them.
+
+    `keras.callbacks.CSVLogger` would have an epoch twice that was interrupted at its end.
+
+    Args:
+        path: the file.
+    """
+
+    state_attributes = ("rows",)
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        rate = float(self.model.optimizer.learning_rate.numpy())
+        self.rows.append({"epoch": epoch, **figures, "learning_rate": rate})
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        with (
+            written_beside(self.path) as unfinished,
+            open(unfinished, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)

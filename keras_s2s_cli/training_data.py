@@ -1,0 +1,111 @@
+"""The pairs and the tokenizers of a training."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import tensorflow as tf
+
+import keras_s2s as s2s
+from keras_s2s.special_ids import UNK_ID
+
+_CHUNK = 4096  # texts that are tokenized at once
+
+
+class Data(SimpleNamespace):
+    """`train` (pairs or paths), `valid` (pairs), `source`, `target`, `longest` target of train."""
+
+
+def read_data(settings: SimpleNamespace) -> Data:
+    """Read and check the pairs, and train the tokenizers.
+
+    Args:
+        settings: all settings.
+
+    Returns:
+        The data.
+
+    Raises:
+        ValueError: if a file is malformed (with path and line).
+    """
+    valid = s2s.read_pairs(settings.valid)
+    train: Any = settings.train
+    number = sum(1 for _ in s2s.iterate_pairs(train))  # each line is looked at
+    if not settings.stream:
+        train = list(s2s.iterate_pairs(train))
+    click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
+    sides = []
+    for place, side in enumerate(("source", "target")):
+        pairs = s2s.iterate_pairs(train) if settings.stream else train
+        sides.append(_train_tokenizer(settings, side, (pair[place] for pair in pairs)))
+    data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
+    data.longest = _longest(settings, data)
+    for place, tokenizer in enumerate(sides):
+        ids, _ = tokenizer.split([pair[place] for pair in valid])
+        unknown = int(tf.math.count_nonzero(ids == UNK_ID))
+        side = ("source", "target")[place]
+        click.echo(
+            f"{side}: {tokenizer.vocabulary_size:,} tokens in the vocabulary, {unknown:,} of "
+            f"{int(tf.size(ids)):,} held-out tokens are not in it"
+        )
+    return data
+
+
+def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
+    """Make the datasets; how many pairs are too long, is logged.
+
+    Args:
+        settings: all settings.
+        data: the data.
+
+    Returns:
+        The batches to train on, and those held out.
+
+    Raises:
+        ValueError: if no pair is short enough.
+    """
+    sizes = (
+        {"batch_tokens": settings.batch_tokens}
+        if settings.batch_tokens
+        else {"batch_size": settings.batch_size}
+    )
+    train = s2s.make_dataset(
+        data.train,
+        data.source,
+        data.target,
+        shuffle=True,
+        seed=settings.seed,
+        max_source_length=settings.max_source_length,
+        max_target_length=settings.max_target_length,
+        **sizes,
+    )
+    return train, s2s.make_dataset(data.valid, data.source, data.target)
+
+
+def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
+    """Make the tokenizer of one side."""
+    kind = getattr(settings, f"{side}_tokenizer")
+    size = getattr(settings, f"{side}_vocabulary_size")
+    if kind == "byte":
+        return s2s.ByteTokenizer.train(texts)
+    if kind == "subword":
+        return s2s.SentencePieceTokenizer.train(texts, vocabulary_size=size or 8000)
+    trained: Any = s2s.CharTokenizer if kind == "char" else s2s.WordTokenizer
+    return trained.train(texts, max_vocabulary_size=size)
+
+
+def _longest(settings: SimpleNamespace, data: Data) -> int:
+    """Find how many tokens the longest target has, eos counted."""
+    pairs = data.train if not settings.stream else s2s.iterate_pairs(data.train)
+    longest, chunk = 1, []
+    for pair in pairs:
+        chunk.append(pair[1])
+        if len(chunk) == _CHUNK:
+            longest, chunk = max(longest, _longest_of(data.target, chunk)), []
+    return max(longest, _longest_of(data.target, chunk)) if chunk else longest
+
+
+def _longest_of(tokenizer: Any, texts: list[str]) -> int:
+    return int(tf.reduce_max(tokenizer.split(texts)[1])) + 1

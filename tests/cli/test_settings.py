@@ -1,0 +1,126 @@
+"""Settings from files and flags: explained, and refused where they cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_s2s_cli.run_folder import check_data, check_folder
+from keras_s2s_cli.setting_table import SETTINGS
+from keras_s2s_cli.settings import complete, read_config, to_yaml
+
+FILES = {"train": ["train.tsv"], "valid": "valid.tsv"}
+
+
+def test_the_template_explains_every_line_and_reads_back_as_the_defaults(run, tmp_path):
+    path = tmp_path / "run.yaml"
+    code, output, errors = run("train", "--write-config", path, "--units", 12)
+    assert (code, output, errors) == (0, "", "")
+    lines = [line for line in path.read_text("utf-8").splitlines() if line and line[0] != "#"]
+    assert [line.partition(":")[0] for line in lines] == list(SETTINGS)
+    assert all(line.partition("  # ")[2] for line in lines)
+    expected = {name: setting.default for name, setting in SETTINGS.items()} | {"units": 12}
+    assert complete({**read_config(path), **FILES}) == complete({**expected, **FILES})
+    code, _, errors = run("train", "--write-config", path)
+    assert (code, errors) == (2, f"keras-s2s: {path}: there is such a file already\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("units: 8\nbatchsize: 3\n", "line 2: there is no setting `batchsize`. Is `batch_size` me"),
+        ("qqq: 3\n", "line 1: there is no setting `qqq`. `keras-s2s train --help` has them all."),
+        ("units: 8\n\nunits: 9\n", "line 3: `units` stands there twice"),
+        ("units: 0\n", "line 1: `units` must be an integer of at least 1. Received: 0"),
+        ("units: 1.5\n", "line 1: `units` must be an integer of at least 1. Received: 1.5"),
+        ("units: null\n", "line 1: `units` must be an integer of at least 1. Received: None"),
+        ("dropout: a lot\n", "line 1: `dropout` must be a number between 0 and 0.95. Rece"),
+        ("dropout: .nan\n", "line 1: `dropout` must be a number between 0 and 0.95. Received: nan"),
+        ("cell: rnn\n", "line 1: `cell` must be one of lstm, gru. Received: 'rnn'"),
+        ("bidirectional: 1\n", "line 1: `bidirectional` must be true or false. Received: 1"),
+        ("seed: true\n", "line 1: `seed` must be an integer of at least 0. Received: True"),
+        ("valid: 3\n", "line 1: `valid` must be a text. Received: 3"),
+        ("units: [\n", "line 2: not YAML: "),
+        ("- units\n", ": lines of `setting: value` are expected"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_named(run, tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    code, output, errors = run("train", "--config", path)
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"keras-s2s: {path}")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_numbers_may_be_written_as_people_do(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("learning_rate: 1e-3\ndropout: 0\nminutes: 5\n")
+    assert read_config(path) == {"learning_rate": 0.001, "dropout": 0.0, "minutes": 5.0}
+
+
+def test_a_flag_takes_the_place_of_a_line(run, tmp_path):
+    path, both = tmp_path / "run.yaml", tmp_path / "both.yaml"
+    path.write_text("units: 8\nbidirectional: true\nseed: 3\n")
+    options = ["--units", 9, "--no-bidirectional", "--train", "a", "--train", "b"]
+    assert run("train", "--config", path, *options, "--write-config", both)[0] == 0
+    found = read_config(both)
+    assert (found["units"], found["bidirectional"], found["seed"]) == (9, False, 3)
+    assert found["train"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "`train` is missing: --train FILE"),
+        (["--train", "no.tsv", "--valid", "no.tsv"], "no.tsv: there is no such file"),
+        (["--train", ".", "--valid", "no.tsv"], ".: a folder. Expected: a file"),
+        (["--units", "0"], "`units` must be an integer of at least 1. Received: 0"),
+    ],
+)
+def test_a_wrong_flag_is_named(run, options, message):
+    code, _, errors = run("train", *options)
+    assert code == 2
+    assert errors.startswith(f"keras-s2s: {message}")
+    assert errors.count("\n") == 1
+
+
+@pytest.fixture
+def settings(tmp_path):
+    for name in ("train.tsv", "valid.tsv"):
+        (tmp_path / name).write_text("a\tb\n")
+    return complete({
+        "train": [str(tmp_path / "train.tsv")],
+        "valid": str(tmp_path / "valid.tsv"),
+        "output": str(tmp_path / "run"),
+    })  # fmt: skip
+
+
+def test_a_training_goes_on_in_its_own_folder_only(settings, tmp_path):
+    folder = tmp_path / "run"
+    assert check_folder(settings) is False
+    folder.mkdir()
+    assert check_folder(settings) is False
+    (folder / "settings.yaml").write_text(to_yaml(vars(settings)), "utf-8")
+    settings.epochs = 50
+    assert check_folder(settings) is True
+    settings.units = 3
+    with pytest.raises(
+        ValueError, match=r"other settings in this folder \(units 256 there, 3 here"
+    ):
+        check_folder(settings)
+    (folder / "settings.yaml").rename(folder / "thesis.txt")
+    with pytest.raises(ValueError, match=r"something else is in this folder, 'thesis.txt'"):
+        check_folder(settings)
+    settings.output = settings.valid
+    with pytest.raises(NotADirectoryError, match="a folder for the run"):
+        check_folder(settings)
+
+
+def test_a_training_goes_on_with_its_own_data_only(settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    check_data(settings)
+    check_data(settings)
+    (tmp_path / "train.tsv").write_text("a\tc\n")
+    with pytest.raises(ValueError, match="the files of `train` have changed"):
+        check_data(settings)

@@ -1,0 +1,202 @@
+"""A training by the command line: what it leaves, and that it goes on after a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from types import SimpleNamespace
+
+import pytest
+from cli.running import start
+
+import keras_s2s
+from keras_s2s_cli.callbacks import KeepBest, Pace
+
+WORDS = [first + second + third for first in "abc" for second in "abc" for third in "abc"]
+PAIRS = [(word, " ".join(reversed(word))) for word in WORDS]
+OPTIONS = [
+    *("--target-tokenizer", "word", "--units", "8", "--beam-width", "2", "--samples", "3"),
+    *("--epochs", "2", "--batch-size", "4", "--learning-rate", "0.02", "--warmup-steps", "3"),
+    *("--save-every", "2", "--threads", "1"),
+]
+FILES = {
+    "README.txt", "best.keras", "data.json", "figures.json", "learning_curve.csv", "samples.txt",
+    "settings.yaml", "source_vocabulary.json", "state", "target_vocabulary.json",
+}  # fmt: skip
+
+
+def write_pairs(path, pairs):
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    train = write_pairs(folder / "train.tsv", PAIRS[:-4])
+    return ["--train", train, "--valid", write_pairs(folder / "valid.tsv", PAIRS[-4:])]
+
+
+def begin(files, folder):
+    return start("train", *files, *OPTIONS, "--output", folder, stdout=subprocess.PIPE)
+
+
+@pytest.fixture(scope="module")
+def finished(files, tmp_path_factory):
+    """The folder of a training that nobody has interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    with begin(files, folder) as process:
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return folder
+
+
+def read_curve(folder):
+    with (folder / "learning_curve.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_explains_itself(finished, run):
+    assert {path.name for path in finished.iterdir()} - {"learning_curve.png"} == FILES
+    curve = read_curve(finished)
+    assert [row["epoch"] for row in curve] == ["0", "1"]
+    assert {"loss", "val_loss", "val_wer", "val_ter", "learning_rate"} <= curve[0].keys()
+    assert json.loads((finished / "source_vocabulary.json").read_text())[4:] == list("abc")
+    readme = (finished / "README.txt").read_text()
+    assert all(name in readme for name in FILES - {"README.txt"})
+    samples = (finished / "samples.txt").read_text()
+    assert samples.count("source ") == 3
+    best = keras_s2s.load(finished / "best.keras")
+    assert best.search.beam_width == 2
+    assert best.search.max_length == 5  # 1.2 times 3 phones and an end
+    _, output, _ = run("translate", finished, stdin=b"abc\n")
+    assert output.splitlines() == best.translate(["abc"])
+
+
+def test_figures_are_those_of_the_best_model(finished, files, run):
+    _, output, _ = run("evaluate", finished, files[3], "--json")
+    assert json.loads(output) == json.loads((finished / "figures.json").read_text())
+    best = min(float(row["val_wer"]) for row in read_curve(finished))
+    assert json.loads(output)["wer"]["value"] == pytest.approx(best)
+
+
+def test_a_killed_training_goes_on_to_the_same_figures(finished, files, tmp_path):
+    folder = tmp_path / "killed"
+    state = folder / "state" / "training_state.npz"
+    with begin(files, folder) as process:
+        for _ in range(3000):
+            if state.exists() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
+    assert not (folder / "figures.json").exists()
+    with begin(files, folder) as process:
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert b"going on in" in output
+    for name in ("learning_curve.csv", "figures.json", "samples.txt"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--units", "9"], "a run with other settings in this folder (units 8 there, 9 here"),
+        (["--source-tokenizer", "byte"], "(source_tokenizer 'char' there, 'byte' here"),
+    ],
+)  # fmt: skip
+def test_a_run_is_not_mixed_with_another(run, finished, files, options, message):
+    code, _, errors = run("train", *files, *OPTIONS, "--output", finished, *options)
+    assert code == 2
+    assert message in errors
+
+
+def test_a_malformed_line_is_named_before_anything_is_written(run, files, tmp_path):
+    broken = tmp_path / "broken.tsv"
+    broken.write_text("a\tb\nab\n")
+    folder = tmp_path / "run"
+    code, _, errors = run("train", "--train", broken, *files[2:], "--output", folder)
+    assert code == 2
+    assert errors.splitlines()[-1].startswith(f"keras-s2s: {broken}, line 2: no tab in the line")
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_said_before_anything_is_written(run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1 << 20))
+    folder = tmp_path / "run"
+    code, _, errors = run("train", *files, *OPTIONS, "--output", folder)
+    assert code == 2
+    assert "there is not enough room on the disk" in errors
+    assert not folder.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(run, files, tmp_path, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", interrupted)
+    code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
+    assert code == 130
+    assert errors.splitlines()[-1] == "interrupted; the same command goes on from here"
+
+
+def test_a_loss_that_is_no_number_is_a_failure(run, files, tmp_path, monkeypatch):
+    history = SimpleNamespace(history={"loss": [1.0, float("nan")]})
+    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", lambda *arguments, **options: history)
+    code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
+    assert code == 1
+    assert "the loss is nan after 2 epochs" in errors
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0]),
+        ("plateau", [0.5, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 0.853553, 0.5, 0.146447]),
+        ("inverse_sqrt", [0.5, 1.0, (2 / 3) ** 0.5, (2 / 4) ** 0.5]),
+    ],
+)
+def test_the_learning_rate_rises_and_falls_as_scheduled(schedule, expected):
+    pace = Pace(1.0, schedule, warmup_steps=2, epochs=2, minutes=None)
+    pace.set_params({"steps": 2})
+    pace.set_model(SimpleNamespace(stop_training=False))
+    pace.on_train_begin()
+    factors = []
+    for epoch in range(2):
+        pace.on_epoch_begin(epoch)
+        for batch in range(2):
+            factors.append(pace.factor(2 * epoch + batch))
+            pace.on_train_batch_end(batch)
+        pace.on_epoch_end(epoch)
+    assert factors == pytest.approx(expected, abs=1e-6)
+
+
+def test_training_ends_when_its_time_is_over():
+    pace = Pace(1.0, "linear", warmup_steps=0, epochs=1000, minutes=1.0)
+    model = SimpleNamespace(stop_training=False)
+    pace.set_params({"steps": 2})
+    pace.set_model(model)
+    pace.on_train_begin()
+    pace.seconds = 30.0  # those before an interruption
+    pace.on_train_batch_end(0)
+    assert not model.stop_training
+    assert pace.factor(9) == pytest.approx(0.5, abs=0.05)
+    pace.seconds = 60.0
+    pace.on_train_batch_end(1)
+    assert model.stop_training
+
+
+def test_of_equal_figures_the_lower_loss_is_the_better():
+    saved = []
+    keep = KeepBest(SimpleNamespace(save=saved.append), "best.keras", "bleu")
+    for epoch, (bleu, loss) in enumerate([(10, 2.0), (10, 2.5), (10, 1.5), (9, 1.0), (11, 3.0)]):
+        keep.on_epoch_end(epoch, {"val_bleu": bleu, "val_loss": loss})
+    assert len(saved) == 3
+    assert keep.best_epoch == 4
