@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.checks import check_choice
 from keras_s2s.layers.attention import ATTENTION, make_attention
 from keras_s2s.layers.logits import Logits
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
-from keras_s2s.layers.recurrent_stack import RecurrentStack
-from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
-from keras_s2s.layers.token_embedding import TokenEmbedding
-from keras_s2s.layers.torch_weights import TorchWeights
+from keras_s2s.layers.recurrent_part import RecurrentPart
+from keras_s2s.layers.sequence_dropout import Rates
 
 
-class DecoderParts(TorchWeights, keras.layers.Layer):
+class DecoderParts(RecurrentPart):
     """The arguments of a decoder, checked, and the layers that they ask for."""
-
-    recurrent_layer: ClassVar[type[RecurrentLayer]]
 
     def __init__(
         self,
@@ -40,26 +35,29 @@ class DecoderParts(TorchWeights, keras.layers.Layer):
         trainable_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
-        self.units = check_positive_int("units", units)
-        self.embedding_dim = check_positive_int(
-            "embedding_dim", units if embedding_dim is None else embedding_dim
+        super().__init__(
+            vocabulary_size,
+            units,
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            word_dropout=word_dropout,
+            residual=residual,
+            layer_normalization=layer_normalization,
+            trainable_embeddings=trainable_embeddings,
+            **kwargs,
         )
-        self.num_layers = check_positive_int("num_layers", num_layers)
         self.context_to = check_choice(
             "context_to", context_to, ("initial_state", "every_step", "both")
         )
         self.attention = check_choice("attention", attention, (None, *ATTENTION))
         self.input_feeding = bool(input_feeding)
         self.tie_output = bool(tie_output)
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
         self._check_together()
         # XLA does not know the shapes in the gradient of a loop that attends
         self.supports_jit = not self._by_steps
-        self._make_sublayers(dropout, recurrent_dropout, word_dropout)
+        self._make_sublayers()
 
     def build(
         self,
@@ -92,20 +90,10 @@ class DecoderParts(TorchWeights, keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "units": self.units,
-            "embedding_dim": self.embedding_dim,
-            "num_layers": self.num_layers,
             "context_to": self.context_to,
             "attention": self.attention,
             "input_feeding": self.input_feeding,
             "tie_output": self.tie_output,
-            "dropout": self.dropout_layer.dropout,
-            "recurrent_dropout": self.dropout_layer.recurrent_dropout,
-            "word_dropout": self.dropout_layer.word_dropout,
-            "residual": self.residual,
-            "layer_normalization": self.layer_normalization,
-            "trainable_embeddings": self.trainable_embeddings,
         }
 
     @property
@@ -137,30 +125,8 @@ class DecoderParts(TorchWeights, keras.layers.Layer):
                 f"units={self.units}"
             )
 
-    def _make_sublayers(
-        self, dropout: Rates, recurrent_dropout: Rates, word_dropout: float
-    ) -> None:
+    def _make_sublayers(self) -> None:
         dtype = self.dtype_policy
-        self.embedding = TokenEmbedding(
-            self.vocabulary_size,
-            self.embedding_dim,
-            trainable=self.trainable_embeddings,
-            dtype=dtype,
-            name="embedding",
-        )
-        self.dropout_layer = SequenceDropout(
-            self.num_layers, dropout, recurrent_dropout, word_dropout, dtype=dtype, name="dropout"
-        )
-        self.stack = RecurrentStack(
-            self.recurrent_layer,
-            self.units,
-            self.dropout_layer,
-            num_layers=self.num_layers,
-            residual=self.residual,
-            layer_normalization=self.layer_normalization,
-            dtype=dtype,
-            name="stack",
-        )
         self.bridge = None
         if self.context_to in ("initial_state", "both"):
             state_parts = len(self.recurrent_layer.state_type._fields)

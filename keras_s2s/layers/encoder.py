@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
 from keras_s2s.layers.contexts import (
     Context,
     apply_context,
@@ -15,11 +13,8 @@ from keras_s2s.layers.contexts import (
     serialize_context,
 )
 from keras_s2s.layers.packing import make_packing, pack, unpack
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
-from keras_s2s.layers.recurrent_stack import RecurrentStack
-from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
-from keras_s2s.layers.token_embedding import TokenEmbedding
-from keras_s2s.layers.torch_weights import TorchWeights
+from keras_s2s.layers.recurrent_part import RecurrentPart
+from keras_s2s.layers.sequence_dropout import Rates
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
@@ -31,13 +26,11 @@ class EncoderOutput(NamedTuple):
     mask: tf.Tensor  # bool (batch, source_length): true at real tokens
 
 
-class Encoder(TorchWeights, keras.layers.Layer):
+class Encoder(RecurrentPart):
     """What an `LSTMEncoder` and a `GRUEncoder` are, but for the recurrent layer.
 
     Its arguments, and what it takes and gives, are those of `LSTMEncoder`.
     """
-
-    recurrent_layer: ClassVar[type[RecurrentLayer]]
 
     def __init__(
         self,
@@ -57,13 +50,20 @@ class Encoder(TorchWeights, keras.layers.Layer):
         trainable_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
-        self.units = check_positive_int("units", units)
-        self.embedding_dim = check_positive_int(
-            "embedding_dim", units if embedding_dim is None else embedding_dim
+        super().__init__(
+            vocabulary_size,
+            units,
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            bidirectional=bool(bidirectional),
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            word_dropout=word_dropout,
+            residual=residual,
+            layer_normalization=layer_normalization,
+            trainable_embeddings=trainable_embeddings,
+            **kwargs,
         )
-        self.num_layers = check_positive_int("num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.reverse_source = bool(reverse_source)
         if self.bidirectional and self.reverse_source:
@@ -73,11 +73,7 @@ class Encoder(TorchWeights, keras.layers.Layer):
                 "reverse_source=True"
             )
         self.context = resolve_context(context)
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
         self.memory_units = self.units * (2 if self.bidirectional else 1)
-        self._make_sublayers(dropout, recurrent_dropout, word_dropout)
 
     def build(self, source_ids_shape: tuple[int | None, ...]) -> None:
         if not self.embedding.built:
@@ -105,19 +101,9 @@ class Encoder(TorchWeights, keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "units": self.units,
-            "embedding_dim": self.embedding_dim,
-            "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "reverse_source": self.reverse_source,
             "context": serialize_context(self.context),
-            "dropout": self.dropout_layer.dropout,
-            "recurrent_dropout": self.dropout_layer.recurrent_dropout,
-            "word_dropout": self.dropout_layer.word_dropout,
-            "residual": self.residual,
-            "layer_normalization": self.layer_normalization,
-            "trainable_embeddings": self.trainable_embeddings,
         }
 
     def _measure_context(self) -> int:
@@ -132,32 +118,6 @@ class Encoder(TorchWeights, keras.layers.Layer):
                 f"for a memory of shape {tuple(memory.shape)}"
             )
         return int(context.shape[-1])
-
-    def _make_sublayers(
-        self, dropout: Rates, recurrent_dropout: Rates, word_dropout: float
-    ) -> None:
-        dtype = self.dtype_policy
-        self.embedding = TokenEmbedding(
-            self.vocabulary_size,
-            self.embedding_dim,
-            trainable=self.trainable_embeddings,
-            dtype=dtype,
-            name="embedding",
-        )
-        self.dropout_layer = SequenceDropout(
-            self.num_layers, dropout, recurrent_dropout, word_dropout, dtype=dtype, name="dropout"
-        )
-        self.stack = RecurrentStack(
-            self.recurrent_layer,
-            self.units,
-            self.dropout_layer,
-            num_layers=self.num_layers,
-            bidirectional=self.bidirectional,
-            residual=self.residual,
-            layer_normalization=self.layer_normalization,
-            dtype=dtype,
-            name="stack",
-        )
 
 
 def _reverse_order(source_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
