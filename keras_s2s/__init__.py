@@ -1,6 +1,6 @@
 """Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served."""
 
-from keras_s2s import export
+from keras_s2s import export, plots
 from keras_s2s.averaging import average_checkpoints
 from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
@@ -60,6 +60,7 @@ __all__ = [
     "iterate_pairs",
     "load",
     "make_dataset",
+    "plots",
     "read_pairs",
     "write_records",
 ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras_s2s.checks import check_choice
 
-_SPLITS: dict[str, Callable[[str], list[str]]] = {
+SPLITS: dict[str, Callable[[str], list[str]]] = {
     "words": str.split,
     "characters": lambda text: list(text.replace(" ", "")),
 }
@@ -79,7 +79,7 @@ def error_rates(
         - Levenshtein, 1966, "Binary codes capable of correcting deletions, insertions, and
           reversals"; the distance is computed by rapidfuzz.
     """
-    split = _SPLITS[check_choice("tokens", tokens, _SPLITS)]
+    split = SPLITS[check_choice("tokens", tokens, SPLITS)]
     _check_references(outputs, references)
     wrong = edits = length = 0
     for output, accepted in zip(outputs, references, strict=True):

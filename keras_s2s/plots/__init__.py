@@ -1,0 +1,24 @@
+"""Pictures: where a model looked, how a beam search went, how training went, where errors are.
+
+Every function gives a matplotlib figure, and writes it where a `path` is given, as PNG or SVG.
+matplotlib comes with the extra `plots` and is imported only when a picture is drawn.
+"""
+
+from keras_s2s.plots.attention_picture import attention, attention_map
+from keras_s2s.plots.beam_picture import beam_search, beam_tree
+from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
+from keras_s2s.plots.curves import learning_curves
+from keras_s2s.plots.histograms import errors_by_length, length_histogram
+
+__all__ = [
+    "BeamTrace",
+    "Candidate",
+    "attention",
+    "attention_map",
+    "beam_search",
+    "beam_tree",
+    "errors_by_length",
+    "learning_curves",
+    "length_histogram",
+    "trace_beam_search",
+]

@@ -1,0 +1,184 @@
+"""Attention as a heat map: where the decoder looked for each token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_s2s.plots.canvas import Path, finish, new_figure
+from keras_s2s.plots.labels import families, runs_right_to_left, token_labels, width
+from keras_s2s.plots.tokens import check_translator, source_tokens_and_ids, tokens_of
+from keras_s2s.search import Search
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    from keras_s2s.translator import Translator
+
+# Inches: of a cell among few, of one among many, of a side of the map.
+_WIDE_CELL, _NARROW_CELL, _SMALLEST, _COMMON, _LARGEST = 0.32, 0.18, 2.2, 6.0, 26.0
+_COLUMN = 0.085  # inches that a letter takes
+_SMALLEST_FONT = 5.0  # points
+
+
+def attention(
+    translator: Translator, text: str, *, search: Search | None = None, path: Path | None = None
+) -> Figure:
+    """Translate a text, and draw where the decoder looked for each token of the best target.
+
+    Args:
+        translator: a `Translator` whose decoder has attention.
+        text: the source.
+        search: how to search; by default as the translator does.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure; see `attention_map`.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if `translator`, `text` or `search` is something else.
+        ValueError: if the decoder has no attention, the text is empty, or the name of the file
+            ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+    """
+    check_translator(translator)
+    source_tokens, source_ids = source_tokens_and_ids(translator, text)
+    found = translator.model.search(
+        source_ids, translator.search if search is None else search, return_attention=True
+    )
+    length = int(found.lengths[0, 0])
+    ids = found.ids[0, 0, :length].numpy()
+    return attention_map(
+        source_tokens,
+        tokens_of(translator.target, ids),
+        np.asarray(found.attention)[0, 0, :length],
+        path=path,
+    )
+
+
+def attention_map(
+    source_tokens: Sequence[str],
+    target_tokens: Sequence[str],
+    weights: Any,
+    *,
+    title: str | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw attention weights, a row for each target token and a column for each source token.
+
+    The source runs to the right, or to the left where its script does. Of very many tokens only
+    every second, third … is written, so that they can be read.
+
+    Args:
+        source_tokens: what the columns are.
+        target_tokens: what the rows are.
+        weights: `(target_length, source_length)`, not negative.
+        title: what to write above.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if the tokens are not lists of str.
+        ValueError: if the weights are of another shape, not numbers or negative, or the name of
+            the file ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+
+    Example:
+        >>> figure = s2s.plots.attention_map(["h", "i"], ["HH", "AY"], [[0.9, 0.1], [0.2, 0.8]])
+        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        ['h', 'i']
+
+    References:
+        - [Bahdanau et al., 2015](https://arxiv.org/abs/1409.0473), figure 3.
+    """
+    columns = token_labels("source_tokens", source_tokens)
+    rows = token_labels("target_tokens", target_tokens)
+    weights = _check_weights(weights, (len(rows), len(columns)))
+    across, down = _side_of_words(columns), _side(len(rows))
+    left = 0.6 + max(map(width, rows)) * _COLUMN
+    top = 0.5 + max(map(width, columns)) * _COLUMN + (0.4 if title else 0.0)
+    size = left + across + 1.0, 0.15 + down + top
+    figure = new_figure(*size, path=path, layout=None)
+    # in inches, so that every cell has its size
+    axes = figure.add_axes((left / size[0], 0.15 / size[1], across / size[0], down / size[1]))
+    bar = figure.add_axes(
+        ((left + across + 0.12) / size[0], 0.15 / size[1], 0.16 / size[0], down / size[1])
+    )
+    image = axes.imshow(weights, cmap="Blues", vmin=0.0, aspect="auto", interpolation="nearest")
+    figure.colorbar(image, cax=bar, label="attention weight")
+    names = families([*columns, *rows, title or ""])
+    _write_tokens(axes.xaxis, columns, across, names)
+    _write_tokens(axes.yaxis, rows, down, names)
+    axes.xaxis.tick_top()
+    _turn(axes.get_xticklabels(), across / len(columns))
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("source")
+    axes.set_ylabel("target")
+    if runs_right_to_left(columns):
+        axes.invert_xaxis()
+    if title:
+        axes.set_title(title, fontfamily=names, parse_math=False)
+    return finish(figure, path)
+
+
+def _check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Check that there is a weight for each pair of tokens."""
+    try:
+        values = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if 0 in shape or values.shape != shape:
+        raise ValueError(
+            "`weights` must have a row for each target token and a column for each source token, "
+            f"at least one of each: {shape}. Received: shape {values.shape}"
+        )
+    if not np.isfinite(values).all() or values.min() < 0.0:
+        raise ValueError(
+            "`weights` must be finite and not negative. "
+            f"Received: weights from {values.min()} to {values.max()}"
+        )
+    return values
+
+
+def _side(tokens: int) -> float:
+    """Give the inches of a side of the map."""
+    wide, narrow = tokens * _WIDE_CELL, tokens * _NARROW_CELL
+    return min(max(_SMALLEST, min(wide, _COMMON), narrow), _LARGEST)
+
+
+def _side_of_words(labels: list[str]) -> float:
+    """Give the inches of the upper side: if they are few, so many that words stand level."""
+    widest = sorted(map(width, labels))[-2:][0]  # but for one, which may be eos
+    level = len(labels) * (widest * _COLUMN + 0.08)
+    return max(_side(len(labels)), level if level <= _COMMON else 0.0)
+
+
+def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str]) -> None:
+    """Write the tokens along a side, all of them or as many as can be read."""
+    points = 72 * 0.8 * inches / len(labels)  # for one token
+    every = math.ceil(_SMALLEST_FONT / points)
+    shown = range(0, len(labels), every)
+    axis.set_ticks(
+        list(shown),
+        [labels[place] for place in shown],
+        fontfamily=names,
+        fontsize=min(points * every, 10.0),
+        parse_math=False,
+    )
+    axis.set_tick_params(length=0 if every == 1 else 3)
+
+
+def _turn(labels: list[Text], cell: float) -> None:
+    """Turn the tokens upright if several are too wide for a column; one may stand over."""
+    widths = sorted(width(label.get_text()) * _COLUMN for label in labels)
+    for label in labels:
+        if widths[-2:][0] > cell or (widths[-1] > 1.7 * cell and label is labels[-1]):
+            label.set_rotation(90)

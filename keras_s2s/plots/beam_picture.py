@@ -1,0 +1,269 @@
+"""A beam search as a tree: a column for each step, an edge for each token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
+from keras_s2s.plots.canvas import BLUE, GREEN, GREY, ORANGE, Path, finish, matplotlib, new_figure
+from keras_s2s.plots.labels import families, token_labels, width
+from keras_s2s.plots.tokens import check_translator, source_tokens_and_ids, tokens_of
+from keras_s2s.search import Search
+from keras_s2s.special_ids import BOS_ID
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from keras_s2s.translator import Translator
+
+# Inches: of a hypothesis, between columns, of a letter, of a digit below it.
+_ROW, _GAP, _LETTER, _DIGIT = 0.46, 0.6, 0.09, 0.055
+_MARGIN, _HEAD, _FOOT, _TITLE = 0.25, 0.35, 0.5, 0.35  # inches
+_SMALLEST = 6.2  # inches: the legend needs them
+
+_COLOURS = {"live": BLUE, "finished": GREEN, "pruned": GREY, "winner": ORANGE}
+_MEANINGS = {
+    "live": "live",
+    "finished": "finished",
+    "pruned": "pruned",
+    "winner": "the best",
+}
+
+
+class _Node(NamedTuple):
+    """A hypothesis in its place."""
+
+    x: float
+    y: float
+    half: float  # of its column, around x
+    label: str
+    below: str
+    kind: str
+
+
+def beam_search(
+    translator: Translator,
+    text: str,
+    *,
+    search: Search | None = None,
+    pruned: int = 3,
+    path: Path | None = None,
+) -> Figure:
+    """Translate a text, and draw how the beam search found the best target.
+
+    Args:
+        translator: a `Translator`.
+        text: the source.
+        search: a `BeamSearch` or a `GreedySearch`; by default that of the translator.
+        pruned: how many of the continuations that were given up to draw of each step.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure; see `beam_tree`.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if `translator`, `text` or `search` is something else.
+        ValueError: if the text is empty, `pruned` is out of range, there is no output, or the
+            name of the file ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+    """
+    check_translator(translator)
+    _, source_ids = source_tokens_and_ids(translator, text)
+    search = translator.search if search is None else search
+    start = translator.model.begin_search(source_ids, return_attention=search.needs_attention)
+    trace = trace_beam_search(
+        start.step,
+        start.state,
+        translator.model.target_vocabulary_size,
+        search,
+        pruned=pruned,
+        source_lengths=start.source_lengths,
+    )
+    tokens = tokens_of(translator.target, range(translator.target.vocabulary_size))
+    return beam_tree(trace, tokens, title=text, path=path)
+
+
+def beam_tree(
+    trace: BeamTrace,
+    tokens: Sequence[str],
+    *,
+    title: str | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw what a beam search considered, a column for each step.
+
+    Below each token stands log P of the hypothesis up to here, below one that has finished its
+    score as well.
+
+    Args:
+        trace: what `trace_beam_search` gave.
+        tokens: how each id is written, as in a tokenizer's `vocabulary`.
+        title: what to write above.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if `trace` is something else, or `tokens` is not a list of str.
+        ValueError: if an id has no token, or the name of the file ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+    """
+    if not isinstance(trace, BeamTrace):
+        raise TypeError(f"`trace` must be a `BeamTrace`. Received: trace={trace!r}")
+    _check_tokens(trace, tokens)
+    nodes = _places(trace, tokens)
+    right = max(node.x + width(node.label) * _LETTER / 2 for node in nodes.values()) + 2 * _MARGIN
+    across = max(right, _SMALLEST)
+    down = _rows(trace) * _ROW
+    high = down + _HEAD + _FOOT + (_TITLE if title else 0.0)
+    figure = new_figure(across, high, path=path, layout=None)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    left = (right - across) / 2
+    axes.set(xlim=(left, left + across), ylim=(-_FOOT, high - _FOOT))  # in inches
+    axes.set_axis_off()
+    names = families([*(node.label for node in nodes.values()), title or ""])
+    for ids, node in nodes.items():
+        if ids:
+            _draw_edge(axes, nodes[ids[:-1]], node)
+        _draw_node(axes, node, names)
+    columns = sorted({node.x for ids, node in nodes.items() if ids})
+    for number, x in enumerate(columns, 1):
+        axes.text(x, down + 0.12, f"step {number}", ha="center", fontsize=8, color=GREY)
+    if title:
+        label = token_labels("title", [title])[0] if len(title) * _LETTER > across else title
+        axes.text(
+            right / 2,
+            down + _HEAD + 0.1,
+            label,
+            ha="center",
+            fontsize=11,
+            fontfamily=names,
+            parse_math=False,
+        )
+    _draw_legend(axes, {node.kind for node in nodes.values()})
+    return finish(figure, path)
+
+
+def _check_tokens(trace: BeamTrace, tokens: Any) -> None:
+    """Check that every id can be written."""
+    token_labels("tokens", tokens)
+    largest = max(BOS_ID, *(id_ for step in trace.steps for one in step for id_ in one.ids))
+    if largest >= len(tokens):
+        raise ValueError(
+            f"`tokens` must have a token for each id, up to {largest}. "
+            f"Received: {len(tokens)} tokens"
+        )
+
+
+def _rows(trace: BeamTrace) -> int:
+    """Count the hypotheses of the fullest column."""
+    return max(len(step) for step in trace.steps)
+
+
+def _places(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _Node]:
+    """Give each hypothesis its place: below one another those of a step, in their parents' order.
+
+    So no two edges cross.
+    """
+    middle = _rows(trace) * _ROW / 2
+    start = token_labels("tokens", [tokens[BOS_ID]])[0]
+    half = width(start) * _LETTER / 2
+    right = _MARGIN + 2 * half
+    nodes: dict[tuple[int, ...], _Node] = {}
+    nodes[()] = _Node(_MARGIN + half, middle, half, start, "", "winner")
+    best = [trace.winner.ids[:length] for length in range(1, len(trace.winner.ids) + 1)]
+    order: dict[tuple[int, ...], int] = {(): 0}
+    for step in trace.steps:
+        column = sorted(step, key=lambda one: (order[one.ids[:-1]], -one.log_prob))
+        labels = token_labels("tokens", [tokens[one.ids[-1]] for one in column])
+        below = [_numbers(one) for one in column]
+        room = max(*(width(label) * _LETTER for label in labels), *(len(b) * _DIGIT for b in below))
+        x = right + _GAP + room / 2
+        right += _GAP + room
+        top = middle + (len(column) - 1) * _ROW / 2
+        for place, (one, label, numbers) in enumerate(zip(column, labels, below, strict=True)):
+            kind = "winner" if one.ids in best else one.fate
+            nodes[one.ids] = _Node(x, top - place * _ROW, room / 2, label, numbers, kind)
+        order = {one.ids: place for place, one in enumerate(column)}
+    return nodes
+
+
+def _numbers(candidate: Candidate) -> str:
+    """Write log P, and the score of what has one."""
+    numbers = f"{candidate.log_prob:.2f}"
+    if candidate.score is not None:
+        numbers += f" → {candidate.score:.2f}"
+    return numbers.replace("-", "−")
+
+
+def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
+    """Draw the line from a hypothesis to one that it becomes."""
+    bold = child.kind == "winner"
+    # level beside the tokens, sloping between the columns only; the boxes hide the ends
+    axes.plot(
+        (parent.x, parent.x + parent.half, child.x - child.half, child.x),
+        (parent.y, parent.y, child.y, child.y),
+        color=_COLOURS[child.kind],
+        linewidth=2.2 if bold else 0.9,
+        linestyle=":" if child.kind == "pruned" else "-",
+        zorder=("pruned", "live", "finished", "winner").index(child.kind) / 2,
+    )
+
+
+def _draw_node(axes: Axes, node: _Node, names: list[str]) -> None:
+    """Write a token into its box, and its numbers below."""
+    colour = _COLOURS[node.kind]
+    filled = node.kind in ("winner", "finished")
+    axes.text(
+        node.x,
+        node.y,
+        node.label,
+        ha="center",
+        va="center",
+        fontsize=9,
+        fontfamily=names,
+        parse_math=False,
+        color="white" if filled else GREY if node.kind == "pruned" else "black",
+        bbox={
+            "boxstyle": "round,pad=0.25",
+            "facecolor": colour if filled else "white",
+            "edgecolor": colour,
+            "linestyle": ":" if node.kind == "pruned" else "-",
+        },
+        zorder=3,
+    )
+    axes.text(
+        node.x, node.y - 0.15, node.below, ha="center", va="top", fontsize=6, color=colour, zorder=3
+    )
+
+
+def _draw_legend(axes: Axes, kinds: set[str]) -> None:
+    """Say what the colours mean."""
+    line = matplotlib("lines").Line2D
+    shown = [kind for kind in _COLOURS if kind in kinds]
+    marks = [
+        line(
+            [],
+            [],
+            color=_COLOURS[kind],
+            marker="s",
+            linestyle=":" if kind == "pruned" else "-",
+            markerfacecolor=_COLOURS[kind] if kind in ("winner", "finished") else "white",
+        )
+        for kind in shown
+    ]
+    axes.legend(
+        marks,
+        [_MEANINGS[kind] for kind in shown],
+        loc="lower center",
+        ncols=len(shown),
+        fontsize=8,
+        frameon=False,
+        title="below each token: log P → score",
+        title_fontsize=7,
+    )

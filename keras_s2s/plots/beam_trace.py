@@ -1,0 +1,171 @@
+"""A beam search, step by step: what was considered, what went on, what ended, what was given up."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_int
+from keras_s2s.search import BeamSearch, GreedySearch, Search
+from keras_s2s.search.beam_state import BeamState
+from keras_s2s.search.result import IMPOSSIBLE, POSSIBLE, SearchResult
+from keras_s2s.search.search_task import SearchTask
+from keras_s2s.search.step_function import State, StepFunction
+from keras_s2s.special_ids import EOS_ID
+
+
+class Candidate(NamedTuple):
+    """A hypothesis that a search considered."""
+
+    ids: tuple[int, ...]  # all of its tokens
+    log_prob: float  # of all of them
+    fate: str  # "live": it went on; "finished": it ended; "pruned": it was not kept
+    score: float | None = None  # where it ended, or stands in the answer
+
+
+class BeamTrace(NamedTuple):
+    """What a beam search of one row did."""
+
+    steps: tuple[tuple[Candidate, ...], ...]  # of each step, the most probable first
+    outputs: tuple[Candidate, ...]  # the answer, best first
+
+    @property
+    def winner(self) -> Candidate:
+        """The best of the answer."""
+        return self.outputs[0]
+
+
+def trace_beam_search(
+    step: StepFunction,
+    state: State,
+    vocabulary_size: int,
+    search: Search,
+    *,
+    pruned: int = 3,
+    **row_options: Any,
+) -> BeamTrace:
+    """Search one row, and keep what was considered at each step.
+
+    It is the search itself that runs, outside of a graph, so the answer is its answer.
+
+    Args:
+        step: the step function; see `keras_s2s.BeamSearch`.
+        state: nest of tensors `(1, ...)`, the decoder's state before bos.
+        vocabulary_size: number of ids.
+        search: a `BeamSearch` or a `GreedySearch`, which is one of width 1.
+        pruned: how many of the continuations that were given up to keep of each step, the most
+            probable ones.
+        **row_options: `source_lengths`, `max_length`, `min_length`, `length_penalty` and `prefix`,
+            as the search takes them.
+
+    Returns:
+        The `BeamTrace`.
+
+    Raises:
+        TypeError: if `search` is another search, or an argument is of the wrong type.
+        ValueError: if an argument is out of its range, or there is no output.
+
+    Example:
+        >>> def step(token_ids, state):  # id 4 twice as probable as eos (3)
+        ...     logits = tf.math.log([[0.0, 0.0, 0.0, 1 / 3, 2 / 3]])
+        ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
+        >>> trace = s2s.plots.trace_beam_search(step, (), 5, s2s.BeamSearch(beam_width=1))
+        >>> [(candidate.ids, candidate.fate) for candidate in trace.steps[0]]
+        [((4,), 'live'), ((3,), 'pruned')]
+    """
+    check_int("pruned", pruned, minimum=0)
+    replay = _Replay(pruned=pruned, **_settings(search))
+    found = replay(step, state, 1, vocabulary_size, **row_options)
+    outputs = _outputs(found)
+    if not outputs:
+        raise ValueError("There is nothing to draw: the rules of the search allow no output.")
+    return BeamTrace(tuple(replay.steps), outputs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Replay(BeamSearch):
+    """A beam search that writes down what it does; outside of a graph, and for one row."""
+
+    pruned: int
+    steps: list[tuple[Candidate, ...]] = dataclasses.field(default_factory=list)
+
+    def _advance(self, state: BeamState, task: SearchTask) -> BeamState:
+        after = super()._advance(state, task)
+        length = int(after.length)
+        chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
+        log_probs = self._continuations(state, task)
+        candidates = [*chosen, *self._given_up(state, log_probs, {one.ids for one in chosen})]
+        # `sorted` is stable: of equals, what was chosen comes first.
+        self.steps.append(tuple(sorted(candidates, key=lambda one: -one.log_prob)))
+        return after
+
+    def _continuations(self, state: BeamState, task: SearchTask) -> np.ndarray:
+        """Compute the log probability of every continuation: `(beam, vocabulary)`."""
+        following, _ = task.step(state.last_ids, state.carried)
+        log_probs = np.array(state.live_log_probs[0][:, tf.newaxis] + following.log_probs())
+        shortest = task.limits.min_length
+        if shortest is not None and int(state.length) + 1 < int(tf.reshape(shortest, [-1])[0]):
+            log_probs[:, EOS_ID] = IMPOSSIBLE
+        return log_probs
+
+    def _given_up(
+        self, state: BeamState, log_probs: np.ndarray, chosen: set[tuple[int, ...]]
+    ) -> list[Candidate]:
+        """Give the most probable continuations that were not chosen."""
+        live = state.ids.numpy()[0, self._width :, : int(state.length)]
+        best = np.argsort(-log_probs, axis=None, kind="stable")[: self.pruned + len(chosen)]
+        given_up = []
+        for parent, id_ in zip(*np.unravel_index(best, log_probs.shape), strict=True):
+            ids = (*live[parent].tolist(), int(id_))
+            if log_probs[parent, id_] > POSSIBLE and ids not in chosen:
+                given_up.append(Candidate(ids, float(log_probs[parent, id_]), "pruned"))
+        return given_up[: self.pruned]
+
+
+def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
+    """Give what goes on behind a step."""
+    ids = after.ids.numpy()[0, beam:, :length].tolist()
+    log_probs = after.live_log_probs.numpy()[0].tolist()
+    return [
+        Candidate(tuple(tokens), log_prob, "live")
+        for tokens, log_prob in zip(ids, log_probs, strict=True)
+        if log_prob > POSSIBLE
+    ]
+
+
+def _finished(after: BeamState, length: int, beam: int) -> list[Candidate]:
+    """Give what has ended in a step."""
+    ids = after.ids.numpy()[0, :beam, :length].tolist()
+    log_probs = after.finished_log_probs.numpy()[0].tolist()
+    scores = after.finished_scores.numpy()[0].tolist()
+    return [
+        Candidate(tuple(tokens), log_prob, "finished", score)
+        for tokens, log_prob, score in zip(ids, log_probs, scores, strict=True)
+        if log_prob > POSSIBLE and tokens[-1] == EOS_ID
+    ]
+
+
+def _outputs(found: SearchResult) -> tuple[Candidate, ...]:
+    """Give the hypotheses of the answer."""
+    outputs = []
+    for ids, length, log_prob, score, finished in zip(
+        *(tensor.numpy()[0].tolist() for tensor in found[:5]), strict=True
+    ):
+        if length:
+            fate = "finished" if finished else "live"
+            outputs.append(Candidate(tuple(ids[:length]), log_prob, fate, score))
+    return tuple(outputs)
+
+
+def _settings(search: Any) -> dict[str, Any]:
+    """Give the settings of a beam search, of which greedy search is one of width 1."""
+    if type(search) not in (BeamSearch, GreedySearch):
+        raise TypeError(
+            "`search` must be a `BeamSearch` or a `GreedySearch`: others keep no beam. "
+            f"Received: search={search!r}"
+        )
+    settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(search)}
+    return settings if isinstance(search, BeamSearch) else {**settings, "beam_width": 1}

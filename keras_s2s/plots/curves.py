@@ -1,0 +1,185 @@
+"""Learning curves: loss and metrics over the epochs of a training."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_s2s.plots.canvas import BLUE, ORANGE, Path, finish, new_figure, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_VALIDATION = "val_"
+_FALLING = ("loss", "perplexity", "wer", "ter")  # the lower the better
+_RISING = ("accuracy", "bleu", "chrf")
+_ACROSS = 3  # panels in a row
+
+
+def learning_curves(
+    history: keras.callbacks.History | Mapping[str, Sequence[float]] | Path,
+    *,
+    title: str | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw loss and metrics over the epochs, a panel for each, training beside validation.
+
+    A dot marks the best epoch of the validation, where the name says what is better.
+
+    Args:
+        history: what `model.fit` gave, its `history` (a dict), or the path of the file that
+            `keras.callbacks.CSVLogger` wrote. NaN: no value. A series of half, a third … of the
+            length was taken every second, third … epoch, as `validation_freq` does.
+        title: what to write above.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if `history` is something else.
+        FileNotFoundError: if the CSV file, or the folder of `path`, does not exist.
+        ValueError: if there are no figures in it, something in it is not a number, a series does
+            not fit the epochs, or the name of the file ends otherwise.
+
+    Example:
+        >>> figure = s2s.plots.learning_curves({"loss": [2.0, 1.0], "val_loss": [2.1, 1.4]})
+        >>> [axes.get_title() for axes in figure.axes]
+        ['loss']
+    """
+    series = _series(history)
+    panels = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in series))
+    across = min(len(panels), _ACROSS)
+    down = math.ceil(len(panels) / across)
+    figure = new_figure(3.6 * across + 0.4, 2.9 * down + 0.3, path=path, layout="constrained")
+    for number, name in enumerate(panels, 1):
+        axes = figure.add_subplot(down, across, number)
+        _draw_panel(axes, name, series)
+    if title:
+        figure.suptitle(title, parse_math=False)
+    return finish(figure, path)
+
+
+def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
+    """Read the epochs and the values of each series."""
+    if isinstance(history, str | os.PathLike):
+        columns = _read_csv(os.fspath(history))
+    elif isinstance(history, keras.callbacks.History):
+        columns = history.history
+    else:
+        columns = history
+    if not isinstance(columns, Mapping):
+        raise TypeError(
+            "`history` must be what `fit` gives, a dict of lists, or the path of a CSV file. "
+            f"Received: history={history!r} (type {type(history)})"
+        )
+    columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
+    epochs = max(map(len, columns.values()), default=0)
+    if epochs == 0:
+        raise ValueError(f"`history` must hold at least one epoch. Received: {sorted(columns)}")
+    series = {}
+    for name, values in columns.items():
+        if not values or epochs % len(values):
+            raise ValueError(
+                f"`history` must have a value for each epoch, or for every second, third … of "
+                f"them. Received: {len(values)} values of {name!r}, {epochs} epochs"
+            )
+        every = epochs // len(values)
+        series[name] = list(range(every, epochs + 1, every)), values
+    return series
+
+
+def _numbers(name: Any, values: Any) -> list[float]:
+    """Check that a series consists of numbers."""
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`history` must hold lists of numbers. Received: {name!r}: {values!r}"
+        ) from error
+
+
+def _read_csv(path: str) -> dict[str, list[float]]:
+    """Read what CSVLogger wrote; it writes NA where there is no value."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file {path!r} to read a history from.")
+    with open(path, encoding="utf-8", newline="") as file:
+        # CSVLogger writes commas by default, and whatever `separator` says.
+        first = file.readline()
+        file.seek(0)
+        separator = next((sign for sign in ",;\t" if sign in first), ",")
+        lines = list(csv.reader(file, delimiter=separator))
+    header, *rows = lines or [[]]
+    columns: dict[str, list[float]] = {name: [] for name in header}
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ValueError(
+                f"{path}, line {number}: expected {len(header)} columns. Received: {len(row)}"
+            )
+        for name, value in zip(header, row, strict=True):
+            columns[name].append(_number(value, f"{path}, line {number}: {name!r}"))
+    return columns
+
+
+def _number(value: str, place: str) -> float:
+    """Read a number, or that there is none."""
+    try:
+        return math.nan if value in ("", "NA") else float(value)
+    except ValueError:
+        raise ValueError(f"{place} must be a number. Received: {value!r}") from None
+
+
+def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], list[float]]]) -> None:
+    """Draw one figure, of training and of validation."""
+    for key, label, colour in (
+        (name, "training", BLUE),
+        (_VALIDATION + name, "validation", ORANGE),
+    ):
+        if key not in series:
+            continue
+        epochs, values = series[key]
+        points = [
+            (epoch, value)
+            for epoch, value in zip(epochs, values, strict=True)
+            if math.isfinite(value)
+        ]
+        marker = "." if len(points) < 30 else ""
+        axes.plot(*_columns(points), color=colour, marker=marker, label=label)
+        best = _best(name, points) if label == "validation" else None
+        if best:
+            axes.plot(
+                *_columns([best]),
+                "o",
+                color=colour,
+                markersize=8,
+                markerfacecolor="none",
+                label=f"best: {best[1]:.4g}, epoch {best[0]}",
+            )
+    axes.set_title(name, parse_math=False)
+    axes.set_xlabel("epoch")
+    whole_numbers(axes.xaxis)
+    axes.grid(alpha=0.3)
+    axes.margins(y=0.08)
+    axes.legend(fontsize=8)
+
+
+def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [epoch for epoch, _ in points], [value for _, value in points]
+
+
+def _best(name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
+    """Find the best epoch; None where nobody can say what is better."""
+    if not points:
+        return None
+    if name.endswith(_RISING):
+        return max(points, key=lambda point: point[1])
+    if name.endswith(_FALLING):
+        return min(points, key=lambda point: point[1])
+    return None

@@ -1,0 +1,220 @@
+"""How long the texts are, and how often longer ones go wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.evaluation import SPLITS, ErrorRates, error_rates
+from keras_s2s.plots.canvas import (
+    BLUE,
+    COLOURS,
+    GREY,
+    ORANGE,
+    Path,
+    finish,
+    new_figure,
+    whole_numbers,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_BARS = 60
+
+
+def length_histogram(
+    lengths: Mapping[str, Sequence[int]], *, title: str | None = None, path: Path | None = None
+) -> Figure:
+    """Draw how often each length occurs, for one or several lists of lengths.
+
+    Args:
+        lengths: for each name, such as "source" and "target", the lengths.
+        title: what to write above.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        TypeError: if `lengths` is not a dict.
+        ValueError: if there are none, one is not an integer of at least 0, or the name of the
+            file ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+
+    Example:
+        >>> pairs = [("cat", "K AE T"), ("a", "AH")]
+        >>> figure = s2s.plots.length_histogram(
+        ...     {
+        ...         "letters": [len(source) for source, _ in pairs],
+        ...         "phones": [len(target.split()) for _, target in pairs],
+        ...     }
+        ... )
+    """
+    if not isinstance(lengths, Mapping):
+        raise TypeError(
+            "`lengths` must be a dict of lists, such as {'source': [3, 5]}. "
+            f"Received: lengths={lengths!r}"
+        )
+    arrays = {name: _check_lengths(name, values) for name, values in lengths.items()}
+    if not arrays:
+        raise ValueError("`lengths` must hold at least one list. Received: none")
+    shortest = min(int(array.min()) for array in arrays.values())
+    longest = max(int(array.max()) for array in arrays.values())
+    wide = math.ceil((longest + 1 - shortest) / _MOST_BARS)  # lengths that share a bar
+    edges = [edge - 0.5 for edge in range(shortest, longest + 1 + wide, wide)]
+    figure = new_figure(6.4, 3.6, path=path, layout="constrained")
+    axes = figure.add_subplot()
+    for number, (name, array) in enumerate(arrays.items()):
+        label = f"{name}: mean {array.mean():.1f}, longest {array.max()}"
+        colour = COLOURS[number % len(COLOURS)]
+        axes.hist(array, edges, label=label, color=colour, alpha=0.35)
+        axes.hist(array, edges, histtype="step", color=colour)
+    axes.set_xlabel("length in tokens" if wide == 1 else f"length in tokens, {wide} to a bar")
+    axes.set_ylabel("texts")
+    whole_numbers(axes.xaxis)
+    whole_numbers(axes.yaxis)
+    axes.legend(fontsize=8)
+    if title:
+        axes.set_title(title, parse_math=False)
+    return finish(figure, path)
+
+
+def errors_by_length(
+    sources: Sequence[str],
+    outputs: Sequence[str],
+    references: Sequence[Collection[str]],
+    *,
+    source_tokens: str = "characters",
+    target_tokens: str = "words",
+    num_bins: int = 8,
+    title: str | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw error rates against the length of the source, and how many sources are so long.
+
+    The bars of uncertainty of the wrong outputs are Wilson's intervals at 95 %.
+
+    Args:
+        sources: the source texts.
+        outputs: the best target of each.
+        references: for each source the texts that are right.
+        source_tokens: what a length counts: "characters" (all but spaces) or "words".
+        target_tokens: what the token error rate counts, likewise.
+        num_bins: groups of lengths, at most; each has about as many sources.
+        title: what to write above.
+        path: where to write the picture, as its suffix says: ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: if matplotlib or rapidfuzz is not installed.
+        TypeError: if the references of an output are a single text.
+        ValueError: if the lists differ in length or are empty, an output has no reference, an
+            option is out of range, or the name of the file ends otherwise.
+        FileNotFoundError: if the folder of `path` does not exist.
+
+    References:
+        - Wilson, 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    check_choice("source_tokens", source_tokens, SPLITS)
+    check_positive_int("num_bins", num_bins)
+    if len(sources) != len(outputs):
+        raise ValueError(
+            "There must be one of `outputs` for each of `sources`. "
+            f"Received: {len(sources)} sources, {len(outputs)} outputs"
+        )
+    error_rates(outputs, references, tokens=target_tokens)  # refuses what cannot be compared
+    lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])
+    bins = _bins(lengths, num_bins)
+    rates = [
+        _rates_of(
+            np.flatnonzero((lengths >= low) & (lengths <= high)), outputs, references, target_tokens
+        )
+        for low, high in bins
+    ]
+    figure = new_figure(max(4.5, 0.7 * len(bins) + 1.5), 4.6, path=path, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    _draw_rates(upper, rates)
+    lower.bar(range(len(bins)), [rate.sequences for rate in rates], color=GREY)
+    lower.set_ylabel("sources")
+    whole_numbers(lower.yaxis)
+    labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in bins]
+    lower.set_xticks(range(len(bins)), labels)
+    lower.set_xlabel(f"length of the source in {source_tokens}")
+    if title:
+        figure.suptitle(title, parse_math=False)
+    return finish(figure, path)
+
+
+def _check_lengths(name: str, values: Any) -> np.ndarray:
+    """Check that lengths are what they can be."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of lists of several lengths
+        array = np.empty(0)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
+        raise ValueError(
+            "`lengths` must hold non-empty lists of integers of at least 0. "
+            f"Received: {name!r}: {values!r}"
+        )
+    return array
+
+
+def _bins(lengths: np.ndarray, number: int) -> list[tuple[int, int]]:
+    """Cut the lengths into ranges with about as many sources each; both ends belong to a range."""
+    places = np.linspace(0, len(lengths), number + 1)[1:-1].astype(int)
+    cuts = sorted({int(lengths.min()), *np.sort(lengths)[places].tolist()})
+    ends = [cut - 1 for cut in cuts[1:]] + [int(lengths.max())]
+    return list(zip(cuts, ends, strict=True))
+
+
+def _rates_of(
+    places: np.ndarray,
+    outputs: Sequence[str],
+    references: Sequence[Collection[str]],
+    tokens: str,
+) -> ErrorRates:
+    """Compute the error rates of some of the outputs."""
+    return error_rates(
+        [outputs[place] for place in places],
+        [references[place] for place in places],
+        tokens=tokens,
+    )
+
+
+def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
+    """Draw how many outputs and how many tokens are wrong."""
+    places = np.arange(len(rates))
+    wrong = np.array([rate.sequence_error_rate for rate in rates])
+    low, high = _wilson(wrong, np.array([rate.sequences for rate in rates]))
+    axes.bar(places - 0.2, 100 * wrong, 0.4, color=BLUE, label="outputs wrong")
+    axes.errorbar(
+        places - 0.2,
+        100 * wrong,
+        yerr=100 * np.stack([wrong - low, high - wrong]),
+        fmt="none",
+        ecolor="black",
+        elinewidth=0.8,
+        capsize=2,
+    )
+    tokens = [100 * rate.token_error_rate for rate in rates]
+    axes.bar(places + 0.2, tokens, 0.4, color=ORANGE, label="tokens wrong")
+    axes.set_ylabel("%")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+
+
+def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the interval in which the true share lies with 95 %."""
+    z = 1.959964
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
+    return np.minimum(centre - half, share), np.maximum(centre + half, share)

@@ -1,0 +1,157 @@
+"""Tokens as they are written into a picture: short, visible, in a font that has them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import unicodedata
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from keras_s2s.plots.canvas import matplotlib
+from keras_s2s.special_ids import SPECIAL_TOKENS
+
+_LONGEST = 24
+_VISIBLE = {" ": "␣", "\t": "⇥", "\n": "↵", "\u00a0": "␣", "\u3000": "␣", "": "∅"}
+
+# Sans-serif fonts that cover much, as the systems that people use call them.
+_PREFERRED = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+    "Arial",
+)
+
+
+def token_labels(name: str, tokens: Any) -> list[str]:
+    """Make tokens fit to be seen: white space as signs, long ones cut.
+
+    Args:
+        name: the argument that they came in.
+        tokens: a sequence of `str`.
+
+    Returns:
+        A label for each token.
+
+    Raises:
+        TypeError: if `tokens` is not a sequence of `str`.
+    """
+    if isinstance(tokens, str | bytes) or not isinstance(tokens, Sequence):
+        raise TypeError(f"`{name}` must be a list of str. Received: {name}={tokens!r}")
+    for token in tokens:
+        if not isinstance(token, str):
+            raise TypeError(f"`{name}` must be a list of str. Received: {token!r} in it")
+    return [_label(token) for token in tokens]
+
+
+def width(label: str) -> int:
+    """Count the columns that a label takes; a Chinese character takes two."""
+    return sum(
+        (1 + (unicodedata.east_asian_width(letter) in "WF")) * (not unicodedata.combining(letter))
+        for letter in label
+    )
+
+
+def runs_right_to_left(labels: Iterable[str]) -> bool:
+    """Say whether most letters, but for the special tokens, are of a script from right to left."""
+    letters = (letter for label in labels if label not in SPECIAL_TOKENS for letter in label)
+    directions = [unicodedata.bidirectional(letter) for letter in letters]
+    right = sum(direction in ("R", "AL") for direction in directions)
+    return right > sum(direction == "L" for direction in directions)
+
+
+def families(labels: Iterable[str]) -> list[str]:
+    """Choose fonts that together have every character: matplotlib's own, and others behind it.
+
+    Warns where no installed font has a character, and where this matplotlib cannot set a script.
+
+    Args:
+        labels: what is going to be written.
+
+    Returns:
+        Names of font families, for matplotlib's `fontfamily`.
+    """
+    manager = matplotlib("font_manager")
+    letters = {letter for label in labels for letter in label if not letter.isspace()}
+    if runs_right_to_left(letters) and _version() < (3, 11):
+        warnings.warn(
+            "matplotlib before 3.11, the last for Python 3.10, draws scripts from right to left "
+            f"in the wrong order. This is {matplotlib().__version__}.",
+            stacklevel=4,
+        )
+    chosen = list(manager.FontProperties().get_family())
+    for path in {manager.findfont(manager.FontProperties(family=[name])) for name in chosen}:
+        letters -= _letters_of(path)
+    for name, path in _installed() if letters else ():
+        found = letters & _letters_of(path)
+        if found:
+            chosen.append(name)
+            letters -= found
+        if not letters:
+            break
+    if letters:
+        some = " ".join(sorted(letters)[:10])
+        warnings.warn(
+            f"No installed font has {len(letters)} of the characters, drawn as boxes: {some}. "
+            "Noto has fonts for every script: on Debian, apt-get install fonts-noto-core "
+            "fonts-noto-cjk.",
+            stacklevel=4,
+        )
+    return chosen
+
+
+def _label(token: str) -> str:
+    token = _VISIBLE.get(token, token)
+    token = "".join(
+        letter if letter.isprintable() or letter == "\u200d" else f"\\x{ord(letter):02x}"
+        for letter in token
+    )
+    return token if len(token) <= _LONGEST else token[: _LONGEST - 1] + "…"
+
+
+@functools.cache
+def _installed() -> list[tuple[str, str]]:
+    """List the upright fonts of normal weight, those that fit best beside the usual one first."""
+    manager = matplotlib("font_manager")
+    # matplotlib keeps its list for long: fonts may have been installed since
+    known = {entry.fname for entry in manager.fontManager.ttflist}
+    for path in sorted(set(manager.findSystemFonts()) - known):
+        with contextlib.suppress(RuntimeError, OSError):  # a font that it cannot draw
+            manager.fontManager.addfont(path)
+    fonts = {
+        entry.name: entry.fname
+        for entry in manager.fontManager.ttflist
+        if entry.style == "normal"
+        and entry.weight == 400
+        # pictures in colour cannot be drawn, and the last resort draws a box for every character
+        and not entry.name.startswith(("Noto Color", "Last Resort"))
+    }
+    preferred = {name: place for place, name in enumerate(_PREFERRED)}
+    return sorted(
+        fonts.items(),
+        key=lambda font: (
+            preferred.get(font[0], len(preferred)),
+            not font[0].startswith("Noto Sans"),
+            "Sans" not in font[0],
+            font[0],
+        ),
+    )
+
+
+@functools.cache
+def _letters_of(path: str) -> frozenset[str]:
+    """Read which characters a font file has."""
+    try:
+        return frozenset(map(chr, matplotlib("ft2font").FT2Font(path).get_charmap()))
+    except (RuntimeError, OSError):  # a font that matplotlib cannot draw
+        return frozenset()
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in matplotlib().__version__.split(".")[:2])
