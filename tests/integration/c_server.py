@@ -28,10 +28,11 @@ def find_compiler() -> str | None:
 
 def compile_server(folder: Path) -> Path:
     """Compile the program into a folder."""
-    built = folder / "serve"
+    built, compiler = folder / "serve", find_compiler()
+    assert compiler is not None
     subprocess.run(
         [
-            *(find_compiler(), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o", built),
+            *(compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o", built),
             *(Path(__file__).with_name("serve.c"), f"-I{TENSORFLOW / 'include'}"),
             *(f"-L{TENSORFLOW}", f"-Wl,-rpath,{TENSORFLOW}", "-Wl,--allow-shlib-undefined"),
             *("-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", "-pthread"),

@@ -111,7 +111,8 @@ def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
             place = PLACE.fullmatch(self.path)
             if place and bool(place["verb"]) == (self.command == "POST"):
                 try:
-                    model.find(place["model"], place["version"] and int(place["version"]))
+                    version = None if place["version"] is None else int(place["version"])
+                    model.find(place["model"], version)
                     code, found = 200, give(place)
                 except RefusedError as refused:
                     code, found = refused.code, {"error": str(refused)}

@@ -21,7 +21,7 @@ _NAME = (_FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".google.protobuf.StringVal
 _SWITCH = (_FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".google.protobuf.BoolValue")
 
 # The fields of each message, in the order of their numbers.
-_MESSAGES = {
+_MESSAGES: dict[str, dict[str, tuple[int, int, str | None]]] = {
     "BatchingParameters": {
         "max_batch_size": _NUMBER,
         "batch_timeout_micros": _NUMBER,

@@ -145,8 +145,10 @@ def test_the_program_tells_how_long_answers_take(program, served):
     requests = [("greedy", {"source": strings(["hello"])})]
     figures = measure(program, served[1], requests, num_threads=2, seconds=0.2)
     assert figures["answers"] >= 2
+    assert figures["load_cpu_ms"] > 0
+    assert figures["cpu_ms_an_answer"] > 0
     assert 0 < figures["median_ms"] <= figures["p95_ms"]
-    assert 0 < figures["runtime_memory_mb"] < figures["memory_mb"] <= figures["peak_memory_mb"] + 1
+    assert 0 < figures["runtime_memory_mb"] < figures["memory_mb"] <= figures["peak_memory_mb"]
 
 
 def assert_same(answer: Arrays, expected: Any) -> None:
