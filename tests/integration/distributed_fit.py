@@ -1,13 +1,16 @@
 """Trains a small model on one device or on several, and prints its figures as JSON.
 
-    python distributed_fit.py one | mirrored | worker
+    python distributed_fit.py one | mirrored | worker [FOLDER [DIES_AFTER]]
 
-A worker finds its number and the addresses of all of them in TF_CONFIG.
+A worker finds its number and the addresses of all of them in TF_CONFIG. Given a folder it keeps
+the state of the training there, by which it goes on; it kills itself after so many steps.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from typing import Any
 
@@ -16,8 +19,9 @@ import numpy as np
 import tensorflow as tf
 from models.reversing import make_data, make_model
 
-from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
+from keras_s2s.training import Perplexity, Resume, SequenceLoss, TokenAccuracy
 
+REDUCTIONS = ("token", "sequence")
 BATCH_SIZE, ROWS = 8, 27  # the last batch has three rows
 
 
@@ -38,7 +42,20 @@ def strategy(kind: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def train(reduction: str) -> dict[str, Any]:
+class Dies(keras.callbacks.Callback):
+    """Kills the process after so many steps."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after, self.steps = after, 0
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.steps += 1
+        if self.steps == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(reduction: str, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
     """Train within the current scope; give the figures."""
     keras.utils.set_random_seed(0)
     model = make_model(units=8, attention="luong")
@@ -47,15 +64,22 @@ def train(reduction: str) -> dict[str, Any]:
         loss=SequenceLoss(reduction),
         metrics=[TokenAccuracy(), Perplexity()],
     )
-    history = model.fit(dataset(0), epochs=2, validation_data=dataset(1), verbose=0).history
+    history = model.fit(
+        dataset(0), epochs=2, validation_data=dataset(1), verbose=0, callbacks=callbacks
+    ).history
     return {**history, "weights": [float(np.sum(weight)) for weight in model.get_weights()]}
 
 
-def main(kind: str) -> None:
-    """Train with both means of the loss."""
+def main(kind: str, folder: str = "", dies_after: str = "0") -> None:
+    """Train with both means of the loss, or with one where the state is kept."""
     with strategy(kind).scope():
-        print(json.dumps({reduction: train(reduction) for reduction in ("token", "sequence")}))
+        if not folder:
+            print(json.dumps({reduction: train(reduction, []) for reduction in REDUCTIONS}))
+            return
+        dies = Dies(int(dies_after))
+        trained = train("token", [Resume(folder, every=1), dies])
+        print(json.dumps({"token": trained, "steps": dies.steps}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,13 +17,13 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def start(kind, **variables):
+def start(*arguments, **variables):
     """Start a process that trains."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE.parent.parent)])
     environment["TF_NUM_INTRAOP_THREADS"] = "1"
     return subprocess.Popen(
-        [sys.executable, str(HERE / "distributed_fit.py"), kind],
+        [sys.executable, str(HERE / "distributed_fit.py"), *arguments],
         env={**environment, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -30,18 +31,20 @@ def start(kind, **variables):
     )
 
 
-def start_workers():
-    """Start two processes that train together over the loopback device."""
+def start_workers(*arguments):
+    """Start two processes that train together over the loopback device; each has arguments."""
     with ExitStack() as sockets:
         free = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in free]
-    cluster = {"worker": addresses}
     return [
         start(
-            "worker",
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}),
+            "worker", *own, TF_CONFIG=json.dumps({"cluster": {"worker": addresses}, "task": task})
         )
-        for index in range(2)
+        for own, task in zip(
+            arguments or ((), ()),
+            ({"type": "worker", "index": 0}, {"type": "worker", "index": 1}),
+            strict=True,
+        )
     ]
 
 
@@ -58,7 +61,7 @@ def on_one_device():
 
 
 def check_equal(ours, theirs):
-    for reduction in ("token", "sequence"):
+    for reduction in ours:
         assert ours[reduction].keys() == theirs[reduction].keys()
         for name, values in ours[reduction].items():
             # float32 sums in another order
@@ -73,3 +76,16 @@ def test_two_devices_have_the_figures_of_one(on_one_device):
 def test_two_processes_have_the_figures_of_one(on_one_device):
     for worker in start_workers():
         check_equal(figures(worker), on_one_device)
+
+
+def test_a_worker_that_was_killed_goes_on_with_the_figures_of_one_device(on_one_device, tmp_path):
+    folders = [str(tmp_path / str(worker)) for worker in range(2)]
+    survivor, victim = start_workers((folders[0],), (folders[1], "6"))
+    assert victim.wait(timeout=300) == -signal.SIGKILL
+    survivor.kill()  # as whoever runs a cluster does: what one of them began, none can finish
+    for process in (survivor, victim):
+        process.communicate()
+    for worker in start_workers(*((folder,) for folder in folders)):
+        goes_on = figures(worker)
+        assert goes_on.pop("steps") == 4  # those of the second epoch, the interrupted one
+        check_equal(goes_on, on_one_device)
