@@ -1,0 +1,49 @@
+"""The commands of the page on the command line run as printed, one after the other."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+from cli.running import ROOT
+
+from keras_s2s_cli.main import commands
+
+PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text("utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (program,) = blocks("python")
+    exec(compile(program, "page", "exec"), {})  # noqa: S102
+    outputs = {}
+    lines = "".join(blocks("bash")).splitlines()
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        assert name == "keras-s2s"
+        files = {}
+        while len(arguments) > 2 and arguments[-2] in ("<", ">"):
+            *arguments, sign, path = arguments
+            files[sign] = path
+        stdin = Path(files["<"]).read_bytes() if "<" in files else b""
+        code, outputs[line], errors = run(*arguments, stdin=stdin)
+        assert code == 0, (line, errors)
+        if ">" in files:
+            Path(files[">"]).write_text(outputs[line], "utf-8")
+    dates = Path("targets.txt").read_text("utf-8").splitlines()
+    assert [len(date) for date in dates] == [10, 10, 10]
+    assert json.loads(Path("figures.json").read_text("utf-8"))["wer"]["value"] < 0.5
+    assert {shlex.split(line)[1] for line in lines} == set(commands.commands)
+
+
+def test_the_page_has_every_file_of_a_run():
+    from keras_s2s_cli import run_folder
+
+    for name in re.findall(r"^([\w.]+/?) {2,}", run_folder._EXPLANATION, flags=re.MULTILINE):
+        assert f"`{name}`" in PAGE, name
