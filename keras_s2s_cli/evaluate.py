@@ -10,7 +10,7 @@ from keras_s2s_cli.models import load_model
 from keras_s2s_cli.options import BATCH_SIZE, JSON, MODEL, PAIRS, search_options
 from keras_s2s_cli.quiet import import_package
 from keras_s2s_cli.report import METRICS, make_report
-from keras_s2s_cli.streams import in_column, progress, write_line
+from keras_s2s_cli.streams import in_column, write_line
 
 
 @click.command(short_help="Measure errors on held-out pairs.")
@@ -85,14 +85,7 @@ def evaluate(
     check_installed(["wer", *wanted])
     references = group_references(read_pairs(pairs))
     answering = load_model(model, **options)
-    sources = list(references)
-    found: list[str] = []
-    with progress("Translating", len(sources)) as advance:
-        step = 8 * batch_size
-        for start in range(0, len(sources), step):
-            group = answering.hypotheses(sources[start : start + step], batch_size)
-            found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
-            advance(len(group))
+    found = answering.translate(list(references), batch_size)
     report = make_report(found, list(references.values()), metrics=wanted, **settings)
     if outputs is not None:
         _write_outputs(outputs, references, found)

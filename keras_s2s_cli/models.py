@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s_cli.quiet import import_package
+from keras_s2s_cli.streams import progress
 
 # The best model in the folder that `train` leaves.
 BEST = "best.keras"
+
+_GROUP = 8  # batches between two signs of progress
 
 # What an unused slot among the hypotheses has for its score, and more.
 _NO_SCORE = -1e8
@@ -63,6 +66,24 @@ class Model(NamedTuple):
                     for target, score, log_prob in zip(*slots, strict=True)
                     if score > _NO_SCORE
                 ]
+        return found
+
+    def translate(self, texts: list[str], batch_size: int) -> list[str]:
+        """Give the best target of each text, and show how far it is.
+
+        Args:
+            texts: the sources.
+            batch_size: how many go through the search at once.
+
+        Returns:
+            The targets; the empty text where there is none.
+        """
+        found: list[str] = []
+        with progress("Translating", len(texts)) as advance:
+            for start in range(0, len(texts), _GROUP * batch_size):
+                group = self.hypotheses(texts[start : start + _GROUP * batch_size], batch_size)
+                found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
+                advance(len(group))
         return found
 
     def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:

@@ -181,8 +181,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
     folder = settings.output
     best = load_model(run_folder.best_path(settings))
     references = group_references(data.valid)
-    found = best.hypotheses(list(references), batch_size=64)
-    outputs = [hypotheses[0].target if hypotheses else "" for hypotheses in found]
+    outputs = best.translate(list(references), batch_size=64)
     report = make_report(
         outputs,
         list(references.values()),
@@ -205,7 +204,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
 
 def _set_up(settings: SimpleNamespace) -> None:
     """Set seeds, precision and threads, before anything is built."""
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    threads = settings.threads or _count_cores()
     try:
         # Two independent products side by side, each with its part of the processor.
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
@@ -215,6 +214,13 @@ def _set_up(settings: SimpleNamespace) -> None:
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
+
+
+def _count_cores() -> int:
+    """Count the cores that this process may use, where the system tells, or all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _some(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:

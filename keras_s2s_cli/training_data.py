@@ -32,10 +32,22 @@ def read_data(settings: SimpleNamespace) -> Data:
     """
     valid = s2s.read_pairs(settings.valid)
     train: Any = settings.train
-    number = sum(1 for _ in s2s.iterate_pairs(train))  # each line is looked at
-    if not settings.stream:
+    if settings.stream:
+        number = sum(1 for _ in s2s.iterate_pairs(train))  # each line is looked at
+    else:
         train = list(s2s.iterate_pairs(train))
+        number = len(train)
     click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
+    known = {source for source, _ in valid}
+    both = known.intersection(
+        pair[0] for pair in (s2s.iterate_pairs(train) if settings.stream else train)
+    )
+    if both:
+        click.echo(
+            f"{len(both):,} of {len(known):,} held-out sources are trained on too: the figures "
+            "will be too good",
+            err=True,
+        )
     sides = []
     for place, side in enumerate(("source", "target")):
         pairs = s2s.iterate_pairs(train) if settings.stream else train

@@ -135,14 +135,55 @@ def test_a_full_disk_is_said_before_anything_is_written(run, files, tmp_path, mo
     assert not folder.exists()
 
 
-def test_ctrl_c_says_how_to_go_on(run, files, tmp_path, monkeypatch):
-    def interrupted(*arguments, **options):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """All is made ready, and then somebody presses Ctrl-C."""
+
+    def fit(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", interrupted)
+    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", fit)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_ctrl_c_says_how_to_go_on(run, files, tmp_path):
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 130
     assert errors.splitlines()[-1] == "interrupted; the same command goes on from here"
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--cell gru --attention none --context mean --schedule plateau --stream --batch-tokens 50",
+        "--source-tokenizer subword --source-vocabulary-size 9 --attention bahdanau --watch bleu "
+        "--encoder-layers 2 --decoder-layers 2 --residual --layer-normalization",
+        "--target-tokenizer byte --no-bidirectional --input-feeding --patience 0 --max-length 9",
+    ],
+)
+def test_settings_are_those_of_the_model(run, files, tmp_path, options):
+    folder = tmp_path / "run"
+    code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options.split())
+    assert (code, errors.splitlines()[-1][:11]) == (130, "interrupted")
+    assert (folder / "settings.yaml").exists()
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_held_out_sources_that_are_trained_on_are_told_of(run, files, tmp_path):
+    options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
+    _, _, errors = run("train", *files, *options)
+    assert errors.startswith("4 of 4 held-out sources are trained on too")
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_settings_that_do_not_go_together_are_a_mistake(run, files, tmp_path):
+    folder = tmp_path / "run"
+    options = [*OPTIONS, "--output", folder, "--attention", "none", "--input-feeding"]
+    code, _, errors = run("train", *files, *options)
+    assert code == 2
+    assert "`input_feeding`" in errors.splitlines()[-1]
+    assert not folder.exists()
 
 
 def test_a_loss_that_is_no_number_is_a_failure(run, files, tmp_path, monkeypatch):
