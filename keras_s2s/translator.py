@@ -42,7 +42,7 @@ class Translator(keras.Model):
             a source tokenizer of characters or words.
 
     Call arguments:
-        texts: string tensor `(batch,)`.
+        texts: string tensor `(batch,)`, a list of str or a numpy array.
 
     Returns:
         A dict of "target" string, "scores" and "log_probs" float32, each
@@ -87,13 +87,20 @@ class Translator(keras.Model):
         self.search = search
         self.replace_unknown = bool(replace_unknown)
         self._compiled_calls = CompiledCalls()
+        # Keras would look for tensors in a list of texts.
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
         self.check_vocabularies()
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing: the parts have their weights from the beginning."""
 
-    def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call(self, texts: Any) -> dict[str, tf.Tensor]:
+        if isinstance(texts, str | bytes):
+            raise TypeError(
+                f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
+            )
         return self.search_texts(texts, self.search)
 
     def search_texts(
@@ -249,6 +256,13 @@ class Translator(keras.Model):
         if config["target"] is None:
             config["target"] = config["source"]
         return cls(**config)
+
+    def __repr__(self) -> str:
+        replaces = ", replace_unknown=True" if self.replace_unknown else ""
+        return (
+            f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
+            f"search={self.search!r}{replaces})"
+        )
 
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize with copies of source tokens; outside a graph, in a compiled one."""

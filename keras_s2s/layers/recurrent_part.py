@@ -13,6 +13,10 @@ from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
 from keras_s2s.layers.token_embedding import TokenEmbedding
 from keras_s2s.layers.torch_weights import TorchWeights
 
+# What a repr leaves out, besides zeros and what is not wanted.
+_ELSEWHERE = ("vocabulary_size", "units", "trainable", "dtype")
+_USUAL = (("num_layers", 1), ("trainable_embeddings", True))
+
 
 class RecurrentPart(TorchWeights, keras.layers.Layer):
     """The arguments of which every part of a model has the same, checked, and their layers.
@@ -85,3 +89,11 @@ class RecurrentPart(TorchWeights, keras.layers.Layer):
             "layer_normalization": self.layer_normalization,
             "trainable_embeddings": self.trainable_embeddings,
         }
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self.get_config().items()
+            if value and name not in _ELSEWHERE and (name, value) not in _USUAL
+        ]
+        return f"{type(self).__name__}({self.vocabulary_size}, {self.units}, {', '.join(shown)})"

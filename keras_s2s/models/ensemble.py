@@ -138,6 +138,9 @@ class Ensemble(Searchable):
             model.pop("compile_config", None)  # an ensemble answers; it is not trained
         return {**super().get_config(), "models": models, "average": self.average}
 
+    def __repr__(self) -> str:
+        return f"Ensemble({list(self.models)!r}, average={self.average!r})"
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Ensemble:
         """Make the ensemble whose `get_config` gave `config`, with new weights."""

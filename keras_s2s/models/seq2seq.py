@@ -137,6 +137,10 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
             "share_embeddings": self.share_embeddings,
         }
 
+    def __repr__(self) -> str:
+        shared = ", share_embeddings=True" if self.share_embeddings else ""
+        return f"Seq2Seq({self.encoder!r}, {self.decoder!r}{shared})"
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
         """Make the model whose `get_config` gave `config`, with new weights."""

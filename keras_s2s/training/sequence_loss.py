@@ -103,3 +103,6 @@ class SequenceLoss(keras.losses.Loss):
             "reduction": self.sequence_reduction,
             "label_smoothing": self.label_smoothing,
         }
+
+    def __repr__(self) -> str:
+        return f"SequenceLoss({self.sequence_reduction!r}, label_smoothing={self.label_smoothing})"

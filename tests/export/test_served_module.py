@@ -82,7 +82,7 @@ def test_a_request_cannot_ask_for_endless_answers():
 
 
 def test_what_is_no_translator_is_refused(translator):
-    with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: <Seq2Seq"):
+    with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: Seq2Seq"):
         check_translator(translator.model)
 
 
