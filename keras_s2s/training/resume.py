@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_int
+from keras_s2s.training.replicas import gather_from_workers
 from keras_s2s.training.training_state import (
     TrainingState,
     load_state,
@@ -20,6 +21,7 @@ from keras_s2s.training.training_state import (
 )
 
 _FILE = "training_state.npz"
+_FILE_BEFORE = "training_state_before.npz"  # the one before it, on several machines
 
 # What the callbacks of Keras know of the epochs before.
 _STATE_ATTRIBUTES: dict[type, tuple[str, ...]] = {
@@ -55,6 +57,9 @@ class Resume(keras.callbacks.Callback):
     read again, not trained: for them the callbacks are called again, and the progress bar runs
     quickly.
 
+    **Several machines** (`MultiWorkerMirroredStrategy`) keep a state each, in folders of their own,
+    and go on together from the last one that all of them have.
+
     Args:
         folder: where the state is kept; one for each training, and for each worker.
         every: "epoch", or a number of steps, after which the state is kept too. It is three times
@@ -89,6 +94,7 @@ class Resume(keras.callbacks.Callback):
         self.folder = os.path.abspath(os.fsdecode(folder))
         self.every = check_every(every)
         self._path = os.path.join(self.folder, _FILE)
+        self._path_before = os.path.join(self.folder, _FILE_BEFORE)
         self._data: Any = None
         self._state: TrainingState | None = None
         self._callbacks: list[keras.callbacks.Callback] = []
@@ -140,7 +146,7 @@ class Resume(keras.callbacks.Callback):
             raise TypeError(f"`Resume` needs the `fit` of a `Seq2Seq`. Received: {self.model!r}")
         os.makedirs(self.folder, exist_ok=True)
         remove_unfinished(self._path)
-        self._state = state = load_state(self._path)
+        self._state = state = self._load()
         if state is None:
             return
         variables, _ = self.model.training_variables()
@@ -194,6 +200,29 @@ class Resume(keras.callbacks.Callback):
 
         return skip
 
+    @property
+    def _has_workers(self) -> bool:
+        """Whether other machines take part, each with a state of its own."""
+        strategy = self.model.distribute_strategy
+        return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def _load(self) -> TrainingState | None:
+        """Read the state; on several machines the last one that all of them have."""
+        state = load_state(self._path)
+        if not self._has_workers:
+            return state
+        states = [state, load_state(self._path_before)]
+        newest = next((it for it in states if it is not None), None)
+        common = min(gather_from_workers(self.model.distribute_strategy, _position(newest)))
+        for state in (*states, None):
+            if _position(state) == common:
+                return state
+        raise ValueError(
+            f"Cannot resume from {self.folder!r}: the states of the workers are not of one "
+            f"training, or that of another worker was removed. Remove the folders of all workers "
+            "to begin anew."
+        )
+
     def _save(self, epoch: int, steps: int, history: dict[str, Any]) -> None:
         variables, metrics = self.model.training_variables()
         state = TrainingState(
@@ -205,6 +234,8 @@ class Resume(keras.callbacks.Callback):
             variables=read_values(variables),
             metrics=read_values(metrics),
         )
+        if self._has_workers and os.path.exists(self._path):
+            os.replace(self._path, self._path_before)
         save_state(self._path, state)
 
     def _assign(self, variables: Sequence[Any], values: Sequence[Any]) -> None:
@@ -270,6 +301,11 @@ def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
             names += own
     state = {name: getattr(callback, name) for name in names if hasattr(callback, name)}
     return {"name": type(callback).__name__, "state": state}
+
+
+def _position(state: TrainingState | None) -> int:
+    """How far a training has come, as a number that grows."""
+    return -1 if state is None else (state.epoch << 40) + state.steps
 
 
 def _advance(data: Any, epochs: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from training.resumable import PAIRS, SOURCE, STEPS, TARGET, make_data, make_model, train
 
 from keras_s2s.text import make_dataset
-from keras_s2s.training import Resume, training_state
+from keras_s2s.training import Resume, resume, training_state
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -288,3 +288,17 @@ def test_it_saves_by_epochs_or_by_steps(every, tmp_path):
 def test_it_needs_a_folder(folder):
     with pytest.raises(TypeError, match="`folder` must be the path of a folder"):
         Resume(folder)
+
+
+def test_the_states_of_several_machines_must_have_a_step_in_common(
+    model_of_start, tmp_path, monkeypatch
+):
+    fit(model_of_start(), tmp_path, epochs=1)
+    elsewhere: list[int] = []  # how far the other machine has come
+    monkeypatch.setattr(Resume, "_has_workers", True)
+    monkeypatch.setattr(resume, "gather_from_workers", lambda _, own: [own, *elsewhere])
+    fit(model_of_start(), tmp_path, epochs=2)  # both have the same
+    assert (tmp_path / "training_state_before.npz").exists()
+    elsewhere.append(7)
+    with pytest.raises(ValueError, match="the states of the workers are not of one training"):
+        fit(model_of_start(), tmp_path, epochs=3)
