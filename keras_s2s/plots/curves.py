@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_s2s.plots.canvas import BLUE, ORANGE, Path, finish, new_figure, whole_numbers
+from keras_s2s.plots.labels import families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def learning_curves(
         axes = figure.add_subplot(down, across, number)
         _draw_panel(axes, name, series)
     if title:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title, fontfamily=families([title]), parse_math=False)
     return finish(figure, path)
 
 

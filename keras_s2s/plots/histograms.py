@@ -20,6 +20,7 @@ from keras_s2s.plots.canvas import (
     new_figure,
     whole_numbers,
 )
+from keras_s2s.plots.labels import families
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +83,7 @@ def length_histogram(
     whole_numbers(axes.yaxis)
     axes.legend(fontsize=8)
     if title:
-        axes.set_title(title, parse_math=False)
+        axes.set_title(title, fontfamily=families([title]), parse_math=False)
     return finish(figure, path)
 
 
@@ -150,7 +151,7 @@ def errors_by_length(
     lower.set_xticks(range(len(bins)), labels)
     lower.set_xlabel(f"length of the source in {source_tokens}")
     if title:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title, fontfamily=families([title]), parse_math=False)
     return finish(figure, path)
 
 

@@ -36,6 +36,7 @@ def test_the_map_is_written(tmp_path):
     check_files(lambda path: plots.attention_map(SOURCE, TARGET, WEIGHTS, path=path), tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:matplotlib before 3.11")  # on Python 3.10
 def test_a_source_from_right_to_left_runs_so():
     axes = plots.attention_map(["חתול", "ישב", "[EOS]"], TARGET, WEIGHTS).axes[0]
     assert axes.xaxis.get_inverted()
