@@ -1,0 +1,236 @@
+"""Size and speed of each export of a model, beside other tools, on the same words.
+
+    taskset -c 1 python -m benchmarks.export g2p.keras words.tsv.gz --folder /tmp/exports
+
+Writes the exports that are not in the folder yet, starts each runtime in a process of its own, and
+lets them take turns on the words. Prints a table and writes results/export.json. README.md says
+what the columns are, and how the other tools are installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))  # the server in C stands there
+
+BATCH = 32
+COLUMNS = {
+    "megabytes": "MB",
+    "load": "start, s",
+    "first": "first answer, ms",
+    "median": "one word, ms",
+    "p95": "95 %, ms",
+    "rate": "words/s, 32 at once",
+    "memory": "peak memory, MB",
+    "same": "same best answer",
+    "right": "words right",
+}
+
+
+class Worker:
+    """A runtime in a process of its own; see export_worker.py."""
+
+    def __init__(self, kind: str, path: str, python: str = sys.executable) -> None:
+        self.path = path
+        self.times: list[float] = []
+        self.batch_times: list[float] = []
+        start = time.perf_counter()
+        environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [python, ROOT / "benchmarks" / "export_worker.py", kind, path, ROOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        if not self._read():
+            self.load = time.perf_counter() - start
+
+    def ask(self, texts: list[str]) -> tuple[list[str], float]:
+        """Give the answers to texts that are asked at once, and the seconds."""
+        if self.process.stdin is None:
+            raise RuntimeError("the worker has no input")
+        print(json.dumps(texts), file=self.process.stdin, flush=True)
+        answers, seconds = self._read()
+        return answers, seconds
+
+    def close(self) -> float:
+        """End the process; give the most memory that it held."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        memory: float = self._read()
+        self.process.wait()
+        return memory
+
+    def _read(self) -> Any:
+        if self.process.stdout is None:
+            raise RuntimeError("the worker has no output")
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker for {self.path} has ended")
+        return json.loads(line)
+
+
+def export(model: str, folder: Path) -> dict[str, Path]:
+    """Write the exports that are not there yet; give the path of each."""
+    paths = {f"LiteRT {kind}": folder / f"{kind}.tflite" for kind in ("float32", "float16", "int8")}
+    paths["SavedModel"] = folder / "saved_model" / "1"
+    if not all(path.exists() for path in paths.values()):
+        import keras_s2s as s2s
+
+        translator = s2s.load(model)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in paths.items():
+            kind = name.split()[-1]
+            if path.exists():
+                continue
+            if name == "SavedModel":
+                s2s.export.saved_model(translator, path.parent)
+            else:
+                s2s.export.litert(
+                    translator, path, quantization=None if kind == "float32" else kind
+                )
+    return paths
+
+
+def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, dict[str, Any]]:
+    """Let the workers take turns, word by word, and then batch by batch."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, worker in workers.items():
+        rows[name] = {"load": worker.load, "first": 1e3 * worker.ask(words[:1])[1]}
+    answers: dict[str, list[str]] = {name: [] for name in workers}
+    for word in words:
+        for name, worker in workers.items():
+            found, seconds = worker.ask([word])
+            answers[name] += found
+            worker.times.append(1e3 * seconds)
+    for start in range(0, len(words) - BATCH + 1, BATCH):
+        for worker in workers.values():
+            worker.batch_times.append(worker.ask(words[start : start + BATCH])[1])
+    for name, worker in workers.items():
+        rows[name] |= {
+            "median": statistics.median(worker.times),
+            "p95": statistics.quantiles(worker.times, n=20)[-1],
+            "rate": BATCH / statistics.median(worker.batch_times),
+            "memory": worker.close(),
+            "answers": answers[name],
+        }
+    return rows
+
+
+def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]:
+    """Measure the SavedModel in the C API of TensorFlow, one thread, no Python."""
+    import numpy as np
+    from integration import c_server
+
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
+    def requests(size: int) -> list[tuple[str, Any]]:
+        batches = [words[start : start + size] for start in range(0, len(words), size)]
+        return [
+            ("serving_default", {"source": np.array([word.encode() for word in batch], object)})
+            for batch in batches
+        ]
+
+    program = c_server.compile_server(folder)
+    asked = {"num_threads": 1, "seconds": 5.0}
+    first = c_server.measure(program, str(path), requests(1)[:1], num_threads=1, seconds=0.1)
+    one = c_server.measure(program, str(path), requests(1), **asked)
+    many = c_server.measure(program, str(path), requests(BATCH), **asked)
+    answers = c_server.ask(program, str(path), requests(1), num_threads=1)
+    return {
+        "load": first["load_ms"] / 1e3,
+        "first": first["first_answers_ms"],
+        "median": one["median_ms"],
+        "p95": one["p95_ms"],
+        "rate": BATCH / many["median_ms"] * 1e3,
+        "memory": one["peak_memory_mb"] * 2**20 / 1e6,
+        "answers": [answer["target"][0, 0].decode() for answer in answers],
+    }
+
+
+def size(path: str | Path) -> float:
+    """Give the size of a file, or of all files in a folder, in MB."""
+    path = Path(path)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def add_peers(workers: dict[str, Worker], peers: list[str], sizes: dict[str, float]) -> None:
+    """Start other tools, each by NAME=PYTHON[=MODEL]."""
+    for peer in peers:
+        name, python, *model = peer.split("=")
+        workers[name] = Worker(name, *(model or [""]), python=python)
+        if model:
+            sizes[name] = size(model[0])
+
+
+def report(rows: dict[str, dict[str, Any]], path: Path, words: list[str]) -> None:
+    """Print the table and write the figures."""
+    print(f"{len(words)} words\n")
+    print("| runtime | " + " | ".join(COLUMNS.values()) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
+    for name, row in rows.items():
+        cells = [f"{row[key]:.4g}" if key in row else "–" for key in COLUMNS]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"words": len(words), "runtimes": rows}, indent=1) + "\n")
+
+
+def main() -> None:
+    """Export, measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="a .keras file")
+    parser.add_argument("words", help="TSV file, plain or gzip: word, pronunciation")
+    parser.add_argument("--folder", type=Path, required=True, help="where the exports are or go")
+    parser.add_argument("--limit", type=int, default=500, help="how many words, drawn at random")
+    parser.add_argument("--peers", nargs="*", default=[], help="NAME=PYTHON[=MODEL] of other tools")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "benchmarks" / "results" / "export.json"
+    )
+    options = parser.parse_args()
+    from keras_s2s.text import read_pairs
+
+    right: dict[str, set[str]] = {}
+    for word, target in read_pairs(options.words):
+        right.setdefault(word, set()).add(target)
+    words = random.Random(0).sample(sorted(right), min(options.limit, len(right)))
+
+    paths = export(options.model, options.folder)
+    sizes = {name: size(path) for name, path in paths.items()}
+    sizes["model in Python"] = size(options.model)
+    workers = {"model in Python": Worker("model", options.model)}
+    for name, path in paths.items():
+        if name != "SavedModel":
+            workers[name] = Worker("litert", str(path))
+    add_peers(workers, options.peers, sizes)
+    rows = measure_workers(workers, words)
+    rows["SavedModel, C API"] = measure_server(paths["SavedModel"], words, options.folder)
+    sizes["SavedModel, C API"] = sizes.pop("SavedModel")
+
+    expected = rows["model in Python"]["answers"]
+    for name, row in rows.items():
+        answers = row.pop("answers")
+        if name in sizes:
+            row["megabytes"] = sizes[name]
+        if name not in (peer.split("=")[0] for peer in options.peers):
+            row["same"] = sum(map(str.__eq__, answers, expected)) / len(words)
+        found = zip(words, answers, strict=True)
+        row["right"] = sum(answer in right[word] for word, answer in found) / len(words)
+    report(rows, options.results, words)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Answers words in one runtime, for export.py; each runtime in a process of its own.
+
+    python benchmarks/export_worker.py KIND PATH [ROOT]
+
+Reads lines of JSON: a list of texts, to be answered at once. Writes for each the answers and the
+seconds that they took; first, when it is ready, an empty list; at the end of the input, the most
+memory that it held, in MB. It imports what its runtime needs and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+Answer = Callable[[list[str]], list[str]]
+
+
+def load_model(path: str) -> Answer:
+    """The model in Python, as `Translator` answers."""
+    answer: Answer = importlib.import_module("keras_s2s").load(path).translate
+    return answer
+
+
+def load_litert(path: str) -> Answer:
+    """A LiteRT file in `LiteRTRunner`, the file alone, with one thread."""
+    sys.path.insert(0, os.path.join(sys.argv[3], "export"))
+    runner = importlib.import_module("litert_runner").LiteRTRunner(path, num_threads=1)
+    answer: Answer = runner.translate
+    return answer
+
+
+def load_g2p_en(path: str) -> Answer:
+    """The network of g2p_en (greedy, one word at a time), without its dictionary and tagger."""
+    nltk: Any = importlib.import_module("nltk")
+    nltk.download = lambda *_: False
+    module: Any = importlib.import_module("g2p_en.g2p")
+    module.cmudict = types.SimpleNamespace(dict=dict)
+    network = module.G2p()
+    return lambda texts: [" ".join(network.predict(text)).translate(_NO_STRESS) for text in texts]
+
+
+def load_phonetisaurus(path: str) -> Answer:
+    """The command of Phonetisaurus, which loads its model for each list of words."""
+    environment = importlib.import_module("phonetisaurus").guess_environment()
+
+    def answer(texts: list[str]) -> list[str]:
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write("\n".join(texts) + "\n")
+            file.flush()
+            command = ["phonetisaurus-apply", "--model", path, "--word_list", file.name]
+            found = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True
+            ).stdout
+        lines = (line.split() for line in found.splitlines() if line.strip())
+        answers = {word: " ".join(phones) for word, *phones in lines}
+        return [answers.get(text, "") for text in texts]
+
+    return answer
+
+
+_NO_STRESS = str.maketrans("", "", "012")
+KINDS = {
+    "model": load_model,
+    "litert": load_litert,
+    "g2p_en": load_g2p_en,
+    "phonetisaurus": load_phonetisaurus,
+}
+
+
+def main() -> None:
+    """Answer until the input ends."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # libraries print to the standard output
+    with os.fdopen(answers, "w") as out:
+        answer = KINDS[sys.argv[1]](sys.argv[2])
+        print(json.dumps([]), file=out, flush=True)
+        for line in sys.stdin:
+            texts = json.loads(line)
+            start = time.perf_counter()
+            found = answer(texts)
+            print(json.dumps([found, time.perf_counter() - start]), file=out, flush=True)
+        print(json.dumps(most_memory()), file=out)
+
+
+def most_memory() -> float:
+    """Give the most memory that this process, or one that it started, has held, in MB."""
+    with open("/proc/self/status") as file:  # what getrusage says began with the parent's memory
+        own = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()
