@@ -42,6 +42,8 @@ def translate(model: str, scores: bool, as_json: bool, batch_size: int, **option
     MODEL is a .keras file, the folder of a run, of a SavedModel, or a .tflite file. An empty line
     stays an empty line. Columns are separated by tabs: [number] [score log_prob] target.
     """
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; the texts to translate come from there")
     answering = load_model(model, **options)
     numbered = options["num_hypotheses"] is not None
     stdin = sys.stdin.buffer

@@ -6,11 +6,14 @@ import dataclasses
 import json
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from cli.running import start
 
 from keras_s2s import BeamSearch, Translator
+from keras_s2s_cli.main import main
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
@@ -70,6 +73,26 @@ def test_options_that_do_not_go_together_are_a_mistake(run, model):
     assert code == 2
     assert errors.count("\n") == 1
     assert "`num_hypotheses` must not be above `beam_width`" in errors
+
+
+def test_without_standard_input_there_is_nothing_to_translate(model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["translate", str(model)]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
+    (tmp_path / "lines").write_bytes(b"abcd\n")
+    with (
+        (tmp_path / "lines").open("rb") as file,
+        open("/dev/full", "wb") as full,
+        start("translate", model, stdin=file, stdout=full) as process,
+    ):
+        errors = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert errors.startswith("keras-s2s: failed: OSError: [Errno 28]")
+    assert errors.count("\n") == 1
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
