@@ -145,10 +145,9 @@ def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]
         ]
 
     program = c_server.compile_server(folder)
-    asked = {"num_threads": 1, "seconds": 5.0}
     first = c_server.measure(program, str(path), requests(1)[:1], num_threads=1, seconds=0.1)
-    one = c_server.measure(program, str(path), requests(1), **asked)
-    many = c_server.measure(program, str(path), requests(BATCH), **asked)
+    one = c_server.measure(program, str(path), requests(1), num_threads=1, seconds=5.0)
+    many = c_server.measure(program, str(path), requests(BATCH), num_threads=1, seconds=5.0)
     answers = c_server.ask(program, str(path), requests(1), num_threads=1)
     return {
         "load": first["load_ms"] / 1e3,
@@ -171,10 +170,10 @@ def size(path: str | Path) -> float:
 def add_peers(workers: dict[str, Worker], peers: list[str], sizes: dict[str, float]) -> None:
     """Start other tools, each by NAME=PYTHON[=MODEL]."""
     for peer in peers:
-        name, python, *model = peer.split("=")
-        workers[name] = Worker(name, *(model or [""]), python=python)
+        name, python, model = f"{peer}=".split("=")[:3]
+        workers[name] = Worker(name, model, python)
         if model:
-            sizes[name] = size(model[0])
+            sizes[name] = size(model)
 
 
 def report(rows: dict[str, dict[str, Any]], path: Path, words: list[str]) -> None:
