@@ -59,7 +59,7 @@ def test_type_checkers_find_export_through_a_link() -> None:
 
 def test_extras_are_the_promised_ones(pyproject: dict[str, Any]) -> None:
     extras = pyproject["project"]["optional-dependencies"]
-    assert sorted(extras) == sorted([*EXTRAS, "all", "dev"])
+    assert sorted(extras) == sorted([*EXTRAS, "all", "dev", "docs"])
     assert extras["all"] == [f"keras-s2s[{','.join(sorted(EXTRAS))}]"]
 
 

@@ -21,7 +21,8 @@ from keras_s2s.export.litert_runner import LiteRTRunner
 WEB = Path(__file__).parents[2] / "examples" / "web"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --virtual-time-budget=60000 --dump-dom"
+    "--disable-background-networking --disable-component-update "
+    "--virtual-time-budget=60000 --dump-dom"
 )
 
 
