@@ -75,7 +75,7 @@ def test_the_last_state_is_taken_as_it_is():
         WeightedSum(),
         keras.layers.GlobalAveragePooling1D(),
     ],
-    ids=str,
+    ids=["last_state", "mean", "max", "attention_pool", "function", "own layer", "Keras's layer"],
 )
 def test_a_context_comes_back_from_its_config(context):
     resolved = resolve_context(context)

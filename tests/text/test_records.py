@@ -87,6 +87,7 @@ def test_compressed_records_are_read(tmp_path):
         (_example(source=[b"a"], target=["\u3000 ".encode()]), "the target is empty"),
         (_example(source=[b"a"], target=[b"b\0"]), "a NUL character in the target"),
     ],
+    ids=["noise", "no target", "two targets", "no UTF-8", "no source", "empty target", "NUL"],
 )
 def test_a_record_that_is_no_pair_is_refused_by_its_number(record, reason, tmp_path):
     path = _write(tmp_path, GOOD, GOOD, record, GOOD)
