@@ -39,11 +39,13 @@ class Model(NamedTuple):
         search: gives the "target", "scores" and "log_probs" `(batch, num_hypotheses)` of sources.
         score: gives the "log_probs" and "scores" `(batch,)` of sources and targets.
         translator: the `Translator`; None for an export.
+        settings: its search, with the options that were given; None for an export.
     """
 
     search: Callable[[list[bytes]], Answer]
     score: Callable[[list[bytes], list[bytes]], Answer]
     translator: Any
+    settings: Any
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
         """Search for the targets of texts, those of like length together.
@@ -212,7 +214,7 @@ def _load_keras(path: str, options: dict[str, Any]) -> Model:
         found = translator.score_texts(tf.constant(texts), tf.constant(targets))
         return {name: value.numpy() for name, value in found.items()}
 
-    return Model(run, score, translator)
+    return Model(run, score, translator, search)
 
 
 def _with_options(search: Any, options: dict[str, Any]) -> Any:
@@ -252,7 +254,7 @@ def _load_export(path: str) -> Model:
         sides = {"source": np.array(texts, object), "target": np.array(targets, object)}
         return session("score", sides)
 
-    return Model(search, score, None)
+    return Model(search, score, None, None)
 
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:

@@ -1,0 +1,66 @@
+"""Pictures from the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_s2s_cli import draw
+from keras_s2s_cli.models import Model
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+@pytest.mark.parametrize("what", ["attention", "search"])
+def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
+    picture = tmp_path / f"picture.{suffix}"
+    assert run("draw", what, model, "abcd", picture) == (0, "", "")
+    begins = picture.read_bytes()[:100]
+    assert begins.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+
+
+def test_a_wider_beam_is_drawn_wider(run, model, tmp_path):
+    sizes = []
+    for width in (3, 6):
+        picture = tmp_path / f"{width}.svg"
+        options = ["--beam-width", width, "--max-length", 3]
+        assert run("draw", "search", model, "abcd", picture, *options)[0] == 0
+        sizes.append(picture.stat().st_size)
+    assert sizes[1] > sizes[0]
+
+
+def test_learning_curves_are_drawn_of_a_run_or_a_file(run, tmp_path):
+    curve = tmp_path / "learning_curve.csv"
+    curve.write_text("epoch,loss,val_loss\n0,2.0,2.5\n1,1.0,2.0\n", "utf-8")
+    for given in (tmp_path, curve):
+        picture = tmp_path / "picture.png"
+        assert run("draw", "curves", given, picture) == (0, "", "")
+        assert picture.stat().st_size > 1000
+
+
+def test_a_folder_without_a_curve_is_refused(run, tmp_path):
+    code, _, errors = run("draw", "curves", tmp_path, tmp_path / "picture.png")
+    assert code == 2
+    assert "there is no learning_curve.csv in this folder" in errors
+
+
+def test_errors_are_drawn_by_length(run, model, tmp_path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a\tone\nabcd\ttwo\nabcd\tthree\n", "utf-8")
+    picture = tmp_path / "errors.svg"
+    assert run("draw", "errors", model, pairs, picture)[0] == 0
+    assert picture.read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("name", ["picture.jpeg", "no/such/folder/picture.png"])
+def test_a_picture_that_cannot_be_is_refused(name, run, model, tmp_path):
+    code, _, errors = run("draw", "attention", model, "abcd", tmp_path / name)
+    assert code == 2
+    assert name.rpartition("/")[2] in errors
+
+
+def test_an_export_cannot_be_looked_into(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(draw, "load_model", lambda path, **options: Model(None, None, None, None))
+    code, _, errors = run("draw", "search", tmp_path, "abcd", tmp_path / "picture.png")
+    assert code == 2
+    assert "an export shows only its answers; draw from a .keras file" in errors
