@@ -7,11 +7,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format wheel docs clean dev-environment examples-environment has-python
+.PHONY: help quickstart test test-all check format wheel docs clean dev-environment examples-environment has-python
 
 help:
 	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronouncing model'
 	@echo 'make test                    every check, then every test'
+	@echo 'make test-all                the slow tests too (half an hour), with coverage'
 	@echo 'make check                   format, lint, types, layers'
 	@echo 'make format                  put the files in the form that check asks for'
 	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'
@@ -26,6 +27,9 @@ quickstart: examples-environment
 # The checks run first, so that the last line is pytest's own. Two processes, each with whole
 # files: what a file's tests share is made once.
 test: check
+	@$(bin)/pytest --numprocesses=2 --dist=loadfile -m 'not slow'
+
+test-all: check
 	@$(bin)/pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term
 
 check: dev-environment

@@ -35,6 +35,7 @@ class Runner:
 def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command line in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the command line chooses how loud it is
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, **options
     )

@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from cli.running import ROOT
 
 from keras_s2s_cli.main import commands
@@ -18,6 +19,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (program,) = blocks("python")

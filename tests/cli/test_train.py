@@ -83,6 +83,7 @@ def test_figures_are_those_of_the_best_model(finished, files, run):
     assert json.loads(output)["wer"]["value"] == pytest.approx(best)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_figures(finished, files, tmp_path):
     folder = tmp_path / "killed"
     state = folder / "state" / "training_state.npz"
@@ -173,7 +174,7 @@ def test_settings_are_those_of_the_model(run, files, tmp_path, options):
 def test_held_out_sources_that_are_trained_on_are_told_of(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
-    assert errors.startswith("4 of 4 held-out sources are trained on too")
+    assert "4 of 4 held-out sources are trained on too" in errors
 
 
 @pytest.mark.usefixtures("interrupted")

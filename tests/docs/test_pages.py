@@ -30,6 +30,7 @@ WITH_PROGRAMS = sorted(page for page, text in PAGES.items() if programs(text).st
 
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("page", WITH_PROGRAMS)
 def test_the_program_of_a_page_runs_as_printed(page, tmp_path, monkeypatch):

@@ -127,6 +127,7 @@ def make_translator(kind: Kind, units: int = 4) -> s2s.Translator:
     return s2s.Translator(model, source, target, search=kind.search, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_a_litert_file_of_every_kind_answers_as_the_model(name, tmp_path, monkeypatch):
     # without "greedy", which is another search

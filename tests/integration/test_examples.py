@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 # Keras saves TensorFlow's variables, which do not know NumPy 2's `copy` yet; Keras 3.15 warns
 # where an epoch ends before its data does
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning"),
 ]

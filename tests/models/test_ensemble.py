@@ -175,7 +175,7 @@ def test_the_file_holds_no_state_of_training(models, tmp_path):
         (
             make_model("luong"),
             TypeError,
-            r"must be a list of `Seq2Seq` models\. Received: models=<",
+            r"must be a list of `Seq2Seq` models\. Received: models=",
         ),
         ("model", TypeError, r"must be a list of `Seq2Seq` models\. Received: models='model'"),
         ([make_model("luong"), "m"], TypeError, r"Received: 'm' \(type <class 'str'>\) at posit"),

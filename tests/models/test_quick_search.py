@@ -13,6 +13,7 @@ from keras_s2s.search import BeamSearch, ExactSearch, Sampling
 SEARCH = BeamSearch(beam_width=3, num_hypotheses=3, max_length=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled_by_xla_it_gives_the_same(kind):
     model = make_model(kind)
@@ -26,6 +27,7 @@ def test_compiled_by_xla_it_gives_the_same(kind):
         np.testing.assert_allclose(found.attention, expected.attention, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_it_draws_the_same():
     model, search = make_model("luong"), Sampling(max_length=4, num_hypotheses=2)
     expected = model.search(SOURCE_IDS, search, seed=3)

@@ -194,7 +194,7 @@ def test_only_an_encoder_and_a_decoder_make_a_model():
     encoder, decoder = LSTMEncoder(SOURCE_SIZE, 2), LSTMDecoder(TARGET_SIZE, 2)
     with pytest.raises(
         TypeError,
-        match=r"`encoder` must be an `LSTMEncoder` or a `GRUEncoder`\. Received: encoder=<",
+        match=r"`encoder` must be an `LSTMEncoder` or a `GRUEncoder`\. Received: encoder=",
     ):
         Seq2Seq(decoder, encoder)
     with pytest.raises(
