@@ -1,4 +1,4 @@
-"""The programs in the documentation run as printed, and its links lead somewhere."""
+"""The programs in README and documentation run as printed, and the links lead somewhere."""
 
 from __future__ import annotations
 
@@ -66,3 +66,20 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "site" / "reference" / "search" / "index.html").read_text("utf-8")
     assert 'id="keras_s2s.BeamSearch"' in reference
+
+
+def test_the_readme_s_program_runs_as_printed(tmp_path):
+    (program,) = re.findall(
+        r"```python\n(.*?)```", (DOCS.parent / "README.md").read_text("utf-8"), flags=re.DOTALL
+    )
+    assert len([line for line in program.splitlines() if line]) == 20
+    expected = re.search(r"# (\['.*'\])", program).group(1)
+    (tmp_path / "dates.py").write_text(program, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "dates.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert expected in done.stdout
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"dates.keras", "dates.tflite", "serving"} <= made
+    assert (tmp_path / "serving" / "dates" / "1" / "saved_model.pb").is_file()
