@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_number
 from keras_s2s.models.searchable import SearchStart
-from keras_s2s.special_ids import BOS_ID, PAD_ID
-
-CHOICES = ("argmax", "sample")
-_NEVER = -1e9
+from keras_s2s.search.candidates import all_log_probs
+from keras_s2s.search.sampling import draw_places
+from keras_s2s.special_ids import PAD_ID
+from keras_s2s.training.scheduled_sampling import CHOICES
 
 
 class OwnOutputs:
@@ -97,12 +97,7 @@ class OwnOutputs:
 
     def _choose(self, logits: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """The tokens that the model puts out, int32 `(batch,)`."""
-        vocabulary = tf.range(tf.shape(logits)[1])
-        special = tf.logical_or(tf.equal(vocabulary, PAD_ID), tf.equal(vocabulary, BOS_ID))
-        logits = tf.where(special, _NEVER, tf.cast(logits, tf.float32))
+        log_probs = all_log_probs(logits)
         if self.choice == "argmax":
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
-        below = tf.cumsum(tf.nn.softmax(logits), axis=-1)
-        point = tf.expand_dims(draws, 1) * below[:, -1:]
-        chosen = tf.reduce_sum(tf.cast(below <= point, tf.int32), axis=-1)
-        return tf.minimum(chosen, tf.shape(logits)[1] - 1)  # a draw may be rounded up to the end
+            return tf.argmax(log_probs, axis=-1, output_type=tf.int32)
+        return tf.squeeze(draw_places(tf.exp(log_probs), tf.expand_dims(draws, 1)), 1)

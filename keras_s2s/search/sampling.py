@@ -99,11 +99,8 @@ class Sampling(Search):
             candidates = self._candidates(following, looks_further=min_length is not None)
             if min_length is not None:
                 candidates = forbid_eos(candidates, length + 1 < min_length)
-            cumulative = tf.cumsum(self._weights(candidates.log_probs), axis=1)
-            # The first whose cumulative weight is above the drawn share of the whole.
-            drawn = uniform(seed, sample, length) * cumulative[:, -1:]
-            place = tf.reduce_sum(tf.cast(cumulative <= drawn, tf.int32), axis=1, keepdims=True)
-            place = tf.minimum(place, tf.shape(cumulative)[1] - 1)  # where nothing is possible
+            weights = self._weights(candidates.log_probs)
+            place = draw_places(weights, uniform(seed, sample, length))
             return Candidates(
                 tf.gather(candidates.log_probs, place, batch_dims=1),
                 tf.gather(candidates.ids, place, batch_dims=1),
@@ -142,3 +139,19 @@ class Sampling(Search):
             whole = tf.reduce_sum(weights, axis=1, keepdims=True)
             weights = tf.where(more_probable < self.top_p * whole, weights, 0.0)
         return weights
+
+
+def draw_places(weights: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Draw a place in each row: the first whose cumulative weight is above a share of the whole.
+
+    Args:
+        weights: float32 `(n, count)`, what the chances are proportional to.
+        shares: float32 `(n, 1)`, drawn evenly from [0, 1).
+
+    Returns:
+        int32 `(n, 1)`; the last place where all weights are 0.
+    """
+    cumulative = tf.cumsum(weights, axis=1)
+    below = tf.cast(cumulative <= shares * cumulative[:, -1:], tf.int32)
+    place = tf.reduce_sum(below, axis=1, keepdims=True)
+    return tf.minimum(place, tf.shape(weights)[1] - 1)

@@ -10,6 +10,8 @@ import keras
 
 from keras_s2s.checks import check_choice, check_number
 
+CHOICES = ("argmax", "sample")
+
 _SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "linear": lambda step, k: 1.0 - step / k,
     "exponential": lambda step, k: math.exp(-step / k),
@@ -70,7 +72,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         )
         self.scale = check_number("scale", scale, minimum=1.0)
         self.maximum = check_number("maximum", maximum, minimum=0.0, maximum=1.0)
-        self.choice = check_choice("choice", choice, ("argmax", "sample"))
+        self.choice = check_choice("choice", choice, CHOICES)
         self.seed = seed
         self._before = 0.0
 
