@@ -14,6 +14,9 @@ from keras_s2s.text.strings import row_index
 # batches more, and pad them more.
 _LENGTH_NOISE = 0.05
 
+# A fixed number: see `make_dataset` on autotuning.
+_BATCHES_AT_ONCE = 2
+
 
 class Side(NamedTuple):
     """Texts of one side as ids: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, and eos.
@@ -82,7 +85,7 @@ class Batching(NamedTuple):
         slices = tf.data.Dataset.from_tensor_slices((starts, sizes))
         return slices.map(
             lambda start, size: _batch(source, target, order[start : start + size]),
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_BATCHES_AT_ONCE,
             deterministic=True,
         )
 

@@ -22,6 +22,7 @@ from keras_s2s.text.tokenizer import Tokenizer
 # Texts that are tokenized at once.
 _CHUNK = 4096
 _BATCH_SIZE = 64
+_BATCHES_AHEAD = 8
 
 
 def make_dataset(
@@ -126,7 +127,10 @@ def make_dataset(
     # whole blocks of files, in which one machine may find more batches than another.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    # TensorFlow's tuner sleeps for longer and longer, up to a minute, and an iterator that is
+    # dropped, as after each `fit` and each validation, waits until it wakes up.
+    options.autotune.enabled = False
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def _check_batching(batch_size: int | None, batch_tokens: int | None, shuffle: bool) -> Batching:

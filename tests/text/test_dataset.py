@@ -219,6 +219,14 @@ def test_fit_trains_on_the_same_orders(kind, given):
     assert recorded(made()) == iterated
 
 
+@pytest.mark.parametrize("kind", ["memory", "lines", "records"])
+def test_nothing_waits_for_the_tuner_of_tensorflow(kind, given):
+    """An iterator that is dropped, as after each `fit`, would wait until the tuner wakes up."""
+    dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
+    assert not dataset.options().autotune.enabled
+    assert not dataset.repeat().take(3).options().autotune.enabled
+
+
 @pytest.mark.parametrize("kind", ["memory", "lines"])
 def test_it_is_distributed_over_devices(kind, given):
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
