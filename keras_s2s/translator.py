@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
@@ -20,6 +19,7 @@ from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.length_penalty import length_divisor
 from keras_s2s.search.result import count_tokens
 from keras_s2s.text import Tokenizer
+from keras_s2s.text.inputs import check_several, encode_texts
 from keras_s2s.text.lookup_tokenizer import LookupTokenizer
 from keras_s2s.text.replacement import replace_unknown
 
@@ -97,10 +97,7 @@ class Translator(keras.Model):
         """Do nothing: the parts have their weights from the beginning."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
-        if isinstance(texts, str | bytes):
-            raise TypeError(
-                f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
-            )
+        check_several(texts)
         return self.search_texts(texts, self.search)
 
     def search_texts(
@@ -165,7 +162,7 @@ class Translator(keras.Model):
             ValueError: if a text is empty or no valid Unicode.
         """
         check_positive_int("batch_size", batch_size)
-        encoded = _encode_texts(texts)
+        encoded = encode_texts(texts)
         if not encoded:
             return []
         signature = [tf.TensorSpec([None], tf.string)]
@@ -282,43 +279,9 @@ class Translator(keras.Model):
 
 def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
     """Refuse to replace unknown tokens where it cannot be known by what."""
-    if not model.has_attention:
-        raise ValueError(
-            "`replace_unknown` needs a decoder with attention, 'luong' or 'bahdanau'. "
-            "Received: a model with attention=None"
-        )
+    model.check_attention("replace_unknown")
     if not isinstance(source, LookupTokenizer):
         raise ValueError(
             "`replace_unknown` needs a source tokenizer that says which part of a text a token is: "
             f"a `CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
         )
-
-
-def _encode_texts(texts: Any) -> list[bytes]:
-    """Bring texts into UTF-8, refuse what is none and say which it was."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(
-            f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
-        )
-    if isinstance(texts, tf.Tensor):
-        texts = texts.numpy()
-    if isinstance(texts, np.ndarray):
-        texts = texts.tolist()
-    encoded = []
-    for number, text in enumerate(texts):
-        if not isinstance(text, str | bytes):
-            raise TypeError(
-                f"`texts` must hold text. Received: {text!r} (type {type(text)}) at position "
-                f"{number}"
-            )
-        try:
-            raw = text.encode("utf-8") if isinstance(text, str) else text
-            raw.decode("utf-8")
-        except UnicodeError as error:
-            raise ValueError(
-                f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
-            ) from None
-        if not raw.strip():
-            raise ValueError(f"`texts` must not be empty. Received: {text!r} at position {number}")
-        encoded.append(raw)
-    return encoded

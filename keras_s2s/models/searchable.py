@@ -99,12 +99,8 @@ class Searchable(keras.Model):
             )
         check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
         check_jit_compile(jit_compile, search)
-        asks = "`return_attention`" if return_attention else "`coverage_penalty`"
-        if (return_attention or search.needs_attention) and not self.has_attention:
-            raise ValueError(
-                f"{asks} needs a decoder with attention, 'luong' or 'bahdanau'. "
-                "Received: a model with attention=None"
-            )
+        if return_attention or search.needs_attention:
+            self.check_attention("return_attention" if return_attention else "coverage_penalty")
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
         given = {
             "max_length": max_length,
@@ -163,6 +159,21 @@ class Searchable(keras.Model):
     def has_attention(self) -> bool:
         """Whether there is attention to ask for."""
         return any(member.decoder.attention for member in self.members())
+
+    def check_attention(self, name: str) -> None:
+        """Refuse what needs attention where there is none.
+
+        Args:
+            name: the argument that asks for it, for the message.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if not self.has_attention:
+            raise ValueError(
+                f"`{name}` needs a decoder with attention, 'luong' or 'bahdanau'. "
+                "Received: a model with attention=None"
+            )
 
     def members(self) -> tuple[Seq2Seq, ...]:
         """Give the trained models that this one consists of."""

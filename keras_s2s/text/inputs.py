@@ -1,0 +1,61 @@
+"""Texts as users give them, made ready for the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def check_several(texts: Any) -> None:
+    """Refuse a single text, whose letters would be taken for texts.
+
+    Args:
+        texts: what the user gave.
+
+    Raises:
+        TypeError: if it is a single text.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(
+            f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
+        )
+
+
+def encode_texts(texts: Any) -> list[bytes]:
+    """Bring texts into UTF-8, refuse what is none and say which it was.
+
+    Args:
+        texts: str or bytes, in a list, a numpy array or a string tensor `(n,)`.
+
+    Returns:
+        The texts in UTF-8.
+
+    Raises:
+        TypeError: if `texts` is a single text, or one of them is not text.
+        ValueError: if a text is empty or no valid Unicode.
+    """
+    check_several(texts)
+    if isinstance(texts, tf.Tensor):
+        texts = texts.numpy()
+    if isinstance(texts, np.ndarray):
+        texts = texts.tolist()
+    encoded = []
+    for number, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            raise TypeError(
+                f"`texts` must hold text. Received: {text!r} (type {type(text)}) at position "
+                f"{number}"
+            )
+        try:
+            raw = text.encode("utf-8") if isinstance(text, str) else text
+            raw.decode("utf-8")
+        except UnicodeError as error:
+            raise ValueError(
+                f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
+            ) from None
+        if not raw.strip():
+            raise ValueError(f"`texts` must not be empty. Received: {text!r} at position {number}")
+        encoded.append(raw)
+    return encoded
