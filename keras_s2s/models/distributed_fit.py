@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.training.replicas import has_workers
+
 
 class DistributedFit(keras.Model):
     """A model whose `fit` works under `MirroredStrategy` and `MultiWorkerMirroredStrategy`.
@@ -35,6 +37,6 @@ class DistributedFit(keras.Model):
 
     def _figures(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Give the figures, which are the same in every replica, as Keras takes them."""
-        if not isinstance(self._distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        if not has_workers(self._distribute_strategy):
             return figures
         return {name: tf.reshape(figure, [1]) for name, figure in figures.items()}

@@ -87,15 +87,15 @@ class Fitting(keras.Model):
             - [Scheduled sampling for sequence prediction with recurrent neural networks (Bengio et
               al., 2015)](https://arxiv.org/abs/1506.03099)
         """
-        known = self._own_outputs
-        if known is None or known.choice != choice or seed is not None:
+        own = self._own_outputs
+        if own is None or own.choice != choice or seed is not None:
             with self.distribute_strategy.scope():
-                known = OwnOutputs(choice, seed)
-            known.assign(probability)  # refused before anything has changed
-            self._own_outputs = known
+                own = OwnOutputs(choice, seed)
+        own.assign(probability)  # refused before anything has changed
+        if own is not self._own_outputs:
+            self._own_outputs = own
             if self.train_function is not None:
                 self.make_train_function(force=True)
-        known.assign(probability)
 
     @property
     def sampling_probability(self) -> float:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import tensorflow as tf
 
 
+def has_workers(strategy: tf.distribute.Strategy | None) -> bool:
+    """Say whether a strategy goes over several machines, each with a process of its own."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     """Add up what each replica has; outside of a strategy, the value itself.
 

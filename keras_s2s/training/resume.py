@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_int
-from keras_s2s.training.replicas import gather_from_workers
+from keras_s2s.training.callback_state import read_callbacks, restore_callbacks
+from keras_s2s.training.replicas import gather_from_workers, has_workers
 from keras_s2s.training.training_state import (
     TrainingState,
     load_state,
@@ -22,19 +23,6 @@ from keras_s2s.training.training_state import (
 
 _FILE = "training_state.npz"
 _FILE_BEFORE = "training_state_before.npz"  # the one before it, on several machines
-
-# What the callbacks of Keras know of the epochs before.
-_STATE_ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
-    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
-    keras.callbacks.ModelCheckpoint: (
-        "best",
-        "epochs_since_last_save",
-        "_batches_seen_since_last_saving",
-        "_last_batch_seen",
-    ),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
-}
 
 
 class Resume(keras.callbacks.Callback):
@@ -151,7 +139,7 @@ class Resume(keras.callbacks.Callback):
             return
         variables, _ = self.model.training_variables()
         self._assign(variables, state.variables)
-        self._restore_callbacks(state.callbacks)
+        restore_callbacks(self._callbacks, state.callbacks)
         self.model._initial_epoch = self.params["epochs"] if state.stopped else state.epoch
         if not state.stopped:
             _advance(self._data, state.epoch)
@@ -203,8 +191,7 @@ class Resume(keras.callbacks.Callback):
     @property
     def _has_workers(self) -> bool:
         """Whether other machines take part, each with a state of its own."""
-        strategy = self.model.distribute_strategy
-        return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        return has_workers(self.model.distribute_strategy)
 
     def _load(self) -> TrainingState | None:
         """Read the state; on several machines the last one that all of them have."""
@@ -219,7 +206,7 @@ class Resume(keras.callbacks.Callback):
                 return state
         raise ValueError(
             f"Cannot resume from {self.folder!r}: the states of the workers are not of one "
-            f"training, or that of another worker was removed. Remove the folders of all workers "
+            "training, or that of another worker was removed. Remove the folders of all workers "
             "to begin anew."
         )
 
@@ -230,7 +217,7 @@ class Resume(keras.callbacks.Callback):
             steps=steps,
             stopped=bool(self.model.stop_training),
             history=history,
-            callbacks=[_state_of(callback) for callback in self._callbacks],
+            callbacks=read_callbacks(self._callbacks),
             variables=read_values(variables),
             metrics=read_values(metrics),
         )
@@ -246,16 +233,6 @@ class Resume(keras.callbacks.Callback):
                 f"Cannot resume from {self._path!r}: it belongs to another model or optimiser: "
                 f"{error}. Remove it to begin anew, or choose another folder."
             ) from error
-
-    def _restore_callbacks(self, states: list[dict[str, Any]]) -> None:
-        """Give each callback the state of its name's next one; others begin anew."""
-        left: dict[str, list[dict[str, Any]]] = {}
-        for state in states:
-            left.setdefault(state["name"], []).append(state["state"])
-        for callback in self._callbacks:
-            found = left.get(type(callback).__name__)
-            if found:
-                vars(callback).update(found.pop(0))
 
     def _history(self, logs: dict[str, Any]) -> dict[str, Any]:
         """The history with the epoch that has just ended, if `logs` are given."""
@@ -291,16 +268,6 @@ def check_every(every: Any) -> Any:
     return check_int(
         "every", every, minimum=1, expected="'epoch' or a positive integer, a number of steps"
     )
-
-
-def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """What a callback knows of the epochs before."""
-    names: tuple[str, ...] = tuple(getattr(callback, "state_attributes", ()))
-    for kind, own in _STATE_ATTRIBUTES.items():
-        if isinstance(callback, kind):
-            names += own
-    state = {name: getattr(callback, name) for name in names if hasattr(callback, name)}
-    return {"name": type(callback).__name__, "state": state}
 
 
 def _position(state: TrainingState | None) -> int:
