@@ -14,6 +14,7 @@ from keras_s2s.checks import check_positive_int
 from keras_s2s.export.served_module import write_file
 from keras_s2s.export.templates import fill_template
 from keras_s2s.export.versions import find_versions
+from keras_s2s.files import written_beside
 
 # The names in a cluster and in a container file.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -145,16 +146,9 @@ def _quoted(text: str) -> str:
 
 
 def _write(folder: str, contents: dict[str, bytes]) -> list[str]:
-    """Write files, each of them in one step, since a server may be reading them."""
-    paths = [os.path.join(folder, name) for name in contents]
-    unfinished = [os.path.join(folder, f".{name}.unfinished") for name in contents]
-    try:
-        for path, content in zip(unfinished, contents.values(), strict=True):
-            write_file(path, content)
-        for source, path in zip(unfinished, paths, strict=True):
-            os.replace(source, path)
-    finally:
-        for path in unfinished:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(path)
-    return paths
+    """Write files beside those that a server may be reading, and put them in place at the end."""
+    paths = {os.path.join(folder, name): content for name, content in contents.items()}
+    with contextlib.ExitStack() as unfinished:
+        for path, content in paths.items():
+            write_file(unfinished.enter_context(written_beside(path)), content)
+    return list(paths)
