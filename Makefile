@@ -11,8 +11,8 @@ bin := $(VENV)/bin
 
 help:
 	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronouncing model'
-	@echo 'make test                    every check, then every test'
-	@echo 'make test-all                the slow tests too (half an hour), with coverage'
+	@echo 'make test                    every check, then the tests'
+	@echo 'make test-all                the slow tests too, half an hour: programs of the docs, examples, all exports'
 	@echo 'make check                   format, lint, types, layers'
 	@echo 'make format                  put the files in the form that check asks for'
 	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'

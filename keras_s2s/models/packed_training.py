@@ -16,9 +16,10 @@ from keras_s2s.training.token_mean import TokenMean
 
 
 class PackedTraining(Fitting):
-    """A model whose training steps see no padding, from the embedding to the loss.
+    """A model whose training steps compute the logits and the loss of real tokens only.
 
-    `call(inputs, packed=True, training=True)` must give the `PackedLogits` of the targets. With a
+    `call(inputs, packed=True, training=True)` must give the `PackedLogits` of the targets; what
+    is computed packed before them is the model's affair. With a
     `SequenceLoss` and the metrics of this package neither logits nor losses of the padding are
     ever computed; for another loss or metric, and for a `compute_loss` or `compute_metrics` of a
     subclass, the logits are unpacked. The results are the same.

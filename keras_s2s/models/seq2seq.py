@@ -23,11 +23,13 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
     Trained with `fit` by teacher forcing: the label of the step before is the input of the next.
     The model has its weights from the beginning, because its parts know all their sizes.
 
-    On a CPU training computes on the real tokens only (see `keras_s2s.layers.packing`), whatever
-    the padding is; with `jit_compile=True`, which needs fixed shapes, on the padded batch. A
-    decoder with "bahdanau" attention or input feeding cannot be compiled so; Keras then warns and
-    goes on without. On a GPU the same loops run as products and element-wise operations of
-    TensorFlow; no cuDNN kernel is in the model, so that what is trained there exports as it is.
+    Training computes embeddings, recurrent layers, logits and loss on the real tokens only (see
+    `keras_s2s.layers.packing`), whatever the padding is; attention weighs the padded batch, and a
+    decoder with "bahdanau" attention or input feeding is computed padded, step by step. With
+    `jit_compile=True`, which needs fixed shapes, all of it is; there a decoder of the latter kinds
+    cannot be compiled: Keras warns and goes on without. On a GPU the same loops run as products and
+    element-wise operations of TensorFlow; no cuDNN kernel is in the model, so that what is trained
+    there exports as it is.
 
     Args:
         encoder: an `LSTMEncoder` or a `GRUEncoder`.
