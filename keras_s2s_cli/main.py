@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from keras_s2s_cli.draw import draw
+from keras_s2s_cli.ensemble import ensemble
 from keras_s2s_cli.evaluate import evaluate
 from keras_s2s_cli.export import export
 from keras_s2s_cli.failures import (
@@ -56,7 +57,7 @@ def commands() -> None:
     """Train, use and ship sequence-to-sequence models. Files of pairs are source<TAB>target."""
 
 
-for _command in (draw, evaluate, export, inspect, score, train, translate):
+for _command in (draw, ensemble, evaluate, export, inspect, score, train, translate):
     commands.add_command(_command)
 
 

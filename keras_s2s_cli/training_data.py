@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,27 +32,12 @@ def read_data(settings: SimpleNamespace) -> Data:
         ValueError: if a file is malformed (with path and line).
     """
     valid = s2s.read_pairs(settings.valid)
-    train: Any = settings.train
-    if settings.stream:
-        number = sum(1 for _ in s2s.iterate_pairs(train))  # each line is looked at
-    else:
-        train = list(s2s.iterate_pairs(train))
-        number = len(train)
-    click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
-    known = {source for source, _ in valid}
-    both = known.intersection(
-        pair[0] for pair in (s2s.iterate_pairs(train) if settings.stream else train)
-    )
-    if both:
-        click.echo(
-            f"{len(both):,} of {len(known):,} held-out sources are trained on too: the figures "
-            "will be too good",
-            err=True,
-        )
+    train = settings.train if settings.stream else list(s2s.iterate_pairs(settings.train))
+    _report_pairs(train, valid, stream=settings.stream)
     sides = []
     for place, side in enumerate(("source", "target")):
-        pairs = s2s.iterate_pairs(train) if settings.stream else train
-        sides.append(_train_tokenizer(settings, side, (pair[place] for pair in pairs)))
+        texts = (pair[place] for pair in _each(train, stream=settings.stream))
+        sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
@@ -96,6 +82,28 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
     return train, s2s.make_dataset(data.valid, data.source, data.target)
 
 
+def _each(train: Any, *, stream: bool) -> Iterable[tuple[str, str]]:
+    """Go through the pairs to train on: from their files, or as they were read."""
+    return s2s.iterate_pairs(train) if stream else train
+
+
+def _report_pairs(train: Any, valid: list[tuple[str, str]], *, stream: bool) -> None:
+    """Tell how many pairs there are, and warn if sources held out are trained on as well."""
+    held_out = {source for source, _ in valid}
+    number, both = 0, set()
+    for source, _ in _each(train, stream=stream):
+        number += 1
+        if source in held_out:
+            both.add(source)
+    click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
+    if both:
+        click.echo(
+            f"{len(both):,} of {len(held_out):,} held-out sources are trained on too: the figures "
+            "will be too good",
+            err=True,
+        )
+
+
 def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
     """Make the tokenizer of one side."""
     kind = getattr(settings, f"{side}_tokenizer")
@@ -110,10 +118,9 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
 
 def _longest(settings: SimpleNamespace, data: Data) -> int:
     """Find how many tokens the longest target has, eos counted."""
-    pairs = data.train if not settings.stream else s2s.iterate_pairs(data.train)
     longest, chunk = 1, []
-    for pair in pairs:
-        chunk.append(pair[1])
+    for _, target in _each(data.train, stream=settings.stream):
+        chunk.append(target)
         if len(chunk) == _CHUNK:
             longest, chunk = max(longest, _longest_of(data.target, chunk)), []
     return max(longest, _longest_of(data.target, chunk)) if chunk else longest

@@ -1,0 +1,73 @@
+"""Several models as one, from the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from translators import TEXTS
+
+import keras_s2s as s2s
+
+
+@pytest.fixture(scope="module")
+def other(translator, tmp_path_factory):
+    """A model of another size on the same vocabularies."""
+    source, target = translator.source, translator.target
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(source.vocabulary_size, 3), s2s.LSTMDecoder(target.vocabulary_size, 4)
+    )
+    random = np.random.default_rng(1)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    path = tmp_path_factory.mktemp("other") / "other.keras"
+    s2s.Translator(model, source, target, search=s2s.GreedySearch(max_length=3)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
+def test_it_searches_as_the_models_together(run, model, other, translator, tmp_path, average):
+    path = tmp_path / "both.keras"
+    code, output, errors = run("ensemble", model, other, "--output", path, "--average", average)
+    assert (code, output, errors) == (0, f"{path}\n", "")
+    members = [s2s.load(file).model for file in (model, other)]
+    together = s2s.Ensemble(members, average=average)
+    expected = s2s.Translator(
+        together, translator.source, translator.target, search=translator.search
+    )(tf.constant(TEXTS))
+    found = s2s.load(path)(tf.constant(TEXTS))
+    assert found["target"].numpy().tolist() == expected["target"].numpy().tolist()
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
+    alone = translator(tf.constant(TEXTS))
+    assert np.abs(found["scores"] - alone["scores"]).max() > 0.01
+
+
+def test_an_ensemble_may_be_a_part(run, model, other, tmp_path):
+    two, three = tmp_path / "two.keras", tmp_path / "three.keras"
+    assert run("ensemble", model, other, "--output", two)[0] == 0
+    assert run("ensemble", two, other, "--output", three)[0] == 0
+    assert len(s2s.load(three).model.members()) == 3
+
+
+def test_ids_must_mean_the_same(run, model, translator, tmp_path):
+    foreign = tmp_path / "foreign.keras"
+    target = s2s.WordTokenizer.train(["one two four"])  # as many tokens, another meaning
+    assert target.vocabulary_size == translator.target.vocabulary_size
+    s2s.Translator(translator.model, translator.source, target, search=translator.search).save(
+        foreign
+    )
+    code, output, errors = run("ensemble", model, foreign, "--output", tmp_path / "both.keras")
+    assert (code, output) == (2, "")
+    assert "foreign.keras: its target tokenizer is not that of" in errors
+    assert not (tmp_path / "both.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "complaint"),
+    [(1, "both.keras", "two models or more"), (2, "both.h5", "must end in .keras")],
+)
+def test_mistakes_are_said_before_anything_is_loaded(run, tmp_path, number, name, complaint):
+    nothing = tmp_path / "nothing.keras"
+    nothing.touch()
+    code, _, errors = run("ensemble", *[nothing] * number, "--output", tmp_path / name)
+    assert code == 2
+    assert complaint in errors
