@@ -74,11 +74,11 @@ def build(letters: int, phones: int, args: argparse.Namespace) -> s2s.Seq2Seq:
     shape = {"embedding_dim": args.units // 2, "num_layers": args.layers, "dropout": args.dropout}
     encoder = s2s.LSTMEncoder(letters, args.units, bidirectional=True, **shape)
     attention = None if args.attention == "none" else args.attention
-    decoder = s2s.LSTMDecoder(phones, args.units, attention=attention, **shape)
-    model = s2s.Seq2Seq(encoder, decoder)
+    shape |= {"attention": attention, "context_to": "initial_state" if attention else "both"}
+    model = s2s.Seq2Seq(encoder, s2s.LSTMDecoder(phones, args.units, **shape))
     model.compile(
         keras.optimizers.Adam(args.learning_rate, global_clipnorm=5.0),
-        loss=s2s.SequenceLoss(reduction="token"),
+        loss=s2s.SequenceLoss(reduction="token", label_smoothing=args.smoothing),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )
     return model
@@ -91,9 +91,8 @@ def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int)
     rates = error_rates(outputs, list(accepted.values()))
     errors = f"WER {rates.sequence_error_rate:.2%}  PER {rates.token_error_rate:.2%}"
     print(f"{name}: {errors}  ({rates.sequences} unseen words)")
-    for word, output in random.Random(0).sample(
-        list(zip(accepted, outputs, strict=True)), examples
-    ):
+    answers = list(zip(accepted, outputs, strict=True))
+    for word, output in random.Random(0).sample(answers, examples):
         kind = "right" if output in accepted[word] else "wrong"
         print(f"  {kind}  {word:16s} {output:36s} dictionary: {' or '.join(accepted[word])}")
 
@@ -104,10 +103,10 @@ def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
     translator.save(folder / "g2p.keras")
     served = s2s.export.saved_model(translator, folder / "serving")
     device = s2s.export.litert(translator, folder / "g2p.tflite")
-    examples = pathlib.Path(__file__).parent
     for script, exported in (("run_saved_model.py", served), ("run_litert.py", device)):
         print(f"{script} {exported}", flush=True)
-        subprocess.run([sys.executable, examples / script, exported, *WORDS], check=True)
+        path = pathlib.Path(__file__).with_name(script)
+        subprocess.run([sys.executable, path, exported, *WORDS], check=True)
 
 
 def main() -> None:
@@ -117,12 +116,14 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="minutes of CPU, not of the clock")
     parser.add_argument("--tsv", nargs=3, metavar=("TRAIN", "VALID", "TEST"), help="other words")
     parser.add_argument("--attention", default="luong", help='"none": one context vector for all')
-    for name, value in (("units", 192), ("layers", 1), ("dropout", 0.0), ("learning-rate", 0.004)):
+    numbers = {"units": 192, "layers": 1, "batch": 64, "seed": 0, "dropout": 0.0, "smoothing": 0.0}
+    texts = {"dtype-policy": "float32", "output": "runs/pronunciation"}
+    for name, value in [*numbers.items(), ("learning-rate", 0.004), *texts.items()]:
         parser.add_argument(f"--{name}", type=type(value), default=value)
-    parser.add_argument("--output", type=pathlib.Path, default="runs/pronunciation")
     args = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)  # products run side by side instead
-    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(args.dtype_policy)
+    keras.utils.set_random_seed(args.seed)
 
     files = [s2s.read_pairs(file) for file in args.tsv or []]
     train, valid, test = files or read_cmudict()
@@ -130,19 +131,19 @@ def main() -> None:
     target = s2s.WordTokenizer.train(phones for _, phones in train)
     print(f"{len(train)} pairs to train on, {len(test)} to test")
     model = build(source.vocabulary_size, target.vocabulary_size, args)
-    batches = s2s.make_dataset(train, source, target, batch_size=64, shuffle=True, seed=0)
+    batches = s2s.make_dataset(train, source, target, batch_size=args.batch, shuffle=True, seed=0)
     watched = s2s.make_dataset(valid[:1000], source, target, batch_size=128)
     budget = Budget(args)
     model.fit(batches.take(100), callbacks=[budget])  # to learn how long a batch takes
     rounds = {"steps_per_epoch": ROUND, "epochs": budget.rounds_left()}
     model.fit(batches.repeat(), validation_data=watched, callbacks=[budget], **rounds)
-    print(f"trained on {budget.batches * 64 / len(train):.1f} times the words")
+    print(f"trained on {budget.batches * args.batch / len(train):.1f} times the words")
 
     beam = s2s.BeamSearch(beam_width=5, max_length=40)
     for name, search in (("greedy search", s2s.GreedySearch(max_length=40)), ("beam search", beam)):
         translator = s2s.Translator(model, source, target, search=search)
         evaluate(translator, test, name, examples=10 if search is beam else 0)
-    export(translator, args.output)
+    export(translator, pathlib.Path(args.output))
 
 
 if __name__ == "__main__":
