@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
 from keras_s2s.models.fitting import Fitting
 from keras_s2s.training import SequenceLoss
 from keras_s2s.training.replicas import sum_over_replicas
@@ -37,21 +38,25 @@ class PackedTraining(Fitting):
         if self.jit_compile:
             data = keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
             return super().train_step(data)
+        takes_rows = self._loss_takes_rows()
+        shares = self.loss.token_shares(labels, sample_weight) if takes_rows else None
+        parts = split_batch(
+            Batch(inputs, labels, sample_weight, shares),
+            count_parts() if takes_rows and self._metrics_take_rows() else 1,
+        )
         with tf.GradientTape() as tape:
-            logits = self(inputs, packed=True, training=True)
-            if self._loss_takes_rows():
-                loss = self._packed_loss(logits, labels, sample_weight)
-            else:
-                loss = self.compute_loss(inputs, labels, logits.unpack(), sample_weight)
+            logits, losses = [], []
+            for part in parts:
+                logits.append(self(part.inputs, packed=True, training=True))
+                losses.append(self._part_loss(part, logits[-1], len(parts)))
+            loss = tf.add_n(losses)
             self._track_loss(loss, labels)
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         if weights:
             gradients = tape.gradient(scaled_loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        if not self._metrics_take_rows():
-            return self.compute_metrics(inputs, labels, logits.unpack(), sample_weight)
-        return self._packed_metrics(inputs, logits, labels, sample_weight)
+        return [self._part_metrics(*both) for both in zip(parts, logits, strict=True)][-1]
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a batch, the padded one: the figures are the same."""
@@ -81,27 +86,27 @@ class PackedTraining(Fitting):
             or (compiled.built and all(isinstance(it, TokenMean) for it in compiled.metrics))
         )
 
-    def _packed_loss(
-        self, logits: PackedLogits, labels: tf.Tensor, sample_weight: tf.Tensor | None
-    ) -> tf.Tensor:
-        """Compute the loss of `labels` `(batch, target_length)` and what layers have added."""
-        shares = pack(self.loss.token_shares(labels, sample_weight), logits.packing)
-        losses = self.loss.call(pack(labels, logits.packing), logits.rows)
-        return tf.add_n([tf.reduce_sum(shares * losses), *self.losses])
+    def _part_loss(self, part: Batch, logits: PackedLogits, parts: int) -> tf.Tensor:
+        """Give the share of a part of the batch in its loss, and in what layers have added."""
+        if part.shares is None:
+            return self.compute_loss(part.inputs, part.labels, logits.unpack(), part.sample_weight)
+        losses = self.loss.call(pack(part.labels, logits.packing), logits.rows)
+        own = tf.reduce_sum(pack(part.shares, logits.packing) * losses)
+        return tf.add_n([own, *(added / parts for added in self.losses)])
 
-    def _packed_metrics(
-        self,
-        inputs: Any,
-        logits: PackedLogits,
-        labels: tf.Tensor,
-        sample_weight: tf.Tensor | None,
-    ) -> dict[str, tf.Tensor]:
-        """Show the metrics, which are means over tokens, the tokens of a batch as one row."""
+    def _part_metrics(self, part: Batch, logits: PackedLogits) -> dict[str, tf.Tensor]:
+        """Show a part to the metrics: if they are means over tokens, the tokens as one row."""
+        if not self._metrics_take_rows():
+            return self.compute_metrics(
+                part.inputs, part.labels, logits.unpack(), part.sample_weight
+            )
 
         def one_row(values: tf.Tensor) -> tf.Tensor:
             return tf.expand_dims(pack(values, logits.packing), 0)
 
-        weights = None if sample_weight is None else one_row(token_weights(labels, sample_weight))
+        weights = part.sample_weight
+        if weights is not None:
+            weights = one_row(token_weights(part.labels, weights))
         return self.compute_metrics(
-            inputs, one_row(labels), tf.expand_dims(logits.rows, 0), weights
+            part.inputs, one_row(part.labels), tf.expand_dims(logits.rows, 0), weights
         )

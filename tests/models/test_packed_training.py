@@ -8,12 +8,18 @@ import pytest
 import tensorflow as tf
 from models.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE, make_model
 
-from keras_s2s.models import Seq2Seq
+from keras_s2s.models import Seq2Seq, batch_parts, packed_training
 from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
 BY_TOKEN = np.linspace(0.5, 2.0, TARGET_LABELS.size, dtype=np.float32).reshape(TARGET_LABELS.shape)
+
+
+@pytest.fixture(params=[1, 2, 4], ids=["whole", "halves", "parts of which one is empty"])
+def parts(request, monkeypatch):
+    monkeypatch.setattr(packed_training, "count_parts", lambda: request.param)
+    return request.param
 
 
 def padded_step(model, loss, sample_weight):
@@ -46,11 +52,13 @@ def check_step(model, loss, sample_weight, **kwargs):
 @pytest.mark.parametrize(
     "loss", [SequenceLoss(), SequenceLoss("token", label_smoothing=0.1)], ids=["sequence", "token"]
 )
+@pytest.mark.usefixtures("parts")
 def test_the_gradients_are_those_of_the_padded_batch(kind, sample_weight, loss):
     check_step(make_model(kind), loss, sample_weight)
 
 
 @pytest.mark.parametrize("sample_weight", [None, BY_ROW, BY_TOKEN], ids=["all", "row", "token"])
+@pytest.mark.usefixtures("parts")
 def test_the_metrics_are_those_of_the_padded_batch(sample_weight):
     plain, weighted = [TokenAccuracy(), Perplexity()], [Perplexity(name="weighted")]
     expected = [TokenAccuracy(), Perplexity(), Perplexity(name="weighted")]
@@ -82,6 +90,7 @@ def test_another_metric_gets_the_padded_logits():
     assert seen[-1] == (TARGET_LABELS.shape, (*TARGET_LABELS.shape, TARGET_SIZE))
 
 
+@pytest.mark.usefixtures("parts")
 def test_the_loss_of_a_subclass_and_of_a_layer_are_kept():
     class Halved(Seq2Seq):
         def compute_loss(self, *arguments, **kwargs):
@@ -104,3 +113,41 @@ def test_a_weight_of_the_loss_is_kept():
     expected, *_ = padded_step(model, SequenceLoss(), None)
     figures = train_once(model, loss=SequenceLoss(), loss_weights=0.25)
     assert figures["loss"] == pytest.approx(float(expected) / 4)
+
+
+def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
+    """In the graph, with dropout off, and with a last batch of a single row."""
+    ended = []
+    for parts in (1, 2):
+        monkeypatch.setattr(packed_training, "count_parts", lambda parts=parts: parts)
+        model = make_model("luong")
+        model.compile("adam", loss=SequenceLoss("token"), metrics=[TokenAccuracy()])
+        history = model.fit(INPUTS, TARGET_LABELS, batch_size=2, epochs=2, shuffle=False, verbose=0)
+        ended.append((model.get_weights(), history.history))
+    (whole, figures), (halves, other_figures) = ended
+    for first, second in zip(whole, halves, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+    for name, values in figures.items():
+        assert values == pytest.approx(other_figures[name], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("intra_op", "inter_op", "cores", "expected"),
+    [
+        (1, 2, 2, 2),
+        (1, 0, 2, 2),
+        (1, 4, 8, 2),
+        (1, 1, 2, 1),
+        (1, 0, 1, 1),
+        (0, 0, 2, 1),
+        (2, 2, 4, 1),
+    ],
+)
+def test_halves_are_for_threads_that_work_side_by_side(
+    monkeypatch, intra_op, inter_op, cores, expected
+):
+    threads = tf.config.threading
+    monkeypatch.setattr(threads, "get_intra_op_parallelism_threads", lambda: intra_op)
+    monkeypatch.setattr(threads, "get_inter_op_parallelism_threads", lambda: inter_op)
+    monkeypatch.setattr(batch_parts.os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert batch_parts.count_parts() == expected
