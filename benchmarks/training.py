@@ -3,10 +3,10 @@
     python -m benchmarks.training                 # everything, about 20 minutes
     python -m benchmarks.training --workloads G --threads 1 --rounds 3
 
-One process for each number of threads and workload; in it the systems take turns, round by round,
-over the same batches. What is reported is the median over the rounds of each system's ratio to
-plain Keras in the same round, so that a noisy machine disturbs all of them alike. Tokens are the
-real target tokens, padding is none. PyTorch takes part where it is installed.
+Each system is a process of its own, with the threads that are best for it, and they take turns,
+round by round, over the same batches. What is reported is the median over the rounds of each
+system's ratio to plain Keras in the same round, so that a noisy machine disturbs all of them alike.
+Tokens are the real target tokens, padding is none. PyTorch takes part where it is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 RESULTS = Path(__file__).parent / "results" / "training.json"
@@ -28,71 +28,95 @@ RESULTS = Path(__file__).parent / "results" / "training.json"
 def main() -> None:
     """Measure what the command line asks for, print the tables, keep the figures."""
     arguments = _parse()
-    if arguments.one:
-        print(json.dumps(measure(arguments)))
+    if arguments.system:
+        work(arguments)
         return
     figures = []
     for workload in arguments.workloads:
         for threads in arguments.threads:
             for precision in arguments.precisions:
                 print(f"{workload}, {precision}, {threads} thread(s) ...", file=sys.stderr)
-                figures += _run_apart(arguments, workload, threads, precision)
+                figures += measure(arguments, workload, threads, precision)
     print(table(figures))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Let the systems take turns in this process.
+def measure(
+    arguments: argparse.Namespace, workload: str, threads: int, precision: str
+) -> list[dict[str, Any]]:
+    """Let the systems take turns, each in a process of its own.
 
     Args:
-        arguments: one workload, one number of threads, one precision, and how many batches and
-            rounds.
+        arguments: how many batches and rounds.
+        workload: "G" or "T".
+        threads: how many cores and threads each of them has.
+        precision: one of `POLICIES`.
 
     Returns:
         For each system its seconds and CPU seconds for each round, and what they were for.
     """
-    from benchmarks import training_systems as systems
-
-    (workload,), (threads,), (precision,) = (
-        arguments.workloads,
-        arguments.threads,
-        arguments.precisions,
-    )
-    systems.use_threads(threads)
-    sizes = systems.WORKLOADS[workload]
-    batches = systems.make_batches(
-        sizes, arguments.batches, sorted_by_length=arguments.sorted_by_length
-    )
-    policy = POLICIES[precision]
-    entrants = [
-        systems.keras_system(sizes, batches, policy),
-        systems.keras_s2s_system(sizes, batches, policy),
-    ]
+    names = ["Keras 3", "keras_s2s"]
     if importlib.util.find_spec("torch") and not arguments.without_torch:
-        entrants += [
-            systems.torch_system(sizes, batches, policy, packed=packed) for packed in (False, True)
-        ]
-    for system in entrants:
-        system.train()
-    seconds: dict[str, list[tuple[float, float]]] = {system.name: [] for system in entrants}
+        names += ["PyTorch, padded", "PyTorch, packed encoder"]
+    command = [sys.executable, "-m", "benchmarks.training", "--workloads", workload]
+    command += ["--threads", str(threads), "--precisions", precision]
+    command += ["--batches", str(arguments.batches)]
+    command += ["--sorted-by-length"] if arguments.sorted_by_length else []
+    workers = [
+        subprocess.Popen(
+            [*command, "--system", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in names
+    ]
+    seconds: list[list[tuple[float, float]]] = [[] for _ in workers]
+    target_tokens = [_ask(worker) for worker in workers]  # one after the other, they warm up
     for _ in range(arguments.rounds):
-        for system in entrants:
-            wall, cpu = time.perf_counter(), time.process_time()
-            system.train()
-            seconds[system.name].append((time.perf_counter() - wall, time.process_time() - cpu))
+        for worker, rounds in zip(workers, seconds, strict=True):
+            rounds.append(_ask(worker))
+    for worker in workers:
+        worker.communicate()
     return [
         {
             "workload": workload,
             "threads": threads,
             "precision": precision,
             "system": name,
-            "target_tokens": systems.count_target_tokens(batches),
+            "target_tokens": target_tokens[0],
             "seconds": [wall for wall, _ in rounds],
             "cpu_seconds": [cpu for _, cpu in rounds],
         }
-        for name, rounds in seconds.items()
+        for name, rounds in zip(names, seconds, strict=True)
     ]
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Be one system: train on all batches for each line of the input, and say how long it took.
+
+    Args:
+        arguments: one workload, one number of threads, one precision, and the system's name.
+    """
+    from benchmarks import training_systems as systems
+
+    answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may write as they like
+    (workload,), (threads,), (precision,) = (
+        arguments.workloads,
+        arguments.threads,
+        arguments.precisions,
+    )
+    systems.use_threads(threads, side_by_side=arguments.system == "keras_s2s")
+    batches = systems.make_batches(
+        systems.WORKLOADS[workload], arguments.batches, sorted_by_length=arguments.sorted_by_length
+    )
+    train = systems.make_system(
+        arguments.system, systems.WORKLOADS[workload], batches, POLICIES[precision]
+    )
+    for number, _ in enumerate(sys.stdin):
+        wall, cpu = time.perf_counter(), time.process_time()
+        train()
+        took = time.perf_counter() - wall, time.process_time() - cpu
+        answer = took if number else systems.count_target_tokens(batches)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def table(figures: list[dict[str, Any]]) -> str:
@@ -128,17 +152,11 @@ def table(figures: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _run_apart(
-    arguments: argparse.Namespace, workload: str, threads: int, precision: str
-) -> list[dict[str, Any]]:
-    """Measure in a process of its own, because threads are set once for a process."""
-    command = [sys.executable, "-m", "benchmarks.training", "--one"]
-    command += ["--workloads", workload, "--threads", str(threads), "--precisions", precision]
-    command += ["--batches", str(arguments.batches), "--rounds", str(arguments.rounds)]
-    for flag in ("without_torch", "sorted_by_length"):
-        command += [f"--{flag.replace('_', '-')}"] if getattr(arguments, flag) else []
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return list(json.loads(done.stdout.splitlines()[-1]))
+def _ask(worker: subprocess.Popen[str]) -> Any:
+    """Let a process train once, and wait for what it says."""
+    requests, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
+    print("go", file=requests, flush=True)
+    return json.loads(answers.readline())
 
 
 def _parse() -> argparse.Namespace:
@@ -154,7 +172,7 @@ def _parse() -> argparse.Namespace:
         action="store_true",
         help="batches as make_dataset gives them, not out of two buckets",
     )
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--system", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

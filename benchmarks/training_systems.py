@@ -41,11 +41,8 @@ WORKLOADS = {
 LEARNING_RATE = 0.001
 
 
-class System(NamedTuple):
-    """A system with its model: `train` takes one pass over the batches."""
-
-    name: str
-    train: Callable[[], None]
+# Takes one pass over the batches.
+Train = Callable[[], None]
 
 
 def make_batches(
@@ -91,7 +88,7 @@ def count_target_tokens(batches: list[Batch]) -> int:
     return int(sum(np.count_nonzero(labels) for _, labels in batches))
 
 
-def keras_system(workload: Workload, batches: list[Batch], policy: str) -> System:
+def keras_system(workload: Workload, batches: list[Batch], policy: str) -> Train:
     """Plain Keras 3: masked `keras.layers.LSTM` trained by `fit`."""
     keras.config.set_dtype_policy(policy)
     source_ids = keras.Input([None], dtype="int32", name="source_ids")
@@ -122,10 +119,10 @@ def keras_system(workload: Workload, batches: list[Batch], policy: str) -> Syste
     )
     keras.config.set_dtype_policy("float32")
     dataset = _dataset(batches)
-    return System("Keras 3", lambda: _fit(model, dataset))
+    return lambda: _fit(model, dataset)
 
 
-def keras_s2s_system(workload: Workload, batches: list[Batch], policy: str) -> System:
+def keras_s2s_system(workload: Workload, batches: list[Batch], policy: str) -> Train:
     """This package, as a user has it."""
     keras.config.set_dtype_policy(policy)
     model = s2s.Seq2Seq(
@@ -147,10 +144,10 @@ def keras_s2s_system(workload: Workload, batches: list[Batch], policy: str) -> S
     )
     keras.config.set_dtype_policy("float32")
     dataset = _dataset(batches)
-    return System("keras_s2s", lambda: _fit(model, dataset))
+    return lambda: _fit(model, dataset)
 
 
-def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packed: bool) -> System:
+def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packed: bool) -> Train:
     """PyTorch: `nn.LSTM` over padded batches, or with the encoder over packed sequences."""
     import torch  # an extra of this benchmark alone
 
@@ -169,16 +166,40 @@ def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packe
                 model, optimizer, source_ids, target_inputs, labels, policy == "mixed_bfloat16"
             )
 
-    return System(f"PyTorch, {'packed encoder' if packed else 'padded'}", train)
+    return train
 
 
-def use_threads(threads: int) -> None:
-    """Hold this process to so many cores and TensorFlow to so many threads."""
+def make_system(name: str, workload: Workload, batches: list[Batch], policy: str) -> Train:
+    """Make the model of a system.
+
+    Args:
+        name: "Keras 3", "keras_s2s", "PyTorch, padded" or "PyTorch, packed encoder".
+        workload: the sizes.
+        batches: what to train on.
+        policy: the dtype policy.
+
+    Returns:
+        What takes one pass over the batches.
+    """
+    if name.startswith("PyTorch"):
+        return torch_system(workload, batches, policy, packed=name.endswith("packed encoder"))
+    system = keras_s2s_system if name == "keras_s2s" else keras_system
+    return system(workload, batches, policy)
+
+
+def use_threads(threads: int, *, side_by_side: bool) -> None:
+    """Hold this process to so many cores and TensorFlow to so many threads.
+
+    Args:
+        threads: how many cores.
+        side_by_side: whether each operation has one thread, and operations run side by side, as
+            this package's documentation advises and its command line sets it.
+    """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[-threads:])
-    if threads == 1:
+    if threads == 1 or side_by_side:
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def _pad(
@@ -204,7 +225,10 @@ def _pad(
 def _dataset(batches: list[Batch]) -> tf.data.Dataset:
     ids = tf.TensorSpec([None, None], tf.int32)
     signature = ({"source_ids": ids, "target_inputs": ids}, ids)
-    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature).cache()
+    dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it would have the end of a round wait
+    return dataset.cache().with_options(options)
 
 
 def _fit(model: keras.Model, dataset: tf.data.Dataset) -> None:
