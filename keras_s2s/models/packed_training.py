@@ -11,6 +11,7 @@ from keras_s2s.layers.packing import PackedLogits, pack
 from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
 from keras_s2s.models.fitting import Fitting
 from keras_s2s.training import SequenceLoss
+from keras_s2s.training.fused_adam import fused_adam
 from keras_s2s.training.replicas import sum_over_replicas
 from keras_s2s.training.token_losses import token_weights
 from keras_s2s.training.token_mean import TokenMean
@@ -55,7 +56,8 @@ class PackedTraining(Fitting):
         weights = self.trainable_weights
         if weights:
             gradients = tape.gradient(scaled_loss, weights)
-            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            with fused_adam(self.optimizer):
+                self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return [self._part_metrics(*both) for both in zip(parts, logits, strict=True)][-1]
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
