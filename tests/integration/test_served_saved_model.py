@@ -35,10 +35,11 @@ CASES = {
         "decoder": {"attention": None, "context_to": "every_step"},
         "search": s2s.BeamSearch(beam_width=3, num_hypotheses=3, length_penalty_formula="gnmt"),
     },
-    "bahdanau": {
+    "bahdanau, in an ensemble": {
         "encoder": {"bidirectional": True, "num_layers": 2, "context": "max"},
         "decoder": {"attention": "bahdanau", "context_to": "both", "num_layers": 2},
         "search": s2s.GreedySearch(max_length=10, min_length=2),
+        "member": {"units": 5, "decoder": {"attention": "luong_concat"}, "scale": 1.5},
     },
 }
 
@@ -49,7 +50,14 @@ def served(request, tmp_path_factory):
     warmup = None
     if importlib.util.find_spec("tensorflow_serving"):
         warmup = s2s.export.Warmup(batch_sizes=(1, 5), lengths=(9,), texts=("",))
-    translator = tiny_translator(**CASES[request.param])
+    options = dict(CASES[request.param])
+    member = options.pop("member", None)
+    translator = tiny_translator(**options)
+    if member is not None:
+        together = s2s.Ensemble([translator.model, tiny_translator(**member).model])
+        translator = s2s.Translator(
+            together, translator.source, translator.target, search=translator.search
+        )
     folder = tmp_path_factory.mktemp("serving") / "model"
     return translator, s2s.export.saved_model(translator, folder, warmup=warmup)
 
