@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,5 +38,14 @@ def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the command line chooses how loud it is
     return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)], env=environment, stderr=subprocess.PIPE, **options
+        [*PROGRAM, *map(str, arguments)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509
+        **options,
     )
+
+
+def _hear_interrupts() -> None:
+    """Let Ctrl-C end the process, also where these tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
