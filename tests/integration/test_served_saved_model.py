@@ -35,16 +35,22 @@ CASES = {
         "decoder": {"attention": None, "context_to": "every_step"},
         "search": s2s.BeamSearch(beam_width=3, num_hypotheses=3, length_penalty_formula="gnmt"),
     },
-    "bahdanau, in an ensemble": {
+    "bahdanau": {
         "encoder": {"bidirectional": True, "num_layers": 2, "context": "max"},
         "decoder": {"attention": "bahdanau", "context_to": "both", "num_layers": 2},
         "search": s2s.GreedySearch(max_length=10, min_length=2),
+    },
+    "ensemble": {
+        "search": s2s.BeamSearch(beam_width=3, max_length=8),
         "member": {"units": 5, "decoder": {"attention": "luong_concat"}, "scale": 1.5},
     },
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module",
+    params=["no attention", "bahdanau", pytest.param("ensemble", marks=pytest.mark.slow)],
+)
 def served(request, tmp_path_factory):
     """A translator and its export, with warm-up requests."""
     warmup = None
