@@ -67,6 +67,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
 
     train, test = map(s2s.read_pairs, args.tsv) if args.tsv else make_pairs(args.pairs)
+    random.Random(0).shuffle(train)  # a file may be in the alphabet's order
     held_out = max(1, len(train) // 30)
     train, valid = train[held_out:], train[:held_out]
     source = s2s.CharTokenizer.train(text for text, _ in train)

@@ -65,8 +65,10 @@ def main() -> None:
     keras.utils.set_random_seed(0)
 
     train, test = map(s2s.read_pairs, args.tsv) if args.tsv else read_names(args.script)
-    held_out = max(1, len(train) // 30)
-    train, valid = train[held_out:], train[:held_out]
+    words = sorted({word for word, _ in train})  # those of a file may be in the alphabet's order
+    held_out = set(random.Random(0).sample(words, max(1, len(words) // 30)))
+    valid = [pair for pair in train if pair[0] in held_out]
+    train = [pair for pair in train if pair[0] not in held_out]
     source = s2s.CharTokenizer.train(text for text, _ in train)
     target = s2s.CharTokenizer.train(text for _, text in train)
     print(f"{len(train)} words to train on, {len(test)} to test")
