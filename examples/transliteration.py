@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+import unicodedata
 
 import anyascii
 import babel
@@ -31,13 +32,18 @@ def read_names(script: str) -> tuple[Pairs, Pairs]:
     zones = [zone["city"] for zone in locale.time_zones.values() if "city" in zone]
     names = [*locale.languages.values(), *locale.territories.values(), *zones]
     names += locale.currencies.values()
-    words = sorted({word for name in names for word in name.split() if word.isalpha()})
+    words = sorted({word for name in names for word in name.split() if _is_word(word)})
     words = [word for word in words if not word.isascii()]
     random.Random(0).shuffle(words)
     pairs = [(anyascii.anyascii(word).lower(), word) for word in words]
     tested = len(pairs) // 10
     seen = {roman for roman, _ in pairs[:tested]}
     return [pair for pair in pairs[tested:] if pair[0] not in seen], pairs[:tested]
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text has letters only, and marks, as the vowels of Hindi are."""
+    return all(unicodedata.category(character)[0] in "LM" for character in text)
 
 
 def build(letters: int, characters: int) -> s2s.Seq2Seq:
