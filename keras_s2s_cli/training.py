@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.evaluation import check_installed, group_references
+from keras_s2s.models.batch_parts import count_cores
 from keras_s2s_cli import run_folder
 from keras_s2s_cli.callbacks import RISING, KeepBest, LearningCurve, Pace
 from keras_s2s_cli.models import load_model
@@ -204,7 +205,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
 
 def _set_up(settings: SimpleNamespace) -> None:
     """Set seeds, precision and threads, before anything is built."""
-    threads = settings.threads or _count_cores()
+    threads = settings.threads or count_cores()
     try:
         # Two independent products side by side, each with its part of the processor.
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
@@ -214,13 +215,6 @@ def _set_up(settings: SimpleNamespace) -> None:
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
-
-
-def _count_cores() -> int:
-    """Count the cores that this process may use, where the system tells, or all."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _some(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:

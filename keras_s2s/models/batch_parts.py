@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -28,6 +29,13 @@ class Batch(NamedTuple):
     shares: tf.Tensor | None
 
 
+def count_cores() -> int:
+    """Count the cores that this process may use, where the system tells, or all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def count_parts() -> int:
     """Say in how many parts a batch is computed quickest, with the threads that TensorFlow has.
 
@@ -39,8 +47,7 @@ def count_parts() -> int:
         2 on a CPU with `set_intra_op_parallelism_threads(1)` and two cores or more, otherwise 1.
     """
     threads = tf.config.threading
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    side_by_side = min(threads.get_inter_op_parallelism_threads() or _PARTS, cores or 1)
+    side_by_side = min(threads.get_inter_op_parallelism_threads() or _PARTS, count_cores())
     alone = threads.get_intra_op_parallelism_threads() == 1
     halves = alone and side_by_side >= _PARTS and not tf.config.list_logical_devices("GPU")
     return _PARTS if halves else 1

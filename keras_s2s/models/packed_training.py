@@ -26,6 +26,9 @@ class PackedTraining(Fitting):
     ever computed; for another loss or metric, and for a `compute_loss` or `compute_metrics` of a
     subclass, the logits are unpacked. The results are the same.
 
+    Where operations have one thread each, the halves of a batch are computed side by side (see
+    `keras_s2s.models.batch_parts`); the results are the same but for rounding.
+
     Under `jit_compile`, which needs fixed shapes, training computes on the padded batch.
     """
 
