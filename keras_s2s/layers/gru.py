@@ -25,6 +25,8 @@ class GRU(RecurrentLayer):
     `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
     b above d, gates in the order z, r, g.
 
+    On a GPU packed sequences are computed by cuDNN, as those of `LSTM` are.
+
     Masking: the mask is an argument, never taken from the inputs. At the padding the state passes
     unchanged and the output is zero.
 
@@ -60,7 +62,7 @@ class GRU(RecurrentLayer):
         self.built = True
 
     def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
-        bias = tf.convert_to_tensor(self.bias)[1]
+        bias = self._biases()[1]
 
         def step(
             projected: tf.Tensor, state: GRUState, recurrent_mask: tf.Tensor | None
@@ -70,4 +72,7 @@ class GRU(RecurrentLayer):
         return step
 
     def _input_bias(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.bias)[0]
+        return self._biases()[0]
+
+    def _biases(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.bias)

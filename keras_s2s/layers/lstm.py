@@ -26,10 +26,11 @@ class LSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
-    On every device it is products and element-wise operations in a loop, on a GPU too: no cuDNN
-    kernel is ever in its graph, so that what a GPU traced runs on a CPU. Weights of a cuDNN LSTM
-    fit: those of `keras.layers.LSTM` by `set_weights`, those of PyTorch by `set_torch_weights` of
-    the encoder or decoder.
+    Where a GPU is there, packed sequences, which are those of training, are computed by cuDNN.
+    Padded ones, those of a search and of every export, are products and element-wise operations in
+    a loop on every device, so that what a GPU traced runs on a CPU. Other weights fit: those of
+    `keras.layers.LSTM` by `set_weights`, those of PyTorch by `set_torch_weights` of the encoder or
+    decoder.
 
     Masking: the mask is an argument, never taken from the inputs. At the padding the state passes
     unchanged and the output is zero.
@@ -44,7 +45,7 @@ class LSTM(RecurrentLayer):
         state: the `LSTMState` to begin with; zeros by default.
         packing: the plan by which `inputs` were packed.
         recurrent_mask: float `(batch, units)`; what the products read of h is multiplied with it
-            at every step. Packed, it takes a slower loop than without.
+            at every step. Packed, it takes a slower loop than without, also on a GPU.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
@@ -75,6 +76,10 @@ class LSTM(RecurrentLayer):
 
     def _input_bias(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.bias)
+
+    def _biases(self) -> tf.Tensor:
+        bias = self._input_bias()
+        return tf.stack([bias, tf.zeros_like(bias)])
 
     def _scan_packed(
         self,

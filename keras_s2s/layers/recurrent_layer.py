@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.layers.cudnn_recurrence import has_cudnn, run_cudnn
 from keras_s2s.layers.packed_scan import scan_packed
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.recurrence import RecurrentState, scan_padded
@@ -29,6 +30,8 @@ class RecurrentLayer(keras.layers.Layer):
         self.units = check_positive_int("units", units)
         self.go_backwards = bool(go_backwards)
         self.supports_masking = True  # without it Keras warns of a mask that is given as argument
+        # else Keras would have XLA compile every training on a GPU, which then is no cuDNN's
+        self.supports_jit = not has_cudnn()
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
         gates = self.num_gates * self.units
@@ -55,6 +58,16 @@ class RecurrentLayer(keras.layers.Layer):
         batch_size = tf.shape(inputs)[0] if packing is None else packing.shape[0]
         if state is None:
             state = self.zero_state(batch_size, inputs.dtype)
+        if packing is not None and recurrent_mask is None and has_cudnn():
+            return run_cudnn(
+                inputs,
+                packing,
+                state,
+                tf.convert_to_tensor(self.kernel),
+                tf.convert_to_tensor(self.recurrent_kernel),
+                self._biases(),
+                reverse=self.go_backwards,
+            )
         projected = self._project(inputs)
         if packing is not None:
             return self._scan_packed(projected, packing, state, recurrent_mask)
@@ -118,6 +131,10 @@ class RecurrentLayer(keras.layers.Layer):
 
     def _input_bias(self) -> tf.Tensor:
         """Give what is added to the projected inputs, `(num_gates * units,)`."""
+        raise NotImplementedError
+
+    def _biases(self) -> tf.Tensor:
+        """Give what is added to the products of inputs and of states, `(2, num_gates * units)`."""
         raise NotImplementedError
 
     def _scan_packed(

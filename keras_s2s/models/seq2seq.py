@@ -27,9 +27,8 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
     `keras_s2s.layers.packing`), whatever the padding is; attention weighs the padded batch, and a
     decoder with "bahdanau" attention or input feeding is computed padded, step by step. With
     `jit_compile=True`, which needs fixed shapes, all of it is; there a decoder of the latter kinds
-    cannot be compiled: Keras warns and goes on without. On a GPU the same loops run as products and
-    element-wise operations of TensorFlow; no cuDNN kernel is in the model, so that what is trained
-    there exports as it is.
+    cannot be compiled: Keras warns and goes on without. On a GPU training computes the recurrent
+    layers by cuDNN; what is searched and exported does not, so that it runs anywhere.
 
     Args:
         encoder: an `LSTMEncoder` or a `GRUEncoder`.
