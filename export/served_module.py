@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 from keras_s2s.models import Seq2Seq
-from keras_s2s.special_ids import EOS_ID, PAD_ID
 from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
@@ -142,7 +141,7 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
         return translator.search_texts(source, translator.greedy_search())
 
     def ids(source_ids: tf.Tensor) -> Outputs:
-        found = model.search(_until_eos(source_ids), search)
+        found = model.search(source_ids, search)
         return {
             "target_ids": found.ids,
             "lengths": found.lengths,
@@ -166,9 +165,3 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
 
     functions = (serving_default, greedy, ids, score, options)
     return {function.__name__: function for function in functions}
-
-
-def _until_eos(ids: tf.Tensor) -> tf.Tensor:
-    """Put padding in place of whatever a server padded `(batch, length)` with."""
-    is_eos = tf.cast(tf.equal(ids, EOS_ID), tf.int32)
-    return tf.where(tf.cumsum(is_eos, axis=1, exclusive=True) > 0, PAD_ID, ids)

@@ -14,6 +14,7 @@ from keras_s2s.models.compiled import CompiledCalls
 from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.step_function import State, StepFunction
+from keras_s2s.sequences import until_eos
 
 if TYPE_CHECKING:
     from keras_s2s.models.seq2seq import Seq2Seq
@@ -61,7 +62,8 @@ class Searchable(keras.Model):
         known, outside a graph; in a graph, settings out of range are moved into it.
 
         Args:
-            source_ids: int32 `(batch, source_length)`, each row ending in eos, padded with 0.
+            source_ids: int32 `(batch, source_length)`, each row ending in eos; what follows is
+                discarded.
             search: a `GreedySearch`, `BeamSearch`, or another search.
             max_length: int32 `(batch,)` or a number, of at least 1: the most tokens, eos counted.
             min_length: int32 `(batch,)` or a number, of at least 0: the fewest tokens.
@@ -112,6 +114,7 @@ class Searchable(keras.Model):
         given = check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
 
         def run(source_ids: tf.Tensor, given: dict[str, tf.Tensor]) -> SearchResult:
+            source_ids = until_eos(source_ids)
             found = self._search(source_ids, search, given, return_attention, weights_dtype)
             return found if jit_compile else found.trim()
 
@@ -123,9 +126,10 @@ class Searchable(keras.Model):
         """Compute log P(y | x) = Σ_t log P(y_t | y_<t, c) of given targets, by teacher forcing.
 
         Args:
-            source_ids: int32 `(batch, source_length)`, each row ending in eos, padded with 0.
+            source_ids: int32 `(batch, source_length)`, each row ending in eos; what follows is
+                discarded.
             target_ids: int32 `(batch, target_length)`, without bos; the log probability is that
-                of the ids that are given, so it includes eos where the row does.
+                of the ids up to the first eos, which it includes; what follows is discarded.
 
         Returns:
             float32 `(batch,)`, in nats.
@@ -241,6 +245,7 @@ class Searchable(keras.Model):
         )
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
+        source_ids, target_ids = until_eos(source_ids), until_eos(target_ids)
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
 
 

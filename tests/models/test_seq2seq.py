@@ -50,6 +50,17 @@ def test_training_on_real_tokens_only_has_the_gradients_of_the_padded_batch(mode
     assert_close(packed_gradients, padded_gradients, atol=1e-5)
 
 
+def test_what_follows_eos_is_discarded(model):
+    source_ids, target_ids = SOURCE_IDS.copy(), TARGET_LABELS.copy()
+    source_ids[1, 2:], target_ids[1, 2:], target_ids[2, 1:] = [5, 3], [4, 1], [5, 3, 6]
+    np.testing.assert_allclose(
+        model.log_prob(source_ids, target_ids), model.log_prob(SOURCE_IDS, TARGET_LABELS), atol=1e-6
+    )
+    found, expected = (model.search(ids, SEARCH) for ids in (source_ids, SOURCE_IDS))
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_padding_and_batch_mates_do_not_change_a_rows_loss_and_gradients(model, training):
     alone = inputs(SOURCE_IDS[1:2, :2], TARGET_INPUTS[1:2, :2])
