@@ -15,6 +15,7 @@ import argparse
 import pathlib
 import random
 import time
+from typing import Any
 
 import babel
 import keras
@@ -57,19 +58,15 @@ class Minutes(keras.callbacks.Callback):
 
 def build(size: int, units: int) -> s2s.Seq2Seq:
     """Build the model: two layers a side, attention, one embedding for both languages."""
+    shape: dict[str, Any] = {
+        "embedding_dim": units,
+        "num_layers": 2,
+        "residual": True,
+        "dropout": 0.2,
+    }
     model = s2s.Seq2Seq(
-        s2s.LSTMEncoder(
-            size, units // 2, embedding_dim=units, num_layers=2, bidirectional=True, dropout=0.2
-        ),
-        s2s.LSTMDecoder(
-            size,
-            units,
-            embedding_dim=units,
-            num_layers=2,
-            attention="luong",
-            tie_output=True,
-            dropout=0.2,
-        ),
+        s2s.LSTMEncoder(size, units // 2, bidirectional=True, **shape),
+        s2s.LSTMDecoder(size, units, attention="luong", tie_output=True, **shape),
         share_embeddings=True,
     )
     model.compile(

@@ -36,6 +36,14 @@ def table_after_steps(layer: keras.layers.Layer, optimizer: keras.optimizers.Opt
     return weight.numpy()
 
 
+def test_new_vectors_are_large_enough_for_the_gates_to_hear():
+    layer = TokenEmbedding(200, 100)
+    layer.build()
+    values = layer.get_weights()[0]
+    assert np.abs(values).max() <= 0.5
+    assert values.std() == pytest.approx(1.0 / np.sqrt(12.0), rel=0.05)  # that of a uniform one
+
+
 def test_ids_of_any_shape_become_their_rows():
     layer = TokenEmbedding(SIZE, DIM)
     layer.build()
