@@ -71,7 +71,7 @@ def resolve_context(context: Any) -> Context:
     Raises:
         ValueError: if the name is unknown, a layer takes no mask, or a function could not be
             loaded again from a file.
-        TypeError: if it is none of these.
+        TypeError: if it is none of these, or a function of other arguments.
     """
     if isinstance(context, dict):
         context = keras.saving.deserialize_keras_object(context)
@@ -84,7 +84,7 @@ def resolve_context(context: Any) -> Context:
         context.supports_masking = True  # without it Keras warns of the mask that it is given
         return context
     if isinstance(context, types.FunctionType):
-        _check_registered(context)
+        _check_function(context)
         return context
     if isinstance(context, functools.partial):
         raise ValueError(
@@ -108,8 +108,10 @@ def apply_context(
     last_state: tf.Tensor,
 ) -> tf.Tensor:
     """Compute c `(batch, context_units)` from the memory, its mask and the last state."""
-    if not isinstance(context, str):
+    if isinstance(context, keras.layers.Layer):
         return tf.cast(context(memory, mask=mask), memory.dtype)
+    if not isinstance(context, str):
+        return tf.cast(context(memory, mask), memory.dtype)
     if context == "last_state":
         return last_state
     return mean_context(memory, mask) if context == "mean" else max_context(memory, mask)
@@ -125,8 +127,15 @@ def _check_takes_mask(layer: keras.layers.Layer) -> None:
         )
 
 
-def _check_registered(function: types.FunctionType) -> None:
-    """Refuse a function that a saved model could not find again by its name."""
+def _check_function(function: types.FunctionType) -> None:
+    """Refuse a function that does not take two arguments, or that no file could name."""
+    try:
+        inspect.signature(function).bind("memory", "mask")
+    except TypeError as error:
+        raise TypeError(
+            "A function as `context` is called as `q(memory, mask)`. Received: "
+            f"{function.__name__}{inspect.signature(function)}: {error}"
+        ) from None
     name = keras.saving.get_registered_name(function)
     if keras.saving.get_registered_object(name) is not function:
         raise ValueError(

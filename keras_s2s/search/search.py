@@ -106,7 +106,8 @@ class Search:
                 laid out row by row: all of row 0 first. May give attention, float
                 `(n, source_length)`, as a third.
             state: Nest of tensors `(batch_size, ...)`, the decoder's state before bos. The search
-                repeats it for each hypothesis, and reorders what `step` gives.
+                repeats it for each hypothesis, and reorders what `step` gives. None, or (), for a
+                step without a state.
             batch_size: Number of rows, an integer or a scalar tensor. May be 0.
             vocabulary_size: Number of ids, the four special ones included.
             source_lengths: int32 `(batch,)`, tokens in each source, for `max_length_ratio` and a

@@ -48,12 +48,14 @@ def call_step(
             f"Received: {_describe(outputs)}"
         )
     logits, new_state, *attention = outputs
+    new_state = () if new_state is None else new_state
     logits = tf.convert_to_tensor(logits)
-    expected = tf.TensorShape([None, vocabulary_size])
+    expected = tf.TensorShape([token_ids.shape[0], vocabulary_size])
     if not logits.dtype.is_floating or not logits.shape.is_compatible_with(expected):
         raise ValueError(
-            f"`step` must return float logits of shape (n, {vocabulary_size}). "
-            f"Received: {logits.dtype.name} of shape {logits.shape}"
+            f"`step` must return float logits of shape (n, {vocabulary_size}), one row for each of "
+            f"the n tokens. Received: {logits.dtype.name} of shape {logits.shape} for n="
+            f"{token_ids.shape[0]}"
         )
     logits.set_shape(expected)
     try:
@@ -101,7 +103,12 @@ def loop_shapes(carried: Any) -> Any:
 
 
 def check_state(state: State, batch_size: int | tf.Tensor) -> State:
-    """Give `state` as tensors, raise `ValueError` where one has not `batch_size` rows."""
+    """Give `state` as tensors, raise `ValueError` where one has not `batch_size` rows.
+
+    None, of a step that needs no state, is an empty one.
+    """
+    if state is None:
+        return ()
     rows = tf.get_static_value(batch_size)
 
     def check(tensor: Any) -> tf.Tensor:

@@ -113,7 +113,7 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
     Raises:
         TypeError: if something is not a pair of `str`.
-        ValueError: if a text has no UTF-8 (a lone surrogate).
+        ValueError: if a text is empty, or has a NUL character or no UTF-8 (a lone surrogate).
     """
     for number, pair in enumerate(pairs):
         if (
@@ -125,11 +125,17 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
                 f"`pairs` must be an iterable of (source, target), both of them str. "
                 f"Received: {pair!r} as pair {number}"
             )
+        fault = find_fault(*pair)
+        if fault:
+            raise ValueError(
+                f"`pairs` must hold texts, neither of them empty. Received: {pair!r} as pair "
+                f"{number}: {fault}"
+            )
         yield check_utf8(pair[0]), check_utf8(pair[1])
 
 
 def find_fault(source: str, target: str) -> str | None:
-    """Say what is wrong with a pair in a file, if anything.
+    """Say what is wrong with the texts of a pair, if anything.
 
     Args:
         source: the source text.

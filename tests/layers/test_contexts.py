@@ -37,6 +37,16 @@ class WeightedSum(keras.layers.Layer):
         return tf.reduce_sum(tf.sigmoid(memory @ self.kernel) * memory * weights, axis=1)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def other_names(states, real):
+    return states[:, 0] * tf.cast(real[:, :1], states.dtype)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def without_mask(memory):
+    return memory[:, 0]
+
+
 def not_registered(memory, mask):
     return memory[:, 0]
 
@@ -92,12 +102,24 @@ def test_a_layer_of_ones_own_gets_memory_and_mask_and_no_warning():
     np.testing.assert_allclose(found, sums.sum(axis=1), atol=1e-5)
 
 
+def test_a_function_of_ones_own_gets_memory_and_mask_whatever_it_calls_them():
+    found = apply_context(
+        resolve_context(other_names), tf.constant(MEMORY), tf.constant(MASK), None
+    )
+    np.testing.assert_array_equal(found, MEMORY[:, 0] * MASK[:, :1])
+
+
 @pytest.mark.parametrize(
     ("context", "error", "message"),
     [
         ("median", ValueError, r"`context` must be 'last_state'.*Received: context='median'"),
         (not_registered, ValueError, r"'not_registered'.*register_keras_serializable"),
         (lambda memory, mask: memory[:, 0], ValueError, r"'<lambda>'.*named function"),
+        (
+            without_mask,
+            TypeError,
+            r"called as `q\(memory, mask\)`. Received: without_mask\(memory\)",
+        ),
         (functools.partial(first_state), ValueError, r"`functools\.partial` as `context` cannot"),
         (keras.layers.GlobalMaxPooling1D(), ValueError, r"must take `mask`.*GlobalMaxPooling1D"),
         (7, TypeError, r"`context` must be 'last_state'.*context=7 \(type <class 'int'>\)"),

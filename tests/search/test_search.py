@@ -115,9 +115,25 @@ def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
         (lambda ids, state: (ids,), r"`step` must return a tuple .* Received: a tuple of 1"),
         (lambda ids, state: (ids, state), r"`step` must return float logits of shape \(n, 6\)"),
         (lambda ids, state: (tf.zeros([2, 7]), state), r"Received: float32 of shape \(2, 7\)"),
+        (lambda ids, state: (tf.zeros([1, 6]), state), r"shape \(1, 6\) for n=2"),
+        (lambda ids, state: (tf.zeros([4, 6]), state), r"shape \(4, 6\) for n=2"),
         (lambda ids, state: (tf.zeros([2, 6]), ()), "`step` must return a state of the structure"),
     ],
 )
 def test_a_step_that_breaks_its_promise_is_refused(step, message):
     with pytest.raises(ValueError, match=message):
         GreedySearch()(step, tf.zeros([2, 1]), 2, 6)
+
+
+@pytest.mark.parametrize("search", [GreedySearch(max_length=3), BeamSearch(max_length=3)])
+def test_a_step_without_a_state_may_have_none(search):
+    logits = tf.constant([[0.0, 0.0, 0.0, 1.0, 2.0, 3.0]])
+
+    def step(token_ids, state):
+        assert state is None or state == ()
+        return tf.repeat(logits, tf.size(token_ids), axis=0), None
+
+    found = search(step, None, 2, 6)
+    expected = search(lambda ids, state: (step(ids, state)[0], state), (), 2, 6)
+    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+    assert found.ids[0, 0, 0] == 5

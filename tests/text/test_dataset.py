@@ -390,13 +390,6 @@ def test_texts_are_tokenized_in_chunks(monkeypatch):
     assert [_texts(batch) for batch in make_dataset(PAIRS, SOURCE, TARGET)] == whole
 
 
-def test_an_empty_text_is_only_its_eos():
-    ((inputs, target_labels),) = make_dataset([("", "")], SOURCE, TARGET)
-    assert inputs["source_ids"].numpy().tolist() == [[3]]
-    assert inputs["target_inputs"].numpy().tolist() == [[2]]
-    assert target_labels.numpy().tolist() == [[3]]
-
-
 def test_pairs_that_are_too_long_are_left_out_and_counted(caplog):
     pairs = [("a", "B"), ("ab", "B"), ("a", "B B"), ("abc", "B B B")]
     with caplog.at_level(logging.INFO, logger="keras_s2s"):
@@ -435,6 +428,9 @@ def test_limits_that_leave_nothing_are_refused():
         ([("a", None)], TypeError, r"Received: \('a', None\) as pair 0"),
         ([(b"a", "b")], TypeError, r"Received: \(b'a', 'b'\) as pair 0"),
         ([("a", "\udc80")], ValueError, "lone surrogate"),
+        ([("a", "b"), ("", "b")], ValueError, r"\('', 'b'\) as pair 1: the source is empty"),
+        ([("a", " ")], ValueError, r"Received: \('a', ' '\) as pair 0: the target is empty"),
+        ([("a\0", "b")], ValueError, "as pair 0: a NUL character in the source"),
     ],
 )
 def test_bad_pairs_are_refused(pairs, error, message):
