@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
 
 from keras_s2s.export.litert_packing import IDENTIFIER, import_schema, pack
@@ -45,7 +46,7 @@ def read_metadata(path: str, name: str) -> bytes:
 
     Raises:
         FileNotFoundError: if there is no such file, or no such part in it.
-        ValueError: if it is no LiteRT file.
+        ValueError: if it is no LiteRT file, or a damaged one.
         ImportError: if the package ai-edge-litert is not installed.
     """
     if not os.path.isfile(path):
@@ -54,14 +55,24 @@ def read_metadata(path: str, name: str) -> bytes:
         content = file.read()
     if content[4:8] != IDENTIFIER:
         raise ValueError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
+    try:
+        part = _find_part(content, name)
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path!r} is a damaged LiteRT file: {error}") from error
+    if part is None:
+        raise FileNotFoundError(
+            f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."
+        )
+    return part
+
+
+def _find_part(content: bytes, name: str) -> bytes | None:
     model = import_schema().Model.GetRootAs(content)
     for number in range(model.MetadataLength()):
         entry = model.Metadata(number)
         if entry.Name() == name.encode():
             return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
-    raise FileNotFoundError(
-        f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."
-    )
+    return None
 
 
 def list_operations(content: bytes) -> list[str]:

@@ -17,6 +17,7 @@ class LiteRTSession:
 
     Raises:
         ImportError: if `ai_edge_litert` is not installed.
+        ValueError: if it is no LiteRT file, or a damaged one.
     """
 
     def __init__(self, path: str, *, text_operations: bool = True) -> None:
@@ -24,9 +25,13 @@ class LiteRTSession:
         if text_operations:
             text = importlib.import_module("tensorflow_text")
             operations = text.tflite_registrar.SELECT_TFTEXT_OPS
-        self._interpreter = import_litert().InterpreterWithCustomOps(
-            custom_op_registerers=operations, model_path=path
-        )
+        litert = import_litert()
+        try:
+            self._interpreter = litert.InterpreterWithCustomOps(
+                custom_op_registerers=operations, model_path=path
+            )
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path}: no LiteRT file, or a damaged one: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Call a signature.
@@ -64,6 +69,6 @@ def import_litert() -> Any:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
         raise ImportError(
-            "Exporting for LiteRT needs the package ai-edge-litert, which tries the file out as "
-            f'an app would: pip install "keras-s2s[litert]". Importing it failed with: {error}'
+            "LiteRT files need the package ai-edge-litert, which runs them as an app does, to "
+            f'try out an export too: pip install "keras-s2s[litert]". Importing it failed: {error}'
         ) from error

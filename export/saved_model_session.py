@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 
@@ -21,7 +22,8 @@ class SavedModelSession:
         path: the version's folder.
 
     Raises:
-        tensorflow.errors.OpError: if it cannot be loaded.
+        ValueError: if its graph is damaged.
+        tensorflow.errors.OpError: if its variables cannot be loaded.
     """
 
     def __init__(self, path: str) -> None:
@@ -65,8 +67,13 @@ class SavedModelSession:
 
 
 def read_saved_model(path: str) -> Any:
-    """Read the `SavedModel` message of a version's folder."""
+    """Read the `SavedModel` message of a version's folder, or raise `ValueError`."""
     saved = saved_model_pb2.SavedModel()
-    with open(os.path.join(path, "saved_model.pb"), "rb") as file:
-        saved.ParseFromString(file.read())
+    name = os.path.join(path, "saved_model.pb")
+    with open(name, "rb") as file:
+        content = file.read()
+    try:
+        saved.ParseFromString(content)
+    except DecodeError as error:
+        raise ValueError(f"{name}: no SavedModel, or a damaged one: {error}") from error
     return saved

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from keras_s2s_cli.models import load_translator
+from keras_s2s_cli.options import OVERWRITE, check_free
 from keras_s2s_cli.streams import write_line
 
 
@@ -25,7 +26,8 @@ from keras_s2s_cli.streams import write_line
     show_default=True,
     help="Of which the mean is taken at each step.",
 )
-def ensemble(models: tuple[str, ...], output: str, average: str) -> None:
+@OVERWRITE
+def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
     """Write one .keras file that searches MODELs, .keras files or folders of runs, together.
 
     They must have been trained on the same vocabularies. The search is that of the first.
@@ -34,6 +36,7 @@ def ensemble(models: tuple[str, ...], output: str, average: str) -> None:
         raise click.UsageError("An ensemble needs two models or more.")
     if not output.endswith(".keras"):
         raise click.UsageError(f"--output must end in .keras. Received: {output}")
+    check_free(output, overwrite)
     translators = [load_translator(path) for path in models]
     first = translators[0]
     for path, other in zip(models[1:], translators[1:], strict=True):

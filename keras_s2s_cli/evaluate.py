@@ -77,7 +77,9 @@ def evaluate(
     wanted = [name.strip() for name in metrics.split(",") if name.strip()]
     for name in wanted:
         if name not in METRICS:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(METRICS)}.")
+            raise click.BadParameter(
+                f"{name!r} is none of {', '.join(METRICS)}.", param_hint="'--metrics'"
+            )
     import_package()
     from keras_s2s import read_pairs
     from keras_s2s.evaluation import check_installed, group_references

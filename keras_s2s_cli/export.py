@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from keras_s2s_cli.models import load_translator
+from keras_s2s_cli.options import OVERWRITE, check_free
+from keras_s2s_cli.quiet import hushed
 from keras_s2s_cli.streams import write_line
 
 
@@ -36,6 +38,7 @@ from keras_s2s_cli.streams import write_line
     type=click.Path(exists=True, dir_okay=False),
     help="A JSON file of names and numbers, for the model card.",
 )
+@OVERWRITE
 def export(
     model: str,
     out: str,
@@ -44,6 +47,7 @@ def export(
     version: int | None,
     probes: str | None,
     figures: str | None,
+    overwrite: bool,
 ) -> None:
     """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
 
@@ -56,14 +60,17 @@ def export(
         raise click.UsageError("--quantization goes with --format litert only.")
     if file_format == "litert" and version is not None:
         raise click.UsageError("--version goes with --format saved_model only.")
+    if file_format == "litert":
+        check_free(out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
     translator = load_translator(model)
     from keras_s2s import export as exports
 
-    if file_format == "litert":
-        path = exports.litert(translator, out, quantization=quantization, **given)
-    else:
-        path = exports.saved_model(translator, out, version=version, **given)
+    with hushed():
+        if file_format == "litert":
+            path = exports.litert(translator, out, quantization=quantization, **given)
+        else:
+            path = exports.saved_model(translator, out, version=version, **given)
     write_line(str(path))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 from typing import Any
 
 import click
@@ -37,7 +39,9 @@ def _describe_keras(path: str) -> dict[str, Any]:
     loaded = keras_s2s.load(path)
     if not isinstance(loaded, keras_s2s.Translator):
         return {"format": "Keras", "model": type(loaded).__name__, "parameters": _count(loaded)}
-    return make_card(loaded, file_format="Keras", signatures=[], operations=[], figures={})
+    card = make_card(loaded, file_format="Keras", signatures=[], operations=[], figures={})
+    written = datetime.datetime.fromtimestamp(os.path.getmtime(path), datetime.timezone.utc)
+    return {**card, "created": written.isoformat(timespec="seconds")}
 
 
 def _count(model: Any) -> int:

@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
+            warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s(_cli)?\.")
+            warnings.showwarning = _show_warning
         try:
             commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
         except click.exceptions.Exit as ended:
@@ -99,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Run the command line of this process, and end it."""
     sys.exit(main())
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell in one line what this package warns of."""
+    click.echo(f"{_NAME}: {' '.join(str(message).split())}", err=True)
 
 
 def _report(error: Exception) -> int:

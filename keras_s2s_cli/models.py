@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keras_s2s_cli.quiet import import_package
+from keras_s2s_cli.quiet import hushed, import_package
 from keras_s2s_cli.streams import progress
 
 # The best model in the folder that `train` leaves.
@@ -224,6 +224,13 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
     from keras_s2s import BeamSearch
 
     known = {field.name for field in dataclasses.fields(search)}
+    width = options.get("beam_width", getattr(search, "beam_width", None))
+    number = options.get("num_hypotheses", 1)
+    if width is not None and number > width:
+        raise ValueError(
+            f"--nbest {number} needs a beam of at least that width. Received: {width}; give "
+            f"--beam-width {number} too"
+        )
     if options.keys() <= known:
         return dataclasses.replace(search, **options)
     shared = known & {field.name for field in dataclasses.fields(BeamSearch)}
@@ -239,13 +246,19 @@ def _load_export(path: str) -> Model:
 
     session: Callable[[str, dict[str, Any]], Answer]
     if os.path.isdir(path):
+        import tensorflow as tf
+
         from keras_s2s.export.saved_model_session import SavedModelSession
 
-        session = SavedModelSession(path)
+        try:
+            session = SavedModelSession(path)
+        except tf.errors.OpError as error:
+            raise ValueError(f"{path}: its variables are missing or damaged: {error}") from error
     else:
         from keras_s2s.export.litert_session import LiteRTSession
 
-        session = LiteRTSession(path)
+        with hushed():
+            session = LiteRTSession(path)
 
     def search(texts: list[bytes]) -> Answer:
         return session("serving_default", {"source": np.array(texts, object)})

@@ -24,22 +24,21 @@ def read_config(path: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not YAML, has an unknown key or one twice, or a value cannot be; the
-            message has the line.
+        ValueError: if it is not YAML in UTF-8, has an unknown key or one twice, or a value cannot
+            be; the message has the line.
     """
     found: dict[str, Any] = {}
-    with open(path, encoding="utf-8") as file:
-        for key, value, line in _items(path, file.read()):
-            if key not in SETTINGS:
-                raise ValueError(f"{path}, line {line}: {unknown(key)}")
-            if key in found:
-                raise ValueError(f"{path}, line {line}: `{key}` stands there twice")
-            if value is None and key in ("train", "valid"):
-                continue  # as a fresh template has it
-            try:
-                found[key] = SETTINGS[key].check(value)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {line}: {error}") from None
+    for key, value, line in _items(path, _read_text(path)):
+        if key not in SETTINGS:
+            raise ValueError(f"{path}, line {line}: {unknown(key)}")
+        if key in found:
+            raise ValueError(f"{path}, line {line}: `{key}` stands there twice")
+        if value is None and key in ("train", "valid"):
+            continue  # as a fresh template has it
+        try:
+            found[key] = SETTINGS[key].check(value)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
     return found
 
 
@@ -125,6 +124,18 @@ def missing_files(paths: Iterable[str]) -> None:
             )
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: there is no such file")
+
+
+def _read_text(path: str) -> str:
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: not UTF-8: byte 0x{content[error.start]:02X}"
+        ) from None
 
 
 def _items(path: str, text: str) -> Iterator[tuple[str, Any, int]]:

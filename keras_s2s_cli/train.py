@@ -10,7 +10,8 @@ import click
 
 from keras_s2s_cli.quiet import import_package
 from keras_s2s_cli.run_folder import check_data, check_folder
-from keras_s2s_cli.setting_table import SETTINGS, Setting
+from keras_s2s_cli.setting import Setting
+from keras_s2s_cli.setting_table import SETTINGS
 from keras_s2s_cli.settings import complete, missing_files, read_config, to_yaml
 
 

@@ -50,6 +50,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     search = s2s.BeamSearch(
         beam_width=settings.beam_width,
         length_penalty=settings.length_penalty,
+        stopping=settings.stopping,
         max_length=settings.max_length or math.ceil(1.2 * data.longest),
     )
     translator = s2s.Translator(model, data.source, data.target, search=search)

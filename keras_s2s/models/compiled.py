@@ -35,10 +35,13 @@ class CompiledCalls:
             The compiled function.
         """
         if key not in self._functions:
-            self._functions[key] = tf.function(
+            compiled = tf.function(
                 function,
                 autograph=False,
                 input_signature=signature,
                 jit_compile=jit_compile or None,
             )
+            # Each key has a function of its own, traced once, which is no reason to warn.
+            compiled._omit_frequent_tracing_warning = True
+            self._functions[key] = compiled
         return self._functions[key]

@@ -104,13 +104,15 @@ def finish(figure: Figure, path: Path | None) -> Figure:
     return figure
 
 
-def whole_numbers(axis: Any) -> None:
+def whole_numbers(axis: Any, most: int = 10) -> None:
     """Write whole numbers along an axis, as counts are.
 
     Args:
         axis: the axis of a plot.
+        most: at most so many steps between them: a low panel has room for few.
     """
-    axis.set_major_locator(matplotlib("ticker").MaxNLocator(integer=True))
+    locator = matplotlib("ticker").MaxNLocator(nbins=most, integer=True, min_n_ticks=1)
+    axis.set_major_locator(locator)
 
 
 def _suffix(path: Path) -> str:

@@ -146,7 +146,7 @@ def errors_by_length(
     _draw_rates(upper, rates)
     lower.bar(range(len(bins)), [rate.sequences for rate in rates], color=GREY)
     lower.set_ylabel("sources")
-    whole_numbers(lower.yaxis)
+    whole_numbers(lower.yaxis, most=3)
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in bins]
     lower.set_xticks(range(len(bins)), labels)
     lower.set_xlabel(f"length of the source in {source_tokens}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
@@ -80,10 +81,9 @@ def families(labels: Iterable[str]) -> list[str]:
     manager = matplotlib("font_manager")
     letters = {letter for label in labels for letter in label if not letter.isspace()}
     if runs_right_to_left(letters) and _version() < (3, 11):
-        warnings.warn(
+        _warn(
             "matplotlib before 3.11, the last for Python 3.10, draws scripts from right to left "
-            f"in the wrong order. This is {matplotlib().__version__}.",
-            stacklevel=4,
+            f"in the wrong order. This is {matplotlib().__version__}."
         )
     chosen = list(manager.FontProperties().get_family())
     for path in {manager.findfont(manager.FontProperties(family=[name])) for name in chosen}:
@@ -97,13 +97,21 @@ def families(labels: Iterable[str]) -> list[str]:
             break
     if letters:
         some = " ".join(sorted(letters)[:10])
-        warnings.warn(
+        _warn(
             f"No installed font has {len(letters)} of the characters, drawn as boxes: {some}. "
             "Noto has fonts for every script: on Debian, apt-get install fonts-noto-core "
-            "fonts-noto-cjk.",
-            stacklevel=4,
+            "fonts-noto-cjk."
         )
     return chosen
+
+
+def _warn(message: str) -> None:
+    """Warn at the line of the user's that has called this package."""
+    level, frame = 2, inspect.currentframe()
+    frame = frame and frame.f_back
+    while frame and frame.f_globals["__name__"].startswith("keras_s2s."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def _label(token: str) -> str:

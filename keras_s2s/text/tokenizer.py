@@ -204,9 +204,16 @@ class _Compiled:
     def __init__(self, tokenizer: Tokenizer) -> None:
         texts = [tf.TensorSpec([None], tf.string)]
         ids = [tf.TensorSpec([None, None], tf.int32)]
-        self.split = tf.function(tokenizer._split, texts, autograph=False)
-        self.tokenize = tf.function(tokenizer._tokenize, texts, autograph=False)
-        self.detokenize = tf.function(tokenizer._detokenize, ids, autograph=False)
+        self.split = _graph(tokenizer._split, texts)
+        self.tokenize = _graph(tokenizer._tokenize, texts)
+        self.detokenize = _graph(tokenizer._detokenize, ids)
+
+
+def _graph(method: Any, signature: Any) -> Any:
+    graph = tf.function(method, signature, autograph=False)
+    # Each tokenizer has one of its own, traced once, which is no reason to warn.
+    graph._omit_frequent_tracing_warning = True
+    return graph
 
 
 def check_texts(texts: Any) -> Iterator[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from cli.running import ROOT
 
+import keras_s2s as s2s
 from keras_s2s_cli import main as program
 
 COMMANDS = sorted(program.commands.commands)
@@ -21,6 +25,16 @@ def pairs(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS), "utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def litert_file(translator, tmp_path_factory):
+    return Path(s2s.export.litert(translator, tmp_path_factory.mktemp("litert") / "tiny.tflite"))
+
+
+@pytest.fixture(scope="module")
+def served_folder(translator, tmp_path_factory):
+    return Path(s2s.export.saved_model(translator, tmp_path_factory.mktemp("serving")))
 
 
 def test_help_and_mistakes_do_not_wait_for_tensorflow():
@@ -71,6 +85,7 @@ def test_evaluate_takes_all_references_of_a_source(run, model, pairs, translator
 def test_unknown_figures_are_a_mistake(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--metrics", "wer,blue")
     assert code == 2
+    assert "--metrics" in errors
     assert "'blue' is none of wer, ter, bleu, chrf" in errors
 
 
@@ -88,6 +103,10 @@ def test_an_export_is_inspected_and_answers(
     figures.write_text('{"sources": 3, "wer": {"value": 0.25, "low": 0.2, "high": 0.3}}', "utf-8")
     code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
     assert (code, errors) == (0, "")
+    if options:  # a file is not replaced unasked; a SavedModel gets another version
+        code, _, errors = run("export", model, tmp_path / out, *options)
+        assert code == 2
+        assert "there is a file already; --overwrite replaces it" in errors
     assert output.strip() in (str(tmp_path / "serving" / "1"), str(tmp_path / "g2p.tflite"))
     _, output, _ = run("inspect", tmp_path / out, "--json")
     card = json.loads(output)
@@ -106,6 +125,32 @@ def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):
     assert output.startswith("# CharTokenizer → WordTokenizer, Keras\n")
     assert f"| parameters | {translator.model.count_params()} |" in output
     assert "signature" not in output
+    os.utime(model, (0, 86400.0))
+    assert json.loads(run("inspect", model, "--json")[1])["created"] == "1970-01-02T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("command", ["translate", "inspect"])
+def test_a_cut_litert_file_is_a_mistake(run, litert_file, tmp_path, command):
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(litert_file.read_bytes()[:20000])
+    code, _, errors = run(command, path)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert str(path) in errors
+    assert "damaged" in errors
+
+
+@pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
+def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damaged):
+    version = tmp_path / "1"
+    shutil.copytree(served_folder, version)
+    content = (version / damaged).read_bytes()
+    (version / damaged).write_bytes(content[: len(content) // 2])
+    code, _, errors = run("translate", version, stdin=b"abcd\n")
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert str(version) in errors
+    assert "damaged" in errors
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,14 @@ def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
     assert begins.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
 
 
+def test_letters_that_no_font_has_are_told_in_one_line(run, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_s2s.plots.labels._installed", list)
+    code, _, errors = run("draw", "search", model, "ab猫", tmp_path / "picture.png")
+    assert code == 0
+    assert errors.startswith("keras-s2s: No installed font has 1 of the characters")
+    assert errors.count("\n") == 1
+
+
 def test_a_wider_beam_is_drawn_wider(run, model, tmp_path):
     sizes = []
     for width in (3, 6):

@@ -61,6 +61,17 @@ def test_ids_must_mean_the_same(run, model, translator, tmp_path):
     assert not (tmp_path / "both.keras").exists()
 
 
+def test_a_file_is_replaced_only_where_that_is_asked_for(run, model, other, tmp_path):
+    output = tmp_path / "both.keras"
+    output.write_bytes(b"work")
+    code, _, errors = run("ensemble", model, other, "--output", output)
+    assert code == 2
+    assert "both.keras: there is a file already; --overwrite replaces it" in errors
+    assert output.read_bytes() == b"work"
+    assert run("ensemble", model, other, "--output", output, "--overwrite")[0] == 0
+    assert output.stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("number", "name", "complaint"),
     [(1, "both.keras", "two models or more"), (2, "both.h5", "must end in .keras")],

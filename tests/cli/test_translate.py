@@ -72,7 +72,24 @@ def test_options_that_do_not_go_together_are_a_mistake(run, model):
     code, _, errors = run("translate", model, "--nbest", 9, stdin=b"a\n")
     assert code == 2
     assert errors.count("\n") == 1
-    assert "`num_hypotheses` must not be above `beam_width`" in errors
+    assert "--nbest 9 needs a beam of at least that width" in errors
+    code, output, _ = run("translate", model, "--nbest", 9, "--beam-width", 9, stdin=b"a\n")
+    assert code == 0
+    assert output.startswith("1\t")
+
+
+@pytest.mark.parametrize("stopping", ["finished", "length"])
+def test_a_search_stops_as_is_asked(run, model, translator, monkeypatch, stopping):
+    searches = []
+    search_texts = type(translator).search_texts
+
+    def watched(self, texts, search, **options):
+        searches.append(search)
+        return search_texts(self, texts, search, **options)
+
+    monkeypatch.setattr(type(translator), "search_texts", watched)
+    assert run("translate", model, "--stopping", stopping, stdin=b"abcd\n")[0] == 0
+    assert [search.stopping for search in searches] == [stopping]
 
 
 def test_without_standard_input_there_is_nothing_to_translate(model, monkeypatch, capsys):

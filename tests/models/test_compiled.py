@@ -28,3 +28,14 @@ def test_each_key_has_its_own_function():
     assert calls.get("two", lambda ids: ids + 2, ANY_SIZE)(tf.constant([[0]])) == 2
     assert one(tf.constant([[0]])) == 1
     assert calls.get("one", lambda ids: ids + 3, ANY_SIZE) is one
+
+
+def test_many_searches_of_one_model_are_no_reason_to_warn(caplog):
+    calls = CompiledCalls()
+    for key in range(40):
+        calls.get(key, _double, [tf.TensorSpec([])])(tf.constant(1.0))
+    assert not [record for record in caplog.records if "retracing" in record.getMessage()]
+
+
+def _double(value):
+    return 2.0 * value

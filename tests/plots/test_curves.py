@@ -30,6 +30,14 @@ def test_training_and_validation_stand_in_one_panel():
     check_panels(plots.learning_curves(HISTORY))
 
 
+def test_one_epoch_is_written_as_a_whole_number():
+    (axes,) = plots.learning_curves({"loss": [1.0]}).axes
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [it for it in axes.xaxis.get_ticklocs() if low <= it <= high]
+    assert shown == [1.0]
+
+
 def test_a_history_of_fit_is_drawn():
     history = keras.callbacks.History()
     history.history = HISTORY

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -53,6 +55,17 @@ def test_tokens_are_counted_as_is_said():
     ).axes
     assert tick_labels(lower.xaxis) == ["1", "2"]
     np.testing.assert_allclose(heights(upper), [100, 50, 0, 0])
+
+
+def test_the_low_panel_has_room_for_its_numbers():
+    sources = ["a" * (1 + number % 7) for number in range(2000)]
+    _, lower = plots.errors_by_length(sources, sources, [[it] for it in sources]).axes
+    lower.figure.canvas.draw()
+    labels = [it.get_window_extent() for it in lower.yaxis.get_ticklabels() if it.get_text()]
+    inside = [box for box in labels if box.y1 > lower.bbox.y0 and box.y0 < lower.bbox.y1]
+    inside.sort(key=lambda box: box.y0)
+    assert len(inside) >= 2
+    assert all(below.y1 < above.y0 for below, above in itertools.pairwise(inside))
 
 
 def test_the_histograms_are_written(tmp_path):

@@ -254,3 +254,9 @@ def test_the_base_class_says_what_a_sub_class_must_define():
 def test_the_lookup_class_says_what_a_sub_class_must_define(method):
     with pytest.raises(NotImplementedError, match=f"A sub-class must define `{method}`"):
         getattr(LookupTokenizer, method)("a")
+
+
+def test_many_tokenizers_are_no_reason_to_warn(caplog):
+    for text in "abcdefgh":
+        CharTokenizer.train([text]).tokenize(tf.constant([text]))
+    assert not [record for record in caplog.records if "retracing" in record.getMessage()]
