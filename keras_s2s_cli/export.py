@@ -66,7 +66,7 @@ def export(
     translator = load_translator(model)
     from keras_s2s import export as exports
 
-    with hushed():
+    with hushed("Exporting"):
         if file_format == "litert":
             path = exports.litert(translator, out, quantization=quantization, **given)
         else:

@@ -257,7 +257,7 @@ def _load_export(path: str) -> Model:
     else:
         from keras_s2s.export.litert_session import LiteRTSession
 
-        with hushed():
+        with hushed("Loading"):
             session = LiteRTSession(path)
 
     def search(texts: list[bytes]) -> Answer:

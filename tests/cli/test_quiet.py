@@ -1,0 +1,60 @@
+"""What libraries write is held, and a terminal sees what is going on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import pytest
+
+from keras_s2s_cli.quiet import hushed
+
+NOISE = b"noise of a library"
+
+
+@contextlib.contextmanager
+def terminal():
+    """Put a terminal in the place of standard error; give what it shows when it is over."""
+    master, slave = os.openpty()
+    before, shown = os.dup(2), []
+    os.dup2(slave, 2)
+    try:
+        yield shown
+    finally:
+        os.dup2(before, 2)
+        os.write(slave, b"|")  # so that there is something to read
+        shown.append(os.read(master, 10000).removesuffix(b"|"))
+        for descriptor in (before, master, slave):
+            os.close(descriptor)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def test_what_is_written_is_not_shown_but_that_it_goes_on_is():
+    with terminal() as shown, hushed("Exporting"):
+        os.write(2, NOISE)
+        time.sleep(1.2)
+    assert shown == [b"\rExporting ... 0:01\r\033[K"]
+
+
+def test_what_is_over_in_a_second_is_not_told():
+    with terminal() as shown, hushed("Exporting"):
+        os.write(2, NOISE)
+    assert shown == [b""]
+
+
+def test_where_something_fails_all_is_shown():
+    with pytest.raises(ZeroDivisionError), terminal() as shown, hushed("Exporting"):
+        1 // os.write(2, NOISE) // 0
+    assert shown == [NOISE]
+
+
+def test_with_debug_nothing_is_held(monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    with terminal() as shown, hushed("Exporting"):
+        os.write(2, NOISE)
+    assert shown == [NOISE]
