@@ -216,7 +216,7 @@ def test_it_evaluates_only_while_fit_runs():
         ("valid.tsv", TypeError, "as `read_pairs` gives them"),
         (3, TypeError, "Received: pairs=3"),
         ([], ValueError, "at least one pair"),
-        ([("a", "b"), (" ", "b")], ValueError, "no empty source. Received: ' '"),
+        ([("a", "b"), (" ", "b")], ValueError, r"\(' ', 'b'\) as pair 1: the source is empty"),
         ([("a",)], TypeError, "both of them str"),
     ],
 )
