@@ -32,7 +32,8 @@ class _Layout(NamedTuple):
 def has_cudnn() -> bool:
     """Whether this TensorFlow was built for cuDNN and sees a GPU."""
     built = tf.sysconfig.get_build_info().get("is_cuda_build", False)
-    return bool(built and tf.config.list_logical_devices("GPU"))
+    # not the logical devices, to list which would begin with them: threads could not be set then
+    return bool(built and tf.config.get_visible_devices("GPU"))
 
 
 def run_cudnn(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -140,8 +143,16 @@ def test_on_a_gpu_keras_does_not_choose_xla_by_itself():
 def test_without_a_gpu_there_is_no_cudnn(monkeypatch):
     assert not has_cudnn()
     assert LSTM(UNITS).supports_jit
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": True})
     assert has_cudnn()
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": False})
     assert not has_cudnn()
+
+
+def test_threads_can_be_set_after_a_layer_was_made():
+    program = (
+        "import tensorflow as tf; from keras_s2s.layers import LSTM; LSTM(3);"
+        "tf.config.threading.set_intra_op_parallelism_threads(1)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
