@@ -20,11 +20,11 @@ class ByteTokenizer(Tokenizer):
     two to four tokens. A model may well produce bytes that are not UTF-8.
 
     Example:
-    >>> tokenizer = ByteTokenizer()
-    >>> tokenizer.tokenize(["hi", "é"]).numpy().tolist()
-    [[108, 109, 3], [199, 173, 3]]
-    >>> tokenizer.detokenize([[108, 109, 3, 0]]).numpy().tolist()
-    [b'hi']
+        >>> tokenizer = ByteTokenizer()
+        >>> tokenizer.tokenize(["hi", "é"]).numpy().tolist()
+        [[108, 109, 3], [199, 173, 3]]
+        >>> tokenizer.detokenize([[108, 109, 3, 0]]).numpy().tolist()
+        [b'hi']
 
     References:
         - [Xue et al., 2022: ByT5](https://arxiv.org/abs/2105.13626)

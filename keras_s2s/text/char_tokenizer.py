@@ -28,13 +28,13 @@ class CharTokenizer(LookupTokenizer):
             a token stands twice or is not one character.
 
     Example:
-    >>> tokenizer = CharTokenizer.train(["abba"])
-    >>> tokenizer.vocabulary
-    ['[PAD]', '[UNK]', '[BOS]', '[EOS]', 'a', 'b']
-    >>> tokenizer.tokenize(["ab", "b€bb"]).numpy().tolist()
-    [[4, 5, 3, 0, 0], [5, 1, 5, 5, 3]]
-    >>> tokenizer.detokenize([[4, 5, 3, 0, 0]]).numpy().tolist()
-    [b'ab']
+        >>> tokenizer = CharTokenizer.train(["abba"])
+        >>> tokenizer.vocabulary
+        ['[PAD]', '[UNK]', '[BOS]', '[EOS]', 'a', 'b']
+        >>> tokenizer.tokenize(["ab", "b€bb"]).numpy().tolist()
+        [[4, 5, 3, 0, 0], [5, 1, 5, 5, 3]]
+        >>> tokenizer.detokenize([[4, 5, 3, 0, 0]]).numpy().tolist()
+        [b'ab']
     """
 
     @staticmethod

@@ -89,15 +89,15 @@ def make_dataset(
             or an argument is out of range.
 
     Example:
-    >>> pairs = [("ab", "A B"), ("b", "B")]
-    >>> source = CharTokenizer.train(source for source, _ in pairs)
-    >>> target = WordTokenizer.train(target for _, target in pairs)
-    >>> for inputs, target_labels in make_dataset(pairs, source, target, batch_size=2):
-    ...     for ids in (inputs["source_ids"], inputs["target_inputs"], target_labels):
-    ...         print(ids.numpy().tolist())
-    [[4, 3, 0], [5, 4, 3]]
-    [[2, 4, 0], [2, 5, 4]]
-    [[4, 3, 0], [5, 4, 3]]
+        >>> pairs = [("ab", "A B"), ("b", "B")]
+        >>> source = CharTokenizer.train(source for source, _ in pairs)
+        >>> target = WordTokenizer.train(target for _, target in pairs)
+        >>> for inputs, target_labels in make_dataset(pairs, source, target, batch_size=2):
+        ...     for ids in (inputs["source_ids"], inputs["target_inputs"], target_labels):
+        ...         print(ids.numpy().tolist())
+        [[4, 3, 0], [5, 4, 3]]
+        [[2, 4, 0], [2, 5, 4]]
+        [[4, 3, 0], [5, 4, 3]]
     """
     if seed is None:
         seed = random.randrange(2**31)  # noqa: S311

@@ -38,12 +38,12 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
             has the path, the line number and the reason.
 
     Example:
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "train.tsv"
-    ...     _ = path.write_text("hello\tHH AH L OW\n", encoding="utf-8")
-    ...     read_pairs(path)
-    [('hello', 'HH AH L OW')]
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "train.tsv"
+        ...     _ = path.write_text("hello\tHH AH L OW\n", encoding="utf-8")
+        ...     read_pairs(path)
+        [('hello', 'HH AH L OW')]
     """
     return list(iterate_lines(path))
 

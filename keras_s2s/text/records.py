@@ -54,11 +54,11 @@ def write_records(
             read is malformed.
 
     Example:
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = write_records([("a", "A"), ("b", "B")], f"{folder}/train", shards=2)
-    ...     [os.path.basename(path) for path in paths]
-    ['train-00000-of-00002.tfrecord', 'train-00001-of-00002.tfrecord']
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = write_records([("a", "A"), ("b", "B")], f"{folder}/train", shards=2)
+        ...     [os.path.basename(path) for path in paths]
+        ['train-00000-of-00002.tfrecord', 'train-00001-of-00002.tfrecord']
     """
     check_positive_int("shards", shards)
     prefix = os.path.abspath(os.fspath(prefix))

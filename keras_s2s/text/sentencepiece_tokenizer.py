@@ -52,12 +52,12 @@ class SentencePieceTokenizer(Tokenizer):
         ValueError: if the model is damaged, or another kind of model.
 
     Example:
-    >>> texts = ["low lower lowest", "new newer newest", "wide wider widest"]
-    >>> tokenizer = SentencePieceTokenizer.train(texts, vocabulary_size=18)
-    >>> tokenizer.vocabulary_size
-    18
-    >>> tokenizer.detokenize(tokenizer.tokenize(["wide  newest"])).numpy().tolist()
-    [b'wide newest']
+        >>> texts = ["low lower lowest", "new newer newest", "wide wider widest"]
+        >>> tokenizer = SentencePieceTokenizer.train(texts, vocabulary_size=18)
+        >>> tokenizer.vocabulary_size
+        18
+        >>> tokenizer.detokenize(tokenizer.tokenize(["wide  newest"])).numpy().tolist()
+        [b'wide newest']
 
     References:
         - [Kudo, 2018: Subword Regularization](https://arxiv.org/abs/1804.10959), the unigram model

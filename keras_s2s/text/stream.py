@@ -45,12 +45,12 @@ def iterate_pairs(
             or something in it is not a pair.
 
     Example:
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "train.tsv"
-    ...     _ = path.write_text("ab\tA B\n", encoding="utf-8")
-    ...     CharTokenizer.train(source for source, _ in iterate_pairs(path)).vocabulary[4:]
-    ['a', 'b']
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "train.tsv"
+        ...     _ = path.write_text("ab\tA B\n", encoding="utf-8")
+        ...     CharTokenizer.train(source for source, _ in iterate_pairs(path)).vocabulary[4:]
+        ['a', 'b']
     """
     paths, others = as_paths_or_pairs(files)
     if not paths:

@@ -29,13 +29,13 @@ class WordTokenizer(LookupTokenizer):
             a token is empty, stands twice or has white space in it.
 
     Example:
-    >>> tokenizer = WordTokenizer.train(["HH AH L OW", "L OW"])
-    >>> tokenizer.vocabulary
-    ['[PAD]', '[UNK]', '[BOS]', '[EOS]', 'L', 'OW', 'AH', 'HH']
-    >>> tokenizer.tokenize(["L OW", "ZH AH L"]).numpy().tolist()
-    [[4, 5, 3, 0], [1, 6, 4, 3]]
-    >>> tokenizer.detokenize([[4, 5, 3, 0]]).numpy().tolist()
-    [b'L OW']
+        >>> tokenizer = WordTokenizer.train(["HH AH L OW", "L OW"])
+        >>> tokenizer.vocabulary
+        ['[PAD]', '[UNK]', '[BOS]', '[EOS]', 'L', 'OW', 'AH', 'HH']
+        >>> tokenizer.tokenize(["L OW", "ZH AH L"]).numpy().tolist()
+        [[4, 5, 3, 0], [1, 6, 4, 3]]
+        >>> tokenizer.detokenize([[4, 5, 3, 0]]).numpy().tolist()
+        [b'L OW']
     """
 
     separator = " "
