@@ -46,8 +46,9 @@ wheel: dev-environment
 	@rm -rf build
 	@$(bin)/python -m build --outdir dist
 
+# Not --quiet: then mkdocs would not count its warnings, and `strict` in mkdocs.yml would be idle.
 docs: dev-environment
-	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --site-dir site
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --site-dir site
 
 clean:
 	@rm -rf $(VENV) build dist site keras_s2s.egg-info .coverage* htmlcov .hypothesis

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_s2s
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {str(path.relative_to(DOCS)): path.read_text("utf-8") for path in DOCS.rglob("*.md")}
 
@@ -54,9 +56,24 @@ def test_every_page_is_in_the_menu():
     assert not {page for page in PAGES if page not in menu}
 
 
+PUBLIC_NAMES = [
+    f"{module.__name__}.{name}"
+    for module in (keras_s2s, keras_s2s.export, keras_s2s.plots)
+    for name in module.__all__
+    if name not in ("export", "plots")
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_every_public_name_is_in_the_reference(name):
+    pages = "".join(text for page, text in PAGES.items() if page.startswith("reference"))
+    assert f"\n::: {name}\n" in pages
+
+
+# Not --quiet: then mkdocs would not count its warnings.
 def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", tmp_path / "site"],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", tmp_path / "site"],
         cwd=DOCS.parent,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -64,8 +81,22 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    reference = (tmp_path / "site" / "reference" / "search" / "index.html").read_text("utf-8")
-    assert 'id="keras_s2s.BeamSearch"' in reference
+    pages = (tmp_path / "site" / "reference").glob("*/index.html")
+    reference = "".join(page.read_text("utf-8") for page in pages)
+    for name in (
+        "BeamSearch",
+        "CharTokenizer.train",
+        "Seq2Seq.feed_own_outputs",
+        "Seq2Seq.fit",
+        "Seq2Seq.log_prob",
+        "Seq2Seq.search",
+        "WordTokenizer.tokenize",
+        "export.LiteRTRunner.translate",
+        "search.Search.__call__",
+    ):
+        assert f'id="keras_s2s.{name}"' in reference, name
+    assert "**settings" not in reference
+    assert "<blockquote>" not in reference  # what doctests are where they are taken for text
 
 
 def test_the_readme_s_program_runs_as_printed(tmp_path):
