@@ -28,6 +28,19 @@ def test_textbook_case_width_two_finds_what_greedy_misses():
 
 
 @pytest.mark.parametrize(
+    ("stopping", "tokens", "probability"),
+    [("finished", "A", 0.16), ("bound", "AB", 0.64), ("length", "AB", 0.64)],
+)
+def test_k_poor_hypotheses_end_a_row_only_by_the_first_rule(stopping, tokens, probability):
+    """The case of docs/explanation/search.md."""
+    search = BeamSearch(beam_width=2, max_length=4, stopping=stopping)
+    found = textbook.poor_ones_finish_first().search(search)
+    expected = [getattr(textbook, token) for token in tokens] + [oracle.EOS]
+    assert found.ids[0, 0, : len(expected)].tolist() == expected
+    assert np.exp(found.log_probs[0, 0]) == pytest.approx(probability, rel=1e-5)
+
+
+@pytest.mark.parametrize(
     ("length", "expected"), [(1, ["A", "C"]), (2, ["AB", "CE"]), (3, ["ABD", "CED"])]
 )
 def test_textbook_case_candidates_of_each_step(length, expected):

@@ -1,4 +1,4 @@
-"""The two textbook cases of beam search, as tables."""
+"""The cases of beam search that the documentation explains, as tables."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ def greedy_is_not_best() -> TableModel:
         (A, C): _row(0.1, 0.6, 0.2, 0.1),
         (A, C, B): _row(0.1, 0.2, 0.1, 0.6),
     }
+    return _table(after, _row(0.25, 0.25, 0.25, 0.25))
+
+
+def poor_ones_finish_first() -> TableModel:
+    """With width 2, eos and A eos have finished while A B, which is the best, has not."""
+    after = {(): _row(0.8, 0, 0, 0.2), (A,): _row(0, 0.8, 0, 0.2), (A, B): _row(0, 0, 0, 1.0)}
     return _table(after, _row(0.25, 0.25, 0.25, 0.25))
 
 
