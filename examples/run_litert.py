@@ -5,17 +5,24 @@ Nothing of keras_s2s is needed: ai-edge-litert, and tensorflow_text for the oper
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 
-import numpy as np
-from ai_edge_litert.interpreter import InterpreterWithCustomOps
-from tensorflow_text import tflite_registrar
+parser = argparse.ArgumentParser(description="Ask an exported LiteRT file.")
+parser.add_argument("file", help="what `s2s.export.litert` wrote: g2p.tflite")
+parser.add_argument("texts", nargs="+", metavar="text")
+options = parser.parse_args()
+if not os.path.isfile(options.file):
+    parser.error(f"there is no file {options.file}. Expected a .tflite file")
 
-file, *texts = sys.argv[1:]
+import numpy as np  # noqa: E402  help and mistakes need not wait for the runtime
+from ai_edge_litert.interpreter import InterpreterWithCustomOps  # noqa: E402
+from tensorflow_text import tflite_registrar  # noqa: E402
+
 interpreter = InterpreterWithCustomOps(
-    model_path=file, custom_op_registerers=tflite_registrar.SELECT_TFTEXT_OPS
+    model_path=options.file, custom_op_registerers=tflite_registrar.SELECT_TFTEXT_OPS
 )
 translate = interpreter.get_signature_runner("serving_default")
-answer = translate(source=np.array([text.encode() for text in texts]))
-for text, targets, scores in zip(texts, answer["target"], answer["scores"], strict=True):
+answer = translate(source=np.array([text.encode() for text in options.texts]))
+for text, targets, scores in zip(options.texts, answer["target"], answer["scores"], strict=True):
     print(f"  {text:16s} {targets[0].decode():40s} {float(scores[0]):.3f}")

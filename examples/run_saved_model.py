@@ -5,13 +5,23 @@ Nothing of keras_s2s is needed: tensorflow, and tensorflow_text for the operatio
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 
-import tensorflow as tf
-import tensorflow_text  # noqa: F401  registers the operations on text
+parser = argparse.ArgumentParser(description="Ask an exported SavedModel.")
+parser.add_argument("folder", help="the folder of a version, which has a number: serving/g2p/1")
+parser.add_argument("texts", nargs="+", metavar="text")
+options = parser.parse_args()
+if not os.path.isfile(os.path.join(options.folder, "saved_model.pb")):
+    parser.error(
+        f"there is no saved_model.pb in {options.folder}. Expected the folder of a version, "
+        f"{os.path.join(options.folder, '1')} for instance"
+    )
 
-folder, *texts = sys.argv[1:]
-served = tf.saved_model.load(folder)
-answer = served.signatures["serving_default"](source=tf.constant(texts))
-for text, targets, scores in zip(texts, answer["target"], answer["scores"], strict=True):
+import tensorflow as tf  # noqa: E402  it takes seconds, for which help and mistakes need not wait
+import tensorflow_text  # noqa: E402, F401  registers the operations on text
+
+served = tf.saved_model.load(options.folder)
+answer = served.signatures["serving_default"](source=tf.constant(options.texts))
+for text, targets, scores in zip(options.texts, answer["target"], answer["scores"], strict=True):
     print(f"  {text:16s} {targets[0].numpy().decode():40s} {float(scores[0]):.3f}")

@@ -50,13 +50,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--signature", default="serving_default")
     parser.add_argument("--version", type=int, help="by default the newest one that is loaded")
     options = parser.parse_args(arguments)
-    answer = ask(
-        options.server,
-        options.model,
-        {"source": [text.encode() for text in options.texts]},
-        signature=options.signature,
-        version=options.version,
-    )
+    try:
+        answer = ask(
+            options.server,
+            options.model,
+            {"source": [text.encode() for text in options.texts]},
+            signature=options.signature,
+            version=options.version,
+        )
+    except grpc.RpcError as error:  # nobody there, or a refusal
+        sys.exit(f"{options.server}: {error.code().name}: {error.details()}")
     for text, targets, scores in zip(
         options.texts, answer["target"], answer["scores"], strict=True
     ):

@@ -51,13 +51,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--signature", default="serving_default")
     parser.add_argument("--version", type=int, help="by default the newest one that is loaded")
     options = parser.parse_args(arguments)
-    answer = ask(
-        options.server,
-        options.model,
-        {"source": options.texts},
-        signature=options.signature,
-        version=options.version,
-    )
+    try:
+        answer = ask(
+            options.server,
+            options.model,
+            {"source": options.texts},
+            signature=options.signature,
+            version=options.version,
+        )
+    except (OSError, RuntimeError) as error:  # nobody there, or a refusal
+        sys.exit(f"{options.server}: {getattr(error, 'reason', error)}")
     for text, targets, scores in zip(
         options.texts, answer["target"], answer["scores"], strict=True
     ):

@@ -1,4 +1,4 @@
-"""The clients of examples/serving, against a stand-in and, where there is one, a real server."""
+"""The clients of examples/, against a stand-in and, where there is one, a real server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -108,14 +109,52 @@ def test_a_client_prints_the_best_answers(addresses, translator, kind, capsys):
     ],
 )
 def test_a_client_over_rest_tells_what_the_server_refused(addresses, arguments, message):
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(SystemExit, match=message):
         load_client("rest").main([arguments[0], "a", *arguments[1:], "--server", addresses["rest"]])
 
 
 def test_a_client_over_grpc_tells_what_the_server_refused(addresses):
     client = load_client("grpc")
-    with pytest.raises(client.grpc.RpcError, match="Servable not found"):
+    with pytest.raises(SystemExit, match=r"NOT_FOUND: .*Servable not found"):
         client.main(["g2q", "a", "--server", addresses["grpc"]])
+
+
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+def test_a_client_says_in_one_line_that_no_server_answers(kind):
+    address = f"127.0.0.1:{_free_port()}"
+    server = address if kind == "grpc" else f"http://{address}"
+    with pytest.raises(SystemExit, match=f"{address}: .*[Cc]onnect.* refused") as raised:
+        load_client(kind).main(["g2p", "a", "--server", server])
+    assert "\n" not in raised.value.code
+
+
+def run_script(name, *arguments):
+    """Run a script that asks an export without a server."""
+    command = [sys.executable, EXAMPLES.parent / name, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_script_asks_a_saved_model(version, expected):
+    done = run_script("run_saved_model.py", version, *WORDS)
+    assert done.returncode == 0, done.stderr
+    for target, score in zip(expected["target"], expected["scores"], strict=True):
+        assert f" {target[0].decode():40s} {score[0]:.3f}\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("run_saved_model.py", ["{folder}", "a"], "Expected the folder of a version, {folder}/1 "),
+        ("run_litert.py", ["{folder}/g2p.tflite", "a"], "there is no file {folder}/g2p.tflite"),
+        ("run_litert.py", [], "the following arguments are required: file, text"),
+    ],
+)
+def test_a_script_says_what_it_expects(version, name, arguments, message):
+    folder = version.parent
+    done = run_script(name, *(argument.format(folder=folder) for argument in arguments))
+    assert done.returncode == 2
+    assert message.format(folder=folder) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_rows_may_be_asked_for_as_the_documents_say(addresses, expected):
