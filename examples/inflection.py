@@ -80,7 +80,9 @@ def main() -> None:
         s2s.make_dataset(train, source, target, batch_size=32, shuffle=True, seed=0),
         epochs=args.epochs,
         callbacks=[
-            s2s.SearchEvaluation(valid, source, target, search=search, tokens="characters"),
+            s2s.SearchEvaluation(
+                valid, source, target, search=search, metrics=["wer", "ter"], tokens="characters"
+            ),
             keras.callbacks.ReduceLROnPlateau("val_ter", mode="min", factor=0.5, patience=2),
             keras.callbacks.EarlyStopping(
                 "val_ter", mode="min", patience=6, restore_best_weights=True

@@ -66,7 +66,7 @@ def main() -> None:
         s2s.make_dataset(train, source, target, batch_size=64, shuffle=True, seed=0),
         epochs=args.epochs,
         callbacks=[
-            s2s.SearchEvaluation(valid, source, target, search=search),
+            s2s.SearchEvaluation(valid, source, target, search=search, metrics=["wer", "ter"]),
             keras.callbacks.ReduceLROnPlateau("val_ter", mode="min", factor=0.5, patience=1),
             keras.callbacks.EarlyStopping(
                 "val_ter", mode="min", patience=4, restore_best_weights=True
