@@ -62,6 +62,8 @@ class Batching(NamedTuple):
     batch_tokens: int | None
     shuffle: bool
 
+    # Autograph has nothing to do in these functions, and warns on Python 3.13 that it cannot.
+    @tf.autograph.experimental.do_not_convert
     def batches(self, source: Side, target: Side, seed: tf.Tensor) -> tf.data.Dataset:
         """Make the batches of some pairs.
 
@@ -82,12 +84,13 @@ class Batching(NamedTuple):
         if self.shuffle:
             mixed = tf.argsort(tf.random.stateless_uniform(tf.shape(starts), seeds[3]))
             starts, sizes = tf.gather(starts, mixed), tf.gather(sizes, mixed)
+
+        @tf.autograph.experimental.do_not_convert
+        def batch(start: tf.Tensor, size: tf.Tensor) -> Any:
+            return _batch(source, target, order[start : start + size])
+
         slices = tf.data.Dataset.from_tensor_slices((starts, sizes))
-        return slices.map(
-            lambda start, size: _batch(source, target, order[start : start + size]),
-            num_parallel_calls=_BATCHES_AT_ONCE,
-            deterministic=True,
-        )
+        return slices.map(batch, num_parallel_calls=_BATCHES_AT_ONCE, deterministic=True)
 
     def _cut_by_pairs(self, pairs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Where each batch begins in the order, and its size; one is smaller than the others."""

@@ -182,13 +182,18 @@ def _block_of_memory(
     """The pairs that stand in memory with another seed each epoch."""
     with tf.device("CPU:0"):
         source, target = (Side(*map(tf.constant, side)) for side in (source, target))
-    one = tf.data.Dataset.from_tensors(tf.constant(initial_epoch, tf.int64))
+    epochs = None
     if shuffle:
         with tf.init_scope(), tf.device("CPU:0"):
             epochs = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False, name="epochs")
-        one = one.map(lambda _: epochs.assign_add(1) - 1)
     first = tf.constant(seed % 2**63, tf.int64)
-    return one.map(lambda epoch: (source, target, tf.stack([first, epoch])))
+
+    @tf.autograph.experimental.do_not_convert
+    def block(epoch: tf.Tensor) -> tuple[Side, Side, tf.Tensor]:
+        epoch = epoch if epochs is None else epochs.assign_add(1) - 1
+        return source, target, tf.stack([first, epoch])
+
+    return tf.data.Dataset.from_tensors(tf.constant(initial_epoch, tf.int64)).map(block)
 
 
 def _look_through(
@@ -228,6 +233,7 @@ def _blocks_of_files(
         for number, (sources, targets) in enumerate(files.blocks(block_size, draw_seed, epoch)):
             yield _as_bytes(sources), _as_bytes(targets), (epoch, number)
 
+    @tf.autograph.experimental.do_not_convert
     def to_ids(
         sources: tf.Tensor, targets: tf.Tensor, place: tf.Tensor
     ) -> tuple[Side, Side, tf.Tensor]:
