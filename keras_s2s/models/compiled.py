@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
+from keras_s2s.graphs import compile_once
 
 
 class CompiledCalls:
@@ -35,13 +35,5 @@ class CompiledCalls:
             The compiled function.
         """
         if key not in self._functions:
-            compiled = tf.function(
-                function,
-                autograph=False,
-                input_signature=signature,
-                jit_compile=jit_compile or None,
-            )
-            # Each key has a function of its own, traced once, which is no reason to warn.
-            compiled._omit_frequent_tracing_warning = True
-            self._functions[key] = compiled
+            self._functions[key] = compile_once(function, signature, jit_compile=jit_compile)
         return self._functions[key]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from keras_s2s.text import strings
 
@@ -204,16 +205,9 @@ class _Compiled:
     def __init__(self, tokenizer: Tokenizer) -> None:
         texts = [tf.TensorSpec([None], tf.string)]
         ids = [tf.TensorSpec([None, None], tf.int32)]
-        self.split = _graph(tokenizer._split, texts)
-        self.tokenize = _graph(tokenizer._tokenize, texts)
-        self.detokenize = _graph(tokenizer._detokenize, ids)
-
-
-def _graph(method: Any, signature: Any) -> Any:
-    graph = tf.function(method, signature, autograph=False)
-    # Each tokenizer has one of its own, traced once, which is no reason to warn.
-    graph._omit_frequent_tracing_warning = True
-    return graph
+        self.split: Any = compile_once(tokenizer._split, texts)
+        self.tokenize: Any = compile_once(tokenizer._tokenize, texts)
+        self.detokenize: Any = compile_once(tokenizer._detokenize, ids)
 
 
 def check_texts(texts: Any) -> Iterator[str]:
