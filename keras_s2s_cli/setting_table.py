@@ -75,6 +75,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
     ),
     "Model": (
+        Setting(
+            "init_from",
+            None,
+            "Model whose weights and vocabularies it begins with, of these settings: a .keras "
+            "file or the folder of a run; null: none",
+            optional=True,
+        ),
         Setting("cell", "lstm", "Recurrent layers: lstm or gru", choices=("lstm", "gru")),
         Setting(
             "units",

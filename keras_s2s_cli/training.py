@@ -19,6 +19,7 @@ from keras_s2s.evaluation import check_installed, group_references
 from keras_s2s.models.batch_parts import count_cores
 from keras_s2s_cli import run_folder
 from keras_s2s_cli.callbacks import RISING, KeepBest, LearningCurve, Pace
+from keras_s2s_cli.initial_model import load_initial, take_weights
 from keras_s2s_cli.models import load_model
 from keras_s2s_cli.report import METRICS, make_report
 from keras_s2s_cli.training_data import Data, make_batches, read_data
@@ -34,14 +35,18 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
         goes_on: whether there is a run in the folder already.
 
     Raises:
-        ValueError: if data, vocabularies, settings or the disk do not allow for it.
+        ValueError: if data, vocabularies, settings, the initial model or the disk do not allow for
+            it.
         ImportError: if something is not installed.
         ArithmeticError: if the loss is no number any more.
     """
     check_installed(METRICS)
     _set_up(settings)
-    data = read_data(settings)
+    initial = load_initial(settings)
+    data = read_data(settings, initial)
     model = build_model(settings, data.source.vocabulary_size, data.target.vocabulary_size)
+    if initial is not None:
+        take_weights(model, initial, settings.init_from)
     batches, valid_batches = make_batches(settings, data)
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)

@@ -19,11 +19,12 @@ class Data(SimpleNamespace):
     """`train` (pairs or paths), `valid` (pairs), `source`, `target`, `longest` target of train."""
 
 
-def read_data(settings: SimpleNamespace) -> Data:
+def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     """Read and check the pairs, and train the tokenizers.
 
     Args:
         settings: all settings.
+        initial: the `Translator` whose tokenizers are taken; by default they are trained.
 
     Returns:
         The data.
@@ -36,6 +37,9 @@ def read_data(settings: SimpleNamespace) -> Data:
     _report_pairs(train, valid, stream=settings.stream)
     sides = []
     for place, side in enumerate(("source", "target")):
+        if initial is not None:
+            sides.append(getattr(initial, side))
+            continue
         texts = (pair[place] for pair in _each(train, stream=settings.stream))
         sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)

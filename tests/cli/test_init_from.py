@@ -1,0 +1,95 @@
+"""A training that begins with the weights and the vocabularies of another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import keras_s2s
+
+OPTIONS = [
+    *("--units", "8", "--target-tokenizer", "word", "--dropout", "0", "--epochs", "1"),
+    *("--learning-rate", "1e-9", "--schedule", "constant", "--warmup-steps", "0"),
+]
+WORDS = [first + second for first in "abc" for second in "abc"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name, words in {"train": WORDS, "valid": WORDS[:3]}.items():
+        lines = "".join(f"{word}\t{' '.join(word)}\n" for word in words)
+        (folder / f"{name}.tsv").write_text(lines, "utf-8")
+    return ["--train", folder / "train.tsv", "--valid", folder / "valid.tsv"]
+
+
+def save_initial(folder, **settings):
+    """Save a model that knows a letter more than there are in the files."""
+    source = keras_s2s.CharTokenizer.train(["abcd"])
+    target = keras_s2s.WordTokenizer.train(["a b c d"])
+    encoder = keras_s2s.LSTMEncoder(source.vocabulary_size, 8, bidirectional=True)
+    decoder = keras_s2s.LSTMDecoder(target.vocabulary_size, 8, attention="luong")
+    model = keras_s2s.Seq2Seq(encoder, decoder, **settings)
+    translator = keras_s2s.Translator(model, source, target)
+    translator.save(folder / "initial.keras")
+    return translator
+
+
+@pytest.fixture
+def train(run, files, tmp_path):
+    def train(*options):
+        initial = ["--init-from", tmp_path / "initial.keras", "--output", tmp_path / "run"]
+        return run("train", *files, *OPTIONS, *initial, *options)
+
+    return train
+
+
+def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
+    initial = save_initial(tmp_path)
+    code, _, errors = train()
+    assert code == 0, errors
+    trained = keras_s2s.load(tmp_path / "run" / "best.keras")
+    assert trained.source.vocabulary == initial.source.vocabulary
+    assert trained.target.vocabulary == initial.target.vocabulary
+    weights = zip(initial.model.get_weights(), trained.model.get_weights(), strict=True)
+    for old, new in weights:
+        np.testing.assert_allclose(new, old, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--units", "9"], "units of the encoder is 8 in it, 9 by the settings"),
+        (["--decoder-layers", "2"], "num_layers of the decoder is 1 in it, 2 by the settings"),
+        (["--cell", "gru"], "encoder is 'LSTMEncoder' in it, 'GRUEncoder' by the settings"),
+        (["--target-tokenizer", "char"], "its target tokenizer is a WordTokenizer"),
+    ],
+)
+def test_a_model_of_other_settings_is_a_mistake(train, tmp_path, options, message):
+    save_initial(tmp_path)
+    code, _, errors = train(*options)
+    assert code == 2
+    assert message in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_shared_embeddings_have_no_setting(train, tmp_path):
+    save_initial(tmp_path, share_embeddings=True)
+    code, _, errors = train()
+    assert code == 2
+    assert "share_embeddings is True in it, False by the settings" in errors
+
+
+def test_an_ensemble_is_a_mistake(train, tmp_path):
+    member = save_initial(tmp_path)
+    together = keras_s2s.Ensemble([member.model])
+    keras_s2s.Translator(together, member.source, member.target).save(tmp_path / "initial.keras")
+    code, _, errors = train()
+    assert code == 2
+    assert "initial.keras: an ensemble. Expected: one model" in errors
+
+
+def test_a_missing_model_is_a_mistake(train):
+    code, _, errors = train()
+    assert code == 2
+    assert "initial.keras: there is no such file" in errors
