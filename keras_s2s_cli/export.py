@@ -38,6 +38,19 @@ from keras_s2s_cli.streams import write_line
     type=click.Path(exists=True, dir_okay=False),
     help="A JSON file of names and numbers, for the model card.",
 )
+@click.option(
+    "--warmup-length",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Source tokens of a request that a model server asks before its clients may; may be given "
+    "several times, for saved_model.",
+)
+@click.option(
+    "--warmup-batch-size",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Sources of such a request; may be given several times [default: 1].",
+)
 @OVERWRITE
 def export(
     model: str,
@@ -47,6 +60,8 @@ def export(
     version: int | None,
     probes: str | None,
     figures: str | None,
+    warmup_length: tuple[int, ...],
+    warmup_batch_size: tuple[int, ...],
     overwrite: bool,
 ) -> None:
     """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
@@ -60,6 +75,10 @@ def export(
         raise click.UsageError("--quantization goes with --format litert only.")
     if file_format == "litert" and version is not None:
         raise click.UsageError("--version goes with --format saved_model only.")
+    if file_format == "litert" and warmup_length:
+        raise click.UsageError("--warmup-length goes with --format saved_model only.")
+    if warmup_batch_size and not warmup_length:
+        raise click.UsageError("--warmup-batch-size goes with --warmup-length only.")
     if file_format == "litert":
         check_free(out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
@@ -70,7 +89,11 @@ def export(
         if file_format == "litert":
             path = exports.litert(translator, out, quantization=quantization, **given)
         else:
-            path = exports.saved_model(translator, out, version=version, **given)
+            warmup = None
+            if warmup_length:
+                sizes = warmup_batch_size or (1,)
+                warmup = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
+            path = exports.saved_model(translator, out, version=version, warmup=warmup, **given)
     write_line(str(path))
 
 

@@ -26,6 +26,7 @@ from keras_s2s_cli.failures import (
 )
 from keras_s2s_cli.inspection import inspect
 from keras_s2s_cli.score import score
+from keras_s2s_cli.serving_files import serving_files
 from keras_s2s_cli.train import train
 from keras_s2s_cli.translate import translate
 
@@ -57,7 +58,10 @@ def commands() -> None:
     """Train, use and ship sequence-to-sequence models. Files of pairs are source<TAB>target."""
 
 
-for _command in (draw, ensemble, evaluate, export, inspect, score, train, translate):
+for _command in (
+    *(draw, ensemble, evaluate, export, inspect),
+    *(score, serving_files, train, translate),
+):
     commands.add_command(_command)
 
 

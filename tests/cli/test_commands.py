@@ -158,12 +158,53 @@ def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damage
     [
         (["--quantization", "int8"], "--quantization goes with --format litert only"),
         (["--format", "litert", "--version", "2"], "--version goes with --format saved_model only"),
+        (
+            ["--format", "litert", "--warmup-length", "2"],
+            "--warmup-length goes with --format saved_model only",
+        ),
+        (["--warmup-batch-size", "2"], "--warmup-batch-size goes with --warmup-length only"),
     ],
 )
 def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, message):
     code, _, errors = run("export", model, tmp_path / "out", *options)
     assert code == 2
     assert message in errors
+
+
+def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    options = ["--warmup-length", 2, "--warmup-length", 3, "--warmup-batch-size", 4]
+    code, output, errors = run("export", model, tmp_path / "served", *options)
+    assert (code, errors) == (0, "")
+    path = Path(output.strip()) / "assets.extra" / "tf_serving_warmup_requests"
+    requests = [
+        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    texts = [
+        tf.make_ndarray(request.inputs["source"]).tolist()
+        for request in requests
+        if request.model_spec.signature_name == "greedy"
+    ]
+    assert sorted((len(rows), len(rows[0])) for rows in texts) == [(4, 2), (4, 3)]
+
+
+def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
+    call = ("serving-files", served_folder.parent, tmp_path / "deploy", "--name", "g2p")
+    code, output, errors = run(*call, "--replicas", 3, 4)
+    assert (code, errors) == (0, "")
+    written = sorted(str(path) for path in (tmp_path / "deploy").iterdir())
+    assert sorted(output.splitlines()) == written
+    assert "name: 'g2p'" in (tmp_path / "deploy" / "models.config").read_text().replace('"', "'")
+    assert "maxReplicas: 4" in (tmp_path / "deploy" / "kubernetes.yaml").read_text()
+    code, _, errors = run(*call)
+    assert code == 2
+    assert "--overwrite replaces them" in errors
+    assert run(*call, "--overwrite", "--version", 1)[0] == 0
+    assert "versions: 1" in (tmp_path / "deploy" / "models.config").read_text()
+    code, _, errors = run(*call, "--overwrite", "--version", 9)
+    assert code == 2
+    assert "versions=[9]" in errors
 
 
 def test_a_malformed_line_is_named(run, model, pairs):
