@@ -28,7 +28,7 @@ def row_values(
         batch_size: Number of rows.
         dtype: The wanted dtype. Integers are taken from any integer dtype.
         minimum: The least that is allowed. What is known before the graph runs is refused below
-            it; what only the run knows is raised to it.
+            it, NaN too; what only the run knows is raised to it.
 
     Raises:
         TypeError: If integers are wanted and something else comes.
@@ -49,13 +49,15 @@ def row_values(
             f"Received: shape {tensor.shape}"
         )
     known = tf.get_static_value(tensor)
-    # Written so that NaN is refused too.
     if known is not None and not np.all(known >= minimum):
         raise ValueError(
             f"`{name}` must be at least {minimum:g} in every row. Received: {known.tolist()}"
         )
     tensor = tf.reshape(tf.cast(tensor, dtype), [-1, 1])
-    return tensor if known is not None else tf.maximum(tensor, tf.cast(minimum, dtype))
+    if known is not None:
+        return tensor
+    least = tf.cast(minimum, dtype)
+    return tf.where(tensor >= least, tensor, least)  # where NaN is raised too
 
 
 def row_integers(

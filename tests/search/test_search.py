@@ -103,6 +103,9 @@ def test_a_ratio_needs_source_lengths():
 def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
     found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), max_length=np.array([-4, 2]))
     assert found.lengths.tolist() == [[1], [2]]
+    penalty = np.array([np.nan, -1.0], np.float32)
+    found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), length_penalty=penalty)
+    np.testing.assert_array_equal(found.scores, found.log_probs)  # as of a penalty of 0
 
 
 @pytest.mark.parametrize(
