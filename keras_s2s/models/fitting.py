@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.models.batch_ids import plain_refusal
 from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.training.resume import Resume
 
@@ -37,8 +38,8 @@ class Fitting(keras.Model):
             The history.
 
         Raises:
-            ValueError: if callbacks stand in an order in which they cannot work, or a `Resume`
-                cannot know the batches of an epoch.
+            ValueError: if callbacks stand in an order in which they cannot work, a `Resume`
+                cannot know the batches of an epoch, or an id is outside the vocabulary.
         """
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         given.pop("self")
@@ -55,11 +56,27 @@ class Fitting(keras.Model):
         for callback in resumed:
             callback.check_data(given)
         try:
-            with _quiet_end(given):
+            with _quiet_end(given), plain_refusal():
                 return super().fit(**given)
         finally:
             for callback in resumed:
                 callback.release()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate, as `keras.Model.evaluate` does, with all its arguments.
+
+        Args:
+            *args: as of `keras.Model.evaluate`.
+            **kwargs: as of `keras.Model.evaluate`.
+
+        Returns:
+            The loss and the metrics.
+
+        Raises:
+            ValueError: if an id is outside the vocabulary.
+        """
+        with plain_refusal():
+            return super().evaluate(*args, **kwargs)
 
     def feed_own_outputs(
         self, probability: float, *, choice: str = "argmax", seed: int | None = None

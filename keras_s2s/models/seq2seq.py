@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.packing import PackedLogits
+from keras_s2s.models.batch_ids import check_batch
 from keras_s2s.models.distributed_fit import DistributedFit
 from keras_s2s.models.packed_training import PackedTraining
 from keras_s2s.models.searchable import Searchable, SearchStart
@@ -109,6 +110,14 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
             training=training,
         )
 
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Take one step of the optimiser, on a batch whose ids are looked at first."""
+        return super().train_step(self._checked(data))
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluate a batch, whose ids are looked at first."""
+        return super().test_step(self._checked(data))
+
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
@@ -129,6 +138,12 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
 
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         return self.decoder.call(shift_right(target_ids, BOS_ID), *self.encoder.call(source_ids))
+
+    def _checked(self, data: Any) -> Any:
+        """Look at the ids of a batch; XLA has no errors."""
+        if self.jit_compile:
+            return data
+        return check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,80 @@
+"""Refuses a batch with an id that no vocabulary has, in the graph that trains on it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+_REFUSAL = (
+    "`%s` must lie in [0, %d), the vocabulary of the model. "
+    "Received: id {} in row {} at position {} of a batch"
+)
+_REFUSED = re.compile(
+    r"`\w+` must lie in \[0, \d+\), the vocabulary of the model\. "
+    r"Received: id -?\d+ in row \d+ at position \d+ of a batch"
+)
+
+
+def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: int) -> Any:
+    """Look at the ids of a batch before anything reads them.
+
+    TensorFlow's lookup of an id that is not there says neither which input has it nor where, and
+    on a GPU it says nothing and gives zeros.
+
+    Args:
+        data: what `fit` gives a training step, with "source_ids" and "target_inputs".
+        source_vocabulary_size: how many source ids there are.
+        target_vocabulary_size: how many target ids there are.
+
+    Returns:
+        The same. Where an id is outside, the graph ends with an `InvalidArgumentError`, which
+        `plain_refusal` makes a `ValueError`.
+    """
+    inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    looked_at = {
+        "source_ids": (tf.cast(inputs["source_ids"], tf.int64), source_vocabulary_size),
+        "target_inputs": (tf.cast(inputs["target_inputs"], tf.int64), target_vocabulary_size),
+        "target_labels": (tf.cast(labels, tf.int64), target_vocabulary_size),
+    }
+    fitting = tf.stack([_fit(ids, size) for ids, size in looked_at.values()])
+
+    def refuse() -> tf.Tensor:
+        for name, (ids, size) in looked_at.items():
+            tf.debugging.Assert(_fit(ids, size), [_describe(name, ids, size)])
+        return tf.constant(False)
+
+    passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
+    with tf.control_dependencies([passed]):
+        inputs, labels = tf.nest.map_structure(tf.identity, (inputs, labels))
+    return keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
+
+
+@contextlib.contextmanager
+def plain_refusal() -> Iterator[None]:
+    """Raise what `check_batch` refused as a `ValueError` of one line."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        refused = _REFUSED.search(error.message)
+        if refused is None:
+            raise
+        raise ValueError(refused[0]) from error
+
+
+def _fit(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+    """Say whether all ids are in the vocabulary."""
+    return (tf.reduce_min(ids) >= 0) & (tf.reduce_max(ids) < vocabulary_size)
+
+
+def _describe(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+    """Say which id is the first that is outside, and where."""
+    outside = tf.reshape((ids < 0) | (ids >= vocabulary_size), [-1])
+    place = tf.argmax(tf.cast(outside, tf.int32), output_type=tf.int32)
+    row, position = place // tf.shape(ids)[1], place % tf.shape(ids)[1]
+    received = (tf.gather(tf.reshape(ids, [-1]), place), row, position)
+    return tf.strings.format(_REFUSAL % (name, vocabulary_size), received)

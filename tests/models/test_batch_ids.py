@@ -1,0 +1,85 @@
+"""Ids outside of the vocabulary in what `fit` and `evaluate` are given."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s import LSTMDecoder, LSTMEncoder, Seq2Seq, SequenceLoss, TokenAccuracy
+
+SIZES = {"source_ids": 10, "target_inputs": 12, "target_labels": 12}
+
+
+def make_batch(dtype="int32"):
+    ids = {
+        "source_ids": [[4, 5, 3], [9, 3, 0]],
+        "target_inputs": [[2, 4], [2, 11]],
+        "target_labels": [[4, 3], [11, 3]],
+    }
+    return {name: np.array(rows, dtype) for name, rows in ids.items()}
+
+
+def make_dataset(batch):
+    inputs = {name: batch[name] for name in ("source_ids", "target_inputs")}
+    return tf.data.Dataset.from_tensors((inputs, batch["target_labels"]))
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
+    model.compile("sgd", loss=SequenceLoss(), metrics=[TokenAccuracy()])
+    return model
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize("foreign", [-1, 12, 99])
+@pytest.mark.parametrize("name", SIZES)
+def test_a_foreign_id_is_told_by_its_place(model, name, foreign, method):
+    batch = make_batch()
+    batch[name][1, 1] = foreign
+    before = model.get_weights()
+    message = (
+        rf"^`{name}` must lie in \[0, {SIZES[name]}\), the vocabulary of the model\. "
+        rf"Received: id {foreign} in row 1 at position 1 of a batch$"
+    )
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(make_dataset(batch), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_foreign_id_is_told_in_held_out_pairs(model):
+    held_out = make_batch()
+    held_out["source_ids"][0, 2] = 10
+    with pytest.raises(ValueError, match=r"`source_ids` must lie .* id 10 in row 0 at position 2"):
+        model.fit(make_dataset(make_batch()), validation_data=make_dataset(held_out), verbose=0)
+
+
+@pytest.mark.parametrize("setting", ["run_eagerly", "own_outputs"])
+def test_a_foreign_id_is_told_however_a_step_is_taken(model, setting):
+    if setting == "own_outputs":
+        model.feed_own_outputs(0.5)
+    else:
+        model.compile("sgd", loss=SequenceLoss(), run_eagerly=True)
+    batch = make_batch()
+    batch["target_inputs"][0, 1] = 12
+    with pytest.raises(ValueError, match=r"`target_inputs` must lie .* id 12 in row 0"):
+        model.fit(make_dataset(batch), verbose=0)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_other_ids_are_trained_on(model, dtype):
+    history = model.fit(make_dataset(make_batch(dtype)), verbose=0).history
+    assert np.isfinite(history["loss"][0])
+
+
+def test_what_a_dataset_refuses_is_told_as_it_is(model):
+    def refuse(inputs, labels):
+        with tf.control_dependencies([tf.debugging.Assert(labels[0, 0] < 0, ["a line of mine"])]):
+            return inputs, tf.identity(labels)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a line of mine"):
+        model.fit(make_dataset(make_batch()).map(refuse), verbose=0)
