@@ -1,4 +1,4 @@
-"""One model out of several checkpoints of a training."""
+"""One model out of several checkpoints."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def average_checkpoints(
     paths: Iterable[str | os.PathLike[str]],
 ) -> Translator | Seq2Seq | Ensemble:
-    """Load several `.keras` files of one training, and give the model with their mean weights.
+    """Load several `.keras` files of one beginning, and give the model with their mean weights.
 
     The weights along the end of a training lie about the same minimum, and their mean often
     answers better than the last of them, at no cost in use. They are those that
-    `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")` writes, for instance. Models of
-    different trainings have no meaningful mean: put these into an `Ensemble`.
+    `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")` writes, for instance. So it is with
+    trainings that began with one trained model, at another rate or on other pairs. Models that
+    were trained apart from the beginning have no meaningful mean: put these into an `Ensemble`.
 
     One file after another is loaded. What the model is but for the weights, its search and its
     vocabularies too, is taken from the first file. To train it on, compile it anew.
@@ -53,6 +54,8 @@ def average_checkpoints(
     References:
         - [Attention is all you need (Vaswani et al., 2017), section 6.1](
           https://arxiv.org/abs/1706.03762), averages the last checkpoints
+        - [Model soups (Wortsman et al., 2022)](https://arxiv.org/abs/2203.05482), averages
+          trainings that began with one model
     """
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"`paths` must be a list of paths. Received: paths={paths!r}")

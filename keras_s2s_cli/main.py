@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from keras_s2s_cli.average import average
 from keras_s2s_cli.draw import draw
 from keras_s2s_cli.ensemble import ensemble
 from keras_s2s_cli.evaluate import evaluate
@@ -59,7 +60,7 @@ def commands() -> None:
 
 
 for _command in (
-    *(draw, ensemble, evaluate, export, inspect),
+    *(average, draw, ensemble, evaluate, export, inspect),
     *(score, serving_files, train, translate),
 ):
     commands.add_command(_command)

@@ -74,11 +74,14 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(run, model, other, tmp_
 
 @pytest.mark.parametrize(
     ("number", "name", "complaint"),
-    [(1, "both.keras", "two models or more"), (2, "both.h5", "must end in .keras")],
+    [(1, "both.keras", "needs two models or more"), (2, "both.h5", "must end in .keras")],
 )
-def test_mistakes_are_said_before_anything_is_loaded(run, tmp_path, number, name, complaint):
+@pytest.mark.parametrize("command", ["average", "ensemble"])
+def test_mistakes_are_said_before_anything_is_loaded(
+    run, tmp_path, command, number, name, complaint
+):
     nothing = tmp_path / "nothing.keras"
     nothing.touch()
-    code, _, errors = run("ensemble", *[nothing] * number, "--output", tmp_path / name)
+    code, _, errors = run(command, *[nothing] * number, "--output", tmp_path / name)
     assert code == 2
     assert complaint in errors
