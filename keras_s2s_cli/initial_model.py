@@ -7,13 +7,8 @@ from typing import Any
 
 import keras_s2s as s2s
 from keras_s2s_cli.models import load_translator
+from keras_s2s_cli.training_data import TOKENIZERS
 
-_TOKENIZERS = {
-    "char": "CharTokenizer",
-    "byte": "ByteTokenizer",
-    "word": "WordTokenizer",
-    "subword": "SentencePieceTokenizer",
-}
 # Settings of an encoder or a decoder that have nothing to do with its weights.
 _FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
 
@@ -39,12 +34,12 @@ def load_initial(settings: SimpleNamespace) -> Any:
     if not isinstance(translator.model, s2s.Seq2Seq):
         raise ValueError(f"{path}: an ensemble. Expected: one model")
     for side in ("source", "target"):
-        wanted = getattr(settings, f"{side}_tokenizer")
-        found = type(getattr(translator, side)).__name__
-        if found != _TOKENIZERS[wanted]:
+        kind = getattr(settings, f"{side}_tokenizer")
+        found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
+        if found is not wanted:
             raise ValueError(
-                f"{path}: its {side} tokenizer is a {found}. Expected: that of "
-                f"`{side}_tokenizer: {wanted}`, a {_TOKENIZERS[wanted]}"
+                f"{path}: its {side} tokenizer is a {found.__name__}. Expected: that of "
+                f"`{side}_tokenizer: {kind}`, a {wanted.__name__}"
             )
     return translator
 

@@ -60,8 +60,16 @@ def commands() -> None:
 
 
 for _command in (
-    *(average, draw, ensemble, evaluate, export, inspect),
-    *(score, serving_files, train, translate),
+    average,
+    draw,
+    ensemble,
+    evaluate,
+    export,
+    inspect,
+    score,
+    serving_files,
+    train,
+    translate,
 ):
     commands.add_command(_command)
 

@@ -12,6 +12,13 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.special_ids import UNK_ID
 
+# The tokenizers by the names that the settings have for them.
+TOKENIZERS: dict[str, Any] = {
+    "char": s2s.CharTokenizer,
+    "byte": s2s.ByteTokenizer,
+    "word": s2s.WordTokenizer,
+    "subword": s2s.SentencePieceTokenizer,
+}
 _CHUNK = 4096  # texts that are tokenized at once
 
 
@@ -113,11 +120,10 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
     kind = getattr(settings, f"{side}_tokenizer")
     size = getattr(settings, f"{side}_vocabulary_size")
     if kind == "byte":
-        return s2s.ByteTokenizer.train(texts)
+        return TOKENIZERS[kind].train(texts)
     if kind == "subword":
-        return s2s.SentencePieceTokenizer.train(texts, vocabulary_size=size or 8000)
-    trained: Any = s2s.CharTokenizer if kind == "char" else s2s.WordTokenizer
-    return trained.train(texts, max_vocabulary_size=size)
+        return TOKENIZERS[kind].train(texts, vocabulary_size=size or 8000)
+    return TOKENIZERS[kind].train(texts, max_vocabulary_size=size)
 
 
 def _longest(settings: SimpleNamespace, data: Data) -> int:
