@@ -1,4 +1,4 @@
-# Needs make and a Python 3.10 to 3.13; everything else is installed into $(VENV).
+# Needs make and a Python 3.11 to 3.13; everything else is installed into $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 MINUTES ?= 6
@@ -19,7 +19,7 @@ help:
 	@echo 'make docs                    the documentation, in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo
-	@echo 'PYTHON=python3.12 chooses a Python (3.10 to 3.13), VENV=... where to install.'
+	@echo 'PYTHON=python3.12 chooses a Python (3.11 to 3.13), VENV=... where to install.'
 
 quickstart: examples-environment
 	@$(bin)/python examples/pronunciation.py --minutes $(MINUTES)
@@ -63,5 +63,5 @@ examples-environment: has-python
 
 has-python:
 	@command -v $(PYTHON) >/dev/null || { \
-	  echo 'No `$(PYTHON)` here. Install a Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3'; \
+	  echo 'No `$(PYTHON)` here. Install a Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3'; \
 	  exit 2; }

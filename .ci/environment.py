@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-OLDEST, NEWEST = (3, 10), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 13)
 CONTAINS = {"dev": ("dev",), "examples": ("examples", "dev")}  # what an extra is satisfied by
 LARGE = re.compile(r"\(\d\d+(\.\d+)? MB\)$")  # downloads of at least 10 MB
 

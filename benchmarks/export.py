@@ -133,7 +133,7 @@ def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, d
 def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]:
     """Measure the SavedModel in the C API of TensorFlow, one thread, no Python."""
     import numpy as np
-    from integration import c_server
+    from helpers import c_server
 
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -200,7 +200,7 @@ def main() -> None:
         "--results", type=Path, default=ROOT / "benchmarks" / "results" / "export.json"
     )
     options = parser.parse_args()
-    from keras_s2s.text import read_pairs
+    from keras_s2s.data import read_pairs
 
     right: dict[str, set[str]] = {}
     for word, target in read_pairs(options.words):

@@ -33,7 +33,7 @@ from benchmarks.time_to_wer_systems import (
     model_to_search,
 )
 from keras_s2s.evaluation import error_rates, group_references
-from keras_s2s.text import Tokenizer
+from keras_s2s.tokenizers import Tokenizer
 
 RESULTS = Path(__file__).parent / "results"
 SYSTEMS = ("Keras 3", "keras_s2s", "PyTorch")

@@ -55,7 +55,7 @@ def make_card(
     """
     return {
         "format": file_format,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
         "parameters": translator.model.count_params(),
         **_describe_model(translator.model),

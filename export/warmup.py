@@ -13,7 +13,7 @@ from keras_s2s.checks import check_positive_int
 from keras_s2s.export.batching import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS
-from keras_s2s.text import Tokenizer
+from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
 WARMUP_FILE = "tf_serving_warmup_requests"

@@ -1,33 +1,77 @@
-"""Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served."""
+"""Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served.
 
-from keras_s2s import export, plots
-from keras_s2s.averaging import average_checkpoints
-from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
-from keras_s2s.models import Ensemble, Seq2Seq
-from keras_s2s.saving import load
-from keras_s2s.search import (
-    BeamSearch,
-    DiverseBeamSearch,
-    ExactSearch,
-    ExhaustiveSearch,
-    GreedySearch,
-    Lexicon,
-    Sampling,
-    SearchResult,
-)
-from keras_s2s.search_evaluation import SearchEvaluation
-from keras_s2s.text import (
-    ByteTokenizer,
-    CharTokenizer,
-    SentencePieceTokenizer,
-    WordTokenizer,
-    iterate_pairs,
-    make_dataset,
-    read_pairs,
-    write_records,
-)
-from keras_s2s.training import Perplexity, Resume, ScheduledSampling, SequenceLoss, TokenAccuracy
-from keras_s2s.translator import Translator
+Public names are imported when they are first used (PEP 562), so that `import keras_s2s` does not
+wait for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_s2s import export, plots
+    from keras_s2s.averaging import average_checkpoints
+    from keras_s2s.callbacks import Resume, ScheduledSampling, SearchEvaluation
+    from keras_s2s.data import iterate_pairs, make_dataset, read_pairs, write_records
+    from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
+    from keras_s2s.losses import SequenceLoss
+    from keras_s2s.metrics import Perplexity, TokenAccuracy
+    from keras_s2s.models import Ensemble, Seq2Seq
+    from keras_s2s.saving import load
+    from keras_s2s.search import (
+        BeamSearch,
+        DiverseBeamSearch,
+        ExactSearch,
+        ExhaustiveSearch,
+        GreedySearch,
+        Lexicon,
+        Sampling,
+        Search,
+        SearchResult,
+    )
+    from keras_s2s.tokenizers import (
+        ByteTokenizer,
+        CharTokenizer,
+        SentencePieceTokenizer,
+        Tokenizer,
+        WordTokenizer,
+    )
+    from keras_s2s.translator import Translator
+
+# Where each public name is defined. Type checkers read the imports above instead;
+# tests/test_public_names.py compares the two.
+_MODULES = {
+    "averaging": ["average_checkpoints"],
+    "callbacks": ["Resume", "ScheduledSampling", "SearchEvaluation"],
+    "data": ["iterate_pairs", "make_dataset", "read_pairs", "write_records"],
+    "layers": ["GRUDecoder", "GRUEncoder", "LSTMDecoder", "LSTMEncoder"],
+    "losses": ["SequenceLoss"],
+    "metrics": ["Perplexity", "TokenAccuracy"],
+    "models": ["Ensemble", "Seq2Seq"],
+    "saving": ["load"],
+    "search": [
+        "BeamSearch",
+        "DiverseBeamSearch",
+        "ExactSearch",
+        "ExhaustiveSearch",
+        "GreedySearch",
+        "Lexicon",
+        "Sampling",
+        "Search",
+        "SearchResult",
+    ],
+    "tokenizers": [
+        "ByteTokenizer",
+        "CharTokenizer",
+        "SentencePieceTokenizer",
+        "Tokenizer",
+        "WordTokenizer",
+    ],
+    "translator": ["Translator"],
+}
+_SUBPACKAGES = ["export", "plots"]
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "BeamSearch",
@@ -47,12 +91,14 @@ __all__ = [
     "Resume",
     "Sampling",
     "ScheduledSampling",
+    "Search",
     "SearchEvaluation",
     "SearchResult",
     "SentencePieceTokenizer",
     "Seq2Seq",
     "SequenceLoss",
     "TokenAccuracy",
+    "Tokenizer",
     "Translator",
     "WordTokenizer",
     "average_checkpoints",
@@ -64,3 +110,19 @@ __all__ = [
     "read_pairs",
     "write_records",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public name `name` when it is first used."""
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"keras_s2s.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'keras_s2s' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_s2s.{_MODULE_OF[name]}"), name)
+    globals()[name] = value  # found without `__getattr__` the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

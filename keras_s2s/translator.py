@@ -14,14 +14,14 @@ from keras_s2s.checks import check_positive_int
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls
-from keras_s2s.models.optimizers import without_optimizers
+from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.length_penalty import length_divisor
 from keras_s2s.search.result import count_tokens
-from keras_s2s.text import Tokenizer
-from keras_s2s.text.inputs import check_several, encode_texts
-from keras_s2s.text.lookup_tokenizer import LookupTokenizer
-from keras_s2s.text.replacement import replace_unknown
+from keras_s2s.tokenizers import Tokenizer
+from keras_s2s.tokenizers.inputs import check_several, encode_texts
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+from keras_s2s.tokenizers.replacement import replace_unknown
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from models.reversing import compile_model, make_data, make_model
-from translators import make_translator
+from helpers.reversing import compile_model, make_data, make_model
+from helpers.translators import make_translator
 
 from keras_s2s.averaging import average_checkpoints
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 import pytest
-from models.small import make_model
-from translators import make_translator
+from helpers.small import make_model
+from helpers.translators import make_translator
 
 import keras_s2s
 from keras_s2s import layers, text, training

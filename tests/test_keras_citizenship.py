@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import SOURCE_IDS, TARGET_LABELS, inputs, make_model
-from translators import TEXTS, make_translator
+from helpers.small import SOURCE_IDS, TARGET_LABELS, inputs, make_model
+from helpers.translators import TEXTS, make_translator
 
 import keras_s2s as s2s
 

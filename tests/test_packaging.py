@@ -6,18 +6,14 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).parents[1]
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13"]
 EXTRAS = ["litert", "subword", "eval", "plots", "serving", "examples"]
 
 
@@ -30,7 +26,6 @@ def test_listed_packages_are_those_of_the_tree(pyproject: dict[str, Any]) -> Non
     folders = {
         "keras_s2s": ROOT / "keras_s2s",
         "keras_s2s.export": ROOT / "export",
-        "keras_s2s_cli": ROOT / "keras_s2s_cli",
     }
     found = {
         ".".join([package, *file.parent.relative_to(folder).parts])
@@ -71,9 +66,9 @@ def test_every_place_names_the_same_pythons(pyproject: dict[str, Any]) -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     setup = (ROOT / ".ci/environment.py").read_text(encoding="utf-8")
     assert [text.split()[-1] for text in classifiers] == PYTHONS
-    assert project["requires-python"] == ">=3.10,<3.14"
+    assert project["requires-python"] == ">=3.11,<3.14"
     assert re.findall(r"python: (\[.*\])", workflow) == [json.dumps(PYTHONS)]
-    assert "OLDEST, NEWEST = (3, 10), (3, 13)" in setup
+    assert "OLDEST, NEWEST = (3, 11), (3, 13)" in setup
 
 
 def test_citation_has_the_version_of_the_package(pyproject: dict[str, Any]) -> None:
@@ -93,6 +88,7 @@ def test_import_needs_no_extra_and_no_tensorflow_text() -> None:
     ]
     program = f"""
 import sys
+import tomllib
 for name in {optional}:
     sys.modules[name] = None  # makes an import of it fail
 import keras_s2s

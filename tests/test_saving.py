@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
-from translators import SEARCH, TEXTS, make_translator
+from helpers.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
+from helpers.translators import SEARCH, TEXTS, make_translator
 
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
-from keras_s2s.text import CharTokenizer
-from keras_s2s.training import SequenceLoss
+from keras_s2s.tokenizers import CharTokenizer
 from keras_s2s.translator import Translator
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them

@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models import small
-from translators import SEARCH, TEXTS, make_translator
+from helpers import small
+from helpers.translators import SEARCH, TEXTS, make_translator
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.special_ids import UNK_ID
-from keras_s2s.text import ByteTokenizer, CharTokenizer
+from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer
 from keras_s2s.translator import Translator
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.training.replicas import has_workers
+from keras_s2s.replicas import has_workers
 
 
 class DistributedFit(keras.Model):

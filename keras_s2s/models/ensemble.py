@@ -10,9 +10,9 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
-from keras_s2s.models.optimizers import without_optimizers
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.seq2seq import Seq2Seq
+from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import ensemble_step
 from keras_s2s.search.ensemble_step import AVERAGES, average_logits
 

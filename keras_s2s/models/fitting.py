@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from keras_s2s.models.batch_ids import plain_refusal
 from keras_s2s.models.own_outputs import OwnOutputs
-from keras_s2s.training.resume import Resume
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
@@ -52,7 +51,7 @@ class Fitting(keras.Model):
         for callback in listed:
             if hasattr(callback, "check_place"):
                 callback.check_place(listed)
-        resumed = [callback for callback in listed if isinstance(callback, Resume)]
+        resumed = [callback for callback in listed if hasattr(callback, "release")]
         for callback in resumed:
             callback.check_data(given)
         try:
@@ -157,4 +156,4 @@ def _listed(callbacks: Any) -> list[keras.callbacks.Callback]:
 def _arranged(callbacks: Any) -> list[keras.callbacks.Callback]:
     """Put what keeps the state of the others behind them."""
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
-    return sorted(listed, key=lambda callback: isinstance(callback, Resume))
+    return sorted(listed, key=lambda callback: hasattr(callback, "release"))

@@ -12,7 +12,8 @@ from keras_s2s.models.searchable import SearchStart
 from keras_s2s.search.candidates import all_log_probs
 from keras_s2s.search.sampling import draw_places
 from keras_s2s.special_ids import PAD_ID
-from keras_s2s.training.scheduled_sampling import CHOICES
+
+CHOICES = ("argmax", "sample")
 
 
 class OwnOutputs:

@@ -8,13 +8,12 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.losses import SequenceLoss, token_weights
+from keras_s2s.metrics import TokenMean
 from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
 from keras_s2s.models.fitting import Fitting
-from keras_s2s.training import SequenceLoss
-from keras_s2s.training.fused_adam import fused_adam
-from keras_s2s.training.replicas import sum_over_replicas
-from keras_s2s.training.token_losses import token_weights
-from keras_s2s.training.token_mean import TokenMean
+from keras_s2s.optimizers import fused_adam
+from keras_s2s.replicas import sum_over_replicas
 
 
 class PackedTraining(Fitting):

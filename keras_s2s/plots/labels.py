@@ -80,11 +80,6 @@ def families(labels: Iterable[str]) -> list[str]:
     """
     manager = matplotlib("font_manager")
     letters = {letter for label in labels for letter in label if not letter.isspace()}
-    if runs_right_to_left(letters) and _version() < (3, 11):
-        _warn(
-            "matplotlib before 3.11, the last for Python 3.10, draws scripts from right to left "
-            f"in the wrong order. This is {matplotlib().__version__}."
-        )
     chosen = list(manager.FontProperties().get_family())
     for path in {manager.findfont(manager.FontProperties(family=[name])) for name in chosen}:
         letters -= _letters_of(path)
@@ -159,7 +154,3 @@ def _letters_of(path: str) -> frozenset[str]:
         return frozenset(map(chr, matplotlib("ft2font").FT2Font(path).get_charmap()))
     except (RuntimeError, OSError):  # a font that matplotlib cannot draw
         return frozenset()
-
-
-def _version() -> tuple[int, ...]:
-    return tuple(int(part) for part in matplotlib().__version__.split(".")[:2])

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_s2s.text import Tokenizer
+from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
 

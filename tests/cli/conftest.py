@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cli.running import Runner
-from translators import make_translator
+from helpers.running import Runner
+from helpers.translators import make_translator
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from cli.running import ROOT
+from helpers.running import ROOT
 
 import keras_s2s as s2s
-from keras_s2s_cli import main as program
+from keras_s2s.cli import main as program
 
 COMMANDS = sorted(program.commands.commands)
 PAIRS = [("abcd", "one two"), ("ü", "three"), ("abcd", "two")]
@@ -40,7 +40,7 @@ def served_folder(translator, tmp_path_factory):
 def test_help_and_mistakes_do_not_wait_for_tensorflow():
     code = f"""
 import sys
-from keras_s2s_cli.main import main
+from keras_s2s.cli.main import main
 assert main(["--help"]) == main([]) == 0
 for command in {COMMANDS}:
     assert main([command, "--help"]) == 0

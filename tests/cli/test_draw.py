@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keras_s2s_cli import draw
-from keras_s2s_cli.models import Model
+from keras_s2s.cli import draw
+from keras_s2s.cli.models import Model
 
 pytest.importorskip("matplotlib")
 

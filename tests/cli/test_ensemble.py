@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from translators import TEXTS
+from helpers.translators import TEXTS
 
 import keras_s2s as s2s
 

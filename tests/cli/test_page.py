@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from cli.running import ROOT
+from helpers.running import ROOT
 
-from keras_s2s_cli.main import commands
+from keras_s2s.cli.main import commands
 
 PAGE = (ROOT / "docs" / "how-to" / "command-line.md").read_text("utf-8")
 
@@ -50,7 +50,7 @@ def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
 
 
 def test_the_page_has_every_file_of_a_run():
-    from keras_s2s_cli import run_folder
+    from keras_s2s.cli import run_folder
 
     for name in re.findall(r"^([\w.]+/?) {2,}", run_folder._EXPLANATION, flags=re.MULTILINE):
         assert f"`{name}`" in PAGE, name

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from keras_s2s_cli.quiet import hushed
+from keras_s2s.cli.quiet import hushed
 
 NOISE = b"noise of a library"
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from keras_s2s.cli.report import Confusion, make_report
 from keras_s2s.evaluation import bleu, chrf, error_rates
-from keras_s2s_cli.report import Confusion, make_report
 
 OUTPUTS = ["a b", "a c", "d", "x y z", "a b c d e"]
 REFERENCES = [["a b"], ["a b"], ["e", "d e"], ["x z"], ["a b c d e", "a"]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keras_s2s_cli.run_folder import check_data, check_folder
-from keras_s2s_cli.setting_table import SETTINGS
-from keras_s2s_cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.run_folder import check_data, check_folder
+from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.cli.settings import complete, read_config, to_yaml
 
 FILES = {"train": ["train.tsv"], "valid": "valid.tsv"}
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from keras_s2s_cli.streams import LineReader, in_column, progress
+from keras_s2s.cli.streams import LineReader, in_column, progress
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from cli.running import start
+from helpers.running import start
 
 import keras_s2s
-from keras_s2s_cli.callbacks import KeepBest, Pace
+from keras_s2s.cli.callbacks import KeepBest, Pace
 
 WORDS = [first + second + third for first in "abc" for second in "abc" for third in "abc"]
 PAIRS = [(word, " ".join(reversed(word))) for word in WORDS]

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.running import start
+from helpers.running import start
 
 from keras_s2s import BeamSearch, Translator
-from keras_s2s_cli.main import main
+from keras_s2s.cli.main import main
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):

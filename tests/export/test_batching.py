@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from integration.served_messages import read_message
+from helpers.served_messages import read_message
 
 from keras_s2s.export.batching import Batching, check_batching
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.optioned import OPTIONED
+from helpers.optioned import OPTIONED
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export, saved_model_export

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from integration.served import WORDS, shared_translator, tiny_translator
+from helpers.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, tiny_translator
-from integration.served_litert import write
+from helpers.served import WORDS, tiny_translator
+from helpers.served_litert import write
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_runner

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.compiled_model import CompiledModel
 from ai_edge_litert.interpreter import Interpreter
-from integration.served import WORDS, shared_translator
+from helpers.served import WORDS, shared_translator
 
 from keras_s2s.export.litert_sizes import fix_sizes, without_fixed_sizes
 from keras_s2s.export.served_module import ServedModule, save, trace

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import keras
 import pytest
 import tensorflow as tf
-from integration.served import shared_translator
+from helpers.served import shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export.model_card import (

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import shared_translator
+from helpers.served import shared_translator
 
 from keras_s2s.export.parity import Parity, check_agreement, check_parity, find_differences
 from keras_s2s.export.questions import Question

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import shared_translator
+from helpers.served import shared_translator
 
 from keras_s2s.export.questions import NASTY_TEXTS, ask_model, make_probes
 from keras_s2s.export.signatures import SIGNATURES

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, shared_translator
+from helpers.served import WORDS, shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, shared_translator, tiny_translator
+from helpers.served import WORDS, shared_translator, tiny_translator
 
 from keras_s2s import BeamSearch, Seq2Seq, Translator
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import tensorflow as tf
 import yaml
-from integration.served_messages import read_message
+from helpers.served_messages import read_message
 
 from keras_s2s.export import Batching, serving_files
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import shared_translator
+from helpers.served import shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from integration.served import tiny_translator
-from integration.served_litert import write
+from helpers.served import tiny_translator
+from helpers.served_litert import write
 
 import keras_s2s as s2s
 from keras_s2s.export.litert_runner import LiteRTRunner

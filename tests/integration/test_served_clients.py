@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.fake_model_server import Model, grpc_server, rest_server
-from integration.served import WORDS, shared_translator
+from helpers.fake_model_server import Model, grpc_server, rest_server
+from helpers.served import WORDS, shared_translator
 
 from keras_s2s.export import Batching, Warmup
 from keras_s2s.export.served_module import ServedModule, save, trace

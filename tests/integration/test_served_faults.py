@@ -13,7 +13,7 @@ import pytest
 from keras_s2s.export.versions import publish, unfinished_version
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = Path(__file__).with_name("served_faults.py")
+PROGRAM = ROOT / "tests" / "helpers" / "served_faults.py"
 
 
 @pytest.fixture(scope="module")

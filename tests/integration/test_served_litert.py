@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.served import WORDS, tiny_translator
+from helpers.served import WORDS, tiny_translator
 
 import keras_s2s as s2s
 
-APP = Path(__file__).with_name("served_litert_app.py")
+APP = Path(__file__).parents[1] / "helpers" / "served_litert_app.py"
 
 # Each value of each option is tried in one of the two runtimes at least.
 CASES = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from integration.c_server import Arrays, ask, compile_server, find_compiler, measure
-from integration.served import WORDS, tiny_translator
+from helpers.c_server import Arrays, ask, compile_server, find_compiler, measure
+from helpers.served import WORDS, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export.signatures import SIGNATURES

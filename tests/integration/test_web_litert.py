@@ -13,8 +13,8 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
-from integration.served import tiny_translator
-from integration.served_litert import write
+from helpers.served import tiny_translator
+from helpers.served_litert import write
 
 from keras_s2s.export.litert_runner import LiteRTRunner
 

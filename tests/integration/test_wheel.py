@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "keras_s2s_cli", "export"]
+SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "export"]
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
@@ -63,7 +63,6 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {
         "keras_s2s",
-        "keras_s2s_cli",
         "keras_s2s-0.1.0.dist-info",
     }
     assert "keras_s2s/py.typed" in names
@@ -78,8 +77,7 @@ def test_wheel_holds_every_module(wheel: Path) -> None:
     export = {
         f"keras_s2s/export/{file.relative_to(ROOT / 'export')}" for file in _modules("export")
     }
-    commands = {f"keras_s2s_cli/{file.name}" for file in _modules("keras_s2s_cli")}
-    assert names == package | export | commands
+    assert names == package | export
 
 
 def test_wheel_holds_the_templates_for_a_server(wheel: Path) -> None:
@@ -97,7 +95,7 @@ def _modules(folder: str) -> list[Path]:
 
 
 def test_wheel_works_outside_the_checkout(installed: Path) -> None:
-    program = ROOT / "tests" / "integration" / "wheel_smoke.py"
+    program = ROOT / "tests" / "helpers" / "wheel_smoke.py"
     found = json.loads(_run(installed / "bin" / "python", "-I", program, cwd=installed))
     (packages,) = installed.glob("lib/python*/site-packages")
     assert found == {

@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from layers.fake_cudnn import cudnn_rnn_v3
+from helpers.fake_cudnn import cudnn_rnn_v3
 
 from keras_s2s.layers import GRU, LSTM, GRUEncoder, LSTMDecoder, LSTMEncoder, recurrent_layer
 from keras_s2s.layers.cudnn_recurrence import has_cudnn
 from keras_s2s.layers.packing import make_packing, pack
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Seq2Seq
 from keras_s2s.search import GreedySearch
-from keras_s2s.training import SequenceLoss
 
 UNITS, INPUT_UNITS = 3, 2
 MASKS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from layers.decoder_formula import DecoderFormula
+from helpers.decoder_formula import DecoderFormula
 
 from keras_s2s.layers import GRUDecoder, LSTMDecoder
 from keras_s2s.layers.token_embedding import TokenEmbedding

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from layers.decoder_formula import DecoderFormula
+from helpers.decoder_formula import DecoderFormula
 
 from keras_s2s.layers import DecoderState, LSTMDecoder
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import (
+from helpers.small import (
     SOURCE_IDS,
     SOURCE_SIZE,
     TARGET_INPUTS,
@@ -18,10 +18,10 @@ from models.small import (
 )
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.training import SequenceLoss
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from models.reversing import compile_model, make_data, make_model
+from helpers.reversing import compile_model, make_data, make_model
 
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.training import SequenceLoss
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

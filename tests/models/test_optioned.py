@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.optioned import OPTIONED, make_gru_model
-from models.small import SOURCE_IDS, SOURCE_SIZE, TARGET_INPUTS, TARGET_LABELS, inputs
+from helpers.optioned import OPTIONED, make_gru_model
+from helpers.small import SOURCE_IDS, SOURCE_SIZE, TARGET_INPUTS, TARGET_LABELS, inputs
 
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.search import GreedySearch
-from keras_s2s.training import SequenceLoss
 
 SIZE = SOURCE_SIZE
 

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.reversing import SIZE, compile_model, make_data, make_model
+from helpers.reversing import SIZE, compile_model, make_data, make_model
 
+from keras_s2s.callbacks import ScheduledSampling
 from keras_s2s.layers import GRUDecoder, GRUEncoder
 from keras_s2s.models import Seq2Seq
 from keras_s2s.models.own_outputs import OwnOutputs
-from keras_s2s.training import ScheduledSampling
 
 INPUTS, LABELS = make_data(12, seed=0)
 ROWS, LENGTH = LABELS.shape

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE, make_model
+from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE, make_model
 
+from keras_s2s.losses import SequenceLoss
+from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.models import Seq2Seq, batch_parts, packed_training
-from keras_s2s.training import Perplexity, SequenceLoss, TokenAccuracy
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import SOURCE_IDS, make_model
+from helpers.small import SOURCE_IDS, make_model
 
 from keras_s2s.models import Searchable, Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch, Sampling

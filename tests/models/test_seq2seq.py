@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.small import (
+from helpers.small import (
     KINDS,
     SOURCE_IDS,
     SOURCE_SIZE,
@@ -18,9 +18,9 @@ from models.small import (
 )
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.training import SequenceLoss
 
 SEARCH = BeamSearch(beam_width=4, num_hypotheses=4, max_length=5, stopping="length")
 

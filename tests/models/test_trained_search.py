@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from models.reversing import compile_model, make_data, make_model
+from helpers.reversing import compile_model, make_data, make_model
 
 from keras_s2s.models import Ensemble, Searchable, Seq2Seq
 from keras_s2s.search import BeamSearch, ExactSearch, SearchResult

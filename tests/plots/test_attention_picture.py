@@ -4,14 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from models.small import make_model
-from plots.pictures import check_files, tick_labels
-from translators import TEXTS, make_translator
+from helpers.pictures import check_files, tick_labels
+from helpers.small import make_model
+from helpers.translators import TEXTS, make_translator
 
 from keras_s2s import plots
 from keras_s2s.plots.tokens import tokens_of
 from keras_s2s.search import GreedySearch
-from keras_s2s.text import ByteTokenizer
+from keras_s2s.tokenizers import ByteTokenizer
 
 SOURCE, TARGET = ["a", "b", "[EOS]"], ["one", "[EOS]"]
 WEIGHTS = np.array([[0.7, 0.2, 0.1], [0.0, 0.1, 0.9]])
@@ -36,7 +36,6 @@ def test_the_map_is_written(tmp_path):
     check_files(lambda path: plots.attention_map(SOURCE, TARGET, WEIGHTS, path=path), tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:matplotlib before 3.11")  # on Python 3.10
 def test_a_source_from_right_to_left_runs_so():
     axes = plots.attention_map(["חתול", "ישב", "[EOS]"], TARGET, WEIGHTS).axes[0]
     assert axes.xaxis.get_inverted()

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from helpers import textbook
+from helpers.pictures import check_files, texts
+from helpers.translators import make_translator
 from matplotlib.colors import to_hex
-from plots.pictures import check_files, texts
 from plots.test_beam_trace import trace
-from search import textbook
-from translators import make_translator
 
 from keras_s2s import plots
 from keras_s2s.plots.canvas import BLUE, GREEN, GREY, ORANGE

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from search import oracle, textbook
-from search.table_model import TableModel, in_numpy, table_step
+from helpers import oracle, textbook
+from helpers.table_model import TableModel, in_numpy, table_step
 
 from keras_s2s import plots
 from keras_s2s.search import BeamSearch, DiverseBeamSearch, GreedySearch, Sampling

@@ -3,8 +3,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from helpers.pictures import check_files
 from matplotlib.figure import Figure
-from plots.pictures import check_files
 
 from keras_s2s.plots import canvas, length_histogram
 

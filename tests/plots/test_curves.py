@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from plots.pictures import check_files
+from helpers.pictures import check_files
 
 from keras_s2s import plots
 

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from helpers.pictures import check_files, tick_labels
 from matplotlib.patches import Rectangle
-from plots.pictures import check_files, tick_labels
 
 from keras_s2s import plots
 

@@ -56,9 +56,3 @@ def test_every_installed_font_can_be_asked():
     assert "DejaVu Sans" in names
     assert not any(name.startswith(("Last Resort", "Noto Color")) for name in names)
     assert labels._letters_of("no such file") == frozenset()
-
-
-def test_an_old_matplotlib_is_told_of(monkeypatch):
-    monkeypatch.setattr(labels, "_version", lambda: (3, 10))
-    with pytest.warns(UserWarning, match="draws scripts from right to left in the wrong order"):
-        labels.families(["قطة"])

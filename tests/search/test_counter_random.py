@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from search import oracle
+from helpers import oracle
 
 from keras_s2s.search.counter_random import uniform
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search import oracle
-from search.litert import converted
-from search.table_model import TableModel, assert_same_outputs, assert_same_results, outputs
+from helpers import oracle
+from helpers.search_litert import converted
+from helpers.table_model import TableModel, assert_same_outputs, assert_same_results, outputs
 
 from keras_s2s.search import BeamSearch, DiverseBeamSearch
 

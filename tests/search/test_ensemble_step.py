@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from search import oracle
-from search.table_model import (
+from helpers import oracle
+from helpers.table_model import (
     TableModel,
     assert_same_outputs,
     in_numpy,

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from search import oracle, textbook
-from search.litert import converted
-from search.table_model import (
+from helpers import oracle, textbook
+from helpers.search_litert import converted
+from helpers.table_model import (
     TableModel,
     assert_same_outputs,
     assert_same_results,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from search.litert import converted
-from search.table_model import TableModel, assert_same_results
+from helpers.search_litert import converted
+from helpers.table_model import TableModel, assert_same_results
 
 from keras_s2s.search import BeamSearch, GreedySearch
 

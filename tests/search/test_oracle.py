@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from search import oracle, textbook
+from helpers import oracle, textbook
 
 MODEL = textbook.greedy_is_not_best().row(0)
 ABC = (textbook.A, textbook.B, textbook.C, oracle.EOS)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import oracle
+from helpers.table_model import TableModel, assert_same_outputs, outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search import oracle
-from search.table_model import TableModel, assert_same_outputs, outputs
 
 from keras_s2s.search import (
     BeamSearch,

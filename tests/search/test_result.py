@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from search.table_model import TableModel, table_step
+from helpers.table_model import TableModel, table_step
 
 from keras_s2s.search import BeamSearch
 

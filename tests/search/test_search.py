@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from search.table_model import TableModel, table_step
+from helpers.table_model import TableModel, table_step
 
 from keras_s2s.search import BeamSearch, GreedySearch
 

@@ -1,0 +1,110 @@
+"""Scheduled sampling: from teacher forcing to what the model will meet in a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_s2s.checks import check_choice, check_number
+from keras_s2s.models.own_outputs import CHOICES
+
+_SCHEDULES: dict[str, Callable[[float, float], float]] = {
+    "linear": lambda step, k: 1.0 - step / k,
+    "exponential": lambda step, k: math.exp(-step / k),
+    # 1 / (1 + exp(i/k) / k), where exp(i/k) may be larger than a float
+    "inverse_sigmoid": lambda step, k: 1.0 / (1.0 + math.exp(min(step / k - math.log(k), 700.0))),
+}
+
+
+class ScheduledSampling(keras.callbacks.Callback):
+    """Feeds the decoder more and more of its own outputs while it is trained.
+
+    At step i of the optimiser a label is fed with probability ε_i, and what the model puts out
+    itself with probability p_i = min(maximum, 1 - ε_i), where, with k the scale,
+
+        linear:           ε_i = 1 - i / k
+        exponential:      ε_i = exp(-i / k)
+        inverse_sigmoid:  ε_i = k / (k + exp(i / k))
+
+    What is fed, and what that costs, `Seq2Seq.feed_own_outputs` says. The probability is in the
+    logs of each epoch as "sampling_probability"; after `fit` it is what it was before. Validation
+    is by teacher forcing: a `SearchEvaluation` shows the effect.
+
+    Args:
+        schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step and
+            gives p_i.
+        scale: the k of the equations, in steps; at least 1. The inverse sigmoid is in the middle
+            of its way after about k·ln(k) steps.
+        maximum: the highest probability, of 0 to 1.
+        choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
+        seed: the seed of the draws; by default one that `keras.utils.set_random_seed` seeds.
+
+    Raises:
+        TypeError: if the model is none of this package.
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> schedule = ScheduledSampling("linear", scale=1000, maximum=0.25)
+        >>> [schedule.probability(step) for step in (0, 100, 1000)]
+        [0.0, 0.1, 0.25]
+
+    References:
+        - [Scheduled sampling for sequence prediction with recurrent neural networks (Bengio et
+          al., 2015)](https://arxiv.org/abs/1506.03099)
+    """
+
+    def __init__(
+        self,
+        schedule: str | Callable[[int], float] = "inverse_sigmoid",
+        *,
+        scale: float = 1000.0,
+        maximum: float = 1.0,
+        choice: str = "argmax",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.schedule = (
+            schedule if callable(schedule) else check_choice("schedule", schedule, _SCHEDULES)
+        )
+        self.scale = check_number("scale", scale, minimum=1.0)
+        self.maximum = check_number("maximum", maximum, minimum=0.0, maximum=1.0)
+        self.choice = check_choice("choice", choice, CHOICES)
+        self.seed = seed
+        self._before = 0.0
+
+    def probability(self, step: int) -> float:
+        """Give the probability p_i.
+
+        Args:
+            step: i, how many steps the optimiser has taken.
+
+        Returns:
+            How often the model's own output is fed.
+        """
+        if callable(self.schedule):
+            value = self.schedule(step)
+        else:
+            value = 1.0 - _SCHEDULES[self.schedule](step, self.scale)
+        return min(self.maximum, round(value, 12))
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not hasattr(self.model, "feed_own_outputs"):
+            raise TypeError(f"`ScheduledSampling` needs a `Seq2Seq`. Received: {self.model!r}")
+        self._before = self.model.sampling_probability
+        self.model.feed_own_outputs(0.0, choice=self.choice, seed=self.seed)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.feed_own_outputs(self.probability(self._step()), choice=self.choice)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs["sampling_probability"] = self.model.sampling_probability
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.model.feed_own_outputs(self._before, choice=self.choice)
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())

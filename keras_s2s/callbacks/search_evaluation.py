@@ -1,0 +1,260 @@
+"""Evaluation by the real search while a model is trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.callbacks.resume import check_every
+from keras_s2s.checks import check_choice, check_int, check_positive_int
+from keras_s2s.data.pairs import check_pairs
+from keras_s2s.evaluation import bleu, check_installed, chrf, error_rates, group_references
+from keras_s2s.models import Searchable
+from keras_s2s.search import BeamSearch, Search
+from keras_s2s.tokenizers import Tokenizer
+from keras_s2s.translator import Translator
+
+_METRICS = ("wer", "ter", "bleu", "chrf")
+_TOKENS = ("words", "characters")
+
+
+class SearchEvaluation(keras.callbacks.Callback):
+    """Translates held-out texts by the real search, and logs how often and how far it is wrong.
+
+    The figures are put into the `logs` of each epoch, so that they are in the history, in the
+    progress bar, and seen by the callbacks that are listed behind this one:
+
+    - "val_wer": share of outputs that equal none of their references (sequence error rate, the
+      WER of pronunciation);
+    - "val_ter": edits to the nearest reference for each of its tokens (token error rate, PER);
+    - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; `signatures` says how they were
+      computed.
+
+    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **behind** this one,
+    and must be told by `mode="min"` or `mode="max"` which way is better: Keras knows that only of
+    the metrics of `compile`. A `SwapEMAWeights` whose averages are to be searched stands in front.
+
+    A source that stands in several pairs has several right answers. Evaluation takes the time of
+    a search of all pairs; a part of them, or a `GreedySearch`, is often enough.
+
+    Args:
+        pairs: held-out source texts and target texts.
+        source: the tokenizer of the sources.
+        target: the tokenizer of the targets.
+        search: how targets are searched for; `BeamSearch()` by default.
+        metrics: which figures, out of "wer", "ter", "bleu" and "chrf"; all by default. They need
+            the extra `eval`.
+        every: "epoch", or a number of steps, after each of which the search runs; the logs of an
+            epoch then have the figures of the last time.
+        tokens: what is a token of the error rate: "words" or "characters".
+        bleu_tokenize: how sacrebleu splits texts for BLEU; "none" where spaces do it.
+        batch_size: how many texts go through the search at once.
+        examples: how many outputs are shown, with their references, after each evaluation, unless
+            `fit` is silent (`verbose=0`).
+        log_dir: a folder to write figures and examples into for TensorBoard, by optimiser step.
+            (What is in the logs of an epoch, Keras's own `TensorBoard` callback writes too.)
+
+    Attributes:
+        figures: the figures of the last evaluation, by their names in the logs.
+        outputs: the texts that the search gave, by their sources.
+        signatures: the signatures of sacrebleu, by "bleu" and "chrf".
+
+    Raises:
+        TypeError: if an argument is of another kind, or the model cannot be searched.
+        ValueError: if there are no pairs, a source is empty, a vocabulary is not the model's, or an
+            argument is out of range.
+        ImportError: if what computes a figure is not installed.
+
+    Example:
+        >>> pairs = [("ab", "A B"), ("b", "B")]
+        >>> source = CharTokenizer.train(source for source, _ in pairs)
+        >>> target = WordTokenizer.train(target for _, target in pairs)
+        >>> model = Seq2Seq(LSTMEncoder(source.vocabulary_size, 4),
+        ...                 LSTMDecoder(target.vocabulary_size, 4))
+        >>> model.compile("adam", loss=SequenceLoss())
+        >>> history = model.fit(make_dataset(pairs, source, target), verbose=0, callbacks=[
+        ...     SearchEvaluation(pairs, source, target, search=GreedySearch(max_length=4)),
+        ...     keras.callbacks.EarlyStopping("val_wer", mode="min", patience=3)])
+        >>> sorted(history.history)
+        ['loss', 'val_bleu', 'val_chrf', 'val_ter', 'val_wer']
+    """
+
+    # What `Resume` keeps of this callback.
+    state_attributes = ("figures",)
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        source: Tokenizer,
+        target: Tokenizer,
+        *,
+        search: Search | None = None,
+        metrics: Sequence[str] = _METRICS,
+        every: str | int = "epoch",
+        tokens: str = "words",
+        bleu_tokenize: str = "13a",
+        batch_size: int = 64,
+        examples: int = 3,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.references = _references(pairs)
+        self.source = source
+        self.target = target
+        self.search = BeamSearch() if search is None else search
+        self.metrics = _check_metrics(metrics)
+        self.every = check_every(every)
+        self.tokens = check_choice("tokens", tokens, _TOKENS)
+        self.bleu_tokenize = bleu_tokenize
+        self.batch_size = check_positive_int("batch_size", batch_size)
+        self.examples = check_int("examples", examples, minimum=0)
+        self.log_dir = None if log_dir is None else os.fspath(log_dir)
+        self.figures: dict[str, float] = {}
+        self.outputs: dict[str, str] = {}
+        self.signatures: dict[str, str] = {}
+        self._translator: Translator | None = None
+        self._writer: Any = None
+        self._steps = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if not isinstance(self.model, Searchable):
+            raise TypeError(
+                "`SearchEvaluation` needs a model that can be searched, a `Seq2Seq`. "
+                f"Received: {self.model!r} (type {type(self.model)})"
+            )
+        if self._translator is None or self._translator.model is not self.model:
+            self._translator = Translator(self.model, self.source, self.target, search=self.search)
+        if self.log_dir is not None:
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        self.figures = {}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._steps = self._optimizer_steps()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.every == "epoch":
+            return
+        before, self._steps = self._steps, self._optimizer_steps()
+        if self._steps // self.every > before // self.every:
+            self.evaluate()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.every == "epoch":
+            self.evaluate()
+        if logs is not None:
+            logs.update(self.figures)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def check_place(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Refuse callbacks that would look at the logs before the figures are in them.
+
+        Args:
+            callbacks: all callbacks of a `fit`, in their order.
+
+        Raises:
+            ValueError: if one that watches a figure of this one stands in front of it.
+        """
+        names = {f"val_{name}" for name in self.metrics}
+        for callback in callbacks[: callbacks.index(self)]:
+            watched = getattr(callback, "monitor", None)
+            if watched in names:
+                raise ValueError(
+                    f"`SearchEvaluation` must be listed before what watches its figures. Received: "
+                    f"a `{type(callback).__name__}` of {watched!r} in front of it"
+                )
+
+    def evaluate(self) -> dict[str, float]:
+        """Search for all held-out texts, and compute the figures.
+
+        Returns:
+            The figures by their names in the logs.
+        """
+        if self._translator is None:
+            raise ValueError("`evaluate` needs a model: it runs while `fit` does.")
+        sources = list(self.references)
+        outputs = self._translator.translate(sources, batch_size=self.batch_size)
+        self.outputs = dict(zip(sources, outputs, strict=True))
+        self.figures = self._figures(outputs, list(self.references.values()))
+        if self._writer is not None:
+            self._write()
+        if self.examples and self.params and self.params.get("verbose"):
+            sys.stdout.write(f"\n{self._report()}\n")
+        return self.figures
+
+    def _figures(self, outputs: list[str], references: list[list[str]]) -> dict[str, float]:
+        found: dict[str, float] = {}
+        if {"wer", "ter"} & set(self.metrics):
+            rates = error_rates(outputs, references, tokens=self.tokens)
+            found["wer"], found["ter"] = rates.sequence_error_rate, rates.token_error_rate
+        if "bleu" in self.metrics:
+            score = bleu(outputs, references, tokenize=self.bleu_tokenize)
+            found["bleu"], self.signatures["bleu"] = score
+        if "chrf" in self.metrics:
+            found["chrf"], self.signatures["chrf"] = chrf(outputs, references)
+        return {f"val_{name}": found[name] for name in self.metrics}
+
+    def _report(self) -> str:
+        """The figures, their signatures, and as many examples as are wanted."""
+        lines = [", ".join(f"{name} {value:.4f}" for name, value in self.figures.items())]
+        lines += [f"{name}: {signature}" for name, signature in self.signatures.items()]
+        for source in list(self.outputs)[: self.examples]:
+            output, accepted = self.outputs[source], self.references[source]
+            right = "right" if output in accepted else f"reference: {' | '.join(accepted)}"
+            lines.append(f"  {source} -> {output} ({right})")
+        return "\n".join(lines)
+
+    def _write(self) -> None:
+        """Write for TensorBoard, whose package need not be installed for that."""
+        step = self._optimizer_steps()
+        with self._writer.as_default():
+            for name, value in self.figures.items():
+                tf.summary.write(name, value, step, _summary_kind("scalars"))
+            if self.examples:
+                text = self._report().replace("\n", "\n\n")
+                tf.summary.write("examples", [text], step, _summary_kind("text"))
+        self._writer.flush()
+
+    def _optimizer_steps(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
+
+
+def _references(pairs: Any) -> dict[str, list[str]]:
+    """Group pairs by source, refuse what cannot be searched before training begins."""
+    if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
+        raise TypeError(
+            "`pairs` must be an iterable of (source, target), as `read_pairs` gives them. "
+            f"Received: pairs={pairs!r}"
+        )
+    references = group_references(check_pairs(pairs))
+    if not references:
+        raise ValueError("`pairs` must hold at least one pair. Received: none")
+    return references
+
+
+def _check_metrics(metrics: Any) -> tuple[str, ...]:
+    """Check which figures are wanted, and that they can be computed."""
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
+    metrics = tuple(metrics)
+    if not metrics:
+        raise ValueError(f"`metrics` must name some of {', '.join(_METRICS)}. Received: none")
+    for name in metrics:
+        check_choice("metrics", name, _METRICS)
+    check_installed(metrics)
+    return metrics
+
+
+def _summary_kind(plugin: str) -> Any:
+    """What tells TensorBoard how to show a tensor."""
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = plugin
+    return metadata

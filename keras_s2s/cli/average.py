@@ -1,0 +1,30 @@
+"""`keras-s2s average`: the mean of the weights of several models."""
+
+from __future__ import annotations
+
+import click
+
+from keras_s2s.cli.models import find_model
+from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_alike
+from keras_s2s.cli.streams import write_line
+
+
+@click.command(short_help="Make one model with the mean weights of several.")
+@MODELS
+@OUTPUT
+@OVERWRITE
+def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
+    """Write one .keras file whose weights are the mean of those of MODELs.
+
+    They are .keras files or folders of runs: checkpoints of one training, or trainings that began
+    with the same model (train --init-from). It is no larger or slower than one of them. The search
+    is that of the first.
+    """
+    check_request("An average", models, output, overwrite)
+    load_alike(models)
+    from keras_s2s import average_checkpoints
+
+    averaged = average_checkpoints([find_model(path) for path in models])
+    averaged.save(output)
+    write_line(output)

@@ -1,0 +1,106 @@
+"""`keras-s2s draw`: pictures of what a model does."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import load_model
+from keras_s2s.cli.options import BATCH_SIZE, MODEL, PAIRS, search_options
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.run_folder import CURVE
+
+_PICTURE = click.argument(
+    "picture", type=click.Path(dir_okay=False, writable=True), metavar="PICTURE"
+)
+_TOKENS = click.Choice(["words", "characters"])
+
+
+@click.group(short_help="Draw attention, a search, learning curves, errors.")
+def draw() -> None:
+    """Draw a picture into a PNG or SVG file, by the suffix of its name. Needs matplotlib."""
+
+
+@draw.command(short_help="Where the decoder looked.")
+@MODEL
+@click.argument("text")
+@_PICTURE
+@search_options
+def attention(model: str, text: str, picture: str, **options: Any) -> None:
+    """Draw how much each source token counted for each token of the best answer to TEXT."""
+    translator, chosen = _translator(model, options)
+    from keras_s2s.plots import attention as draw_attention
+
+    draw_attention(translator, text, search=chosen, path=picture)
+
+
+@draw.command(short_help="How a beam search found its answer.")
+@MODEL
+@click.argument("text")
+@_PICTURE
+@search_options
+def search(model: str, text: str, picture: str, **options: Any) -> None:
+    """Draw the tree of the beam search for TEXT: what went on, finished, was given up, and won."""
+    translator, chosen = _translator(model, options)
+    from keras_s2s.plots import beam_search
+
+    beam_search(translator, text, search=chosen, path=picture)
+
+
+@draw.command(short_help="How a training went.")
+@click.argument("curve", type=click.Path(exists=True), metavar="RUN")
+@_PICTURE
+def curves(curve: str, picture: str) -> None:
+    """Draw the figures of each epoch. RUN is the folder of a run, or a file of columns."""
+    path = os.path.join(curve, CURVE) if os.path.isdir(curve) else curve
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{curve}: there is no {CURVE} in this folder")
+    import_package()
+    from keras_s2s.plots import learning_curves
+
+    learning_curves(path, path=picture)
+
+
+@draw.command(short_help="Which lengths go wrong.")
+@MODEL
+@PAIRS
+@_PICTURE
+@click.option("--source-tokens", type=_TOKENS, default="characters", show_default=True)
+@click.option("--target-tokens", type=_TOKENS, default="words", show_default=True)
+@search_options
+@BATCH_SIZE
+def errors(
+    model: str,
+    pairs: str,
+    picture: str,
+    source_tokens: str,
+    target_tokens: str,
+    batch_size: int,
+    **options: Any,
+) -> None:
+    """Draw the error rates of a model on PAIRS by the length of the source."""
+    answering = load_model(model, **options)
+    from keras_s2s import read_pairs
+    from keras_s2s.evaluation import group_references
+    from keras_s2s.plots import errors_by_length
+
+    accepted = group_references(read_pairs(pairs))
+    sources = list(accepted)
+    errors_by_length(
+        sources,
+        answering.translate(sources, batch_size),
+        list(accepted.values()),
+        source_tokens=source_tokens,
+        target_tokens=target_tokens,
+        path=picture,
+    )
+
+
+def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Load a model that can be looked into, and its search."""
+    answering = load_model(model, **options)
+    if answering.translator is None:
+        raise ValueError(f"{model}: an export shows only its answers; draw from a .keras file")
+    return answering.translator, answering.settings

@@ -1,0 +1,42 @@
+"""`keras-s2s ensemble`: several trained models as one."""
+
+from __future__ import annotations
+
+import click
+
+from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_alike
+from keras_s2s.cli.streams import write_line
+
+
+@click.command(short_help="Make one model of several, which are searched together.")
+@MODELS
+@OUTPUT
+@click.option(
+    "--average",
+    type=click.Choice(["probabilities", "log_probabilities"]),
+    default="probabilities",
+    show_default=True,
+    help="Of which the mean is taken at each step.",
+)
+@OVERWRITE
+def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
+    """Write one .keras file that searches MODELs, .keras files or folders of runs, together.
+
+    They must have been trained on the same vocabularies. The search is that of the first.
+    """
+    check_request("An ensemble", models, output, overwrite)
+    translators = load_alike(models)
+    from keras_s2s import Ensemble, Translator
+
+    first = translators[0]
+    members = [member for translator in translators for member in translator.model.members()]
+    together = Ensemble(members, average=average)
+    Translator(
+        together,
+        first.source,
+        first.target,
+        search=first.search,
+        replace_unknown=first.replace_unknown,
+    ).save(output)
+    write_line(output)

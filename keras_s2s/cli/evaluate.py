@@ -1,0 +1,104 @@
+"""`keras-s2s evaluate`: how often and how far a model is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import load_model
+from keras_s2s.cli.options import BATCH_SIZE, JSON, MODEL, PAIRS, search_options
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.streams import in_column, write_line
+
+
+@click.command(short_help="Measure errors on held-out pairs.")
+@MODEL
+@PAIRS
+@click.option(
+    "--metrics",
+    default=",".join(METRICS),
+    show_default=True,
+    help="Which figures, separated by commas.",
+)
+@click.option(
+    "--tokens",
+    type=click.Choice(["words", "characters"]),
+    default="words",
+    show_default=True,
+    help="What an edit of the token error rate is about.",
+)
+@click.option(
+    "--bleu-tokenize",
+    default="13a",
+    show_default=True,
+    help='How sacrebleu splits texts for BLEU; "none" where spaces do it.',
+)
+@click.option(
+    "--confusions",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many of the commonest confusions to tell.",
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(2),
+    default=1000,
+    show_default=True,
+    help="Samples for the intervals of confidence.",
+)
+@click.option(
+    "--outputs",
+    type=click.Path(dir_okay=False, writable=True),
+    help="A file to write source, output and references to, in columns.",
+)
+@JSON
+@search_options
+@BATCH_SIZE
+def evaluate(
+    model: str,
+    pairs: str,
+    metrics: str,
+    outputs: str | None,
+    as_json: bool,
+    batch_size: int,
+    **options: Any,
+) -> None:
+    """Translate the sources of PAIRS, and compare with its targets.
+
+    PAIRS is a file of source<TAB>target lines; a source on several lines has several right
+    targets. WER is the share of outputs that equal none of them, TER the edits to the nearest one
+    for each of its tokens; BLEU and chrF are sacrebleu's. Behind each figure stands the interval
+    that holds it in 95 of 100 samples of the pairs (bootstrap).
+    """
+    settings = {name: options.pop(name) for name in _OF_REPORT}
+    wanted = [name.strip() for name in metrics.split(",") if name.strip()]
+    for name in wanted:
+        if name not in METRICS:
+            raise click.BadParameter(
+                f"{name!r} is none of {', '.join(METRICS)}.", param_hint="'--metrics'"
+            )
+    import_package()
+    from keras_s2s import read_pairs
+    from keras_s2s.evaluation import check_installed, group_references
+
+    check_installed(["wer", *wanted])
+    references = group_references(read_pairs(pairs))
+    answering = load_model(model, **options)
+    found = answering.translate(list(references), batch_size)
+    report = make_report(found, list(references.values()), metrics=wanted, **settings)
+    if outputs is not None:
+        _write_outputs(outputs, references, found)
+    write_line(report.to_json() if as_json else report.to_text())
+
+
+_OF_REPORT = ("tokens", "bleu_tokenize", "confusions", "bootstrap")
+
+
+def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:
+    """Write columns: the source, the output, each reference."""
+    with open(path, "w", encoding="utf-8") as file:
+        for (source, accepted), output in zip(references.items(), outputs, strict=True):
+            file.write("\t".join(map(in_column, [source, output, *accepted])) + "\n")

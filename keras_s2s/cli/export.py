@@ -1,0 +1,129 @@
+"""`keras-s2s export`: for TF Serving, and for devices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import load_translator
+from keras_s2s.cli.options import OVERWRITE, check_free
+from keras_s2s.cli.quiet import hushed
+from keras_s2s.cli.streams import write_line
+
+
+@click.command(short_help="Export for TF Serving or for devices.")
+@click.argument("model", type=click.Path(exists=True), metavar="MODEL")
+@click.argument("out", type=click.Path(), metavar="OUT")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["saved_model", "litert"]),
+    help="What to write [default: litert if OUT ends in .tflite, saved_model otherwise].",
+)
+@click.option(
+    "--quantization",
+    type=click.Choice(["float16", "int8"]),
+    help="Smaller weights, for litert [default: float32].",
+)
+@click.option("--version", type=click.IntRange(1), help="Number of the version of a SavedModel.")
+@click.option(
+    "--probes",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A file of sources, a line each, by which the export is compared with the model too.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(exists=True, dir_okay=False),
+    help="A JSON file of names and numbers, for the model card.",
+)
+@click.option(
+    "--warmup-length",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Source tokens of a request that a model server asks before its clients may; may be given "
+    "several times, for saved_model.",
+)
+@click.option(
+    "--warmup-batch-size",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Sources of such a request; may be given several times [default: 1].",
+)
+@OVERWRITE
+def export(
+    model: str,
+    out: str,
+    file_format: str | None,
+    quantization: str | None,
+    version: int | None,
+    probes: str | None,
+    figures: str | None,
+    warmup_length: tuple[int, ...],
+    warmup_batch_size: tuple[int, ...],
+    overwrite: bool,
+) -> None:
+    """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
+
+    OUT is the folder of the versions of a SavedModel, for TF Serving, or a .tflite file, for LiteRT
+    on devices. What was written is compared with the model before it gets its name; the path of it
+    is printed.
+    """
+    file_format = file_format or ("litert" if out.endswith(".tflite") else "saved_model")
+    if file_format == "saved_model" and quantization is not None:
+        raise click.UsageError("--quantization goes with --format litert only.")
+    if file_format == "litert" and version is not None:
+        raise click.UsageError("--version goes with --format saved_model only.")
+    if file_format == "litert" and warmup_length:
+        raise click.UsageError("--warmup-length goes with --format saved_model only.")
+    if warmup_batch_size and not warmup_length:
+        raise click.UsageError("--warmup-batch-size goes with --warmup-length only.")
+    if file_format == "litert":
+        check_free(out, overwrite)
+    given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
+    translator = load_translator(model)
+    from keras_s2s import export as exports
+
+    with hushed("Exporting"):
+        if file_format == "litert":
+            path = exports.litert(translator, out, quantization=quantization, **given)
+        else:
+            warmup = None
+            if warmup_length:
+                sizes = warmup_batch_size or (1,)
+                warmup = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
+            path = exports.saved_model(translator, out, version=version, warmup=warmup, **given)
+    write_line(str(path))
+
+
+def _read_figures(path: str | None) -> dict[str, float]:
+    """Read figures for the card; what `evaluate --json` writes is taken too."""
+    if path is None:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: names and numbers are expected, as in {{'wer': 0.25}}")
+    values = {
+        name: value["value"] if isinstance(value, dict) and "value" in value else value
+        for name, value in content.items()
+    }
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _read_lines(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    with open(path, encoding="utf-8") as file:
+        try:
+            return [line for line in file.read().splitlines() if line.strip()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8: {error.reason}") from None

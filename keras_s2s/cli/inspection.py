@@ -1,0 +1,60 @@
+"""`keras-s2s inspect`: what is in a file."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import find_model, is_export
+from keras_s2s.cli.options import JSON
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.streams import write_line
+
+
+@click.command("inspect", short_help="Tell what a model or an export is.")
+@click.argument("path", type=click.Path(exists=True), metavar="PATH")
+@JSON
+def inspect(path: str, as_json: bool) -> None:
+    """Print the model card of an export, or the same about a .keras file or the folder of a run."""
+    found = find_model(path)
+    import_package()
+    if is_export(found):
+        from keras_s2s.export import read_card
+
+        card = read_card(found)
+    else:
+        card = _describe_keras(found)
+    write_line(json.dumps(card, ensure_ascii=False, indent=1) if as_json else _to_text(card))
+
+
+def _describe_keras(path: str) -> dict[str, Any]:
+    """Describe a `.keras` file as an export would be."""
+    import keras_s2s
+    from keras_s2s.export.model_card import make_card
+
+    loaded = keras_s2s.load(path)
+    if not isinstance(loaded, keras_s2s.Translator):
+        return {"format": "Keras", "model": type(loaded).__name__, "parameters": _count(loaded)}
+    card = make_card(loaded, file_format="Keras", signatures=[], operations=[], figures={})
+    written = datetime.datetime.fromtimestamp(os.path.getmtime(path), datetime.UTC)
+    return {**card, "created": written.isoformat(timespec="seconds")}
+
+
+def _count(model: Any) -> int:
+    return int(model.count_params())
+
+
+def _to_text(card: dict[str, Any]) -> str:
+    """Write a card for people."""
+    if "model" in card:
+        return (
+            f"{card['model']}, a bare model without tokenizers, {card['parameters']:,} parameters"
+        )
+    from keras_s2s.export.model_card import to_markdown
+
+    text = to_markdown(card).rstrip("\n")
+    return text if card["signatures"] else text.partition("\n\n| signature")[0]

@@ -1,0 +1,136 @@
+"""The program: its commands, its exit codes, and what it says when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from keras_s2s.cli.average import average
+from keras_s2s.cli.draw import draw
+from keras_s2s.cli.ensemble import ensemble
+from keras_s2s.cli.evaluate import evaluate
+from keras_s2s.cli.export import export
+from keras_s2s.cli.failures import (
+    FAILURE,
+    INTERRUPTED,
+    MISTAKE,
+    PIPE_CLOSED,
+    InterruptedByUserError,
+    PipeClosedError,
+    describe,
+    is_mistake,
+)
+from keras_s2s.cli.inspection import inspect
+from keras_s2s.cli.score import score
+from keras_s2s.cli.serving_files import serving_files
+from keras_s2s.cli.train import train
+from keras_s2s.cli.translate import translate
+
+_NAME = "keras-s2s"
+
+
+class _Commands(click.Group):
+    """A group that ends quietly: click has something to say of each of these."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
+        except KeyboardInterrupt as error:
+            raise InterruptedByUserError from error
+        return answer
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 2 a mistake in what was asked for, 1 any other failure.",
+)
+@click.version_option(package_name="keras-s2s", prog_name=_NAME)
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings.")
+def commands() -> None:
+    """Train, use and ship sequence-to-sequence models. Files of pairs are source<TAB>target."""
+
+
+for _command in (
+    average,
+    draw,
+    ensemble,
+    evaluate,
+    export,
+    inspect,
+    score,
+    serving_files,
+    train,
+    translate,
+):
+    commands.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what stands behind the program's name; that of this process by default.
+
+    Returns:
+        The exit code: 0, 2 for a mistake of the user, 1 for other failures, 130 after Ctrl-C, 141
+        where the reader of the output has gone away.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    if not debug:  # before TensorFlow is imported
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s(_cli)?\.")
+            warnings.showwarning = _show_warning
+        try:
+            commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
+        except click.exceptions.Exit as ended:
+            return ended.exit_code
+        except (click.Abort, InterruptedByUserError, KeyboardInterrupt):
+            return INTERRUPTED
+        except PipeClosedError:
+            # Python would complain again when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            return _report(error)
+    return 0
+
+
+def run() -> None:
+    """Run the command line of this process, and end it."""
+    sys.exit(main())
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell in one line what this package warns of."""
+    click.echo(f"{_NAME}: {' '.join(str(message).split())}", err=True)
+
+
+def _report(error: Exception) -> int:
+    """Say in one line what went wrong."""
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context is not None else _NAME
+        click.echo(f"{name}: {describe(error)}", err=True)
+        return MISTAKE
+    if is_mistake(error):
+        click.echo(f"{_NAME}: {describe(error)}", err=True)
+        return MISTAKE
+    hint = "(--debug shows where)"
+    click.echo(f"{_NAME}: failed: {type(error).__name__}: {describe(error)} {hint}", err=True)
+    return FAILURE

@@ -1,0 +1,281 @@
+"""Models as the commands use them: a `.keras` file, a folder of a run, or an export."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_s2s.cli.quiet import hushed, import_package
+from keras_s2s.cli.streams import progress
+
+# The best model in the folder that `train` leaves.
+BEST = "best.keras"
+
+_GROUP = 8  # batches between two signs of progress
+
+# What an unused slot among the hypotheses has for its score, and more.
+_NO_SCORE = -1e8
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Answer = dict[str, np.ndarray[Any, Any]]
+
+
+class Hypothesis(NamedTuple):
+    """One target that was found."""
+
+    target: str
+    score: float
+    log_prob: float
+
+
+class Model(NamedTuple):
+    """A model that answers for texts.
+
+    Attributes:
+        search: gives the "target", "scores" and "log_probs" `(batch, num_hypotheses)` of sources.
+        score: gives the "log_probs" and "scores" `(batch,)` of sources and targets.
+        translator: the `Translator`; None for an export.
+        settings: its search, with the options that were given; None for an export.
+    """
+
+    search: Callable[[list[bytes]], Answer]
+    score: Callable[[list[bytes], list[bytes]], Answer]
+    translator: Any
+    settings: Any
+
+    def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
+        """Search for the targets of texts, those of like length together.
+
+        Args:
+            texts: the sources; an empty one has no hypotheses.
+            batch_size: how many go through the search at once.
+
+        Returns:
+            The hypotheses of each text in turn, best first.
+        """
+        found: list[list[Hypothesis]] = [[] for _ in texts]
+        encoded = [text.encode("utf-8") for text in texts]
+        for numbers in _batches(encoded, batch_size):
+            answer = self.search([encoded[number] for number in numbers])
+            for row, number in enumerate(numbers):
+                slots = (answer[name][row] for name in ("target", "scores", "log_probs"))
+                found[number] = [
+                    Hypothesis(target.decode("utf-8", "replace"), float(score), float(log_prob))
+                    for target, score, log_prob in zip(*slots, strict=True)
+                    if score > _NO_SCORE
+                ]
+        return found
+
+    def translate(self, texts: list[str], batch_size: int) -> list[str]:
+        """Give the best target of each text, and show how far it is.
+
+        Args:
+            texts: the sources.
+            batch_size: how many go through the search at once.
+
+        Returns:
+            The targets; the empty text where there is none.
+        """
+        found: list[str] = []
+        with progress("Translating", len(texts)) as advance:
+            for start in range(0, len(texts), _GROUP * batch_size):
+                group = self.hypotheses(texts[start : start + _GROUP * batch_size], batch_size)
+                found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
+                advance(len(group))
+        return found
+
+    def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:
+        """Score pairs.
+
+        Args:
+            pairs: sources and targets.
+            batch_size: how many go through the model at once.
+
+        Returns:
+            The log probability and the score of each pair in turn.
+        """
+        found = [(0.0, 0.0)] * len(pairs)
+        sources = [source.encode("utf-8") for source, _ in pairs]
+        targets = [target.encode("utf-8") for _, target in pairs]
+        for numbers in _batches(sources, batch_size):
+            answer = self.score(
+                [sources[number] for number in numbers], [targets[number] for number in numbers]
+            )
+            for row, number in enumerate(numbers):
+                found[number] = float(answer["log_probs"][row]), float(answer["scores"][row])
+        return found
+
+
+def load_model(path: str, **options: Any) -> Model:
+    """Load a model.
+
+    Args:
+        path: a `.keras` file, the folder of a run, the folder of a version of a SavedModel or of
+            all its versions, or a `.tflite` file.
+        **options: settings of the search in place of the model's own; None keeps them.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is something else, or damaged; if an option does not fit the search.
+        ImportError: if a `.tflite` file needs a package that is not installed.
+    """
+    path = find_model(path)
+    import_package()
+    given = {name: value for name, value in options.items() if value is not None}
+    if is_export(path):
+        if given:
+            raise ValueError(
+                f"{path}: an export has its search inside; "
+                f"{', '.join(map(_option, given))} can be chosen for a .keras file only"
+            )
+        return _load_export(path)
+    return _load_keras(path, given)
+
+
+def find_model(path: str) -> str:
+    """Find the model in a folder of a run, and the newest version of a SavedModel.
+
+    Args:
+        path: what the user gave.
+
+    Returns:
+        The path of a `.keras` or `.tflite` file, or the folder of a version.
+
+    Raises:
+        FileNotFoundError: if there is no model.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: there is no such file")
+    if not os.path.isdir(path) or os.path.exists(os.path.join(path, "saved_model.pb")):
+        return path
+    if os.path.exists(os.path.join(path, BEST)):
+        return os.path.join(path, BEST)
+    versions = [name for name in os.listdir(path) if name.isdecimal()]
+    for name in sorted(versions, key=int, reverse=True):
+        if os.path.exists(os.path.join(path, name, "saved_model.pb")):
+            return os.path.join(path, name)
+    raise FileNotFoundError(
+        f"{path}: there is no model in this folder. Expected: a .keras or .tflite file, the folder "
+        "of a SavedModel, or the folder of a run"
+    )
+
+
+def is_export(path: str) -> bool:
+    """Tell an export from a `.keras` file, by what `find_model` gave."""
+    return os.path.isdir(path) or path.endswith(".tflite")
+
+
+def load_translator(path: str) -> Any:
+    """Load the `Translator` of a `.keras` file or of the folder of a run.
+
+    Args:
+        path: the file or folder.
+
+    Returns:
+        The translator.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is something else, or damaged.
+    """
+    path = find_model(path)
+    if is_export(path):
+        raise ValueError(f"{path}: an export. Expected: a .keras file")
+    import_package()
+    import keras_s2s
+
+    loaded = keras_s2s.load(path)
+    if not isinstance(loaded, keras_s2s.Translator):
+        raise ValueError(
+            f"{path}: a bare model, which has no tokenizers. Expected: a translator, as "
+            "`Translator.save` and `keras-s2s train` write it"
+        )
+    return loaded
+
+
+def _load_keras(path: str, options: dict[str, Any]) -> Model:
+    translator = load_translator(path)
+    import tensorflow as tf
+
+    search = _with_options(translator.search, options)
+
+    def run(texts: list[bytes]) -> Answer:
+        found = translator.search_texts(tf.constant(texts), search)
+        return {name: value.numpy() for name, value in found.items()}
+
+    def score(texts: list[bytes], targets: list[bytes]) -> Answer:
+        found = translator.score_texts(tf.constant(texts), tf.constant(targets))
+        return {name: value.numpy() for name, value in found.items()}
+
+    return Model(run, score, translator, search)
+
+
+def _with_options(search: Any, options: dict[str, Any]) -> Any:
+    """Change settings of a search; make it a beam search where it does not know one of them."""
+    if not options:
+        return search
+    from keras_s2s import BeamSearch
+
+    known = {field.name for field in dataclasses.fields(search)}
+    width = options.get("beam_width", getattr(search, "beam_width", None))
+    number = options.get("num_hypotheses", 1)
+    if width is not None and number > width:
+        raise ValueError(
+            f"--nbest {number} needs a beam of at least that width. Received: {width}; give "
+            f"--beam-width {number} too"
+        )
+    if options.keys() <= known:
+        return dataclasses.replace(search, **options)
+    shared = known & {field.name for field in dataclasses.fields(BeamSearch)}
+    return BeamSearch(**{name: getattr(search, name) for name in shared} | options)
+
+
+def _load_export(path: str) -> Model:
+    """Load what was exported in the runtime that it was exported for."""
+    from keras_s2s.tokenizers.strings import import_text_ops
+
+    import_text_ops()
+    import numpy as np
+
+    session: Callable[[str, dict[str, Any]], Answer]
+    if os.path.isdir(path):
+        import tensorflow as tf
+
+        from keras_s2s.export.saved_model_session import SavedModelSession
+
+        try:
+            session = SavedModelSession(path)
+        except tf.errors.OpError as error:
+            raise ValueError(f"{path}: its variables are missing or damaged: {error}") from error
+    else:
+        from keras_s2s.export.litert_session import LiteRTSession
+
+        with hushed("Loading"):
+            session = LiteRTSession(path)
+
+    def search(texts: list[bytes]) -> Answer:
+        return session("serving_default", {"source": np.array(texts, object)})
+
+    def score(texts: list[bytes], targets: list[bytes]) -> Answer:
+        sides = {"source": np.array(texts, object), "target": np.array(targets, object)}
+        return session("score", sides)
+
+    return Model(search, score, None, None)
+
+
+def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:
+    """Put the numbers of texts that are not empty into batches of like lengths."""
+    full = [number for number, text in enumerate(encoded) if text.strip()]
+    full.sort(key=lambda number: len(encoded[number]))
+    return [full[start : start + batch_size] for start in range(0, len(full), batch_size)]
+
+
+def _option(name: str) -> str:
+    return "--nbest" if name == "num_hypotheses" else f"--{name.replace('_', '-')}"

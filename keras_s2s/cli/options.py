@@ -1,0 +1,72 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keras_s2s.cli.setting_table import STOPPING
+
+STOPPING_HELP = (
+    "When a beam search has done: bound, when nothing better can come; finished, when as many "
+    "targets as the beam is wide have ended; length, at the longest [default: the model's]."
+)
+MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
+PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
+JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+BATCH_SIZE = click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Texts that go through the model at once.",
+)
+
+
+def check_free(path: str, overwrite: bool) -> None:
+    """Refuse to replace a file.
+
+    Args:
+        path: the file to write.
+        overwrite: whether it may be replaced.
+
+    Raises:
+        FileExistsError: if there is one, and it may not.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise FileExistsError(f"{path}: there is a file already; --overwrite replaces it")
+
+
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a search, each None where it is not given.
+
+    Args:
+        command: the function.
+
+    Returns:
+        The same with `beam_width`, `length_penalty`, `max_length` and `stopping`.
+    """
+    for option in (
+        click.option("--stopping", type=click.Choice(STOPPING), help=STOPPING_HELP),
+        click.option(
+            "--max-length",
+            type=click.IntRange(1),
+            help="The most target tokens, end included [default: the model's].",
+        ),
+        click.option(
+            "--length-penalty",
+            type=click.FloatRange(0),
+            help="α in score = log P / length**α [default: the model's].",
+        ),
+        click.option(
+            "--beam-width",
+            type=click.IntRange(1),
+            help="Hypotheses that are kept at each step [default: the model's].",
+        ),
+    ):
+        command = option(command)
+    return command

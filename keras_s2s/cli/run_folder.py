@@ -1,0 +1,165 @@
+"""The folder of a run: what is in it, and whether a training may go on in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from types import SimpleNamespace
+from typing import Any
+
+from keras_s2s.cli.models import BEST
+from keras_s2s.cli.settings import read_config, same_training, to_yaml
+
+SETTINGS_FILE = "settings.yaml"
+DATA_FILE = "data.json"
+CURVE = "learning_curve.csv"
+PICTURE = "learning_curve.png"
+FIGURES = "figures.json"
+SAMPLES = "samples.txt"
+STATE = "state"
+_README = "README.txt"
+
+_EXPLANATION = """\
+A run of `keras-s2s train`. The same command goes on from here; with more --epochs, further.
+
+settings.yaml            every setting, explained: keras-s2s train --config settings.yaml
+data.json                the files of pairs, with their checksums
+source_vocabulary.json   the source tokens, by their ids
+target_vocabulary.json   the target tokens, by their ids
+best.keras               the best model with its tokenizers and its search
+learning_curve.csv       loss and figures of each epoch (.png: the same as a picture)
+figures.json             the errors of best.keras on the held-out pairs
+samples.txt              what best.keras gives for some of them
+state/                   what an interrupted training goes on from; may be removed when it is done
+
+    keras-s2s translate {folder} < sources.txt
+    keras-s2s evaluate {folder} test.tsv
+    keras-s2s export {folder} serving/model
+"""
+
+
+def check_folder(settings: SimpleNamespace) -> bool:
+    """Check that a training may begin in its folder, or go on.
+
+    Args:
+        settings: those of the training.
+
+    Returns:
+        Whether it goes on.
+
+    Raises:
+        ValueError: if there is something else in the folder, or a run with other settings or data.
+        NotADirectoryError: if it is a file.
+    """
+    folder = settings.output
+    if not os.path.lexists(folder):
+        return False
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"{folder}: a file. Expected: a folder for the run")
+    found = [name for name in os.listdir(folder) if not name.startswith(".")]
+    if not found:
+        return False
+    path = os.path.join(folder, SETTINGS_FILE)
+    if not os.path.exists(path):
+        raise ValueError(
+            f"{folder}: something else is in this folder, {sorted(found)[0]!r} for instance. "
+            "Choose another --output"
+        )
+    differences = list(same_training(vars(settings), read_config(path)))
+    if differences:
+        raise ValueError(
+            f"{folder}: there is a run with other settings in this folder "
+            f"({'; '.join(differences)}). Choose another --output, or the same settings"
+        )
+    return True
+
+
+def check_data(settings: SimpleNamespace) -> None:
+    """Note which data a run has; refuse to go on with other data.
+
+    Args:
+        settings: those of the training; its folder must exist.
+
+    Raises:
+        ValueError: if a file is not what it was when the run began.
+    """
+    paths = {"train": settings.train, "valid": [settings.valid]}
+    data = {
+        side: [{"path": path, "sha256": _checksum(path)} for path in listed]
+        for side, listed in paths.items()
+    }
+    path = os.path.join(settings.output, DATA_FILE)
+    if not os.path.exists(path):
+        write_json(path, data)
+        return
+    with open(path, encoding="utf-8") as file:
+        before = json.load(file)
+    for side, listed in data.items():
+        if [it["sha256"] for it in listed] != [it["sha256"] for it in before[side]]:
+            raise ValueError(
+                f"{settings.output}: the run in this folder began with other data: the files of "
+                f"`{side}` have changed. Choose another --output"
+            )
+
+
+def write_beginning(settings: SimpleNamespace, source: Any, target: Any) -> None:
+    """Write what is known before a training begins.
+
+    Args:
+        settings: those of the training.
+        source: the tokenizer of the sources.
+        target: the tokenizer of the targets.
+    """
+    os.makedirs(settings.output, exist_ok=True)
+    write_text(os.path.join(settings.output, SETTINGS_FILE), to_yaml(vars(settings)))
+    check_data(settings)
+    for side, tokenizer in (("source", source), ("target", target)):
+        write_json(
+            os.path.join(settings.output, f"{side}_vocabulary.json"),
+            [str(token) for token in tokenizer.vocabulary],
+        )
+    write_text(
+        os.path.join(settings.output, _README), _EXPLANATION.replace("{folder}", settings.output)
+    )
+
+
+def write_samples(path: str, rows: list[tuple[str, str, list[str]]]) -> None:
+    """Write some outputs for people to read.
+
+    Args:
+        path: the file.
+        rows: source, output and references of each.
+    """
+    lines = []
+    for source, output, references in rows:
+        lines += [f"source     {source}", f"output     {output}"]
+        right = "right" if output in references else "wrong"
+        lines += [f"reference  {' | '.join(references)}", f"           {right}", ""]
+    write_text(path, "\n".join(lines))
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def best_path(settings: SimpleNamespace) -> str:
+    """Give the path of the best model."""
+    return os.path.join(settings.output, BEST)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text, whole or not at all."""
+    from keras_s2s.files import written_beside
+
+    with written_beside(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _checksum(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""`keras-s2s score`: how probable given targets are."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import click
+
+from keras_s2s.cli.models import load_model
+from keras_s2s.cli.options import BATCH_SIZE, MODEL, PAIRS
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.streams import progress, write_line
+
+_GROUP = 8  # batches
+
+
+@click.command(short_help="Score given pairs.")
+@MODEL
+@PAIRS
+@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each pair.")
+@BATCH_SIZE
+def score(model: str, pairs: str, as_json: bool, batch_size: int) -> None:
+    """Write the log probability and the score of each pair of a file, in the same order.
+
+    PAIRS is a file of source<TAB>target lines. Columns are separated by tabs: log_prob score.
+    log_prob is log P(target | source), the end of the target included, in nats; the score is that
+    divided by length**α, as the model's search does.
+    """
+    import_package()
+    from keras_s2s import read_pairs
+
+    listed = read_pairs(pairs)
+    answering = load_model(model)
+    waiting = iter(listed)
+    with progress("Scoring", len(listed), between_answers=True) as advance:
+        while group := list(itertools.islice(waiting, _GROUP * batch_size)):
+            found = answering.scores(group, batch_size)
+            for (source, target), (log_prob, value) in zip(group, found, strict=True):
+                if as_json:
+                    line = {"source": source, "target": target}
+                    figures = {"log_prob": log_prob, "score": value}
+                    write_line(json.dumps(line | figures, ensure_ascii=False))
+                else:
+                    write_line(f"{log_prob:.6f}\t{value:.6f}")
+            advance(len(group))

@@ -1,0 +1,56 @@
+"""`keras-s2s serving-files`: what a model server is run with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.streams import write_line
+
+
+@click.command(short_help="Write what TF Serving is run with.")
+@click.argument("served", type=click.Path(exists=True, file_okay=False), metavar="SERVED")
+@click.argument("folder", type=click.Path(file_okay=False), metavar="FOLDER")
+@click.option("--name", help="What clients call the model [default: the name of SERVED].")
+@click.option(
+    "--version",
+    "versions",
+    type=click.IntRange(1),
+    multiple=True,
+    help="A version to serve; may be given several times [default: always the newest].",
+)
+@click.option("--image", help="Container image of the server [default: TF Serving's own].")
+@click.option(
+    "--cpus", type=click.IntRange(1), default=2, show_default=True, help="Cores of a server."
+)
+@click.option("--memory", default="1Gi", show_default=True, help="Memory of a server.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(1),
+    nargs=2,
+    default=(2, 8),
+    show_default=True,
+    help="The fewest and the most servers in a cluster.",
+)
+@OVERWRITE
+def serving_files(served: str, folder: str, **settings: Any) -> None:
+    """Write into FOLDER what runs TF Serving on SERVED, the folder of versions that `export` wrote.
+
+    The server's settings for versions, batches and metrics, a compose file for containers, and
+    manifests for Kubernetes. The paths are printed.
+    """
+    import_package()
+    from keras_s2s import export as exports
+
+    try:
+        paths = exports.serving_files(served, folder, **settings)
+    except FileExistsError:
+        raise FileExistsError(
+            f"{folder}: there are files of an earlier call, which may have been changed by hand; "
+            "--overwrite replaces them"
+        ) from None
+    for path in paths:
+        write_line(path)

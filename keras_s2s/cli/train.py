@@ -1,0 +1,77 @@
+"""`keras-s2s train`: from files of pairs to a model and an account of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.run_folder import check_data, check_folder
+from keras_s2s.cli.setting import Setting
+from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
+
+
+def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each setting."""
+    for setting in reversed(SETTINGS.values()):
+        command = _option(setting)(command)
+    return command
+
+
+def _option(setting: Setting) -> Callable[..., Any]:
+    name = "--" + setting.name.replace("_", "-")
+    default = "null" if setting.default is None else str(setting.default).lower()
+    shown = "" if setting.default is None else f" [default: {default}]"
+    settings: dict[str, Any] = {"help": f"{setting.help}{shown}.", "default": None}
+    if setting.kind is bool:
+        return click.option(f"{name}/--no-{name[2:]}", setting.name, **settings)
+    if setting.several:
+        return click.option(name, setting.name, multiple=True, metavar="FILE", **settings)
+    kind: Any = click.Choice(setting.choices) if setting.choices else setting.kind
+    return click.option(name, setting.name, type=kind, **settings)
+
+
+@click.command(short_help="Train a model on files of pairs.")
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False), help="A YAML file of settings."
+)
+@click.option(
+    "--write-config",
+    type=click.Path(dir_okay=False),
+    help="Write such a file, in which each line is explained, and do nothing else.",
+)
+@_setting_options
+def train(config: str | None, write_config: str | None, **flags: Any) -> None:
+    """Train on source<TAB>target lines, and leave a folder that explains itself.
+
+    Settings come from flags, or from a file (--config), whose settings a flag takes the place of.
+    Everything is checked before it begins. Interrupted, the same command goes on; the weights are
+    in the end those of an uninterrupted training, where --minutes did not end it.
+    """
+    given = read_config(config) if config is not None else {}
+    for name, value in flags.items():
+        if value is not None and value != ():
+            given[name] = SETTINGS[name].check(value)
+    if write_config is not None:
+        _write_config(write_config, given)
+        return
+    settings = complete(given)
+    missing_files([*settings.train, settings.valid])
+    goes_on = check_folder(settings)
+    if goes_on:
+        check_data(settings)
+    import_package()
+    from keras_s2s.cli import training
+
+    training.train(settings, goes_on=goes_on)
+
+
+def _write_config(path: str, given: dict[str, Any]) -> None:
+    if os.path.exists(path):
+        raise FileExistsError(f"{path}: there is such a file already")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(to_yaml(given))

@@ -1,0 +1,245 @@
+"""A training as settings say: checked, run or gone on with, and told of."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import shutil
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import keras
+import tensorflow as tf
+
+import keras_s2s as s2s
+from keras_s2s.cli import run_folder
+from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace
+from keras_s2s.cli.initial_model import load_initial, take_weights
+from keras_s2s.cli.models import load_model
+from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.training_data import Data, make_batches, read_data
+from keras_s2s.evaluation import check_installed, group_references
+from keras_s2s.models.batch_parts import count_cores
+
+_ROOM = 64 << 20  # bytes for what is small
+
+
+def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
+    """Train, keep the best model, and write what came of it.
+
+    Args:
+        settings: all settings.
+        goes_on: whether there is a run in the folder already.
+
+    Raises:
+        ValueError: if data, vocabularies, settings, the initial model or the disk do not allow for
+            it.
+        ImportError: if something is not installed.
+        ArithmeticError: if the loss is no number any more.
+    """
+    check_installed(METRICS)
+    _set_up(settings)
+    initial = load_initial(settings)
+    data = read_data(settings, initial)
+    model = build_model(settings, data.source.vocabulary_size, data.target.vocabulary_size)
+    if initial is not None:
+        take_weights(model, initial, settings.init_from)
+    batches, valid_batches = make_batches(settings, data)
+    _check_disk(settings, model.count_params())
+    run_folder.write_beginning(settings, data.source, data.target)
+    click.echo(f"model: {model.count_params():,} parameters")
+    click.echo(f"{'going on' if goes_on else 'beginning'} in {settings.output}")
+    search = s2s.BeamSearch(
+        beam_width=settings.beam_width,
+        length_penalty=settings.length_penalty,
+        stopping=settings.stopping,
+        max_length=settings.max_length or math.ceil(1.2 * data.longest),
+    )
+    translator = s2s.Translator(model, data.source, data.target, search=search)
+    fit(settings, translator, data, batches, valid_batches)
+    conclude(settings, data)
+
+
+def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -> Any:
+    """Build and compile the model.
+
+    Args:
+        settings: all settings.
+        source_size: how many source ids there are.
+        target_size: how many target ids there are.
+
+    Returns:
+        The `Seq2Seq`.
+
+    Raises:
+        ValueError: if settings do not go together.
+    """
+    shared = {
+        "embedding_dim": settings.embedding_dim,
+        "dropout": settings.dropout,
+        "recurrent_dropout": settings.recurrent_dropout,
+        "word_dropout": settings.word_dropout,
+        "residual": settings.residual,
+        "layer_normalization": settings.layer_normalization,
+    }
+    lstm = settings.cell == "lstm"
+    encoder_class: Any = s2s.LSTMEncoder if lstm else s2s.GRUEncoder
+    decoder_class: Any = s2s.LSTMDecoder if lstm else s2s.GRUDecoder
+    encoder = encoder_class(
+        source_size,
+        settings.units,
+        num_layers=settings.encoder_layers,
+        bidirectional=settings.bidirectional,
+        context=settings.context,
+        **shared,
+    )
+    decoder = decoder_class(
+        target_size,
+        settings.units,
+        num_layers=settings.decoder_layers,
+        context_to=settings.context_to,
+        attention=None if settings.attention == "none" else settings.attention,
+        input_feeding=settings.input_feeding,
+        **shared,
+    )
+    model = s2s.Seq2Seq(encoder, decoder)
+    model.compile(
+        keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.gradient_clip),
+        loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
+        metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
+    )
+    return model
+
+
+def fit(
+    settings: SimpleNamespace, translator: Any, data: Data, batches: Any, valid_batches: Any
+) -> None:
+    """Train, or go on with it.
+
+    Args:
+        settings: all settings.
+        translator: the model with its tokenizers and its search.
+        data: the data.
+        batches: the batches to train on.
+        valid_batches: the batches held out.
+
+    Raises:
+        ArithmeticError: if the loss is no number any more.
+    """
+    mode = "max" if settings.watch in RISING else "min"
+    watched = {"monitor": f"val_{settings.watch}", "mode": mode}
+    metrics = dict.fromkeys(["wer", "ter", settings.watch])
+    folder = settings.output
+    callbacks = [
+        keras.callbacks.TerminateOnNaN(),
+        s2s.SearchEvaluation(
+            _some(data.valid, settings.evaluation_sources),
+            data.source,
+            data.target,
+            search=translator.search,
+            metrics=list(metrics),
+            tokens=settings.tokens,
+            bleu_tokenize=settings.bleu_tokenize,
+        ),
+        KeepBest(translator, run_folder.best_path(settings), settings.watch),
+        LearningCurve(os.path.join(folder, run_folder.CURVE)),
+        Pace(
+            settings.learning_rate,
+            settings.schedule,
+            settings.warmup_steps,
+            settings.epochs,
+            settings.minutes,
+        ),
+    ]
+    if settings.schedule == "plateau":
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(**watched, factor=0.5, patience=1))
+    if settings.patience:
+        callbacks.append(keras.callbacks.EarlyStopping(**watched, patience=settings.patience))
+    state = os.path.join(folder, run_folder.STATE)
+    callbacks.append(s2s.Resume(state, every=settings.save_every))
+    try:
+        history = translator.model.fit(
+            batches,
+            validation_data=valid_batches,
+            epochs=settings.epochs,
+            callbacks=callbacks,
+            verbose=1 if sys.stdout.isatty() else 2,
+        ).history
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        raise
+    if history.get("loss") and not math.isfinite(history["loss"][-1]):
+        raise ArithmeticError(
+            f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
+            f"rate is too high, perhaps. {state} has to be removed to begin anew"
+        )
+
+
+def conclude(settings: SimpleNamespace, data: Data) -> None:
+    """Measure the best model on all held-out pairs, and write what is to be known of it.
+
+    Args:
+        settings: all settings.
+        data: the data.
+    """
+    folder = settings.output
+    best = load_model(run_folder.best_path(settings))
+    references = group_references(data.valid)
+    outputs = best.translate(list(references), batch_size=64)
+    report = make_report(
+        outputs,
+        list(references.values()),
+        tokens=settings.tokens,
+        bleu_tokenize=settings.bleu_tokenize,
+    )
+    run_folder.write_text(os.path.join(folder, run_folder.FIGURES), report.to_json() + "\n")
+    rows = [
+        (source, output, accepted)
+        for (source, accepted), output in zip(references.items(), outputs, strict=True)
+    ]
+    run_folder.write_samples(os.path.join(folder, run_folder.SAMPLES), rows[: settings.samples])
+    if importlib.util.find_spec("matplotlib") is not None:
+        from keras_s2s.plots import learning_curves
+
+        curve, picture = (os.path.join(folder, it) for it in (run_folder.CURVE, run_folder.PICTURE))
+        learning_curves(curve, path=picture)
+    click.echo(f"\n{run_folder.best_path(settings)}\n{report.to_text()}")
+
+
+def _set_up(settings: SimpleNamespace) -> None:
+    """Set seeds, precision and threads, before anything is built."""
+    threads = settings.threads or count_cores()
+    try:
+        # Two independent products side by side, each with its part of the processor.
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
+        tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
+    except RuntimeError:
+        click.echo("threads are as they were: TensorFlow has begun already", err=True)
+    keras.utils.set_random_seed(settings.seed)
+    if settings.precision != "float32":
+        keras.config.set_dtype_policy(settings.precision)
+
+
+def _some(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:
+    """Take the pairs of so many sources; of all with 0."""
+    wanted = list(group_references(pairs))
+    kept = set(wanted[:sources] if sources else wanted)
+    return [pair for pair in pairs if pair[0] in kept]
+
+
+def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
+    """Say that the disk is full before the work is done."""
+    # The state is three times as large as the weights, and each file is written beside its elder.
+    needed = 4 * parameters * (2 * 3 + 2) + _ROOM
+    parent = os.path.abspath(settings.output)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise ValueError(
+            f"{settings.output}: there is not enough room on the disk. Expected: "
+            f"{needed >> 20} MB. Received: {free >> 20} MB"
+        )

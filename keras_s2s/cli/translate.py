@@ -1,0 +1,116 @@
+"""`keras-s2s translate`: standard input to standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import Hypothesis, Model, load_model
+from keras_s2s.cli.options import BATCH_SIZE, MODEL, search_options
+from keras_s2s.cli.streams import (
+    LineReader,
+    decode_line,
+    in_column,
+    progress,
+    size_of,
+    write_line,
+)
+
+_LARGEST_GROUP = 8  # batches
+
+
+@click.command(short_help="Translate standard input, line by line.")
+@MODEL
+@click.option(
+    "--nbest",
+    "num_hypotheses",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Write the N best targets of each source, a line each, behind the number of the source.",
+)
+@click.option("--scores", is_flag=True, help="Write score and log probability before each target.")
+@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each source.")
+@search_options
+@BATCH_SIZE
+def translate(model: str, scores: bool, as_json: bool, batch_size: int, **options: Any) -> None:
+    """Translate each line of standard input to a line of standard output, in the same order.
+
+    MODEL is a .keras file, the folder of a run, of a SavedModel, or a .tflite file. An empty line
+    stays an empty line. Columns are separated by tabs: [number] [score log_prob] target.
+    """
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; the texts to translate come from there")
+    answering = load_model(model, **options)
+    numbered = options["num_hypotheses"] is not None
+    stdin = sys.stdin.buffer
+    reader = LineReader(stdin)
+    with progress("Translating", size_of(stdin), between_answers=True) as advance:
+        before = 0
+        for number, source, found in answers(answering, reader, batch_size):
+            wanted = found[: options["num_hypotheses"] or 1]
+            if as_json:
+                write_line(_to_json(source, wanted))
+            else:
+                for line in _lines(number if numbered else None, wanted, scores):
+                    write_line(line)
+            if reader.number == number:  # all that were read are answered
+                sys.stdout.flush()
+                advance(reader.position - before)
+                before = reader.position
+
+
+def answers(
+    model: Model, reader: LineReader, batch_size: int
+) -> Iterator[tuple[int, str, list[Hypothesis]]]:
+    """Search for the targets of lines as they come.
+
+    Args:
+        model: the model.
+        reader: the lines.
+        batch_size: how many go through the search at once. Where lines are plentiful, groups of
+            several batches are read, so that texts of like length go together.
+
+    Yields:
+        The number of a line, from 1, its text, and its hypotheses, best first.
+
+    Raises:
+        ValueError: if a line is not UTF-8; the lines before it are answered.
+    """
+    batches = 1
+    while lines := reader.read(batches * batch_size):
+        first = reader.number - len(lines) + 1
+        texts: list[str] = []
+        fault = None
+        try:
+            texts.extend(decode_line(line, number) for number, line in enumerate(lines, first))
+        except ValueError as error:
+            fault = error
+        found = model.hypotheses(texts, batch_size)
+        yield from zip(range(first, first + len(texts)), texts, found, strict=True)
+        if fault is not None:
+            raise fault
+        if len(lines) == batches * batch_size:
+            batches = min(2 * batches, _LARGEST_GROUP)
+
+
+def _lines(number: int | None, found: list[Hypothesis], scores: bool) -> Iterator[str]:
+    """Write hypotheses in columns; an empty line has none, and still gets its line."""
+    wanted: list[Hypothesis | None] = [*found] or [None]
+    for hypothesis in wanted:
+        columns = [] if number is None else [str(number)]
+        if scores:
+            columns += (
+                ["", ""]
+                if hypothesis is None
+                else [f"{hypothesis.score:.6f}", f"{hypothesis.log_prob:.6f}"]
+            )
+        yield "\t".join([*columns, "" if hypothesis is None else in_column(hypothesis.target)])
+
+
+def _to_json(source: str, found: list[Hypothesis]) -> str:
+    line: dict[str, Any] = {"source": source, "hypotheses": [it._asdict() for it in found]}
+    return json.dumps(line, ensure_ascii=False)

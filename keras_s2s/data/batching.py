@@ -1,0 +1,183 @@
+"""Batches of pairs of like lengths, out of ids that stand in memory."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.tokenizers.strings import row_index
+
+# By how much of its length a pair may be sorted too high when batches are shuffled. More would mix
+# batches more, and pad them more.
+_LENGTH_NOISE = 0.05
+
+# A fixed number: see `make_dataset` on autotuning.
+_BATCHES_AT_ONCE = 2
+
+
+class Side(NamedTuple):
+    """Texts of one side as ids: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, and eos.
+
+    Attributes:
+        ids: int32 `(tokens + 1,)`, without eos, and with one pad at the end.
+        starts: int64 `(pairs,)`.
+        lengths: int64 `(pairs,)`, eos counted.
+    """
+
+    ids: Any
+    starts: Any
+    lengths: Any
+
+
+def make_side(ids: tf.Tensor, lengths: tf.Tensor) -> Side:
+    """Put together what `Tokenizer.split` gives.
+
+    Args:
+        ids: int32 `(tokens,)`, without eos.
+        lengths: int32 `(pairs,)`, eos not counted.
+
+    Returns:
+        The side.
+    """
+    lengths = tf.cast(lengths, tf.int64)
+    starts = tf.cumsum(lengths, exclusive=True)
+    return Side(tf.concat([ids, [PAD_ID]], 0), starts, lengths + 1)
+
+
+class Batching(NamedTuple):
+    """How pairs become batches.
+
+    Attributes:
+        batch_size: how many pairs a batch has, if it goes by pairs.
+        batch_tokens: how many tokens a batch has at most, padding and the longer side counted, if
+            it goes by tokens.
+        shuffle: whether batches are of other pairs and in another order with each seed, or go
+            from short to long.
+    """
+
+    batch_size: int | None
+    batch_tokens: int | None
+    shuffle: bool
+
+    # Autograph has nothing to do in these functions, and warns on Python 3.13 that it cannot.
+    @tf.autograph.experimental.do_not_convert
+    def batches(self, source: Side, target: Side, seed: tf.Tensor) -> tf.data.Dataset:
+        """Make the batches of some pairs.
+
+        Args:
+            source: their sources.
+            target: their targets.
+            seed: int64 `(2,)`; the order depends on nothing else.
+
+        Returns:
+            The batches, as `make_dataset` describes them.
+        """
+        seeds = tf.random.split(seed, 4)
+        order = _shuffled_order(source, target, seeds) if self.shuffle else _order(source, target)
+        if self.batch_size is not None:
+            starts, sizes = self._cut_by_pairs(tf.size(order), seeds[2])
+        else:
+            starts, sizes = self._cut_by_tokens(source, target, order)
+        if self.shuffle:
+            mixed = tf.argsort(tf.random.stateless_uniform(tf.shape(starts), seeds[3]))
+            starts, sizes = tf.gather(starts, mixed), tf.gather(sizes, mixed)
+
+        @tf.autograph.experimental.do_not_convert
+        def batch(start: tf.Tensor, size: tf.Tensor) -> Any:
+            return _batch(source, target, order[start : start + size])
+
+        slices = tf.data.Dataset.from_tensor_slices((starts, sizes))
+        return slices.map(batch, num_parallel_calls=_BATCHES_AT_ONCE, deterministic=True)
+
+    def _cut_by_pairs(self, pairs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where each batch begins in the order, and its size; one is smaller than the others."""
+        number = -(-pairs // self.batch_size)
+        smaller = number - 1
+        if self.shuffle:
+            # Not always the longest pairs are in the smaller batch.
+            smaller = tf.random.stateless_uniform((), seed, maxval=number, dtype=tf.int32)
+        numbers = tf.range(number)
+        missing = number * self.batch_size - pairs
+        starts = numbers * self.batch_size - tf.where(numbers > smaller, missing, 0)
+        sizes = self.batch_size - tf.where(tf.equal(numbers, smaller), missing, 0)
+        return starts, sizes
+
+    def _cut_by_tokens(
+        self, source: Side, target: Side, order: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where each batch begins in the order, and its size; each has what just fits."""
+        lengths = tf.gather(tf.maximum(source.lengths, target.lengths), order)
+        borders = tf.numpy_function(
+            lambda lengths: fill_batches(lengths, int(self.batch_tokens or 0)), [lengths], tf.int32
+        )
+        borders = tf.ensure_shape(borders, [None])
+        return borders[:-1], borders[1:] - borders[:-1]
+
+
+def fill_batches(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
+    """Cut a sequence of pairs into batches of at most so many tokens, padding counted.
+
+    Args:
+        lengths: the length of the longer side of each pair, `(pairs,)`; none is above
+            `batch_tokens`.
+        batch_tokens: the limit.
+
+    Returns:
+        Where each batch begins, and the end: int32 `(batches + 1,)`.
+    """
+    borders = [0]
+    while borders[-1] < len(lengths):
+        window = lengths[borders[-1] :][: batch_tokens // lengths[borders[-1]]]
+        sizes = np.maximum.accumulate(window) * np.arange(1, len(window) + 1)
+        borders.append(borders[-1] + int(np.searchsorted(sizes, batch_tokens, side="right")))
+    return np.array(borders, np.int32)
+
+
+def _order(source: Side, target: Side) -> tf.Tensor:
+    """Sort pairs by source length and then by target length."""
+    highest = tf.reduce_max(target.lengths) + 1
+    return tf.argsort(source.lengths * highest + target.lengths, stable=True)
+
+
+def _shuffled_order(source: Side, target: Side, seeds: tf.Tensor) -> tf.Tensor:
+    """Sort pairs by source length and then by target length, both of them blurred.
+
+    Targets run from short to long and back again as sources get longer, so that they do not
+    jump in the middle of a batch.
+    """
+    sources = tf.floor(_blurred(source.lengths, seeds[0]))
+    targets = _blurred(target.lengths, seeds[1])
+    highest = tf.reduce_max(targets) + 1.0
+    falling = tf.equal(tf.math.floormod(sources, 2.0), 1.0)
+    return tf.argsort(sources * highest + tf.where(falling, highest - targets, targets))
+
+
+def _blurred(lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Add noise to lengths: up to 1 it parts equals, what is more mixes neighbours."""
+    lengths = tf.cast(lengths, tf.float64)
+    noise = tf.random.stateless_uniform(tf.shape(lengths), seed, dtype=tf.float64)
+    return lengths + noise * (1.0 + _LENGTH_NOISE * lengths)
+
+
+def _batch(source: Side, target: Side, chosen: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """The batch of some pairs."""
+    source_ids = _rows(source, chosen)
+    target_labels = _rows(target, chosen)
+    first = tf.fill([tf.size(chosen), 1], BOS_ID)
+    shifted = tf.concat([first, target_labels[:, :-1]], axis=1)
+    # What stands behind eos in the labels is pad, and so is what stands behind it here.
+    target_inputs = tf.where(tf.equal(target_labels, PAD_ID), PAD_ID, shifted)
+    return {"source_ids": source_ids, "target_inputs": target_inputs}, target_labels
+
+
+def _rows(side: Side, chosen: tf.Tensor) -> tf.Tensor:
+    """The ids of some texts with eos, `(batch, length)`, padded to the longest of them."""
+    lengths = tf.gather(side.lengths, chosen)
+    width = tf.reduce_max(lengths)
+    pad = tf.size(side.ids, out_type=tf.int64) - 1
+    ids = tf.gather(side.ids, row_index(tf.gather(side.starts, chosen), lengths - 1, width, pad))
+    last = tf.expand_dims(lengths - 1, 1)
+    return tf.where(tf.equal(tf.expand_dims(tf.range(width), 0), last), EOS_ID, ids)

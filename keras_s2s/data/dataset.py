@@ -1,0 +1,253 @@
+"""Datasets of ids for `model.fit`, batched by length."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_int, check_positive_int
+from keras_s2s.data.batching import Batching, Side, make_side
+from keras_s2s.data.limits import Limits
+from keras_s2s.data.pairs import as_paths_or_pairs, check_pairs
+from keras_s2s.data.stream import PairStream
+from keras_s2s.special_ids import PAD_ID
+from keras_s2s.tokenizers.tokenizer import Tokenizer
+
+# Texts that are tokenized at once.
+_CHUNK = 4096
+_BATCH_SIZE = 64
+_BATCHES_AHEAD = 8
+
+
+def make_dataset(
+    pairs: Iterable[tuple[str, str]] | str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    source: Tokenizer,
+    target: Tokenizer,
+    *,
+    batch_size: int | None = None,
+    batch_tokens: int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    initial_epoch: int = 0,
+    max_source_length: int | None = None,
+    max_target_length: int | None = None,
+    buffer_size: int = 100_000,
+) -> tf.data.Dataset:
+    """Make batches of ids out of pairs of texts, or out of files of them.
+
+    Pairs of like source length and like target length share a batch, so that little is padding;
+    each batch is as wide as its longest text. All pairs are seen exactly once an epoch.
+
+    With `shuffle`, every epoch (every time the dataset is iterated over) has batches of other
+    pairs in another order. The order of epoch 0, 1, 2, … depends on the seed and on that number
+    alone. Without it, every epoch has the same batches, from short to long.
+
+    **In memory.** Pairs that are given as such are tokenized once, here, and kept as ids.
+
+    **Larger than memory.** Files (tab-separated, see `read_pairs`, or TFRecords, see
+    `write_records`) are looked through once, here, so that what is wrong with them is said before
+    training begins, and then read anew in every epoch. Of their texts at most `buffer_size` pairs
+    (or two batches) wait, and one and a half times as many are on their way as ids. Shuffling reads
+    files in another order, up to eight of them in turn, and draws from what waits; batches are of
+    like lengths among half a buffer. So a single large file should not be sorted by anything.
+
+    Args:
+        pairs: source texts and target texts; or the path of a file of them, or several paths.
+        source: the tokenizer of the sources.
+        target: the tokenizer of the targets.
+        batch_size: how many pairs a batch has, 64 by default. One batch of an epoch is smaller
+            if they do not come out even.
+        batch_tokens: in its place, how many tokens a batch has at most on either side, padding
+            counted: rows times the length of the longest text. Longer pairs are left out.
+        shuffle: whether each epoch has another order.
+        seed: the seed of the orders; by default drawn from Python's random numbers, which
+            `keras.utils.set_random_seed` seeds.
+        initial_epoch: the number of the epoch that comes first, as in `model.fit`: not 0 where a
+            training goes on that was interrupted.
+        max_source_length: pairs with more source tokens, eos counted, are left out; how many, is
+            logged as a warning of the logger "keras_s2s".
+        max_target_length: the same for target tokens.
+        buffer_size: how many pairs of files may stand in memory as text.
+
+    Returns:
+        A `tf.data.Dataset`, its elements `({"source_ids": …, "target_inputs": …},
+        target_labels)`, int32 `(batch, source_length)`, `(batch, target_length)` and
+        `(batch, target_length)`, padded on the right with 0. `target_labels` end in eos;
+        `target_inputs` are the same tokens behind bos, without eos. Its length is known,
+        `ceil(pairs / batch_size)`, unless batches go by tokens.
+
+    Raises:
+        TypeError: if `pairs` are neither pairs of `str` nor paths, or a tokenizer is not one.
+        FileNotFoundError: if there is no such file.
+        ValueError: if there are no pairs, none is left, a file is malformed (with path and line),
+            or an argument is out of range.
+
+    Example:
+        >>> pairs = [("ab", "A B"), ("b", "B")]
+        >>> source = CharTokenizer.train(source for source, _ in pairs)
+        >>> target = WordTokenizer.train(target for _, target in pairs)
+        >>> for inputs, target_labels in make_dataset(pairs, source, target, batch_size=2):
+        ...     for ids in (inputs["source_ids"], inputs["target_inputs"], target_labels):
+        ...         print(ids.numpy().tolist())
+        [[4, 3, 0], [5, 4, 3]]
+        [[2, 4, 0], [2, 5, 4]]
+        [[4, 3, 0], [5, 4, 3]]
+    """
+    if seed is None:
+        seed = random.randrange(2**31)  # noqa: S311
+    check_int("seed", seed, minimum=0)
+    check_int("initial_epoch", initial_epoch, minimum=0)
+    check_int("buffer_size", buffer_size, minimum=2)
+    batching = _check_batching(batch_size, batch_tokens, shuffle)
+    limits = Limits(max_source_length, max_target_length, batch_tokens)
+    limits.check()
+    for name, tokenizer in (("source", source), ("target", target)):
+        if not isinstance(tokenizer, Tokenizer):
+            raise TypeError(f"`{name}` must be a Tokenizer. Received: {tokenizer!r}")
+    paths, given = as_paths_or_pairs(pairs)
+    if paths:
+        files = _look_through(paths, source, target, limits)
+        number = files.pairs
+        blocks = _blocks_of_files(files, source, target, batching, seed, initial_epoch, buffer_size)
+    else:
+        sides = _tokenize(given, source, target, limits)
+        number = len(sides[0].lengths)
+        blocks = _block_of_memory(*sides, seed, initial_epoch, shuffle=shuffle)
+    dataset = blocks.flat_map(batching.batches)
+    if batching.batch_size is not None:
+        batches = -(-number // batching.batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    # Each of several machines gets its part of every batch. By default TensorFlow would deal out
+    # whole blocks of files, in which one machine may find more batches than another.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # TensorFlow's tuner sleeps for longer and longer, up to a minute, and an iterator that is
+    # dropped, as after each `fit` and each validation, waits until it wakes up.
+    options.autotune.enabled = False
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+
+
+def _check_batching(batch_size: int | None, batch_tokens: int | None, shuffle: bool) -> Batching:
+    """Check that batches go by pairs or by tokens."""
+    if batch_tokens is None:
+        batch_size = _BATCH_SIZE if batch_size is None else batch_size
+        return Batching(check_positive_int("batch_size", batch_size), None, shuffle)
+    if batch_size is not None:
+        raise ValueError(
+            "Batches go by `batch_size` or by `batch_tokens`. Received both: "
+            f"batch_size={batch_size!r}, batch_tokens={batch_tokens!r}"
+        )
+    return Batching(None, check_positive_int("batch_tokens", batch_tokens), shuffle)
+
+
+def _tokenize(
+    pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: Limits
+) -> tuple[Side, Side]:
+    """Turn pairs that are not too long into ids, as NumPy arrays."""
+    checked = list(check_pairs(pairs))
+    if not checked:
+        raise ValueError("`pairs` must hold at least one pair. Received: none")
+    sides = []
+    for number, tokenizer in enumerate((source, target)):
+        chunks = [
+            _split(tokenizer, [pair[number] for pair in checked[start : start + _CHUNK]])
+            for start in range(0, len(checked), _CHUNK)
+        ]
+        ids, lengths = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+        starts = np.cumsum(lengths) - lengths
+        sides.append(Side(np.append(ids, np.int32(PAD_ID)), starts, lengths + 1))
+    kept = limits.keep(sides[0].lengths, sides[1].lengths)
+    limits.report(int(np.count_nonzero(~kept)), len(kept))
+    source_side, target_side = (
+        Side(side.ids, side.starts[kept], side.lengths[kept]) for side in sides
+    )
+    return source_side, target_side
+
+
+def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of some texts without eos, and how many each has."""
+    ids, lengths = tokenizer.split(texts)
+    return ids.numpy(), lengths.numpy().astype(np.int64)
+
+
+def _block_of_memory(
+    source: Side, target: Side, seed: int, initial_epoch: int, *, shuffle: bool
+) -> tf.data.Dataset:
+    """The pairs that stand in memory with another seed each epoch."""
+    with tf.device("CPU:0"):
+        source, target = (Side(*map(tf.constant, side)) for side in (source, target))
+    epochs = None
+    if shuffle:
+        with tf.init_scope(), tf.device("CPU:0"):
+            epochs = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False, name="epochs")
+    first = tf.constant(seed % 2**63, tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def block(epoch: tf.Tensor) -> tuple[Side, Side, tf.Tensor]:
+        epoch = epoch if epochs is None else epochs.assign_add(1) - 1
+        return source, target, tf.stack([first, epoch])
+
+    return tf.data.Dataset.from_tensors(tf.constant(initial_epoch, tf.int64)).map(block)
+
+
+def _look_through(
+    paths: Sequence[str], source: Tokenizer, target: Tokenizer, limits: Limits
+) -> PairStream:
+    """Check files, and mark the pairs that are too long."""
+
+    def is_left_out(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        sources, targets = zip(*pairs, strict=True)
+        _, source_lengths = _split(source, sources)
+        _, target_lengths = _split(target, targets)
+        return ~limits.keep(source_lengths + 1, target_lengths + 1)
+
+    files = PairStream.scan(paths, is_left_out if limits.given() else None)
+    limits.report(files.read - files.pairs, files.read)
+    return files
+
+
+def _blocks_of_files(
+    files: PairStream,
+    source: Tokenizer,
+    target: Tokenizer,
+    batching: Batching,
+    seed: int,
+    initial_epoch: int,
+    buffer_size: int,
+) -> tf.data.Dataset:
+    """The pairs of files in blocks, each with a seed of its own."""
+    multiple = batching.batch_size or 1
+    # With whole batches in each block, the number of batches is the same in every epoch.
+    block_size = max(1, buffer_size // 2 // multiple) * multiple
+    epochs = itertools.count(initial_epoch)
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+        epoch = next(epochs)
+        draw_seed = seed if batching.shuffle else None
+        for number, (sources, targets) in enumerate(files.blocks(block_size, draw_seed, epoch)):
+            yield _as_bytes(sources), _as_bytes(targets), (epoch, number)
+
+    @tf.autograph.experimental.do_not_convert
+    def to_ids(
+        sources: tf.Tensor, targets: tf.Tensor, place: tf.Tensor
+    ) -> tuple[Side, Side, tf.Tensor]:
+        key = tf.stack([tf.constant(seed % 2**63, tf.int64), place[0]])
+        key = tf.random.fold_in(key, place[1])
+        return make_side(*source.split(sources)), make_side(*target.split(targets)), key
+
+    texts = tf.TensorSpec([None], tf.string)
+    place = tf.TensorSpec([2], tf.int64)
+    dataset = tf.data.Dataset.from_generator(blocks, output_signature=(texts, texts, place))
+    # The next block is made while batches of this one are taken.
+    return dataset.map(to_ids).prefetch(1)
+
+
+def _as_bytes(texts: Sequence[str]) -> np.ndarray:
+    """An array of Python's bytes: in one of NumPy's own, all texts are as wide as the longest."""
+    return np.array([text.encode("utf-8") for text in texts], dtype=object)

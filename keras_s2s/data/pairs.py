@@ -1,0 +1,237 @@
+"""Pairs of texts from tab-separated files."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+from keras_s2s.tokenizers.tokenizer import check_utf8
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    r"""Read a file of pairs: a line each, `source<TAB>target`.
+
+    The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (its
+    content says which). Lines end in LF or CR LF, and the last one need not end; empty lines at
+    the end of the file are passed over. Nothing else is changed: white space around a text
+    stays. A source with several targets stands on several lines.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The pairs `(source, target)` in the order of the file.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+        ValueError: if the file has no pairs, is damaged, or a line is not a pair; the message
+            has the path, the line number and the reason.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "train.tsv"
+        ...     _ = path.write_text("hello\tHH AH L OW\n", encoding="utf-8")
+        ...     read_pairs(path)
+        [('hello', 'HH AH L OW')]
+    """
+    return list(iterate_lines(path))
+
+
+def iterate_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The pairs `(source, target)` in the order of the file.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+        ValueError: if the file has no pairs, is damaged, or a line is not a pair.
+    """
+    name = check_path(path)
+    number = 0
+    first_empty = None
+    for number, line in enumerate(_lines(name), 1):
+        if not line:
+            first_empty = first_empty or number
+            continue
+        if first_empty:
+            raise _line_error(name, first_empty, "the line is empty")
+        yield _pair(name, number, line)
+    if number == 0 or first_empty == 1:
+        raise ValueError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
+
+
+def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
+    """Tell the paths of files from pairs that are given as they are.
+
+    Args:
+        pairs: a path, an iterable of paths, or an iterable of something else.
+
+    Returns:
+        The paths, and what is to be pairs; one of both is empty.
+
+    Raises:
+        TypeError: if `pairs` are none of these, or paths and something else.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if a path is that of a folder.
+    """
+    if isinstance(pairs, str | os.PathLike):
+        return [check_path(pairs)], ()
+    if isinstance(pairs, bytes) or not isinstance(pairs, Iterable):
+        raise TypeError(f"`pairs` must be an iterable of (source, target). Received: {pairs!r}")
+    iterator = iter(pairs)
+    first = list(itertools.islice(iterator, 1))
+    if first and isinstance(first[0], str | os.PathLike):
+        return [check_path(path) for path in itertools.chain(first, iterator)], ()
+    return [], itertools.chain(first, iterator)
+
+
+def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Give pairs one by one, checked.
+
+    Args:
+        pairs: source texts and target texts.
+
+    Yields:
+        Each pair.
+
+    Raises:
+        TypeError: if something is not a pair of `str`.
+        ValueError: if a text is empty, or has a NUL character or no UTF-8 (a lone surrogate).
+    """
+    for number, pair in enumerate(pairs):
+        if (
+            not isinstance(pair, tuple | list)
+            or len(pair) != 2
+            or not all(isinstance(text, str) for text in pair)
+        ):
+            raise TypeError(
+                f"`pairs` must be an iterable of (source, target), both of them str. "
+                f"Received: {pair!r} as pair {number}"
+            )
+        fault = find_fault(*pair)
+        if fault:
+            raise ValueError(
+                f"`pairs` must hold texts, neither of them empty. Received: {pair!r} as pair "
+                f"{number}: {fault}"
+            )
+        yield check_utf8(pair[0]), check_utf8(pair[1])
+
+
+def find_fault(source: str, target: str) -> str | None:
+    """Say what is wrong with the texts of a pair, if anything.
+
+    Args:
+        source: the source text.
+        target: the target text.
+
+    Returns:
+        The reason why it cannot be taken, or None.
+    """
+    for side, text in (("source", source), ("target", target)):
+        if not text or text.isspace():
+            return f"the {side} is empty"
+        if "\0" in text:
+            return f"a NUL character in the {side}"
+    return None
+
+
+def check_path(path: str | os.PathLike[str]) -> str:
+    """Check that there is a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its name.
+
+    Raises:
+        TypeError: if `path` is not a path.
+        FileNotFoundError: if there is no such file.
+        IsADirectoryError: if `path` is a folder.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`path` must be a str or a path. Received: {path!r}")
+    name = os.fsdecode(path)
+    if os.path.isdir(name):
+        raise IsADirectoryError(f"{name}: a folder. Expected: a file of source<TAB>target lines")
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"{name}: there is no such file")
+    return name
+
+
+def _lines(name: str) -> Iterator[bytes]:
+    """Give the lines of a file, decompressed, without byte order mark and line ends."""
+    number = 0
+    with open(name, "rb") as raw, _decompressed(name, raw) as file:
+        try:
+            for line in file:
+                number += 1
+                if number == 1 and line.startswith(_UTF16_BOMS):
+                    raise _line_error(name, 1, "the file is UTF-16; save it as UTF-8")
+                content = line.removeprefix(_BOM) if number == 1 else line
+                yield content.removesuffix(b"\n").removesuffix(b"\r")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(
+                f"{name}: damaged or cut off behind line {number}; get the file anew. "
+                f"Decompressing it failed with: {error}"
+            ) from error
+
+
+def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
+    """Look at the content of a file for whether it is compressed."""
+    magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]  # type: ignore[attr-defined]
+    if magic == GZIP_MAGIC:
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if name.endswith(".gz") and magic:
+        raise ValueError(f"{name}: the name ends in .gz, but the content is not gzip")
+    return raw
+
+
+def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
+    """Take a line apart."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _line_error(
+            name, number, f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
+        ) from error
+    if "\r" in text:
+        raise _line_error(
+            name, number, "a carriage return inside the line; end lines in LF or CR LF"
+        )
+    columns = text.split("\t")
+    if len(columns) == 1:
+        raise _line_error(name, number, "no tab in the line")
+    if len(columns) > 2:
+        raise _line_error(
+            name,
+            number,
+            f"{len(columns)} columns. Keep two of them (`cut -f 1,2`), and write further targets "
+            "of a source on lines of their own",
+        )
+    fault = find_fault(*columns)
+    if fault:
+        raise _line_error(name, number, fault)
+    return columns[0], columns[1]
+
+
+def _line_error(name: str, number: int, reason: str) -> ValueError:
+    """Say where a file is wrong."""
+    return ValueError(f"{name}, line {number}: {reason}. Expected: source<TAB>target")

@@ -1,0 +1,169 @@
+"""Pairs of texts streamed from files, in another order each epoch."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import random
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_s2s.data.pairs import as_paths_or_pairs
+from keras_s2s.data.records import iterate_file
+
+# Files that are read in turn, pair by pair.
+_OPEN_FILES = 8
+# Pairs whose lengths are counted at once; a multiple of 8.
+_CHUNK = 4096
+
+Pair = tuple[str, str]
+
+
+def iterate_pairs(
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> Iterator[Pair]:
+    r"""Read the pairs of files one by one, with no more than a few in memory.
+
+    For tokenizers, which are trained on an iterable of texts; `make_dataset` takes the files
+    themselves.
+
+    Args:
+        files: the path of a file, tab-separated (see `read_pairs`) or TFRecords (see
+            `write_records`), or several paths.
+
+    Returns:
+        An iterator over the pairs `(source, target)` in the order of the files.
+
+    Raises:
+        TypeError: if `files` are not paths.
+        FileNotFoundError: if there is no such file.
+        ValueError: if there is no file in them; while reading, if a file has no pairs, is damaged,
+            or something in it is not a pair.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "train.tsv"
+        ...     _ = path.write_text("ab\tA B\n", encoding="utf-8")
+        ...     CharTokenizer.train(source for source, _ in iterate_pairs(path)).vocabulary[4:]
+        ['a', 'b']
+    """
+    paths, others = as_paths_or_pairs(files)
+    if not paths:
+        for other in others:
+            raise TypeError(f"`files` must be paths. Received: {other!r}")
+        raise ValueError("`files` must have at least one path. Received: none")
+    return itertools.chain.from_iterable(map(iterate_file, paths))
+
+
+class PairStream(NamedTuple):
+    """Files of pairs, looked through once, to be streamed any number of times.
+
+    Attributes:
+        paths: the files.
+        left_out: for each file a bit for each of its pairs, set if it is left out; None if none.
+        pairs: how many pairs there are without those left out.
+        read: how many pairs there are with them.
+    """
+
+    paths: tuple[str, ...]
+    left_out: tuple[bytes | None, ...]
+    pairs: int
+    read: int
+
+    @classmethod
+    def scan(cls, paths: Sequence[str], is_left_out: Any) -> PairStream:
+        """Look files through, so that whatever is wrong with them is said before training begins.
+
+        Args:
+            paths: the files.
+            is_left_out: a function of a list of pairs that gives a bool array of those to leave
+                out; None to leave none out.
+
+        Returns:
+            The stream.
+
+        Raises:
+            ValueError: if a file cannot be read twice, is damaged, or something in it is no pair.
+        """
+        left_out, number_read, number_left_out = [], 0, 0
+        for path in paths:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise ValueError(
+                    f"{path}: not a file that can be read again each epoch. Read a pipe by "
+                    "`read_pairs` instead"
+                )
+            bits = []
+            pairs = iterate_file(path)
+            while chunk := list(itertools.islice(pairs, _CHUNK)):
+                number_read += len(chunk)
+                bits.append(
+                    np.zeros(len(chunk), bool) if is_left_out is None else is_left_out(chunk)
+                )
+            marked = np.concatenate([np.packbits(chunk) for chunk in bits])
+            found = sum(int(np.count_nonzero(chunk)) for chunk in bits)
+            number_left_out += found
+            left_out.append(marked.tobytes() if found else None)
+        return cls(tuple(paths), tuple(left_out), number_read - number_left_out, number_read)
+
+    def blocks(
+        self, block_size: int, seed: int | None, epoch: int
+    ) -> Iterator[tuple[list[str], list[str]]]:
+        """Give the pairs of an epoch in blocks.
+
+        With a seed, files are read in another order each epoch, several of them in turn, and
+        pairs are drawn from a pool of two blocks: half of it goes out, and is filled again. So a
+        pair may come later by any number of blocks, though seldom by many.
+
+        Args:
+            block_size: how many pairs a block has; only the last one has fewer.
+            seed: the seed of the orders; None for the order of the files.
+            epoch: the number of the epoch. The order depends on it and on the seed alone.
+
+        Yields:
+            Sources and targets.
+        """
+        pairs, pool_size, draw = self._in_order(), block_size, None
+        if seed is not None:
+            draw = random.Random(f"{seed} {epoch}")  # noqa: S311
+            pairs, pool_size = self._in_turn(draw), 2 * block_size
+        pool: list[Pair] = []
+        while True:
+            pool.extend(itertools.islice(pairs, pool_size - len(pool)))
+            if not pool:
+                return
+            if draw is not None:
+                draw.shuffle(pool)
+            sources, targets = zip(*pool[:block_size], strict=True)
+            del pool[:block_size]
+            yield list(sources), list(targets)
+
+    def _in_order(self) -> Iterator[Pair]:
+        """The pairs of one file behind those of the other."""
+        return itertools.chain.from_iterable(map(self._file, range(len(self.paths))))
+
+    def _in_turn(self, draw: random.Random) -> Iterator[Pair]:
+        """The pairs of several files in turn, the files in an order that is drawn."""
+        order = list(range(len(self.paths)))
+        draw.shuffle(order)
+        waiting = map(self._file, order)
+        reading = collections.deque(itertools.islice(waiting, _OPEN_FILES))
+        while reading:
+            pair = next(reading[0], None)
+            if pair is not None:
+                yield pair
+                reading.rotate(-1)
+                continue
+            reading.popleft()
+            reading.extendleft(itertools.islice(waiting, 1))
+
+    def _file(self, number: int) -> Iterator[Pair]:
+        """The pairs of a file, without those left out."""
+        pairs, left_out = iterate_file(self.paths[number]), self.left_out[number]
+        if left_out is None:
+            return pairs
+        return (pair for i, pair in enumerate(pairs) if not left_out[i >> 3] >> (7 - (i & 7)) & 1)

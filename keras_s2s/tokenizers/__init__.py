@@ -1,0 +1,17 @@
+"""Tokenizers: text to ids and back, in the graph."""
+
+from __future__ import annotations
+
+from keras_s2s.tokenizers.byte_tokenizer import ByteTokenizer
+from keras_s2s.tokenizers.char_tokenizer import CharTokenizer
+from keras_s2s.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
+from keras_s2s.tokenizers.tokenizer import Tokenizer
+from keras_s2s.tokenizers.word_tokenizer import WordTokenizer
+
+__all__ = [
+    "ByteTokenizer",
+    "CharTokenizer",
+    "SentencePieceTokenizer",
+    "Tokenizer",
+    "WordTokenizer",
+]

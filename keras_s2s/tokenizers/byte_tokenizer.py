@@ -1,0 +1,68 @@
+"""A token for each byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.special_ids import SPECIAL_TOKENS
+from keras_s2s.tokenizers import strings
+from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class ByteTokenizer(Tokenizer):
+    """Turns the UTF-8 bytes of a text into ids: byte 0 is 4, byte 255 is 259.
+
+    Nothing is unknown to it and nothing is lost, in any script; but letters outside ASCII take
+    two to four tokens. A model may well produce bytes that are not UTF-8.
+
+    Example:
+        >>> tokenizer = ByteTokenizer()
+        >>> tokenizer.tokenize(["hi", "é"]).numpy().tolist()
+        [[108, 109, 3], [199, 173, 3]]
+        >>> tokenizer.detokenize([[108, 109, 3, 0]]).numpy().tolist()
+        [b'hi']
+
+    References:
+        - [Xue et al., 2022: ByT5](https://arxiv.org/abs/2105.13626)
+    """
+
+    @classmethod
+    def train(cls, texts: Iterable[str]) -> ByteTokenizer:
+        """Check the texts; there is nothing to learn, since the vocabulary is always the same.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            A tokenizer.
+
+        Raises:
+            TypeError: if `texts` are not an iterable of `str`.
+            ValueError: if there are none, or one has no UTF-8.
+        """
+        if sum(1 for _ in check_texts(texts)) == 0:
+            raise ValueError("`texts` must hold at least one text. Received: none")
+        return cls()
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The special tokens, then `<0x00>` to `<0xFF>`."""
+        return [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
+
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Shift the bytes of texts behind the special ids."""
+        flat = strings.to_bytes(texts)
+        return flat.values + len(SPECIAL_TOKENS), flat.lengths
+
+    def __repr__(self) -> str:
+        return "ByteTokenizer()"
+
+    def pieces(self) -> tuple[list[bytes], list[bytes]]:
+        """The bytes, alike at the beginning and behind another; see `Tokenizer.pieces`."""
+        pieces = [piece.encode() for piece in SPECIAL_PIECES]
+        pieces += [bytes([byte]) for byte in range(256)]
+        return pieces, pieces

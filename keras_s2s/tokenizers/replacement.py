@@ -1,0 +1,130 @@
+"""Replacing unknown target tokens by the source tokens that the attention points at."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from keras_s2s.tokenizers import strings
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+from keras_s2s.tokenizers.tokenizer import UNKNOWN_TEXT, Tokenizer
+
+_NO_BYTE = 256
+
+
+class _Spans(NamedTuple):
+    """Where strings lie in a row of bytes."""
+
+    starts: tf.Tensor  # int32
+    lengths: tf.Tensor  # int32
+
+
+def replace_unknown(
+    target: Tokenizer,
+    target_ids: tf.Tensor,
+    source: LookupTokenizer,
+    texts: tf.Tensor,
+    attention: tf.Tensor,
+) -> tf.Tensor:
+    """Detokenize, and in place of each unk write the source token that the decoder looked at most.
+
+    The token is copied as it stands in the source text, so also one that the source's vocabulary
+    does not have: a name, for instance. Where there is none, in an empty text, unk reads as ever.
+
+    LiteRT has no operation that brings strings of two tensors together. So both the tokens and the
+    texts are taken as bytes, which are numbers, until the answer is put together.
+
+    Args:
+        target: the tokenizer of the target.
+        target_ids: int32 `(batch, num_hypotheses, length)`.
+        source: the tokenizer of the source.
+        texts: string `(batch,)`, the sources.
+        attention: float32 `(batch, num_hypotheses, length, source_length)`.
+
+    Returns:
+        string `(batch, num_hypotheses)`.
+
+    References:
+        - [Addressing the rare word problem in neural machine translation (Luong et al., 2015)](
+          https://arxiv.org/abs/1410.8206)
+    """
+    flat = strings.to_bytes(texts)
+    tokens, splits = _find_tokens(source, flat)
+    counts = tf.reshape(splits[1:] - splits[:-1], [-1, 1, 1])
+    exists = tf.expand_dims(counts, 3) > tf.range(tf.shape(attention)[3])  # eos and padding do not
+    looks_at = tf.argmax(tf.where(exists, attention, -1.0), axis=3, output_type=tf.int32)
+    copied = tf.equal(target_ids, UNK_ID) & (counts > 0)
+    nothing = tf.size(tokens.starts) - 1
+    looks_at = tf.where(copied, looks_at + tf.reshape(splits[:-1], [-1, 1, 1]), nothing)
+
+    table, pieces = _piece_table(target)
+    read = tf.not_equal(target_ids, PAD_ID) & tf.not_equal(target_ids, BOS_ID)
+    behind = tf.cumsum(tf.cast(read, tf.int32), axis=2, exclusive=True) > 0
+    numbers = tf.where(copied, target.vocabulary_size, target_ids)
+    numbers += tf.where(behind, target.vocabulary_size + 1, 0)
+    # (batch, num_hypotheses, length, 2): what the target's tokenizer writes, and what is copied
+    starts = [
+        tf.gather(pieces.starts, numbers),
+        tf.gather(tokens.starts, looks_at) + tf.size(table),
+    ]
+    lengths = [tf.gather(pieces.lengths, numbers), tf.gather(tokens.lengths, looks_at)]
+    ended = tf.cumsum(tf.cast(tf.equal(target_ids, EOS_ID), tf.int32), axis=2) > 0
+    lengths = tf.where(tf.expand_dims(ended, 3), 0, tf.stack(lengths, axis=3))
+    spans = _Spans(tf.stack(starts, axis=3), lengths)
+    return _write(tf.concat([table, flat.values], 0), spans)
+
+
+def _find_tokens(source: LookupTokenizer, flat: strings.FlatBytes) -> tuple[_Spans, tf.Tensor]:
+    """Find the tokens of texts: their spans, an empty one behind them, and where each text begins.
+
+    The third says how many tokens stand before each text, int32 `(batch + 1,)`.
+    """
+    first, last = source.borders(flat)
+    positions = tf.range(tf.size(flat.values))
+    starts = tf.boolean_mask(positions, first)
+    lengths = tf.boolean_mask(positions, last) + 1 - starts
+    before = tf.concat([[0], tf.cumsum(tf.cast(first, tf.int32))], 0)
+    splits = tf.gather(before, tf.concat([[0], tf.cumsum(flat.lengths)], 0))
+    return _Spans(tf.concat([starts, [0]], 0), tf.concat([lengths, [0]], 0)), splits
+
+
+def _piece_table(target: Tokenizer) -> tuple[tf.Tensor, _Spans]:
+    """Give the bytes of all pieces, and where they lie.
+
+    Those at the beginning of a text come first, then those behind another token; each ends with
+    what stands before a copied token: nothing, or the separator of two tokens.
+    """
+    beginning, following = (
+        [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
+        for pieces in target.pieces()
+    )
+    separator = following[UNK_ID].removesuffix(UNKNOWN_TEXT.encode())
+    pieces = [*beginning, b"", *following, separator]
+    lengths = np.array([len(piece) for piece in pieces], np.int32)
+    table = np.frombuffer(b"".join(pieces), np.uint8).astype(np.int32)
+    starts = np.cumsum(lengths) - lengths
+    return tf.constant(table), _Spans(tf.constant(starts, tf.int32), tf.constant(lengths))
+
+
+def _write(table: tf.Tensor, spans: _Spans) -> tf.Tensor:
+    """Join spans `(batch, num_hypotheses, length, 2)` of bytes to strings, one a hypothesis."""
+    lengths = tf.reshape(spans.lengths, [-1])
+    offsets = tf.cumsum(lengths, exclusive=True)
+    total = tf.reduce_sum(lengths)
+    # A span without bytes begins where the next one does, and is passed over.
+    begun = tf.scatter_nd(
+        tf.expand_dims(offsets, 1), tf.ones_like(offsets), tf.expand_dims(total + 1, 0)
+    )
+    span = tf.cumsum(begun)[:-1] - 1  # of each byte
+    inside = tf.range(total) - tf.gather(offsets, span)
+    values = tf.gather(table, tf.gather(tf.reshape(spans.starts, [-1]), span) + inside)
+    shape = tf.shape(spans.lengths)[:2]
+    row_lengths = tf.reshape(tf.reduce_sum(spans.lengths, axis=[2, 3]), [-1])
+    rows = strings.to_rows(values, row_lengths, fill=_NO_BYTE)
+    letters = tf.constant([*(bytes([byte]) for byte in range(_NO_BYTE)), b""], tf.string)
+    # `join_rows` asks for an empty string at the end
+    written = tf.gather(letters, tf.concat([tf.reshape(rows, [-1]), [_NO_BYTE]], 0))
+    return tf.reshape(strings.join_rows(written, row_lengths, None), shape)

@@ -1,0 +1,304 @@
+"""An interrupted training ends as an uninterrupted one, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from helpers.resumable import PAIRS, SOURCE, STEPS, TARGET, make_data, make_model, train
+
+from keras_s2s.callbacks import Resume, resume, training_state
+from keras_s2s.data import make_dataset
+
+# TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FILE = "training_state.npz"
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends a training by an error after so many batches."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def assert_same_weights(ours, theirs):
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(our, their)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+def test_killed_twice_at_any_step_it_ends_with_the_same_weights(uninterrupted, tmp_path):
+    output = tmp_path / "weights.npz"
+    first, second = np.sort(np.random.default_rng().choice(np.arange(1, 4 * STEPS), 2, False))
+    for kill_at, code in ((first, -signal.SIGKILL), (second, -signal.SIGKILL), (0, 0)):
+        command = [sys.executable, Path(__file__).parents[1] / "helpers" / "resumable.py"]
+        arguments = [tmp_path / "state", output, str(kill_at)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        ended = subprocess.run([*command, *arguments], env=environment, check=False)
+        # with the steps in sight
+        assert (ended.returncode, first, second) == (code, first, second)
+    with np.load(output) as found:
+        perplexity = found["perplexity"]
+        weights = [found[f"arr_{number}"] for number in range(len(found.files) - 1)]
+    assert_same_weights(weights, uninterrupted.get_weights())
+    np.testing.assert_array_equal(perplexity, uninterrupted.history.history["perplexity"])
+
+
+@pytest.fixture(scope="module")
+def model_of_start():
+    """A model as it is before the first step, each time that it is asked for; compiled once."""
+    model = make_model()
+    variables, _ = model.training_variables()
+    values = training_state.read_values(variables)
+
+    def restarted():
+        training_state.write_values(variables, values)
+        return model
+
+    return restarted
+
+
+def fit(model, folder, *callbacks, data=None, epochs=2, every=3, **kwargs):
+    """Train with a folder to resume from."""
+    data = make_data() if data is None else data
+    callbacks = [Resume(folder, every=every), *callbacks]
+    return model.fit(data, epochs=epochs, verbose=0, callbacks=callbacks, **kwargs).history
+
+
+def interrupted(model, folder, *callbacks, batches, **kwargs):
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, folder, *callbacks, Interrupt(batches), **kwargs)
+
+
+def state_of(model):
+    return training_state.read_values(model.training_variables()[0])
+
+
+def write_file(folder):
+    path = folder / "pairs.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in PAIRS))
+    return path
+
+
+def shuffled_by_tensorflow(folder):
+    return make_dataset(PAIRS, SOURCE, TARGET, batch_size=4).shuffle(4, seed=1)
+
+
+DATA = {
+    "in memory": lambda folder: make_data(),
+    "from a file": lambda folder: make_dataset(
+        write_file(folder), SOURCE, TARGET, batch_size=4, shuffle=True, seed=0
+    ),
+    "shuffled by TensorFlow": shuffled_by_tensorflow,
+    "of unknown length": lambda folder: shuffled_by_tensorflow(folder).filter(lambda *_: True),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
+)
+def test_data_goes_on_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
+    def options():
+        return {"data": DATA[data](tmp_path), "every": every}
+
+    whole = fit(model_of_start(), tmp_path / "whole", **options())
+    model = model_of_start()
+    assert fit(model, tmp_path / "whole", **options()) == whole  # nothing is left to train
+    expected = state_of(model)
+    # in the second epoch, behind a step that was not kept
+    interrupted(model_of_start(), tmp_path / "parts", batches=STEPS + 5, **options())
+    model = model_of_start()
+    history = fit(model, tmp_path / "parts", **options())
+    assert history == whole
+    assert_same_weights(state_of(model), expected)
+
+
+def test_callbacks_remember_the_epochs_before(model_of_start, tmp_path):
+    def callbacks():
+        return [
+            keras.callbacks.EarlyStopping(
+                "loss", min_delta=0.6, patience=2, restore_best_weights=True
+            ),
+            keras.callbacks.ModelCheckpoint(
+                tmp_path / "best.keras", monitor="loss", save_best_only=True
+            ),
+        ]
+
+    model = model_of_start()
+    whole = fit(model, tmp_path / "whole", *callbacks(), epochs=20)
+    expected = model.get_weights()
+    assert 3 < len(whole["loss"]) < 20
+
+    for batches in (STEPS * (len(whole["loss"]) - 1) + 1, 3):
+        interrupted(model_of_start(), tmp_path / "parts", *callbacks(), batches=batches, epochs=20)
+    model = model_of_start()
+    checkpoints = callbacks()
+    assert fit(model, tmp_path / "parts", *checkpoints, epochs=20) == whole
+    assert_same_weights(model.get_weights(), expected)
+    assert checkpoints[1].best == min(whole["loss"])
+
+    # it was stopped: the same command once more does not go on
+    model = model_of_start()
+    assert fit(model, tmp_path / "parts", *callbacks(), epochs=20) == whole
+    assert_same_weights(model.get_weights(), expected)
+
+
+def test_with_more_epochs_it_goes_on(model_of_start, tmp_path):
+    model = model_of_start()
+    whole = fit(model, tmp_path / "whole", epochs=2)
+    expected = state_of(model)
+    fit(model_of_start(), tmp_path / "parts", epochs=1)
+    model = model_of_start()
+    assert fit(model, tmp_path / "parts", epochs=2) == whole
+    assert_same_weights(state_of(model), expected)
+    # another `fit` begins at the first epoch
+    assert model.fit(make_data(), verbose=0).epoch == [0]
+
+
+def test_arrays_are_taken_where_they_keep_their_order(model_of_start, tmp_path):
+    (inputs, labels), *_ = make_dataset(PAIRS, SOURCE, TARGET, batch_size=len(PAIRS))
+    inputs = {name: ids.numpy() for name, ids in inputs.items()}
+    arrays = {"data": inputs, "y": labels.numpy(), "batch_size": 4, "shuffle": False}
+    model = model_of_start()
+    fit(model, tmp_path / "whole", **arrays)
+    expected = state_of(model)
+    interrupted(model_of_start(), tmp_path / "parts", batches=STEPS + 5, **arrays)
+    model = model_of_start()
+    fit(model, tmp_path / "parts", **arrays)
+    assert_same_weights(state_of(model), expected)
+    with pytest.raises(ValueError, match=r"arrays with shuffle=False. Received: .*, shuffled"):
+        fit(model, tmp_path / "parts", **(arrays | {"shuffle": True}))
+
+
+def test_several_steps_in_one_execution_are_skipped_together(tmp_path):
+    model = make_model(steps_per_execution=3)
+    variables, _ = model.training_variables()
+    start = training_state.read_values(variables)
+    fit(model, tmp_path / "whole", epochs=1)
+    expected = state_of(model)
+    training_state.write_values(variables, start)
+    interrupted(model, tmp_path / "parts", batches=2, epochs=1)
+    training_state.write_values(variables, start)
+    fit(model, tmp_path / "parts", epochs=1)
+    assert_same_weights(state_of(model), expected)
+
+
+def test_interrupted_while_it_skips_it_trains_the_next_time(model_of_start, tmp_path):
+    model = model_of_start()
+    fit(model, tmp_path / "whole", epochs=1)
+    expected = state_of(model)
+    interrupted(model_of_start(), tmp_path / "parts", batches=5, epochs=1)
+    model = model_of_start()
+    interrupted(model, tmp_path / "parts", batches=1, epochs=1)
+    fit(model, tmp_path / "parts", epochs=1)
+    assert_same_weights(state_of(model), expected)
+
+
+def test_a_state_half_written_is_never_taken_for_a_whole_one(model_of_start, tmp_path, monkeypatch):
+    fit(model_of_start(), tmp_path, epochs=1)
+    before = (tmp_path / FILE).read_bytes()
+
+    def cut_off(file, **arrays):
+        file.write(before[: len(before) // 2])
+        raise SystemExit("the machine went down")
+
+    def left_behind(path):
+        pass
+
+    with monkeypatch.context() as broken:
+        broken.setattr(np, "savez", cut_off)
+        broken.setattr("keras_s2s.files.os.remove", left_behind)  # as a kill would have it
+        with pytest.raises(SystemExit):
+            fit(model_of_start(), tmp_path, epochs=2)
+    assert (tmp_path / FILE).read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(fit(model_of_start(), tmp_path, epochs=2)["loss"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", None])
+def test_a_damaged_state_is_refused(damage, model_of_start, tmp_path):
+    fit(model_of_start(), tmp_path, epochs=1)
+    content = bytearray((tmp_path / FILE).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / FILE).write_bytes(content if damage is None else damage)
+    with pytest.raises(ValueError, match=r"npz': it is damaged .* Remove it to begin anew"):
+        fit(model_of_start(), tmp_path, epochs=2)
+
+
+def test_the_state_of_another_model_is_refused(model_of_start, tmp_path):
+    fit(model_of_start(), tmp_path, epochs=1)
+    other = make_model()
+    other.compile("sgd", other.loss)
+    with pytest.raises(ValueError, match="another model or optimiser: there are"):
+        fit(other, tmp_path)
+    state = training_state.load_state(str(tmp_path / FILE))
+    wrong = [np.zeros([9, 9]), *state.variables[1:]]
+    training_state.save_state(str(tmp_path / FILE), state._replace(variables=wrong))
+    with pytest.raises(ValueError, match=r"has the shape .* not \(9, 9\)"):
+        fit(model_of_start(), tmp_path)
+
+
+def test_steps_that_are_not_the_epochs_of_the_data_are_refused(model_of_start, tmp_path):
+    with pytest.raises(ValueError, match="Received: steps_per_epoch=3"):
+        fit(model_of_start(), tmp_path, data=make_data().repeat(), steps_per_epoch=3)
+
+
+def test_it_stands_behind_the_others_or_is_moved_there(model_of_start, tmp_path):
+    model = model_of_start()
+    early = keras.callbacks.EarlyStopping("loss")
+    in_order = keras.callbacks.CallbackList([Resume(tmp_path), early], model=model)
+    for callbacks in (in_order, [Resume(tmp_path), Resume(tmp_path)]):
+        with pytest.raises(ValueError, match="must be the last of the callbacks, and the only"):
+            model.fit(make_data(), verbose=0, callbacks=callbacks)
+
+
+def test_it_needs_the_fit_of_this_package(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.raises(TypeError, match="needs the `fit` of a `Seq2Seq`"):
+        model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[Resume(tmp_path)])
+
+
+@pytest.mark.parametrize("every", [0, "step", 1.5, True])
+def test_it_saves_by_epochs_or_by_steps(every, tmp_path):
+    with pytest.raises(ValueError, match="`every` must be 'epoch' or a positive integer"):
+        Resume(tmp_path, every=every)
+
+
+@pytest.mark.parametrize("folder", ["", 3, None])
+def test_it_needs_a_folder(folder):
+    with pytest.raises(TypeError, match="`folder` must be the path of a folder"):
+        Resume(folder)
+
+
+def test_the_states_of_several_machines_must_have_a_step_in_common(
+    model_of_start, tmp_path, monkeypatch
+):
+    fit(model_of_start(), tmp_path, epochs=1)
+    elsewhere: list[int] = []  # how far the other machine has come
+    monkeypatch.setattr(Resume, "_has_workers", True)
+    monkeypatch.setattr(resume, "gather_from_workers", lambda _, own: [own, *elsewhere])
+    fit(model_of_start(), tmp_path, epochs=2)  # both have the same
+    assert (tmp_path / "training_state_before.npz").exists()
+    elsewhere.append(7)
+    with pytest.raises(ValueError, match="the states of the workers are not of one training"):
+        fit(model_of_start(), tmp_path, epochs=3)

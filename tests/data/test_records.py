@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import gzip
+import os
+
+import pytest
+import tensorflow as tf
+
+from keras_s2s.data import read_pairs, write_records
+from keras_s2s.data.records import iterate_file
+
+PAIRS = [(f"süß {n}\ttab", f"line\n{n} 👩🏽‍🚀") for n in range(10)]
+
+
+def _example(**features):
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+                for name, values in features.items()
+            }
+        )
+    ).SerializeToString()
+
+
+def _write(folder, *records, name="bad.tfrecord"):
+    path = str(folder / name)
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in records:
+            writer.write(record)
+    return path
+
+
+GOOD = _example(source=[b"a"], target=[b"b"])
+
+
+def test_what_was_written_is_read(tmp_path):
+    paths = write_records(iter(PAIRS), tmp_path / "train", shards=3)
+    assert [os.path.basename(path) for path in paths] == [
+        f"train-0000{n}-of-00003.tfrecord" for n in range(3)
+    ]
+    assert sorted(os.listdir(tmp_path)) == [os.path.basename(path) for path in paths]
+    read = [list(iterate_file(path)) for path in paths]
+    assert read == [PAIRS[::3], PAIRS[1::3], PAIRS[2::3]]
+
+
+def test_files_of_lines_become_records(tmp_path):
+    one, other = tmp_path / "one.tsv", tmp_path / "other.tsv.gz"
+    one.write_bytes(b"a\tA\nb\tB\n")
+    other.write_bytes(gzip.compress(b"c\tC\n"))
+    (path,) = write_records([one, other], str(tmp_path / "all"), shards=1)
+    assert list(iterate_file(path)) == [("a", "A"), ("b", "B"), ("c", "C")]
+    (again,) = write_records(path, str(tmp_path / "again"), shards=1)
+    assert list(iterate_file(again)) == list(iterate_file(path))
+    (of_one,) = write_records(one, str(tmp_path / "one"), shards=1)
+    assert list(iterate_file(of_one)) == read_pairs(one)
+
+
+def test_other_programs_read_the_records(tmp_path):
+    (path,) = write_records(PAIRS, tmp_path / "train", shards=1)
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("source", "target")}
+    dataset = tf.data.TFRecordDataset(path).map(lambda x: tf.io.parse_single_example(x, features))
+    read = [(pair["source"], pair["target"]) for pair in dataset.as_numpy_iterator()]
+    assert [(source.decode(), target.decode()) for source, target in read] == PAIRS
+
+
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecords", "a.tfrecord-00000-of-00001"])
+def test_the_name_says_what_a_file_holds(name, tmp_path):
+    assert list(iterate_file(_write(tmp_path, GOOD, GOOD, name=name))) == [("a", "b")] * 2
+
+
+def test_compressed_records_are_read(tmp_path):
+    path = str(tmp_path / "a.tfrecord.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        writer.write(GOOD)
+    assert list(iterate_file(path)) == [("a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (b"\xff\xff", "no tf.train.Example with a text for each"),
+        (_example(source=[b"a"]), "no tf.train.Example with a text for each"),
+        (_example(source=[b"a"], target=[b"b", b"c"]), "no tf.train.Example with a text for each"),
+        (_example(source=[b"\xff"], target=[b"b"]), "a text that is not UTF-8"),
+        (_example(source=[b""], target=[b"b"]), "the source is empty"),
+        (_example(source=[b"a"], target=["\u3000 ".encode()]), "the target is empty"),
+        (_example(source=[b"a"], target=[b"b\0"]), "a NUL character in the target"),
+    ],
+    ids=["noise", "no target", "two targets", "no UTF-8", "no source", "empty target", "NUL"],
+)
+def test_a_record_that_is_no_pair_is_refused_by_its_number(record, reason, tmp_path):
+    path = _write(tmp_path, GOOD, GOOD, record, GOOD)
+    pairs = iterate_file(path)
+    assert [next(pairs), next(pairs)] == [("a", "b")] * 2
+    with pytest.raises(ValueError, match=r"bad\.tfrecord, record 3: ") as caught:
+        next(pairs)
+    assert str(caught.value).startswith(f"{path}, record 3: {reason}. Expected: the features")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "changed", "something else"])
+def test_a_damaged_file_is_refused(damage, tmp_path):
+    path = _write(tmp_path, *[GOOD] * 5)
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    if damage == "changed":
+        content[-7] ^= 1
+    content = {"cut off": content[:-3], "something else": bytearray(b"a\tb\n" * 9)}.get(
+        damage, content
+    )
+    with open(path, "wb") as file:
+        file.write(content)
+    with pytest.raises(ValueError, match=r"bad\.tfrecord: damaged or cut off behind record \d, or"):
+        list(iterate_file(path))
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"bad\.tfrecord: the file is empty\. Expected: records"):
+        list(iterate_file(_write(tmp_path)))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        list(iterate_file(str(tmp_path / "nowhere.tfrecord")))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "message"),
+    [
+        ([("a", "b"), ("a", "")], ValueError, r"Received: \('a', ''\) as pair 1: the target is em"),
+        ([("a\0", "b")], ValueError, "as pair 0: a NUL character in the source"),
+        ([("a", "b")], ValueError, r"at least as many as `shards`\. Received: 1 pairs, shards=2"),
+        ([], ValueError, "Received: 0 pairs, shards=2"),
+        ([("a", "b"), ("a", 1)], TypeError, r"Received: \('a', 1\) as pair 1"),
+        (3, TypeError, "`pairs` must be an iterable"),
+        ("nowhere.tsv", FileNotFoundError, "there is no such file"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(pairs, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        write_records(pairs, tmp_path / "train", shards=2)
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="`shards` must be a positive integer"):
+        write_records(PAIRS, tmp_path / "train", shards=0)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        write_records(PAIRS, tmp_path / "nowhere" / "train")

@@ -1,0 +1,87 @@
+"""Trains a small model on one device or on several, and prints its figures as JSON.
+
+    python distributed_fit.py one | mirrored | worker [FOLDER [DIES_AFTER]]
+
+A worker finds its number and the addresses of all of them in TF_CONFIG. Given a folder it keeps
+the state of the training there, by which it goes on; it kills itself after so many steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.reversing import make_data, make_model
+from keras_s2s.callbacks import Resume
+from keras_s2s.losses import SequenceLoss
+from keras_s2s.metrics import Perplexity, TokenAccuracy
+
+REDUCTIONS = ("token", "sequence")
+BATCH_SIZE, ROWS = 8, 27  # the last batch has three rows
+
+
+def dataset(seed: int) -> tf.data.Dataset:
+    """Batches whose rows have targets of unequal lengths."""
+    inputs, labels = make_data(ROWS, seed)
+    return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(BATCH_SIZE)
+
+
+def strategy(kind: str) -> tf.distribute.Strategy:
+    """The strategy of a kind, over CPU devices."""
+    if kind == "one":
+        return tf.distribute.get_strategy()
+    if kind == "worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+class Dies(keras.callbacks.Callback):
+    """Kills the process after so many steps."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after, self.steps = after, 0
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.steps += 1
+        if self.steps == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(reduction: str, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
+    """Train within the current scope; give the figures."""
+    keras.utils.set_random_seed(0)
+    model = make_model(units=8, attention="luong")
+    model.compile(
+        keras.optimizers.Adam(0.02),
+        loss=SequenceLoss(reduction),
+        metrics=[TokenAccuracy(), Perplexity()],
+    )
+    history = model.fit(
+        dataset(0), epochs=2, validation_data=dataset(1), verbose=0, callbacks=callbacks
+    ).history
+    return {**history, "weights": [float(np.sum(weight)) for weight in model.get_weights()]}
+
+
+def main(kind: str, folder: str = "", dies_after: str = "0") -> None:
+    """Train with both means of the loss, or with one where the state is kept."""
+    with strategy(kind).scope():
+        if not folder:
+            print(json.dumps({reduction: train(reduction, []) for reduction in REDUCTIONS}))
+            return
+        dies = Dies(int(dies_after))
+        trained = train("token", [Resume(folder, every=1), dies])
+        print(json.dumps({"token": trained, "steps": dies.steps}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,140 @@
+"""The loss is -log P(y | x), worked out by hand."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.by_hand import (
+    LABELS,
+    LOGITS,
+    REAL,
+    SEQUENCE_WEIGHTS,
+    TOKEN_WEIGHTS,
+    VOCABULARY_SIZE,
+    nll,
+)
+
+from keras_s2s.losses import SequenceLoss
+
+every_reduction = pytest.mark.parametrize("reduction", ["sequence", "token"])
+
+
+def expected_loss(reduction, weights=None, label_smoothing=0.0):
+    """What the docstring says, with loops. `weights` are None, (batch,) or (batch, length)."""
+    losses = nll(label_smoothing=label_smoothing)
+    if weights is None:
+        weights = np.ones(LABELS.shape)
+    if weights.ndim == 1:
+        weights = np.repeat(weights[:, np.newaxis], LABELS.shape[1], axis=1)
+    total, divisor = 0.0, 0.0
+    for row in range(len(LABELS)):
+        real = REAL[row]
+        total += (weights[row][real] * losses[row][real]).sum()
+        divisor += (
+            weights[row][real].mean() if reduction == "sequence" else weights[row][real].sum()
+        )
+    return total / divisor
+
+
+@every_reduction
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("sample_weight", "as_given"),
+    [
+        (None, None),
+        (SEQUENCE_WEIGHTS, SEQUENCE_WEIGHTS),
+        (SEQUENCE_WEIGHTS, SEQUENCE_WEIGHTS[:, np.newaxis]),
+        (SEQUENCE_WEIGHTS, tf.constant([1, 0, 2.5], tf.float16)),
+        (TOKEN_WEIGHTS, TOKEN_WEIGHTS),
+    ],
+    ids=["none", "(batch,)", "(batch, 1)", "float16", "(batch, length)"],
+)
+def test_it_is_the_mean_worked_out_by_hand(reduction, label_smoothing, sample_weight, as_given):
+    loss = SequenceLoss(reduction=reduction, label_smoothing=label_smoothing)
+    got = loss(LABELS, LOGITS, sample_weight=as_given)
+    assert got.dtype == tf.float32
+    assert got.shape == ()
+    assert float(got) == pytest.approx(
+        expected_loss(reduction, sample_weight, label_smoothing), abs=1e-6
+    )
+
+
+def test_the_two_means_differ_by_the_mean_length():
+    tokens, sequences = REAL.sum(), len(LABELS)
+    by_token = float(SequenceLoss(reduction="token")(LABELS, LOGITS))
+    by_sequence = float(SequenceLoss()(LABELS, LOGITS))
+    assert by_sequence == pytest.approx(by_token * tokens / sequences, abs=1e-6)
+
+
+@every_reduction
+def test_padding_does_not_change_the_loss(reduction):
+    loss = SequenceLoss(reduction=reduction, label_smoothing=0.1)
+    labels = np.pad(LABELS, [(0, 0), (0, 4)])
+    logits = np.pad(LOGITS, [(0, 0), (0, 4), (0, 0)], constant_values=1e4)
+    logits[:, :3][~REAL] = -1e4
+    assert float(loss(labels, logits)) == pytest.approx(float(loss(LABELS, LOGITS)), abs=1e-6)
+
+
+@every_reduction
+def test_its_gradient_is_that_of_the_formula_and_zero_at_the_padding(reduction):
+    logits = tf.constant(LOGITS, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = SequenceLoss(reduction=reduction)(LABELS, logits)
+    probabilities = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True)
+    expected = (probabilities - np.eye(VOCABULARY_SIZE)[LABELS]) * REAL[:, :, np.newaxis]
+    expected /= len(LABELS) if reduction == "sequence" else REAL.sum()
+    np.testing.assert_allclose(tape.gradient(value, logits), expected, atol=1e-6)
+
+
+@every_reduction
+@pytest.mark.parametrize("sample_weight", [None, np.zeros(3), np.zeros([3, 3])])
+def test_where_nothing_counts_the_loss_is_zero(reduction, sample_weight):
+    labels = LABELS if sample_weight is not None else np.zeros_like(LABELS)
+    assert SequenceLoss(reduction=reduction)(labels, LOGITS, sample_weight=sample_weight) == 0.0
+    assert SequenceLoss(reduction=reduction)(LABELS[:0], LOGITS[:0]) == 0.0
+
+
+@every_reduction
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_it_is_computed_in_float32_and_reads_large_ids(reduction, dtype):
+    labels = np.array([[3001, 3]])  # float16 would make 3000 of it
+    logits = np.zeros([1, 2, 3002], np.float32)
+    logits[0, 0, 3001] = logits[0, 1, 3] = 4.0
+    exact = float(SequenceLoss(reduction=reduction)(labels, logits))
+    got = SequenceLoss(reduction=reduction)(tf.constant(labels, tf.float64), tf.cast(logits, dtype))
+    assert got.dtype == tf.float32
+    assert float(got) == pytest.approx(exact, abs=1e-6)
+
+
+@every_reduction
+def test_it_comes_back_from_its_config(reduction):
+    loss = SequenceLoss(reduction=reduction, label_smoothing=0.2, name="mine")
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert isinstance(again, SequenceLoss)
+    assert again.get_config() == loss.get_config()
+    assert again.name == "mine"
+    assert again(LABELS, LOGITS) == loss(LABELS, LOGITS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reduction": "mean"}, "`reduction` must be one of 'sequence', 'token'. Received: red"),
+        ({"label_smoothing": -0.1}, "`label_smoothing` must be a number between 0 and 1. Rec"),
+        ({"label_smoothing": 1.0}, "`label_smoothing` must be below 1.*label_smoothing=1.0"),
+        ({"label_smoothing": "0.1"}, "`label_smoothing` must be a number.*label_smoothing='0.1'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SequenceLoss(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 3, 1)])
+def test_weights_of_another_rank_are_refused(shape):
+    message = r"`sample_weight` must have the shape \(batch,\) or \(batch, target_length\)"
+    with pytest.raises(ValueError, match=message):
+        SequenceLoss()(LABELS, LOGITS, sample_weight=np.ones(shape))

@@ -1,0 +1,105 @@
+"""Unknown tokens are replaced by source tokens as Python would do it, in LiteRT too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_text
+from ai_edge_litert.interpreter import InterpreterWithCustomOps
+
+from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+from keras_s2s.tokenizers.replacement import replace_unknown
+
+TEXTS = ["Mr Müller 👩🏽‍🚀", "", "a　日本 b", " \t", "x" * 70 + " y", "e\u0301"]
+LENGTH, WIDTH = 9, 73  # of the longest source, in characters, with eos
+
+SOURCES = [WordTokenizer.train(["a b"]), CharTokenizer.train(["ab"])]
+TARGETS = [
+    WordTokenizer.train(["Herr é"]),
+    CharTokenizer.train(["Herr é"]),
+    ByteTokenizer(),
+]
+
+
+def questions(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of three hypotheses a text, many of them unknown, and where they look."""
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, size, size=(len(TEXTS), 3, LENGTH)).astype(np.int32)
+    ids[random.random(ids.shape) < 0.5] = 1
+    ids[random.random(ids.shape) < 0.1] = 3
+    attention = random.random(size=(len(TEXTS), 3, LENGTH, WIDTH)).astype(np.float32)
+    return ids, attention
+
+
+def by_hand(target: Tokenizer, ids, source: LookupTokenizer, text: str, attention) -> bytes:
+    """The text of one hypothesis, by the docstring."""
+    tokens = source.split_text(text)
+    separator = " " if isinstance(target, WordTokenizer) else ""
+    pieces = [piece if isinstance(piece, bytes) else piece.encode() for piece in target.pieces()[0]]
+    parts = []
+    for position, id_ in enumerate(ids):
+        if id_ == 3:
+            break
+        if id_ == 1 and tokens:
+            parts.append(tokens[int(np.argmax(attention[position, : len(tokens)]))].encode())
+        elif id_ not in (0, 2):
+            parts.append(pieces[id_])
+    return separator.encode().join(parts)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: type(target).__name__)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
+def test_an_unknown_token_becomes_the_source_token_that_is_looked_at(source, target):
+    ids, attention = questions(target.vocabulary_size)
+    found = replace_unknown(target, tf.constant(ids), source, tf.constant(TEXTS), attention)
+    for row, text in enumerate(TEXTS):
+        for place in range(3):
+            expected = by_hand(target, ids[row, place], source, text, attention[row, place])
+            assert found[row, place].numpy() == expected
+
+
+def test_without_unknown_tokens_the_text_is_the_tokenizers():
+    target = TARGETS[0]
+    ids, attention = questions(target.vocabulary_size)
+    ids[ids == 1] = 4
+    found = replace_unknown(target, tf.constant(ids), SOURCES[0], tf.constant(TEXTS), attention)
+    np.testing.assert_array_equal(found, target.detokenize(ids))
+
+
+@pytest.mark.parametrize(("source", "target"), list(zip(SOURCES, TARGETS, strict=False)))
+def test_litert_writes_the_same(source, target, tmp_path):
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None], tf.int32, name="ids"),
+            tf.TensorSpec([None], tf.string, name="texts"),
+            tf.TensorSpec([None, None, None, None], tf.float32, name="attention"),
+        ]
+    )
+    def run(ids, texts, attention):
+        return {"target": replace_unknown(target, ids, source, texts, attention)}
+
+    module = tf.Module()
+    module.run = run
+    tf.saved_model.save(module, str(tmp_path), signatures=run)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.allow_custom_ops = True
+    litert = InterpreterWithCustomOps(
+        model_content=converter.convert(),
+        custom_op_registerers=tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS,
+    ).get_signature_runner()
+    ids, attention = questions(target.vocabulary_size)
+    texts = np.array([text.encode() for text in TEXTS], dtype=object)
+    for rows in (slice(None), slice(1), slice(1, 2)):
+        found = litert(ids=ids[rows], texts=texts[rows], attention=attention[rows])["target"]
+        np.testing.assert_array_equal(found, run(ids[rows], texts[rows], attention[rows])["target"])
+
+
+def test_no_texts_have_no_answers():
+    ids, attention = questions(7)
+    found = replace_unknown(
+        TARGETS[0], ids[:0], SOURCES[0], tf.constant([], tf.string), attention[:0]
+    )
+    assert found.shape == (0, 3)
