@@ -11,6 +11,7 @@ from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import OVERWRITE, check_free
 from keras_s2s.cli.quiet import hushed
 from keras_s2s.cli.streams import write_line
+from keras_s2s.texts import is_empty, split_lines
 
 
 @click.command(short_help="Export for TF Serving or for devices.")
@@ -124,6 +125,6 @@ def _read_lines(path: str | None) -> list[str]:
         return []
     with open(path, encoding="utf-8") as file:
         try:
-            return [line for line in file.read().splitlines() if line.strip()]
+            return [line for line in split_lines(file.read()) if not is_empty(line)]
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not UTF-8: {error.reason}") from None

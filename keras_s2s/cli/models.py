@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.cli.quiet import hushed, import_package
 from keras_s2s.cli.streams import progress
+from keras_s2s.texts import is_empty
 
 # The best model in the folder that `train` leaves.
 BEST = "best.keras"
@@ -272,7 +273,7 @@ def _load_export(path: str) -> Model:
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:
     """Put the numbers of texts that are not empty into batches of like lengths."""
-    full = [number for number, text in enumerate(encoded) if text.strip()]
+    full = [number for number, text in enumerate(encoded) if not is_empty(text)]
     full.sort(key=lambda number: len(encoded[number]))
     return [full[start : start + batch_size] for start in range(0, len(full), batch_size)]
 

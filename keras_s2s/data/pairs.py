@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers.tokenizer import check_utf8
 
 _BOM = b"\xef\xbb\xbf"
@@ -145,7 +146,7 @@ def find_fault(source: str, target: str) -> str | None:
         The reason why it cannot be taken, or None.
     """
     for side, text in (("source", source), ("target", target)):
-        if not text or text.isspace():
+        if is_empty(text):
             return f"the {side} is empty"
         if "\0" in text:
             return f"a NUL character in the {side}"

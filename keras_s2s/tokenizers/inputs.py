@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.texts import is_empty
+
 
 def check_several(texts: Any) -> None:
     """Refuse a single text, whose letters would be taken for texts.
@@ -55,7 +57,7 @@ def encode_texts(texts: Any) -> list[bytes]:
             raise ValueError(
                 f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
             ) from None
-        if not raw.strip():
+        if is_empty(raw):
             raise ValueError(f"`texts` must not be empty. Received: {text!r} at position {number}")
         encoded.append(raw)
     return encoded

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_int, check_number
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
+from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.sentencepiece_model import SPACE_SIGN, SentencePieceModel, parse_model
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
@@ -244,7 +245,7 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
         # What is raised in an iterator that C++ calls would be lost.
         try:
             for text in check_texts(texts):
-                counted[0] += bool(text.strip())
+                counted[0] += not is_empty(text)
                 yield text.translate(_TO_SPACES)
         except Exception as error:
             failures.append(error)

@@ -1,0 +1,46 @@
+"""What an empty text, white space and a line are, for every part of the package.
+
+White space is what `str.isspace` says, U+00A0 and U+3000 included; the tokenizers find the same
+characters in the graph. A text is empty if nothing is left of it without white space at its ends.
+A line ends with LF or CR LF and with nothing else: U+0085, U+2028, VT and FF are white space
+within a line.
+"""
+
+from __future__ import annotations
+
+
+def is_empty(text: str | bytes) -> bool:
+    r"""Return whether a text has no characters except white space.
+
+    Args:
+        text: str, or bytes in UTF-8. Bytes that are not UTF-8 are no white space.
+
+    Returns:
+        Whether the text is empty.
+
+    Example:
+        >>> is_empty("\u3000\n"), is_empty(" a "), is_empty("\u00a0".encode())
+        (True, False, True)
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", errors="replace")
+    return not text.strip()
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Split a text into lines at LF and CR LF.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The lines without their ends. The last line need not have an end.
+
+    Example:
+        >>> split_lines("a\r\nb\u2028c\n")
+        ['a', 'b\u2028c']
+    """
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
