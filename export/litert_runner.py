@@ -27,6 +27,7 @@ _UNKNOWN_TEXT = "⁇"
 _NO_SCORE = -1e9
 # What plain Python can split and join as the graph does; the others need tensorflow-text.
 _SEPARATORS = {"CharTokenizer": "", "WordTokenizer": " ", "ByteTokenizer": ""}
+_SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
 
 
 class Hypothesis(NamedTuple):
@@ -40,11 +41,11 @@ class Hypothesis(NamedTuple):
 class LiteRTRunner:
     """Asks a LiteRT file that `keras_s2s.export.litert` wrote, text in and text out.
 
-    Where both tokenizers are those of characters, words or bytes, `translate` and `search` run
-    the signature "ids" on built-in operations, with the vocabularies that are in the file. Other
-    tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text; they are
-    taken from that package's library, which is loaded without importing TensorFlow. One thread at
-    a time may ask a runner.
+    Where both tokenizers are those of characters, words or bytes, or the source's is a
+    `FeatureTokenizer`, `translate` and `search` run the signature "ids" on built-in operations,
+    with the vocabularies that are in the file. Other tokenizers, `replace_unknown`, and `score`
+    need the operations of tensorflow-text; they are taken from that package's library, which is
+    loaded without importing TensorFlow. One thread at a time may ask a runner.
 
     Args:
         path: the file.
@@ -75,7 +76,8 @@ class LiteRTRunner:
         card, source, target = _read_metadata(self._path)
         self._card = card
         kinds = [card["source"]["class"], card["target"]["class"]]
-        self._plain = all(kind in _SEPARATORS for kind in kinds) and not card["replace_unknown"]
+        readable = kinds[0] in _SOURCES and kinds[1] in _SEPARATORS
+        self._plain = readable and not card["replace_unknown"]
         self._source, self._target = (kinds[0], source), (kinds[1], target)
         self._ids = {token: number for number, token in enumerate(source) if number >= _NUM_SPECIAL}
         self._text_interpreter: Any = None
@@ -183,7 +185,11 @@ class LiteRTRunner:
         kind, _ = self._source
         if kind == "ByteTokenizer":
             return [*(byte + _NUM_SPECIAL for byte in text.encode()), _EOS_ID]
-        parts = text.split() if kind == "WordTokenizer" else text
+        parts: Sequence[str] = text.split() if kind == "WordTokenizer" else text
+        if kind == "FeatureTokenizer":
+            word, *last = text.strip().rsplit(maxsplit=1) or [""]
+            features = [f";{feature}" for part in last for feature in part.split(";") if feature]
+            parts = [*word, *features]
         return [*(self._ids.get(part, _UNK_ID) for part in parts), _EOS_ID]
 
     def _detokenize(self, ids: list[int]) -> str:

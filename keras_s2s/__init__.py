@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from keras_s2s.tokenizers import (
         ByteTokenizer,
         CharTokenizer,
+        FeatureTokenizer,
         SentencePieceTokenizer,
         Tokenizer,
         WordTokenizer,
@@ -64,6 +65,7 @@ _MODULES = {
     "tokenizers": [
         "ByteTokenizer",
         "CharTokenizer",
+        "FeatureTokenizer",
         "SentencePieceTokenizer",
         "Tokenizer",
         "WordTokenizer",
@@ -81,6 +83,7 @@ __all__ = [
     "Ensemble",
     "ExactSearch",
     "ExhaustiveSearch",
+    "FeatureTokenizer",
     "GRUDecoder",
     "GRUEncoder",
     "GreedySearch",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, MODEL, PAIRS, search_options
+from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS, search_options
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.run_folder import CURVE
 
@@ -66,6 +66,7 @@ def curves(curve: str, picture: str) -> None:
 @draw.command(short_help="Which lengths go wrong.")
 @MODEL
 @PAIRS
+@FEATURES_COLUMN
 @_PICTURE
 @click.option("--source-tokens", type=_TOKENS, default="characters", show_default=True)
 @click.option("--target-tokens", type=_TOKENS, default="words", show_default=True)
@@ -74,6 +75,7 @@ def curves(curve: str, picture: str) -> None:
 def errors(
     model: str,
     pairs: str,
+    features_column: int | None,
     picture: str,
     source_tokens: str,
     target_tokens: str,
@@ -86,7 +88,7 @@ def errors(
     from keras_s2s.evaluation import group_references
     from keras_s2s.plots import errors_by_length
 
-    accepted = group_references(read_pairs(pairs))
+    accepted = group_references(read_pairs(pairs, features_column=features_column))
     sources = list(accepted)
     errors_by_length(
         sources,

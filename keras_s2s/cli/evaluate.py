@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, JSON, MODEL, PAIRS, search_options
+from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, JSON, MODEL, PAIRS, search_options
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.streams import in_column, write_line
@@ -16,6 +16,7 @@ from keras_s2s.cli.streams import in_column, write_line
 @click.command(short_help="Measure errors on held-out pairs.")
 @MODEL
 @PAIRS
+@FEATURES_COLUMN
 @click.option(
     "--metrics",
     default=",".join(METRICS),
@@ -60,6 +61,7 @@ from keras_s2s.cli.streams import in_column, write_line
 def evaluate(
     model: str,
     pairs: str,
+    features_column: int | None,
     metrics: str,
     outputs: str | None,
     as_json: bool,
@@ -85,7 +87,7 @@ def evaluate(
     from keras_s2s.evaluation import check_installed, group_references
 
     check_installed(["wer", *wanted])
-    references = group_references(read_pairs(pairs))
+    references = group_references(read_pairs(pairs, features_column=features_column))
     answering = load_model(model, **options)
     found = answering.translate(list(references), batch_size)
     report = make_report(found, list(references.values()), metrics=wanted, **settings)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras_s2s as s2s
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.training_data import TOKENIZERS
+from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
 
 # Settings of an encoder or a decoder that have nothing to do with its weights.
 _FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
@@ -34,7 +34,7 @@ def load_initial(settings: SimpleNamespace) -> Any:
     if not isinstance(translator.model, s2s.Seq2Seq):
         raise ValueError(f"{path}: an ensemble. Expected: one model")
     for side in ("source", "target"):
-        kind = getattr(settings, f"{side}_tokenizer")
+        kind = tokenizer_kind(settings, side)
         found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
         if found is not wanted:
             raise ValueError(

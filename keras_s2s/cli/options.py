@@ -16,6 +16,12 @@ STOPPING_HELP = (
 )
 MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
+FEATURES_COLUMN = click.option(
+    "--features-column",
+    type=click.IntRange(1, 3),
+    help="Column of PAIRS that holds features, where lines have three: 2 in "
+    "lemma<TAB>features<TAB>form.",
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 BATCH_SIZE = click.option(

@@ -8,7 +8,7 @@ import json
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, MODEL, PAIRS
+from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.streams import progress, write_line
 
@@ -18,9 +18,12 @@ _GROUP = 8  # batches
 @click.command(short_help="Score given pairs.")
 @MODEL
 @PAIRS
+@FEATURES_COLUMN
 @click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each pair.")
 @BATCH_SIZE
-def score(model: str, pairs: str, as_json: bool, batch_size: int) -> None:
+def score(
+    model: str, pairs: str, features_column: int | None, as_json: bool, batch_size: int
+) -> None:
     """Write the log probability and the score of each pair of a file, in the same order.
 
     PAIRS is a file of source<TAB>target lines. Columns are separated by tabs: log_prob score.
@@ -30,7 +33,7 @@ def score(model: str, pairs: str, as_json: bool, batch_size: int) -> None:
     import_package()
     from keras_s2s import read_pairs
 
-    listed = read_pairs(pairs)
+    listed = read_pairs(pairs, features_column=features_column)
     answering = load_model(model)
     waiting = iter(listed)
     with progress("Scoring", len(listed), between_answers=True) as advance:

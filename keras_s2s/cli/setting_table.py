@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_s2s.cli.setting import Setting
 
-TOKENIZERS = ("char", "byte", "word", "subword")
+TOKENIZERS = ("char", "byte", "word", "subword", "features")
 STOPPING = ("bound", "finished", "length")
 
 
@@ -22,6 +22,16 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting("valid", None, "Held-out pairs, by which the best model is chosen"),
         Setting(
+            "features_column",
+            None,
+            "Column that holds features, where lines have three: 2 in lemma<TAB>features<TAB>form; "
+            "null: lines have two columns",
+            int,
+            minimum=1,
+            maximum=3,
+            optional=True,
+        ),
+        Setting(
             "output", "run", "Folder of the run; empty, or that of the same run, which goes on"
         ),
         Setting(
@@ -32,14 +42,15 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "source_tokenizer",
             "char",
-            "What a source token is: char, byte, word or subword",
+            "What a source token is: char, byte, word, subword, or features (characters of a word, "
+            "then features as in V;PST), which replaces char with features_column",
             choices=TOKENIZERS,
         ),
         Setting(
             "target_tokenizer",
             "char",
             "What a target token is: char, byte, word or subword",
-            choices=TOKENIZERS,
+            choices=TOKENIZERS[:4],
         ),
         Setting(
             "source_vocabulary_size",

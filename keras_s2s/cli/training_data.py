@@ -18,6 +18,7 @@ TOKENIZERS: dict[str, Any] = {
     "byte": s2s.ByteTokenizer,
     "word": s2s.WordTokenizer,
     "subword": s2s.SentencePieceTokenizer,
+    "features": s2s.FeatureTokenizer,
 }
 _CHUNK = 4096  # texts that are tokenized at once
 
@@ -39,15 +40,15 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     Raises:
         ValueError: if a file is malformed (with path and line).
     """
-    valid = s2s.read_pairs(settings.valid)
-    train = settings.train if settings.stream else list(s2s.iterate_pairs(settings.train))
-    _report_pairs(train, valid, stream=settings.stream)
+    valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
+    train = settings.train if settings.stream else list(_read(settings))
+    _report_pairs(settings, train, valid)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
             continue
-        texts = (pair[place] for pair in _each(train, stream=settings.stream))
+        texts = (pair[place] for pair in _each(settings, train))
         sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
     data.longest = _longest(settings, data)
@@ -88,21 +89,43 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
         seed=settings.seed,
         max_source_length=settings.max_source_length,
         max_target_length=settings.max_target_length,
+        features_column=settings.features_column if settings.stream else None,
         **sizes,
     )
     return train, s2s.make_dataset(data.valid, data.source, data.target)
 
 
-def _each(train: Any, *, stream: bool) -> Iterable[tuple[str, str]]:
+def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
+    """Return the name of the tokenizer of one side.
+
+    Args:
+        settings: All settings.
+        side: "source" or "target".
+
+    Returns:
+        A key of `TOKENIZERS`. Where the lines have features, "char" becomes "features".
+    """
+    kind: str = getattr(settings, f"{side}_tokenizer")
+    if side == "source" and kind == "char" and settings.features_column:
+        return "features"
+    return kind
+
+
+def _read(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
+    """Read the pairs to train on from their files."""
+    return s2s.iterate_pairs(settings.train, features_column=settings.features_column)
+
+
+def _each(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
     """Go through the pairs to train on: from their files, or as they were read."""
-    return s2s.iterate_pairs(train) if stream else train
+    return _read(settings) if settings.stream else train
 
 
-def _report_pairs(train: Any, valid: list[tuple[str, str]], *, stream: bool) -> None:
+def _report_pairs(settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]) -> None:
     """Tell how many pairs there are, and warn if sources held out are trained on as well."""
     held_out = {source for source, _ in valid}
     number, both = 0, set()
-    for source, _ in _each(train, stream=stream):
+    for source, _ in _each(settings, train):
         number += 1
         if source in held_out:
             both.add(source)
@@ -117,7 +140,7 @@ def _report_pairs(train: Any, valid: list[tuple[str, str]], *, stream: bool) -> 
 
 def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
     """Make the tokenizer of one side."""
-    kind = getattr(settings, f"{side}_tokenizer")
+    kind = tokenizer_kind(settings, side)
     size = getattr(settings, f"{side}_vocabulary_size")
     if kind == "byte":
         return TOKENIZERS[kind].train(texts)
@@ -129,7 +152,7 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
 def _longest(settings: SimpleNamespace, data: Data) -> int:
     """Find how many tokens the longest target has, eos counted."""
     longest, chunk = 1, []
-    for _, target in _each(data.train, stream=settings.stream):
+    for _, target in _each(settings, data.train):
         chunk.append(target)
         if len(chunk) == _CHUNK:
             longest, chunk = max(longest, _longest_of(data.target, chunk)), []

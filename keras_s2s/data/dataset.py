@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_int, check_positive_int
 from keras_s2s.data.batching import Batching, Side, make_side
 from keras_s2s.data.limits import Limits
-from keras_s2s.data.pairs import as_paths_or_pairs, check_pairs
+from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
 from keras_s2s.special_ids import PAD_ID
 from keras_s2s.tokenizers.tokenizer import Tokenizer
@@ -38,6 +38,7 @@ def make_dataset(
     max_source_length: int | None = None,
     max_target_length: int | None = None,
     buffer_size: int = 100_000,
+    features_column: int | None = None,
 ) -> tf.data.Dataset:
     """Make batches of ids out of pairs of texts, or out of files of them.
 
@@ -74,6 +75,7 @@ def make_dataset(
             logged as a warning of the logger "keras_s2s".
         max_target_length: the same for target tokens.
         buffer_size: how many pairs of files may stand in memory as text.
+        features_column: Which of the three columns of files holds features, see `read_pairs`.
 
     Returns:
         A `tf.data.Dataset`, its elements `({"source_ids": …, "target_inputs": …},
@@ -110,9 +112,10 @@ def make_dataset(
     for name, tokenizer in (("source", source), ("target", target)):
         if not isinstance(tokenizer, Tokenizer):
             raise TypeError(f"`{name}` must be a Tokenizer. Received: {tokenizer!r}")
+    features_column = check_features_column(features_column)
     paths, given = as_paths_or_pairs(pairs)
     if paths:
-        files = _look_through(paths, source, target, limits)
+        files = _look_through(paths, source, target, limits, features_column)
         number = files.pairs
         blocks = _blocks_of_files(files, source, target, batching, seed, initial_epoch, buffer_size)
     else:
@@ -197,7 +200,11 @@ def _block_of_memory(
 
 
 def _look_through(
-    paths: Sequence[str], source: Tokenizer, target: Tokenizer, limits: Limits
+    paths: Sequence[str],
+    source: Tokenizer,
+    target: Tokenizer,
+    limits: Limits,
+    features_column: int | None,
 ) -> PairStream:
     """Check files, and mark the pairs that are too long."""
 
@@ -207,7 +214,7 @@ def _look_through(
         _, target_lengths = _split(target, targets)
         return ~limits.keep(source_lengths + 1, target_lengths + 1)
 
-    files = PairStream.scan(paths, is_left_out if limits.given() else None)
+    files = PairStream.scan(paths, is_left_out if limits.given() else None, features_column)
     limits.report(files.read - files.pairs, files.read)
     return files
 

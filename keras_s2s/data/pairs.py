@@ -9,15 +9,25 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
+from keras_s2s.checks import check_positive_int
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers.tokenizer import check_utf8
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 GZIP_MAGIC = b"\x1f\x8b"
+_PAIR = "source<TAB>target"
+# With the features in column 1, 2 or 3.
+_TRIPLES = (
+    "features<TAB>source<TAB>target",
+    "source<TAB>features<TAB>target",
+    "source<TAB>target<TAB>features",
+)
 
 
-def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+def read_pairs(
+    path: str | os.PathLike[str], *, features_column: int | None = None
+) -> list[tuple[str, str]]:
     r"""Read a file of pairs: a line each, `source<TAB>target`.
 
     The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (its
@@ -25,8 +35,15 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     the end of the file are passed over. Nothing else is changed: white space around a text
     stays. A source with several targets stands on several lines.
 
+    With `features_column` a line has three columns: a source, its features and a target, as the
+    files of SIGMORPHON have. The source of the pair is then both, joined with a space, as a
+    `FeatureTokenizer` reads them.
+
     Args:
         path: the file.
+        features_column: Which column holds the features, counted from 1: 2 in
+            `lemma<TAB>features<TAB>form`, 3 in `lemma<TAB>form<TAB>features`. By default a line
+            has two columns, and no features.
 
     Returns:
         The pairs `(source, target)` in the order of the file.
@@ -36,7 +53,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
         FileNotFoundError: if there is no such file.
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file has no pairs, is damaged, or a line is not a pair; the message
-            has the path, the line number and the reason.
+            has the path, the line number and the reason. If `features_column` is not 1, 2 or 3.
 
     Example:
         >>> import pathlib, tempfile
@@ -45,15 +62,23 @@ def read_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
         ...     _ = path.write_text("hello\tHH AH L OW\n", encoding="utf-8")
         ...     read_pairs(path)
         [('hello', 'HH AH L OW')]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "eng.trn"
+        ...     _ = path.write_text("walk\tV;PST\twalked\n", encoding="utf-8")
+        ...     read_pairs(path, features_column=2)
+        [('walk V;PST', 'walked')]
     """
-    return list(iterate_lines(path))
+    return list(iterate_lines(path, check_features_column(features_column)))
 
 
-def iterate_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+def iterate_lines(
+    path: str | os.PathLike[str], features_column: int | None = None
+) -> Iterator[tuple[str, str]]:
     """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
 
     Args:
         path: the file.
+        features_column: as of `read_pairs`, checked.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
@@ -73,9 +98,33 @@ def iterate_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
             continue
         if first_empty:
             raise _line_error(name, first_empty, "the line is empty")
-        yield _pair(name, number, line)
+        columns = _columns(name, number, line)
+        yield _pair(name, number, columns, features_column)
     if number == 0 or first_empty == 1:
         raise ValueError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
+
+
+def check_features_column(features_column: Any) -> int | None:
+    """Check the number of the column of the features.
+
+    Args:
+        features_column: What came.
+
+    Returns:
+        The number, or None if there are no features.
+
+    Raises:
+        ValueError: If it is not 1, 2 or 3.
+    """
+    if features_column is None:
+        return None
+    column = check_positive_int("features_column", features_column)
+    if column > len(_TRIPLES):
+        raise ValueError(
+            "`features_column` must be 1, 2 or 3, since a line has a source, its features and a "
+            f"target. Received: features_column={features_column!r}"
+        )
+    return column
 
 
 def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
@@ -205,8 +254,8 @@ def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
-def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
-    """Take a line apart."""
+def _columns(name: str, number: int, line: bytes) -> list[str]:
+    """Split a line at its tabs."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -220,19 +269,42 @@ def _pair(name: str, number: int, line: bytes) -> tuple[str, str]:
     columns = text.split("\t")
     if len(columns) == 1:
         raise _line_error(name, number, "no tab in the line")
-    if len(columns) > 2:
+    return columns
+
+
+def _pair(
+    name: str, number: int, columns: list[str], features_column: int | None
+) -> tuple[str, str]:
+    """Make a pair of the columns of a line."""
+    expected = _PAIR if features_column is None else _TRIPLES[features_column - 1]
+    if features_column is not None and len(columns) != len(_TRIPLES):
         raise _line_error(
-            name,
-            number,
-            f"{len(columns)} columns. Keep two of them (`cut -f 1,2`), and write further targets "
-            "of a source on lines of their own",
+            name, number, f"{len(columns)} columns with features_column={features_column}", expected
         )
+    if features_column is None and len(columns) > 2:
+        raise _line_error(name, number, f"{len(columns)} columns. {_advice(columns)}", expected)
+    features = columns.pop(features_column - 1) if features_column else None
     fault = find_fault(*columns)
+    if features is not None and not fault and len(features.split()) != 1:
+        fault = "white space in the features" if features.split() else "the features are empty"
     if fault:
-        raise _line_error(name, number, fault)
-    return columns[0], columns[1]
+        raise _line_error(name, number, fault, expected)
+    source, target = columns
+    return source if features is None else f"{source} {features}", target
 
 
-def _line_error(name: str, number: int, reason: str) -> ValueError:
+def _advice(columns: list[str]) -> str:
+    """Say what to do about a line with more than two columns."""
+    advice = "Write further targets of a source on lines of their own"
+    if len(columns) != len(_TRIPLES):
+        return advice
+    column = next((n for n, text in enumerate(columns, 1) if ";" in text), 2)
+    return (
+        f"If column {column} holds morphological features, such as V;PST, read the file with "
+        f"features_column={column} (`--features-column {column}`); otherwise: {advice.lower()}"
+    )
+
+
+def _line_error(name: str, number: int, reason: str, expected: str = _PAIR) -> ValueError:
     """Say where a file is wrong."""
-    return ValueError(f"{name}, line {number}: {reason}. Expected: source<TAB>target")
+    return ValueError(f"{name}, line {number}: {reason}. Expected: {expected}")

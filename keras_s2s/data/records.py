@@ -86,11 +86,12 @@ def is_records(path: str) -> bool:
     return ".tfrecord" in os.path.basename(path)
 
 
-def iterate_file(path: str) -> Iterator[tuple[str, str]]:
+def iterate_file(path: str, features_column: int | None = None) -> Iterator[tuple[str, str]]:
     """Read the pairs of a file one by one: TFRecords if its name says so, or else a line each.
 
     Args:
         path: the file.
+        features_column: as of `read_pairs`, checked; records have none, theirs are in the source.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
@@ -100,7 +101,7 @@ def iterate_file(path: str) -> Iterator[tuple[str, str]]:
         IsADirectoryError: if `path` is a folder.
         ValueError: if the file has no pairs, is damaged, or something in it is not a pair.
     """
-    return _iterate_records(path) if is_records(path) else iterate_lines(path)
+    return _iterate_records(path) if is_records(path) else iterate_lines(path, features_column)
 
 
 def _iterate_records(path: str) -> Iterator[tuple[str, str]]:

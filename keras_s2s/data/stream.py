@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_s2s.data.pairs import as_paths_or_pairs
+from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column
 from keras_s2s.data.records import iterate_file
 
 # Files that are read in turn, pair by pair.
@@ -25,6 +25,8 @@ Pair = tuple[str, str]
 
 def iterate_pairs(
     files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    features_column: int | None = None,
 ) -> Iterator[Pair]:
     r"""Read the pairs of files one by one, with no more than a few in memory.
 
@@ -34,6 +36,7 @@ def iterate_pairs(
     Args:
         files: the path of a file, tab-separated (see `read_pairs`) or TFRecords (see
             `write_records`), or several paths.
+        features_column: Which of three columns holds features, see `read_pairs`.
 
     Returns:
         An iterator over the pairs `(source, target)` in the order of the files.
@@ -41,8 +44,8 @@ def iterate_pairs(
     Raises:
         TypeError: if `files` are not paths.
         FileNotFoundError: if there is no such file.
-        ValueError: if there is no file in them; while reading, if a file has no pairs, is damaged,
-            or something in it is not a pair.
+        ValueError: if there is no file in them, or `features_column` is not 1, 2 or 3; while
+            reading, if a file has no pairs, is damaged, or something in it is not a pair.
 
     Example:
         >>> import pathlib, tempfile
@@ -57,7 +60,8 @@ def iterate_pairs(
         for other in others:
             raise TypeError(f"`files` must be paths. Received: {other!r}")
         raise ValueError("`files` must have at least one path. Received: none")
-    return itertools.chain.from_iterable(map(iterate_file, paths))
+    column = check_features_column(features_column)
+    return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)
 
 
 class PairStream(NamedTuple):
@@ -68,21 +72,26 @@ class PairStream(NamedTuple):
         left_out: for each file a bit for each of its pairs, set if it is left out; None if none.
         pairs: how many pairs there are without those left out.
         read: how many pairs there are with them.
+        features_column: which of three columns holds features, if any.
     """
 
     paths: tuple[str, ...]
     left_out: tuple[bytes | None, ...]
     pairs: int
     read: int
+    features_column: int | None = None
 
     @classmethod
-    def scan(cls, paths: Sequence[str], is_left_out: Any) -> PairStream:
+    def scan(
+        cls, paths: Sequence[str], is_left_out: Any, features_column: int | None = None
+    ) -> PairStream:
         """Look files through, so that whatever is wrong with them is said before training begins.
 
         Args:
             paths: the files.
             is_left_out: a function of a list of pairs that gives a bool array of those to leave
                 out; None to leave none out.
+            features_column: Which of three columns holds features, if any.
 
         Returns:
             The stream.
@@ -98,7 +107,7 @@ class PairStream(NamedTuple):
                     "`read_pairs` instead"
                 )
             bits = []
-            pairs = iterate_file(path)
+            pairs = iterate_file(path, features_column)
             while chunk := list(itertools.islice(pairs, _CHUNK)):
                 number_read += len(chunk)
                 bits.append(
@@ -108,7 +117,8 @@ class PairStream(NamedTuple):
             found = sum(int(np.count_nonzero(chunk)) for chunk in bits)
             number_left_out += found
             left_out.append(marked.tobytes() if found else None)
-        return cls(tuple(paths), tuple(left_out), number_read - number_left_out, number_read)
+        kept = number_read - number_left_out
+        return cls(tuple(paths), tuple(left_out), kept, number_read, features_column)
 
     def blocks(
         self, block_size: int, seed: int | None, epoch: int
@@ -163,7 +173,8 @@ class PairStream(NamedTuple):
 
     def _file(self, number: int) -> Iterator[Pair]:
         """The pairs of a file, without those left out."""
-        pairs, left_out = iterate_file(self.paths[number]), self.left_out[number]
+        pairs = iterate_file(self.paths[number], self.features_column)
+        left_out = self.left_out[number]
         if left_out is None:
             return pairs
         return (pair for i, pair in enumerate(pairs) if not left_out[i >> 3] >> (7 - (i & 7)) & 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_s2s.tokenizers.byte_tokenizer import ByteTokenizer
 from keras_s2s.tokenizers.char_tokenizer import CharTokenizer
+from keras_s2s.tokenizers.feature_tokenizer import FeatureTokenizer
 from keras_s2s.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from keras_s2s.tokenizers.tokenizer import Tokenizer
 from keras_s2s.tokenizers.word_tokenizer import WordTokenizer
@@ -11,6 +12,7 @@ from keras_s2s.tokenizers.word_tokenizer import WordTokenizer
 __all__ = [
     "ByteTokenizer",
     "CharTokenizer",
+    "FeatureTokenizer",
     "SentencePieceTokenizer",
     "Tokenizer",
     "WordTokenizer",

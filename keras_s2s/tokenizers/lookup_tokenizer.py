@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, check_positive_int
-from keras_s2s.special_ids import SPECIAL_TOKENS, UNK_ID
+from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts, check_utf8
 
@@ -102,6 +102,11 @@ class LookupTokenizer(Tokenizer):
     def split_text(text: str) -> list[str]:
         """Cut a text into parts in Python, as `borders` does in the graph."""
         raise NotImplementedError("A sub-class must define `split_text`.")
+
+    @classmethod
+    def is_token(cls, token: str) -> bool:
+        """Whether a text can have this token."""
+        return cls.split_text(token) == [token]
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
@@ -197,7 +202,7 @@ class LookupTokenizer(Tokenizer):
                 "`vocabulary` must have a token behind the special ones. Received: none"
             )
         for token_id, token in enumerate(tokens[len(SPECIAL_TOKENS) :], len(SPECIAL_TOKENS)):
-            if cls.split_text(check_utf8(token)) != [token]:
+            if not cls.is_token(check_utf8(token)):
                 raise ValueError(
                     f"`vocabulary` of {cls.__name__} must hold nothing that a text is not cut "
                     f"into. Received: {token!r} as token {token_id}"
@@ -206,15 +211,9 @@ class LookupTokenizer(Tokenizer):
 
     def _set_vocabulary(self, tokens: tuple[str, ...]) -> None:
         """Take a checked vocabulary and make its table, outside of any graph being made."""
-        words = tokens[len(SPECIAL_TOKENS) :]
-        with tf.init_scope():
-            self._table = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(
-                    tf.constant(words, tf.string),
-                    tf.range(len(SPECIAL_TOKENS), len(tokens), dtype=tf.int64),
-                ),
-                default_value=UNK_ID,
-            )
+        self._table = make_table(
+            {token: token_id for token_id, token in enumerate(tokens) if token_id > EOS_ID}
+        )
         self._tokens = tokens
         self._compiled = None
 
@@ -226,3 +225,22 @@ class LookupTokenizer(Tokenizer):
                 f"`{type(self).__name__}.train(texts)`."
             )
         return self._tokens
+
+
+def make_table(tokens: Mapping[str, int]) -> tf.lookup.StaticHashTable:
+    """Make the table that looks up tokens, outside of any graph being made.
+
+    Args:
+        tokens: The id of each token.
+
+    Returns:
+        A table from string to int64; unk is the id of all else.
+    """
+    keys, ids = list(tokens) or [""], list(tokens.values()) or [UNK_ID]
+    with tf.init_scope():
+        return tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(keys, tf.string), tf.constant(ids, tf.int64)
+            ),
+            default_value=UNK_ID,
+        )

@@ -165,13 +165,16 @@ class Tokenizer(keras.layers.Layer):
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
         lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
         read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
-        before = tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True)
-        rows = ids + tf.where(before > 0, self.vocabulary_size, 0)
+        rows = ids + tf.where(self._reads_as_following(ids, read), self.vocabulary_size, 0)
         beginning, following = self.pieces()
         table = tf.constant([*beginning, *following], tf.string)
         # join_rows asks for an empty string at the end.
         pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
         return strings.join_rows(pieces, lengths, ids.shape[1])
+
+    def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
+        """Mark ids `(batch, length)` that read as the second list of `pieces` says."""
+        return tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True) > 0
 
     def _compile(self) -> _Compiled:
         """The graphs for calls outside of a graph, made at the first one."""

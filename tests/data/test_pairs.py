@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from keras_s2s.data import read_pairs
+from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pairs import iterate_lines
 
 LINES = "hello\tHH AH L OW\nça  va\t≈ \n"
@@ -96,7 +96,9 @@ def test_what_was_written_is_read(pairs, tmp_path):
     ("line", "reason"),
     [
         (b"no tab here", "no tab in the line. Expected: source<TAB>target"),
-        (b"a\tb\tc", "3 columns. Keep two of them"),
+        (b"a\tb\tc", "3 columns. If column 2 holds morphological features, such as V;PST, read"),
+        (b"a\tb\tV;PST", "3 columns. If column 3 holds morphological features"),
+        (b"a\tb\tc\td", "4 columns. Write further targets of a source on lines of their own"),
         (b"a\tb\t", "3 columns"),
         (b"\tb", "the source is empty"),
         (b"a\t", "the target is empty"),
@@ -118,6 +120,48 @@ def test_a_line_that_is_no_pair_is_refused_by_its_number(line, reason, compresse
     with pytest.raises(ValueError, match=r"pairs\.tsv, line 3: ") as caught:
         read_pairs(path)
     assert str(caught.value).startswith(f"{path}, line 3: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("column", "line"),
+    [(1, "V;PST\tgo by\twent by"), (2, "go by\tV;PST\twent by"), (3, "go by\twent by\tV;PST")],
+)
+def test_features_are_read_from_their_column(column, line, tmp_path):
+    path = _write(tmp_path, f"{line}\n".encode())
+    pairs = [("go by V;PST", "went by")]
+    assert read_pairs(path, features_column=column) == pairs
+    assert list(iterate_pairs(path, features_column=column)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a\tb", "2 columns with features_column=2. Expected: source<TAB>features<TAB>target"),
+        ("a\tb\tc\td", "4 columns with features_column=2"),
+        ("a\t \tc", "the features are empty"),
+        ("a\tV PST\tc", "white space in the features"),
+        ("\tV\tc", "the source is empty"),
+        ("a\tV\t", "the target is empty"),
+    ],
+)
+def test_a_line_without_features_in_their_column_is_refused(line, reason, tmp_path):
+    path = _write(tmp_path, f"a\tV\tc\n{line}\n".encode())
+    with pytest.raises(ValueError, match=f"line 2: {reason}"):
+        read_pairs(path, features_column=2)
+
+
+@pytest.mark.parametrize("column", [0, 4, 2.0, "2", True])
+@pytest.mark.parametrize("read", [read_pairs, iterate_pairs])
+def test_a_column_that_no_line_has_is_refused(column, read, tmp_path):
+    with pytest.raises((ValueError, TypeError), match="`features_column` must be"):
+        read(_write(tmp_path, b"a\tV\tc\n"), features_column=column)
+
+
+def test_no_advice_loses_a_column(tmp_path):
+    with pytest.raises(ValueError, match="3 columns") as caught:
+        read_pairs(_write(tmp_path, b"walk\tV;PST\twalked\n"))
+    assert "cut" not in str(caught.value)
+    assert "features_column=2 (`--features-column 2`)" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\r\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])

@@ -25,6 +25,7 @@ NASTY = [
     "a\u00a0b\u3000new\u2028low\x85wide\x1flow",
     "[EOS] [PAD] [UNK] ⁇",
     " \t low\n",
+    "wide;r  low;;new;é ",
     "e\u0301 é naïve 日本 👩🏽‍🚀 👩",
     "\x00\x7f\u200b\ufeff",
     "x" * 300,
@@ -33,6 +34,7 @@ NASTY = [
 TOKENIZERS = {
     "characters to words": (s2s.CharTokenizer, s2s.WordTokenizer),
     "words to bytes": (s2s.WordTokenizer, s2s.ByteTokenizer),
+    "features to words": (s2s.FeatureTokenizer, s2s.WordTokenizer),
     "bytes to characters": (s2s.ByteTokenizer, s2s.CharTokenizer),
 }
 

@@ -10,6 +10,7 @@ from helpers.runtimes import INVALID_TEXTS, NASTY_TEXTS, LiteRT, Tokenizing
 from keras_s2s.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
+    FeatureTokenizer,
     SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
@@ -21,6 +22,7 @@ WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest w
 TOKENIZERS = {
     "byte": ByteTokenizer(),
     "char": CharTokenizer.train(NASTY_TEXTS[::2]),
+    "feature": FeatureTokenizer.train([*NASTY_TEXTS[::2], "a;b c ;V;;PST"]),
     "word": WordTokenizer.train(NASTY_TEXTS[::2]),
     "sentencepiece": SentencePieceTokenizer.train([*NASTY_TEXTS[::2], *WORDS], vocabulary_size=50),
     "sentencepiece, identity": SentencePieceTokenizer.train(
@@ -105,9 +107,14 @@ def _read_in_python(tokenizer: Tokenizer, ids: np.ndarray) -> list[bytes]:
     texts = []
     for row in ids.tolist():
         until_eos = row[: row.index(3)] if 3 in row else row
-        read = [i for i in until_eos if i not in (0, 2)]
-        known = [i if 0 <= i < tokenizer.vocabulary_size else 1 for i in read]
-        pieces = [*(beginning[i] for i in known[:1]), *(following[i] for i in known[1:])]
+        known = [i if 0 <= i < tokenizer.vocabulary_size else 1 for i in until_eos]
+        read = [place for place, i in enumerate(known) if i not in (0, 2)]
+        if isinstance(tokenizer, FeatureTokenizer):
+            features = [place + 1 for place, i in enumerate(known) if len(following[i]) > 1]
+            features = [place for place in features if following[known[place - 1]][0] == ";"]
+        else:
+            features = read[1:]
+        pieces = [(following if p in features else beginning)[known[p]] for p in read]
         encoded = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
         texts.append(b"".join(encoded))
     return texts

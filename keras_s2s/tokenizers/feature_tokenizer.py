@@ -1,0 +1,150 @@
+"""A token for each character of a word, and one for each feature after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.tokenizers import strings
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer, make_table
+
+SEPARATOR = ";"
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class FeatureTokenizer(LookupTokenizer):
+    """Turns a text such as "walk V;PST" into characters and features: w a l k ;V ;PST.
+
+    The last word of a text that has several is a list of features, separated by ";". All that
+    stands before it is read character by character. A text of one word has no features. White
+    space around both is ignored, and empty features are skipped. In the vocabulary a feature
+    begins with ";", so that the feature V and the letter V are different tokens. For
+    morphological inflection, with `read_pairs(path, features_column=2)`.
+
+    Args:
+        vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
+            "[BOS]", "[EOS]"; all others are single characters, or ";" and a feature. May only be
+            left out if `load_assets` is called next.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Raises:
+        TypeError: If `vocabulary` is not a list of `str`.
+        ValueError: If `vocabulary` does not begin with the special tokens or has nothing else; if
+            a token stands twice or is neither a character nor a feature.
+
+    Example:
+        >>> tokenizer = FeatureTokenizer.train(["add V;PST", "add V"])
+        >>> tokenizer.vocabulary[4:]
+        ['d', ';V', 'a', ';PST']
+        >>> tokenizer.tokenize(["dad V;PST"]).numpy().tolist()
+        [[4, 6, 4, 5, 7, 3]]
+        >>> tokenizer.detokenize([[4, 6, 4, 5, 7, 3]]).numpy().tolist()
+        [b'dad V;PST']
+
+    References:
+        - [SIGMORPHON–UniMorph 2023 shared task 0 (Goldman et al., 2023)](
+          https://aclanthology.org/2023.sigmorphon-1.13), for the form of the features
+    """
+
+    @staticmethod
+    def split_text(text: str) -> list[str]:
+        """Split a text into characters and features in Python."""
+        word, *features = text.strip().rsplit(maxsplit=1) or [""]
+        listed = features[0].split(SEPARATOR) if features else []
+        return [*word, *(SEPARATOR + feature for feature in listed if feature)]
+
+    @staticmethod
+    def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mark the first and the last byte of each part: two bool tensors `(bytes,)`."""
+        first, last, _ = _borders(flat)
+        return first, last
+
+    @classmethod
+    def is_token(cls, token: str) -> bool:
+        """Whether a text can have this token: a character, or ";" and a feature."""
+        if is_feature(token):
+            return cls.split_text(f"- {token}") == ["-", token]
+        return len(token) == 1
+
+    @property
+    def tables(self) -> list[Any]:
+        """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
+        return [*super().tables, self._feature_table]
+
+    def pieces(self) -> tuple[list[str], list[str]]:
+        """Return two strings for each id: after a character, and after a feature."""
+        after_character, _ = super().pieces()
+        for token_id, token in enumerate(after_character):
+            if is_feature(token):
+                after_character[token_id] = " " + token[len(SEPARATOR) :]
+        return after_character, super().pieces()[0]
+
+    def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Look up characters and features, which may be spelled alike, in a table each."""
+        self._known_tokens()
+        flat = strings.to_bytes(texts)
+        first, last, in_features = _borders(flat)
+        parts, lengths = strings.substrings(texts, flat, first, last)
+        ids = tf.where(
+            tf.boolean_mask(in_features, first),
+            self._feature_table.lookup(parts),
+            self._table.lookup(parts),
+        )
+        return tf.cast(ids, tf.int32), lengths
+
+    def _set_vocabulary(self, tokens: tuple[str, ...]) -> None:
+        super()._set_vocabulary(tokens)
+        features = {
+            token[len(SEPARATOR) :]: token_id
+            for token_id, token in enumerate(tokens)
+            if is_feature(token)
+        }
+        self._feature_table = make_table(features)
+        self._is_feature = tuple(is_feature(token) for token in tokens)
+
+    def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
+        """Mark ids `(batch, length)` that stand after a feature."""
+        before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]])
+        return tf.gather(tf.constant(self._is_feature), before)
+
+
+def is_feature(token: str) -> bool:
+    """Whether a token of a `FeatureTokenizer` is a feature.
+
+    Args:
+        token: The token, as it stands in the vocabulary.
+
+    Returns:
+        Whether it is ";" and something after it.
+    """
+    return len(token) > len(SEPARATOR) and token.startswith(SEPARATOR)
+
+
+def _borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Mark the first and the last byte of each part, and all bytes of features."""
+    begins_word, ends_word = strings.word_borders(flat)
+    words = tf.concat([[0], tf.cumsum(tf.cast(begins_word, tf.int32))], 0)
+    splits = tf.gather(words, tf.concat([[0], tf.cumsum(flat.lengths)], 0))
+    row = tf.cumsum(tf.cast(flat.begins_row, tf.int32)) - 1  # of those that are not empty
+    before, after = (
+        tf.gather(tf.boolean_mask(of_row, flat.lengths > 0), row)
+        for of_row in (splits[:-1], splits[1:])
+    )
+    number, count = words[1:] - before, after - before  # of each byte's word; in its row
+    ended = tf.cumsum(tf.cast(ends_word, tf.int32), exclusive=True) - before
+    inside = ended < number  # in a word, not between two
+    in_features = inside & (count > 1) & tf.equal(number, count)
+    lemma_words = tf.maximum(count - 1, 1)
+    # white space belongs to the lemma only between two of its words
+    in_lemma = (number > 0) & (ended < lemma_words)
+
+    first_of_character, last_of_character = strings.character_borders(flat)
+    separator = tf.equal(flat.values, ord(SEPARATOR))
+    after_separator = tf.concat([[False], separator[:-1]], 0)
+    before_separator = tf.concat([separator[1:], [False]], 0)
+    in_features &= ~separator
+    first = (in_lemma & first_of_character) | (in_features & (begins_word | after_separator))
+    last = (in_lemma & last_of_character) | (in_features & (ends_word | before_separator))
+    return first, last, in_features
