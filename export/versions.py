@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.files import unfinished_folder
 
 
 def check_version(folder: str, version: int | None) -> None:
@@ -77,10 +76,7 @@ def unfinished_version(folder: str) -> Iterator[str]:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name)
                 undo.callback(_remove_empty, name)
-        unfinished = os.path.join(folder, f".unfinished-{secrets.token_hex(8)}")
-        undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
-        os.mkdir(unfinished)
-        yield unfinished
+        yield undo.enter_context(unfinished_folder(folder))
 
 
 def publish(unfinished: str, folder: str, version: int | None) -> str:

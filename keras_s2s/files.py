@@ -1,50 +1,258 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Files that are replaced as a whole, and folders that one process uses at a time.
+
+Locks are `flock` locks: the operating system releases them when a process ends, however it ends.
+An unfinished file is locked while it is written, so an unfinished file without a lock belongs to
+a process that is gone. On a file system without such locks nothing is ever swept.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_MARK = ".unfinished"
 
 
 @contextlib.contextmanager
 def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
-    """Give a name beside `path` to write to; rename it to `path` when all went well.
+    """Yield the name of a new file beside `path`, and rename it to `path` at the end.
 
-    Whatever goes wrong, what stood at `path` before stands there still, and the unfinished file
-    is removed.
+    If the block fails, or the process is killed at any moment, the old file at `path` remains. The
+    new file has the permissions of the file that it replaces. If `path` is a symbolic link, the
+    file that it points to is replaced. Files that killed processes left beside `path` are removed.
 
     Args:
-        path: the file that shall be there in the end. Its folder must exist.
-        suffix: how the name of the unfinished file must end.
+        path: Destination path. Its folder must exist.
+        suffix: How the name of the unfinished file must end.
 
     Yields:
-        The name to write to.
+        The name to write to. The file exists already and must not be replaced by another one.
 
     Raises:
-        FileNotFoundError: if the folder of `path` does not exist.
+        FileNotFoundError: If the folder of `path` does not exist.
+        OSError: If `path` is a folder or a device, or cannot be written, or the disk is full. The
+            error names `path`.
     """
-    path = os.path.abspath(path)
+    path = os.path.realpath(path)
+    before = _check_destination(path)
     folder, name = os.path.split(path)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"There is no folder {folder!r} to write {name!r} into.")
-    handle, unfinished = tempfile.mkstemp(
-        prefix=f".{name}.", suffix=f".unfinished{suffix}", dir=folder
-    )
-    os.close(handle)
+    remove_unfinished(folder, name)
+    mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) | 0o600
+    with _naming(path):
+        unfinished, descriptor = _new_file(folder, f".{name}", suffix, mode)
     try:
-        yield unfinished
-        mode = 0o666 & ~_umask()
-        os.chmod(unfinished, mode)
-        os.replace(unfinished, path)
+        with _naming(path):
+            yield unfinished
+            if before is not None:
+                _keep_rights(descriptor, before)
+            os.fsync(descriptor)
+            os.replace(unfinished, path)
+        _flush_folder(folder)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(unfinished)
+        os.close(descriptor)
 
 
-def _umask() -> int:
-    """Read the mask of new files' permissions, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check that `written_beside` can write to `path`, before the work that leads to the file.
+
+    Args:
+        path: Destination path.
+
+    Raises:
+        OSError: If the folder does not exist or is not writable, or `path` is not a file.
+    """
+    path = os.path.realpath(path)
+    _check_destination(path)
+    folder, name = os.path.split(path)
+    with _naming(path):
+        unfinished, descriptor = _new_file(folder, f".{name}", "", 0o600)
+    os.remove(unfinished)
+    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def unfinished_folder(folder: str) -> Iterator[str]:
+    """Yield a new, locked folder in `folder`, which is removed at the end unless it was renamed.
+
+    Folders that killed processes left in `folder` are removed.
+
+    Args:
+        folder: The folder to make it in. It must exist.
+
+    Yields:
+        The path of the new folder, whose name begins with ".unfinished-".
+
+    Raises:
+        OSError: If the folder cannot be made.
+    """
+    _sweep(os.path.join(glob.escape(folder), f"{_MARK}-*"), os.path.isdir, shutil.rmtree)
+    while True:
+        unfinished = os.path.join(folder, f"{_MARK}-{secrets.token_hex(8)}")
+        os.mkdir(unfinished)
+        try:
+            descriptor = os.open(unfinished, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # swept by another process before it was locked
+        except OSError:  # Windows opens no folders
+            descriptor = None
+        if descriptor is None or _holds_lock(descriptor, unfinished):
+            break
+        os.close(descriptor)
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def remove_unfinished(folder: str, name: str = "*") -> None:
+    """Remove the unfinished files of processes that have ended.
+
+    Args:
+        folder: The folder to look in.
+        name: Name of the file that they were to become; any file by default.
+    """
+    pattern = name if name == "*" else glob.escape(name)
+    _sweep(os.path.join(glob.escape(folder), f".{pattern}.*{_MARK}*"), os.path.isfile, os.remove)
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold a lock that one process at a time can have, in a file that is removed at the end.
+
+    The lock of a killed process does not remain; the file that it leaves does no harm.
+
+    Args:
+        path: The file of the lock. Its folder must exist.
+
+    Raises:
+        BlockingIOError: If another process holds the lock. Its `strerror` names the process.
+        OSError: If the file cannot be written.
+    """
+    while True:
+        with _naming(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if _holds_lock(descriptor, path):
+            break
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        if os.path.exists(path):  # otherwise it was released between the two calls
+            known = f"process {holder}" if holder.isdigit() else "another process"
+            raise BlockingIOError(errno.EAGAIN, f"in use by {known}", path)
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        os.close(descriptor)
+
+
+def _check_destination(path: str) -> os.stat_result | None:
+    """Refuse what cannot be replaced by a file; return the status of the file that can."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        above = folder
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        if not os.path.isdir(above):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
+        raise FileNotFoundError(f"There is no folder {folder!r} to write {name!r} into.")
+    try:
+        before = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(before.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is to be written", path)
+    if not stat.S_ISREG(before.st_mode):
+        raise FileExistsError(errno.EEXIST, "not a regular file, so it is not replaced", path)
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "read-only, so it is not replaced", path)
+    return before
+
+
+def _new_file(folder: str, prefix: str, suffix: str, mode: int) -> tuple[str, int]:
+    """Create a locked file with a name of its own; return its path and its open descriptor."""
+    while True:
+        name = f"{prefix}.{os.getpid()}-{secrets.token_hex(4)}{_MARK}{suffix}"
+        path = os.path.join(folder, name)
+        # The mask of new files' permissions applies here, without being read or changed.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        if _holds_lock(descriptor, path):
+            return path, descriptor
+        os.close(descriptor)  # a sweep came between the two calls
+
+
+def _keep_rights(descriptor: int, before: os.stat_result) -> None:
+    """Give a new file the owner and the permissions of the file that it replaces."""
+    if not hasattr(os, "fchmod"):  # Windows
+        return
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _holds_lock(descriptor: int, path: str) -> bool:
+    """Lock an open file; return whether it worked and the file is still the one at `path`."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # a file system without locks
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sweep(pattern: str, fits: Callable[[str], bool], remove: Callable[[str], None]) -> None:
+    """Remove what matches a pattern and is not locked by a living process."""
+    for path in glob.glob(pattern):
+        with contextlib.suppress(OSError):
+            if fits(path) and not os.path.islink(path) and fcntl is not None:
+                descriptor = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove(path)
+                finally:
+                    os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Let errors of the operating system name `path` where they name no file, or an unfinished."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename is not None and _MARK not in str(error.filename)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), path) from error
+
+
+def _flush_folder(folder: str) -> None:
+    """Make a renaming last through a power failure, where a folder can be opened."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

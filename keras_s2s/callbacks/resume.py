@@ -14,11 +14,11 @@ from keras_s2s.callbacks.training_state import (
     TrainingState,
     load_state,
     read_values,
-    remove_unfinished,
     save_state,
     write_values,
 )
 from keras_s2s.checks import check_int
+from keras_s2s.files import remove_unfinished
 from keras_s2s.replicas import gather_from_workers, has_workers
 
 _FILE = "training_state.npz"
@@ -133,7 +133,7 @@ class Resume(keras.callbacks.Callback):
         if self._data is None:
             raise TypeError(f"`Resume` needs the `fit` of a `Seq2Seq`. Received: {self.model!r}")
         os.makedirs(self.folder, exist_ok=True)
-        remove_unfinished(self._path)
+        remove_unfinished(self.folder)
         self._state = state = self._load()
         if state is None:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import zipfile
@@ -129,14 +128,3 @@ def load_state(path: str) -> TrainingState | None:
         raise ValueError(
             f"Cannot resume from {path!r}: it is damaged ({error}). Remove it to begin anew."
         ) from error
-
-
-def remove_unfinished(path: str) -> None:
-    """Remove what killed processes have left half written beside `path`.
-
-    Args:
-        path: the file that they were to write.
-    """
-    folder, name = os.path.split(path)
-    for left in glob.glob(os.path.join(glob.escape(folder), f".{name}.*.unfinished")):
-        os.remove(left)

@@ -13,6 +13,7 @@ _MISTAKES = (
     ValueError,
     TypeError,
     ImportError,
+    BlockingIOError,
     FileExistsError,
     FileNotFoundError,
     IsADirectoryError,

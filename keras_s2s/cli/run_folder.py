@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 from keras_s2s.cli.models import BEST
 from keras_s2s.cli.settings import read_config, same_training, to_yaml
+from keras_s2s.files import locked, remove_unfinished, written_beside
 
 SETTINGS_FILE = "settings.yaml"
 DATA_FILE = "data.json"
@@ -19,6 +22,7 @@ FIGURES = "figures.json"
 SAMPLES = "samples.txt"
 STATE = "state"
 _README = "README.txt"
+_LOCK = ".lock"
 
 _EXPLANATION = """\
 A run of `keras-s2s train`. The same command goes on from here; with more --epochs, further.
@@ -37,6 +41,55 @@ state/                   what an interrupted training goes on from; may be remov
     keras-s2s evaluate {folder} test.tsv
     keras-s2s export {folder} serving/model
 """
+
+
+@contextlib.contextmanager
+def claimed(folder: str) -> Iterator[None]:
+    """Keep a folder for one training, and remove what killed ones left unfinished in it.
+
+    The folder is made where it does not exist, and removed at the end if nothing was written.
+
+    Args:
+        folder: the folder of the run.
+
+    Raises:
+        BlockingIOError: if another training runs in it.
+        NotADirectoryError: if it, or what should be a folder above it, is a file.
+        OSError: if the folder cannot be made or written.
+    """
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise NotADirectoryError(f"{folder}: a file. Expected: a folder for the run")
+    with contextlib.ExitStack() as undo:
+        for path in _make_folders(folder):
+            undo.callback(_remove_empty, path)
+        try:
+            undo.enter_context(locked(os.path.join(folder, _LOCK)))
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"{folder}: another training runs in this folder ({error.strerror}). Choose "
+                "another --output, or wait for its end"
+            ) from None
+        remove_unfinished(folder)
+        yield
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove a folder unless something was written into it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
+
+
+def _make_folders(folder: str) -> list[str]:
+    """Make a folder and those above it; return the ones that did not exist, the outermost first."""
+    missing = []
+    path = os.path.abspath(folder)
+    while not os.path.isdir(path):
+        if os.path.lexists(path):
+            raise NotADirectoryError(f"{path}: a file. Expected: a folder for the run")
+        missing.insert(0, path)
+        path = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    return missing
 
 
 def check_folder(settings: SimpleNamespace) -> bool:
@@ -151,8 +204,6 @@ def best_path(settings: SimpleNamespace) -> str:
 
 def write_text(path: str, text: str) -> None:
     """Write a text, whole or not at all."""
-    from keras_s2s.files import written_beside
-
     with written_beside(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
         file.write(text)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.quiet import import_package
-from keras_s2s.cli.run_folder import check_data, check_folder
+from keras_s2s.cli.run_folder import check_data, check_folder, claimed
 from keras_s2s.cli.setting import Setting
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
@@ -61,13 +61,14 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         return
     settings = complete(given)
     missing_files([*settings.train, settings.valid])
-    goes_on = check_folder(settings)
-    if goes_on:
-        check_data(settings)
-    import_package()
-    from keras_s2s.cli import training
+    with claimed(settings.output):
+        goes_on = check_folder(settings)
+        if goes_on:
+            check_data(settings)
+        import_package()
+        from keras_s2s.cli import training
 
-    training.train(settings, goes_on=goes_on)
+        training.train(settings, goes_on=goes_on)
 
 
 def _write_config(path: str, given: dict[str, Any]) -> None:

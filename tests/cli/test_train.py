@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from helpers.running import start
 
 import keras_s2s
 from keras_s2s.cli.callbacks import KeepBest, Pace
+from keras_s2s.files import locked
 
 WORDS = [first + second + third for first in "abc" for second in "abc" for third in "abc"]
 PAIRS = [(word, " ".join(reversed(word))) for word in WORDS]
@@ -102,6 +104,39 @@ def test_a_killed_training_goes_on_to_the_same_figures(finished, files, tmp_path
     assert b"going on in" in output
     for name in ("learning_curve.csv", "figures.json", "samples.txt"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--units", "9"]])
+def test_a_folder_is_one_training_s_at_a_time(run, files, tmp_path, options):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked(str(folder / ".lock")):
+        code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options)
+    assert code == 2
+    assert errors == (
+        f"keras-s2s: {folder}: another training runs in this folder (in use by process "
+        f"{os.getpid()}). Choose another --output, or wait for its end\n"
+    )
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_what_a_killed_training_left_is_removed_by_the_next(run, files, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (
+        ".lock",
+        ".best.keras.1-ab.unfinished.keras",
+        ".learning_curve.csv.2-c.unfinished",
+    ):
+        (folder / name).write_text("")
+    assert run("train", *files, *OPTIONS, "--output", folder)[0] == 130
+    assert [name for name in os.listdir(folder) if name.startswith(".")] == []
+
+
+def test_a_folder_below_a_file_is_named_at_once(run, files):
+    code, _, errors = run("train", *files, "--output", files[1] / "below" / "run")
+    assert code == 2
+    assert errors == f"keras-s2s: {files[1]}: a file. Expected: a folder for the run\n"
 
 
 @pytest.mark.parametrize(
