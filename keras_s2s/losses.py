@@ -1,4 +1,4 @@
-"""The loss of sequences, and the negative log likelihood of their tokens."""
+"""The loss of sequences, and the negative log-likelihood of their tokens."""
 
 from __future__ import annotations
 
@@ -11,33 +11,40 @@ from keras_s2s.checks import check_choice, check_number
 from keras_s2s.replicas import sum_over_replicas
 from keras_s2s.special_ids import PAD_ID
 
+_WEIGHT_SHAPES = "(batch,), (batch, 1), (batch, target_length) or (batch, target_length, 1)"
+
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SequenceLoss(keras.losses.Loss):
     """-log P(y | x) = -Σ_t log P(y_t | y_<t, c), its mean over sequences or over tokens.
 
-    Padding counts nowhere: the mask is made from the labels (id 0), so a batch has the same loss
-    however far it is padded.
+    Padding counts nowhere: the mask is made from the labels (id 0), so the loss depends neither
+    on the padded length nor on rows of padding.
 
     Args:
         reduction: "sequence": the sum over the tokens of each sequence, its mean over the
             sequences of the batch. "token": the mean over the real tokens of the batch.
-        label_smoothing: how much of the probability is spread evenly over the vocabulary,
-            in [0, 1).
-        name: name of the loss.
+        label_smoothing: Float in [0, 1). Share of the probability that is spread evenly over the
+            vocabulary. Defaults to 0.
+        name: Name of the loss.
+        dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. The loss is
+            computed in float64 for "float64", otherwise in float32.
 
     Call arguments:
-        y_true: integers `(batch, target_length)`: the labels, padded with 0.
-        y_pred: float `(batch, target_length, vocabulary_size)`: logits.
-        sample_weight: None, `(batch,)` or `(batch, target_length)`. The means become weighted
-            means; a sequence weighs as much as its tokens do on average.
+        y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`. The labels,
+            padded with 0.
+        y_pred: Floats `(batch, target_length, vocabulary_size)`. The logits.
+        sample_weight: None, `(batch,)` or `(batch, 1)` for sequences, `(batch, target_length)` or
+            `(batch, target_length, 1)` for tokens. The means become weighted means; the weight of
+            a sequence is the mean of the weights of its tokens.
 
     Returns:
-        A float32 scalar, in nats. In a replica of `tf.distribute`: its part of the mean over the
-        global batch, as the replicas' gradients are added up.
+        A scalar, in nats. In a replica of `tf.distribute`: its part of the mean over the
+        global batch, because the replicas' gradients are summed.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or labels, logits and weights differ in
+            shape.
 
     Example:
         >>> loss = SequenceLoss(reduction="token")
@@ -54,10 +61,11 @@ class SequenceLoss(keras.losses.Loss):
         reduction: str = "sequence",
         label_smoothing: float = 0.0,
         name: str = "sequence_loss",
+        dtype: Any = None,
     ) -> None:
-        # float32 whatever the policy: a float16 loss would cast the ids
-        super().__init__(name=name, reduction="sum", dtype="float32")
-        self.sequence_reduction = check_choice("reduction", reduction, ("sequence", "token"))
+        check_choice("reduction", reduction, ("sequence", "token"))
+        super().__init__(name=name, reduction="sum", dtype=dtype)
+        self.reduction = reduction
         self.label_smoothing = check_number(
             "label_smoothing", label_smoothing, minimum=0.0, maximum=1.0
         )
@@ -70,66 +78,136 @@ class SequenceLoss(keras.losses.Loss):
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> tf.Tensor:
-        shares = self.token_shares(tf.convert_to_tensor(y_true), sample_weight)
-        return tf.reduce_sum(shares * self.call(y_true, y_pred))
+        y_true, y_pred = as_labels(y_true), tf.convert_to_tensor(y_pred)
+        check_logits(y_true, y_pred)
+        shares = self.token_shares(y_true, sample_weight)
+        loss = tf.reduce_sum(shares * self.call(y_true, y_pred))
+        return tf.cast(loss, self.dtype)
 
     def token_shares(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Give the factor with which the -log P of each token enters the loss.
+        """Return the factor of each token's -log P in the loss.
 
         Args:
-            y_true: integers `(batch, target_length)`: the labels, padded with 0.
-            sample_weight: None, `(batch,)` or `(batch, target_length)`.
+            y_true: Integers `(batch, target_length)`. The labels, padded with 0.
+            sample_weight: Weights as in a call.
 
         Returns:
-            float32 `(batch, target_length)`, zero at the padding. Under `tf.distribute` the batch
+            `(batch, target_length)`, zero at the padding. Under `tf.distribute` the batch
             is the global one: the sum over the replicas is the loss.
         """
-        weights = token_weights(y_true, sample_weight)
-        if self.sequence_reduction == "token":
-            divisor = tf.reduce_sum(weights)
-        elif sample_weight is None:
-            divisor = tf.cast(tf.shape(y_true)[0], tf.float32)
-        else:
-            tokens = tf.reduce_sum(real_tokens(y_true), axis=1)
-            divisor = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
-        return tf.math.divide_no_nan(weights, sum_over_replicas(divisor))
+        weights = token_weights(y_true, sample_weight, accurate(self.dtype))
+        divisor = sum_over_replicas(self._divisor(y_true, weights))
+        return tf.math.divide_no_nan(weights, divisor)
+
+    def divisor(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the weight of a batch in the mean over several batches.
+
+        It is the number that the loss of the batch is divided by: the number of its sequences or
+        tokens, or the sum of their weights. With these weights, the mean of the batches' losses
+        is the loss of all of them as one batch.
+
+        Args:
+            y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`.
+            sample_weight: Weights as in a call.
+
+        Returns:
+            A scalar. In a replica of `tf.distribute`: that of its own part of the batch.
+        """
+        y_true = as_labels(y_true)
+        return self._divisor(y_true, token_weights(y_true, sample_weight, accurate(self.dtype)))
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return token_nll(y_true, y_pred, self.label_smoothing)
+        return token_nll(y_true, y_pred, self.label_smoothing, accurate(self.dtype))
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "reduction": self.sequence_reduction,
-            "label_smoothing": self.label_smoothing,
-        }
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
     def __repr__(self) -> str:
-        return f"SequenceLoss({self.sequence_reduction!r}, label_smoothing={self.label_smoothing})"
+        return f"SequenceLoss({self.reduction!r}, label_smoothing={self.label_smoothing})"
+
+    def _divisor(self, y_true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Divide by tokens, or by sequences with at least one token."""
+        if self.reduction == "token":
+            return tf.reduce_sum(weights)
+        tokens = tf.reduce_sum(real_tokens(y_true, weights.dtype), axis=1)
+        return tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
 
 
-def real_tokens(target_labels: tf.Tensor) -> tf.Tensor:
-    """Give 1.0 at the real tokens of labels `(batch, target_length)` and 0.0 at the padding."""
-    return tf.cast(tf.not_equal(target_labels, PAD_ID), tf.float32)
+def accurate(dtype: Any) -> str:
+    """Return the dtype to compute and count in where results have `dtype`: float32 or float64."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def as_labels(y_true: Any) -> tf.Tensor:
+    """Return labels as a tensor `(batch, target_length)`.
+
+    Args:
+        y_true: Numbers `(batch, target_length)` or `(batch, target_length, 1)`.
+
+    Returns:
+        The labels, in their own dtype.
+
+    Raises:
+        ValueError: if they have another rank, or are not numbers.
+    """
+    labels = tf.convert_to_tensor(y_true)
+    if not (labels.dtype.is_integer or labels.dtype.is_floating):
+        raise ValueError(f"`y_true` must be integer ids. Received: y_true of {labels.dtype.name}")
+    if labels.shape.rank == 3 and labels.shape[2] == 1:
+        labels = tf.squeeze(labels, 2)
+    if labels.shape.rank not in (None, 2):
+        raise ValueError(
+            "`y_true` must have the shape (batch, target_length) or (batch, target_length, 1). "
+            f"Received: y_true of shape {tuple(labels.shape)}"
+        )
+    return labels
+
+
+def check_logits(labels: tf.Tensor, logits: tf.Tensor) -> None:
+    """Check that each label has its logits, as far as the shapes are known.
+
+    Args:
+        labels: `(batch, target_length)`.
+        logits: `(batch, target_length, vocabulary_size)`.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    fits = logits.shape.rank in (None, 3)
+    if not fits or not labels.shape.is_compatible_with(logits.shape[:2]):
+        raise ValueError(
+            "`y_pred` must have the shape of `y_true` and the vocabulary as its last dimension. "
+            f"Received: y_true of shape {tuple(labels.shape)}, y_pred of shape "
+            f"{tuple(logits.shape)}"
+        )
+
+
+def real_tokens(target_labels: tf.Tensor, dtype: Any = "float32") -> tf.Tensor:
+    """Return 1.0 at the real tokens of labels `(batch, target_length)`, 0.0 at the padding."""
+    return tf.cast(tf.not_equal(target_labels, PAD_ID), dtype)
 
 
 def token_nll(
-    target_labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0
+    target_labels: tf.Tensor,
+    logits: tf.Tensor,
+    label_smoothing: float = 0.0,
+    dtype: Any = "float32",
 ) -> tf.Tensor:
-    """Compute -log P of each label, with the labels smoothed over the vocabulary if asked.
+    """Compute -log P of each label, with smoothed labels if asked.
 
     Smoothing puts `label_smoothing` of the probability evenly on all ids (Szegedy et al., 2016);
     no one-hot labels are made.
 
     Args:
-        target_labels: integers `(batch, target_length)`.
-        logits: float `(batch, target_length, vocabulary_size)`.
-        label_smoothing: how much of the probability is spread, in [0, 1).
+        target_labels: Integers `(batch, target_length)`.
+        logits: Floats `(batch, target_length, vocabulary_size)`.
+        label_smoothing: Share of the probability that is spread, in [0, 1).
+        dtype: "float32" or "float64", to compute in.
 
     Returns:
-        float32 `(batch, target_length)`; at the padding, numbers without a meaning.
+        `(batch, target_length)`; at the padding, numbers without a meaning.
     """
-    logits = tf.cast(logits, tf.float32)
+    logits = tf.cast(logits, dtype)
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(
         labels=tf.cast(target_labels, tf.int32), logits=logits
     )
@@ -139,29 +217,36 @@ def token_nll(
     return (1.0 - label_smoothing) * nll + label_smoothing * uniform
 
 
-def token_weights(target_labels: tf.Tensor, sample_weight: tf.Tensor | None) -> tf.Tensor:
-    """Give the weight of each token, zero at the padding.
+def token_weights(
+    target_labels: tf.Tensor, sample_weight: tf.Tensor | None, dtype: Any = "float32"
+) -> tf.Tensor:
+    """Return the weight of each token, zero at the padding.
 
     Args:
-        target_labels: integers `(batch, target_length)`.
-        sample_weight: None, `(batch,)` or `(batch, 1)` for whole sequences, or
-            `(batch, target_length)` for tokens.
+        target_labels: Integers `(batch, target_length)`.
+        sample_weight: None; `(batch,)` or `(batch, 1)` for whole sequences;
+            `(batch, target_length)` or `(batch, target_length, 1)` for tokens.
+        dtype: "float32" or "float64".
 
     Returns:
-        float32 `(batch, target_length)`.
+        `(batch, target_length)`.
 
     Raises:
-        ValueError: if `sample_weight` has another rank.
+        ValueError: if `sample_weight` has another shape.
     """
-    real = real_tokens(target_labels)
+    real = real_tokens(target_labels, dtype)
     if sample_weight is None:
         return real
-    weights = tf.cast(sample_weight, tf.float32)
-    if weights.shape.rank == 1:
+    weights = tf.cast(sample_weight, dtype)
+    given = weights.shape
+    if given.rank == 1:
         weights = tf.expand_dims(weights, 1)
-    if weights.shape.rank != 2:
+    if given.rank == 3 and given[2] == 1:
+        weights = tf.squeeze(weights, 2)
+    allowed = (real.shape[:1].concatenate(1), real.shape)
+    if weights.shape.rank != 2 or not any(map(weights.shape.is_compatible_with, allowed)):
         raise ValueError(
-            "`sample_weight` must have the shape (batch,) or (batch, target_length). "
-            f"Received: sample_weight of shape {tuple(weights.shape)}"
+            f"`sample_weight` must have the shape {_WEIGHT_SHAPES}. Received: sample_weight of "
+            f"shape {tuple(given)} for labels of shape {tuple(real.shape)}"
         )
     return real * weights

@@ -7,44 +7,58 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.losses import token_nll, token_weights
+from keras_s2s.losses import accurate, as_labels, check_logits, token_nll, token_weights
 
 
 class TokenMean(keras.metrics.Metric):
-    """The weighted mean of one number for each real target token of an epoch.
+    """The weighted mean of a number of each real target token of an epoch.
 
-    Sums and counts are kept over the epoch and divided once, so every token weighs the same
-    however the batches fell. Padding counts nowhere. What the number is, a sub-class says.
+    Sums and counts are kept over the epoch and divided once, so every token has the same weight
+    whatever the batches are. Padding counts nowhere. A subclass defines the number.
 
     Args:
-        name: name of the metric.
-        direction: "up" or "down": which way is better, for Keras's callbacks.
+        name: Name of the metric.
+        direction: "up" or "down". Which way is better, for Keras's callbacks.
+        dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. Sums are kept
+            in float64 for "float64", otherwise in float32: float16 counts to 2,048 only.
 
     Call arguments:
-        y_true: integers `(batch, target_length)`: the labels, padded with 0.
-        y_pred: float `(batch, target_length, vocabulary_size)`: logits.
-        sample_weight: None, `(batch,)` or `(batch, target_length)`.
+        y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`. The labels,
+            padded with 0.
+        y_pred: Floats `(batch, target_length, vocabulary_size)`. The logits.
+        sample_weight: None, `(batch,)` or `(batch, 1)` for sequences, `(batch, target_length)` or
+            `(batch, target_length, 1)` for tokens.
+
+    Raises:
+        ValueError: if labels, logits and weights differ in shape.
     """
 
-    def __init__(self, name: str, direction: str, **kwargs: Any) -> None:
-        kwargs["dtype"] = "float32"
-        super().__init__(name=name, **kwargs)
+    def __init__(self, name: str, direction: str, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
         self._direction = direction
-        self.sum = self.add_variable((), "zeros", name="sum")
-        self.total = self.add_variable((), "zeros", name="total")
+        counted = accurate(self.dtype)
+        self.sum = self.add_variable((), "zeros", dtype=counted, name="sum")
+        self.total = self.add_variable((), "zeros", dtype=counted, name="total")
 
     def update_state(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
     ) -> None:
-        weights = token_weights(y_true, sample_weight)
-        self.sum.assign_add(tf.reduce_sum(weights * self._values(y_true, y_pred)))
+        y_true, y_pred = as_labels(y_true), tf.convert_to_tensor(y_pred)
+        check_logits(y_true, y_pred)
+        weights = token_weights(y_true, sample_weight, self.sum.dtype)
+        values = tf.cast(self._values(y_true, y_pred), weights.dtype)
+        self.sum.assign_add(tf.reduce_sum(weights * values))
         self.total.assign_add(tf.reduce_sum(weights))
 
     def result(self) -> tf.Tensor:
+        return tf.cast(self._mean(), self.dtype)
+
+    def _mean(self) -> tf.Tensor:
+        """Divide the sum of the epoch by its count, in the dtype of both."""
         return tf.math.divide_no_nan(self.sum.value, self.total.value)
 
     def _values(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Give the number of each token, float32 `(batch, target_length)`."""
+        """Return the number of each token, `(batch, target_length)`."""
         raise NotImplementedError
 
 
@@ -56,43 +70,49 @@ class Perplexity(TokenMean):
     averaged loss would be another number. Labels are not smoothed. Padding counts nowhere.
 
     Args:
-        name: name of the metric.
+        name: Name of the metric.
+        dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: integers `(batch, target_length)`: the labels, padded with 0.
-        y_pred: float `(batch, target_length, vocabulary_size)`: logits.
-        sample_weight: None, `(batch,)` or `(batch, target_length)`.
+        y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`. The labels,
+            padded with 0.
+        y_pred: Floats `(batch, target_length, vocabulary_size)`. The logits.
+        sample_weight: None, `(batch,)` or `(batch, 1)` for sequences, `(batch, target_length)` or
+            `(batch, target_length, 1)` for tokens.
     """
 
-    def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
-        super().__init__(name, direction="down", **kwargs)
+    def __init__(self, name: str = "perplexity", dtype: Any = None) -> None:
+        super().__init__(name, direction="down", dtype=dtype)
 
     def result(self) -> tf.Tensor:
-        return tf.exp(super().result())
+        return tf.cast(tf.exp(self._mean()), self.dtype)
 
     def _values(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return token_nll(y_true, y_pred)
+        return token_nll(y_true, y_pred, dtype=self.sum.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenAccuracy(TokenMean):
     """The share of real target tokens whose most probable id is the label, given those before it.
 
-    Counts are summed over the epoch and divided once, so every token weighs the same however the
-    batches fell. Padding counts nowhere.
+    Counts are summed over the epoch and divided once, so every token has the same weight whatever
+    the batches are. Padding counts nowhere.
 
     Args:
-        name: name of the metric.
+        name: Name of the metric.
+        dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`.
 
     Call arguments:
-        y_true: integers `(batch, target_length)`: the labels, padded with 0.
-        y_pred: float `(batch, target_length, vocabulary_size)`: logits.
-        sample_weight: None, `(batch,)` or `(batch, target_length)`.
+        y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`. The labels,
+            padded with 0.
+        y_pred: Floats `(batch, target_length, vocabulary_size)`. The logits.
+        sample_weight: None, `(batch,)` or `(batch, 1)` for sequences, `(batch, target_length)` or
+            `(batch, target_length, 1)` for tokens.
     """
 
-    def __init__(self, name: str = "token_accuracy", **kwargs: Any) -> None:
-        super().__init__(name, direction="up", **kwargs)
+    def __init__(self, name: str = "token_accuracy", dtype: Any = None) -> None:
+        super().__init__(name, direction="up", dtype=dtype)
 
     def _values(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         best = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
-        return tf.cast(tf.equal(best, tf.cast(y_true, tf.int32)), tf.float32)
+        return tf.equal(best, tf.cast(y_true, tf.int32))

@@ -48,8 +48,9 @@ def expected_loss(reduction, weights=None, label_smoothing=0.0):
         (SEQUENCE_WEIGHTS, SEQUENCE_WEIGHTS[:, np.newaxis]),
         (SEQUENCE_WEIGHTS, tf.constant([1, 0, 2.5], tf.float16)),
         (TOKEN_WEIGHTS, TOKEN_WEIGHTS),
+        (TOKEN_WEIGHTS, TOKEN_WEIGHTS[:, :, np.newaxis]),
     ],
-    ids=["none", "(batch,)", "(batch, 1)", "float16", "(batch, length)"],
+    ids=["none", "(batch,)", "(batch, 1)", "float16", "(batch, length)", "(batch, length, 1)"],
 )
 def test_it_is_the_mean_worked_out_by_hand(reduction, label_smoothing, sample_weight, as_given):
     loss = SequenceLoss(reduction=reduction, label_smoothing=label_smoothing)
@@ -133,8 +134,98 @@ def test_bad_arguments_are_refused(arguments, message):
         SequenceLoss(**arguments)
 
 
-@pytest.mark.parametrize("shape", [(), (3, 3, 1)])
-def test_weights_of_another_rank_are_refused(shape):
-    message = r"`sample_weight` must have the shape \(batch,\) or \(batch, target_length\)"
+@pytest.mark.parametrize("shape", [(), (2,), (3, 2), (1, 3), (3, 3, 2), (3, 3, 1, 1)])
+def test_weights_of_another_shape_are_refused(shape):
+    message = r"`sample_weight` must have the shape \(batch,\), \(batch, 1\), \(batch, target_"
     with pytest.raises(ValueError, match=message):
         SequenceLoss()(LABELS, LOGITS, sample_weight=np.ones(shape))
+
+
+@every_reduction
+def test_labels_may_have_a_last_dimension_of_one_as_in_keras(reduction):
+    loss = SequenceLoss(reduction)
+    weights = TOKEN_WEIGHTS[:, :, np.newaxis]
+    labels = LABELS[:, :, np.newaxis]
+    assert loss(labels, LOGITS, weights) == loss(LABELS, LOGITS, TOKEN_WEIGHTS)
+    assert loss.divisor(labels, weights) == loss.divisor(LABELS, TOKEN_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits", "message"),
+    [
+        (LABELS[0], LOGITS, r"`y_true` must have the shape .* Received: y_true of shape \(3,\)"),
+        (LABELS.astype(str), LOGITS, "`y_true` must be integer ids. Received: y_true of string"),
+        (LABELS != 0, LOGITS, "`y_true` must be integer ids. Received: y_true of bool"),
+        (LABELS, LOGITS[:, :2], r"`y_pred` must have the shape of `y_true` .* \(3, 2, 5\)"),
+        (LABELS, LOGITS[0], r"`y_pred` must have the shape of `y_true` .* shape \(3, 5\)"),
+    ],
+)
+def test_labels_and_logits_that_do_not_fit_are_refused(labels, logits, message):
+    with pytest.raises(ValueError, match=message):
+        SequenceLoss()(labels, logits)
+
+
+@every_reduction
+@pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 3), (3, 3, 1)])
+def test_weights_of_one_are_no_weights_where_a_row_is_padding_too(reduction, shape):
+    labels = LABELS.copy()
+    labels[1] = 0
+    loss = SequenceLoss(reduction)
+    without = float(loss(labels, LOGITS))
+    assert float(loss(labels, LOGITS, np.ones(shape))) == pytest.approx(without, rel=1e-6)
+    assert float(loss(labels[[0, 2]], LOGITS[[0, 2]])) == pytest.approx(without, rel=1e-6)
+
+
+def test_a_row_of_padding_is_no_sequence():
+    labels, logits = np.array([[4, 5, 3, 0], [0, 0, 0, 0]]), np.zeros([2, 4, 8])
+    assert float(SequenceLoss()(labels, logits)) == pytest.approx(3 * np.log(8), rel=1e-6)
+
+
+@every_reduction
+@pytest.mark.parametrize("weights", [None, SEQUENCE_WEIGHTS, TOKEN_WEIGHTS])
+def test_batches_weighted_by_their_divisors_have_the_loss_of_all_at_once(reduction, weights):
+    loss = SequenceLoss(reduction)
+
+    def of(rows):
+        part = None if weights is None else weights[rows]
+        return float(loss(LABELS[rows], LOGITS[rows], part)), float(
+            loss.divisor(LABELS[rows], part)
+        )
+
+    losses, divisors = zip(of(slice(0, 1)), of(slice(1, 3)), strict=True)
+    whole = expected_loss(reduction, weights)
+    assert np.average(losses, weights=divisors) == pytest.approx(whole, rel=1e-6)
+
+
+@every_reduction
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "mixed_float16"])
+def test_the_result_has_the_dtype_that_was_asked_for(reduction, dtype):
+    loss = SequenceLoss(reduction, dtype=dtype)
+    got = loss(LABELS, LOGITS, SEQUENCE_WEIGHTS)
+    assert got.dtype == loss.dtype == dtype.removeprefix("mixed_")
+    expected = expected_loss(reduction, SEQUENCE_WEIGHTS)
+    error = {"float64": 1e-12, "float32": 1e-6}.get(dtype, 0.01)
+    assert float(got) == pytest.approx(expected, rel=error)
+
+
+def test_the_dtype_follows_floatx_as_that_of_keras_losses():
+    keras.config.set_floatx("float64")
+    try:
+        assert SequenceLoss()(LABELS, LOGITS).dtype == "float64"
+    finally:
+        keras.config.set_floatx("float32")
+
+
+@every_reduction
+def test_it_says_its_reduction_and_takes_what_keras_losses_take(reduction):
+    loss = SequenceLoss(reduction=reduction, name="mine", dtype="float64")
+    assert (loss.reduction, loss.name, loss.dtype) == (reduction, "mine", "float64")
+    assert set(loss.get_config()) == {"reduction", "name", "label_smoothing"}
+    again = SequenceLoss.from_config(loss.get_config())
+    assert again.get_config() == loss.get_config()
+
+
+def test_an_implicit_mask_of_keras_does_not_change_it():
+    logits = tf.constant(LOGITS)
+    logits._keras_mask = tf.constant(np.eye(3, dtype=bool))  # other positions than the labels'
+    assert SequenceLoss()(LABELS, logits) == SequenceLoss()(LABELS, LOGITS)

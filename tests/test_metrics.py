@@ -30,8 +30,9 @@ def test_the_example_has_right_and_wrong_tokens():
         (REAL * SEQUENCE_WEIGHTS[:, np.newaxis], SEQUENCE_WEIGHTS),
         (REAL * SEQUENCE_WEIGHTS[:, np.newaxis], SEQUENCE_WEIGHTS[:, np.newaxis]),
         (REAL * TOKEN_WEIGHTS, TOKEN_WEIGHTS),
+        (REAL * TOKEN_WEIGHTS, TOKEN_WEIGHTS[:, :, np.newaxis]),
     ],
-    ids=["none", "(batch,)", "(batch, 1)", "(batch, length)"],
+    ids=["none", "(batch,)", "(batch, 1)", "(batch, length)", "(batch, length, 1)"],
 )
 def test_it_is_the_number_worked_out_by_hand(kind, weights, as_given):
     metric = kind()
@@ -84,13 +85,57 @@ def test_it_is_counted_in_float32_under_mixed_precision(kind):
 
 
 @every_metric
-def test_it_comes_back_from_its_config(kind):
-    metric = keras.metrics.deserialize(keras.metrics.serialize(kind(name="mine")))
-    assert isinstance(metric, kind)
-    assert metric.name == "mine"
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "mixed_float16"])
+def test_the_result_has_the_dtype_that_was_asked_for_and_sums_are_accurate(kind, dtype):
+    metric = kind(dtype=dtype)
+    assert metric.dtype == dtype.removeprefix("mixed_")
+    metric.update_state(LABELS, LOGITS)
+    assert metric.result().dtype == metric.dtype
+    error = {"float64": 1e-12, "float32": 1e-6}.get(dtype, 0.01)
+    assert float(metric.result()) == pytest.approx(BY_HAND[kind](REAL), rel=error)
+    metric.reset_state()
+    ids = tf.fill([1, 4001], 3)
+    metric.update_state(ids, tf.one_hot(ids, 4))
+    assert metric.total.numpy() == 4001.0
 
 
 @every_metric
-def test_weights_of_another_rank_are_refused(kind):
-    with pytest.raises(ValueError, match=r"`sample_weight` must have the shape \(batch,\) or"):
-        kind().update_state(LABELS, LOGITS, sample_weight=np.ones([3, 3, 1]))
+def test_it_comes_back_from_its_config(kind):
+    metric = kind(name="mine", dtype="float16")
+    again = keras.metrics.deserialize(keras.metrics.serialize(metric))
+    assert isinstance(again, kind)
+    assert again.get_config() == metric.get_config() == {"name": "mine", "dtype": "float16"}
+
+
+@every_metric
+def test_it_has_a_state_as_metrics_of_keras_have(kind):
+    metric = kind()
+    assert [variable.name for variable in metric.variables] == ["sum", "total"]
+    first = metric(LABELS, LOGITS)  # updates and returns the result
+    assert float(first) == float(metric.result())
+    state = metric.stateless_update_state(metric.variables, LABELS, LOGITS, TOKEN_WEIGHTS)
+    assert float(metric.result()) == float(first)
+    metric.update_state(LABELS, LOGITS, TOKEN_WEIGHTS)
+    assert float(metric.stateless_result(state)) == float(metric.result())
+    metric.reset_state()
+    assert [float(variable.value) for variable in metric.variables] == [0.0, 0.0]
+
+
+@every_metric
+def test_labels_may_have_a_last_dimension_of_one_as_in_keras(kind):
+    metric = kind()
+    metric.update_state(LABELS[:, :, np.newaxis], LOGITS)
+    assert float(metric.result()) == pytest.approx(BY_HAND[kind](REAL), abs=1e-6)
+
+
+@every_metric
+@pytest.mark.parametrize("shape", [(), (2,), (3, 2), (3, 3, 2)])
+def test_weights_of_another_shape_are_refused(kind, shape):
+    with pytest.raises(ValueError, match=r"`sample_weight` must have the shape \(batch,\), "):
+        kind().update_state(LABELS, LOGITS, sample_weight=np.ones(shape))
+
+
+@every_metric
+def test_labels_and_logits_that_do_not_fit_are_refused(kind):
+    with pytest.raises(ValueError, match="`y_pred` must have the shape of `y_true`"):
+        kind().update_state(LABELS[:, :2], LOGITS)

@@ -53,7 +53,7 @@ class PackedTraining(Fitting):
                 logits.append(self(part.inputs, packed=True, training=True))
                 losses.append(self._part_loss(part, logits[-1], len(parts)))
             loss = tf.add_n(losses)
-            self._track_loss(loss, labels)
+            self._track_loss(loss, labels, sample_weight)
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         if weights:
@@ -67,12 +67,21 @@ class PackedTraining(Fitting):
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         logits = self(inputs, training=False)
         loss = self.compute_loss(inputs, labels, logits, sample_weight, training=False)
-        self._track_loss(loss, labels)
+        self._track_loss(loss, labels, sample_weight)
         return self.compute_metrics(inputs, labels, logits, sample_weight)
 
-    def _track_loss(self, loss: tf.Tensor, labels: tf.Tensor) -> None:
-        """Let the loss of a batch, of which this replica may have a part, enter the epoch's."""
-        self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=tf.shape(labels)[0])
+    def _track_loss(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
+        """Add the loss of a batch, of which this replica may have a part, to that of the epoch.
+
+        A `SequenceLoss` is weighted by its divisor: then the loss of an epoch is that of all its
+        sequences or tokens, whatever the batches are. Other losses are weighted by rows, as in
+        Keras.
+        """
+        if isinstance(self.loss, SequenceLoss):
+            weight = self.loss.divisor(labels, sample_weight)
+        else:
+            weight = tf.shape(labels)[0]
+        self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=weight)
 
     def _loss_takes_rows(self) -> bool:
         """Whether the loss is known to be the same without the padding."""
