@@ -95,7 +95,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
         "Seq2Seq.search",
         "WordTokenizer.tokenize",
         "export.LiteRTRunner.translate",
-        "search.Search.__call__",
+        "Search.__call__",
     ):
         assert f'id="keras_s2s.{name}"' in reference, name
     assert "**settings" not in reference

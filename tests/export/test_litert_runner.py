@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.rounding import TWO_RUNTIMES, assert_close
 from helpers.served import WORDS, tiny_translator
 from helpers.served_litert import write
 
@@ -80,7 +81,7 @@ def check_answers(translator, found, texts):
     ]
     for name in ("scores", "log_probs"):
         figures = [[getattr(each, name.removesuffix("s")) for each in row] for row in found]
-        np.testing.assert_allclose(figures, expected[name], atol=1e-5)
+        assert_close(figures, expected[name], TWO_RUNTIMES)
 
 
 @pytest.mark.parametrize("kinds", TOKENIZERS)
