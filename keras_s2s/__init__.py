@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_s2s.losses import SequenceLoss
     from keras_s2s.metrics import Perplexity, TokenAccuracy
     from keras_s2s.models import Ensemble, Seq2Seq
+    from keras_s2s.recommended import RecommendedSettings, recommended_settings
     from keras_s2s.saving import load
     from keras_s2s.search import (
         BeamSearch,
@@ -50,6 +51,7 @@ _MODULES = {
     "losses": ["SequenceLoss"],
     "metrics": ["Perplexity", "TokenAccuracy"],
     "models": ["Ensemble", "Seq2Seq"],
+    "recommended": ["RecommendedSettings", "recommended_settings"],
     "saving": ["load"],
     "search": [
         "BeamSearch",
@@ -91,6 +93,7 @@ __all__ = [
     "LSTMEncoder",
     "Lexicon",
     "Perplexity",
+    "RecommendedSettings",
     "Resume",
     "Sampling",
     "ScheduledSampling",
@@ -111,6 +114,7 @@ __all__ = [
     "make_dataset",
     "plots",
     "read_pairs",
+    "recommended_settings",
     "write_records",
 ]
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_s2s.files import written_beside
+from keras_s2s.recommended import WARMUP_SHARE
 
 RISING = ("bleu", "chrf")
 
@@ -82,7 +83,10 @@ class Pace(keras.callbacks.Callback):
         Returns:
             A factor up to 1.
         """
-        warm = min(1.0, (step + 1) / max(self.warmup_steps, 1))
+        warm = (step + 1) / max(self.warmup_steps, 1)
+        if self.minutes is not None:  # warm-up ends in time, too, where time ends the training
+            warm = max(warm, self._time_used() / WARMUP_SHARE)
+        warm = min(1.0, warm)
         if self.schedule in ("constant", "plateau"):
             return warm
         if self.schedule == "inverse_sqrt":
@@ -100,7 +104,9 @@ class Pace(keras.callbacks.Callback):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves the translator each time that the watched figure, or with the same the loss, is better.
+    """Saves the translator each time that it is better than before.
+
+    The watched figure says what is better; ties are broken by TER, then by the loss.
 
     Args:
         translator: what to save.
@@ -117,12 +123,49 @@ class KeepBest(keras.callbacks.Callback):
         self.best_epoch = -1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        logs = logs or {}
-        figure = float(logs[f"val_{self.watch}"])
-        rank = [-figure if self.watch in RISING else figure, float(logs["val_loss"])]
+        rank = _rank(logs or {}, self.watch)
         if not self.best or rank < self.best:
             self.translator.save(self.path)
             self.best, self.best_epoch = rank, epoch
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Stops the training when nothing has improved for some epochs after warm-up.
+
+    The watched figure, TER and the loss are followed apart: as long as one of them reaches a new
+    best, the training goes on.
+
+    Args:
+        patience: Epochs without an improvement.
+        warmup_steps: Steps of the optimizer before which no epoch counts.
+        watch: "wer", "ter", "bleu" or "chrf".
+    """
+
+    state_attributes = ("best", "wait")
+
+    def __init__(self, patience: int, warmup_steps: int, watch: str) -> None:
+        super().__init__()
+        self.patience, self.warmup_steps, self.watch = patience, warmup_steps, watch
+        self.best: list[float] = []
+        self.wait = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rank = _rank(logs or {}, self.watch)
+        warming_up = int(self.model.optimizer.iterations.numpy()) <= self.warmup_steps
+        improved = not self.best or any(
+            here < best for here, best in zip(rank, self.best, strict=True)
+        )
+        self.best = [min(pair) for pair in zip(rank, self.best or rank, strict=True)]
+        self.wait = 0 if improved or warming_up else self.wait + 1
+        if self.wait >= self.patience:
+            self.model.stop_training = True
+
+
+def _rank(logs: dict[str, Any], watch: str) -> list[float]:
+    """Return the watched figure, TER and the loss, each lower where it is better."""
+    figure = float(logs[f"val_{watch}"])
+    ter = float(logs.get("val_ter", 0.0))
+    return [-figure if watch in RISING else figure, ter, float(logs["val_loss"])]
 
 
 class LearningCurve(keras.callbacks.Callback):

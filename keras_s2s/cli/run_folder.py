@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from keras_s2s.cli.fitted_settings import take_from_run
 from keras_s2s.cli.models import BEST
 from keras_s2s.cli.settings import read_config, same_training, to_yaml
 from keras_s2s.files import locked, remove_unfinished, written_beside
@@ -119,7 +120,9 @@ def check_folder(settings: SimpleNamespace) -> bool:
             f"{folder}: something else is in this folder, {sorted(found)[0]!r} for instance. "
             "Choose another --output"
         )
-    differences = list(same_training(vars(settings), read_config(path)))
+    run = read_config(path)
+    take_from_run(settings, run)
+    differences = list(same_training(vars(settings), run))
     if differences:
         raise ValueError(
             f"{folder}: there is a run with other settings in this folder "

@@ -1,8 +1,12 @@
-"""The settings of a training, in one table."""
+"""The settings of a training, in one table.
+
+Settings in `keras_s2s.recommended.FITTED` have no default here: they follow the pairs.
+"""
 
 from __future__ import annotations
 
 from keras_s2s.cli.setting import Setting
+from keras_s2s.recommended import ATTENTION, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
 TOKENIZERS = ("char", "byte", "word", "subword", "features")
 STOPPING = ("bound", "finished", "length")
@@ -10,6 +14,12 @@ STOPPING = ("bound", "finished", "length")
 
 def _rate(name: str, default: float, text: str) -> Setting:
     return Setting(name, default, text, float, minimum=0, maximum=0.95)
+
+
+def _fitted(name: str, text: str, kind: type = int, minimum: float = 1, **more: float) -> Setting:
+    """Make a setting that follows the number of pairs and their lengths."""
+    text = f"{text}; null: fitted to the pairs"
+    return Setting(name, None, text, kind, minimum=minimum, optional=True, **more)
 
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
@@ -94,13 +104,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             optional=True,
         ),
         Setting("cell", "lstm", "Recurrent layers: lstm or gru", choices=("lstm", "gru")),
-        Setting(
-            "units",
-            256,
-            "Size of the states of encoder (each direction) and decoder",
-            int,
-            minimum=1,
-        ),
+        _fitted("units", "Size of the recurrent states of the decoder and each encoder direction"),
         Setting(
             "embedding_dim",
             None,
@@ -109,9 +113,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             minimum=1,
             optional=True,
         ),
-        Setting("encoder_layers", 1, "Layers of the encoder", int, minimum=1),
-        Setting("decoder_layers", 1, "Layers of the decoder", int, minimum=1),
-        Setting("bidirectional", True, "Read the source in both directions", bool),
+        _fitted("encoder_layers", "Layers of the encoder"),
+        _fitted("decoder_layers", "Layers of the decoder"),
+        Setting("bidirectional", BIDIRECTIONAL, "Read the source in both directions", bool),
         Setting(
             "context",
             "last_state",
@@ -126,7 +130,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "attention",
-            "luong",
+            ATTENTION,
             "none, luong, luong_dot, luong_concat or bahdanau",
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau"),
         ),
@@ -135,22 +139,27 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "residual", False, "Add the inputs of each layer but the first to its outputs", bool
         ),
         Setting("layer_normalization", False, "Normalise what each layer gives out", bool),
-        _rate("dropout", 0.2, "Rate at which inputs of layers are dropped in training"),
+        _fitted("dropout", "Dropout rate of the inputs of layers", float, 0, maximum=0.95),
         _rate("recurrent_dropout", 0.0, "The same for the connections from step to step"),
         _rate("word_dropout", 0.0, "Rate at which a token becomes unknown in training"),
     ),
     "Training": (
-        Setting("epochs", 20, "Most times that all pairs are trained on", int, minimum=1),
+        _fitted("epochs", "Number of passes over the training pairs"),
         Setting(
             "minutes",
             None,
-            "Most minutes of training, interruptions not counted; null: any",
+            "Stop after this many minutes of wall-clock time, which interruptions do not add to; "
+            "the learning rate then falls by that time. null: no limit",
             float,
             minimum=0.001,
             optional=True,
         ),
-        Setting(
-            "patience", 5, "Epochs without a better figure before it ends; 0: never", int, minimum=0
+        _fitted(
+            "patience",
+            "Epochs after warm-up without a better WER, TER or loss before training stops; "
+            "0: never stop early",
+            int,
+            0,
         ),
         Setting(
             "watch",
@@ -158,7 +167,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "The figure that says what is better: wer, ter, bleu or chrf",
             choices=("wer", "ter", "bleu", "chrf"),
         ),
-        Setting("batch_size", 64, "Pairs in a batch", int, minimum=1),
+        _fitted("batch_size", "Pairs in a batch"),
         Setting(
             "batch_tokens",
             None,
@@ -167,40 +176,32 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             minimum=1,
             optional=True,
         ),
-        Setting(
-            "learning_rate",
-            0.002,
-            "The highest learning rate of Adam",
-            float,
-            minimum=1e-9,
-            maximum=10,
-        ),
+        _fitted("learning_rate", "Highest learning rate of Adam", float, 1e-9, maximum=10),
         Setting(
             "schedule",
             "cosine",
             "Its way down: constant, linear, cosine, inverse_sqrt or plateau",
             choices=("constant", "linear", "cosine", "inverse_sqrt", "plateau"),
         ),
-        Setting("warmup_steps", 200, "Steps in which it rises from 0", int, minimum=0),
+        _fitted("warmup_steps", "Steps during which the learning rate rises from 0", int, 0),
         Setting(
             "gradient_clip",
-            5.0,
+            GRADIENT_CLIP,
             "Largest norm of the gradients together; null: any",
             float,
             minimum=1e-6,
             optional=True,
         ),
-        Setting(
+        _fitted(
             "label_smoothing",
-            0.0,
-            "Probability that is spread over the vocabulary",
+            "Probability mass that the loss spreads over the vocabulary",
             float,
-            minimum=0,
+            0,
             maximum=0.9,
         ),
         Setting(
             "reduction",
-            "token",
+            REDUCTION,
             "Mean of the loss over the tokens or the sequences of a batch",
             choices=("token", "sequence"),
         ),

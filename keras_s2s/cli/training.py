@@ -16,7 +16,8 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.cli import run_folder
-from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace
+from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace, StopEarly
+from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.initial_model import load_initial, take_weights
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.report import METRICS, make_report
@@ -44,6 +45,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     _set_up(settings)
     initial = load_initial(settings)
     data = read_data(settings, initial)
+    fit_to_pairs(settings, data.pairs, data.mean_length, initial)
     model = build_model(settings, data.source.vocabulary_size, data.target.vocabulary_size)
     if initial is not None:
         take_weights(model, initial, settings.init_from)
@@ -129,8 +131,6 @@ def fit(
     Raises:
         ArithmeticError: if the loss is no number any more.
     """
-    mode = "max" if settings.watch in RISING else "min"
-    watched = {"monitor": f"val_{settings.watch}", "mode": mode}
     metrics = dict.fromkeys(["wer", "ter", settings.watch])
     folder = settings.output
     callbacks = [
@@ -155,9 +155,14 @@ def fit(
         ),
     ]
     if settings.schedule == "plateau":
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(**watched, factor=0.5, patience=1))
+        mode = "max" if settings.watch in RISING else "min"
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                f"val_{settings.watch}", mode=mode, factor=0.5, patience=1
+            )
+        )
     if settings.patience:
-        callbacks.append(keras.callbacks.EarlyStopping(**watched, patience=settings.patience))
+        callbacks.append(StopEarly(settings.patience, settings.warmup_steps, settings.watch))
     state = os.path.join(folder, run_folder.STATE)
     callbacks.append(s2s.Resume(state, every=settings.save_every))
     try:
@@ -207,6 +212,12 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         curve, picture = (os.path.join(folder, it) for it in (run_folder.CURVE, run_folder.PICTURE))
         learning_curves(curve, path=picture)
     click.echo(f"\n{run_folder.best_path(settings)}\n{report.to_text()}")
+    if report.figures["wer"].value == 1.0:
+        click.echo(
+            "every held-out output is wrong: train longer (--epochs), on more pairs, or look at "
+            f"{run_folder.SAMPLES}",
+            err=True,
+        )
 
 
 def _set_up(settings: SimpleNamespace) -> None:

@@ -24,7 +24,11 @@ _CHUNK = 4096  # texts that are tokenized at once
 
 
 class Data(SimpleNamespace):
-    """`train` (pairs or paths), `valid` (pairs), `source`, `target`, `longest` target of train."""
+    """What a training reads.
+
+    `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`, the `longest`
+    target of train in tokens, the number of `pairs` in train and their `mean_length` in characters.
+    """
 
 
 def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
@@ -42,7 +46,7 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     """
     valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
     train = settings.train if settings.stream else list(_read(settings))
-    _report_pairs(settings, train, valid)
+    pairs, mean_length = _report_pairs(settings, train, valid)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
@@ -51,6 +55,7 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
         texts = (pair[place] for pair in _each(settings, train))
         sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
+    data.pairs, data.mean_length = pairs, mean_length
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
         ids, _ = tokenizer.split([pair[place] for pair in valid])
@@ -121,12 +126,18 @@ def _each(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
     return _read(settings) if settings.stream else train
 
 
-def _report_pairs(settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]) -> None:
-    """Tell how many pairs there are, and warn if sources held out are trained on as well."""
+def _report_pairs(
+    settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]
+) -> tuple[int, float]:
+    """Print how many pairs there are, and warn if held-out sources are trained on as well.
+
+    Returns the number of training pairs and the mean length of their longer side, in characters.
+    """
     held_out = {source for source, _ in valid}
-    number, both = 0, set()
-    for source, _ in _each(settings, train):
+    number, characters, both = 0, 0, set()
+    for source, target in _each(settings, train):
         number += 1
+        characters += max(len(source), len(target))
         if source in held_out:
             both.add(source)
     click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
@@ -136,6 +147,7 @@ def _report_pairs(settings: SimpleNamespace, train: Any, valid: list[tuple[str, 
             "will be too good",
             err=True,
         )
+    return number, characters / max(number, 1)
 
 
 def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:

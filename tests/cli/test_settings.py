@@ -32,7 +32,7 @@ def test_the_template_explains_every_line_and_reads_back_as_the_defaults(run, tm
         ("units: 8\n\nunits: 9\n", "line 3: `units` stands there twice"),
         ("units: 0\n", "line 1: `units` must be an integer of at least 1. Received: 0"),
         ("units: 1.5\n", "line 1: `units` must be an integer of at least 1. Received: 1.5"),
-        ("units: null\n", "line 1: `units` must be an integer of at least 1. Received: None"),
+        ("beam_width: null\n", "line 1: `beam_width` must be an integer of at least 1. Receiv"),
         ("dropout: a lot\n", "line 1: `dropout` must be a number between 0 and 0.95. Rece"),
         ("dropout: .nan\n", "line 1: `dropout` must be a number between 0 and 0.95. Received: nan"),
         ("cell: rnn\n", "line 1: `cell` must be one of lstm, gru. Received: 'rnn'"),
@@ -93,6 +93,7 @@ def settings(tmp_path):
         "train": [str(tmp_path / "train.tsv")],
         "valid": str(tmp_path / "valid.tsv"),
         "output": str(tmp_path / "run"),
+        "units": 256,
     })  # fmt: skip
 
 
@@ -104,6 +105,9 @@ def test_a_training_goes_on_in_its_own_folder_only(settings, tmp_path):
     (folder / "settings.yaml").write_text(to_yaml(vars(settings)), "utf-8")
     settings.epochs = 50
     assert check_folder(settings) is True
+    settings.units = None
+    assert check_folder(settings) is True
+    assert (settings.units, settings.epochs) == (256, 50)
     settings.units = 3
     with pytest.raises(
         ValueError, match=r"other settings in this folder \(units 256 there, 3 here"

@@ -14,7 +14,9 @@ import pytest
 from helpers.running import start
 
 import keras_s2s
-from keras_s2s.cli.callbacks import KeepBest, Pace
+from keras_s2s.cli.callbacks import KeepBest, Pace, StopEarly
+from keras_s2s.cli.settings import complete, read_config
+from keras_s2s.cli.training import build_model
 from keras_s2s.files import locked
 
 WORDS = [first + second + third for first in "abc" for second in "abc" for third in "abc"]
@@ -277,3 +279,106 @@ def test_of_equal_figures_the_lower_loss_is_the_better():
         keep.on_epoch_end(epoch, {"val_bleu": bleu, "val_loss": loss})
     assert len(saved) == 3
     assert keep.best_epoch == 4
+
+
+def test_ties_of_the_watched_figure_are_broken_by_ter_and_then_by_the_loss():
+    saved = []
+    keep = KeepBest(SimpleNamespace(save=saved.append), "best.keras", "wer")
+    for epoch, (ter, loss) in enumerate([(0.9, 2.0), (0.5, 3.0), (0.5, 2.5), (0.6, 1.0)]):
+        keep.on_epoch_end(epoch, {"val_wer": 1.0, "val_ter": ter, "val_loss": loss})
+    assert (len(saved), keep.best_epoch) == (3, 2)
+
+
+def stopping_epoch(rows, *, patience=2, warmup_steps=0, watch="wer"):
+    """Return the epoch after which training stops; None if it goes on."""
+    steps = SimpleNamespace(numpy=lambda: 0)
+    model = SimpleNamespace(stop_training=False, optimizer=SimpleNamespace(iterations=steps))
+    stop = StopEarly(patience, warmup_steps, watch)
+    stop.set_model(model)
+    for epoch, (figure, ter, loss) in enumerate(rows):
+        steps.numpy = lambda epoch=epoch: 10 * (epoch + 1)
+        stop.on_epoch_end(epoch, {f"val_{watch}": figure, "val_ter": ter, "val_loss": loss})
+        if model.stop_training:
+            return epoch
+    return None
+
+
+def test_training_stops_when_nothing_has_improved_for_its_patience():
+    assert stopping_epoch([(1.0, 0.9, 2.0)] * 5) == 2
+
+
+@pytest.mark.parametrize(
+    ("watch", "better"), [("wer", (0.5, 0.9, 2.0)), ("bleu", (90.0, 0.9, 2.0))]
+)
+def test_a_better_watched_figure_keeps_training_alive(watch, better):
+    rows = [(1.0, 0.9, 2.0), (1.0, 0.9, 2.0), better, better, better]
+    assert stopping_epoch(rows, watch=watch) == 4
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_training_goes_on_while_ter_or_the_loss_still_falls(place):
+    rows = [[1.0, 0.9, 0.9] for _ in range(6)]
+    for epoch, row in enumerate(rows):
+        row[place] -= 0.1 * epoch
+    assert stopping_epoch(rows) is None
+
+
+def test_warm_up_never_counts_towards_patience():
+    assert stopping_epoch([(1.0, 0.9, 2.0)] * 9, warmup_steps=50) == 6
+
+
+def test_warm_up_ends_in_time_where_time_ends_the_training():
+    pace = Pace(1.0, "constant", warmup_steps=1000, epochs=10, minutes=1.0)
+    pace.seconds = 3.0
+    assert pace.factor(0) == pytest.approx(0.5)
+    pace.seconds = 30.0
+    assert pace.factor(0) == 1.0
+
+
+def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monkeypatch):
+    def fit(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", fit)
+    folder = tmp_path / "run"
+    wanted = keras_s2s.recommended_settings(PAIRS[:-4], units=8)
+    options = ["--target-tokenizer", "word", "--units", "8", "--output", folder]
+    _, output, _ = run("train", *files, *options)
+    for name, reason in wanted.reasons.items():
+        if name != "units":
+            assert f"  {name:15s} {getattr(wanted, name)!s:>6s}  {reason}\n" in output
+    assert "units   " not in output
+    written = read_config(folder / "settings.yaml")
+    assert {name: written[name] for name in wanted.reasons} == {
+        name: getattr(wanted, name) for name in wanted.reasons
+    }
+    _, output, _ = run("train", *files, *options)  # resumed: nothing is chosen again
+    assert "going on in" in output
+    assert "settings for" not in output
+
+
+def test_the_command_line_trains_the_recommended_model(files):
+    settings = keras_s2s.recommended_settings(PAIRS, units=8)
+    given = {name: getattr(settings, name) for name in settings.reasons}
+    source = keras_s2s.CharTokenizer.train(source for source, _ in PAIRS)
+    target = keras_s2s.WordTokenizer.train(target for _, target in PAIRS)
+    ours = settings.build_model(source, target)
+    complete_settings = complete({"train": ["a"], "valid": "b", **given})
+    theirs = build_model(complete_settings, source.vocabulary_size, target.vocabulary_size)
+
+    def comparable(model):
+        config = model.get_config()
+        for part in ("encoder", "decoder"):
+            config[part]["config"].pop("name")
+        return {name: config[name] for name in ("encoder", "decoder")}
+
+    assert comparable(ours) == comparable(theirs)
+    assert ours.loss.get_config() == theirs.loss.get_config()
+    assert ours.optimizer.global_clipnorm == theirs.optimizer.global_clipnorm
+
+
+def test_a_model_that_is_always_wrong_is_told_of(run, files, tmp_path):
+    options = [*OPTIONS, "--learning-rate", "1e-9", "--epochs", "1", "--output", tmp_path / "run"]
+    code, _, errors = run("train", *files, *options)
+    assert code == 0
+    assert "every held-out output is wrong" in errors

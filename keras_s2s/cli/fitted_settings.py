@@ -1,0 +1,61 @@
+"""Settings of a training that follow the pairs: those that no flag and no file gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from keras_s2s.recommended import FITTED, fit_settings
+
+_SIZES = {"units": "encoder", "encoder_layers": "encoder", "decoder_layers": "decoder"}
+
+
+def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
+    """Take the settings that are not given from the run that a training resumes.
+
+    Args:
+        settings: All settings; changed in place.
+        run: The settings of the run.
+    """
+    for name in FITTED:
+        if getattr(settings, name) is None:
+            setattr(settings, name, run.get(name))
+
+
+def fit_to_pairs(
+    settings: SimpleNamespace, pairs: int, mean_length: float, initial: Any = None
+) -> None:
+    """Fill in the settings that are not given, and print each with its reason.
+
+    Args:
+        settings: All settings; changed in place.
+        pairs: Number of training pairs.
+        mean_length: Mean length of the longer side of a pair, in characters.
+        initial: The `Translator` that training begins with, whose model has sizes already.
+    """
+    missing = [name for name in FITTED if getattr(settings, name) is None]
+    if not missing:
+        return
+    given = {name: getattr(settings, name) for name in FITTED if name not in missing}
+    if settings.batch_tokens:
+        given["batch_size"] = max(1, int(settings.batch_tokens / max(mean_length, 1)))
+    if initial is not None:
+        given = _sizes_of(initial.model) | given
+    fitted = fit_settings(pairs, mean_length, **given)
+    click.echo(f"settings for {pairs:,} pairs of {mean_length:.1f} characters on average:")
+    for name in missing:
+        setattr(settings, name, getattr(fitted, name))
+        reason = f"that of {settings.init_from}" if name in given else fitted.reasons[name]
+        if name == "batch_size" and settings.batch_tokens:
+            reason = "not used: batches go by `batch_tokens`"
+        click.echo(f"  {name:15s} {getattr(fitted, name)!s:>6s}  {reason}")
+
+
+def _sizes_of(model: Any) -> dict[str, Any]:
+    return {
+        name: getattr(getattr(model, part), "units" if name == "units" else "num_layers")
+        for name, part in _SIZES.items()
+    }

@@ -1,0 +1,249 @@
+"""Settings of a model and its training that follow from the pairs to train on.
+
+TensorFlow is imported inside functions only: `keras-s2s train --help` reads the constants here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from keras_s2s.checks import check_int, check_number
+
+if TYPE_CHECKING:
+    from keras_s2s.models import Seq2Seq
+    from keras_s2s.tokenizers import Tokenizer
+
+# The same for every number of pairs; the command line has its defaults from here.
+ATTENTION = "luong"
+BIDIRECTIONAL = True
+DROPOUT = 0.3
+GRADIENT_CLIP = 5.0
+LABEL_SMOOTHING = 0.1
+LEARNING_RATE = 0.002
+REDUCTION = "token"
+WARMUP_SHARE = 0.1
+
+_BATCH_SIZES = (16, 32, 64, 128)
+_BATCH_CHARACTERS = 8192  # on the longer side, on average
+_STEPS = 170  # of training for one pair; they grow with `pairs**_STEPS_POWER`
+_STEPS_POWER = 0.4
+_EPOCHS = (10, 200)
+
+# Up to so many pairs (exclusive): units and layers.
+_SIZES = ((20_000, 256, 1), (math.inf, 256, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class RecommendedSettings:
+    """Settings for training a model on given pairs, each with its reason.
+
+    `recommended_settings` computes them. Printed, they are a table of names, values and reasons.
+
+    Attributes:
+        batch_size: Pairs in a batch, for `make_dataset`.
+        epochs: Passes over the training pairs, for `fit`.
+        warmup_steps: Steps during which the learning rate rises from 0.
+        patience: Epochs without improvement, not counting warm-up, before training may stop.
+        learning_rate: Highest learning rate of Adam.
+        dropout: Dropout rate of the encoder and the decoder.
+        label_smoothing: Probability mass that the loss spreads over the vocabulary.
+        units: Size of the recurrent states of the decoder and of each encoder direction.
+        encoder_layers: Layers of the encoder.
+        decoder_layers: Layers of the decoder.
+        steps: Training steps in all epochs.
+        reasons: Why each setting has its value, by name.
+    """
+
+    batch_size: int
+    epochs: int
+    warmup_steps: int
+    patience: int
+    learning_rate: float
+    dropout: float
+    label_smoothing: float
+    units: int
+    encoder_layers: int
+    decoder_layers: int
+    steps: int
+    reasons: dict[str, str] = dataclasses.field(compare=False)
+
+    def __str__(self) -> str:
+        """Format a table of the settings and their reasons."""
+        width = max(map(len, self.reasons))
+        return "\n".join(
+            f"{name:{width}s} {getattr(self, name)!s:>7s}  {reason}"
+            for name, reason in self.reasons.items()
+        )
+
+    def build_model(self, source: Tokenizer, target: Tokenizer) -> Seq2Seq:
+        """Build and compile a model with these settings, as `keras-s2s train` does by default.
+
+        Args:
+            source: Tokenizer of the sources.
+            target: Tokenizer of the targets.
+
+        Returns:
+            A compiled `Seq2Seq` with a bidirectional LSTM encoder and attention. Its learning rate
+            rises for `warmup_steps` and then follows a cosine to zero at the end of `epochs`.
+        """
+        import keras
+
+        from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+        from keras_s2s.losses import SequenceLoss
+        from keras_s2s.metrics import Perplexity, TokenAccuracy
+        from keras_s2s.models import Seq2Seq
+
+        encoder = LSTMEncoder(
+            source.vocabulary_size,
+            self.units,
+            num_layers=self.encoder_layers,
+            bidirectional=BIDIRECTIONAL,
+            dropout=self.dropout,
+        )
+        decoder = LSTMDecoder(
+            target.vocabulary_size,
+            self.units,
+            num_layers=self.decoder_layers,
+            attention=ATTENTION,
+            dropout=self.dropout,
+        )
+        model = Seq2Seq(encoder, decoder)
+        falling = max(1, self.steps - self.warmup_steps)
+        rate = (
+            keras.optimizers.schedules.CosineDecay(
+                0.0, falling, warmup_target=self.learning_rate, warmup_steps=self.warmup_steps
+            )
+            if self.warmup_steps
+            else keras.optimizers.schedules.CosineDecay(self.learning_rate, falling)
+        )
+        model.compile(
+            keras.optimizers.Adam(rate, global_clipnorm=GRADIENT_CLIP),
+            loss=SequenceLoss(REDUCTION, label_smoothing=self.label_smoothing),
+            metrics=[TokenAccuracy(), Perplexity()],
+        )
+        return model
+
+
+# The settings that follow the pairs.
+FITTED = tuple(
+    field.name
+    for field in dataclasses.fields(RecommendedSettings)
+    if field.name not in ("steps", "reasons")
+)
+
+
+def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> RecommendedSettings:
+    """Compute settings for training a model on given pairs.
+
+    Each setting follows one rule from the number of pairs and the mean length of their longer
+    side, in characters. `keras-s2s train` uses the same rules for all that no flag sets.
+    https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
+
+    Args:
+        pairs: The (source, target) pairs to train on, such as those of `read_pairs`.
+        **given: Settings that you choose yourself, by the names of `RecommendedSettings`. The
+            others follow them: with another `batch_size`, `epochs` changes as well.
+
+    Returns:
+        The settings.
+
+    Raises:
+        TypeError: If a setting in `given` is unknown, or `pairs` does not hold pairs.
+        ValueError: If there are no pairs, or a setting is out of range.
+
+    Example:
+        >>> pairs = [("ab", "A B"), ("b", "B")] * 400
+        >>> settings = recommended_settings(pairs)
+        >>> settings.batch_size
+        16
+        >>> recommended_settings(pairs, batch_size=32).batch_size
+        32
+    """
+    from keras_s2s.data.pairs import check_pairs
+
+    number = characters = 0
+    for source, target in check_pairs(pairs):
+        number += 1
+        characters += max(len(source), len(target))
+    if not number:
+        raise ValueError("`pairs` must hold at least one pair. Received: none")
+    return fit_settings(number, characters / number, **given)
+
+
+def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSettings:
+    """Compute settings from what is known of the pairs.
+
+    Args:
+        pairs: Number of pairs.
+        mean_length: Mean length of the longer side of a pair, in characters.
+        **given: Settings that are chosen already.
+
+    Returns:
+        The settings.
+
+    Raises:
+        TypeError: If a setting in `given` is unknown.
+        ValueError: If a setting in `given` is out of range.
+    """
+    for name, value in given.items():
+        _check(name, value)
+    found: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+
+    def settle(name: str, value: Any, reason: str) -> Any:
+        found[name] = given.get(name, value)
+        reasons[name] = "given" if name in given else reason
+        return found[name]
+
+    count = f"{pairs:,} pairs"
+    batch, reason = _batch_size(pairs, mean_length)
+    batch = settle("batch_size", batch, reason)
+    steps_of_epoch = math.ceil(pairs / batch)
+    wanted = round(_STEPS * pairs**_STEPS_POWER)
+    epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
+    epochs = settle("epochs", epochs, f"about {wanted:,} steps of {steps_of_epoch:,} in an epoch")
+    steps = epochs * steps_of_epoch
+    settle(
+        "warmup_steps", math.ceil(WARMUP_SHARE * steps), f"{WARMUP_SHARE:.0%} of {steps:,} steps"
+    )
+    settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
+    settle("learning_rate", LEARNING_RATE, "the same for all data")
+    settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
+    settle("dropout", DROPOUT, "the same for all data")
+    units, layers = _sizes(pairs)
+    settle("units", units, count)
+    settle("encoder_layers", layers, count)
+    settle("decoder_layers", layers, count)
+    return RecommendedSettings(steps=steps, reasons=reasons, **found)
+
+
+def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
+    """Return the power of two nearest to half the root of the number of pairs."""
+    wanted = math.sqrt(pairs) / 2
+    size = min(_BATCH_SIZES, key=lambda it: abs(math.log2(it / wanted)))
+    if size * mean_length > _BATCH_CHARACTERS:
+        fitting = [it for it in _BATCH_SIZES if it * mean_length <= _BATCH_CHARACTERS]
+        size = max(fitting, default=_BATCH_SIZES[0])
+        return size, f"texts of {mean_length:,.0f} characters on average"
+    return size, f"near half the root of {pairs:,} pairs, {_BATCH_SIZES[0]} to {_BATCH_SIZES[-1]}"
+
+
+def _sizes(pairs: int) -> tuple[int, int]:
+    """Return units and layers."""
+    return next((units, layers) for limit, units, layers in _SIZES if pairs < limit)
+
+
+def _check(name: str, value: Any) -> None:
+    if name not in FITTED:
+        raise TypeError(
+            f"`recommended_settings` has no setting {name!r}. Expected: one of {', '.join(FITTED)}"
+        )
+    if name in ("dropout", "label_smoothing"):
+        check_number(name, value, minimum=0, maximum=0.95 if name == "dropout" else 0.9)
+    elif name == "learning_rate":
+        check_number(name, value, minimum=1e-9, maximum=10)
+    else:
+        check_int(name, value, minimum=0 if name in ("warmup_steps", "patience") else 1)
