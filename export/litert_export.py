@@ -75,8 +75,8 @@ def litert(
     Raises:
         TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
             not a dict of names and numbers.
-        ValueError: if an argument is out of its range, if a weight is not finite, if the model was
-            never trained, if a part of it needs an operation that LiteRT does not have, or if the
+        ValueError: if an argument is out of its range, if a weight is not finite, if a part of the
+            model needs an operation that LiteRT does not have, or if the
             file does not answer as the model does.
         ImportError: if the package ai-edge-litert is not installed.
         OSError: if the file cannot be written or the disk is full.

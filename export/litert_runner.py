@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +46,8 @@ class LiteRTRunner:
     `FeatureTokenizer`, `translate` and `search` run the signature "ids" on built-in operations,
     with the vocabularies that are in the file. Other tokenizers, `replace_unknown`, and `score`
     need the operations of tensorflow-text; they are taken from that package's library, which is
-    loaded without importing TensorFlow. One thread at a time may ask a runner.
+    loaded without importing TensorFlow. Several threads may call a
+    runner: LiteRT's interpreter takes one call at a time, so calls wait for one another.
 
     Args:
         path: the file.
@@ -81,6 +83,7 @@ class LiteRTRunner:
         self._source, self._target = (kinds[0], source), (kinds[1], target)
         self._ids = {token: number for number, token in enumerate(source) if number >= _NUM_SPECIAL}
         self._text_interpreter: Any = None
+        self._lock = threading.Lock()
 
     @property
     def card(self) -> dict[str, Any]:
@@ -167,7 +170,8 @@ class LiteRTRunner:
         source_ids = np.full((len(rows), max(map(len, rows))), _PAD_ID, np.int32)
         for number, ids in enumerate(rows):
             source_ids[number, : len(ids)] = ids
-        found = self._interpreter.get_signature_runner("ids")(source_ids=source_ids)
+        with self._lock:
+            found = self._interpreter.get_signature_runner("ids")(source_ids=source_ids)
         targets = [
             [self._detokenize(ids) for ids in hypotheses]
             for hypotheses in found["target_ids"].tolist()
@@ -210,15 +214,17 @@ class LiteRTRunner:
 
     def _ask_text(self, signature: str, **inputs: Any) -> dict[str, Any]:
         """Call a signature that takes text."""
-        if self._text_interpreter is None:
-            interpreter = importlib.import_module("ai_edge_litert.interpreter")
-            self._text_interpreter = interpreter.InterpreterWithCustomOps(
-                custom_op_registerers=_load_text_operations(),
-                model_path=self._path,
-                num_threads=self._num_threads,
-            )
-        found: dict[str, Any] = self._text_interpreter.get_signature_runner(signature)(**inputs)
-        return found
+        with self._lock:
+            if self._text_interpreter is None:
+                interpreter = importlib.import_module("ai_edge_litert.interpreter")
+                self._text_interpreter = interpreter.InterpreterWithCustomOps(
+                    custom_op_registerers=_load_text_operations(),
+                    model_path=self._path,
+                    num_threads=self._num_threads,
+                )
+            run = self._text_interpreter.get_signature_runner(signature)
+            found: dict[str, Any] = run(**inputs)
+            return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

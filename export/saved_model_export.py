@@ -74,10 +74,10 @@ def saved_model(
     Raises:
         TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, `figures`
             not a dict of names and numbers, `warmup` not a `Warmup` or `batching` not a `Batching`.
-        ValueError: if `path` or `version` cannot be, if a weight or a figure is not finite, if the
-            model was never trained, if a warm-up request is longer than a batch may be, if a part
-            of the model needs an operation that a stock model server does not have, or if what
-            was written does not answer as the model does.
+        ValueError: if `path` or `version` cannot be, if a weight or a figure is not finite, if a
+            warm-up request is longer than a batch may be, if a part of the model needs an
+            operation that a stock model server does not have, or if what was written does not
+            answer as the model does.
         ImportError: if `warmup` is given and tensorflow-serving-api is not installed.
         FileExistsError: if the version is there already.
         OSError: if the folder cannot be written or the disk is full.

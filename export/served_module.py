@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
-from keras_s2s.models import Seq2Seq
 from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
@@ -45,7 +44,7 @@ def check_translator(translator: Any) -> None:
 
     Raises:
         TypeError: if it is not a `Translator`.
-        ValueError: if a weight is not finite, or the model was never trained.
+        ValueError: if a weight is not finite.
     """
     if not isinstance(translator, Translator):
         raise TypeError(
@@ -61,11 +60,6 @@ def check_translator(translator: Any) -> None:
                 f"has diverged. Received: {spoilt} of {values.size} values of {path!r} that "
                 "are not"
             )
-    if not all(_is_trained(member) for member in translator.model.members()):
-        raise ValueError(
-            "The model of a translator that is exported must have been trained. Received: one "
-            "whose biases are as they were made"
-        )
 
 
 def trace(translator: Translator, names: Iterable[str]) -> dict[str, Any]:
@@ -120,13 +114,6 @@ def write_file(path: str, content: bytes) -> None:
             file.write(content)
     except OSError as error:
         raise OSError(error.errno, f"Could not write the file: {error.strerror}", path) from error
-
-
-def _is_trained(model: Seq2Seq) -> bool:
-    """Say whether a model's biases have changed; a model without any passes."""
-    biases = [np.asarray(weight) for weight in model.weights if weight.path.endswith("/bias")]
-    # zeros, and ones for the gates that forget: the first step of a training changes them all
-    return not biases or not all(np.all((values == 0) | (values == 1)) for values in biases)
 
 
 def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:

@@ -130,6 +130,8 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
         ([b"\xff"], ValueError, r"must be valid Unicode\. Received: b'\\xff' at position 0"),
         (["a", ""], ValueError, r"must not be empty\. Received: '' at position 1"),
         ([" \t"], ValueError, r"must not be empty\. Received: ' \\t' at position 0"),
+        (["\u3000"], ValueError, r"must not be empty\. Received: '\\u3000' at position 0"),
+        (["a", "\xa0"], ValueError, r"must not be empty\. Received: '\\xa0' at position 1"),
     ],
 )
 def test_what_is_no_text_is_refused(translator, texts, error, message):

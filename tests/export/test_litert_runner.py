@@ -129,6 +129,26 @@ print(json.dumps([found, scores, foreign]))
     np.testing.assert_allclose([prob for *_, prob in scores], expected["log_probs"], atol=1e-4)
 
 
+@pytest.mark.parametrize("signature", ["ids", "score"])
+def test_several_threads_get_the_answers_of_one(path, signature):
+    code = f"""
+import concurrent.futures, sys
+from keras_s2s.export.litert_runner import LiteRTRunner
+
+runner = LiteRTRunner({path!r}, num_threads=1)
+texts = ["a", "hello", "zebra crossing", "x" * 40]
+ask = {{
+    "ids": lambda text: runner.search([text]),
+    "score": lambda text: runner.score([text], ["HH AH"]),
+}}[{signature!r}]
+expected = [ask(text) for text in texts]
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    assert list(pool.map(ask, texts * 50)) == expected * 50
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 def test_a_slot_without_a_hypothesis_is_left_out(runner, monkeypatch):
     found = {
         "target_ids": np.array([[[4, 3], [0, 0]]]),
