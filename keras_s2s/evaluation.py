@@ -6,19 +6,35 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_s2s.checks import check_choice
+from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
+
+FIGURES = ("wer", "ter", "bleu", "chrf")
 
 SPLITS: dict[str, Callable[[str], list[str]]] = {
     "words": str.split,
-    "characters": lambda text: list(text.replace(" ", "")),
+    "characters": lambda text: list("".join(text.split())),
 }
+
+# BLEU counts n-grams of up to four words, and a text of phones or digits has few different ones.
+_WORDS_OF_A_SENTENCE = 4
+_WORDS_OF_A_LANGUAGE = 100
 
 
 class ErrorRates(NamedTuple):
     """Errors of a list of outputs against their references."""
 
     sequences: int  # how many outputs were compared
-    sequence_error_rate: float  # share of outputs that equal none of their references (WER of G2P)
+    sequence_error_rate: float  # share of outputs that equal none of their references: WER
     token_error_rate: float  # edits to the nearest reference, per reference token (PER, TER)
+
+
+class Comparison(NamedTuple):
+    """An output beside its nearest reference."""
+
+    right: bool  # whether the output equals one of its references
+    edits: int  # insertions, deletions and substitutions from the output to the nearest reference
+    nearest: list[str]  # the tokens of that reference
+    found: list[str]  # the tokens of the output
 
 
 class CorpusScore(NamedTuple):
@@ -53,6 +69,9 @@ def error_rates(
 ) -> ErrorRates:
     """Compare outputs with their references.
 
+    The sequence error rate compares whole outputs: their words, and what white space separates
+    them, must be those of a reference. How much white space, and which, has no influence.
+
     The token error rate is the sum of the edit distances (insertions, deletions, substitutions,
     each 1) from each output to its nearest reference, divided by the sum of the lengths of these
     references. Of equally near references the shorter counts, so their order has no influence.
@@ -60,8 +79,8 @@ def error_rates(
     Args:
         outputs: one text for each source.
         references: for each source the texts that are right, at least one.
-        tokens: what is compared: "words" (separated by white space) or "characters" (all but
-            spaces).
+        tokens: Unit of the token error rate: "words" (separated by white space) or "characters"
+            (all but white space).
 
     Returns:
         The `ErrorRates`, as shares: 0.25 is 25 %.
@@ -79,15 +98,91 @@ def error_rates(
         - Levenshtein, 1966, "Binary codes capable of correcting deletions, insertions, and
           reversals"; the distance is computed by rapidfuzz.
     """
+    compared = compare(outputs, references, tokens=tokens)
+    wrong = sum(not it.right for it in compared)
+    edits, length = sum(it.edits for it in compared), sum(len(it.nearest) for it in compared)
+    return ErrorRates(len(compared), wrong / len(compared), edits / max(length, 1))
+
+
+def compare(
+    outputs: Sequence[str], references: Sequence[Collection[str]], *, tokens: str = "words"
+) -> list[Comparison]:
+    """Compare each output with its nearest reference.
+
+    Args:
+        outputs: one text for each source.
+        references: for each source the texts that are right, at least one.
+        tokens: "words" or "characters", as in `error_rates`.
+
+    Returns:
+        The `Comparison` of each output.
+
+    Raises:
+        ValueError: if the lists differ in length, are empty, or an output has no reference.
+        TypeError: if the references of an output are a single text.
+        ImportError: if rapidfuzz is not installed.
+    """
     split = SPLITS[check_choice("tokens", tokens, SPLITS)]
     _check_references(outputs, references)
-    wrong = edits = length = 0
+    distance = _levenshtein().distance
+    compared = []
     for output, accepted in zip(outputs, references, strict=True):
         found = split(output)
-        distance, size = _nearest(found, [split(reference) for reference in accepted])
-        wrong += distance > 0
-        edits, length = edits + distance, length + size
-    return ErrorRates(len(outputs), wrong / len(outputs), edits / max(length, 1))
+        edits, _, nearest = min(
+            (distance(found, reference), len(reference), reference)
+            for reference in map(split, accepted)
+        )
+        compared.append(Comparison(is_right(output, accepted), edits, nearest, found))
+    return compared
+
+
+def is_right(output: str, references: Collection[str]) -> bool:
+    """Return whether an output equals one of its references, apart from the kind of white space.
+
+    Args:
+        output: the text.
+        references: the texts that are right.
+
+    Returns:
+        Whether the words are those of a reference.
+
+    Example:
+        >>> is_right("new  york ", ["new york"]), is_right("newyork", ["new york"])
+        (True, False)
+    """
+    return output.split() in [reference.split() for reference in references]
+
+
+def meaningful_figures(references: Sequence[Collection[str]]) -> tuple[str, ...]:
+    """Return the names of the figures that tell something about these references.
+
+    BLEU and chrF are for sentences of a language. Of single words, phones, digits or dates they
+    mean nothing: the references must have four words on average, and a hundred different ones.
+
+    Args:
+        references: for each source the texts that are right.
+
+    Returns:
+        "wer" and "ter"; for sentences "bleu" and "chrf" too.
+    """
+    texts = [reference.split() for accepted in references for reference in accepted]
+    words = {word for text in texts for word in text}
+    of_sentences = sum(map(len, texts)) >= _WORDS_OF_A_SENTENCE * len(texts)
+    if of_sentences and len(words) >= _WORDS_OF_A_LANGUAGE:
+        return FIGURES
+    return FIGURES[:2]
+
+
+def unit_of(tokenizer: Tokenizer) -> str:
+    """Return the unit of the token error rate that follows a target tokenizer.
+
+    Args:
+        tokenizer: the tokenizer of the targets.
+
+    Returns:
+        "characters" if its tokens are characters or bytes, otherwise "words".
+    """
+    return "characters" if isinstance(tokenizer, CharTokenizer | ByteTokenizer) else "words"
 
 
 def bleu(
@@ -186,12 +281,6 @@ def _levenshtein() -> Any:
             "Error rates need rapidfuzz, which is not installed: pip install 'keras-s2s[eval]'"
         ) from error
     return Levenshtein
-
-
-def _nearest(output: list[str], references: Iterable[list[str]]) -> tuple[int, int]:
-    """Give the distance to the nearest reference, and the length of that one."""
-    distance = _levenshtein().distance
-    return min((distance(output, tokens), len(tokens)) for tokens in references)
 
 
 def _check_references(outputs: Sequence[str], references: Sequence[Collection[str]]) -> None:

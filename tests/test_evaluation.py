@@ -4,7 +4,16 @@ import sys
 
 import pytest
 
-from keras_s2s.evaluation import bleu, chrf, error_rates, group_references
+from keras_s2s.evaluation import (
+    bleu,
+    chrf,
+    error_rates,
+    group_references,
+    is_right,
+    meaningful_figures,
+    unit_of,
+)
+from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
 
 
 def test_an_output_is_right_when_it_equals_any_reference():
@@ -44,6 +53,52 @@ def test_of_equally_near_references_the_shorter_counts_whatever_their_order():
 def test_characters_are_compared_without_spaces():
     rates = error_rates(["नम ते"], [["नमस्ते"]], tokens="characters")
     assert rates.token_error_rate == 2 / 6
+
+
+@pytest.mark.parametrize("tokens", ["words", "characters"])
+@pytest.mark.parametrize(
+    ("output", "reference"), [("newyork", "new york"), ("12 May", "1 2May"), ("a b", "ab")]
+)
+def test_a_space_in_another_place_is_a_wrong_output(tokens, output, reference):
+    rates = error_rates([output], [[reference]], tokens=tokens)
+    assert rates.sequence_error_rate == 1.0
+    assert not is_right(output, [reference])
+
+
+@pytest.mark.parametrize("tokens", ["words", "characters"])
+@pytest.mark.parametrize("space", ["  ", "\u3000", "\u00a0", "\u2028", "\t"])
+def test_all_white_space_counts_the_same_in_every_unit(tokens, space):
+    outputs = [f"a{space}b{space}", f"a{space}c"]
+    rates = error_rates(outputs, [["a b"], [f"a{space}b"]], tokens=tokens)
+    assert rates == (2, 1 / 2, 1 / 4)
+    assert is_right(outputs[0], ["x", "a b"])
+
+
+SENTENCES = [[f"word{number} is the word of number{number}"] for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("references", "expected"),
+    [
+        (SENTENCES, ("wer", "ter", "bleu", "chrf")),
+        ([[f"word{number}"] for number in range(1000)], ("wer", "ter")),  # single words
+        ([["HH AH L OW"], ["W ER L D", "W ER D"]] * 1000, ("wer", "ter")),  # phones
+    ],
+)
+def test_bleu_means_something_for_sentences_only(references, expected):
+    assert meaningful_figures(references) == expected
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "unit"),
+    [
+        (CharTokenizer.train(["ab"]), "characters"),
+        (ByteTokenizer(), "characters"),
+        (WordTokenizer.train(["a b"]), "words"),
+    ],
+)
+def test_the_unit_of_errors_follows_the_tokenizer(tokenizer, unit):
+    assert unit_of(tokenizer) == unit
 
 
 def test_an_output_and_an_empty_reference_do_not_divide_by_zero():

@@ -13,13 +13,22 @@ import tensorflow as tf
 from keras_s2s.callbacks.resume import check_every
 from keras_s2s.checks import check_choice, check_int, check_positive_int
 from keras_s2s.data.pairs import check_pairs
-from keras_s2s.evaluation import bleu, check_installed, chrf, error_rates, group_references
+from keras_s2s.evaluation import (
+    FIGURES,
+    bleu,
+    check_installed,
+    chrf,
+    error_rates,
+    group_references,
+    is_right,
+    meaningful_figures,
+    unit_of,
+)
 from keras_s2s.models import Searchable
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
-_METRICS = ("wer", "ter", "bleu", "chrf")
 _TOKENS = ("words", "characters")
 
 
@@ -47,11 +56,13 @@ class SearchEvaluation(keras.callbacks.Callback):
         source: the tokenizer of the sources.
         target: the tokenizer of the targets.
         search: how targets are searched for; `BeamSearch()` by default.
-        metrics: which figures, out of "wer", "ter", "bleu" and "chrf"; all by default. They need
-            the extra `eval`.
+        metrics: Which figures, out of "wer", "ter", "bleu" and "chrf". Defaults to "wer" and
+            "ter", and all four where the targets are sentences: at least four words on average,
+            and a hundred different ones. They need the extra `eval`.
         every: "epoch", or a number of steps, after each of which the search runs; the logs of an
             epoch then have the figures of the last time.
-        tokens: what is a token of the error rate: "words" or "characters".
+        tokens: Unit of the token error rate, "words" or "characters". Defaults to "characters"
+            if `target` is a `CharTokenizer` or a `ByteTokenizer`, otherwise to "words".
         bleu_tokenize: how sacrebleu splits texts for BLEU; "none" where spaces do it.
         batch_size: how many texts go through the search at once.
         examples: how many outputs are shown, with their references, after each evaluation, unless
@@ -81,7 +92,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         ...     SearchEvaluation(pairs, source, target, search=GreedySearch(max_length=4)),
         ...     keras.callbacks.EarlyStopping("val_wer", mode="min", patience=3)])
         >>> sorted(history.history)
-        ['loss', 'val_bleu', 'val_chrf', 'val_ter', 'val_wer']
+        ['loss', 'val_ter', 'val_wer']
     """
 
     # What `Resume` keeps of this callback.
@@ -94,9 +105,9 @@ class SearchEvaluation(keras.callbacks.Callback):
         target: Tokenizer,
         *,
         search: Search | None = None,
-        metrics: Sequence[str] = _METRICS,
+        metrics: Sequence[str] | None = None,
         every: str | int = "epoch",
-        tokens: str = "words",
+        tokens: str | None = None,
         bleu_tokenize: str = "13a",
         batch_size: int = 64,
         examples: int = 3,
@@ -107,8 +118,12 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.source = source
         self.target = target
         self.search = BeamSearch() if search is None else search
+        if metrics is None:
+            metrics = meaningful_figures(list(self.references.values()))
         self.metrics = _check_metrics(metrics)
         self.every = check_every(every)
+        if tokens is None:
+            tokens = unit_of(target)
         self.tokens = check_choice("tokens", tokens, _TOKENS)
         self.bleu_tokenize = bleu_tokenize
         self.batch_size = check_positive_int("batch_size", batch_size)
@@ -208,7 +223,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         lines += [f"{name}: {signature}" for name, signature in self.signatures.items()]
         for source in list(self.outputs)[: self.examples]:
             output, accepted = self.outputs[source], self.references[source]
-            right = "right" if output in accepted else f"reference: {' | '.join(accepted)}"
+            right = "right" if is_right(output, accepted) else f"reference: {' | '.join(accepted)}"
             lines.append(f"  {source} -> {output} ({right})")
         return "\n".join(lines)
 
@@ -246,9 +261,9 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
         raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
     metrics = tuple(metrics)
     if not metrics:
-        raise ValueError(f"`metrics` must name some of {', '.join(_METRICS)}. Received: none")
+        raise ValueError(f"`metrics` must name some of {', '.join(FIGURES)}. Received: none")
     for name in metrics:
-        check_choice("metrics", name, _METRICS)
+        check_choice("metrics", name, FIGURES)
     check_installed(metrics)
     return metrics
 

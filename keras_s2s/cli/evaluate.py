@@ -19,16 +19,14 @@ from keras_s2s.cli.streams import in_column, write_line
 @FEATURES_COLUMN
 @click.option(
     "--metrics",
-    default=",".join(METRICS),
-    show_default=True,
-    help="Which figures, separated by commas.",
+    help=f"Which figures, separated by commas, out of {', '.join(METRICS)} [default: wer and ter; "
+    "all where the targets are sentences].",
 )
 @click.option(
     "--tokens",
     type=click.Choice(["words", "characters"]),
-    default="words",
-    show_default=True,
-    help="What an edit of the token error rate is about.",
+    help="Unit of the token error rate [default: characters if the target tokenizer of a .keras "
+    "file is of characters or bytes, otherwise words].",
 )
 @click.option(
     "--bleu-tokenize",
@@ -62,7 +60,8 @@ def evaluate(
     model: str,
     pairs: str,
     features_column: int | None,
-    metrics: str,
+    metrics: str | None,
+    tokens: str | None,
     outputs: str | None,
     as_json: bool,
     batch_size: int,
@@ -72,11 +71,11 @@ def evaluate(
 
     PAIRS is a file of source<TAB>target lines; a source on several lines has several right
     targets. WER is the share of outputs that equal none of them, TER the edits to the nearest one
-    for each of its tokens; BLEU and chrF are sacrebleu's. Behind each figure stands the interval
-    that holds it in 95 of 100 samples of the pairs (bootstrap).
+    for each of its tokens; BLEU and chrF, for sentences, are sacrebleu's. After each figure
+    comes the interval that holds it in 95 of 100 samples of the pairs (bootstrap).
     """
     settings = {name: options.pop(name) for name in _OF_REPORT}
-    wanted = [name.strip() for name in metrics.split(",") if name.strip()]
+    wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     for name in wanted:
         if name not in METRICS:
             raise click.BadParameter(
@@ -84,19 +83,30 @@ def evaluate(
             )
     import_package()
     from keras_s2s import read_pairs
-    from keras_s2s.evaluation import check_installed, group_references
+    from keras_s2s.evaluation import (
+        check_installed,
+        group_references,
+        meaningful_figures,
+        unit_of,
+    )
 
-    check_installed(["wer", *wanted])
     references = group_references(read_pairs(pairs, features_column=features_column))
+    wanted = wanted or list(meaningful_figures(list(references.values())))
+    check_installed(["wer", *wanted])
     answering = load_model(model, **options)
+    if tokens is None:
+        translator = answering.translator
+        tokens = "words" if translator is None else unit_of(translator.target)
     found = answering.translate(list(references), batch_size)
-    report = make_report(found, list(references.values()), metrics=wanted, **settings)
+    report = make_report(
+        found, list(references.values()), metrics=wanted, tokens=tokens, **settings
+    )
     if outputs is not None:
         _write_outputs(outputs, references, found)
     write_line(report.to_json() if as_json else report.to_text())
 
 
-_OF_REPORT = ("tokens", "bleu_tokenize", "confusions", "bootstrap")
+_OF_REPORT = ("bleu_tokenize", "confusions", "bootstrap")
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:

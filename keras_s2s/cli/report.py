@@ -6,7 +6,10 @@ import collections
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from keras_s2s.evaluation import Comparison
 
 METRICS = ("wer", "ter", "bleu", "chrf")
 _NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
@@ -83,7 +86,7 @@ def make_report(
         outputs: one text for each source.
         references: for each source the texts that are right.
         metrics: which figures, out of "wer", "ter", "bleu", "chrf".
-        tokens: what is compared: "words" or "characters" (all but spaces).
+        tokens: what is compared: "words" or "characters" (all but white space).
         bleu_tokenize: how sacrebleu splits texts for BLEU.
         confusions: how many of the commonest confusions to give.
         bootstrap: how many samples the intervals are found by.
@@ -95,20 +98,17 @@ def make_report(
         ValueError: if there is nothing to compare, or an argument is out of range.
         ImportError: if what computes a figure is not installed.
     """
-    from keras_s2s.evaluation import bleu, check_installed, chrf, error_rates
+    from keras_s2s.evaluation import bleu, check_installed, chrf, compare, error_rates
 
     check_installed(["wer", *metrics])
-    aligned = [
-        _align(_split(output, tokens), [_split(text, tokens) for text in accepted])
-        for output, accepted in zip(outputs, references, strict=True)
-    ]
+    compared = compare(outputs, references, tokens=tokens)
     figures: dict[str, Figure] = {}
     signatures: dict[str, str] = {}
     rates = error_rates(outputs, references, tokens=tokens)
     values = {"wer": rates.sequence_error_rate, "ter": rates.token_error_rate}
     for name in metrics:
         if name in _SHARES:
-            interval = _interval(*_rates(aligned, name), bootstrap)
+            interval = _interval(*_rates(compared, name), bootstrap)
             figures[name] = Figure(values[name], *interval)
             continue
         score = (
@@ -119,44 +119,31 @@ def make_report(
         parts = _statistics(name, outputs, references, bleu_tokenize)
         figures[name] = Figure(score.score, *_interval(*parts, bootstrap))
         signatures[name] = score.signature
-    counts = collections.Counter(edit for row in aligned for edit in row.edits)
+    counts = collections.Counter(edit for it in compared for edit in _edits(it))
     commonest = sorted(counts.items(), key=lambda it: (-it[1], str(it[0])))[:confusions]
     found = [Confusion(*edit, count) for edit, count in commonest]
     return Report(len(outputs), figures, signatures, found)
 
 
-class _Aligned(NamedTuple):
-    """An output beside its nearest reference."""
-
-    edits: list[tuple[str | None, str | None]]  # of the reference, of the output
-    length: int  # tokens of the reference
-
-
-def _split(text: str, tokens: str) -> list[str]:
-    return text.split() if tokens == "words" else list(text.replace(" ", ""))
-
-
-def _align(output: list[str], accepted: list[list[str]]) -> _Aligned:
-    """Find the edits that make the nearest reference, of equally near ones the shorter, of it."""
+def _edits(compared: Comparison) -> list[tuple[str | None, str | None]]:
+    """Find the edits that turn the nearest reference into the output: (reference, output)."""
     from rapidfuzz.distance import Levenshtein
 
-    nearest = min(accepted, key=lambda tokens: (Levenshtein.distance(output, tokens), len(tokens)))
     edits: list[tuple[str | None, str | None]] = []
-    for edit in Levenshtein.editops(nearest, output):
-        reference = None if edit.tag == "insert" else nearest[edit.src_pos]
-        edits.append((reference, None if edit.tag == "delete" else output[edit.dest_pos]))
-    return _Aligned(edits, len(nearest))
+    for edit in Levenshtein.editops(compared.nearest, compared.found):
+        reference = None if edit.tag == "insert" else compared.nearest[edit.src_pos]
+        edits.append((reference, None if edit.tag == "delete" else compared.found[edit.dest_pos]))
+    return edits
 
 
-def _rates(aligned: list[_Aligned], name: str) -> tuple[Any, Callable[[Any], float]]:
+def _rates(compared: list[Comparison], name: str) -> tuple[Any, Callable[[Any], float]]:
     """Give what an error rate is made of, `(sources, 2)`, and how from the sum of it."""
     import numpy as np
 
-    edits = np.array([len(row.edits) for row in aligned])
     if name == "wer":
-        rows = np.stack([edits > 0, np.ones_like(edits)], axis=1)
+        rows = np.array([(not it.right, 1) for it in compared])
     else:
-        rows = np.stack([edits, [row.length for row in aligned]], axis=1)
+        rows = np.array([(it.edits, len(it.nearest)) for it in compared])
     return rows.astype(np.int64), lambda total: total[0] / max(1, total[1])
 
 

@@ -254,9 +254,11 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "tokens",
-            "words",
-            "What the token error rate counts: words or characters",
+            None,
+            "Unit of the token error rate: words or characters; null: characters for the target "
+            "tokenizers char and byte, otherwise words",
             choices=("words", "characters"),
+            optional=True,
         ),
         Setting("bleu_tokenize", "13a", "How sacrebleu splits texts; none where spaces do it"),
         Setting(

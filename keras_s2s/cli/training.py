@@ -22,7 +22,12 @@ from keras_s2s.cli.initial_model import load_initial, take_weights
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.training_data import Data, make_batches, read_data
-from keras_s2s.evaluation import check_installed, group_references
+from keras_s2s.evaluation import (
+    check_installed,
+    group_references,
+    meaningful_figures,
+    unit_of,
+)
 from keras_s2s.models.batch_parts import count_cores
 
 _ROOM = 64 << 20  # bytes for what is small
@@ -193,11 +198,13 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
     folder = settings.output
     best = load_model(run_folder.best_path(settings))
     references = group_references(data.valid)
+    accepted = list(references.values())
     outputs = best.translate(list(references), batch_size=64)
     report = make_report(
         outputs,
-        list(references.values()),
-        tokens=settings.tokens,
+        accepted,
+        metrics=list(dict.fromkeys([*meaningful_figures(accepted), settings.watch])),
+        tokens=settings.tokens or unit_of(data.target),
         bleu_tokenize=settings.bleu_tokenize,
     )
     run_folder.write_text(os.path.join(folder, run_folder.FIGURES), report.to_json() + "\n")

@@ -111,6 +111,17 @@ def test_the_figures_are_those_of_the_search_scored_by_itself(training):
     assert "chrF2" in callback.signatures["chrf"] or "nc:6" in callback.signatures["chrf"]
 
 
+def test_the_unit_and_the_figures_follow_the_targets():
+    assert evaluation().tokens == "words"
+    assert evaluation().metrics == ("wer", "ter")
+    by_character = SearchEvaluation(VALID, SOURCE, CharTokenizer.train(["one two"]))
+    assert by_character.tokens == "characters"
+    assert SearchEvaluation(VALID, SOURCE, TARGET, tokens="characters").tokens == "characters"
+    sentences = [(f"{number}", f"word{number} is what number{number} is") for number in range(99)]
+    assert SearchEvaluation(sentences, SOURCE, TARGET).metrics == ("wer", "ter", "bleu", "chrf")
+    assert SearchEvaluation(VALID, SOURCE, TARGET, metrics=["bleu"]).metrics == ("bleu",)
+
+
 def test_one_trace_of_the_search_serves_all_epochs_and_batches(model, monkeypatch):
     traces = []
     call = Translator.call
