@@ -13,9 +13,9 @@ import tensorflow as tf
 from benchmarks import search_yardstick
 from benchmarks.search_sizes import BOS_ID, EOS_ID, NEVER, Sizes
 from keras_s2s.layers import LSTMDecoder
-from keras_s2s.layers.decoder_memory import DecoderState
+from keras_s2s.layers.decoder_state import DecoderState
 from keras_s2s.layers.recurrence import LSTMState
-from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS
+from keras_s2s.layers.stack import MOST_PROJECTED_TOKENS
 from keras_s2s.search import BeamSearch
 
 Run = Callable[[], Any]

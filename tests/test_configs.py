@@ -13,7 +13,7 @@ from helpers.small import make_model
 from helpers.translators import make_translator
 
 import keras_s2s
-from keras_s2s import layers, text, training
+from keras_s2s import layers, losses, metrics, tokenizers
 from keras_s2s.models import Ensemble
 
 for module in pkgutil.walk_packages(keras_s2s.__path__, "keras_s2s."):
@@ -75,13 +75,13 @@ CASES = {
     "Ensemble": lambda: Ensemble([make_model("luong")], average="log_probabilities"),
     "Seq2Seq": lambda: make_model("luong"),
     "Translator": make_translator,
-    "SequenceLoss": lambda: training.SequenceLoss("token", label_smoothing=0.1, name="a"),
-    "TokenAccuracy": lambda: training.TokenAccuracy(name="a"),
-    "Perplexity": lambda: training.Perplexity(name="a"),
-    "ByteTokenizer": lambda: text.ByteTokenizer(name="a"),
-    "CharTokenizer": lambda: text.CharTokenizer([*SPECIAL, "x"], name="a"),
-    "WordTokenizer": lambda: text.WordTokenizer([*SPECIAL, "x"], name="a"),
-    "SentencePieceTokenizer": lambda: text.SentencePieceTokenizer(name="a"),
+    "SequenceLoss": lambda: losses.SequenceLoss("token", label_smoothing=0.1, name="a"),
+    "TokenAccuracy": lambda: metrics.TokenAccuracy(name="a"),
+    "Perplexity": lambda: metrics.Perplexity(name="a"),
+    "ByteTokenizer": lambda: tokenizers.ByteTokenizer(name="a"),
+    "CharTokenizer": lambda: tokenizers.CharTokenizer([*SPECIAL, "x"], name="a"),
+    "WordTokenizer": lambda: tokenizers.WordTokenizer([*SPECIAL, "x"], name="a"),
+    "SentencePieceTokenizer": lambda: tokenizers.SentencePieceTokenizer(name="a"),
 }
 
 

@@ -254,8 +254,8 @@ def test_a_copied_result_has_the_same_hypotheses(way):
         ),
         (
             lambda: s2s.GRUDecoder(7, 4, attention="luong", dropout=0.1, name="d"),
-            "GRUDecoder(7, 4, name='d', embedding_dim=4, dropout=0.1, "
-            "context_to='initial_state', attention='luong')",
+            "GRUDecoder(7, 4, name='d', embedding_dim=4, context_to='initial_state', "
+            "attention='luong', dropout=0.1)",
         ),
         (lambda: s2s.SequenceLoss("token"), "SequenceLoss('token', label_smoothing=0.0)"),
     ],

@@ -1,18 +1,15 @@
 """Layers: encoder, decoder and what they are made of. No layer knows a search."""
 
-from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
-from keras_s2s.layers.attention_pool import AttentionPool
+from keras_s2s.layers.attention import AttentionPool, BahdanauAttention, LuongAttention
 from keras_s2s.layers.decoder import Decoder
-from keras_s2s.layers.decoder_memory import DecoderMemory, DecoderState
+from keras_s2s.layers.decoder_state import DecoderMemory, DecoderState
+from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.encoder import Encoder, EncoderOutput
-from keras_s2s.layers.gru import GRU
-from keras_s2s.layers.gru_decoder import GRUDecoder
-from keras_s2s.layers.gru_encoder import GRUEncoder
-from keras_s2s.layers.lstm import LSTM
-from keras_s2s.layers.lstm_decoder import LSTMDecoder
-from keras_s2s.layers.lstm_encoder import LSTMEncoder
+from keras_s2s.layers.gru import GRUDecoder, GRUEncoder, MaskedGRU
+from keras_s2s.layers.lstm import LSTMDecoder, LSTMEncoder, MaskedLSTM
 from keras_s2s.layers.recurrence import GRUState, LSTMState
-from keras_s2s.layers.token_embedding import TokenEmbedding
+
+LSTM, GRU = MaskedLSTM, MaskedGRU  # their names until 2026
 
 __all__ = [
     "GRU",
@@ -31,5 +28,7 @@ __all__ = [
     "LSTMEncoder",
     "LSTMState",
     "LuongAttention",
+    "MaskedGRU",
+    "MaskedLSTM",
     "TokenEmbedding",
 ]

@@ -1,4 +1,4 @@
-"""Attention over the memory, for one query a row or for many."""
+"""Attention over the memory: for the steps of a decoder, and for one learned query."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.layers.precision import compute
 
 _MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another number
 
@@ -42,8 +43,14 @@ class _Attention(keras.layers.Layer):
         return tf.tensordot(memory, tf.convert_to_tensor(self.memory_kernel), axes=1)
 
     def call(
-        self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
+        self,
+        queries: tf.Tensor,
+        keys: tf.Tensor,
+        memory: tf.Tensor,
+        mask: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        if mask is None:
+            mask = tf.ones(tf.shape(memory)[:2], tf.bool)
         weights = masked_softmax(self._scores(queries, keys), tf.expand_dims(mask, 1))
         return tf.matmul(tf.cast(weights, memory.dtype), memory), weights
 
@@ -58,10 +65,29 @@ class _Attention(keras.layers.Layer):
         batch_size, rows = tf.shape(memory)[0], tf.shape(queries)[0]
         per_source = rows // tf.maximum(batch_size, 1)
         by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
-        attended, weights = self.call(by_source, keys, memory, mask)
+        attended, weights = compute(self, by_source, keys, memory, mask)
         return (
             tf.reshape(attended, [rows, memory.shape[-1]]),
             tf.reshape(weights, [rows, tf.shape(memory)[1]]),
+        )
+
+    def compute_output_shape(
+        self,
+        queries_shape: tuple[Any, ...],
+        keys_shape: Any,
+        memory_shape: tuple[Any, ...],
+        mask_shape: Any = None,
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return the shapes of the attended memory and of the weights."""
+        rows, queries = queries_shape[:2]
+        return (rows, queries, memory_shape[-1]), (rows, queries, memory_shape[1])
+
+    def compute_output_spec(self, queries: Any, keys: Any, memory: Any, mask: Any = None) -> Any:
+        """Return the specs of the attended memory and of the weights, which are float32."""
+        shapes = self.compute_output_shape(queries.shape, keys.shape, memory.shape)
+        return (
+            keras.KerasTensor(shapes[0], self.compute_dtype),
+            keras.KerasTensor(shapes[1], "float32"),
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -110,7 +136,7 @@ class LuongAttention(_Attention):
         queries: float `(batch, queries, units)`; the hypotheses of a row, or its time steps.
         keys: `keys(memory)`, `(batch, source_length, units)`.
         memory: float `(batch, source_length, memory_units)`.
-        mask: bool `(batch, source_length)`, true at real tokens.
+        mask: bool `(batch, source_length)`, true at real tokens; all true by default.
 
     Returns:
         The attended memory `(batch, queries, memory_units)` and the weights, float32
@@ -171,7 +197,7 @@ class BahdanauAttention(_Attention):
         queries: float `(batch, queries, query_units)`.
         keys: `keys(memory)`, `(batch, source_length, units)`.
         memory: float `(batch, source_length, memory_units)`.
-        mask: bool `(batch, source_length)`, true at real tokens.
+        mask: bool `(batch, source_length)`, true at real tokens; all true by default.
 
     Returns:
         The attended memory `(batch, queries, memory_units)` and the weights, float32
@@ -195,6 +221,67 @@ class BahdanauAttention(_Attention):
 
     def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return self._additive_scores(queries, keys)
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class AttentionPool(keras.layers.Layer):
+    """Weighs the states by how well they fit one learned query: c = Σ_t a_t·h_t.
+
+    u_t = tanh(W·h_t + b), a = softmax over t of (qᵀ·u_t), with q a weight of the layer. The
+    softmax is computed in float32 whatever the memory is.
+
+    Masking: positions whose mask is false get no weight.
+
+    Call arguments:
+        memory: float `(batch, source_length, units)`, zero at the padding.
+        mask: bool `(batch, source_length)`, true at real tokens; by default that of the memory, or
+            all true where it has none.
+
+    Returns:
+        The context, `(batch, units)`; zeros for a row without real tokens.
+
+    Example:
+        >>> AttentionPool()(tf.zeros([2, 5, 4]), mask=tf.ones([2, 5], tf.bool)).shape
+        TensorShape([2, 4])
+
+    References:
+        - [Hierarchical attention networks for document classification (Yang et al., 2016)](
+          https://aclanthology.org/N16-1174)
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, memory_shape: tuple[Any, ...]) -> None:
+        units = memory_shape[-1]
+        self.kernel = self.add_weight(
+            shape=(units, units), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(units,), initializer="zeros", name="bias")
+        self.query = self.add_weight(shape=(units, 1), initializer="glorot_uniform", name="query")
+        self.built = True
+
+    def call(self, memory: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        if mask is None:
+            mask = tf.ones(tf.shape(memory)[:2], tf.bool)
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        hidden = tf.tanh(tf.tensordot(memory, kernel, axes=1) + bias)
+        scores = tf.tensordot(hidden, tf.convert_to_tensor(self.query), axes=1)
+        weights = masked_softmax(tf.squeeze(scores, axis=2), mask)
+        weights = tf.expand_dims(tf.cast(weights, memory.dtype), 2)  # (batch, source_length, 1)
+        return tf.reduce_sum(weights * memory, axis=1)
+
+    def compute_mask(self, memory: Any, mask: Any = None) -> None:
+        """Pass no mask on: there is one context for each row."""
+
+    def compute_output_shape(self, memory_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the context."""
+        return memory_shape[0], memory_shape[-1]
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras cannot make the config by itself where `dtype` is a policy
+        return super().get_config()
 
 
 ATTENTION: dict[str, tuple[type[_Attention], dict[str, str]]] = {

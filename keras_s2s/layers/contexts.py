@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from keras_s2s.layers.attention_pool import AttentionPool
+from keras_s2s.layers.attention import AttentionPool
+from keras_s2s.layers.precision import compute
 
 Context: TypeAlias = str | keras.layers.Layer | Callable[..., tf.Tensor]
 """A name, a Keras layer, or a function `q(memory, mask)`."""
@@ -58,12 +59,13 @@ def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.where(some, greatest, tf.zeros_like(greatest))
 
 
-def resolve_context(context: Any) -> Context:
+def resolve_context(context: Any, dtype: Any = None) -> Context:
     """Check what a user gave as `context` and bring it into the form that the encoder uses.
 
     Args:
         context: "last_state", "mean", "max", "attention_pool", a Keras layer, the config of one
             of these, or a function `q(memory, mask)` registered with Keras.
+        dtype: Dtype policy of the layer that "attention_pool" names.
 
     Returns:
         A name that needs no weights, or what is called with the memory and the mask.
@@ -78,7 +80,7 @@ def resolve_context(context: Any) -> Context:
     if isinstance(context, str):
         if context not in _NAMES:
             raise ValueError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
-        return AttentionPool() if context == "attention_pool" else context
+        return AttentionPool(dtype=dtype) if context == "attention_pool" else context
     if isinstance(context, keras.layers.Layer):
         _check_takes_mask(context)
         context.supports_masking = True  # without it Keras warns of the mask that it is given
@@ -108,6 +110,8 @@ def apply_context(
     last_state: tf.Tensor,
 ) -> tf.Tensor:
     """Compute c `(batch, context_units)` from the memory, its mask and the last state."""
+    if isinstance(context, AttentionPool) and context.built:  # so that a search stays float32
+        return tf.cast(compute(context, memory, mask), memory.dtype)
     if isinstance(context, keras.layers.Layer):
         return tf.cast(context(memory, mask=mask), memory.dtype)
     if not isinstance(context, str):

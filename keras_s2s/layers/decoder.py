@@ -4,27 +4,119 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from keras_s2s.layers.decoder_memory import (
+from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.layers.attention import ATTENTION, make_attention
+from keras_s2s.layers.decoder_state import (
     Attended,
     DecoderMemory,
     DecoderState,
+    DecoderWeights,
     at_each_step,
     for_each_hypothesis,
 )
-from keras_s2s.layers.decoder_parts import DecoderParts
+from keras_s2s.layers.dropout import Rates
+from keras_s2s.layers.embedding import check_integers
+from keras_s2s.layers.logits import Logits
 from keras_s2s.layers.packing import PackedLogits, Packing, make_packing, pack, unpack
+from keras_s2s.layers.precision import compute, dense
 from keras_s2s.layers.recurrence import scan_steps
-from keras_s2s.layers.step_weights import DecoderWeights
+from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
 
 
-class Decoder(DecoderParts):
-    """What an `LSTMDecoder` and a `GRUDecoder` are, but for the recurrent layer.
+class Decoder(RecurrentPart):
+    """An `LSTMDecoder` or a `GRUDecoder`, which differ by their recurrent layer alone.
 
-    Its arguments, and what it takes and gives, are those of `LSTMDecoder`.
+    Its arguments, call arguments and outputs are those of `LSTMDecoder`.
     """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        units: int,
+        *,
+        embedding_dim: int | None = None,
+        num_layers: int = 1,
+        context_to: str = "initial_state",
+        attention: str | None = None,
+        input_feeding: bool = False,
+        tie_output: bool = False,
+        dropout: Rates = 0.0,
+        recurrent_dropout: Rates = 0.0,
+        word_dropout: float = 0.0,
+        residual: bool = False,
+        layer_normalization: bool = False,
+        trainable_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
+        self.units = check_positive_int("units", units)
+        self.embedding_dim = check_positive_int(
+            "embedding_dim", units if embedding_dim is None else embedding_dim
+        )
+        self.num_layers = check_positive_int("num_layers", num_layers)
+        self.context_to = check_choice(
+            "context_to", context_to, ("initial_state", "every_step", "both")
+        )
+        self.attention = check_choice("attention", attention, (None, *ATTENTION))
+        self.input_feeding = bool(input_feeding)
+        self.tie_output = bool(tie_output)
+        self.residual = bool(residual)
+        self.layer_normalization = bool(layer_normalization)
+        self.trainable_embeddings = bool(trainable_embeddings)
+        self._check_together()
+        # XLA does not know the shapes in the gradient of a loop that attends
+        self.supports_jit = not self._by_steps
+        self._make_sublayers(dropout, recurrent_dropout, word_dropout)
+        dtype = self.dtype_policy
+        self.bridge = None
+        if self.context_to in ("initial_state", "both"):
+            parts = len(self.recurrent_layer.state_type._fields)
+            self.bridge = keras.layers.Dense(
+                parts * self.num_layers * self.units, dtype=dtype, name="bridge"
+            )
+        if self.attention:
+            self.attention_layer = make_attention(
+                self.attention, self.units, dtype=dtype, name="attention"
+            )
+            self.readout = keras.layers.Dense(
+                self.units, activation="tanh", use_bias=False, dtype=dtype, name="readout"
+            )
+        self.logits = Logits(
+            self.vocabulary_size, self.embedding if self.tie_output else None, name="logits"
+        )
+
+    def build(
+        self,
+        target_inputs_shape: tuple[Any, ...],
+        context_shape: tuple[Any, ...],
+        memory_shape: tuple[Any, ...] | None = None,
+        memory_mask_shape: tuple[Any, ...] | None = None,
+    ) -> None:
+        if self.attention and memory_shape is None:
+            raise ValueError(
+                f"A decoder with attention={self.attention!r} needs `memory` and `memory_mask`. "
+                "Received: memory=None"
+            )
+        attended = memory_shape[-1] if memory_shape and self.attention else 0
+        if not self.embedding.built:
+            self.embedding.build(target_inputs_shape)
+        inputs = self.embedding_dim
+        inputs += context_shape[-1] if self._context_every_step else 0
+        inputs += attended if self._attends_first else 0
+        inputs += self.units if self.input_feeding else 0
+        self.stack.build((None, inputs))
+        if self.bridge is not None:
+            self.bridge.build(context_shape)
+        if self.attention:
+            self.attention_layer.build((None, None, self.units), None, memory_shape)
+            self.readout.build((None, self.units + attended))
+        self.logits.build((None, self.units))
+        self.built = True
 
     def call(
         self,
@@ -35,6 +127,7 @@ class Decoder(DecoderParts):
         packed: bool = False,
         training: bool | None = None,
     ) -> tf.Tensor | PackedLogits:
+        check_integers("target_inputs", target_inputs)
         state = self.initial_state(context)
         source = self.read(context, memory, memory_mask)
         mask = tf.not_equal(target_inputs, PAD_ID)
@@ -48,18 +141,40 @@ class Decoder(DecoderParts):
         logits = self._logits(features, training)
         return logits if packing is None else PackedLogits(logits, packing)
 
+    def initial_state(self, context: tf.Tensor) -> DecoderState:
+        """Return the state before the first step, for a context `(batch, context_units)`."""
+        rows = tf.shape(context)[0]
+        readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
+        layers = self.stack.forward_layers
+        if self.bridge is None:
+            zeros = tuple(layer.zero_state(rows, context.dtype) for layer in layers)
+            return DecoderState(zeros, readout)
+        kind = self.recurrent_layer.state_type
+        parts = len(kind._fields)
+        values = tf.split(dense(self.bridge, context), parts * self.num_layers, axis=-1)
+        return DecoderState(
+            tuple(
+                kind(tf.tanh(values[first]), *values[first + 1 : first + parts])
+                for first in range(0, len(values), parts)
+            ),
+            readout,
+        )
+
     def read(
         self, context: tf.Tensor, memory: tf.Tensor | None, memory_mask: tf.Tensor | None
     ) -> DecoderMemory:
         """Prepare what every step reads, once for a batch of sources.
 
         Args:
-            context: `(batch, context_units)`.
-            memory: `(batch, source_length, memory_units)`, or None without attention.
-            memory_mask: bool `(batch, source_length)`, or None without attention.
+            context: Float `(batch, context_units)`.
+            memory: Float `(batch, source_length, memory_units)`. `None` without attention.
+            memory_mask: Bool `(batch, source_length)`. `None` without attention.
 
         Returns:
             The `DecoderMemory` for `step`.
+
+        Raises:
+            ValueError: if the decoder has attention and the memory or its mask is missing.
         """
         every_step = context if self._context_every_step else None
         if not self.attention:
@@ -76,9 +191,9 @@ class Decoder(DecoderParts):
         """Prepare the weights too, for the many steps of a search.
 
         Args:
-            source: what `read` gave.
-            dtype: the precision of the products of the recurrent layers and of the logits:
-                "float32" or "bfloat16". States, sums and logits are float32 all the same.
+            source: `DecoderMemory` that `read` returned.
+            dtype: Precision of the products of the recurrent layers and of the logits: "float32"
+                or "bfloat16". States, sums and logits are float32 all the same.
 
         Returns:
             The `DecoderMemory` for `step`, with the weights in it.
@@ -87,25 +202,6 @@ class Decoder(DecoderParts):
         stack = self.stack.prepare_steps(vectors, dtype)
         weights = DecoderWeights(stack, tf.cast(self.logits.step_kernel(), dtype))
         return source._replace(weights=weights)
-
-    def initial_state(self, context: tf.Tensor) -> DecoderState:
-        """Give the state before the first step, for a context `(batch, context_units)`."""
-        rows = tf.shape(context)[0]
-        readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
-        layers = self.stack.forward_layers
-        if self.bridge is None:
-            zeros = tuple(layer.zero_state(rows, context.dtype) for layer in layers)
-            return DecoderState(zeros, readout)
-        kind = self.recurrent_layer.state_type
-        parts = len(kind._fields)
-        values = tf.split(self.bridge.call(context), parts * self.num_layers, axis=-1)
-        return DecoderState(
-            tuple(
-                kind(tf.tanh(values[first]), *values[first + 1 : first + parts])
-                for first in range(0, len(values), parts)
-            ),
-            readout,
-        )
 
     def step(
         self,
@@ -118,11 +214,12 @@ class Decoder(DecoderParts):
         """Take one step for every hypothesis of every source.
 
         Args:
-            token_ids: int32 `(rows,)`, the tokens of the step before (bos at first); rows is a
-                multiple of batch, the hypotheses of a source stand together.
-            state: the `DecoderState`, each part `(rows, units)`.
-            source: what `read` gave, `(batch, ...)`.
-            return_attention: whether to give the weights of the attention too.
+            token_ids: Int32 `(rows,)`. Tokens of the step before (bos at first); rows is a multiple
+                of batch, the hypotheses of a source stand together.
+            state: `DecoderState`, each part `(rows, units)`.
+            source: `DecoderMemory` that `read` or `prepare_steps` returned, `(batch, ...)`.
+            return_attention: Whether to return the weights of the attention too. Defaults to
+                `False`.
 
         Returns:
             The logits, float32 `(rows, vocabulary_size)`, the next state and, where asked for, the
@@ -133,7 +230,7 @@ class Decoder(DecoderParts):
         """
         features, state, weights = self._step_features(token_ids, state, source)
         kernel = source.weights.logits_kernel if source.weights else None
-        logits = self.logits.call(features, kernel)
+        logits = compute(self.logits, features, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -142,6 +239,48 @@ class Decoder(DecoderParts):
                 "Received: return_attention=True, attention=None"
             )
         return logits, state, weights
+
+    def compute_output_shape(
+        self, target_inputs_shape: tuple[Any, ...], *args: Any, **kwargs: Any
+    ) -> tuple[Any, ...]:
+        """Return the shape of the logits."""
+        return (*target_inputs_shape, self.vocabulary_size)
+
+    def compute_output_spec(self, target_inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the spec of the logits, which are float32."""
+        return keras.KerasTensor(self.compute_output_shape(target_inputs.shape), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self._kept_arguments(Decoder)}
+
+    @property
+    def _context_every_step(self) -> bool:
+        return self.context_to in ("every_step", "both")
+
+    @property
+    def _attends_first(self) -> bool:
+        """Whether a step attends with the state before it, and reads what it found."""
+        return self.attention == "bahdanau"
+
+    @property
+    def _by_steps(self) -> bool:
+        """Whether a step's input depends on the step before it, so that steps cannot be merged."""
+        return self._attends_first or self.input_feeding
+
+    def _check_together(self) -> None:
+        """Refuse arguments that do not go together."""
+        if self.input_feeding and (not self.attention or self._attends_first):
+            raise ValueError(
+                "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
+                "attention='luong', 'luong_dot' or 'luong_concat'. Received: input_feeding=True, "
+                f"attention={self.attention!r}"
+            )
+        if self.tie_output and self.embedding_dim != self.units:
+            raise ValueError(
+                "`tie_output` makes the embeddings the kernel of the logits, so it needs "
+                f"embedding_dim == units. Received: embedding_dim={self.embedding_dim}, "
+                f"units={self.units}"
+            )
 
     def _features(
         self,
@@ -152,18 +291,18 @@ class Decoder(DecoderParts):
         packing: Packing | None,
         training: bool | None,
     ) -> tf.Tensor:
-        """Compute what the logits are made of, for all steps together."""
-        values = self.embedding.call(ids if packing is None else pack(ids, packing))
+        """Compute the inputs of the logits for all steps together."""
+        values = compute(self.embedding, ids if packing is None else pack(ids, packing))
         if source.context is not None:
             values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
-        values, _ = self.stack.call(
-            values, mask=mask, states=state.layers, packing=packing, training=training
+        values, _ = compute(
+            self.stack, values, mask=mask, states=state.layers, packing=packing, training=training
         )
         if source.attended is not None:
             queries = values if packing is None else unpack(values, packing)
-            attended, _ = self.attention_layer.call(queries, *source.attended)
+            attended, _ = compute(self.attention_layer, queries, *source.attended)
             attended = attended if packing is None else pack(attended, packing)
-            values = self.readout.call(tf.concat([values, attended], axis=-1))
+            values = dense(self.readout, tf.concat([values, attended], axis=-1))
         return values
 
     def _features_by_steps(
@@ -199,11 +338,11 @@ class Decoder(DecoderParts):
         recurrent_masks: list[tf.Tensor | None] | None = None,
         training: bool | None = False,
     ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
-        """Compute what the logits are made of, `(rows, units)`, the next state, the attention."""
+        """Compute the inputs of the logits, `(rows, units)`, the next state, the attention."""
         weights, projected, parts = None, None, []
         prepared = source.weights.stack if source.weights else None
         if prepared is None or prepared.token_inputs is None:
-            parts.append(self.embedding.call(token_ids))
+            parts.append(compute(self.embedding, token_ids))
         else:
             projected = tf.gather(prepared.token_inputs, token_ids)
         if source.context is not None:
@@ -224,14 +363,14 @@ class Decoder(DecoderParts):
         if source.attended is not None and not self._attends_first:
             attended, weights = self.attention_layer.attend_rows(values, *source.attended)
         if self.attention:
-            values = self.readout.call(tf.concat([values, attended], axis=-1))
+            values = dense(self.readout, tf.concat([values, attended], axis=-1))
         return values, DecoderState(layers, (values,) if self.input_feeding else ()), weights
 
     def _logits(self, values: tf.Tensor, training: bool | None) -> tf.Tensor:
         values = self.dropout_layer.values(values, self.num_layers, training)
         if training and values.dtype != tf.float32:
-            # The largest product of a training step has 16-bit operands like the others.
-            return self.logits.call(values)
-        # called as a layer, not by its `call`, so that the decoder's autocast ends here: the
-        # logits are float32 when a model trained in mixed precision is evaluated
+            # the largest product of a training step has 16-bit operands like the others
+            return compute(self.logits, values)
+        # called as a layer of float32, so that the decoder's autocast ends here: the logits are
+        # float32 when a model trained in mixed precision is evaluated
         return self.logits(tf.cast(values, tf.float32))

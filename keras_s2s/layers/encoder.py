@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
+from keras_s2s.checks import check_positive_int
 from keras_s2s.layers.contexts import (
     Context,
     apply_context,
     resolve_context,
     serialize_context,
 )
+from keras_s2s.layers.dropout import Rates
+from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.packing import make_packing, pack, unpack
+from keras_s2s.layers.precision import compute
 from keras_s2s.layers.recurrent_part import RecurrentPart
-from keras_s2s.layers.sequence_dropout import Rates
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
@@ -50,20 +54,13 @@ class Encoder(RecurrentPart):
         trainable_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            vocabulary_size,
-            units,
-            embedding_dim=embedding_dim,
-            num_layers=num_layers,
-            bidirectional=bool(bidirectional),
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            word_dropout=word_dropout,
-            residual=residual,
-            layer_normalization=layer_normalization,
-            trainable_embeddings=trainable_embeddings,
-            **kwargs,
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
+        self.units = check_positive_int("units", units)
+        self.embedding_dim = check_positive_int(
+            "embedding_dim", units if embedding_dim is None else embedding_dim
         )
+        self.num_layers = check_positive_int("num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.reverse_source = bool(reverse_source)
         if self.bidirectional and self.reverse_source:
@@ -72,7 +69,13 @@ class Encoder(RecurrentPart):
                 "goes with `bidirectional=False`. Received: bidirectional=True, "
                 "reverse_source=True"
             )
-        self.context = resolve_context(context)
+        self.residual = bool(residual)
+        self.layer_normalization = bool(layer_normalization)
+        self.trainable_embeddings = bool(trainable_embeddings)
+        self._make_sublayers(
+            dropout, recurrent_dropout, word_dropout, bidirectional=self.bidirectional
+        )
+        self.context = resolve_context(context, dtype=self.dtype_policy)
         self.memory_units = self.units * (2 if self.bidirectional else 1)
 
     def build(self, source_ids_shape: tuple[int | None, ...]) -> None:
@@ -85,24 +88,39 @@ class Encoder(RecurrentPart):
     def call(
         self, source_ids: tf.Tensor, packed: bool = False, training: bool | None = None
     ) -> EncoderOutput:
+        check_integers("source_ids", source_ids)
         mask = tf.not_equal(source_ids, PAD_ID)
         order = _reverse_order(source_ids, mask) if self.reverse_source else None
         ids = source_ids if order is None else tf.gather(source_ids, order, batch_dims=1)
         read_mask = tf.not_equal(ids, PAD_ID)
         ids = self.dropout_layer.words(ids, training)
         packing = make_packing(read_mask) if packed else None
-        values = self.embedding.call(ids if packing is None else pack(ids, packing))
-        stacked = self.stack.call(values, mask=read_mask, packing=packing, training=training)
+        values = compute(self.embedding, ids if packing is None else pack(ids, packing))
+        stacked = compute(self.stack, values, mask=read_mask, packing=packing, training=training)
         memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
         memory = self.dropout_layer.values(memory, self.num_layers, training)
         memory = memory if order is None else tf.gather(memory, order, batch_dims=1)
         return EncoderOutput(apply_context(self.context, memory, mask, stacked.last), memory, mask)
 
+    def compute_output_shape(self, source_ids_shape: tuple[int | None, ...]) -> EncoderOutput:
+        """Return the shapes of the context, the memory and the mask."""
+        if not self.built:
+            self.build(source_ids_shape)
+        rows, length = source_ids_shape
+        return EncoderOutput(
+            (rows, self.context_units), (rows, length, self.memory_units), (rows, length)
+        )
+
+    def compute_output_spec(self, source_ids: Any, *args: Any, **kwargs: Any) -> EncoderOutput:
+        """Return the specs of the context, the memory and the mask."""
+        shapes = self.compute_output_shape(source_ids.shape)
+        dtypes = (self.compute_dtype, self.compute_dtype, "bool")
+        return EncoderOutput(*map(keras.KerasTensor, shapes, dtypes))
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "bidirectional": self.bidirectional,
-            "reverse_source": self.reverse_source,
+            **self._kept_arguments(Encoder),
             "context": serialize_context(self.context),
         }
 

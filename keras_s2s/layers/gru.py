@@ -1,4 +1,4 @@
-"""One GRU layer in one direction, with the weights of `keras.layers.GRU`."""
+"""GRU layers: one of them, and the encoder and the decoder that are made of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.layers.decoder import Decoder
+from keras_s2s.layers.encoder import Encoder
 from keras_s2s.layers.recurrence import GRUState, gru_step
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
+from keras_s2s.layers.recurrent import RecurrentLayer
 
 
-@keras.saving.register_keras_serializable(package="keras_s2s")
-class GRU(RecurrentLayer):
+@keras.saving.register_keras_serializable(package="keras_s2s", name="GRU")
+class MaskedGRU(RecurrentLayer):
     r"""One GRU layer, read in one direction, over padded or packed sequences.
 
     With x the input and h the state:
@@ -25,10 +27,9 @@ class GRU(RecurrentLayer):
     `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
     b above d, gates in the order z, r, g.
 
-    On a GPU packed sequences are computed by cuDNN, as those of `LSTM` are.
+    On a GPU packed sequences are computed by cuDNN, as those of `MaskedLSTM` are.
 
-    Masking: the mask is an argument, never taken from the inputs. At the padding the state passes
-    unchanged and the output is zero.
+    Masking: at the padding the state passes unchanged and the output is zero.
 
     Args:
         units: size of the state.
@@ -36,7 +37,8 @@ class GRU(RecurrentLayer):
 
     Call arguments:
         inputs: float `(batch, length, input_units)`, or `(tokens, input_units)` with `packing`.
-        mask: bool `(batch, length)`, true at real tokens; needed without `packing`.
+        mask: bool `(batch, length)`, true at real tokens; by default that of the inputs, or all
+            true where they have none.
         state: the `GRUState` to begin with; zeros by default.
         packing: the plan by which `inputs` were packed.
         recurrent_mask: float `(batch, units)`; what the products read of h is multiplied with it
@@ -46,7 +48,7 @@ class GRU(RecurrentLayer):
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `GRUState`.
 
     Raises:
-        ValueError: if `units` is not a positive integer, or there is neither mask nor packing.
+        ValueError: if `units` is not a positive integer.
 
     References:
         - [Learning phrase representations using RNN encoder-decoder (Cho et al., 2014)](
@@ -76,3 +78,48 @@ class GRU(RecurrentLayer):
 
     def _biases(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.bias)
+
+
+# Keras names the weights in a file by the class of their layer: without this, files that were
+# written when the class was named `GRU` would not load.
+MaskedGRU.__name__ = "GRU"
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class GRUEncoder(Encoder):
+    """Reads a source and gives all its states and one context vector, by GRU layers.
+
+    h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T); in all else, its arguments too, it is an
+    `LSTMEncoder`.
+
+    Example:
+        >>> encoder = GRUEncoder(vocabulary_size=10, units=4, bidirectional=True)
+        >>> encoder(tf.constant([[5, 6, 3, 0]])).memory.shape
+        TensorShape([1, 4, 8])
+
+    References:
+        - [Learning phrase representations using RNN encoder-decoder (Cho et al., 2014)](
+          https://arxiv.org/abs/1406.1078)
+    """
+
+    recurrent_layer = MaskedGRU
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class GRUDecoder(Decoder):
+    """Gives the logits of each next target token, by GRU layers.
+
+    s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t); in all else, its arguments too, it is
+    an `LSTMDecoder`.
+
+    Example:
+        >>> decoder = GRUDecoder(vocabulary_size=10, units=4)
+        >>> decoder(tf.constant([[2, 5, 6]]), tf.zeros([1, 8])).shape
+        TensorShape([1, 3, 10])
+
+    References:
+        - [Learning phrase representations using RNN encoder-decoder (Cho et al., 2014)](
+          https://arxiv.org/abs/1406.1078)
+    """
+
+    recurrent_layer = MaskedGRU

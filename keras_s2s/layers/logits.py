@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.layers.token_embedding import TokenEmbedding
+from keras_s2s.layers.embedding import TokenEmbedding
 
 
 class Logits(keras.layers.Layer):
@@ -58,6 +58,10 @@ class Logits(keras.layers.Layer):
         else:
             product = tf.tensordot(features, kernel, axes=[[-1], [1]] if tied else 1)
         return tf.cast(product, tf.float32) + tf.cast(self.bias, tf.float32)
+
+    def compute_output_shape(self, features_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the shape of the logits."""
+        return (*features_shape[:-1], self.vocabulary_size)
 
     def step_kernel(self) -> tf.Tensor:
         """Give the matrix that features are multiplied with: W, or tied E."""

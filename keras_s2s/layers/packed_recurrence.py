@@ -18,6 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.precision import product
 from keras_s2s.layers.recurrence import LSTMState, lstm_gates
 
 
@@ -97,7 +98,7 @@ def _forward(
         time = length - 1 - k if reverse else k
         alive, start = packing.sizes[time], packing.starts[time]
         hidden_before, cell_before = hidden[:alive], cell[:alive]
-        recurrent = _product(hidden_before, kernel)
+        recurrent = product(hidden_before, kernel)
         i, f, g, o = lstm_gates(projected[start : start + alive] + recurrent)
         new_cell = f * cell_before + i * g
         tanh_cell = tf.tanh(new_cell)
@@ -154,7 +155,7 @@ def _backward(
             ],
             axis=1,
         )
-        d_hidden_before = _product(d_gates, kernel, transpose_b=True)
+        d_hidden_before = product(d_gates, kernel, transpose_b=True)
         d_hidden = tf.concat([d_hidden_before, d_hidden[alive:]], axis=0)
         d_cell = tf.concat([d_new_cell * f, d_cell[alive:]], axis=0)
         return k + 1, d_hidden, d_cell, d_projected.write(time, d_gates)
@@ -170,12 +171,6 @@ def _backward(
     hidden_before = tf.cast(tape.hidden_before.concat(), kernel.dtype)
     d_kernel = tf.matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
     return d_projected, d_hidden, d_cell, d_kernel
-
-
-def _product(rows: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
-    """Multiply float32 rows by a kernel in the kernel's precision."""
-    product = tf.matmul(tf.cast(rows, kernel.dtype), kernel, transpose_b=transpose_b)
-    return tf.cast(product, tf.float32)
 
 
 def _pieces(length: tf.Tensor, units: int) -> tf.TensorArray:

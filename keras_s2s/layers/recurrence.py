@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import tensorflow as tf
 
+from keras_s2s.layers.precision import product
+
 
 class LSTMState(NamedTuple):
     """The state of one LSTM layer after some step."""
@@ -45,12 +47,12 @@ def lstm_step(
         projected: `(rows, 4 * units)`, the inputs times the kernel plus the bias.
         state: the `LSTMState` before it, `(rows, units)`.
         recurrent_kernel: `(units, 4 * units)`.
-        recurrent_mask: what the product reads of h is multiplied with this, `(rows, units)`.
+        recurrent_mask: mask applied to h before the recurrent product, `(rows, units)`.
 
     Returns:
         The `LSTMState` after it.
     """
-    recurrent = _product(state.hidden, recurrent_kernel, recurrent_mask)
+    recurrent = _recurrent_product(state.hidden, recurrent_kernel, recurrent_mask)
     i, f, g, o = lstm_gates(projected + recurrent)
     cell = f * state.cell + i * g
     return LSTMState(o * tf.tanh(cell), cell)
@@ -70,12 +72,12 @@ def gru_step(
         state: the `GRUState` before it, `(rows, units)`.
         recurrent_kernel: `(units, 3 * units)`.
         recurrent_bias: `(3 * units,)`.
-        recurrent_mask: what the product reads of h is multiplied with this, `(rows, units)`.
+        recurrent_mask: mask applied to h before the recurrent product, `(rows, units)`.
 
     Returns:
         The `GRUState` after it.
     """
-    recurrent = _product(state.hidden, recurrent_kernel, recurrent_mask)
+    recurrent = _recurrent_product(state.hidden, recurrent_kernel, recurrent_mask)
     recurrent += tf.cast(recurrent_bias, recurrent.dtype)
     x_z, x_r, x_g = tf.split(projected, 3, axis=-1)
     h_z, h_r, h_g = tf.split(recurrent, 3, axis=-1)
@@ -179,8 +181,10 @@ def scan_padded(
     )
 
 
-def _product(hidden: tf.Tensor, kernel: tf.Tensor, recurrent_mask: tf.Tensor | None) -> tf.Tensor:
-    """Multiply h by a kernel in the kernel's precision."""
+def _recurrent_product(
+    hidden: tf.Tensor, kernel: tf.Tensor, recurrent_mask: tf.Tensor | None
+) -> tf.Tensor:
+    """Multiply h, where it is not dropped, by the recurrent kernel."""
     if recurrent_mask is not None:
         hidden = hidden * tf.cast(recurrent_mask, hidden.dtype)
-    return tf.cast(tf.matmul(tf.cast(hidden, kernel.dtype), kernel), hidden.dtype)
+    return product(hidden, kernel)

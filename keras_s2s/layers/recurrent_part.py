@@ -1,57 +1,69 @@
-"""What an encoder and a decoder have in common: embeddings, dropout, recurrent layers."""
+"""What an encoder and a decoder share: embeddings, dropout and a stack of recurrent layers."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
 
-from keras_s2s.checks import check_positive_int
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
-from keras_s2s.layers.recurrent_stack import RecurrentStack
-from keras_s2s.layers.sequence_dropout import Rates, SequenceDropout
-from keras_s2s.layers.token_embedding import TokenEmbedding
-from keras_s2s.layers.torch_weights import TorchWeights
+from keras_s2s.layers.dropout import Rates, SequenceDropout
+from keras_s2s.layers.embedding import TokenEmbedding
+from keras_s2s.layers.recurrent import RecurrentLayer
+from keras_s2s.layers.stack import RecurrentStack
+from keras_s2s.layers.torch_weights import Array, from_torch, to_torch
 
 # What a repr leaves out, besides zeros and what is not wanted.
 _ELSEWHERE = ("vocabulary_size", "units", "trainable", "dtype")
 _USUAL = (("num_layers", 1), ("trainable_embeddings", True))
 
 
-class RecurrentPart(TorchWeights, keras.layers.Layer):
-    """The arguments of which every part of a model has the same, checked, and their layers.
+class RecurrentPart(keras.layers.Layer):
+    """An encoder or a decoder, as far as they are alike.
 
-    Its arguments are those of `LSTMEncoder`.
+    `Encoder` and `Decoder` spell out their arguments, keep each under its own name, and then call
+    `_make_sublayers`.
     """
 
     recurrent_layer: ClassVar[type[RecurrentLayer]]
 
-    def __init__(
+    vocabulary_size: int
+    units: int
+    embedding_dim: int
+    num_layers: int
+    residual: bool
+    layer_normalization: bool
+    trainable_embeddings: bool
+
+    def get_torch_weights(self) -> dict[str, Array]:
+        """Return the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
+
+        Returns:
+            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
+        """
+        return to_torch(self.stack.levels())
+
+    def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
+
+        Args:
+            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
+
+        Raises:
+            ValueError: if a weight is missing, left over, or of another shape.
+        """
+        from_torch(self.stack.levels(), weights)
+
+    def _make_sublayers(
         self,
-        vocabulary_size: int,
-        units: int,
+        dropout: Rates,
+        recurrent_dropout: Rates,
+        word_dropout: float,
         *,
-        embedding_dim: int | None = None,
-        num_layers: int = 1,
         bidirectional: bool = False,
-        dropout: Rates = 0.0,
-        recurrent_dropout: Rates = 0.0,
-        word_dropout: float = 0.0,
-        residual: bool = False,
-        layer_normalization: bool = False,
-        trainable_embeddings: bool = True,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
-        self.units = check_positive_int("units", units)
-        self.embedding_dim = check_positive_int(
-            "embedding_dim", units if embedding_dim is None else embedding_dim
-        )
-        self.num_layers = check_positive_int("num_layers", num_layers)
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
+        """Check the rates and make the sublayers that the arguments ask for."""
         dtype = self.dtype_policy
         self.embedding = TokenEmbedding(
             self.vocabulary_size,
@@ -61,8 +73,16 @@ class RecurrentPart(TorchWeights, keras.layers.Layer):
             name="embedding",
         )
         self.dropout_layer = SequenceDropout(
-            self.num_layers, dropout, recurrent_dropout, word_dropout, dtype=dtype, name="dropout"
+            self.num_layers,
+            dropout,
+            recurrent_dropout,
+            word_dropout,
+            dtype=dtype,
+            name="dropout",
         )
+        self.dropout = self.dropout_layer.dropout
+        self.recurrent_dropout = self.dropout_layer.recurrent_dropout
+        self.word_dropout = self.dropout_layer.word_dropout
         self.stack = RecurrentStack(
             self.recurrent_layer,
             self.units,
@@ -75,19 +95,13 @@ class RecurrentPart(TorchWeights, keras.layers.Layer):
             name="stack",
         )
 
-    def get_config(self) -> dict[str, Any]:
+    def _kept_arguments(self, kind: type[RecurrentPart]) -> dict[str, Any]:
+        """Return what `kind.__init__` was given, which stands under the names of its arguments."""
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
         return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "units": self.units,
-            "embedding_dim": self.embedding_dim,
-            "num_layers": self.num_layers,
-            "dropout": self.dropout_layer.dropout,
-            "recurrent_dropout": self.dropout_layer.recurrent_dropout,
-            "word_dropout": self.dropout_layer.word_dropout,
-            "residual": self.residual,
-            "layer_normalization": self.layer_normalization,
-            "trainable_embeddings": self.trainable_embeddings,
+            parameter.name: getattr(self, parameter.name)
+            for parameter in parameters
+            if parameter.kind is not parameter.VAR_KEYWORD
         }
 
     def __repr__(self) -> str:

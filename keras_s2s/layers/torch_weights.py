@@ -12,36 +12,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from keras_s2s.layers.lstm import LSTM
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
-from keras_s2s.layers.recurrent_stack import RecurrentStack
+from keras_s2s.layers.recurrence import LSTMState
+from keras_s2s.layers.recurrent import RecurrentLayer
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-
-class TorchWeights:
-    """What gives an encoder or a decoder, by its `stack`, its two methods for PyTorch's weights."""
-
-    stack: RecurrentStack
-
-    def get_torch_weights(self) -> dict[str, Array]:
-        """Give the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
-
-        Returns:
-            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
-        """
-        return to_torch(self.stack.levels())
-
-    def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
-
-        Args:
-            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
-
-        Raises:
-            ValueError: if a weight is missing, left over, or of another shape.
-        """
-        from_torch(self.stack.levels(), weights)
 
 
 def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
@@ -58,7 +32,7 @@ def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
     for level, directions in enumerate(levels):
         for side, layer in enumerate(directions):
             kernel, recurrent_kernel, bias = (weight.numpy() for weight in layer.weights)
-            if isinstance(layer, LSTM):
+            if _is_lstm(layer):
                 bias = np.stack([bias, np.zeros_like(bias)])
             values = (kernel.T, recurrent_kernel.T, *bias)
             for name, value in zip(_names(level, side), values, strict=True):
@@ -90,8 +64,12 @@ def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str,
             kernel, recurrent_kernel, *biases = (
                 _swap_gates(layer, arrays[name]) for name in _names(level, side)
             )
-            bias = sum(biases) if isinstance(layer, LSTM) else np.stack(biases)
+            bias = sum(biases) if _is_lstm(layer) else np.stack(biases)
             layer.set_weights([kernel.T, recurrent_kernel.T, bias])
+
+
+def _is_lstm(layer: RecurrentLayer) -> bool:
+    return layer.state_type is LSTMState
 
 
 def _names(level: int, side: int) -> list[str]:
@@ -101,7 +79,7 @@ def _names(level: int, side: int) -> list[str]:
 
 def _swap_gates(layer: RecurrentLayer, value: Array) -> Array:
     """Exchange the first two gates of a GRU, which stand in another order, along the first axis."""
-    if isinstance(layer, LSTM):
+    if _is_lstm(layer):
         return value
     first, second, third = np.split(value, 3)
     return np.concatenate([second, first, third])

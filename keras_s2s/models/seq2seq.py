@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.packing import PackedLogits
+from keras_s2s.layers.precision import compute
 from keras_s2s.models.batch_ids import check_batch
 from keras_s2s.models.distributed_fit import DistributedFit
 from keras_s2s.models.packed_training import PackedTraining
@@ -121,12 +122,11 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
-    # `call` of the parts, not `__call__`: outside Keras's autocast, so that a model trained in
-    # mixed precision searches and scores in float32.
+    # `compute`: a model that was trained in mixed precision searches and scores in float32
     def begin_search(
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
-        encoded = self.encoder.call(source_ids)
+        encoded = compute(self.encoder, source_ids)
         source = self.decoder.prepare_steps(self.decoder.read(*encoded), weights_dtype)
         return SearchStart(
             lambda token_ids, state: self.decoder.step(
@@ -137,7 +137,8 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
         )
 
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
-        return self.decoder.call(shift_right(target_ids, BOS_ID), *self.encoder.call(source_ids))
+        encoded = compute(self.encoder, source_ids)
+        return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded)
 
     def _checked(self, data: Any) -> Any:
         """Look at the ids of a batch; XLA has no errors."""

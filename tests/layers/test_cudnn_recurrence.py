@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from helpers.fake_cudnn import cudnn_rnn_v3
 
-from keras_s2s.layers import GRU, LSTM, GRUEncoder, LSTMDecoder, LSTMEncoder, recurrent_layer
+from keras_s2s.layers import GRU, LSTM, GRUEncoder, LSTMDecoder, LSTMEncoder, recurrent
 from keras_s2s.layers.cudnn_recurrence import has_cudnn
 from keras_s2s.layers.packing import make_packing, pack
 from keras_s2s.losses import SequenceLoss
@@ -31,7 +31,7 @@ every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
 @pytest.fixture
 def with_gpu(monkeypatch):
     """Let the layers believe that there is a GPU."""
-    monkeypatch.setattr(recurrent_layer, "has_cudnn", lambda: True)
+    monkeypatch.setattr(recurrent, "has_cudnn", lambda: True)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_with_a_gpu_it_gives_what_the_loop_gives(kind, go_backwards, mask, stand
     layer = make_layer(kind, go_backwards=go_backwards)
     expected = train(layer, mask)
     assert not stand_in
-    monkeypatch.setattr(recurrent_layer, "has_cudnn", lambda: True)
+    monkeypatch.setattr(recurrent, "has_cudnn", lambda: True)
     got = train(layer, mask)
     assert stand_in == [{LSTM: "lstm", GRU: "gru"}[kind]]
     for number, (ours, theirs) in enumerate(zip(got, expected, strict=True)):

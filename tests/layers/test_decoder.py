@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers.decoder_formula import DecoderFormula
 
 from keras_s2s.layers import GRUDecoder, LSTMDecoder
-from keras_s2s.layers.token_embedding import TokenEmbedding
+from keras_s2s.layers.embedding import TokenEmbedding
 
 SIZE, UNITS, CONTEXT = 7, 3, 4
 IDS = np.array([[2, 5, 6, 4], [2, 4, 0, 0]], np.int32)

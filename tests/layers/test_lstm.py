@@ -1,4 +1,4 @@
-"""What is an LSTM's own; what it shares with a GRU: test_recurrent_layer.py."""
+"""What is an LSTM's own; what it shares with a GRU: test_recurrent.py."""
 
 from __future__ import annotations
 

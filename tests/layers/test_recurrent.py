@@ -206,9 +206,22 @@ def test_units_must_be_a_positive_integer(kind, units):
 
 
 @every_kind
-def test_without_a_mask_and_without_a_packing_it_refuses(kind):
-    with pytest.raises(ValueError, match=r"needs `mask` or `packing`\. Received: mask=None"):
-        kind(2)(tf.zeros([1, 2, 3]))
+def test_without_a_mask_all_is_real(kind):
+    ours, _ = make_pair(kind, go_backwards=True)
+    inputs, mask, _, _ = make_batch(kind, MASKS["full"])
+    tf.nest.map_structure(np.testing.assert_array_equal, ours(inputs), ours(inputs, mask=mask))
+
+
+@every_kind
+def test_the_mask_of_an_embedding_is_taken(kind):
+    ours, _ = make_pair(kind, go_backwards=False)
+    ids = tf.constant([[1, 2, 0], [2, 0, 0]])
+    values = keras.layers.Embedding(3, INPUT_UNITS, mask_zero=True)(ids)
+    outputs, last = ours(values)
+    expected, expected_last = ours(tf.identity(values), mask=ids != 0)
+    np.testing.assert_array_equal(outputs, expected)
+    tf.nest.map_structure(np.testing.assert_array_equal, last, expected_last)
+    np.testing.assert_array_equal(outputs._keras_mask, ids != 0)
 
 
 def by_hand(layer, projected, state, dropped):

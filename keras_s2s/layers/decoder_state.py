@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.recurrence import RecurrentState
-from keras_s2s.layers.step_weights import DecoderWeights
+from keras_s2s.layers.stack import StackWeights
 
 
 class DecoderState(NamedTuple):
@@ -24,6 +24,13 @@ class Attended(NamedTuple):
     keys: tf.Tensor  # (batch, source_length, units)
     memory: tf.Tensor  # (batch, source_length, memory_units)
     mask: tf.Tensor  # bool (batch, source_length)
+
+
+class DecoderWeights(NamedTuple):
+    """The matrices of a decoder's recurrent layers and of its logits."""
+
+    stack: StackWeights
+    logits_kernel: tf.Tensor  # (units, vocabulary_size), or tied (vocabulary_size, embedding_dim)
 
 
 class DecoderMemory(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.sequence_dropout import SequenceDropout, check_rates
+from keras_s2s.layers.dropout import SequenceDropout, check_rates
 
 IDS = tf.constant(np.tile([[2, 5, 6, 7, 3, 0]], [500, 1]), tf.int32)
 

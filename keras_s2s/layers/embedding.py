@@ -16,6 +16,21 @@ from keras_s2s.checks import check_positive_int
 _LARGEST = 0.5
 
 
+def check_integers(name: str, ids: tf.Tensor) -> None:
+    """Refuse ids that are not integers.
+
+    Args:
+        name: Name of the argument, for the message.
+        ids: Tensor of ids.
+
+    Raises:
+        TypeError: if they are not.
+    """
+    if not tf.as_dtype(ids.dtype).is_integer:
+        dtype = tf.as_dtype(ids.dtype).name
+        raise TypeError(f"`{name}` must be integers. Received: {name} of dtype {dtype}")
+
+
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenEmbedding(keras.layers.Layer):
     """One vector for each id of a vocabulary.
@@ -36,6 +51,10 @@ class TokenEmbedding(keras.layers.Layer):
 
     Returns:
         The vectors, shape `ids.shape + (embedding_dim,)`.
+
+    Raises:
+        TypeError: if the ids are not integers.
+        ValueError: if an argument is not a positive integer.
     """
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, **kwargs: Any) -> None:
@@ -53,7 +72,12 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
+        check_integers("ids", ids)
         return _gather(tf.convert_to_tensor(self.embeddings), ids)
+
+    def compute_output_shape(self, ids_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the vectors."""
+        return (*ids_shape, self.embedding_dim)
 
     def share(self, other: TokenEmbedding) -> None:
         """Use the vectors of `other`: trained together, and saved once, with `other`.

@@ -8,7 +8,7 @@ import tensorflow as tf
 from layers.test_decoder import IDS, OPTIONS, SIZE, SOURCE, C, make
 
 from keras_s2s.layers import GRUDecoder, LSTMDecoder
-from keras_s2s.layers import recurrent_stack as stacks
+from keras_s2s.layers import stack as stacks
 
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 

@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.layers import GRU, LSTM
+from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import make_packing, pack, unpack
-from keras_s2s.layers.recurrent_stack import RecurrentStack
-from keras_s2s.layers.sequence_dropout import SequenceDropout
-from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS
+from keras_s2s.layers.stack import MOST_PROJECTED_TOKENS, RecurrentStack
 
 UNITS, INPUT_UNITS, LAYERS = 3, 2, 3
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], bool)

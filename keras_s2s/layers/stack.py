@@ -8,11 +8,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.precision import compute
 from keras_s2s.layers.recurrence import RecurrentState
-from keras_s2s.layers.recurrent_layer import RecurrentLayer
-from keras_s2s.layers.sequence_dropout import SequenceDropout
-from keras_s2s.layers.step_weights import MOST_PROJECTED_TOKENS, StackWeights
+from keras_s2s.layers.recurrent import RecurrentLayer, StepWeights
+
+# A table of so many projected tokens costs about as much as it saves in a dozen steps of a single
+# hypothesis; a larger vocabulary would make short searches slower.
+MOST_PROJECTED_TOKENS = 256
 
 
 class StackOutput(NamedTuple):
@@ -20,6 +24,13 @@ class StackOutput(NamedTuple):
 
     outputs: tf.Tensor  # (batch, length, output_units), or (tokens, output_units)
     last: tf.Tensor  # (batch, output_units): the output where each direction read last
+
+
+class StackWeights(NamedTuple):
+    """The matrices of all layers of a stack, and what each token adds to the lowest."""
+
+    layers: tuple[StepWeights, ...]
+    token_inputs: tf.Tensor | None  # (vocabulary_size, gates * units); None: too many tokens
 
 
 class RecurrentStack(keras.layers.Layer):
@@ -102,7 +113,8 @@ class RecurrentStack(keras.layers.Layer):
             dropped = self.dropout.values(values, level, training)
             new_outputs, new_last = [], []
             for side, layer in enumerate(directions):
-                outputs, state = layer.call(
+                outputs, state = compute(
+                    layer,
                     dropped,
                     mask=mask,
                     state=states[level] if states else None,
@@ -173,7 +185,7 @@ class RecurrentStack(keras.layers.Layer):
         Returns:
             The `StackWeights`.
         """
-        first, *others = (layer.weights_of_step() for layer in self.forward_layers)
+        first, *others = (layer.step_weights() for layer in self.forward_layers)
         token_inputs = None
         if token_vectors.shape[0] <= MOST_PROJECTED_TOKENS:
             token_inputs = self.forward_layers[0].project(token_vectors)

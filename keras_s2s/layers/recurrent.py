@@ -1,0 +1,186 @@
+"""One recurrent layer in one direction: what an LSTM and a GRU share, and which loop computes it.
+
+Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose:
+
+- `recurrence.scan_padded`: padded inputs, on any device. Evaluation, search and every export. It is
+  a loop of plain operations, which every runtime has: what was trained on a GPU runs on a phone.
+- `cudnn_recurrence.run_cudnn`: packed inputs on a GPU. One operation a layer.
+- `packed_recurrence.lstm_packed`: packed inputs of an LSTM on a CPU. Its gradient is written by
+  hand, so that nothing is added up step by step.
+- `packed_scan.scan_packed`: packed inputs otherwise: a GRU on a CPU, recurrent dropout anywhere.
+
+Packed inputs are those of training: see `keras_s2s.layers.packing`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.layers.cudnn_recurrence import has_cudnn, run_cudnn
+from keras_s2s.layers.packed_recurrence import lstm_packed
+from keras_s2s.layers.packed_scan import scan_packed
+from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.precision import product
+from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
+
+
+class StepWeights(NamedTuple):
+    """The matrices that a step of one recurrent layer multiplies with."""
+
+    kernel: tf.Tensor  # (input_units, num_gates * units)
+    recurrent_kernel: tf.Tensor  # (units, num_gates * units)
+
+
+class RecurrentLayer(keras.layers.Layer):
+    """One recurrent layer, read in one direction, over padded or packed sequences.
+
+    A subclass says what its state is, adds its biases in `build`, and takes one step.
+    """
+
+    state_type: ClassVar[type[Any]]
+    num_gates: ClassVar[int]
+
+    def __init__(self, units: int, *, go_backwards: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = check_positive_int("units", units)
+        self.go_backwards = bool(go_backwards)
+        self.supports_masking = True
+        # else Keras would have XLA compile every training on a GPU, which then is no cuDNN's
+        self.supports_jit = not has_cudnn()
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        gates = self.num_gates * self.units
+        self.kernel = self.add_weight(
+            shape=(inputs_shape[-1], gates), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(self.units, gates), initializer="orthogonal", name="recurrent_kernel"
+        )
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor | None = None,
+        state: RecurrentState | None = None,
+        packing: Packing | None = None,
+        recurrent_mask: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, RecurrentState]:
+        if state is None:
+            batch_size = tf.shape(inputs)[0] if packing is None else packing.shape[0]
+            state = self.zero_state(batch_size, inputs.dtype)
+        if packing is not None:
+            return self._run_packed(inputs, packing, state, recurrent_mask)
+        if mask is None:
+            mask = tf.ones(tf.shape(inputs)[:2], tf.bool)
+        step = functools.partial(
+            self._step_function(self.step_weights().recurrent_kernel),
+            recurrent_mask=recurrent_mask,
+        )
+        return scan_padded(step, self._project(inputs), mask, state, reverse=self.go_backwards)
+
+    def step(
+        self,
+        inputs: tf.Tensor | None,
+        state: RecurrentState,
+        recurrent_mask: tf.Tensor | None = None,
+        *,
+        weights: StepWeights | None = None,
+        projected: tf.Tensor | None = None,
+    ) -> RecurrentState:
+        """Take one step.
+
+        Args:
+            inputs: Float `(rows, input_units)`, or `None` if `projected` holds all of them.
+            state: State before the step, `(rows, units)`.
+            recurrent_mask: Float `(rows, units)`. Mask applied to h before the recurrent product.
+            weights: `StepWeights`, prepared once for many steps. Defaults to `step_weights()`.
+            projected: Float `(rows, num_gates * units)`. Projected inputs that are known already,
+                bias included.
+
+        Returns:
+            The state after the step.
+        """
+        weights = weights or self.step_weights()
+        if projected is None:
+            projected = self._input_bias()
+        if inputs is not None:
+            projected = product(inputs, weights.kernel) + projected
+        return self._step_function(weights.recurrent_kernel)(projected, state, recurrent_mask)
+
+    def step_weights(self) -> StepWeights:
+        """Return the matrices that a step multiplies with."""
+        return StepWeights(
+            tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
+        )
+
+    def project(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Project `(rows, vector_units)`, the first of the inputs: the `projected` of a step."""
+        kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
+        return tf.matmul(vectors, kernel) + self._input_bias()
+
+    def zero_state(self, batch_size: tf.Tensor | int, dtype: tf.DType) -> RecurrentState:
+        """Return a state of zeros, `(batch_size, units)`."""
+        zeros = tf.zeros([batch_size, self.units], dtype)
+        return self.state_type(*[zeros for _ in self.state_type._fields])
+
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], *args: Any, **kwargs: Any
+    ) -> tuple[tuple[int | None, ...], RecurrentState]:
+        """Return the shapes of the outputs and of the last state."""
+        state = [(inputs_shape[0], self.units) for _ in self.state_type._fields]
+        return (*inputs_shape[:-1], self.units), self.state_type(*state)
+
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the specs of the outputs and of the last state, in the compute dtype."""
+        outputs, state = self.compute_output_shape(inputs.shape)
+        return (
+            keras.KerasTensor(outputs, self.compute_dtype),
+            self.state_type(*[keras.KerasTensor(part, self.compute_dtype) for part in state]),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "go_backwards": self.go_backwards}
+
+    def _run_packed(
+        self,
+        inputs: tf.Tensor,
+        packing: Packing,
+        state: RecurrentState,
+        recurrent_mask: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, RecurrentState]:
+        """Run over packed rows by the function that the table above names."""
+        kernel, recurrent_kernel = self.step_weights()
+        reverse = self.go_backwards
+        if recurrent_mask is None and has_cudnn():
+            biases = self._biases()
+            return run_cudnn(
+                inputs, packing, state, kernel, recurrent_kernel, biases, reverse=reverse
+            )
+        projected = self._project(inputs)
+        if recurrent_mask is None and isinstance(state, LSTMState):
+            return lstm_packed(projected, packing, state, recurrent_kernel, reverse=reverse)
+        step = self._step_function(recurrent_kernel)
+        return scan_packed(
+            step, projected, packing, state, recurrent_mask=recurrent_mask, reverse=reverse
+        )
+
+    def _project(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Multiply all inputs by the kernel at once and add the bias."""
+        return tf.tensordot(inputs, tf.convert_to_tensor(self.kernel), axes=1) + self._input_bias()
+
+    def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
+        """Return the step `(projected, state, recurrent_mask) -> state` with the weights bound."""
+        raise NotImplementedError
+
+    def _input_bias(self) -> tf.Tensor:
+        """Return the bias of the projected inputs, `(num_gates * units,)`."""
+        raise NotImplementedError
+
+    def _biases(self) -> tf.Tensor:
+        """Return the biases of the inputs and of the state, `(2, num_gates * units)`."""
+        raise NotImplementedError
