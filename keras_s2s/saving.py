@@ -2,75 +2,251 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import h5py
 import keras
 
+from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
+from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
-# What zipfile and json raise over bytes that are not as they were written.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
+_CONFIG = "config.json"
+_WEIGHTS = "model.weights.h5"
+
+# What zipfile, json and h5py raise for damaged bytes.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    RuntimeError,
+    ValueError,
+)
+_LARGEST_CONFIG = 64 << 20  # bytes
+_LARGEST_RATIO = 100  # of what a compressed archive expands to, to its own size
+_SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
+_LONGEST_REASON = 300  # characters
 
 
 def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """Load a translator, or a bare model, from its `.keras` file.
 
-    Nothing in the file is run: no pickle, no code. Classes and functions of your own must be
-    registered with Keras before.
+    No code in the file is run, and a damaged file is refused before anything of its size is built.
+    Modules that define classes or functions of your own must be imported before, so that these are
+    registered with Keras.
 
     Args:
-        filepath: the `.keras` file.
+        filepath: Path of the `.keras` file.
 
     Returns:
-        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one, answering as when it
-        was saved.
+        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one. Its answers are
+        those of the object that was saved.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is truncated, damaged, or holds something else.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is truncated, damaged, or holds something else, or if a class or
+            function that it needs is not registered.
     """
     filepath = os.fspath(filepath)
     if not os.path.isfile(filepath):
         what = "a folder" if os.path.isdir(filepath) else "no such file"
         raise FileNotFoundError(f"Cannot load {filepath!r}: it is {what}.")
-    _check_archive(filepath)
-    loaded = keras.saving.load_model(filepath)
-    if isinstance(loaded, Translator):
-        loaded.check_vocabularies()
+    try:
+        archive = _read_archive(filepath)
+        _check_kind(archive.config)
+        _check_sizes(archive)
+        _check_registered(archive.config)
+        _check_vocabularies(archive)
+    except InputError as error:
+        raise InputError(f"Cannot load {filepath!r}: {error}") from error.__cause__
+    try:
+        loaded = keras.saving.load_model(filepath)
+        if isinstance(loaded, Translator):
+            loaded.check_vocabularies()
+    except Exception as error:
+        raise InputError(
+            f"Cannot load {filepath!r}: its parts do not make a model: {_reason(error)}"
+        ) from error
     return loaded
 
 
-def _check_archive(filepath: str) -> None:
-    """Refuse a file that Keras would refuse with a misleading message, or misread."""
-    with open(filepath, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(
-                f"Cannot load {filepath!r}: it is not a .keras file, or it was cut off while it "
-                f"was written or copied. Expected: a zip archive. Received: "
-                f"{os.path.getsize(filepath)} bytes that are none"
-            )
-        try:
-            with zipfile.ZipFile(file) as archive:
-                damaged = archive.testzip()
-                names = set(archive.namelist())
-                config = json.loads(archive.read("config.json")) if "config.json" in names else None
-        except _DAMAGE as error:
-            raise ValueError(f"Cannot load {filepath!r}: it is damaged: {error}") from error
-    if damaged is not None:
-        raise ValueError(f"Cannot load {filepath!r}: its part {damaged!r} is damaged.")
-    missing = {"config.json", "model.weights.h5"} - names
-    if missing:
-        raise ValueError(
-            f"Cannot load {filepath!r}: it is no .keras file. Missing: {', '.join(sorted(missing))}"
-        )
+class _Archive(NamedTuple):
+    """What is known of a file before a model is built."""
+
+    config: Any
+    vocabularies: int  # of how many tokenizers
+    variables: int  # in the weights file
+    values: int  # of all variables together
+
+
+def _read_archive(filepath: str) -> _Archive:
+    """Read and check everything but the values of the weights."""
+    size = os.path.getsize(filepath)
+    if not zipfile.is_zipfile(filepath):
+        raise InputError(f"not a .keras file, or truncated: no zip archive ({size} bytes)")
+    if not filepath.endswith(".keras"):
+        raise InputError("the name of a saved model must end in '.keras'; rename the file")
+    try:
+        with zipfile.ZipFile(filepath) as archive:
+            parts = {part.filename: part.file_size for part in archive.infolist()}
+            if sum(part.file_size for part in archive.infolist()) > _LARGEST_RATIO * size:
+                raise InputError(f"it expands to more than {_LARGEST_RATIO} times its size")
+            missing = {_CONFIG, _WEIGHTS} - parts.keys()
+            if missing:
+                raise InputError(f"not a .keras file. Missing: {', '.join(sorted(missing))}")
+            if parts[_CONFIG] > _LARGEST_CONFIG:
+                raise InputError(f"{_CONFIG!r} has {parts[_CONFIG]} bytes")
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise InputError(f"its part {damaged!r} is damaged")
+            config = json.loads(archive.read(_CONFIG))
+            weights = archive.read(_WEIGHTS)
+            owners = {os.path.dirname(name) for name in parts if name.startswith("assets/")}
+            for name in parts:
+                if name.endswith("/vocabulary.json"):
+                    _check_vocabulary(name, archive.read(name))
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"it is damaged: {_reason(error)}") from error
+    try:
+        sizes = _variable_sizes(weights)
+    except _DAMAGE as error:
+        raise InputError(f"its part {_WEIGHTS!r} is damaged: {_reason(error)}") from error
+    return _Archive(config, len(owners), len(sizes), sum(sizes))
+
+
+def _variable_sizes(weights: bytes) -> list[int]:
+    """Return the number of values of each variable; refuse more than the file can hold."""
+    sizes: list[int] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.size or 0)
+            if item.nbytes > len(weights):
+                raise ValueError(f"{name!r} claims the shape {item.shape}")
+
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        file.visititems(visit)
+    return sizes
+
+
+def _check_kind(config: Any) -> None:
+    """Refuse models of other kinds."""
     expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq, Ensemble)}
     found = config.get("registered_name") if isinstance(config, dict) else None
-    if found not in expected:
-        raise ValueError(
-            f"Cannot load {filepath!r}: it holds another kind of model. Expected: "
-            f"{', '.join(sorted(expected))}. Received: {found!r}"
+    if not isinstance(found, str) or found not in expected:
+        raise InputError(
+            f"it holds another kind of model. Expected: {', '.join(sorted(expected))}. "
+            f"Received: {found!r}"
         )
+
+
+def _check_sizes(archive: _Archive) -> None:
+    """Refuse sizes that the stored weights cannot have, which would take memory and time."""
+    for part in _parts(archive.config):
+        given = part["config"] if isinstance(part.get("config"), dict) else {}
+        name = part.get("class_name")
+        sizes = {key: given[key] for key in _SIZES if given.get(key) is not None}
+        layers = given.get("num_layers", 1)
+        for key, value in {**sizes, "num_layers": layers}.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(
+                    f"`{key}` of {name} must be a positive integer. Received: {_short(value)}"
+                )
+        least = max(sizes.values(), default=0)
+        if "units" in sizes and "vocabulary_size" in sizes:
+            units = sizes["units"]
+            embeddings = sizes["vocabulary_size"] * sizes.get("embedding_dim", units)
+            least = max(least, units * units * layers, embeddings)
+        # A value takes at least half a byte of a quantized variable.
+        if least > 2 * archive.values or layers > archive.variables:
+            described = {**sizes, "num_layers": layers}
+            raise InputError(
+                f"{name} is larger than its stored weights: "
+                f"{', '.join(f'{key} {_short(value)}' for key, value in described.items())}, with "
+                f"{archive.variables} variables of {archive.values} values in {_WEIGHTS!r}"
+            )
+
+
+def _check_registered(config: Any) -> None:
+    """Refuse classes and functions that no imported module has registered."""
+    missing = set()
+    for part in _parts(config):
+        name = part["config"] if part.get("class_name") == "function" else part["registered_name"]
+        if not isinstance(name, str) or ">" not in name or name.startswith("keras_s2s>"):
+            continue
+        if keras.saving.get_registered_object(name) is None:
+            missing.add(name)
+    if missing:
+        raise InputError(
+            f"it needs {', '.join(map(repr, sorted(missing)))}, which no imported module has "
+            "registered with Keras. Import the module that defines it before loading; on the "
+            "command line: --import MODULE"
+        )
+
+
+def _parts(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield the serialized objects in a configuration, also those inside of others."""
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "class_name" in value and "registered_name" in value and "config" in value:
+                yield value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _check_vocabularies(archive: _Archive) -> None:
+    """Refuse a file from which the vocabulary of a tokenizer is missing."""
+    names = [it["registered_name"] for it in _parts(archive.config)]
+    kinds = [keras.saving.get_registered_object(name) for name in names if isinstance(name, str)]
+    tokenizers = [
+        kind.__name__
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, Tokenizer) and hasattr(kind, "save_assets")
+    ]
+    if len(tokenizers) > archive.vocabularies:
+        raise InputError(
+            f"a vocabulary is missing. Expected: those of {' and '.join(sorted(tokenizers))}"
+        )
+
+
+def _check_vocabulary(name: str, content: bytes) -> None:
+    """Refuse what is not a list of tokens."""
+    try:
+        tokens = json.loads(content)
+    except _DAMAGE as error:
+        raise InputError(f"its part {name!r} is damaged: {_reason(error)}") from error
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise InputError(f"its part {name!r} is not a list of tokens")
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error in one line, with its kind where that is needed."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, ValueError | OSError | zipfile.BadZipFile):
+        text = f"{type(error).__name__}: {text}"
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+
+
+def _short(value: Any) -> str:
+    """Return a value as text, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        text = "an integer of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ import tensorflow as tf
 from helpers.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
 from helpers.translators import SEARCH, TEXTS, make_translator
 
+from keras_s2s.errors import InputError
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
@@ -204,11 +209,67 @@ def vocabulary_of_another_size(path):
     rewrite(path, "vocabulary.json", b'["[PAD]", "[UNK]", "[BOS]", "[EOS]", "a"]')
 
 
+def config_too_deep(path):
+    rewrite(path, "config.json", b"[" * 100_000)
+
+
+def expanding(path):
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("assets/zeros", bytes(200 << 20))
+
+
+def without_vocabulary(path):
+    rewrite(path, "char_tokenizer/vocabulary.json", None)
+
+
+def half_a_vocabulary(path):
+    rewrite(path, "vocabulary.json", b'["[PAD]", "[UNK]", "[B')
+
+
+def no_list_of_tokens(path):
+    rewrite(path, "vocabulary.json", b'{"a": 3}')
+
+
+def half_the_weights(path):
+    rewrite(path, "model.weights.h5", read(path, "model.weights.h5")[:20000])
+
+
+def no_weights(path):
+    rewrite(path, "model.weights.h5", b"")
+
+
+def weights_without_values(path):
+    """A file of some kilobytes whose variable claims four terabytes."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file.create_dataset("vars", (10**12,), "float32", chunks=(1024,))
+    rewrite(path, "model.weights.h5", memory.getvalue())
+
+
+def with_(**changed):
+    """Change settings of the encoder."""
+
+    def change(path):
+        config = json.loads(read(path, "config.json"))
+        config["config"]["model"]["config"]["encoder"]["config"] |= changed
+        rewrite(path, "config.json", json.dumps(config).encode())
+
+    return change
+
+
+def read(path, name):
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(name)
+
+
 def rewrite(path, name, content):
     """Put `content` in place of the first part of an archive whose name ends so."""
     with zipfile.ZipFile(path) as archive:
         parts = {part: archive.read(part) for part in archive.namelist()}
-    parts[next(part for part in parts if part.endswith(name))] = content
+    name = next(part for part in parts if part.endswith(name))
+    parts = {part: old for part, old in parts.items() if part != name}
+    if content is not None:
+        parts[name] = content
     with zipfile.ZipFile(path, "w") as archive:
         for part, bytes_ in parts.items():
             archive.writestr(part, bytes_)
@@ -217,18 +278,38 @@ def rewrite(path, name, content):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (
-            cut_off,
-            r"it is not a \.keras file, or it was cut off.*Received: \d+ bytes that are none",
-        ),
-        (empty, "it is not a .keras file, or it was cut off.*Received: 0 bytes that are none"),
-        (text, "it is not a .keras file, or it was cut off.*Received: 10 bytes that are none"),
+        (cut_off, r"not a \.keras file, or truncated: no zip archive \(\d+ bytes\)"),
+        (empty, r"not a \.keras file, or truncated: no zip archive \(0 bytes\)"),
+        (text, r"not a \.keras file, or truncated: no zip archive \(10 bytes\)"),
         (weights_changed, "its part 'model.weights.h5' is damaged"),
         (directory_changed, "it is damaged: Bad magic number"),
         (config_without_json, "it is damaged: Expecting property name"),
-        (foreign_archive, "it is no .keras file. Missing: config.json, model.weights.h5"),
+        (foreign_archive, r"not a \.keras file\. Missing: config\.json, model\.weights\.h5"),
         (another_model, r"another kind of model. Expected: keras_s2s>Ensemble, .*Received: None"),
         (config_of_nothing, "it holds another kind of model.*Received: None"),
+        (config_too_deep, "it is damaged: RecursionError"),
+        (expanding, "it expands to more than 100 times its size"),
+        (without_vocabulary, "a vocabulary is missing. Expected: those of CharTokenizer and WordT"),
+        (half_a_vocabulary, "its part 'assets.*vocabulary.json' is damaged: Unterminated string"),
+        (no_list_of_tokens, "its part 'assets.*vocabulary.json' is not a list of tokens"),
+        (half_the_weights, "its part 'model.weights.h5' is damaged: "),
+        (no_weights, "its part 'model.weights.h5' is damaged: "),
+        (with_(units=-1), "`units` of LSTMEncoder must be a positive integer. Received: -1"),
+        (with_(units="x"), "`units` of LSTMEncoder must be a positive integer. Received: 'x'"),
+        (with_(units=1e9), "`units` of LSTMEncoder must be a positive integer. Received: 1000000"),
+        (with_(units=10**9), "LSTMEncoder is larger than its stored weights: units 1000000000, "),
+        (with_(units=10**400), r"larger than its stored weights: units 1000\d* \.\.\. \(401 char"),
+        (
+            with_(num_layers=10**6),
+            "LSTMEncoder is larger than its stored weights: .*num_layers 1000",
+        ),
+        (
+            with_(vocabulary_size=10**8),
+            "larger than its stored weights: .*vocabulary_size 100000000",
+        ),
+        (with_(units=5), "its parts do not make a model: "),
+        (with_(cell="x"), "its parts do not make a model: "),
+        (weights_without_values, "its part 'model.weights.h5' is damaged: 'vars' claims the shape"),
         (vocabulary_of_another_size, "must have the size that the .* was made for.*with 5 tokens"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -237,8 +318,34 @@ def test_what_is_no_translator_is_refused(saved, tmp_path, harm, message):
     path = tmp_path / "t.keras"
     shutil.copy(saved, path)
     harm(path)
-    with pytest.raises(ValueError, match=message):
+    started = time.process_time()
+    with pytest.raises(InputError, match=message) as caught:
         load(path)
+    assert time.process_time() - started < 10
+    assert str(caught.value).startswith(f"Cannot load {str(path)!r}: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700 + len(str(path))
+
+
+def test_a_file_by_another_name_is_refused(saved, tmp_path):
+    path = tmp_path / "x.h5"
+    shutil.copy(saved, path)
+    with pytest.raises(
+        InputError, match=r"x\.h5': the name of a saved model must end in '\.keras'"
+    ):
+        load(path)
+
+
+@pytest.mark.parametrize("own", [Gate, first_state])
+def test_a_name_that_is_not_registered_is_told(tmp_path, monkeypatch, own):
+    monkeypatch.setitem(KINDS, "own", ({"context": own() if own is Gate else own}, {}))
+    make_model("own").save(tmp_path / "m.keras")
+    name = f"tests.saving>{own.__name__}"
+    with monkeypatch.context() as without:
+        without.delitem(keras.saving.get_custom_objects(), name)
+        with pytest.raises(InputError, match=f"it needs '{name}', which no .* --import MODULE"):
+            load(tmp_path / "m.keras")
+    assert isinstance(load(tmp_path / "m.keras"), Seq2Seq)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
