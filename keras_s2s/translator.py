@@ -16,8 +16,8 @@ from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search
-from keras_s2s.search.length_penalty import length_divisor
 from keras_s2s.search.result import count_tokens
+from keras_s2s.search.scoring import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.inputs import check_several, encode_texts
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer

@@ -1,4 +1,4 @@
-"""Checks of what a model is asked: ids, settings of rows, and how to compute."""
+"""Checks of the arguments of a model: ids, and whether XLA can compile a search."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.search import ExactSearch, Search
-from keras_s2s.search.limits import check_prefix, row_values
-
-# The dtype and the least value of what may be given for each row.
-_ROW_VALUES = {
-    "max_length": (tf.int32, 1),
-    "min_length": (tf.int32, 0),
-    "length_penalty": (tf.float32, 0.0),
-    "seed": (tf.int32, tf.int32.min),
-}
 
 
 def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
@@ -72,36 +63,6 @@ def check_jit_compile(jit_compile: bool, search: Search) -> None:
             "`jit_compile` must be False for an `ExactSearch`, whose memory grows as it needs. "
             "Received: jit_compile=True"
         )
-
-
-def check_rows(
-    given: dict[str, Any], batch_size: tf.Tensor, vocabulary_size: int
-) -> dict[str, tf.Tensor]:
-    """Give what came for each row as tensors.
-
-    Args:
-        given: "max_length", "min_length", "length_penalty", "prefix" and "seed"; None: not given.
-        batch_size: how many rows there are.
-        vocabulary_size: how many target ids there are.
-
-    Returns:
-        Those that were given: a number for each row, `(batch,)`; of "prefix" `(batch, any)`.
-
-    Raises:
-        TypeError: if integers are wanted and something else comes.
-        ValueError: if a shape or a value is wrong.
-    """
-    checked = {}
-    for name, (dtype, minimum) in _ROW_VALUES.items():
-        value = given[name]
-        if value is not None:
-            column = row_values(name, value, batch_size, dtype=dtype, minimum=minimum)
-            checked[name] = tf.squeeze(column, 1)
-    prefix = given["prefix"]
-    if prefix is not None:
-        prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
-        checked["prefix"] = check_prefix(prefix, batch_size, vocabulary_size)
-    return checked
 
 
 def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:

@@ -14,7 +14,7 @@ from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import ensemble_step
-from keras_s2s.search.ensemble_step import AVERAGES, average_logits
+from keras_s2s.search.ensemble import AVERAGES, average_logits
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_number
 from keras_s2s.models.searchable import SearchStart
-from keras_s2s.search.candidates import all_log_probs
-from keras_s2s.search.sampling import draw_places
+from keras_s2s.search.greedy_and_sampling import draw_positions
+from keras_s2s.search.step import NextTokens
 from keras_s2s.special_ids import PAD_ID
 
 CHOICES = ("argmax", "sample")
@@ -98,7 +98,7 @@ class OwnOutputs:
 
     def _choose(self, logits: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """The tokens that the model puts out, int32 `(batch,)`."""
-        log_probs = all_log_probs(logits)
+        log_probs = NextTokens(logits).log_probs()
         if self.choice == "argmax":
             return tf.argmax(log_probs, axis=-1, output_type=tf.int32)
-        return tf.squeeze(draw_places(tf.exp(log_probs), tf.expand_dims(draws, 1)), 1)
+        return tf.squeeze(draw_positions(tf.exp(log_probs), tf.expand_dims(draws, 1)), 1)

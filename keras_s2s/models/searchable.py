@@ -9,11 +9,12 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
-from keras_s2s.models.arguments import check_ids, check_jit_compile, check_rows
+from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls
 from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import Search, SearchResult
-from keras_s2s.search.step_function import State, StepFunction
+from keras_s2s.search.step import State, StepFunction
+from keras_s2s.search.task import check_row_options
 from keras_s2s.sequences import until_eos
 
 if TYPE_CHECKING:
@@ -104,22 +105,37 @@ class Searchable(keras.Model):
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
-        given = {
-            "max_length": max_length,
-            "min_length": min_length,
-            "length_penalty": length_penalty,
-            "prefix": prefix,
-            "seed": seed,
-        }
-        given = check_rows(given, tf.shape(source_ids)[0], self.target_vocabulary_size)
+        options = check_row_options(
+            {
+                "max_length": max_length,
+                "min_length": min_length,
+                "length_penalty": length_penalty,
+                "prefix": prefix,
+                "seed": seed,
+            },
+            tf.shape(source_ids)[0],
+            self.target_vocabulary_size,
+        )
 
-        def run(source_ids: tf.Tensor, given: dict[str, tf.Tensor]) -> SearchResult:
-            source_ids = until_eos(source_ids)
-            found = self._search(source_ids, search, given, return_attention, weights_dtype)
+        def run(source_ids: tf.Tensor, options: dict[str, tf.Tensor]) -> SearchResult:
+            start = self.begin_search(
+                until_eos(source_ids),
+                return_attention=return_attention or search.needs_attention,
+                weights_dtype=weights_dtype,
+            )
+            found = search(
+                start.step,
+                start.state,
+                tf.shape(source_ids)[0],
+                self.target_vocabulary_size,
+                source_lengths=start.source_lengths,
+                return_attention=return_attention,
+                **options,
+            )
             return found if jit_compile else found.trim()
 
-        key = (search, return_attention, weights_dtype, *given)
-        found = self._run(key, run, source_ids, given, jit_compile=jit_compile)
+        key = (search, return_attention, weights_dtype, *options)
+        found = self._run(key, run, source_ids, options, jit_compile=jit_compile)
         return found.trim() if jit_compile else found
 
     def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:
@@ -220,29 +236,6 @@ class Searchable(keras.Model):
         key = (key, jit_compile, *tf.nest.flatten(signature))
         compiled = self._compiled_calls.get(key, function, signature, jit_compile=jit_compile)
         return compiled(*arguments)
-
-    def _search(
-        self,
-        source_ids: tf.Tensor,
-        search: Search,
-        given: dict[str, tf.Tensor],
-        return_attention: bool,
-        weights_dtype: str,
-    ) -> SearchResult:
-        start = self.begin_search(
-            source_ids,
-            return_attention=return_attention or search.needs_attention,
-            weights_dtype=weights_dtype,
-        )
-        return search(
-            start.step,
-            start.state,
-            tf.shape(source_ids)[0],
-            self.target_vocabulary_size,
-            source_lengths=start.source_lengths,
-            return_attention=return_attention,
-            **given,
-        )
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         source_ids, target_ids = until_eos(source_ids), until_eos(target_ids)

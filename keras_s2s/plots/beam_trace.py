@@ -1,4 +1,4 @@
-"""A beam search, step by step: what was considered, what went on, what ended, what was given up."""
+"""Trace of a beam search: the candidates of each step, and which were kept, ended or pruned."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_int
 from keras_s2s.search import BeamSearch, GreedySearch, Search
-from keras_s2s.search.beam_state import BeamState
-from keras_s2s.search.result import IMPOSSIBLE, POSSIBLE, SearchResult
-from keras_s2s.search.search_task import SearchTask
-from keras_s2s.search.step_function import State, StepFunction
+from keras_s2s.search.beam import BeamState
+from keras_s2s.search.result import SearchResult
+from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
+from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import EOS_ID
 
 
@@ -22,19 +22,19 @@ class Candidate(NamedTuple):
 
     ids: tuple[int, ...]  # all of its tokens
     log_prob: float  # of all of them
-    fate: str  # "live": it went on; "finished": it ended; "pruned": it was not kept
-    score: float | None = None  # where it ended, or stands in the answer
+    fate: str  # "live", "finished" (it ended) or "pruned" (it was not kept)
+    score: float | None = None  # if it ended or is in the result
 
 
 class BeamTrace(NamedTuple):
-    """What a beam search of one row did."""
+    """Steps and result of a beam search of one row."""
 
-    steps: tuple[tuple[Candidate, ...], ...]  # of each step, the most probable first
-    outputs: tuple[Candidate, ...]  # the answer, best first
+    steps: tuple[tuple[Candidate, ...], ...]  # candidates of each step, most probable first
+    outputs: tuple[Candidate, ...]  # the result, best first
 
     @property
     def winner(self) -> Candidate:
-        """The best of the answer."""
+        """The best hypothesis."""
         return self.outputs[0]
 
 
@@ -47,9 +47,9 @@ def trace_beam_search(
     pruned: int = 3,
     **row_options: Any,
 ) -> BeamTrace:
-    """Search one row, and keep what was considered at each step.
+    """Search one row, and record the candidates of each step.
 
-    It is the search itself that runs, outside of a graph, so the answer is its answer.
+    The search itself runs, eagerly, so the result is the same.
 
     Args:
         step: the step function; see `keras_s2s.BeamSearch`.
@@ -77,17 +77,17 @@ def trace_beam_search(
         [((4,), 'live'), ((3,), 'pruned')]
     """
     check_int("pruned", pruned, minimum=0)
-    replay = _Replay(pruned=pruned, **_settings(search))
-    found = replay(step, state, 1, vocabulary_size, **row_options)
+    traced = _TracedBeamSearch(pruned=pruned, **_settings(search))
+    found = traced(step, state, 1, vocabulary_size, **row_options)
     outputs = _outputs(found)
     if not outputs:
         raise ValueError("There is nothing to draw: the rules of the search allow no output.")
-    return BeamTrace(tuple(replay.steps), outputs)
+    return BeamTrace(tuple(traced.steps), outputs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Replay(BeamSearch):
-    """A beam search that writes down what it does; outside of a graph, and for one row."""
+class _TracedBeamSearch(BeamSearch):
+    """A beam search that records its steps; eagerly, and for one row."""
 
     pruned: int
     steps: list[tuple[Candidate, ...]] = dataclasses.field(default_factory=list)
@@ -104,9 +104,9 @@ class _Replay(BeamSearch):
 
     def _continuations(self, state: BeamState, task: SearchTask) -> np.ndarray:
         """Compute the log probability of every continuation: `(beam, vocabulary)`."""
-        following, _ = task.step(state.last_ids, state.carried)
-        log_probs = np.array(state.live_log_probs[0][:, tf.newaxis] + following.log_probs())
-        shortest = task.limits.min_length
+        next_tokens, _ = task.step(state.last_ids, state.hypotheses)
+        log_probs = np.array(state.live_log_probs[0][:, tf.newaxis] + next_tokens.log_probs())
+        shortest = task.min_length
         if shortest is not None and int(state.length) + 1 < int(tf.reshape(shortest, [-1])[0]):
             log_probs[:, EOS_ID] = IMPOSSIBLE
         return log_probs
@@ -114,7 +114,7 @@ class _Replay(BeamSearch):
     def _given_up(
         self, state: BeamState, log_probs: np.ndarray, chosen: set[tuple[int, ...]]
     ) -> list[Candidate]:
-        """Give the most probable continuations that were not chosen."""
+        """Return the most probable continuations that were not chosen."""
         live = state.ids.numpy()[0, self._width :, : int(state.length)]
         best = np.argsort(-log_probs, axis=None, kind="stable")[: self.pruned + len(chosen)]
         given_up = []
@@ -126,7 +126,7 @@ class _Replay(BeamSearch):
 
 
 def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
-    """Give what goes on behind a step."""
+    """Return the live hypotheses after a step."""
     ids = after.ids.numpy()[0, beam:, :length].tolist()
     log_probs = after.live_log_probs.numpy()[0].tolist()
     return [
@@ -137,7 +137,7 @@ def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
 
 
 def _finished(after: BeamState, length: int, beam: int) -> list[Candidate]:
-    """Give what has ended in a step."""
+    """Return the hypotheses that ended in a step."""
     ids = after.ids.numpy()[0, :beam, :length].tolist()
     log_probs = after.finished_log_probs.numpy()[0].tolist()
     scores = after.finished_scores.numpy()[0].tolist()
@@ -149,7 +149,7 @@ def _finished(after: BeamState, length: int, beam: int) -> list[Candidate]:
 
 
 def _outputs(found: SearchResult) -> tuple[Candidate, ...]:
-    """Give the hypotheses of the answer."""
+    """Return the hypotheses of the result."""
     outputs = []
     for ids, length, log_prob, score, finished in zip(
         *(tensor.numpy()[0].tolist() for tensor in found[:5]), strict=True
@@ -161,11 +161,13 @@ def _outputs(found: SearchResult) -> tuple[Candidate, ...]:
 
 
 def _settings(search: Any) -> dict[str, Any]:
-    """Give the settings of a beam search, of which greedy search is one of width 1."""
+    """Return the settings of a beam search; a greedy search is one of width 1."""
     if type(search) not in (BeamSearch, GreedySearch):
         raise TypeError(
             "`search` must be a `BeamSearch` or a `GreedySearch`: others keep no beam. "
             f"Received: search={search!r}"
         )
     settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(search)}
-    return settings if isinstance(search, BeamSearch) else {**settings, "beam_width": 1}
+    if isinstance(search, BeamSearch):
+        return settings
+    return {**settings, "beam_width": 1, "stopping": "finished"}

@@ -1,4 +1,4 @@
-"""Outputs out of a given list only."""
+"""Lexicon: outputs from a given list only."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.search.rules import mark_ids
-from keras_s2s.search.step_function import State
+from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
-# Nodes of the tree that are always there. Nothing follows the first; bos leads from the second
-# to the third, where the outputs begin.
+# Nodes that every tree has. Nothing follows the first; bos leads from the second to the third,
+# where the outputs begin.
 _NOWHERE, _BEFORE_BOS, _ROOT = 0, 1, 2
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Lexicon:
-    """The only outputs that a search may give.
+    """List of the only outputs that a search may return.
 
     Args:
-        outputs: Sequences of target ids, for example `[(4, 5), (6,)]` or the rows of what a
-            tokenizer's `tokenize` gives. Each ends at its first eos or pad, or where it ends.
+        outputs: Sequences of target ids, for example `[(4, 5), (6,)]` or the rows that a
+            tokenizer's `tokenize` returns. A sequence ends before its first eos or pad.
 
     Raises:
-        ValueError: If there is no output, or one holds bos or a negative id.
+        ValueError: If the list is empty, or an output contains bos or a negative id.
 
     Example:
         >>> lexicon = Lexicon([(4, 5), (6,)])
@@ -52,13 +52,13 @@ class Lexicon:
 
     @property
     def largest_id(self) -> int:
-        """The largest id in any output."""
+        """Largest id in any output."""
         return max(max(output, default=EOS_ID) for output in self.outputs)
 
     def edges(self) -> np.ndarray:
-        """Lay out the tree: int32 `(edges, 3)`, node, token, next node, sorted by the first two."""
+        """Return the prefix tree: int32 `(edges, 3)` of (node, token, next node), sorted."""
         edges = [(_BEFORE_BOS, BOS_ID, _ROOT)]
-        path: list[int] = []  # the nodes of the output before, behind each of its tokens
+        path: list[int] = []  # nodes after each token of the previous output
         before: tuple[int, ...] = ()
         number = _ROOT
         for output in self.outputs:
@@ -73,12 +73,12 @@ class Lexicon:
         return np.array(sorted(edges), np.int32)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the outputs, for `from_config`."""
+        """Return the outputs, for `from_config`."""
         return {"outputs": [list(output) for output in self.outputs]}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Lexicon:
-        """Make the lexicon whose `get_config` gave `config`."""
+        """Create a lexicon from its config."""
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
@@ -92,14 +92,14 @@ class Lexicon:
 
 
 class InLexicon:
-    """The output is one of a lexicon's.
+    """The output is one of the lexicon.
 
     Args:
-        lexicon: The lexicon.
+        lexicon: `Lexicon`.
         vocabulary_size: Number of ids.
 
     Raises:
-        ValueError: If the lexicon has an id outside the vocabulary.
+        ValueError: If an id of the lexicon is outside the vocabulary.
     """
 
     def __init__(self, lexicon: Lexicon, vocabulary_size: int) -> None:
@@ -113,26 +113,26 @@ class InLexicon:
         self.counts = tf.constant(counts)
         self.starts = tf.constant(np.cumsum(counts, dtype=np.int32) - counts)
         self.most = int(counts.max())
-        # As many again behind the end, so that no node's look ahead leaves the table.
+        # `most` more rows, so that the last nodes can read `most` edges too.
         padded = np.pad(edges, [(0, self.most), (0, 0)])
         self.tokens, self.next_nodes = tf.constant(padded[:, 1]), tf.constant(padded[:, 2])
         self.vocabulary_size = vocabulary_size
 
-    def first_state(self, batch_size: int | tf.Tensor) -> State:
-        """Begin before bos."""
+    def initial_state(self, batch_size: int | tf.Tensor) -> State:
+        """Start at the node before bos."""
         return tf.fill([batch_size], _BEFORE_BOS)
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Go on in the tree, and allow what leads on from there."""
+        """Follow the edge of the last token; allow the tokens of the edges from there."""
         tokens, next_nodes = self._edges_from(state)
         taken = tf.equal(tokens, tf.expand_dims(last_ids, 1))
-        # A hypothesis that left the tree gets nowhere.
+        # A hypothesis that has left the tree stays outside.
         node = tf.reduce_max(tf.where(taken, next_nodes, _NOWHERE), axis=1)
         tokens, _ = self._edges_from(node)
         return mark_ids(tokens, self.vocabulary_size), node
 
     def _edges_from(self, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Give tokens and next nodes `(n, most)` of the nodes `(n,)`, filled up with pad."""
+        """Return tokens and next nodes `(n, most)` of the nodes `(n,)`, padded."""
         offsets = tf.range(self.most)
         edges = tf.expand_dims(tf.gather(self.starts, nodes), 1) + offsets
         exists = offsets < tf.expand_dims(tf.gather(self.counts, nodes), 1)
@@ -141,14 +141,14 @@ class InLexicon:
 
 
 def _until_eos(output: Sequence[int]) -> tuple[int, ...]:
-    """Cut an output before its first eos or pad."""
+    """Truncate an output before its first eos or pad."""
     ids = tuple(int(id_) for id_ in output)
     ends = [place for place, id_ in enumerate(ids) if id_ in (EOS_ID, PAD_ID)]
     return ids[: ends[0]] if ends else ids
 
 
 def _shared_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """Count the tokens with which both begin."""
+    """Return the length of the common prefix."""
     for place, (one, other) in enumerate(zip(first, second, strict=False)):
         if one != other:
             return place

@@ -1,4 +1,4 @@
-"""What every search gives back."""
+"""The result of a search."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.special_ids import EOS_ID, PAD_ID
-
-# The log probability of what cannot be. It is finite because LiteRT turns -inf into -3.4e38, and
-# sums of it stay far below POSSIBLE, which no real output's log probability falls under.
-IMPOSSIBLE = -1e9
-POSSIBLE = -5e8
+from keras_s2s.search.step import (
+    IMPOSSIBLE,
+    POSSIBLE,
+    State,
+    StepFunction,
+    attention_width,
+    call_step,
+    loop_shapes,
+    repeat_state,
+)
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 class SearchResult(NamedTuple):
-    """The hypotheses that a search found, best first, the finished before the unfinished.
+    """Hypotheses that a search found, best first, the finished before the unfinished.
 
-    A slot for which there was no hypothesis holds pad ids, length 0, log_prob and score -1e9, and
-    finished False. `length` is the largest number of tokens that the search allowed.
+    A slot without a hypothesis contains pad ids, length 0, log_prob and score -1e9, and finished
+    False. `length` is the largest number of tokens that the search allowed.
 
     Attributes:
-        ids: int32 `(batch, num_hypotheses, length)`: the tokens, eos included, padded on the right.
-        lengths: int32 `(batch, num_hypotheses)`: tokens in each hypothesis, eos counted.
+        ids: int32 `(batch, num_hypotheses, length)`: tokens, including eos, padded on the right.
+        lengths: int32 `(batch, num_hypotheses)`: number of tokens, including eos.
         log_probs: float32 `(batch, num_hypotheses)`: natural log probability of the ids.
         scores: float32 `(batch, num_hypotheses)`: what the hypotheses are ranked by.
         finished: bool `(batch, num_hypotheses)`: whether the hypothesis ends in eos.
-        attention: float32 `(batch, num_hypotheses, length, source_length)`: where the decoder
-            looked for each token, zero at pads. None unless asked for.
-        certified: bool `(batch,)`, of an `ExactSearch`: whether no output is better than these.
-        nodes: int32 `(batch,)`, of an `ExactSearch`: how many hypotheses were looked into.
+        attention: float32 `(batch, num_hypotheses, length, source_length)`: attention of the
+            decoder at each token, zero at pads. None unless requested.
+        certified: bool `(batch,)`, only of an `ExactSearch`: whether no output is better.
+        nodes: int32 `(batch,)`, only of an `ExactSearch`: number of expanded prefixes.
     """
 
     ids: tf.Tensor
@@ -43,9 +48,9 @@ class SearchResult(NamedTuple):
     nodes: tf.Tensor | None = None
 
     def trim(self) -> SearchResult:
-        """Cut the ids to the longest hypothesis, at least one token.
+        """Truncate the ids to the longest hypothesis, at least one token.
 
-        Not under XLA, which must know every shape beforehand.
+        Not under XLA, which must know every shape in advance.
 
         Returns:
             The same result with ids of shape `(batch, num_hypotheses, longest)`.
@@ -55,7 +60,7 @@ class SearchResult(NamedTuple):
         return self._replace(ids=self.ids[:, :, :longest], attention=attention)
 
     def source_positions(self) -> tf.Tensor:
-        """Find the source position that each token looks at most: to copy an unknown word from.
+        """Return the source position with the most attention at each token.
 
         Returns:
             int32 `(batch, num_hypotheses, length)`; 0 at pads.
@@ -72,7 +77,7 @@ class SearchResult(NamedTuple):
 
 
 def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> SearchResult:
-    """Describe hypotheses `(batch, num_hypotheses, length)`, emptying the slots without one."""
+    """Make a result of hypotheses `(batch, num_hypotheses, length)`; clear the empty slots."""
     possible = log_probs > POSSIBLE
     ids = tf.where(tf.expand_dims(possible, 2), ids, PAD_ID)
     return SearchResult(
@@ -85,18 +90,18 @@ def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> Sear
 
 
 def count_tokens(ids: tf.Tensor) -> tf.Tensor:
-    """Count the ids `(..., length)` that are not pad: pad is never part of a hypothesis."""
+    """Count the ids `(..., length)` that are not pad, which is never part of a hypothesis."""
     return tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.int32), axis=-1)
 
 
 def rank_hypotheses(
     ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor, count: int
 ) -> SearchResult:
-    """Give the best `count` of hypotheses that come in any order, the finished first.
+    """Return the best `count` of unordered hypotheses, the finished first.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
-        log_probs: float32 `(batch, hypotheses)`, IMPOSSIBLE where there is no hypothesis.
+        log_probs: float32 `(batch, hypotheses)`, IMPOSSIBLE in empty slots.
         scores: float32 `(batch, hypotheses)`.
         count: At most the number of hypotheses.
     """
@@ -104,7 +109,7 @@ def rank_hypotheses(
     scores, by_score = tf.math.top_k(scores, ids.shape[1])
     finished = tf.reduce_any(tf.equal(ids, EOS_ID), axis=2)
     finished = tf.gather(finished, by_score, batch_dims=1) & (scores > IMPOSSIBLE)
-    # Of equals, top-k leaves the order as it is.
+    # top-k keeps the order of equals.
     _, order = tf.math.top_k(tf.cast(finished, tf.float32), count)
     chosen = tf.gather(by_score, order, batch_dims=1)
     return make_result(
@@ -115,7 +120,7 @@ def rank_hypotheses(
 
 
 def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
-    """Make the log_probs of hypotheses that are there already IMPOSSIBLE.
+    """Set the log_probs of repeated hypotheses to IMPOSSIBLE.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
@@ -126,3 +131,70 @@ def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     earlier = np.tril(np.ones([number, number], bool), -1)
     repeated = tf.reduce_any(tf.logical_and(same, earlier), axis=2)
     return tf.where(repeated, IMPOSSIBLE, log_probs)
+
+
+class _AttentionLoop(NamedTuple):
+    """Loop state of `replay_attention`."""
+
+    position: tf.Tensor  # () int32
+    attention: tf.Tensor  # (batch * num_hypotheses, length, source_length)
+    last_ids: tf.Tensor  # (batch * num_hypotheses,) int32
+    decoder_state: State  # nest of (batch * num_hypotheses, ...)
+
+
+def replay_attention(
+    step: StepFunction,
+    state: State,
+    batch_size: int | tf.Tensor,
+    vocabulary_size: int,
+    ids: tf.Tensor,
+) -> tf.Tensor:
+    """Run the decoder once more over the hypotheses found, and record its attention.
+
+    Keeping the attention of every live hypothesis during a search would cost more: it would be
+    reordered at every step, and nearly all of it discarded.
+
+    Args:
+        step: Step function that returns attention.
+        state: Nest of tensors `(batch, ...)`, the decoder's state before bos.
+        batch_size: Number of rows.
+        vocabulary_size: Number of ids.
+        ids: int32 `(batch, num_hypotheses, length)`.
+
+    Returns:
+        float32 `(batch, num_hypotheses, length, source_length)`, zero at pads.
+
+    Raises:
+        ValueError: If `step` returns no attention.
+    """
+    num_hypotheses, length = ids.shape[1], tf.shape(ids)[2]
+    width = attention_width(step, state, batch_size, vocabulary_size)
+    flat_ids = tf.reshape(ids, [-1, length])
+    longest = tf.reduce_max(count_tokens(ids))
+
+    def advance(loop: _AttentionLoop) -> _AttentionLoop:
+        output = call_step(step, loop.last_ids, loop.decoder_state, vocabulary_size)
+        here = tf.reshape(tf.equal(tf.range(length), loop.position), [1, -1, 1])
+        attention = tf.where(here, tf.expand_dims(output.attention, 1), loop.attention)
+        attention.set_shape(loop.attention.shape)  # lost if `length` is 1
+        return _AttentionLoop(
+            position=loop.position + 1,
+            attention=attention,
+            last_ids=tf.gather(flat_ids, loop.position, axis=1),
+            decoder_state=output.state,
+        )
+
+    first = _AttentionLoop(
+        position=tf.constant(0),
+        attention=tf.zeros([batch_size * num_hypotheses, length, width]),
+        last_ids=tf.fill([batch_size * num_hypotheses], BOS_ID),
+        decoder_state=repeat_state(state, batch_size, num_hypotheses),
+    )
+    (last,) = tf.while_loop(
+        lambda loop: loop.position < longest,
+        lambda loop: (advance(loop),),
+        (first,),
+        shape_invariants=(loop_shapes(first),),
+    )
+    attention = tf.where(tf.expand_dims(tf.equal(flat_ids, PAD_ID), 2), 0.0, last.attention)
+    return tf.reshape(attention, [batch_size, num_hypotheses, length, width])

@@ -1,61 +1,49 @@
-"""Rules for what may follow in an output.
+"""Rules about which tokens may follow in an output.
 
-A rule is a step function like the decoder's: it is given the last token of each hypothesis and a
-state of its own, and says which tokens may follow. It holds for the whole output, and several
-rules hold together.
+A rule is a step function like the decoder's: it takes the last token of each hypothesis and its
+own state, and returns which tokens may follow. A rule applies to the whole output, and several
+rules apply together.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import tensorflow as tf
 
-from keras_s2s.search.step_function import State
+from keras_s2s.search.step import State
 from keras_s2s.special_ids import PAD_ID
 
 
-class Rule(Protocol):
-    """Which tokens may follow."""
-
-    def first_state(self, batch_size: int | tf.Tensor) -> State:
-        """Give the state before bos: a nest of tensors `(batch_size, ...)`."""
-
-    def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Give what may follow `last_ids` `(n,)`: bool `(n, vocabulary)`, and the new state."""
-
-
 class BeginsWith:
-    """The output begins with the row's prefix.
+    """The output begins with the prefix of its row.
 
     Args:
-        prefix: int32 `(batch, prefix_length)`, each row ending at its first pad.
+        prefix: int32 `(batch, prefix_length)`. Each row ends at its first pad.
         vocabulary_size: Number of ids.
     """
 
     def __init__(self, prefix: tf.Tensor, vocabulary_size: int) -> None:
         ended = tf.cumsum(tf.cast(tf.equal(prefix, PAD_ID), tf.int32), axis=1) > 0
-        # One pad at the end, so that there always is a first column.
+        # One pad at the end, so that there is always a first column.
         self.prefix = tf.pad(tf.where(ended, PAD_ID, prefix), [[0, 0], [0, 1]])
         self.vocabulary_size = vocabulary_size
 
-    def first_state(self, batch_size: int | tf.Tensor) -> State:
-        """Give all that is still to come of each prefix."""
+    def initial_state(self, batch_size: int | tf.Tensor) -> State:
+        """Return the rest of each prefix, here all of it."""
         return self.prefix
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Ask for the next of the prefix; behind it, all may follow."""
+        """Require the next id of the prefix; after its end every id may follow."""
         wanted = state[:, :1]
         allowed = tf.equal(tf.range(self.vocabulary_size), wanted) | tf.equal(wanted, PAD_ID)
         return allowed, tf.pad(state[:, 1:], [[0, 0], [0, 1]])
 
 
 class NoRepeatedNgram:
-    """No n tokens follow one another twice in the output.
+    """No n-gram occurs twice in the output.
 
     Args:
-        size: The n, at least 1.
-        max_length: The most tokens that an output may have.
+        size: Length n of the n-grams, at least 1.
+        max_length: Maximum number of tokens of an output.
         vocabulary_size: Number of ids.
     """
 
@@ -64,16 +52,16 @@ class NoRepeatedNgram:
         self.max_length = max_length
         self.vocabulary_size = vocabulary_size
 
-    def first_state(self, batch_size: int | tf.Tensor) -> State:
-        """Give the last tokens, the newest at the right, of which there are none yet."""
-        # Long enough for windows of `size` over all that an output may have.
+    def initial_state(self, batch_size: int | tf.Tensor) -> State:
+        """Return the last tokens, the newest at the right: none yet."""
+        # Long enough for windows of `size` over the longest output.
         return tf.fill([batch_size, self.max_length + self.size], PAD_ID)
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Forbid each token that followed the last n - 1 tokens before."""
+        """Forbid each token that followed the last n - 1 tokens earlier in the output."""
         history = tf.concat([state[:, 1:], tf.expand_dims(last_ids, 1)], axis=1)
         length = tf.shape(history)[1]
-        windows = length - self.size + 1  # how many n-grams there are
+        windows = length - self.size + 1  # number of n-grams
         repeated = tf.fill([tf.shape(history)[0], windows], True)
         for place in range(self.size - 1):
             newest = history[:, length - self.size + 1 + place :][:, :1]

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from helpers import oracle
 from keras_s2s.search import Search, SearchResult
-from keras_s2s.search.step_function import StepFunction
+from keras_s2s.search.step import StepFunction
 
 
 class TableModel:

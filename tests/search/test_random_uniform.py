@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 from helpers import oracle
 
-from keras_s2s.search.counter_random import uniform
+from keras_s2s.search.greedy_and_sampling import random_uniform
 
 
 def test_the_numbers_are_those_of_exact_integers():
     seeds, samples, steps = [-(2**31), -1, 0, 2**31 - 1], [0, 1, 99_999], [0, 7]
-    drawn = uniform(
+    drawn = random_uniform(
         tf.reshape(tf.constant(seeds), [-1, 1, 1]),
         tf.reshape(tf.constant(samples), [1, -1, 1]),
         tf.reshape(tf.constant(steps), [1, 1, -1]),
@@ -24,7 +24,7 @@ def test_the_numbers_are_spread_evenly_and_independent(counts):
     number = 100_000
     counter = tf.range(number)
     words = [counter if name == counts else tf.constant(11) for name in ("seed", "sample", "step")]
-    drawn = uniform(*words).numpy()
+    drawn = random_uniform(*words).numpy()
     assert drawn.min() >= 0.0
     assert drawn.max() < 1.0
     # Pairs of neighbours over a grid of 8 x 8: 63 degrees of freedom, 103 once in a thousand.

@@ -79,7 +79,7 @@ def test_rules_hold_in_every_group():
     found = model.search(search, prefix=np.full((6, 1), 5, np.int32))
     for row in range(6):
         rules = oracle.Rules(6, ngram=1, prefix=(5,))
-        expected = oracle.diverse_beam_search(model.row(row), rules, 2, 2, 0.5, "finished")
+        expected = oracle.diverse_beam_search(model.row(row), rules, 2, 2, 0.5, "bound")
         assert_same_outputs(outputs(found, row), expected)
         assert expected[0].log_prob == pytest.approx(
             oracle.log_prob(model.row(row), expected[0].ids)

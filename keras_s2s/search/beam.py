@@ -1,46 +1,104 @@
-"""Search that keeps the best few hypotheses at each step."""
+"""Beam search: keep the best few hypotheses at each step.
+
+The search is a loop over `BeamState`. Each step (`BeamSearch._advance`) continues every live
+hypothesis by one token:
+
+1. `SearchStep` (step.py) calls the decoder and the rules: what may follow each hypothesis.
+2. `_best_continuations` ranks the continuations of all live hypotheses of a row.
+3. `_live_pool` keeps the best that do not end; `_finished_pool` keeps the best that have ended.
+4. `_done` decides which rows are done.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.beam_state import BeamState, Continuations, FinishedPool, LivePool
-from keras_s2s.search.candidates import Candidates, forbid_eos
-from keras_s2s.search.coverage import coverage_score
-from keras_s2s.search.limits import Limits
-from keras_s2s.search.result import IMPOSSIBLE, POSSIBLE, SearchResult, make_result
-from keras_s2s.search.search import Search
-from keras_s2s.search.search_step import Carried, Following
-from keras_s2s.search.search_task import SearchTask
-from keras_s2s.search.step_function import gather_state, loop_shapes, repeat_state
+from keras_s2s.search.base import Search
+from keras_s2s.search.result import SearchResult, make_result
+from keras_s2s.search.scoring import coverage_score
+from keras_s2s.search.step import (
+    IMPOSSIBLE,
+    POSSIBLE,
+    Candidates,
+    HypothesisState,
+    NextTokens,
+    gather_state,
+    loop_shapes,
+    repeat_state,
+)
+from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")
 
 
+class BeamState(NamedTuple):
+    """Loop state of a beam search.
+
+    `ids` holds both pools of a row, first the finished hypotheses, then the live ones, so that one
+    gather reorders them all.
+    """
+
+    length: tf.Tensor  # () int32: tokens of every live hypothesis
+    ids: tf.Tensor  # (batch, 2 * beam, longest) int32
+    live_log_probs: tf.Tensor  # (batch, beam) float32
+    finished_log_probs: tf.Tensor  # (batch, beam) float32
+    finished_scores: tf.Tensor  # (batch, beam) float32, best first
+    done: tf.Tensor  # (batch, 1) bool
+    last_ids: tf.Tensor  # (batch * beam,) int32: last token of every live hypothesis
+    hypotheses: HypothesisState  # nest of (batch * beam, ...), of the live hypotheses
+
+
+class Continuations(NamedTuple):
+    """The best one-token continuations of the live hypotheses of a row, best first."""
+
+    log_probs: tf.Tensor  # (batch, 2 * beam) float32, of the whole hypothesis
+    ids: tf.Tensor  # (batch, 2 * beam) int32: the new token
+    parents: tf.Tensor  # (batch, 2 * beam) int32: the live hypothesis that is continued
+
+
+class LivePool(NamedTuple):
+    """Hypotheses that have not ended."""
+
+    log_probs: tf.Tensor  # (batch, beam) float32
+    ids: tf.Tensor  # (batch, beam) int32: the new token
+    parents: tf.Tensor  # (batch, beam) int32
+
+
+class FinishedPool(NamedTuple):
+    """The best hypotheses that have ended so far."""
+
+    log_probs: tf.Tensor  # (batch, beam) float32
+    scores: tf.Tensor  # (batch, beam) float32, best first
+    ids: tf.Tensor  # (batch, beam) int32: eos if it ended in this step, else pad
+    parents: tf.Tensor  # (batch, beam) int32: position in `BeamState.ids`
+
+
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BeamSearch(Search):
-    """Keeps the `beam_width` most probable hypotheses at each step.
+    """Beam search: keeps the `beam_width` most probable hypotheses at each step.
 
-    Out of all one-token continuations of the live hypotheses, those among the best `beam_width`
-    that end in eos are finished, and the best `beam_width` that do not end in eos stay live. Every
-    finished hypothesis competes by `score = log_prob / length**length_penalty` for the places in
-    the answer. Of equals, the one from the earlier hypothesis comes first, then the lower id.
+    Of all one-token continuations of the live hypotheses, those among the best `beam_width` that
+    end in eos are finished, and the best `beam_width` that do not end stay live. Finished
+    hypotheses are ranked by `score = log_prob / length**length_penalty`. Of equals, the one from
+    the earlier hypothesis comes first, then the lower id.
 
     Args:
-        beam_width: Hypotheses kept per row.
-        num_hypotheses: Hypotheses returned per row, at most `beam_width`.
-        stopping: When a row is done. "finished": once `beam_width` hypotheses have finished.
-            "bound": once no live hypothesis can still beat the worst of those to be returned.
-            "length": at its `max_length`. Also when nothing can go on.
+        beam_width: Number of hypotheses kept per row. Defaults to 5.
+        num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
+        stopping: When a row is done. "bound", the default: once no live hypothesis can beat the
+            worst of those to be returned. "finished": once `beam_width` hypotheses have finished,
+            whether or not better ones are still live. "length": at `max_length`. A row also stops
+            when no hypothesis can be extended.
         coverage_penalty: β ≥ 0: adds β Σ_i log(min(Σ_t attention_ti, 1)), over source positions i
-            and tokens t, to the score of a hypothesis. Above 0 it needs a step function that gives
-            attention, and `source_lengths`.
+            and tokens t, to the score of a hypothesis. Above 0 it needs a step function that
+            returns attention, and `source_lengths`. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
             every `Search`.
@@ -51,7 +109,7 @@ class BeamSearch(Search):
     Example:
         >>> import tensorflow as tf
         >>> search = BeamSearch(beam_width=2, num_hypotheses=2, max_length=3)
-        >>> def step(token_ids, state):  # id 4 and eos (3) equally probable, whatever went before
+        >>> def step(token_ids, state):  # id 4 and eos (3) are always equally probable
         ...     logits = tf.constant([[-9.0, -9.0, -9.0, 0.0, 0.0]])
         ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
         >>> found = search(step, state=(), batch_size=1, vocabulary_size=5)
@@ -68,7 +126,7 @@ class BeamSearch(Search):
 
     beam_width: int = 5
     num_hypotheses: int = 1
-    stopping: str = "finished"
+    stopping: str = "bound"
     coverage_penalty: float = 0.0
 
     def __post_init__(self) -> None:
@@ -87,17 +145,17 @@ class BeamSearch(Search):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `step` must give attention, for a coverage penalty."""
+        """Whether `step` must return attention, for a coverage penalty."""
         return self.coverage_penalty > 0.0
 
     @property
     def _width(self) -> int:
-        """Hypotheses that compete with each other."""
+        """Number of hypotheses that compete with each other."""
         return self.beam_width
 
     @property
     def _kept(self) -> int:
-        """How many of them are wanted in the end."""
+        """Number of hypotheses to return for each row of the task."""
         return self.num_hypotheses
 
     def _search(self, task: SearchTask) -> SearchResult:
@@ -106,10 +164,6 @@ class BeamSearch(Search):
                 "`source_lengths` must be given to a search with `coverage_penalty`. Received: "
                 f"source_lengths=None, coverage_penalty={self.coverage_penalty}"
             )
-        return self._result(self._run(task), task)
-
-    def _run(self, task: SearchTask) -> BeamState:
-        """Advance until every row is done."""
         first = self._first_state(task)
         (last,) = tf.while_loop(
             lambda state: tf.logical_not(tf.reduce_all(state.done)),
@@ -117,31 +171,31 @@ class BeamSearch(Search):
             (first,),
             shape_invariants=(loop_shapes(first),),
         )
-        return last
+        return self._result(last, task)
 
     def _first_state(self, task: SearchTask) -> BeamState:
-        """Begin with one live hypothesis: the others would only repeat it."""
+        """Return the state before bos: one live hypothesis, because more would be the same."""
         rows, beam = task.batch_size, self._width
         impossible = tf.fill([rows, beam], IMPOSSIBLE)
         return BeamState(
             length=tf.constant(0),
-            ids=tf.fill([rows, 2 * beam, task.limits.longest], PAD_ID),
+            ids=tf.fill([rows, 2 * beam, task.longest], PAD_ID),
             live_log_probs=tf.concat([tf.zeros([rows, 1]), impossible[:, 1:]], axis=1),
             finished_log_probs=impossible,
             finished_scores=impossible,
             done=tf.fill([rows, 1], False),
             last_ids=tf.fill([rows * beam], BOS_ID),
-            carried=repeat_state(task.carried, rows, beam),
+            hypotheses=repeat_state(task.state, rows, beam),
         )
 
     def _advance(self, state: BeamState, task: SearchTask) -> BeamState:
-        """Lengthen every live hypothesis by one token."""
-        following, carried = task.step(state.last_ids, state.carried)
-        continuations = self._best_continuations(following, state, task.limits)
+        """Continue every live hypothesis by one token."""
+        next_tokens, hypotheses = task.step(state.last_ids, state.hypotheses)
+        continuations = self._best_continuations(next_tokens, state, task)
         live = self._live_pool(continuations, state)
-        finished = self._finished_pool(continuations, state, task, carried)
+        finished = self._finished_pool(continuations, state, task, hypotheses)
         length = state.length + 1
-        done = self._done(live, finished, length, task.limits)
+        done = self._done(live, finished, length, task)
         return BeamState(
             length=length,
             ids=self._write(state, finished, live),
@@ -150,20 +204,20 @@ class BeamSearch(Search):
             finished_scores=finished.scores,
             done=done,
             last_ids=tf.reshape(tf.where(done, PAD_ID, live.ids), [-1]),
-            carried=gather_state(carried, self._flat_indices(live.parents)),
+            hypotheses=gather_state(hypotheses, self._flat_indices(live.parents)),
         )
 
     def _best_continuations(
-        self, following: Following, state: BeamState, limits: Limits
+        self, next_tokens: NextTokens, state: BeamState, task: SearchTask
     ) -> Continuations:
         """Rank the continuations of each row's live hypotheses, and keep the best 2 * beam.
 
-        That many, because each live hypothesis has one continuation that ends: if the best `beam`
-        all end, there are still `beam` that go on. For the same reason no hypothesis needs to show
-        more than its best beam + 1.
+        Each live hypothesis has one continuation that ends. Even if the best `beam` all end, 2 *
+        beam include `beam` that do not. For the same reason the best beam + 1 tokens of each
+        hypothesis are enough.
         """
         beam = self._width
-        candidates = self._of_whole_rows(following.best(beam + 1), state, limits)
+        candidates = self._of_whole_rows(next_tokens.best(beam + 1), state, task)
         log_probs, positions = tf.math.top_k(candidates.log_probs, 2 * beam)
         return Continuations(
             log_probs=log_probs,
@@ -172,24 +226,24 @@ class BeamSearch(Search):
         )
 
     def _of_whole_rows(
-        self, candidates: Candidates, state: BeamState, limits: Limits
+        self, candidates: Candidates, state: BeamState, task: SearchTask
     ) -> Candidates:
-        """Lay the candidates of a row's hypotheses side by side, with their whole log_probs."""
-        shown = candidates.ids.shape[1]  # by one hypothesis
+        """Put the candidates of a row's hypotheses side by side, with their total log_probs."""
+        count = candidates.ids.shape[1]  # of one hypothesis
         log_probs = tf.reshape(state.live_log_probs, [-1, 1]) + candidates.log_probs
-        # (batch * beam, shown) -> (batch, beam * shown): equals stay in order of hypothesis and id
+        # (batch * beam, count) -> (batch, beam * count): equals stay in order of hypothesis and id
         candidates = Candidates(
-            log_probs=tf.reshape(log_probs, [-1, self._width * shown]),
-            ids=tf.reshape(candidates.ids, [-1, self._width * shown]),
+            log_probs=tf.reshape(log_probs, [-1, self._width * count]),
+            ids=tf.reshape(candidates.ids, [-1, self._width * count]),
         )
-        if limits.min_length is None:
+        if task.min_length is None:
             return candidates
-        return forbid_eos(candidates, state.length + 1 < limits.min_length)
+        return candidates.forbid_eos(state.length + 1 < task.min_length)
 
     def _live_pool(self, continuations: Continuations, state: BeamState) -> LivePool:
-        """Keep the first that do not end; in a row that is done, leave all as it is."""
+        """Keep the best continuations that do not end; a row that is done does not change."""
         beam = self._width
-        positions = first_that_go_on(continuations.ids, beam)
+        positions = first_unfinished(continuations.ids, beam)
         log_probs = tf.gather(continuations.log_probs, positions, batch_dims=1)
         ids = tf.gather(continuations.ids, positions, batch_dims=1)
         parents = tf.gather(continuations.parents, positions, batch_dims=1)
@@ -200,31 +254,35 @@ class BeamSearch(Search):
         )
 
     def _finished_pool(
-        self, continuations: Continuations, state: BeamState, task: SearchTask, carried: Carried
+        self,
+        continuations: Continuations,
+        state: BeamState,
+        task: SearchTask,
+        hypotheses: HypothesisState,
     ) -> FinishedPool:
-        """Let those that end, if among the best `beam`, compete with those that ended before."""
+        """Add the continuations that end, if among the best `beam`, and keep the best scores."""
         beam = self._width
         log_probs, parents = continuations.log_probs[:, :beam], continuations.parents[:, :beam]
         ends = tf.equal(continuations.ids[:, :beam], EOS_ID) & (log_probs > POSSIBLE)
         ends = tf.logical_and(ends, tf.logical_not(state.done))
-        scores = self._score(log_probs, state.length + 1, task.limits)
+        scores = task.score(log_probs, state.length + 1)
         if self.coverage_penalty:
-            scores += tf.gather(self._coverage_score(carried, task), parents, batch_dims=1)
+            scores += tf.gather(self._coverage_score(hypotheses, task), parents, batch_dims=1)
         scores = tf.where(ends, scores, IMPOSSIBLE)
-        # Both pools' scores side by side: positions below `beam` mean one that ended before.
+        # Old and new scores side by side: a position below `beam` is an old hypothesis.
         scores, positions = tf.math.top_k(tf.concat([state.finished_scores, scores], axis=1), beam)
         log_probs = tf.concat([state.finished_log_probs, log_probs], axis=1)
-        before = positions < beam
-        ended = tf.gather(parents, tf.maximum(positions - beam, 0), batch_dims=1)
+        is_old = positions < beam
+        parents = tf.gather(parents, tf.maximum(positions - beam, 0), batch_dims=1)
         return FinishedPool(
             log_probs=tf.gather(log_probs, positions, batch_dims=1),
             scores=scores,
-            ids=tf.where(before, PAD_ID, EOS_ID),
-            parents=tf.where(before, positions, beam + ended),
+            ids=tf.where(is_old, PAD_ID, EOS_ID),
+            parents=tf.where(is_old, positions, beam + parents),
         )
 
     def _write(self, state: BeamState, finished: FinishedPool, live: LivePool) -> tf.Tensor:
-        """Bring the ids of both pools into their new order and add the new tokens."""
+        """Reorder the ids of both pools and append the new tokens."""
         parents = tf.concat([finished.parents, self._width + live.parents], axis=1)
         new_ids = tf.expand_dims(tf.concat([finished.ids, live.ids], axis=1), 2)
         ids = tf.gather(state.ids, parents, batch_dims=1)
@@ -232,44 +290,43 @@ class BeamSearch(Search):
         return tf.where(here, new_ids, ids)
 
     def _flat_indices(self, parents: tf.Tensor) -> tf.Tensor:
-        """Give the places of hypotheses `(batch, beam)` in tensors `(batch * beam, ...)`."""
+        """Convert hypotheses `(batch, beam)` to positions in tensors `(batch * beam, ...)`."""
         row_starts = tf.range(tf.shape(parents)[0]) * self._width
         return tf.reshape(parents + tf.expand_dims(row_starts, 1), [-1])
 
     def _done(
-        self, live: LivePool, finished: FinishedPool, length: tf.Tensor, limits: Limits
+        self, live: LivePool, finished: FinishedPool, length: tf.Tensor, task: SearchTask
     ) -> tf.Tensor:
-        """Say for each row whether it is done: `(batch, 1)`.
+        """Decide for each row whether it is done: `(batch, 1)`.
 
         A row that is done never changes, so it stays done.
         """
         best_live = tf.reduce_max(live.log_probs, axis=1, keepdims=True)
-        done = tf.logical_or(best_live <= POSSIBLE, length >= limits.max_length)
+        done = tf.logical_or(best_live <= POSSIBLE, length >= task.max_length)
         if self.stopping == "finished":
             done = done | (finished.scores[:, self._width - 1 :] > IMPOSSIBLE)
         if self.stopping == "bound":
-            # Log probabilities only fall, and no output divides by more than the longest.
-            bound = self._score(best_live, limits.max_length, limits)
-            done = done | (bound <= finished.scores[:, self._kept - 1 : self._kept])
+            worst = finished.scores[:, self._kept - 1 : self._kept]
+            done = done | (task.score_bound(best_live) <= worst)
         return done
 
-    def _coverage_score(self, carried: Carried, task: SearchTask) -> tf.Tensor:
-        """Score how well each live hypothesis covers the source: `(batch, beam)`."""
-        return self.coverage_penalty * coverage_score(carried.coverage, task.source_lengths)
+    def _coverage_score(self, hypotheses: HypothesisState, task: SearchTask) -> tf.Tensor:
+        """Compute the coverage penalty of each live hypothesis: `(batch, beam)`."""
+        return self.coverage_penalty * coverage_score(hypotheses.coverage, task.source_lengths)
 
     def _result(self, state: BeamState, task: SearchTask) -> SearchResult:
-        """Fill the places of the answer with the finished, then with the live hypotheses."""
+        """Fill the slots of the result with the finished, then with the live hypotheses."""
         beam, live_log_probs = self._width, state.live_log_probs
-        live_scores = self._score_ids(live_log_probs, state.ids[:, beam:], task.limits)
+        live_scores = task.score_ids(live_log_probs, state.ids[:, beam:])
         if self.coverage_penalty:
-            live_scores += self._coverage_score(state.carried, task)
+            live_scores += self._coverage_score(state.hypotheses, task)
         live_scores = tf.where(live_log_probs > POSSIBLE, live_scores, IMPOSSIBLE)
         _, live_order = tf.math.top_k(live_scores, beam)
         finished = tf.cast(state.finished_scores > IMPOSSIBLE, tf.int32)
-        places = tf.range(self._kept)
-        behind = places - tf.reduce_sum(finished, axis=1, keepdims=True)
-        from_live = beam + tf.gather(live_order, tf.maximum(behind, 0), batch_dims=1)
-        positions = tf.where(behind < 0, places, from_live)
+        slots = tf.range(self._kept)
+        live_rank = slots - tf.reduce_sum(finished, axis=1, keepdims=True)
+        live_position = beam + tf.gather(live_order, tf.maximum(live_rank, 0), batch_dims=1)
+        positions = tf.where(live_rank < 0, slots, live_position)
         log_probs = tf.concat([state.finished_log_probs, live_log_probs], axis=1)
         scores = tf.concat([state.finished_scores, live_scores], axis=1)
         return make_result(
@@ -279,7 +336,7 @@ class BeamSearch(Search):
         )
 
 
-def first_that_go_on(ids: tf.Tensor, count: int) -> tf.Tensor:
-    """Find the first `count` of `ids` `(batch, 2 * count)` that are not eos: their places."""
+def first_unfinished(ids: tf.Tensor, count: int) -> tf.Tensor:
+    """Return the positions of the first `count` of `ids` `(batch, 2 * count)` that are not eos."""
     order = tf.range(2 * count, 0, -1)
     return tf.math.top_k(tf.where(tf.equal(ids, EOS_ID), 0, order), count).indices

@@ -1,4 +1,4 @@
-"""Several decoders of one target vocabulary, searched as one."""
+"""Step function of an ensemble: several decoders of one target vocabulary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.step_function import State, StepFunction, call_step
+from keras_s2s.search.step import State, StepFunction, call_step, log_softmax
 
 AVERAGES = ("probabilities", "log_probabilities")
 
@@ -15,17 +15,17 @@ AVERAGES = ("probabilities", "log_probabilities")
 def ensemble_step(
     steps: Sequence[StepFunction], vocabulary_size: int, *, average: str = "probabilities"
 ) -> StepFunction:
-    """Make one step function of several.
+    """Combine several step functions into one.
 
     Args:
         steps: The step functions, each as a search takes it.
         vocabulary_size: Number of ids, the same for all.
-        average: "probabilities" for the mean of what the decoders say, "log_probabilities" for
-            the geometric mean, made to sum to one again.
+        average: "probabilities" for the arithmetic mean of the decoders' probabilities,
+            "log_probabilities" for their geometric mean, normalized to sum to one.
 
     Returns:
-        A step function whose state is a tuple of the decoders' states. It gives the mean of the
-        attention of those that have any.
+        A step function whose state is a tuple of the decoders' states. Its attention is the mean
+        over the decoders that return one.
 
     Raises:
         ValueError: If there is no step function, or `average` is unknown.
@@ -53,16 +53,16 @@ def ensemble_step(
         ]
         logits = average_logits([output.logits for output in outputs], average)
         new_state = tuple(output.state for output in outputs)
-        looks = [output.attention for output in outputs if output.attention is not None]
-        if not looks:
+        attention = [output.attention for output in outputs if output.attention is not None]
+        if not attention:
             return logits, new_state
-        return logits, new_state, tf.add_n(looks) / len(looks)
+        return logits, new_state, tf.add_n(attention) / len(attention)
 
     return step
 
 
 def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
-    """Give the logits of the mean of several decoders.
+    """Compute the logits of the mean of several decoders.
 
     Args:
         logits: One tensor `(..., vocabulary)` for each decoder.
@@ -71,7 +71,7 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
     Returns:
         float32 `(..., vocabulary)`, to be normalised by a softmax like any logits.
     """
-    log_probs = tf.stack([tf.nn.log_softmax(tf.cast(one, tf.float32)) for one in logits])
+    log_probs = tf.stack([log_softmax(tf.cast(one, tf.float32)) for one in logits])
     if average == "log_probabilities":
         return tf.reduce_mean(log_probs, axis=0)
     return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.search.wide_top_k import CHUNK, WIDE, top_k
+from keras_s2s.search.top_k import CHUNK, WIDE, top_k
 
 
 @pytest.mark.parametrize("columns", [5, WIDE - 1, WIDE, WIDE + 1, 3000, 8000, 8191])

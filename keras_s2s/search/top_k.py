@@ -1,11 +1,11 @@
-"""Top-k over a large vocabulary, several times quicker than TensorFlow's own."""
+"""Top-k over a large vocabulary, several times faster than `tf.math.top_k`."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# Ids in a chunk. Whole chunks are compared by their maxima, which is a quick, vectorised pass; the
-# slow selection then sees k chunks. Below WIDE columns the extra ops cost more than they save.
+# Columns in a chunk. Chunks are compared by their maxima, in one fast, vectorized pass; the slow
+# selection then sees k chunks. Below WIDE columns the extra ops cost more than they save.
 CHUNK = 32
 WIDE = 1024
 
@@ -33,7 +33,7 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     # In rising order, so that among equals the lower column still comes first.
     chosen = -tf.math.top_k(-chosen, k).values
     seen = tf.reshape(tf.gather(chunks, chosen, batch_dims=1), [-1, k * CHUNK])
-    if rest:  # the columns behind the last whole chunk are always looked at
+    if rest:  # the columns after the last whole chunk are always candidates
         seen = tf.concat([seen, values[:, num_chunks * CHUNK :]], axis=1)
         chosen = tf.pad(chosen, [[0, 0], [0, 1]], constant_values=num_chunks)
     largest, positions = tf.math.top_k(seen, k)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from helpers.table_model import TableModel, table_step
 
+from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.search import BeamSearch, GreedySearch
 
 SEARCHES = [
@@ -140,3 +141,10 @@ def test_a_step_without_a_state_may_have_none(search):
     expected = search(lambda ids, state: (step(ids, state)[0], state), (), 2, 6)
     tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
     assert found.ids[0, 0, 0] == 5
+
+
+def test_the_command_line_has_the_defaults_of_python():
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    search = BeamSearch()
+    for name in ("beam_width", "length_penalty", "stopping"):
+        assert defaults[name] == getattr(search, name)

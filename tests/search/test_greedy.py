@@ -29,9 +29,8 @@ def test_greedy_is_beam_search_of_width_one(vocabulary_size):
     max_length = np.random.default_rng(0).integers(1, 9, 50)
     length_penalty = np.random.default_rng(1).uniform(0, 2, 50).astype(np.float32)
     greedy = model.search(GreedySearch(), max_length=max_length, length_penalty=length_penalty)
-    beam = model.search(
-        BeamSearch(beam_width=1), max_length=max_length, length_penalty=length_penalty
-    )
+    width_one = BeamSearch(beam_width=1, stopping="finished")
+    beam = model.search(width_one, max_length=max_length, length_penalty=length_penalty)
     assert_same_results(greedy, beam, atol=1e-6)
     for row in range(50):
         rules = oracle.Rules(max_length[row], length_penalty=float(length_penalty[row]))
@@ -42,7 +41,8 @@ def test_greedy_and_width_one_agree_on_min_length():
     model = TableModel.random(1, batch_size=30, vocabulary_size=5)
     options = {"min_length": np.arange(30) % 7, "max_length": np.arange(30) % 5 + 2}
     greedy = model.search(GreedySearch(), **options)
-    assert_same_results(greedy, model.search(BeamSearch(beam_width=1), **options), atol=1e-6)
+    width_one = BeamSearch(beam_width=1, stopping="finished")
+    assert_same_results(greedy, model.search(width_one, **options), atol=1e-6)
     for row in range(30):
         rules = oracle.Rules(options["max_length"][row], options["min_length"][row])
         assert_same_outputs(outputs(greedy, row), oracle.greedy_search(model.row(row), rules))

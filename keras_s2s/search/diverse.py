@@ -1,4 +1,4 @@
-"""Beam search in groups that keep away from each other."""
+"""Diverse beam search: groups of hypotheses that avoid each other's tokens."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.beam_search import BeamSearch, first_that_go_on
-from keras_s2s.search.beam_state import BeamState, Continuations
-from keras_s2s.search.limits import Limits
+from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_unfinished
 from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
-from keras_s2s.search.search_step import Following
-from keras_s2s.search.search_task import SearchTask
+from keras_s2s.search.step import NextTokens
+from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import PAD_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiverseBeamSearch(BeamSearch):
-    """Searches in groups, of which each avoids the tokens that the groups before it have chosen.
+    """Diverse beam search: each group avoids the tokens that the groups before it chose.
 
     Every group is a beam search of `beam_width / num_groups` hypotheses. At each step the groups
-    choose one after the other; a continuation is ranked as if its log probability were lower by
-    `diversity_penalty` for each hypothesis of an earlier group that goes on with the same token in
-    this step. The penalty ranks only: log_probs and scores are the true ones. The answer is the
-    best of all groups together, none twice.
+    choose one after the other. A continuation is ranked as if its log probability were lower by
+    `diversity_penalty` for each hypothesis of an earlier group that continues with the same token
+    in this step. The penalty affects the ranking only: log_probs and scores are those of the
+    model. The result contains the best hypotheses of all groups, without duplicates.
 
     Args:
-        beam_width: Hypotheses kept per row, in all groups together.
-        num_groups: How many groups; divides `beam_width`.
-        diversity_penalty: At least 0, in nats; 0 makes all groups alike.
-        num_hypotheses: Hypotheses returned per row, at most `beam_width`.
-        stopping: When a group is done, by the rules of `BeamSearch`; a row is when its groups are.
+        beam_width: Number of hypotheses kept per row, in all groups together. Defaults to 6.
+        num_groups: Number of groups. Must divide `beam_width`. Defaults to 3.
+        diversity_penalty: At least 0, in nats; with 0 all groups are the same. Defaults to 0.5.
+        num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
+        stopping: When a group is done, as in `BeamSearch`; a row is done when its groups are.
         coverage_penalty: As in `BeamSearch`.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
@@ -82,7 +80,7 @@ class DiverseBeamSearch(BeamSearch):
         return self._width
 
     def _search(self, task: SearchTask) -> SearchResult:
-        # Every group is searched like a row of its own: (batch * groups, ...).
+        # Every group is searched as a separate row: (batch * groups, ...).
         found = super()._search(task.repeat(self.num_groups))
         ids = tf.reshape(found.ids, [-1, self.beam_width, tf.shape(found.ids)[2]])
         log_probs = without_repeats(ids, tf.reshape(found.log_probs, [-1, self.beam_width]))
@@ -90,16 +88,17 @@ class DiverseBeamSearch(BeamSearch):
         return rank_hypotheses(ids, log_probs, scores, self.num_hypotheses)
 
     def _best_continuations(
-        self, following: Following, state: BeamState, limits: Limits
+        self, next_tokens: NextTokens, state: BeamState, task: SearchTask
     ) -> Continuations:
-        """Let the groups choose one after the other."""
+        """Rank the continuations of each group after those of the groups before it are chosen."""
         width, groups = self._width, self.num_groups
-        # So many more than a beam search looks at may be put back by the penalty.
-        chosen_before = (groups - 1) * width
-        candidates = self._of_whole_rows(following.best(width + 1 + chosen_before), state, limits)
-        shown = candidates.ids.shape[1]  # by one group
-        ids = tf.reshape(candidates.ids, [-1, groups, shown])
-        log_probs = tf.reshape(candidates.log_probs, [-1, groups, shown])
+        # The penalty may push down this many candidates more than in a beam search.
+        chosen_earlier = (groups - 1) * width
+        candidates = next_tokens.best(width + 1 + chosen_earlier)
+        candidates = self._of_whole_rows(candidates, state, task)
+        count = candidates.ids.shape[1]  # of one group
+        ids = tf.reshape(candidates.ids, [-1, groups, count])
+        log_probs = tf.reshape(candidates.log_probs, [-1, groups, count])
         done = tf.reshape(state.done, [-1, groups, 1])
         chosen = tf.zeros([tf.shape(ids)[0], 0], tf.int32)
         positions = []
@@ -108,18 +107,18 @@ class DiverseBeamSearch(BeamSearch):
             ranking = log_probs[:, group] - self.diversity_penalty * times_chosen
             _, best = tf.math.top_k(ranking, 2 * width)
             best_ids = tf.gather(ids[:, group], best, batch_dims=1)
-            goes_on = tf.gather(best_ids, first_that_go_on(best_ids, width), batch_dims=1)
-            chosen = tf.concat([chosen, tf.where(done[:, group], PAD_ID, goes_on)], axis=1)
+            live_ids = tf.gather(best_ids, first_unfinished(best_ids, width), batch_dims=1)
+            chosen = tf.concat([chosen, tf.where(done[:, group], PAD_ID, live_ids)], axis=1)
             positions.append(best)
         positions = tf.reshape(tf.stack(positions, axis=1), [-1, 2 * width])
         return Continuations(
             log_probs=tf.gather(candidates.log_probs, positions, batch_dims=1),
             ids=tf.gather(candidates.ids, positions, batch_dims=1),
-            parents=positions // (shown // width),
+            parents=positions // (count // width),
         )
 
 
 def _count_equal(ids: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Count how often each of `ids` `(batch, count)` is among `others` `(batch, any)`."""
+    """Count the occurrences of each of `ids` `(batch, count)` in `others` `(batch, any)`."""
     equal = tf.equal(tf.expand_dims(ids, 2), tf.expand_dims(others, 1))
     return tf.reduce_sum(tf.cast(equal, tf.float32), axis=2)

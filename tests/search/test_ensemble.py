@@ -41,7 +41,7 @@ def test_an_ensemble_is_searched_like_one_model(average):
                 return np.log(np.mean(np.exp(log_probs), axis=0))
             return np.mean(log_probs, axis=0)
 
-        expected = oracle.beam_search(together, oracle.Rules(5), 3, 3, "finished")
+        expected = oracle.beam_search(together, oracle.Rules(5), 3, 3, "bound")
         assert_same_outputs(outputs(found, row), expected)
 
 

@@ -104,7 +104,7 @@ def test_nothing_finished_by_max_length_gives_the_live_hypotheses():
     assert not found.finished.any()
     assert (found.lengths == 4).all()
     for row in range(2):
-        expected = oracle.beam_search(model.row(row), oracle.Rules(4), 3, 3, "finished")
+        expected = oracle.beam_search(model.row(row), oracle.Rules(4), 3, 3, "bound")
         assert_same_outputs(outputs(found, row), expected)
 
 
@@ -151,7 +151,7 @@ def test_each_row_has_its_own_options():
     found = model.search(BeamSearch(beam_width=3, num_hypotheses=3), **options)
     for row in range(8):
         rules = oracle.Rules(*(values[row].item() for values in options.values()))
-        expected = oracle.beam_search(model.row(row), rules, 3, 3, "finished")
+        expected = oracle.beam_search(model.row(row), rules, 3, 3, "bound")
         assert_same_outputs(outputs(found, row), expected)
 
 
@@ -222,7 +222,7 @@ def test_logits_of_low_precision_are_summed_in_float32(dtype):
     model = TableModel(tf.cast(logits, tf.float32).numpy())
     found = in_numpy(found)
     for row in range(2):
-        expected = oracle.beam_search(model.row(row), oracle.Rules(5), 3, 3, "finished")
+        expected = oracle.beam_search(model.row(row), oracle.Rules(5), 3, 3, "bound")
         assert_same_outputs(outputs(found, row), expected)
 
 
@@ -230,7 +230,7 @@ def test_a_vocabulary_of_fifty_thousand():
     model = TableModel(np.random.default_rng(5).normal(size=(2, 11, 50_000)))
     found = model.search(BeamSearch(beam_width=4, num_hypotheses=4, max_length=3))
     for row in range(2):
-        expected = oracle.beam_search(model.row(row), oracle.Rules(3), 4, 4, "finished")
+        expected = oracle.beam_search(model.row(row), oracle.Rules(3), 4, 4, "bound")
         assert_same_outputs(outputs(found, row), expected)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.search.length_penalty import length_divisor
+from keras_s2s.search.scoring import length_divisor
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Every output there is: the yardstick of the other searches."""
+"""Exhaustive search: score every possible output."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.candidates import NEVER_EMITTED
-from keras_s2s.search.result import IMPOSSIBLE, POSSIBLE, SearchResult, make_result
-from keras_s2s.search.search import Search
-from keras_s2s.search.search_task import SearchTask
-from keras_s2s.search.step_function import gather_state
+from keras_s2s.search.base import Search
+from keras_s2s.search.result import SearchResult, make_result
+from keras_s2s.search.step import IMPOSSIBLE, NEVER_EMITTED, POSSIBLE, gather_state
+from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExhaustiveSearch(Search):
-    """Scores every output up to `max_length`, and so finds the best for certain.
+    """Exhaustive search: scores every output up to `max_length`, and returns the best.
 
-    There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, m being the number of ids that
-    may stand before eos, so it serves only for small vocabularies and short outputs; `ExactSearch`
-    finds the same answer without this cost. Only finished hypotheses are given. Of equals the
+    There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, where m is the number of ids
+    that may come before eos. It is only for small vocabularies and short outputs; `ExactSearch`
+    finds the same outputs without this cost. Only finished hypotheses are returned. Of equals the
     shorter comes first, then the one with the lower ids.
 
     Args:
-        max_length: The most tokens an output may have, eos counted. Limits that come with a call
-            can only be shorter.
-        num_hypotheses: Hypotheses returned per row.
-        max_outputs: A search of more outputs than this is refused.
+        max_length: Maximum number of tokens of an output, including eos. Limits given on a call
+            can only be shorter. Defaults to 100.
+        num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
+        max_outputs: Raise an error if there are more outputs than this. Defaults to 100,000.
         **settings: `max_length_ratio`, `min_length`, `length_penalty`, `length_penalty_formula`,
             `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of every `Search`.
 
@@ -41,7 +40,7 @@ class ExhaustiveSearch(Search):
     Example:
         >>> import tensorflow as tf
         >>> search = ExhaustiveSearch(max_length=3, num_hypotheses=3)
-        >>> def step(token_ids, state):  # id 4 and eos (3) equally probable, whatever went before
+        >>> def step(token_ids, state):  # id 4 and eos (3) are always equally probable
         ...     logits = tf.constant([[-9.0, -9.0, -9.0, 0.0, 0.0]])
         ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
         >>> search(step, state=(), batch_size=1, vocabulary_size=5).ids.numpy()
@@ -65,17 +64,17 @@ class ExhaustiveSearch(Search):
         self._keep("max_outputs", checks.check_positive_int("max_outputs", self.max_outputs))
 
     def count_outputs(self, vocabulary_size: int) -> int:
-        """Count the outputs that a search over so many ids has to score."""
+        """Return the number of outputs that the search scores."""
         choices = len(self._inner_ids(vocabulary_size))
         return sum(choices**place for place in range(self._depth))
 
     @property
     def _depth(self) -> int:
-        """How many tokens the longest output has."""
+        """Number of tokens of the longest output."""
         return int(self.max_length or 0)
 
     def _inner_ids(self, vocabulary_size: int) -> np.ndarray:
-        """Give the ids that may stand before eos."""
+        """Return the ids that may come before eos."""
         outside = (*NEVER_EMITTED, EOS_ID, *self.suppress_ids)
         return np.setdiff1d(np.arange(vocabulary_size, dtype=np.int32), outside)
 
@@ -83,26 +82,27 @@ class ExhaustiveSearch(Search):
         self._refuse_too_many(task.step.vocabulary_size)
         inner_ids = self._inner_ids(task.step.vocabulary_size)
         rows, width = task.batch_size, 1  # prefixes of each row
-        last_ids, carried = tf.fill([rows], BOS_ID), task.carried
+        last_ids, hypotheses = tf.fill([rows], BOS_ID), task.state
         log_probs = tf.zeros([rows, 1])
         ended = []
         for length in range(1, self._depth + 1):
-            following, carried = task.step(last_ids, carried)
-            log_probs = log_probs + following.log_probs()  # (rows * width, vocabulary)
+            next_tokens, hypotheses = task.step(last_ids, hypotheses)
+            log_probs = log_probs + next_tokens.log_probs()  # (rows * width, vocabulary)
             ended.append(tf.reshape(log_probs[:, EOS_ID], [-1, width]))
             if length < self._depth:
                 log_probs = tf.reshape(tf.gather(log_probs, inner_ids, axis=1), [-1, 1])
                 last_ids = tf.tile(tf.constant(inner_ids), [rows * width])
                 width *= len(inner_ids)
-                carried = gather_state(carried, tf.range(rows * width) // len(inner_ids))
+                parents = tf.range(rows * width) // len(inner_ids)
+                hypotheses = gather_state(hypotheses, parents)
         return self._best(ended, inner_ids, task)
 
     def _best(
         self, ended: list[tf.Tensor], inner_ids: np.ndarray, task: SearchTask
     ) -> SearchResult:
-        """Choose out of the log_probs of the outputs of each length: `(batch, outputs)`."""
+        """Return the best outputs, given the log_probs of each length: `(batch, outputs)`."""
         widths = [log_probs.shape[1] for log_probs in ended]
-        # A row's outputs side by side, and so many empty ones that enough can be chosen.
+        # The outputs of a row side by side, and enough empty ones to fill the result.
         log_probs = tf.pad(
             tf.concat(ended, axis=1),
             [[0, 0], [0, self.num_hypotheses]],
@@ -110,11 +110,11 @@ class ExhaustiveSearch(Search):
         )
         lengths = np.repeat(np.arange(1, len(widths) + 1, dtype=np.int32), widths)
         lengths = np.pad(lengths, (0, self.num_hypotheses), constant_values=1)
-        allowed = lengths <= task.limits.max_length
-        if task.limits.min_length is not None:
-            allowed = tf.logical_and(allowed, lengths >= task.limits.min_length)
+        allowed = lengths <= task.max_length
+        if task.min_length is not None:
+            allowed = tf.logical_and(allowed, lengths >= task.min_length)
         log_probs = tf.where(allowed, log_probs, IMPOSSIBLE)
-        scores = self._score(log_probs, tf.constant(lengths), task.limits)
+        scores = task.score(log_probs, tf.constant(lengths))
         scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
         scores, chosen = tf.math.top_k(scores, self.num_hypotheses)
         starts = np.repeat(np.cumsum([0, *widths[:-1]]), widths).astype(np.int32)
@@ -125,7 +125,7 @@ class ExhaustiveSearch(Search):
         return make_result(ids, tf.gather(log_probs, chosen, batch_dims=1), scores)
 
     def _refuse_too_many(self, vocabulary_size: int) -> None:
-        """Raise `ValueError` where the search could not finish."""
+        """Raise `ValueError` if there are too many outputs."""
         count = self.count_outputs(vocabulary_size)
         if count > self.max_outputs:
             shown = f"{count:,}" if count < 10**15 else f"more than 10**{len(str(count)) - 1}"
@@ -137,14 +137,17 @@ class ExhaustiveSearch(Search):
 
 
 def _spell(numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth: int) -> tf.Tensor:
-    """Write the outputs of given numbers among those of their length: `(batch, outputs, depth)`.
+    """Return the ids of outputs, given their numbers among those of equal length.
 
     The ids before eos are the digits of the number, the last token's last.
+
+    Returns:
+        int32 `(batch, outputs, depth)`.
     """
     base = len(inner_ids)
     columns = []
     for place in range(depth):
-        # The weight of a digit, of which outputs too short for it have none.
+        # Weight of the digit; outputs too short for it have none.
         weights = np.array([base ** max(0, length - 2 - place) for length in range(depth + 1)])
         digits = numbers // tf.gather(weights.astype(np.int32), lengths) % max(base, 1)
         column = tf.where(place + 1 < lengths, tf.gather(inner_ids, digits), PAD_ID)

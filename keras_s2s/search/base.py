@@ -1,0 +1,283 @@
+"""`Search`: the settings that all searches share, and how a search is called."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import keras
+import tensorflow as tf
+
+from keras_s2s import checks
+from keras_s2s.search.lexicon import InLexicon, Lexicon
+from keras_s2s.search.result import SearchResult, replay_attention
+from keras_s2s.search.rules import BeginsWith, NoRepeatedNgram
+from keras_s2s.search.scoring import FORMULAS
+from keras_s2s.search.step import Rule, SearchStep, State, StepFunction, check_state
+from keras_s2s.search.task import SearchTask, check_row_options, largest, length_limits
+from keras_s2s.special_ids import EOS_ID
+
+SearchType = TypeVar("SearchType", bound="Search")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """Base class of the searches for the best output of a decoder, which is given as a step.
+
+    A search knows no model. It is a small value: it is immutable, equal to another search with the
+    same settings, and can be stored in a Keras config.
+
+    Args:
+        max_length: Maximum number of tokens of an output, including eos. May be None only if
+            `max_length_ratio` is given. Defaults to 100.
+        max_length_ratio: Also limits an output to this multiple of its source length (rounded up,
+            at least 1). Needs `source_lengths` when the search is called.
+        min_length: Minimum number of tokens of an output, including eos. Defaults to 1.
+        length_penalty: Exponent α ≥ 0 in `score = log_prob / length**α`; the length includes eos.
+            Defaults to 0.75.
+        length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.
+        suppress_ids: Ids that are never emitted, besides pad and bos. Must not contain eos.
+        no_repeat_ngram_size: Forbid repeated n-grams of this size. `None` disables it.
+        lexicon: A `Lexicon`, or the sequences of ids to create one from: the only outputs allowed.
+    """
+
+    max_length: int | None = 100
+    max_length_ratio: float | None = None
+    min_length: int = 1
+    length_penalty: float = 0.75
+    length_penalty_formula: str = "power"
+    suppress_ids: tuple[int, ...] = ()
+    no_repeat_ngram_size: int | None = None
+    lexicon: Lexicon | Sequence[Sequence[int]] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_lengths()
+        penalty = checks.check_number("length_penalty", self.length_penalty, minimum=0.0)
+        self._keep("length_penalty", penalty)
+        checks.check_choice("length_penalty_formula", self.length_penalty_formula, FORMULAS)
+        suppressed = tuple(
+            checks.check_int("suppress_ids", id_, minimum=0) for id_ in self.suppress_ids
+        )
+        if EOS_ID in suppressed:
+            raise ValueError(
+                f"`suppress_ids` must not hold eos ({EOS_ID}): no output could end. "
+                f"Received: suppress_ids={suppressed}"
+            )
+        self._keep("suppress_ids", suppressed)
+        if self.no_repeat_ngram_size is not None:
+            size = checks.check_positive_int("no_repeat_ngram_size", self.no_repeat_ngram_size)
+            self._keep("no_repeat_ngram_size", size)
+        if self.lexicon is not None and not isinstance(self.lexicon, Lexicon):
+            self._keep("lexicon", Lexicon(self.lexicon))
+
+    def __call__(
+        self,
+        step: StepFunction,
+        state: State,
+        batch_size: int | tf.Tensor,
+        vocabulary_size: int,
+        *,
+        source_lengths: tf.Tensor | None = None,
+        max_length: tf.Tensor | None = None,
+        min_length: tf.Tensor | None = None,
+        length_penalty: tf.Tensor | None = None,
+        prefix: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
+        return_attention: bool = False,
+    ) -> SearchResult:
+        """Search for the best outputs of every row.
+
+        The answer for a row depends only on that row. Every hypothesis begins with bos, which is
+        fed to `step` first and is not part of the output.
+
+        Args:
+            step: `step(token_ids (n,), state) -> (logits (n, vocabulary_size), state)`. n is
+                batch_size times the number of hypotheses per row; the rows of n are ordered by
+                batch row. May return attention, float `(n, source_length)`, as a third output.
+            state: Nest of tensors `(batch_size, ...)`, the decoder's state before bos. The search
+                repeats it for each hypothesis, and reorders the states that `step` returns. None,
+                or (), for a step without a state.
+            batch_size: Number of rows, an integer or a scalar tensor. May be 0.
+            vocabulary_size: Number of ids, including the four special ones.
+            source_lengths: int32 `(batch,)`, number of tokens of each source, for
+                `max_length_ratio` and a coverage penalty.
+            max_length: int32 `(batch,)` or scalar. Overrides the limits of the search.
+            min_length: int32 `(batch,)` or scalar. Overrides the setting of the search.
+            length_penalty: float32 `(batch,)` or scalar. Overrides the setting of the search.
+            prefix: int32 `(batch, prefix_length)`. The outputs of a row begin with its prefix,
+                which ends at its first pad. The other rules apply to it too.
+            seed: int32 `(batch,)` or scalar. Overrides the seed of a `Sampling`.
+            return_attention: Whether to return the attention, which `step` must then return.
+
+        Returns:
+            A `SearchResult`.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If an argument has a wrong value or shape, or `step` returns wrong shapes.
+        """
+        if not callable(step):
+            raise TypeError(f"`step` must be callable. Received: step={step!r}")
+        if seed is not None and not self._draws:
+            raise ValueError(
+                "`seed` must be given only to a search that draws, such as `Sampling`. "
+                f"Received: a seed for {type(self).__name__}"
+            )
+        rows = _check_batch_size(batch_size)
+        size = checks.check_int("vocabulary_size", vocabulary_size, minimum=EOS_ID + 1)
+        state = check_state(state, rows)
+        options = check_row_options(
+            {
+                "source_lengths": source_lengths,
+                "max_length": max_length,
+                "min_length": min_length,
+                "length_penalty": length_penalty,
+                "prefix": prefix,
+                "seed": seed,
+            },
+            rows,
+            size,
+        )
+
+        def run() -> SearchResult:
+            found = self._search(self._task(step, state, rows, size, options))
+            if return_attention:
+                attention = replay_attention(step, state, rows, size, found.ids)
+                found = found._replace(attention=attention)
+            return found
+
+        # It has no Python control flow over tensors: autograph would only take time.
+        return tf.autograph.experimental.do_not_convert(run)()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether `step` must return attention, for a coverage penalty."""
+        return False
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings, for `from_config`."""
+        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.lexicon, Lexicon):
+            config["lexicon"] = keras.saving.serialize_keras_object(self.lexicon)
+        return config
+
+    @classmethod
+    def from_config(cls: type[SearchType], config: dict[str, Any]) -> SearchType:
+        """Create a search from its config."""
+        config = dict(config)
+        if isinstance(config.get("lexicon"), dict):
+            config["lexicon"] = keras.saving.deserialize_keras_object(config["lexicon"])
+        return cls(**config)
+
+    @property
+    def _draws(self) -> bool:
+        """Whether the search draws at random, and takes a seed."""
+        return False
+
+    def _search(self, task: SearchTask) -> SearchResult:
+        """Search all rows of the task."""
+        raise NotImplementedError
+
+    def _task(
+        self,
+        step: StepFunction,
+        state: State,
+        rows: int | tf.Tensor,
+        vocabulary_size: int,
+        options: dict[str, tf.Tensor],
+    ) -> SearchTask:
+        """Combine the settings of the search with the options of the rows."""
+        columns = {
+            name: tf.expand_dims(value, 1) for name, value in options.items() if name != "prefix"
+        }
+        source_lengths = columns.get("source_lengths")
+        if "max_length" in columns:
+            max_length = columns["max_length"]
+            longest = largest(max_length)
+        else:
+            max_length, longest = length_limits(
+                rows, self.max_length, self.max_length_ratio, source_lengths
+            )
+        min_length = columns.get("min_length")
+        if min_length is None and self.min_length > 1:
+            min_length = tf.fill([rows, 1], self.min_length)
+        search_step = SearchStep(
+            step,
+            vocabulary_size,
+            suppress_ids=self._checked_suppress_ids(vocabulary_size),
+            rules=self._rules(options.get("prefix"), vocabulary_size, longest),
+            tracks_coverage=self.needs_attention,
+        )
+        return SearchTask(
+            step=search_step,
+            state=search_step.initial_state(state, rows),
+            batch_size=rows,
+            max_length=max_length,
+            longest=longest,
+            min_length=min_length,
+            length_penalty=columns.get("length_penalty", self.length_penalty),
+            length_penalty_formula=self.length_penalty_formula,
+            source_lengths=source_lengths,
+            seed=columns.get("seed"),
+        )
+
+    def _rules(
+        self, prefix: tf.Tensor | None, vocabulary_size: int, longest: int | tf.Tensor
+    ) -> list[Rule]:
+        """Create the rules for the prefix and the settings."""
+        rules: list[Rule] = []
+        if prefix is not None:
+            rules.append(BeginsWith(prefix, vocabulary_size))
+        if self.no_repeat_ngram_size is not None:
+            rules.append(NoRepeatedNgram(self.no_repeat_ngram_size, longest, vocabulary_size))
+        if isinstance(self.lexicon, Lexicon):
+            rules.append(InLexicon(self.lexicon, vocabulary_size))
+        return rules
+
+    def _checked_suppress_ids(self, vocabulary_size: int) -> tuple[int, ...]:
+        """Return the ids that are never emitted; all must be in the vocabulary."""
+        if max(self.suppress_ids, default=0) >= vocabulary_size:
+            raise ValueError(
+                f"Every id in `suppress_ids` must be below vocabulary_size={vocabulary_size}. "
+                f"Received: suppress_ids={self.suppress_ids}"
+            )
+        return self.suppress_ids
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Set a checked setting as a plain Python value, so that the config can be stored."""
+        object.__setattr__(self, name, value)
+
+    def _check_lengths(self) -> None:
+        """Check the settings that limit the length."""
+        if self.max_length is not None:
+            self._keep("max_length", checks.check_positive_int("max_length", self.max_length))
+        elif self.max_length_ratio is None:
+            raise ValueError(
+                "`max_length` may be None only where `max_length_ratio` is given. "
+                "Received: max_length=None, max_length_ratio=None"
+            )
+        if self.max_length_ratio is not None:
+            ratio = checks.check_number("max_length_ratio", self.max_length_ratio, minimum=0.0)
+            if ratio == 0.0:
+                raise ValueError("`max_length_ratio` must be above 0. Received: max_length_ratio=0")
+            self._keep("max_length_ratio", ratio)
+        self._keep("min_length", checks.check_positive_int("min_length", self.min_length))
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError(
+                "`min_length` must not be above `max_length`. "
+                f"Received: min_length={self.min_length}, max_length={self.max_length}"
+            )
+
+
+def _check_batch_size(batch_size: Any) -> int | tf.Tensor:
+    """Return `batch_size` as an int or an int32 scalar tensor."""
+    known = batch_size if not tf.is_tensor(batch_size) else tf.get_static_value(batch_size)
+    if known is not None:
+        return checks.check_int("batch_size", known, minimum=0)
+    if batch_size.shape.rank != 0 or not batch_size.dtype.is_integer:
+        raise ValueError(
+            "`batch_size` must be an integer or a scalar integer tensor. "
+            f"Received: {batch_size.dtype.name} of shape {batch_size.shape}"
+        )
+    return tf.cast(batch_size, tf.int32)

@@ -1,0 +1,374 @@
+"""Exact search: the best outputs with certainty, by branch and bound.
+
+The search expands open prefixes, a few of every row at once, until none is left that can beat the
+best outputs known. `OpenPrefixes.reopen` keeps the prefixes that are still to be expanded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_s2s import checks
+from keras_s2s.search.base import Search
+from keras_s2s.search.beam import BeamSearch
+from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
+from keras_s2s.search.step import (
+    IMPOSSIBLE,
+    POSSIBLE,
+    Candidates,
+    HypothesisState,
+    gather_state,
+    loop_shapes,
+)
+from keras_s2s.search.task import SearchTask
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+
+# Number of continuations of a prefix that are considered one by one; a bound covers the others.
+_CONSIDERED = 64
+
+
+class OpenPrefixes(NamedTuple):
+    """Prefixes that may lead to a better output, in the order in which they will be expanded.
+
+    Every row has room for as many as the row with the most of them. The large tensors, ids and
+    states, have only one slot for each prefix that exists.
+    """
+
+    lengths: tf.Tensor  # (batch, room) int32
+    log_probs: tf.Tensor  # (batch, room) float32; IMPOSSIBLE in empty places
+    last_ids: tf.Tensor  # (batch, room) int32
+    slots: tf.Tensor  # (batch, room) int32
+    ids: tf.Tensor  # (slots, longest) int32
+    hypotheses: HypothesisState  # nest of (slots, ...)
+
+    def first(self, count: tf.Tensor) -> OpenPrefixes:
+        """Return the first `count` of every row, each in its own slot."""
+        slots = self.slots[:, :count]
+        flat = tf.reshape(slots, [-1])
+        return OpenPrefixes(
+            self.lengths[:, :count],
+            self.log_probs[:, :count],
+            self.last_ids[:, :count],
+            tf.reshape(tf.range(tf.size(flat)), tf.shape(slots)),
+            tf.gather(self.ids, flat),
+            gather_state(self.hypotheses, flat),
+        )
+
+    def append(self, parents: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+        """Append tokens to prefixes, both `(batch, any)`: ids `(batch, any, longest)`."""
+        ids = tf.gather(self.ids, tf.gather(self.slots, parents, batch_dims=1))
+        ends = tf.gather(self.lengths, parents, batch_dims=1)
+        return _write(ids, ends, tokens)
+
+
+class Children(NamedTuple):
+    """One-token continuations of the first prefixes of every row."""
+
+    ids: tf.Tensor  # (batch, children) int32: the new token
+    lengths: tf.Tensor  # (batch, children) int32, including it
+    log_probs: tf.Tensor  # (batch, children) float32, of the whole prefix
+    parents: tf.Tensor  # (children,) int32: number of the prefix, the same in every row
+
+
+class BestOutputs(NamedTuple):
+    """The best outputs found so far."""
+
+    ids: tf.Tensor  # (batch, num_hypotheses, longest) int32
+    log_probs: tf.Tensor  # (batch, num_hypotheses) float32
+    scores: tf.Tensor  # (batch, num_hypotheses) float32, best first
+
+
+class ExactState(NamedTuple):
+    """Loop state of an exact search."""
+
+    open: OpenPrefixes
+    best: BestOutputs
+    given_up: tf.Tensor  # (batch, 1) float32: largest log_prob of the prefixes given up
+    nodes: tf.Tensor  # (batch, 1) int32: number of expanded prefixes
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExactSearch(Search):
+    """Exact search: finds the outputs with the best scores, and certifies that they are the best.
+
+    A log probability only falls as a prefix grows, and no output divides it by more than the
+    longest does, so `log_prob / max_length**length_penalty` bounds the scores of all outputs that
+    begin with a prefix. A prefix whose bound does not beat the best outputs known is not expanded;
+    a beam search finds the first of them. The smaller `max_length`, the tighter the bound, so use a
+    `max_length_ratio`. A batch takes as long as its hardest row.
+
+    A row is not certified if it expanded `max_nodes` prefixes, or dropped prefixes because there
+    were more than `max_open`, and those could have led to a better output. Its result is then the
+    best found, never worse than that of the beam search.
+
+    Args:
+        num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
+        beam_width: Width of the beam search that runs first. Defaults to 5.
+        max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
+        max_open: Maximum number of open prefixes per row; each keeps a decoder state in memory.
+            Defaults to 4096.
+        nodes_per_step: Number of prefixes of a row that are expanded together. Defaults to 32.
+        **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
+            every `Search`.
+
+    Returns:
+        On a call, a `SearchResult` with `certified` and `nodes`.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> search = ExactSearch(max_length=3)
+        >>> def step(token_ids, state):  # eos (3) is a little more probable than id 4
+        ...     logits = tf.constant([[-9.0, -9.0, -9.0, 0.1, 0.0]])
+        ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
+        >>> found = search(step, state=(), batch_size=1, vocabulary_size=5)
+        >>> found.ids.numpy(), found.certified.numpy()
+        (array([[[3, 0, 0]]], dtype=int32), array([ True]))
+
+    References:
+        Stahlberg and Byrne 2019, "On NMT Search Errors and Model Errors: Cat Got Your Tongue?".
+    """
+
+    num_hypotheses: int = 1
+    beam_width: int = 5
+    max_nodes: int = 10_000
+    max_open: int = 4096
+    nodes_per_step: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("num_hypotheses", "beam_width", "max_nodes", "max_open", "nodes_per_step"):
+            self._keep(name, checks.check_positive_int(name, getattr(self, name)))
+
+    def _search(self, task: SearchTask) -> SearchResult:
+        known = self._beam_search()._search(task)
+        finished_scores = tf.where(known.finished, known.scores, IMPOSSIBLE)
+        to_beat = finished_scores[:, self.num_hypotheses - 1 :]  # (batch, 1)
+        first = self._first_state(task)
+        (last,) = tf.while_loop(
+            lambda state: tf.reduce_any(state.open.log_probs > POSSIBLE),
+            lambda state: (self._expand(state, to_beat, task),),
+            (first,),
+            shape_invariants=(_loop_shapes(first),),
+        )
+        ids = tf.concat([known.ids, last.best.ids], axis=1)
+        log_probs = tf.concat([known.log_probs, last.best.log_probs], axis=1)
+        scores = tf.concat([known.scores, last.best.scores], axis=1)
+        found = rank_hypotheses(ids, without_repeats(ids, log_probs), scores, self.num_hypotheses)
+        worst = tf.where(found.finished, found.scores, IMPOSSIBLE)[:, self.num_hypotheses - 1 :]
+        # If nothing was given up, `given_up` is impossible, and so is a missing output.
+        certified = (task.score_bound(last.given_up) <= worst) | (last.given_up <= POSSIBLE)
+        return found._replace(certified=tf.squeeze(certified, 1), nodes=tf.squeeze(last.nodes, 1))
+
+    def _beam_search(self) -> BeamSearch:
+        """Return the search for the first outputs, with the same rules."""
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(Search)}
+        number = self.num_hypotheses
+        return BeamSearch(
+            beam_width=max(self.beam_width, number), num_hypotheses=number, **settings
+        )
+
+    def _first_state(self, task: SearchTask) -> ExactState:
+        """Return the state with the empty prefix."""
+        rows, longest, number = task.batch_size, task.longest, self.num_hypotheses
+        return ExactState(
+            open=OpenPrefixes(
+                lengths=tf.zeros([rows, 1], tf.int32),
+                log_probs=tf.zeros([rows, 1]),
+                last_ids=tf.fill([rows, 1], BOS_ID),
+                slots=tf.expand_dims(tf.range(rows), 1),
+                ids=tf.fill([rows, longest], PAD_ID),
+                hypotheses=task.state,
+            ),
+            best=BestOutputs(
+                ids=tf.fill([rows, number, longest], PAD_ID),
+                log_probs=tf.fill([rows, number], IMPOSSIBLE),
+                scores=tf.fill([rows, number], IMPOSSIBLE),
+            ),
+            given_up=tf.fill([rows, 1], IMPOSSIBLE),
+            nodes=tf.zeros([rows, 1], tf.int32),
+        )
+
+    def _expand(self, state: ExactState, to_beat: tf.Tensor, task: SearchTask) -> ExactState:
+        """Continue the first open prefixes by every token, and keep those worth expanding."""
+        count = tf.minimum(tf.shape(state.open.slots)[1], self.nodes_per_step)
+        chosen = state.open.first(count)
+        # Prefixes beyond the budget of the row are given up.
+        affordable = state.nodes + tf.range(count) < self.max_nodes
+        given_up = [state.given_up, largest(chosen.log_probs, tf.logical_not(affordable))]
+        chosen = chosen._replace(log_probs=tf.where(affordable, chosen.log_probs, IMPOSSIBLE))
+        expanded = tf.cast(chosen.log_probs > POSSIBLE, tf.int32)
+        nodes = state.nodes + tf.reduce_sum(expanded, axis=1, keepdims=True)
+
+        children, hypotheses, unseen = self._children(chosen, count, task)
+        best = self._best_outputs(state.best, children, chosen, task)
+        worst = tf.maximum(best.scores[:, self.num_hypotheses - 1 :], to_beat)
+        waits = _may_beat(state.open, count, children, worst, task)
+        log_probs = tf.concat([state.open.log_probs, children.log_probs], axis=1)
+        spent = nodes >= self.max_nodes
+        given_up += [unseen, largest(log_probs, waits & spent)]
+        open_, dropped = reopen(
+            state.open, children, hypotheses, waits & tf.logical_not(spent), count, self.max_open
+        )
+        given_up = functools.reduce(tf.maximum, [*given_up, dropped])
+        return ExactState(open_, best, given_up, nodes)
+
+    def _children(
+        self, chosen: OpenPrefixes, count: tf.Tensor, task: SearchTask
+    ) -> tuple[Children, HypothesisState, tf.Tensor]:
+        """Return the continuations, the states of their prefixes, and a bound on all others."""
+        rows, size = tf.shape(chosen.slots)[0], task.step.vocabulary_size
+        last_ids = tf.reshape(chosen.last_ids, [-1])
+        next_tokens, hypotheses = task.step(last_ids, chosen.hypotheses)
+        candidates = next_tokens.best(min(_CONSIDERED, size))
+        considered = candidates.ids.shape[1]
+        log_probs = tf.reshape(chosen.log_probs, [-1, 1]) + candidates.log_probs
+        unseen = tf.fill([rows, 1], IMPOSSIBLE)
+        if considered < size:
+            # If all considered tokens are possible, there may be more, but none more probable.
+            possible = log_probs > POSSIBLE
+            least = tf.reduce_min(tf.where(possible, log_probs, 0.0), axis=1)
+            more = tf.reduce_sum(tf.cast(possible, tf.int32), axis=1) >= _CONSIDERED
+            unseen = largest(tf.reshape(least, [rows, count]), tf.reshape(more, [rows, count]))
+        parents = tf.range(count * considered) // considered
+        lengths = tf.gather(chosen.lengths, parents, axis=1) + 1
+        candidates = Candidates(
+            tf.reshape(log_probs, [rows, count * considered]),
+            tf.reshape(candidates.ids, [rows, count * considered]),
+        )
+        if task.min_length is not None:
+            candidates = candidates.forbid_eos(lengths < task.min_length)
+        children = Children(candidates.ids, lengths, candidates.log_probs, parents)
+        return children, hypotheses, unseen
+
+    def _best_outputs(
+        self, best: BestOutputs, children: Children, chosen: OpenPrefixes, task: SearchTask
+    ) -> BestOutputs:
+        """Add the children that end to the best outputs found so far."""
+        number = self.num_hypotheses
+        ends = tf.equal(children.ids, EOS_ID) & (children.log_probs > POSSIBLE)
+        scores = task.score(children.log_probs, children.lengths)
+        scores = tf.concat([best.scores, tf.where(ends, scores, IMPOSSIBLE)], axis=1)
+        scores, places = tf.math.top_k(scores, number)
+        parents = tf.gather(children.parents, tf.maximum(places - number, 0))
+        ids = tf.where(
+            tf.expand_dims(places < number, 2),
+            tf.gather(best.ids, tf.minimum(places, number - 1), batch_dims=1),
+            chosen.append(parents, tf.fill(tf.shape(parents), EOS_ID)),
+        )
+        log_probs = tf.concat([best.log_probs, children.log_probs], axis=1)
+        return BestOutputs(ids, tf.gather(log_probs, places, batch_dims=1), scores)
+
+
+def _may_beat(
+    open_: OpenPrefixes,
+    count: tf.Tensor,
+    children: Children,
+    worst: tf.Tensor,
+    task: SearchTask,
+) -> tf.Tensor:
+    """Decide which of the old prefixes and the children are worth expanding."""
+    # The first `count` have just been expanded. A child must not have ended, and must leave room
+    # for eos.
+    left = tf.broadcast_to(tf.range(tf.shape(open_.slots)[1]) >= count, tf.shape(open_.lengths))
+    continues = tf.not_equal(children.ids, EOS_ID) & (children.lengths < task.max_length)
+    log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
+    possible = tf.concat([left, continues], axis=1) & (log_probs > POSSIBLE)
+    return possible & (task.score_bound(log_probs) > worst)
+
+
+def largest(log_probs: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Return the largest of `(batch, any)` where `where` is true, IMPOSSIBLE if there is none."""
+    log_probs = tf.where(where, log_probs, IMPOSSIBLE)
+    return tf.maximum(tf.reduce_max(log_probs, axis=1, keepdims=True), IMPOSSIBLE)
+
+
+def reopen(
+    open_: OpenPrefixes,
+    children: Children,
+    hypotheses: HypothesisState,
+    waits: tf.Tensor,
+    count: tf.Tensor,
+    max_open: int,
+) -> tuple[OpenPrefixes, tf.Tensor]:
+    """Sort the old prefixes and the children that wait to be expanded.
+
+    The longest come first, so that outputs are completed early and few prefixes are open; of equal
+    lengths, the most probable comes first.
+
+    Args:
+        open_: The old prefixes.
+        children: The children of the first of them.
+        hypotheses: States of the children's parents: nest of `(batch * count, ...)`.
+        waits: bool `(batch, room + children)`: which of both are to be expanded.
+        count: Number of parents.
+        max_open: Maximum number of open prefixes of a row.
+
+    Returns:
+        The prefixes, and the largest log_prob of those that were dropped: `(batch, 1)`.
+    """
+    rows, old_room = tf.shape(open_.slots)[0], tf.shape(open_.slots)[1]
+    lengths = tf.concat([open_.lengths, children.lengths], axis=1)
+    log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
+    order = tf.where(waits, tf.cast(lengths, tf.float32) + 1.0 / (1.0 - log_probs), IMPOSSIBLE)
+    waiting = tf.reduce_sum(tf.cast(waits, tf.int32), axis=1, keepdims=True)
+    room = tf.clip_by_value(tf.reduce_max(waiting), 1, max_open)
+    order_kept, places = tf.math.top_k(order, room)
+    # This includes kept prefixes that are equal to the last one, which is on the safe side.
+    dropped = largest(log_probs, waits & (waiting > room) & (order <= order_kept[:, -1:]))
+
+    kept = tf.reshape(order_kept > 0.0, [-1])
+    is_child = places >= old_room
+    child = tf.maximum(places - old_room, 0)
+    parents = tf.where(is_child, tf.gather(children.parents, child), places)
+    tokens = tf.where(is_child, tf.gather(children.ids, child, batch_dims=1), PAD_ID)
+    old_slots = tf.gather(open_.slots, parents, batch_dims=1)
+    # The parents' new states come after all the old ones, row by row.
+    row_starts = tf.shape(open_.ids)[0] + tf.expand_dims(tf.range(rows) * count, 1)
+    sources = tf.where(is_child, row_starts + parents, old_slots)
+    both = tf.nest.map_structure(
+        lambda old, new: tf.concat([old, new], axis=0), open_.hypotheses, hypotheses
+    )
+    numbers = tf.reshape(tf.where(kept), [-1])
+
+    def of_kept(values: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.reshape(values, [-1]), numbers)
+
+    ends = tf.gather(open_.lengths, parents, batch_dims=1)
+    ids = tf.gather(open_.ids, of_kept(old_slots))
+    slots = tf.cumsum(tf.cast(kept, tf.int32)) - 1
+    reopened = OpenPrefixes(
+        lengths=tf.gather(lengths, places, batch_dims=1),
+        log_probs=tf.where(
+            order_kept > 0.0, tf.gather(log_probs, places, batch_dims=1), IMPOSSIBLE
+        ),
+        last_ids=tf.where(is_child, tokens, tf.gather(open_.last_ids, parents, batch_dims=1)),
+        slots=tf.reshape(tf.maximum(slots, 0), [rows, room]),
+        ids=_write(ids, of_kept(ends), of_kept(tokens)),
+        hypotheses=gather_state(both, of_kept(sources)),
+    )
+    return reopened, dropped
+
+
+def _write(ids: tf.Tensor, ends: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """Write `tokens` `(...)` into `ids` `(..., longest)` at the positions `ends`."""
+    here = tf.equal(tf.range(tf.shape(ids)[-1]), tf.expand_dims(ends, -1))
+    return tf.where(here, tf.expand_dims(tokens, -1), ids)
+
+
+def _loop_shapes(state: ExactState) -> ExactState:
+    """Return the shapes that stay the same in the loop; the room for open prefixes varies."""
+    varies = tf.TensorShape([None, None])
+    shapes = loop_shapes(state)
+    return shapes._replace(
+        open=shapes.open._replace(lengths=varies, log_probs=varies, last_ids=varies, slots=varies)
+    )

@@ -1,0 +1,292 @@
+"""Searches with one hypothesis at a time: the most probable token at each step, or a drawn one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_s2s import checks
+from keras_s2s.search.base import Search
+from keras_s2s.search.result import SearchResult, make_result, rank_hypotheses
+from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTokens, loop_shapes
+from keras_s2s.search.task import SearchTask
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+
+ChooseToken = Callable[[NextTokens, tf.Tensor], Candidates]
+"""`choose(next_tokens, length) -> Candidates` with one token for each row, `(rows, 1)`."""
+
+
+class RowState(NamedTuple):
+    """Loop state of a search with one hypothesis per row."""
+
+    length: tf.Tensor  # () int32: tokens of every hypothesis that is not done
+    ids: tf.Tensor  # (rows, longest) int32
+    last_ids: tf.Tensor  # (rows,) int32: last token of every hypothesis
+    log_probs: tf.Tensor  # (rows, 1) float32
+    done: tf.Tensor  # (rows, 1) bool
+    hypotheses: HypothesisState  # nest of (rows, ...)
+
+
+def choose_until_eos(task: SearchTask, choose: ChooseToken) -> tuple[tf.Tensor, tf.Tensor]:
+    """Choose one token per row at each step, until eos or the maximum length.
+
+    Args:
+        task: The rows.
+        choose: Chooses the next token of each row.
+
+    Returns:
+        The ids `(rows, longest)` and their log probabilities `(rows, 1)`.
+    """
+    rows = task.batch_size
+    positions = tf.range(task.longest)
+
+    def advance(state: RowState) -> RowState:
+        next_tokens, hypotheses = task.step(state.last_ids, state.hypotheses)
+        chosen = choose(next_tokens, state.length)
+        ids = tf.where(state.done, PAD_ID, chosen.ids)
+        log_probs = state.log_probs + tf.where(state.done, 0.0, chosen.log_probs)
+        length = state.length + 1
+        ended = tf.equal(ids, EOS_ID) | (log_probs <= POSSIBLE) | (length >= task.max_length)
+        return RowState(
+            length=length,
+            ids=tf.where(tf.equal(positions, state.length), ids, state.ids),
+            last_ids=tf.reshape(ids, [-1]),
+            log_probs=log_probs,
+            done=tf.logical_or(state.done, ended),
+            hypotheses=hypotheses,
+        )
+
+    first = RowState(
+        length=tf.constant(0),
+        ids=tf.fill([rows, task.longest], PAD_ID),
+        last_ids=tf.fill([rows], BOS_ID),
+        log_probs=tf.zeros([rows, 1]),
+        done=tf.fill([rows, 1], False),
+        hypotheses=task.state,
+    )
+    (last,) = tf.while_loop(
+        lambda state: tf.logical_not(tf.reduce_all(state.done)),
+        lambda state: (advance(state),),
+        (first,),
+        shape_invariants=(loop_shapes(first),),
+    )
+    return last.ids, last.log_probs
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GreedySearch(Search):
+    """Greedy search: takes the most probable token at each step until eos or `max_length`.
+
+    It finds the same as `BeamSearch(beam_width=1, stopping="finished")`, with less work. Of equally
+    probable tokens it takes the one with the lower id.
+
+    Args:
+        **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
+            every `Search`.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> search = GreedySearch(max_length=3)
+        >>> def step(token_ids, state):  # id 4 is always the most probable
+        ...     return tf.one_hot(tf.fill(tf.shape(token_ids), 4), 5), state
+        >>> search(step, state=(), batch_size=1, vocabulary_size=5).ids.numpy()
+        array([[[4, 4, 4]]], dtype=int32)
+    """
+
+    def _search(self, task: SearchTask) -> SearchResult:
+        def most_probable(next_tokens: NextTokens, length: tf.Tensor) -> Candidates:
+            # The best token may be an eos that comes too early; then the second best is taken.
+            candidates = next_tokens.best(1 if task.min_length is None else 2)
+            if task.min_length is not None:
+                candidates = candidates.forbid_eos(length + 1 < task.min_length)
+            log_probs, positions = tf.math.top_k(candidates.log_probs, 1)
+            return Candidates(log_probs, tf.gather(candidates.ids, positions, batch_dims=1))
+
+        ids, log_probs = choose_until_eos(task, most_probable)
+        ids = tf.expand_dims(ids, 1)  # (batch, 1, longest)
+        return make_result(ids, log_probs, task.score_ids(log_probs, ids))
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling(Search):
+    """Sampling: draws each token from the model's distribution, until eos or `max_length`.
+
+    The samples of a row depend only on the row, the seed and the number of the sample: the same
+    seed gives the same outputs in every run and every runtime, whatever else is in the batch. Pass
+    one seed per row when the search is called if equal rows must differ. The samples of a row are
+    ordered by score, and may be equal.
+
+    Args:
+        num_hypotheses: Number of samples drawn for each row. Defaults to 1.
+        temperature: Above 0. Probabilities are raised to `1 / temperature` before a token is drawn;
+            values below 1 favor probable tokens. The reported log_probs are those of the model.
+        top_k: Draw only from this many most probable tokens. `None`: from all.
+        top_p: Draw only from the most probable tokens that together reach this probability, above 0
+            and at most 1. `None`: from all. Applied after `top_k`.
+        seed: Any 32-bit integer. Defaults to 0.
+        **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
+            every `Search`.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> search = Sampling(num_hypotheses=3, max_length=2, seed=1)
+        >>> def step(token_ids, state):  # id 4 is three times as probable as eos (3)
+        ...     logits = tf.math.log(tf.constant([[1e-9, 1e-9, 1e-9, 0.25, 0.75]]))
+        ...     return tf.repeat(logits, tf.size(token_ids), axis=0), state
+        >>> search(step, state=(), batch_size=1, vocabulary_size=5).ids.shape
+        TensorShape([1, 3, 2])
+
+    References:
+        Fan et al. 2018, "Hierarchical Neural Story Generation" (top-k);
+        Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration" (top-p).
+    """
+
+    num_hypotheses: int = 1
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number = checks.check_positive_int("num_hypotheses", self.num_hypotheses)
+        self._keep("num_hypotheses", number)
+        temperature = checks.check_number("temperature", self.temperature, minimum=0.0)
+        if temperature == 0.0:
+            raise ValueError(
+                "`temperature` must be above 0; `GreedySearch` takes the most probable. "
+                "Received: temperature=0"
+            )
+        self._keep("temperature", temperature)
+        if self.top_k is not None:
+            self._keep("top_k", checks.check_positive_int("top_k", self.top_k))
+        if self.top_p is not None:
+            top_p = checks.check_number("top_p", self.top_p, minimum=0.0, maximum=1.0)
+            if top_p == 0.0:
+                raise ValueError("`top_p` must be above 0. Received: top_p=0")
+            self._keep("top_p", top_p)
+        self._keep("seed", checks.check_int("seed", self.seed, minimum=tf.int32.min))
+        if self.seed > tf.int32.max:
+            raise ValueError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")
+
+    @property
+    def _draws(self) -> bool:
+        return True
+
+    def _search(self, task: SearchTask) -> SearchResult:
+        number = self.num_hypotheses
+        samples = task.repeat(number)
+        seed = self.seed if samples.seed is None else samples.seed
+        sample = tf.expand_dims(tf.range(samples.batch_size) % number, 1)
+
+        def draw(next_tokens: NextTokens, length: tf.Tensor) -> Candidates:
+            candidates = self._candidates(next_tokens, samples)
+            if samples.min_length is not None:
+                candidates = candidates.forbid_eos(length + 1 < samples.min_length)
+            weights = self._weights(candidates.log_probs)
+            position = draw_positions(weights, random_uniform(seed, sample, length))
+            return Candidates(
+                tf.gather(candidates.log_probs, position, batch_dims=1),
+                tf.gather(candidates.ids, position, batch_dims=1),
+            )
+
+        ids, log_probs = choose_until_eos(samples, draw)
+        ids = tf.reshape(ids, [-1, number, tf.shape(ids)[1]])
+        log_probs = tf.reshape(log_probs, [-1, number])
+        return rank_hypotheses(ids, log_probs, task.score_ids(log_probs, ids), number)
+
+    def _candidates(self, next_tokens: NextTokens, task: SearchTask) -> Candidates:
+        """Return the tokens to draw from: all in order of id, or the most probable by rank."""
+        vocabulary_size = task.step.vocabulary_size
+        if self.top_k is not None:
+            # One more, because one of them may be an eos that comes too early.
+            count = self.top_k if task.min_length is None else self.top_k + 1
+            return next_tokens.best(min(count, vocabulary_size))
+        if self.top_p is not None:
+            return next_tokens.best(vocabulary_size)
+        log_probs = next_tokens.log_probs()
+        ids = tf.expand_dims(tf.range(vocabulary_size), 0)
+        return Candidates(log_probs, tf.tile(ids, [tf.shape(log_probs)[0], 1]))
+
+    def _weights(self, log_probs: tf.Tensor) -> tf.Tensor:
+        """Compute the relative probabilities of the draw; 0 for tokens that are excluded."""
+        drawable = log_probs > POSSIBLE
+        if self.top_k is not None:
+            ranks = tf.cumsum(tf.cast(drawable, tf.int32), axis=1)
+            drawable = tf.logical_and(drawable, ranks <= self.top_k)
+        relative = log_probs - tf.reduce_max(log_probs, axis=1, keepdims=True)
+        weights = tf.where(drawable, tf.exp(relative / self.temperature), 0.0)
+        if self.top_p is not None:
+            more_probable = tf.cumsum(weights, axis=1, exclusive=True)
+            total = tf.reduce_sum(weights, axis=1, keepdims=True)
+            weights = tf.where(more_probable < self.top_p * total, weights, 0.0)
+        return weights
+
+
+def draw_positions(weights: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+    """Draw a position in each row: the first whose cumulative weight exceeds a share of the total.
+
+    Args:
+        weights: float32 `(n, count)`, relative probabilities.
+        shares: float32 `(n, 1)`, uniform random numbers in [0, 1).
+
+    Returns:
+        int32 `(n, 1)`; the last position if all weights are 0.
+    """
+    cumulative = tf.cumsum(weights, axis=1)
+    below = tf.cast(cumulative <= shares * cumulative[:, -1:], tf.int32)
+    position = tf.reduce_sum(below, axis=1, keepdims=True)
+    return tf.minimum(position, tf.shape(weights)[1] - 1)
+
+
+_PRIME = 2**31 - 1  # products of two numbers below it fit into int64
+_FINAL_ROUNDS = 4
+# The first nine digits of π, e, √2, …: one constant for each round.
+_CONSTANTS = (314159265, 271828182, 141421356, 173205080, 223606797, 264575131, 331662479)
+
+
+def random_uniform(seed: tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
+    """Compute a random number in [0, 1) for each seed and set of counters.
+
+    TensorFlow's generators do not run in LiteRT. This one consists of integer products, gives the
+    same numbers in every runtime, and has no state. Each round adds a word and raises to the fifth
+    power modulo 2**31 - 1, which is a bijection and mixes the bits well.
+
+    Args:
+        seed: Integer tensor.
+        *counters: At most three integer tensors that broadcast with `seed`.
+
+    Returns:
+        float32 tensor of the broadcast shape; multiples of 2**-24.
+
+    References:
+        Albrecht et al. 2016, "MiMC: Efficient Encryption and Cryptographic Hashing with Minimal
+        Multiplicative Complexity".
+    """
+    words = [tf.cast(word, tf.int64) for word in (seed, *counters)]
+    words += [tf.zeros([], tf.int64)] * (_FINAL_ROUNDS - 1)
+    mixed = tf.zeros([], tf.int64)
+    for word, constant in zip(words, _CONSTANTS, strict=False):
+        mixed = _fifth_power(tf.math.floormod(mixed + word + constant, _PRIME))
+    # As int32, because LiteRT has no int64 division.
+    return tf.cast(tf.cast(mixed, tf.int32) // 2**7, tf.float32) * 2.0**-24
+
+
+def _fifth_power(number: tf.Tensor) -> tf.Tensor:
+    """Raise to the fifth power modulo `_PRIME`."""
+    square = tf.math.floormod(number * number, _PRIME)
+    return tf.math.floormod(tf.math.floormod(square * square, _PRIME) * number, _PRIME)

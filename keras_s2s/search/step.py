@@ -1,0 +1,308 @@
+"""One step of a search: the decoder's step and the rules, for every hypothesis at once.
+
+`SearchStep` takes the last token and the state of each hypothesis and returns `NextTokens`: what
+may follow, with log probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.search.top_k import top_k
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+
+State = Any
+"""Any nest of tensors whose first dimension counts the hypotheses."""
+
+StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
+"""`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`, and, where the decoder has
+attention, `(n, source_length)` as a third."""
+
+# The log probability of an impossible token. It is finite because LiteRT turns -inf into -3.4e38,
+# and sums of it stay far below POSSIBLE, which no log probability of an output falls under.
+IMPOSSIBLE = -1e9
+POSSIBLE = -5e8
+
+NEVER_EMITTED = (PAD_ID, BOS_ID)
+
+# Up to this many forbidden ids, the top-k looks further and skips them; more are masked before it.
+_FEW = 16
+
+
+class HypothesisState(NamedTuple):
+    """The state of each hypothesis. It is reordered with the hypotheses."""
+
+    decoder: State  # nest of (n, ...)
+    rules: tuple[State, ...]  # one nest of (n, ...) for each rule
+    coverage: tf.Tensor | tuple[()]  # (n, source_length): sum of the attention; () if not tracked
+
+
+class Rule(Protocol):
+    """A rule about which tokens may follow. It is a step function with a state of its own."""
+
+    def initial_state(self, batch_size: int | tf.Tensor) -> State:
+        """Return the state before bos: a nest of tensors `(batch_size, ...)`."""
+
+    def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+        """Return what may follow `last_ids` `(n,)`, bool `(n, vocabulary)`, and the new state."""
+
+
+class Candidates(NamedTuple):
+    """Tokens that may follow each hypothesis, the most probable first, equals by rising id."""
+
+    log_probs: tf.Tensor  # (n, count) float32; IMPOSSIBLE where the id may not be emitted
+    ids: tf.Tensor  # (n, count) int32
+
+    def forbid_eos(self, too_short: tf.Tensor) -> Candidates:
+        """Make eos impossible where `too_short`, which broadcasts with the ids, is true."""
+        forbidden = tf.logical_and(tf.equal(self.ids, EOS_ID), too_short)
+        return self._replace(log_probs=tf.where(forbidden, IMPOSSIBLE, self.log_probs))
+
+
+class NextTokens(NamedTuple):
+    """The distribution of the next token of each hypothesis, under the rules."""
+
+    logits: tf.Tensor  # (n, vocabulary)
+    allowed: tf.Tensor | None = None  # (n, vocabulary) bool; None: all
+    suppress_ids: Iterable[int] = ()  # never emitted, besides pad and bos
+
+    def best(self, count: int) -> Candidates:
+        """Find the `count` most probable tokens of each hypothesis.
+
+        The softmax is over the whole vocabulary, including pad and bos, which are never emitted.
+        Only the top is normalized.
+
+        Args:
+            count: Number of tokens that may be emitted.
+
+        Returns:
+            At least `count` tokens that may be emitted, fewer if the vocabulary has no more, and
+            between them some that may not.
+        """
+        vocabulary_size = self.logits.shape[-1]
+        forbidden = {*NEVER_EMITTED, *self.suppress_ids}
+        if self.allowed is not None or len(forbidden) > _FEW:
+            return Candidates(*top_k(self.log_probs(), min(count, vocabulary_size)))
+        logits = tf.cast(self.logits, tf.float32)
+        values, ids = top_k(logits, min(count + len(forbidden), vocabulary_size))
+        # One lookup in a table tells which of these few are forbidden.
+        emission = np.zeros(vocabulary_size, np.float32)
+        emission[list(forbidden)] = IMPOSSIBLE
+        log_probs = normalize(values, logits, values[:, :1]) + tf.gather(emission, ids)
+        return Candidates(log_probs, ids)
+
+    def log_probs(self) -> tf.Tensor:
+        """Compute the log probability of every token: `(n, vocabulary)`."""
+        emitted = np.ones(self.logits.shape[-1], bool)
+        emitted[[*NEVER_EMITTED, *self.suppress_ids]] = False
+        allowed = tf.constant(emitted)
+        if self.allowed is not None:
+            allowed = tf.logical_and(self.allowed, allowed)
+        return tf.where(allowed, log_softmax(tf.cast(self.logits, tf.float32)), IMPOSSIBLE)
+
+
+class SearchStep:
+    """Calls the decoder's step function and the rules.
+
+    Args:
+        step: Step function of the decoder.
+        vocabulary_size: Number of ids.
+        suppress_ids: Ids that are never emitted.
+        rules: Rules that the output must obey, all of them.
+        tracks_coverage: Whether the attention is summed up, for a coverage penalty.
+    """
+
+    def __init__(
+        self,
+        step: StepFunction,
+        vocabulary_size: int,
+        *,
+        suppress_ids: tuple[int, ...] = (),
+        rules: Sequence[Rule] = (),
+        tracks_coverage: bool = False,
+    ) -> None:
+        self.step = step
+        self.vocabulary_size = vocabulary_size
+        self.suppress_ids = suppress_ids
+        self.rules = rules
+        self.tracks_coverage = tracks_coverage
+
+    def initial_state(self, decoder_state: State, batch_size: int | tf.Tensor) -> HypothesisState:
+        """Return the state of one hypothesis per row, before bos."""
+        coverage: tf.Tensor | tuple[()] = ()
+        if self.tracks_coverage:
+            width = attention_width(self.step, decoder_state, batch_size, self.vocabulary_size)
+            coverage = tf.zeros([batch_size, width])
+        rule_states = tuple(rule.initial_state(batch_size) for rule in self.rules)
+        return HypothesisState(decoder_state, rule_states, coverage)
+
+    def __call__(
+        self, last_ids: tf.Tensor, state: HypothesisState
+    ) -> tuple[NextTokens, HypothesisState]:
+        """Read the last token `(n,)` of each hypothesis; return what may follow, and the state."""
+        output = call_step(self.step, last_ids, state.decoder, self.vocabulary_size)
+        allowed = None
+        rule_states = []
+        for rule, rule_state in zip(self.rules, state.rules, strict=True):
+            also_allowed, new_state = rule(last_ids, rule_state)
+            rule_states.append(new_state)
+            allowed = also_allowed if allowed is None else tf.logical_and(allowed, also_allowed)
+        coverage = state.coverage
+        if self.tracks_coverage:
+            # A row that is done reads pad, which covers nothing.
+            grows = tf.not_equal(tf.expand_dims(last_ids, 1), PAD_ID)
+            coverage = coverage + tf.where(grows, output.attention, 0.0)
+        next_tokens = NextTokens(output.logits, allowed, self.suppress_ids)
+        return next_tokens, HypothesisState(output.state, tuple(rule_states), coverage)
+
+
+def log_softmax(logits: tf.Tensor) -> tf.Tensor:
+    """Normalize all logits `(..., vocabulary)`."""
+    return normalize(logits, logits, tf.reduce_max(logits, axis=-1, keepdims=True))
+
+
+def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
+    """Compute the log probabilities of some of the logits.
+
+    The largest logit is subtracted first: rounding then depends on the differences between the
+    logits, and not on an offset that they share.
+
+    Args:
+        values: float32 `(..., count)`, some of the logits.
+        logits: float32 `(..., vocabulary)`.
+        largest: float32 `(..., 1)`, the largest of `logits`.
+
+    Returns:
+        float32 `(..., count)`.
+    """
+    total = tf.reduce_sum(tf.exp(logits - largest), axis=-1, keepdims=True)
+    return (values - largest) - tf.math.log(total)
+
+
+class StepOutput(NamedTuple):
+    """Output of a step function."""
+
+    logits: tf.Tensor  # (n, vocabulary)
+    state: State  # nest of (n, ...)
+    attention: tf.Tensor | None  # (n, source_length) float32
+
+
+def call_step(
+    step: StepFunction, token_ids: tf.Tensor, state: State, vocabulary_size: int
+) -> StepOutput:
+    """Call a step function and check its output.
+
+    Args:
+        step: Step function.
+        token_ids: int32 `(n,)`, the last token of each hypothesis.
+        state: Nest of tensors `(n, ...)`.
+        vocabulary_size: Required last dimension of the logits.
+
+    Returns:
+        The logits `(n, vocabulary_size)`, the new state, with the structure of the old one, and
+        the attention, if `step` returns one.
+
+    Raises:
+        ValueError: If `step` returns something else.
+    """
+    outputs = step(token_ids, state)
+    if not isinstance(outputs, tuple) or len(outputs) not in (2, 3):
+        raise ValueError(
+            "`step` must return a tuple (logits, state) or (logits, state, attention). "
+            f"Received: {_describe(outputs)}"
+        )
+    logits, new_state, *attention = outputs
+    new_state = () if new_state is None else new_state
+    logits = tf.convert_to_tensor(logits)
+    expected = tf.TensorShape([token_ids.shape[0], vocabulary_size])
+    if not logits.dtype.is_floating or not logits.shape.is_compatible_with(expected):
+        raise ValueError(
+            f"`step` must return float logits of shape (n, {vocabulary_size}), one row for each of "
+            f"the n tokens. Received: {logits.dtype.name} of shape {logits.shape} for n="
+            f"{token_ids.shape[0]}"
+        )
+    logits.set_shape(expected)
+    try:
+        tf.nest.assert_same_structure(state, new_state)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"`step` must return a state of the structure that it was given. Received: {error}"
+        ) from error
+    new_state = tf.nest.map_structure(_with_static_shape, state, new_state)
+    return StepOutput(logits, new_state, tf.cast(attention[0], tf.float32) if attention else None)
+
+
+def attention_width(
+    step: StepFunction, state: State, batch_size: int | tf.Tensor, vocabulary_size: int
+) -> tf.Tensor:
+    """Call `step` once and return the number of source positions that it attends to."""
+    first = call_step(step, tf.fill([batch_size], BOS_ID), state, vocabulary_size)
+    if first.attention is None:
+        raise ValueError(
+            "`step` must return a tuple (logits, state, attention) for a search that asks for "
+            "attention. Received: a tuple of 2"
+        )
+    return tf.shape(first.attention)[1]
+
+
+def check_state(state: State, batch_size: int | tf.Tensor) -> State:
+    """Return `state` as tensors of `batch_size` rows each; None is an empty state.
+
+    Raises:
+        ValueError: If a tensor has another number of rows.
+    """
+    if state is None:
+        state = ()
+    rows = tf.get_static_value(batch_size)
+
+    def check(tensor: Any) -> tf.Tensor:
+        tensor = tf.convert_to_tensor(tensor)
+        shape = tensor.shape
+        if shape.rank == 0 or (rows is not None and not shape[:1].is_compatible_with([rows])):
+            raise ValueError(
+                "Every tensor in `state` must have one row for each of the batch: a first "
+                f"dimension of {rows}. Received: {tensor.dtype.name} of shape {shape}"
+            )
+        return tensor
+
+    return tf.nest.map_structure(check, state)
+
+
+def repeat_state(state: State, batch_size: int | tf.Tensor, times: int) -> State:
+    """Repeat every row of every tensor `(batch, ...)` to `(batch * times, ...)`, row by row."""
+    if times == 1:
+        return state
+    return gather_state(state, tf.range(batch_size * times) // times)
+
+
+def gather_state(state: State, indices: tf.Tensor) -> State:
+    """Reorder the hypotheses of every tensor `(n, ...)` by `indices` `(m,)`."""
+    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), state)
+
+
+def loop_shapes(loop_state: Any) -> Any:
+    """Return the shapes that stay the same in a loop: all but the first dimension of a tensor."""
+
+    def shape(tensor: tf.Tensor) -> tf.TensorShape:
+        return tensor.shape if tensor.shape.rank == 0 else tf.TensorShape([None]) + tensor.shape[1:]
+
+    return tf.nest.map_structure(shape, loop_state)
+
+
+def _with_static_shape(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    """Give `new` the static shape of `old`, which is lost in some steps."""
+    new = tf.convert_to_tensor(new)
+    if old.shape.rank is not None and new.shape.is_compatible_with(old.shape):
+        new.set_shape(old.shape)
+    return new
+
+
+def _describe(outputs: Any) -> str:
+    """Describe the output of a step function for an error message."""
+    if isinstance(outputs, tuple):
+        return f"a tuple of {len(outputs)}"
+    return f"a {type(outputs).__name__}"

@@ -1,0 +1,197 @@
+"""The task of a search: a batch of rows, their limits and how their outputs are scored.
+
+`check_row_options` checks what a caller gives for single rows. It is the only such check: models
+call it on known values before they compile a graph, and a search calls it on every value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.search.result import count_tokens
+from keras_s2s.search.scoring import length_divisor
+from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
+
+# dtype and minimum of each option.
+_ROW_OPTIONS = {
+    "source_lengths": (tf.int32, 0),
+    "max_length": (tf.int32, 1),
+    "min_length": (tf.int32, 0),
+    "length_penalty": (tf.float32, 0.0),
+    "seed": (tf.int32, tf.int32.min),
+}
+
+
+class SearchTask(NamedTuple):
+    """A batch of rows to search. Limits broadcast with `(batch, hypotheses)`."""
+
+    step: SearchStep
+    state: HypothesisState  # nest of (batch, ...): one hypothesis per row, before bos
+    batch_size: int | tf.Tensor
+    max_length: tf.Tensor  # (batch, 1) int32
+    longest: int | tf.Tensor  # at least the largest max_length: the width of the ids
+    min_length: tf.Tensor | None  # (batch, 1) int32; None: no minimum in any row
+    length_penalty: tf.Tensor | float  # () or (batch, 1) float32
+    length_penalty_formula: str
+    source_lengths: tf.Tensor | None  # (batch, 1) int32
+    seed: tf.Tensor | None  # (batch, 1) int32
+
+    def score(self, log_probs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        """Score outputs `(batch, hypotheses)` with these numbers of tokens."""
+        return log_probs / length_divisor(lengths, self.length_penalty, self.length_penalty_formula)
+
+    def score_ids(self, log_probs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """Score outputs `(batch, hypotheses, length)`."""
+        # An empty slot has no tokens; 1 avoids a division by zero.
+        return self.score(log_probs, tf.maximum(count_tokens(ids), 1))
+
+    def score_bound(self, log_probs: tf.Tensor) -> tf.Tensor:
+        """Bound the scores of all outputs that begin with prefixes `(batch, hypotheses)`.
+
+        A log probability only falls, and no output divides it by more than the longest does.
+        """
+        return self.score(log_probs, self.max_length)
+
+    def repeat(self, times: int) -> SearchTask:
+        """Search every row several times: `(batch * times)` rows, those of row 0 first."""
+        if times == 1:
+            return self
+
+        def repeat(rows: Any) -> Any:
+            return None if rows is None else repeat_state(rows, self.batch_size, times)
+
+        penalty = self.length_penalty
+        return self._replace(
+            state=repeat(self.state),
+            batch_size=self.batch_size * times,
+            max_length=repeat(self.max_length),
+            min_length=repeat(self.min_length),
+            length_penalty=penalty if isinstance(penalty, float) else repeat(penalty),
+            source_lengths=repeat(self.source_lengths),
+            seed=repeat(self.seed),
+        )
+
+
+def check_row_options(
+    options: Mapping[str, Any], batch_size: int | tf.Tensor, vocabulary_size: int
+) -> dict[str, tf.Tensor]:
+    """Check the options that rows may have of their own, and return them as tensors.
+
+    A value that is known before the graph runs raises an error if it is out of range. A value that
+    is only known when the graph runs is moved into its range.
+
+    Args:
+        options: "source_lengths", "max_length", "min_length", "length_penalty", "seed": a number,
+            or one for each row. "prefix": integers `(batch, prefix_length)`. None: not given.
+        batch_size: Number of rows.
+        vocabulary_size: Number of ids.
+
+    Returns:
+        The options that are given, `(batch,)` each, `prefix` int32 `(batch, prefix_length)`.
+
+    Raises:
+        TypeError: If an option must hold integers and does not.
+        ValueError: If a shape or value is wrong.
+    """
+    checked = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name == "prefix":
+            checked[name] = _check_prefix(value, batch_size, vocabulary_size)
+        else:
+            dtype, minimum = _ROW_OPTIONS[name]
+            checked[name] = _check_rows(name, value, batch_size, dtype, minimum)
+    return checked
+
+
+def length_limits(
+    batch_size: int | tf.Tensor,
+    max_length: int | None,
+    max_length_ratio: float | None,
+    source_lengths: tf.Tensor | None,
+) -> tuple[tf.Tensor, int | tf.Tensor]:
+    """Compute the maximum length of each row: a constant, a multiple of its source, or the smaller.
+
+    Args:
+        batch_size: Number of rows.
+        max_length: Limit of all rows. None: only the ratio counts.
+        max_length_ratio: Limit as a multiple of the source length. None: only `max_length` counts.
+        source_lengths: int32 `(batch, 1)`, required with a ratio.
+
+    Returns:
+        The limits, int32 `(batch, 1)`, and the largest possible one.
+
+    Raises:
+        ValueError: If `max_length_ratio` is given and `source_lengths` is not.
+    """
+    limit = None if max_length is None else tf.fill([batch_size, 1], max_length)
+    if max_length_ratio is not None:
+        if source_lengths is None:
+            raise ValueError(
+                "`source_lengths` must be given to a search with `max_length_ratio`. "
+                f"Received: source_lengths=None, max_length_ratio={max_length_ratio}"
+            )
+        by_source = tf.math.ceil(max_length_ratio * tf.cast(source_lengths, tf.float32))
+        by_source = tf.maximum(tf.cast(by_source, tf.int32), 1)
+        limit = by_source if limit is None else tf.minimum(limit, by_source)
+    return limit, largest(limit) if max_length is None else max_length
+
+
+def largest(limit: tf.Tensor) -> tf.Tensor:
+    """Return the largest limit, 1 for an empty batch."""
+    return tf.maximum(tf.reduce_max(limit), 1)
+
+
+def _check_rows(
+    name: str, value: Any, batch_size: int | tf.Tensor, dtype: tf.DType, minimum: float
+) -> tf.Tensor:
+    """Return one number for each row, as a tensor `(batch,)`."""
+    tensor = tf.convert_to_tensor(value)
+    if not (tensor.dtype.is_integer or (tensor.dtype.is_floating and dtype.is_floating)):
+        raise TypeError(
+            f"`{name}` must hold {'numbers' if dtype.is_floating else 'integers'}. "
+            f"Received: dtype={tensor.dtype.name}"
+        )
+    rows = tf.get_static_value(batch_size)
+    if tensor.shape.rank == 0:
+        tensor = tf.fill([batch_size], tensor)
+    elif not tensor.shape.is_compatible_with([rows]):
+        raise ValueError(
+            f"`{name}` must be one number, or one for each row: ({rows},). "
+            f"Received: shape {tensor.shape}"
+        )
+    known = tf.get_static_value(tensor)
+    if known is not None and not np.all(known >= minimum):
+        raise ValueError(
+            f"`{name}` must be at least {minimum:g} in every row. Received: {known.tolist()}"
+        )
+    tensor = tf.cast(tensor, dtype)
+    if known is not None:
+        return tensor
+    least = tf.cast(minimum, dtype)
+    return tf.where(tensor >= least, tensor, least)  # NaN becomes the minimum too
+
+
+def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+    """Return `prefix` as int32 `(batch, prefix_length)`."""
+    prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
+    prefix = tf.convert_to_tensor(prefix)
+    if not prefix.dtype.is_integer:
+        raise TypeError(f"`prefix` must hold integers. Received: dtype={prefix.dtype.name}")
+    rows = tf.get_static_value(batch_size)
+    if not prefix.shape.is_compatible_with([rows, None]):
+        raise ValueError(
+            f"`prefix` must have the shape ({rows}, prefix_length). Received: shape {prefix.shape}"
+        )
+    known = tf.get_static_value(prefix)
+    if known is not None and known.size and not 0 <= known.min() <= known.max() < vocabulary_size:
+        raise ValueError(
+            f"Every id in `prefix` must be at least 0 and below vocabulary_size={vocabulary_size}. "
+            f"Received: ids from {known.min()} to {known.max()}"
+        )
+    return tf.cast(prefix, tf.int32)
