@@ -94,7 +94,8 @@ def model_to_search(sizes: Sizes) -> s2s.Seq2Seq:
 def keras_s2s_model(sizes: Sizes) -> FittedModel:
     """This package, as a user has it."""
     model = model_to_search(sizes)
-    model.compile(_adam(), loss=s2s.SequenceLoss(reduction="token"), metrics=[])
+    adam = s2s.FusedAdam(global_clipnorm=GRADIENT_NORM)
+    model.compile(adam, loss=s2s.SequenceLoss(reduction="token"), metrics=[])
     return FittedModel(model)
 
 
@@ -120,11 +121,8 @@ def keras_model(sizes: Sizes) -> FittedModel:
     outputs = logits(readout(layers.Concatenate()([states, attended])))
     model = keras.Model({"source_ids": source_ids, "target_inputs": target_inputs}, outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(_adam(), loss=loss, metrics=[])
+    adam = keras.optimizers.Adam(global_clipnorm=GRADIENT_NORM)
+    model.compile(adam, loss=loss, metrics=[])
     parts = [source, encoder, target, decoder, bridge, keys, readout, logits]
     places = {id(weight): place for place, weight in enumerate(model.weights)}
     return FittedModel(model, [places[id(weight)] for part in parts for weight in part.weights])
-
-
-def _adam() -> keras.optimizers.Optimizer:
-    return keras.optimizers.Adam(global_clipnorm=GRADIENT_NORM)

@@ -140,7 +140,7 @@ def keras_s2s_system(workload: Workload, batches: list[Batch], policy: str) -> T
         ),
     )
     model.compile(
-        keras.optimizers.Adam(LEARNING_RATE), loss=s2s.SequenceLoss(reduction="token"), metrics=[]
+        s2s.FusedAdam(LEARNING_RATE), loss=s2s.SequenceLoss(reduction="token"), metrics=[]
     )
     keras.config.set_dtype_policy("float32")
     dataset = _dataset(batches)

@@ -83,7 +83,7 @@ def make_model_pictures() -> None:
         s2s.LSTMDecoder(source.vocabulary_size, 24, attention="luong"),
     )
     model.compile(
-        keras.optimizers.Adam(0.002),
+        s2s.FusedAdam(0.002),
         loss=s2s.SequenceLoss(),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )

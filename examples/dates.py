@@ -43,7 +43,7 @@ def build(source: s2s.CharTokenizer, target: s2s.CharTokenizer) -> s2s.Seq2Seq:
         s2s.LSTMDecoder(target.vocabulary_size, 96, embedding_dim=48, attention="luong"),
     )
     model.compile(
-        keras.optimizers.Adam(0.004, global_clipnorm=1.0),
+        s2s.FusedAdam(0.004, global_clipnorm=1.0),
         loss=s2s.SequenceLoss(),
         metrics=[s2s.TokenAccuracy()],
     )

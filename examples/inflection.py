@@ -49,7 +49,7 @@ def build(letters: int, characters: int) -> s2s.Seq2Seq:
         s2s.LSTMDecoder(characters, 128, embedding_dim=64, attention="luong", dropout=0.3),
     )
     model.compile(
-        keras.optimizers.Adam(0.004, global_clipnorm=1.0),
+        s2s.FusedAdam(0.004, global_clipnorm=1.0),
         loss=s2s.SequenceLoss(reduction="token", label_smoothing=0.05),
         metrics=[s2s.TokenAccuracy()],
     )

@@ -77,7 +77,7 @@ def build(letters: int, phones: int, args: argparse.Namespace) -> s2s.Seq2Seq:
     shape |= {"attention": attention, "context_to": "initial_state" if attention else "both"}
     model = s2s.Seq2Seq(encoder, s2s.LSTMDecoder(phones, args.units, **shape))
     model.compile(
-        keras.optimizers.Adam(args.learning_rate, global_clipnorm=5.0),
+        s2s.FusedAdam(args.learning_rate, global_clipnorm=5.0),
         loss=s2s.SequenceLoss(reduction="token", label_smoothing=args.smoothing),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )

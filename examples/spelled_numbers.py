@@ -56,7 +56,7 @@ def main() -> None:
         s2s.LSTMDecoder(target.vocabulary_size, 96, embedding_dim=32, attention="luong"),
     )
     model.compile(
-        keras.optimizers.Adam(0.004, global_clipnorm=1.0),
+        s2s.FusedAdam(0.004, global_clipnorm=1.0),
         loss=s2s.SequenceLoss(),
         metrics=[s2s.TokenAccuracy()],
     )

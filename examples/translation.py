@@ -70,7 +70,7 @@ def build(size: int, units: int) -> s2s.Seq2Seq:
         share_embeddings=True,
     )
     model.compile(
-        keras.optimizers.Adam(0.002, global_clipnorm=1.0),
+        s2s.FusedAdam(0.002, global_clipnorm=1.0),
         loss=s2s.SequenceLoss(reduction="token", label_smoothing=0.1),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_s2s.losses import SequenceLoss
     from keras_s2s.metrics import Perplexity, TokenAccuracy
     from keras_s2s.models import Ensemble, Seq2Seq
+    from keras_s2s.optimizers import FusedAdam
     from keras_s2s.recommended import RecommendedSettings, recommended_settings
     from keras_s2s.saving import load
     from keras_s2s.search import (
@@ -51,6 +52,7 @@ _MODULES = {
     "losses": ["SequenceLoss"],
     "metrics": ["Perplexity", "TokenAccuracy"],
     "models": ["Ensemble", "Seq2Seq"],
+    "optimizers": ["FusedAdam"],
     "recommended": ["RecommendedSettings", "recommended_settings"],
     "saving": ["load"],
     "search": [
@@ -86,6 +88,7 @@ __all__ = [
     "ExactSearch",
     "ExhaustiveSearch",
     "FeatureTokenizer",
+    "FusedAdam",
     "GRUDecoder",
     "GRUEncoder",
     "GreedySearch",

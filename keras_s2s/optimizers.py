@@ -1,66 +1,63 @@
-"""Adam's step as one operation for each variable.
-
-`keras.optimizers.Adam` writes its step out: a dozen operations, each of which reads or writes a
-whole variable. With a vocabulary of 8000 on both sides that is a tenth of a training step;
-TensorFlow has the same step as one operation, which takes a third of the time.
-"""
+"""Adam with its update as one operation, and models without their optimizers."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_s2s.keras_private import adam_slots
 
-@contextlib.contextmanager
-def fused_adam(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Let the gradients that are applied in this context take the quick way, where there is one.
 
-    It is the arithmetic of Keras (Kingma and Ba, 2015), for every weight at every step; clipping,
-    averages of weights, accumulation, schedules and decay stay Keras's own. Optimisers other than
-    `keras.optimizers.Adam`, sub-classes of it and `amsgrad` are left as they are.
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class FusedAdam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam` whose update of a variable is one operation.
 
-    Args:
-        optimizer: the optimiser.
+    Keras writes the update out as a dozen operations, each of which reads or writes a whole
+    variable. TensorFlow has one operation for all of them: with two vocabularies of 8000 a training
+    step takes 7% less time on a CPU, and on a GPU it has hundreds of operations fewer.
+
+    The arithmetic, the arguments and the saved state are those of `keras.optimizers.Adam`:
+    clipping, moving averages of the weights, accumulation, schedules and weight decay work alike,
+    and a state saved by one can be loaded by the other. With `amsgrad=True` the update is Keras's
+    own. `compile("adam")` of a `Seq2Seq` makes a `FusedAdam`.
+
+    Example:
+        >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
+        >>> model.compile(FusedAdam(0.002, global_clipnorm=1.0), loss=SequenceLoss())
+
+    References:
+        - [Adam: a method for stochastic optimization (Kingma and Ba, 2015)](
+          https://arxiv.org/abs/1412.6980)
     """
-    if type(optimizer) is not keras.optimizers.Adam or optimizer.amsgrad:
-        yield
-        return
-    vars(optimizer)["update_step"] = functools.partial(_update_step, optimizer)
-    try:
-        yield
-    finally:
-        vars(optimizer).pop("update_step", None)  # another replica may have been first
 
-
-def _update_step(
-    adam: keras.optimizers.Adam, gradient: Any, variable: tf.Variable, learning_rate: Any
-) -> None:
-    """Take the place of `keras.optimizers.Adam.update_step`."""
-    number = adam._get_variable_index(variable)
-    dtype = variable.dtype
-    step = tf.cast(adam.iterations + 1, dtype)
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=adam._momentums[number].value.handle,
-        v=adam._velocities[number].value.handle,
-        beta1_power=tf.cast(adam.beta_1, dtype) ** step,
-        beta2_power=tf.cast(adam.beta_2, dtype) ** step,
-        lr=tf.cast(learning_rate, dtype),
-        beta1=tf.cast(adam.beta_1, dtype),
-        beta2=tf.cast(adam.beta_2, dtype),
-        epsilon=tf.cast(adam.epsilon, dtype),
-        grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
-    )
+    def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
+        if self.amsgrad:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        momentum, velocity = adam_slots(self, variable)
+        dtype = variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.handle,
+            v=velocity.handle,
+            beta1_power=tf.cast(self.beta_1, dtype) ** step,
+            beta2_power=tf.cast(self.beta_2, dtype) ** step,
+            lr=tf.cast(learning_rate, dtype),
+            beta1=tf.cast(self.beta_1, dtype),
+            beta2=tf.cast(self.beta_2, dtype),
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+        )
 
 
 @contextlib.contextmanager
 def without_optimizers(models: Iterable[keras.Model]) -> Iterator[None]:
-    """Take the optimizers away meanwhile: what answers needs no state of training in its file.
+    """Temporarily detach optimizers, so that their state is not saved.
 
     Args:
         models: trained models.

@@ -18,7 +18,7 @@ import keras_s2s
 ROOT = Path(__file__).parents[1]
 # What an example need not import: the usual short names, and the public names of the package.
 COMMON_NAMES = {"keras": keras, "np": np, "tf": tf, "s2s": keras_s2s} | {
-    name: value for name, value in vars(keras_s2s).items() if name[0] != "_"
+    name: getattr(keras_s2s, name) for name in keras_s2s.__all__
 }
 
 

@@ -1,8 +1,6 @@
-"""The quick step of Adam is the step of Keras."""
+"""The fused update of Adam is the update of Keras."""
 
 from __future__ import annotations
-
-import contextlib
 
 import keras
 import numpy as np
@@ -11,16 +9,15 @@ import tensorflow as tf
 from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, make_model
 
 from keras_s2s.losses import SequenceLoss
-from keras_s2s.models import packed_training
-from keras_s2s.optimizers import fused_adam, without_optimizers
+from keras_s2s.optimizers import FusedAdam, without_optimizers
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 
 
-def trained(options) -> list[np.ndarray]:
-    """All that a training leaves: the weights and the state of the optimiser."""
-    model = make_model("luong")
-    model.compile(keras.optimizers.Adam(0.01, **options), loss=SequenceLoss())
+def trained(adam, options, **kwargs) -> list[np.ndarray]:
+    """Train, and return the weights and the state of the optimizer."""
+    model = make_model("luong", **kwargs)
+    model.compile(adam(0.01, **options), loss=SequenceLoss())
     model.fit(INPUTS, TARGET_LABELS, batch_size=1, epochs=2, shuffle=False, verbose=0)
     return [variable.numpy() for variable in (*model.weights, *model.optimizer.variables)]
 
@@ -30,56 +27,69 @@ def trained(options) -> list[np.ndarray]:
     [
         {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "gradient_accumulation_steps": 2},
         {"global_clipnorm": 0.1, "use_ema": True, "ema_momentum": 0.5, "weight_decay": 0.1},
+        {"amsgrad": True},
     ],
-    ids=["other rates, accumulation", "clipping, average, decay"],
+    ids=["other rates, accumulation", "clipping, average, decay", "amsgrad"],
 )
-def test_it_is_the_step_of_keras(options, monkeypatch):
-    quick = trained(options)
-    monkeypatch.setattr(packed_training, "fused_adam", contextlib.nullcontext)
-    for ours, theirs in zip(quick, trained(options), strict=True):
+def test_it_is_the_update_of_keras(options):
+    fused, expected = (trained(adam, options) for adam in (FusedAdam, keras.optimizers.Adam))
+    for ours, theirs in zip(fused, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_it_is_one_operation_and_the_optimiser_is_as_before():
-    variable = keras.Variable([1.0, 2.0])
-    optimizer = keras.optimizers.Adam(0.1)
-    optimizer.build([variable])
-
+def operations_of_a_step(optimizer, variable) -> list[str]:
     @tf.function
     def step():
-        with fused_adam(optimizer):
-            optimizer.apply_gradients([(tf.constant([0.5, -3.0]), variable)])
+        gradient = optimizer.scale_loss(tf.constant([0.5, -3.0]))
+        optimizer.apply_gradients([(gradient, variable)])
 
-    operations = [it.type for it in step.get_concrete_function().graph.get_operations()]
+    graph = step.get_concrete_function().graph.as_graph_def()
+    step()
+    nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
+    return [node.op for node in nodes]
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "loss scaled"])
+def test_the_update_is_one_operation(scaled):
+    variable, optimizer = keras.Variable([1.0, 2.0]), FusedAdam(0.1)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build([variable])
+    operations = operations_of_a_step(optimizer, variable)
     assert operations.count("ResourceApplyAdam") == 1
     assert "Sqrt" not in operations
-    assert "update_step" not in vars(optimizer)
-    step()
     np.testing.assert_allclose(variable.numpy(), [0.9, 2.1], atol=1e-6)
 
 
-class Halved(keras.optimizers.Adam):
-    """Another step under the name of a sub-class."""
+def test_adam_by_its_name_is_fused_and_other_optimizers_are_the_user_s_own():
+    model = make_model("luong")
+    for name in ("adam", "Adam"):
+        model.compile(name, loss=SequenceLoss())
+        assert type(model.optimizer) is FusedAdam
+    for optimizer in (keras.optimizers.Adam(), keras.optimizers.SGD()):
+        model.compile(optimizer, loss=SequenceLoss())
+        assert model.optimizer is optimizer
 
-    def update_step(self, gradient, variable, learning_rate):
-        super().update_step(gradient, variable, learning_rate / 2)
 
-
-@pytest.mark.parametrize(
-    ("optimizer", "expected"),
-    [
-        (Halved(0.1), [0.95, 2.05]),
-        (keras.optimizers.Adam(0.1, amsgrad=True), [0.9, 2.1]),
-        (keras.optimizers.SGD(0.1), [0.95, 2.3]),
-    ],
-    ids=["subclass", "amsgrad", "sgd"],
-)
-def test_other_optimisers_keep_their_own_step(optimizer, expected):
+def test_it_continues_from_the_state_of_keras_s_adam():
+    """And the other way round: the state is the same, number by number."""
     variable = keras.Variable([1.0, 2.0])
-    with fused_adam(optimizer):
-        assert "update_step" not in vars(optimizer)
-        optimizer.apply_gradients([(tf.constant([0.5, -3.0]), variable)])
-    np.testing.assert_allclose(variable.numpy(), expected, atol=1e-5)
+    adams = [FusedAdam(0.1), keras.optimizers.Adam(0.1)]
+    for first, then in (adams, adams[::-1]):
+        first.apply_gradients([(tf.constant([0.5, -3.0]), variable)])
+        then.build([variable])
+        store: dict[str, np.ndarray] = {}
+        first.save_own_variables(store)
+        then.load_own_variables(store)
+        for ours, theirs in zip(then.variables, first.variables, strict=True):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_it_is_saved_and_loaded_with_its_arguments():
+    config = keras.saving.serialize_keras_object(FusedAdam(0.25, beta_1=0.5, global_clipnorm=2.0))
+    loaded = keras.saving.deserialize_keras_object(config)
+    assert type(loaded) is FusedAdam
+    assert (float(loaded.learning_rate), loaded.beta_1, loaded.global_clipnorm) == (0.25, 0.5, 2.0)
 
 
 def fail_without_optimizers(models):

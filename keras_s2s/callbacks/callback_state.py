@@ -7,18 +7,7 @@ from typing import Any
 
 import keras
 
-# What the callbacks of Keras know of the epochs before.
-_STATE_ATTRIBUTES: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
-    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
-    keras.callbacks.ModelCheckpoint: (
-        "best",
-        "epochs_since_last_save",
-        "_batches_seen_since_last_saving",
-        "_last_batch_seen",
-    ),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
-}
+from keras_s2s.keras_private import CALLBACK_STATE
 
 
 def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[str, Any]]:
@@ -53,7 +42,7 @@ def restore_callbacks(
 
 def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
     names: tuple[str, ...] = tuple(getattr(callback, "state_attributes", ()))
-    for kind, own in _STATE_ATTRIBUTES.items():
+    for kind, own in CALLBACK_STATE.items():
         if isinstance(callback, kind):
             names += own
     state = {name: getattr(callback, name) for name in names if hasattr(callback, name)}

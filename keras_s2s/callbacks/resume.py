@@ -19,6 +19,7 @@ from keras_s2s.callbacks.training_state import (
 )
 from keras_s2s.checks import check_int
 from keras_s2s.files import remove_unfinished
+from keras_s2s.keras_private import set_initial_epoch
 from keras_s2s.replicas import gather_from_workers, has_workers
 
 _FILE = "training_state.npz"
@@ -140,7 +141,7 @@ class Resume(keras.callbacks.Callback):
         variables, _ = self.model.training_variables()
         self._assign(variables, state.variables)
         restore_callbacks(self._callbacks, state.callbacks)
-        self.model._initial_epoch = self.params["epochs"] if state.stopped else state.epoch
+        set_initial_epoch(self.model, self.params["epochs"] if state.stopped else state.epoch)
         if not state.stopped:
             _advance(self._data, state.epoch)
 
@@ -173,7 +174,7 @@ class Resume(keras.callbacks.Callback):
         self._left_to_skip = 0
         self._state = self._data = None
         self._callbacks = []
-        self.model._initial_epoch = None  # the next `fit` is another one
+        set_initial_epoch(self.model, None)  # the next `fit` is another one
 
     def _skipping(self, train: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Wrap a training function: first read the batches that were trained already."""

@@ -114,7 +114,7 @@ def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -
     )
     model = s2s.Seq2Seq(encoder, decoder)
     model.compile(
-        keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.gradient_clip),
+        s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip),
         loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,9 +16,6 @@ from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.step import State, StepFunction
 from keras_s2s.search.task import check_row_options
 from keras_s2s.sequences import until_eos
-
-if TYPE_CHECKING:
-    from keras_s2s.models.seq2seq import Seq2Seq
 
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
@@ -195,7 +192,7 @@ class Searchable(keras.Model):
                 "Received: a model with attention=None"
             )
 
-    def members(self) -> tuple[Seq2Seq, ...]:
+    def members(self) -> tuple[keras.Model, ...]:
         """Give the trained models that this one consists of."""
         raise NotImplementedError(f"{type(self).__name__} must define `members`.")
 

@@ -10,16 +10,14 @@ import tensorflow as tf
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.packing import PackedLogits
 from keras_s2s.layers.precision import compute
-from keras_s2s.models.batch_ids import check_batch
-from keras_s2s.models.distributed_fit import DistributedFit
-from keras_s2s.models.packed_training import PackedTraining
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
+from keras_s2s.models.trainer import Trainer
 from keras_s2s.special_ids import BOS_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Seq2Seq(DistributedFit, PackedTraining, Searchable):
+class Seq2Seq(Trainer, Searchable):
     """An encoder and a decoder that are trained together to give log P(y | x).
 
     Trained with `fit` by teacher forcing: the label of the step before is the input of the next.
@@ -111,14 +109,6 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
             training=training,
         )
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Take one step of the optimiser, on a batch whose ids are looked at first."""
-        return super().train_step(self._checked(data))
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluate a batch, whose ids are looked at first."""
-        return super().test_step(self._checked(data))
-
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
@@ -139,12 +129,6 @@ class Seq2Seq(DistributedFit, PackedTraining, Searchable):
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         encoded = compute(self.encoder, source_ids)
         return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded)
-
-    def _checked(self, data: Any) -> Any:
-        """Look at the ids of a batch; XLA has no errors."""
-        if self.jit_compile:
-            return data
-        return check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
 
     def get_config(self) -> dict[str, Any]:
         return {

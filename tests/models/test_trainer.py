@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE,
 
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
-from keras_s2s.models import Seq2Seq, batch_parts, packed_training
+from keras_s2s.models import Seq2Seq, batch_parts, trainer
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
@@ -19,7 +21,7 @@ BY_TOKEN = np.linspace(0.5, 2.0, TARGET_LABELS.size, dtype=np.float32).reshape(T
 
 @pytest.fixture(params=[1, 4], ids=["whole", "in parts of which one is empty"])
 def parts(request, monkeypatch):
-    monkeypatch.setattr(packed_training, "count_parts", lambda: request.param)
+    monkeypatch.setattr(trainer, "count_parts", lambda: request.param)
     return request.param
 
 
@@ -120,7 +122,7 @@ def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
     """In the graph, with dropout off, and with a last batch of a single row."""
     ended = []
     for parts in (1, 2):
-        monkeypatch.setattr(packed_training, "count_parts", lambda parts=parts: parts)
+        monkeypatch.setattr(trainer, "count_parts", lambda parts=parts: parts)
         model = make_model("luong")
         model.compile("adam", loss=SequenceLoss("token"), metrics=[TokenAccuracy()])
         history = model.fit(INPUTS, TARGET_LABELS, batch_size=2, epochs=2, shuffle=False, verbose=0)
@@ -152,3 +154,15 @@ def test_halves_are_for_threads_that_work_side_by_side(
     monkeypatch.setattr(threads, "get_inter_op_parallelism_threads", lambda: inter_op)
     monkeypatch.setattr(batch_parts.os, "sched_getaffinity", lambda _: set(range(cores)))
     assert batch_parts.count_parts() == expected
+
+
+@pytest.mark.parametrize("method", ["compile", "fit", "evaluate"])
+def test_a_method_has_the_arguments_of_keras(method):
+    ours, theirs = (
+        {
+            name: it.default
+            for name, it in inspect.signature(getattr(owner, method)).parameters.items()
+        }
+        for owner in (Seq2Seq, keras.Model)
+    )
+    assert ours == theirs

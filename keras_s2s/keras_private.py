@@ -1,0 +1,109 @@
+"""Every private part of Keras that this package uses, and why there is no public one.
+
+Nothing else in the package names a private attribute of a Keras class, so a new Keras can break
+this module only. tests/test_keras_private.py has one test for each function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# What Keras's own callbacks must remember to continue in another process. Keras has no way to save
+# the state of a callback.
+CALLBACK_STATE: dict[type, tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
+    keras.callbacks.ModelCheckpoint: (
+        "best",
+        "_batches_seen_since_last_saving",
+        "_last_batch_seen",
+    ),
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+}
+
+
+def track_loss(model: keras.Model, loss: tf.Tensor, batch_size: tf.Tensor) -> None:
+    """Add the loss of a batch to the mean that `fit` reports as "loss".
+
+    A custom `train_step` must do what Keras's own does; its tracker has no public name.
+    """
+    model._loss_tracker.update_state(loss, sample_weight=batch_size)
+
+
+def compute_loss(
+    model: keras.Model, inputs: Any, labels: Any, logits: Any, sample_weight: Any, *, training: bool
+) -> tf.Tensor:
+    """Compute the compiled loss of padded logits.
+
+    `compute_loss` is public, but an override in a subclass may have no `training` argument, and
+    only Keras's private method knows.
+    """
+    return model._compute_loss(inputs, labels, logits, sample_weight, training=training)
+
+
+def added_losses(model: keras.Model) -> list[tf.Tensor]:
+    """Return the scalar losses that layers and regularizers add, for this replica's share.
+
+    `losses` is public, but under `tf.distribute` each replica must add its share only.
+    """
+    return [model._aggregate_additional_loss(loss) for loss in model.losses]
+
+
+def has_loss_weights(model: keras.Model) -> bool:
+    """Whether `compile` was given `loss_weights`, which Keras keeps in a private attribute only."""
+    return model._compile_loss._user_loss_weights is not None
+
+
+def compiled_metrics(model: keras.Model) -> list[Any] | None:
+    """Return the metrics of `compile`, or None before Keras has built them.
+
+    `model.metrics` holds them wrapped in one metric, from which they cannot be told.
+    """
+    compiled = model._compile_metrics
+    if compiled is None:
+        return []
+    return list(compiled.metrics) if compiled.built else None
+
+
+def build_metrics(model: keras.Model, labels: tf.Tensor, logits: tf.Tensor) -> None:
+    """Create the variables of the compiled metrics, which Keras does in the first step only."""
+    compiled = model._compile_metrics
+    if compiled is not None and not compiled.built:
+        compiled.build(labels, logits)
+
+
+def set_initial_epoch(model: keras.Model, epoch: int | None) -> None:
+    """Let `fit` begin with this epoch; None: with its argument `initial_epoch`.
+
+    Keras's own `BackupAndRestore` resumes in the same way. There is no public attribute.
+    """
+    model._initial_epoch = epoch
+
+
+def maybe_symbolic_build(model: keras.Model, iterator: Any = None, data_batch: Any = None) -> None:
+    """Build the metrics of a distributed model from the batch of one replica.
+
+    Replaces the method of `keras.Model` that `fit` calls. Keras takes the mean of the replicas'
+    batches, which are ids here, over an axis that the scalar figures of several machines lack
+    (https://github.com/keras-team/keras/issues/20585).
+    """
+    strategy = model._distribute_strategy
+    if strategy is not None and iterator is not None:
+        _, _, batches = next(iter(iterator))
+        data_batch = keras.tree.map_structure(
+            lambda values: strategy.experimental_local_results(values)[0], next(batches)
+        )
+        iterator = None
+    keras.Model._maybe_symbolic_build(model, iterator, data_batch)
+
+
+def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any, Any]:
+    """Return the variables of the first and the second moment of the gradient of `variable`.
+
+    `update_step` is the public method to override, but what it updates has private names.
+    """
+    number = adam._get_variable_index(variable)
+    return adam._momentums[number].value, adam._velocities[number].value

@@ -1,0 +1,428 @@
+"""Training and evaluation: `fit`, `evaluate`, and the one step that each of them takes.
+
+A training step, in the order of `train_step`: check the ids of the batch, feed the decoder some of
+its own outputs, split the batch into parts that run side by side, compute the logits and the loss
+of each part, update the weights, update the metrics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s import keras_private
+from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.losses import SequenceLoss, as_labels, token_weights
+from keras_s2s.metrics import TokenMean
+from keras_s2s.models.batch_ids import check_batch, plain_refusal
+from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
+from keras_s2s.models.own_outputs import OwnOutputs
+from keras_s2s.optimizers import FusedAdam
+from keras_s2s.replicas import has_workers, sum_over_replicas
+
+_DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
+
+
+class Trainer(keras.Model):
+    """A model that `fit` trains on the real tokens of each batch.
+
+    A subclass is called with `packed=True` to compute the `PackedLogits` of a batch, without it to
+    compute the padded logits, and has a `source_vocabulary_size` and a `target_vocabulary_size`.
+
+    With a `SequenceLoss` and the metrics of this package neither the logits nor the losses of
+    padding are computed; any other loss or metric, and an overridden `compute_loss` or
+    `compute_metrics`, gets the padded logits. The results are the same.
+    """
+
+    _own_outputs: OwnOutputs | None = None
+
+    # With ids, and on several machines, Keras's own fails.
+    _maybe_symbolic_build = keras_private.maybe_symbolic_build
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: str | bool = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Configure the model for training, like `keras.Model.compile`.
+
+        Args:
+            optimizer: Name of an optimizer, or an optimizer. "adam" creates a `FusedAdam`.
+            loss: `SequenceLoss`, or any loss that takes logits.
+            loss_weights: As for `keras.Model.compile`.
+            metrics: Metrics, such as `TokenAccuracy` and `Perplexity`.
+            weighted_metrics: Metrics that are weighted by `sample_weight`.
+            run_eagerly: Whether to run the steps without a graph, for debugging.
+            steps_per_execution: Number of steps that one call of the compiled function runs.
+            jit_compile: Whether XLA compiles the steps, for each shape of a batch anew. "auto"
+                means no.
+            auto_scale_loss: Whether the loss is scaled in "mixed_float16".
+        """
+        super().compile(
+            optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile the model as it was compiled when `get_compile_config` returned `config`."""
+        if type(self).compile is not Trainer.compile:
+            super().compile_from_config(config)  # warns that the override must do it
+            return
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> keras.callbacks.History:
+        """Train the model, like `keras.Model.fit`.
+
+        Two warnings of Keras are not shown for a dataset: that only the dataset itself can shuffle,
+        and that an epoch ended before its length was known. A `Resume` among the callbacks runs
+        last.
+
+        Args:
+            x: A dataset, generator or `PyDataset` of batches, or arrays: a dict of "source_ids"
+                and "target_inputs", each int32 `(rows, length)` and padded with 0.
+            y: The target labels, int32 `(rows, target_length)`, if `x` is arrays.
+            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
+            epochs: Number of the epoch after which training ends.
+            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch).
+            callbacks: List of `keras.callbacks.Callback`.
+            validation_split: Share of the arrays to validate on.
+            validation_data: What to evaluate the model on after each epoch, like `x` and `y`.
+            shuffle: Whether to shuffle arrays before each epoch.
+            class_weight: As for `keras.Model.fit`.
+            sample_weight: Weights of the rows, `(rows,)`, or of the target tokens,
+                `(rows, target_length)`, if `x` is arrays.
+            initial_epoch: Number of the epoch to begin with.
+            steps_per_epoch: Number of batches of an epoch. Defaults to all.
+            validation_steps: Number of batches of `validation_data` to evaluate on.
+            validation_batch_size: Batch size of the validation. Defaults to `batch_size`.
+            validation_freq: Number of epochs from one validation to the next.
+
+        Returns:
+            A `keras.callbacks.History`: its `history` holds the loss and the metrics of each epoch.
+
+        Raises:
+            ValueError: If an id is outside the vocabulary, callbacks are in an order in which they
+                cannot work, or a `Resume` cannot repeat the batches of an epoch.
+        """
+        if isinstance(x, _DATASETS):
+            shuffle = False
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = _arrange(callbacks)
+        arguments = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "verbose": verbose,
+            "callbacks": callbacks,
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            "shuffle": shuffle,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "initial_epoch": initial_epoch,
+            "steps_per_epoch": steps_per_epoch,
+            "validation_steps": validation_steps,
+            "validation_batch_size": validation_batch_size,
+            "validation_freq": validation_freq,
+        }
+        with _resumed(callbacks, arguments), _quiet_end(x, steps_per_epoch), plain_refusal():
+            return super().fit(**arguments)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute the loss and the metrics, like `keras.Model.evaluate`.
+
+        Args:
+            x: A dataset, generator or `PyDataset` of batches, or arrays, as for `fit`.
+            y: The target labels, if `x` is arrays.
+            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
+            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line).
+            sample_weight: Weights of the rows or of the target tokens, if `x` is arrays.
+            steps: Number of batches to evaluate on. Defaults to all.
+            callbacks: List of `keras.callbacks.Callback`.
+            return_dict: Whether to return a dict instead of a list.
+            **kwargs: What Keras itself passes on within `fit`.
+
+        Returns:
+            The loss and the metrics.
+
+        Raises:
+            ValueError: If an id is outside the vocabulary.
+        """
+        with plain_refusal():
+            return super().evaluate(
+                x=x,
+                y=y,
+                batch_size=batch_size,
+                verbose=verbose,
+                sample_weight=sample_weight,
+                steps=steps,
+                callbacks=callbacks,
+                return_dict=return_dict,
+                **kwargs,
+            )
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Run one training step on a batch and return the figures of the epoch so far."""
+        inputs, labels, sample_weight = self._checked(data)
+        if self._own_outputs is not None:
+            # Chosen before the step, which is then one of teacher forcing: all target steps at
+            # once, and no gradient through a choice.
+            inputs = self._own_outputs.mix(self, inputs)
+        parts = self._split(inputs, labels, sample_weight)
+        logits, losses = [], []
+        with tf.GradientTape() as tape:
+            for part in parts:
+                logits.append(self(part.inputs, packed=not self.jit_compile, training=True))
+                losses.append(self._part_loss(part, logits[-1], len(parts)))
+            loss = tf.add_n(losses)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        if weights:
+            gradients = tape.gradient(scaled_loss, weights)
+            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        self._track(loss, labels, sample_weight)
+        figures = [self._part_metrics(*both) for both in zip(parts, logits, strict=True)]
+        return self._as_keras_reduces(figures[-1])
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Evaluate a batch, padded, and return the figures so far."""
+        inputs, labels, sample_weight = self._checked(data)
+        logits = self(inputs, training=False)
+        loss = keras_private.compute_loss(
+            self, inputs, labels, logits, sample_weight, training=False
+        )
+        self._track(loss, labels, sample_weight)
+        figures = self.compute_metrics(inputs, labels, logits, sample_weight)
+        return self._as_keras_reduces(figures)
+
+    def feed_own_outputs(
+        self, probability: float, *, choice: str = "argmax", seed: int | None = None
+    ) -> None:
+        """Train on what the decoder outputs itself, in place of some of the labels.
+
+        From now on each target input is replaced in training, with this probability, by the token
+        that the model outputs at the step before: with dropout off, given the inputs that it was
+        fed until then. 0 is teacher forcing, 1 is free running. The loss is still that of the
+        labels; its gradient is exact for what was fed and does not pass through the choice. A
+        training step then runs the decoder step by step first, which takes about a third longer;
+        with 0 it does not.
+
+        A `ScheduledSampling` changes the probability while `fit` runs.
+
+        Args:
+            probability: From 0 to 1.
+            choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
+            seed: Seed of the draws. Defaults to one that `keras.utils.set_random_seed` sets.
+
+        Raises:
+            ValueError: If an argument is out of range.
+
+        References:
+            - [Scheduled sampling for sequence prediction with recurrent neural networks (Bengio et
+              al., 2015)](https://arxiv.org/abs/1506.03099)
+        """
+        own = self._own_outputs
+        if own is None or own.choice != choice or seed is not None:
+            with self.distribute_strategy.scope():
+                own = OwnOutputs(choice, seed)
+        own.assign(probability)  # raises before anything has changed
+        if own is not self._own_outputs:
+            self._own_outputs = own
+            if self.train_function is not None:
+                self.make_train_function(force=True)
+
+    @property
+    def sampling_probability(self) -> float:
+        """Probability that the decoder is fed its own output in place of a label, 0 to 1."""
+        own = self._own_outputs
+        return 0.0 if own is None else float(own.probability.value.numpy())
+
+    def training_variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
+        """Return everything that training changes, created if it was not yet.
+
+        Returns:
+            The variables of the model, of its optimizer and of its random seeds; and those of the
+            metrics, which are reset in each epoch.
+        """
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
+        logits = tf.zeros([1, 1, self.target_vocabulary_size])
+        keras_private.build_metrics(self, tf.zeros([1, 1], tf.int32), logits)
+        own = [] if self._own_outputs is None else self._own_outputs.variables
+        return [*self.variables, *self.optimizer.variables, *own], list(self.metrics_variables)
+
+    def _checked(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
+        """Return the inputs, labels and weights of a batch whose ids the model has."""
+        if not self.jit_compile:  # XLA can raise no error
+            data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        return inputs, as_labels(labels), sample_weight
+
+    def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
+        """Split a batch into the parts that are computed side by side."""
+        if not self._loss_takes_rows():
+            return [Batch(inputs, labels, sample_weight, shares=None)]
+        shares = self.loss.token_shares(labels, sample_weight)
+        batch = Batch(inputs, labels, sample_weight, shares)
+        return split_batch(batch, count_parts() if self._metrics_take_rows() else 1)
+
+    def _loss_takes_rows(self) -> bool:
+        """Whether the loss is known to be the same without the padding."""
+        return (
+            not self.jit_compile
+            and isinstance(self.loss, SequenceLoss)
+            and not keras_private.has_loss_weights(self)
+            and type(self).compute_loss is keras.Model.compute_loss
+        )
+
+    def _metrics_take_rows(self) -> bool:
+        """Whether the metrics, which Keras builds before the first step, are means of tokens."""
+        metrics = keras_private.compiled_metrics(self)
+        return (
+            not self.jit_compile
+            and type(self).compute_metrics is keras.Model.compute_metrics
+            and metrics is not None
+            and all(isinstance(metric, TokenMean) for metric in metrics)
+        )
+
+    def _part_loss(
+        self, part: Batch, logits: tf.Tensor | PackedLogits, num_parts: int
+    ) -> tf.Tensor:
+        """Compute a part's share of the loss of the batch, and of what layers have added."""
+        if part.shares is None:
+            return keras_private.compute_loss(
+                self, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
+            )
+        losses = self.loss.call(pack(part.labels, logits.packing), logits.rows)
+        own = tf.reduce_sum(pack(part.shares, logits.packing) * losses)
+        return tf.add_n([own, *(it / num_parts for it in keras_private.added_losses(self))])
+
+    def _track(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
+        """Add the loss of a batch, of which this replica may have a part, to that of the epoch.
+
+        A `SequenceLoss` is weighted by its divisor: then the loss of an epoch is that of all its
+        sequences or tokens, whatever the batches are. Other losses are weighted by rows, as in
+        Keras.
+        """
+        if isinstance(self.loss, SequenceLoss):
+            weight = self.loss.divisor(labels, sample_weight)
+        else:
+            weight = tf.shape(labels)[0]
+        keras_private.track_loss(self, sum_over_replicas(loss), weight)
+
+    def _part_metrics(self, part: Batch, logits: tf.Tensor | PackedLogits) -> dict[str, tf.Tensor]:
+        """Update the metrics by a part; means over tokens get all tokens as one row."""
+        if not self._metrics_take_rows():
+            return self.compute_metrics(
+                part.inputs, part.labels, _padded(logits), part.sample_weight
+            )
+
+        def one_row(values: tf.Tensor) -> tf.Tensor:
+            return tf.expand_dims(pack(values, logits.packing), 0)
+
+        weights = part.sample_weight
+        if weights is not None:
+            weights = one_row(token_weights(part.labels, weights))
+        return self.compute_metrics(
+            part.inputs, one_row(part.labels), tf.expand_dims(logits.rows, 0), weights
+        )
+
+    def _as_keras_reduces(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return the figures, the same in every replica, in the shape that Keras reduces."""
+        if not has_workers(self.distribute_strategy):
+            return figures
+        return {name: tf.reshape(figure, [1]) for name, figure in figures.items()}
+
+
+def _is_adam(optimizer: Any) -> bool:
+    return isinstance(optimizer, str) and optimizer.lower() == "adam"
+
+
+def _padded(logits: tf.Tensor | PackedLogits) -> tf.Tensor:
+    """Return logits `(batch, target_length, target_vocabulary_size)`."""
+    return logits.unpack() if isinstance(logits, PackedLogits) else logits
+
+
+def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Sort callbacks that save the state of others after those."""
+    listed = keras.tree.flatten(callbacks) if callbacks is not None else []
+    return sorted(listed, key=lambda callback: hasattr(callback, "release"))
+
+
+@contextlib.contextmanager
+def _resumed(callbacks: Any, arguments: dict[str, Any]) -> Iterator[None]:
+    """Let callbacks check their place and the arguments of `fit`, and forget them afterwards."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    for callback in callbacks:
+        if hasattr(callback, "check_place"):
+            callback.check_place(callbacks)
+    resumed = [callback for callback in callbacks if hasattr(callback, "release")]
+    for callback in resumed:
+        callback.check_data(arguments)
+    try:
+        yield
+    finally:
+        for callback in resumed:
+            callback.release()
+
+
+@contextlib.contextmanager
+def _quiet_end(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
+    """Silence the warning that an epoch of a dataset of unknown length has ended."""
+    unknown = isinstance(data, tf.data.Dataset) and steps_per_epoch is None
+    with warnings.catch_warnings():
+        if unknown and data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        yield
