@@ -19,7 +19,7 @@ from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
 from keras_s2s.export.signatures import LITERT_SIGNATURES
-from keras_s2s.files import written_beside
+from keras_s2s.files import check_writable, written_beside
 from keras_s2s.translator import Translator
 
 # How far the log probability of a token may lie from the model's in the mean: the weights are not
@@ -89,6 +89,7 @@ def litert(
         raise ValueError(f"The file name must end in '.tflite'. Received: path={path!r}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
+    check_writable(path)
     check_figures(figures)
     texts = make_probes(translator, probes)
     with written_beside(path, suffix=".tflite") as unfinished:

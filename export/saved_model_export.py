@@ -23,6 +23,7 @@ from keras_s2s.export.warmup import (
     make_requests,
     write_requests,
 )
+from keras_s2s.files import check_folder_writable
 from keras_s2s.translator import Translator
 
 _GRAPH_SIZE = 8 << 20  # bytes; more than the graph of any model of this package needs
@@ -91,6 +92,7 @@ def saved_model(
         )
     folder = os.path.abspath(path)
     check_version(folder, version)
+    check_folder_writable(folder)
     check_figures(figures)
     batching = Batching() if batching is None else check_batching(batching)
     if warmup is not None:

@@ -83,6 +83,26 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     os.close(descriptor)
 
 
+def check_folder_writable(folder: str) -> None:
+    """Check that files can be written in a folder, or that it can be made.
+
+    Args:
+        folder: The folder, which need not exist.
+
+    Raises:
+        OSError: If it or the nearest folder above it that exists is not writable, or not a folder.
+    """
+    above = os.path.realpath(folder)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
+    with _naming(above):
+        unfinished, descriptor = _new_file(above, ".check", "", 0o600)
+    os.remove(unfinished)
+    os.close(descriptor)
+
+
 @contextlib.contextmanager
 def unfinished_folder(folder: str) -> Iterator[str]:
     """Yield a new, locked folder in `folder`, which is removed at the end unless it was renamed.

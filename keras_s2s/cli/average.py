@@ -6,6 +6,7 @@ import click
 
 from keras_s2s.cli.models import find_model
 from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_alike
 from keras_s2s.cli.streams import write_line
 
@@ -13,6 +14,7 @@ from keras_s2s.cli.streams import write_line
 @click.command(short_help="Make one model with the mean weights of several.")
 @MODELS
 @OUTPUT
+@IMPORT
 @OVERWRITE
 def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     """Write one .keras file whose weights are the mean of those of MODELs.

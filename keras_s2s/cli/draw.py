@@ -9,11 +9,21 @@ import click
 
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS, search_options
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.run_folder import CURVE
+from keras_s2s.errors import InputError
+from keras_s2s.files import check_writable
+
+
+def _check_picture(ctx: click.Context, option: click.Parameter, path: str) -> str:
+    """Refuse a path that cannot be written before anything is computed."""
+    check_writable(path)
+    return path
+
 
 _PICTURE = click.argument(
-    "picture", type=click.Path(dir_okay=False, writable=True), metavar="PICTURE"
+    "picture", type=click.Path(dir_okay=False), metavar="PICTURE", callback=_check_picture
 )
 _TOKENS = click.Choice(["words", "characters"])
 
@@ -27,6 +37,7 @@ def draw() -> None:
 @MODEL
 @click.argument("text")
 @_PICTURE
+@IMPORT
 @search_options
 def attention(model: str, text: str, picture: str, **options: Any) -> None:
     """Draw how much each source token counted for each token of the best answer to TEXT."""
@@ -40,6 +51,7 @@ def attention(model: str, text: str, picture: str, **options: Any) -> None:
 @MODEL
 @click.argument("text")
 @_PICTURE
+@IMPORT
 @search_options
 def search(model: str, text: str, picture: str, **options: Any) -> None:
     """Draw the tree of the beam search for TEXT: what went on, finished, was given up, and won."""
@@ -70,6 +82,7 @@ def curves(curve: str, picture: str) -> None:
 @_PICTURE
 @click.option("--source-tokens", type=_TOKENS, default="characters", show_default=True)
 @click.option("--target-tokens", type=_TOKENS, default="words", show_default=True)
+@IMPORT
 @search_options
 @BATCH_SIZE
 def errors(
@@ -104,5 +117,5 @@ def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """Load a model that can be looked into, and its search."""
     answering = load_model(model, **options)
     if answering.translator is None:
-        raise ValueError(f"{model}: an export shows only its answers; draw from a .keras file")
+        raise InputError(f"{model}: an export shows only its answers; draw from a .keras file")
     return answering.translator, answering.settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_alike
 from keras_s2s.cli.streams import write_line
 
@@ -19,6 +20,7 @@ from keras_s2s.cli.streams import write_line
     show_default=True,
     help="Of which the mean is taken at each step.",
 )
+@IMPORT
 @OVERWRITE
 def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
     """Write one .keras file that searches MODELs, .keras files or folders of runs, together.

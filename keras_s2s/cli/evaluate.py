@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, JSON, MODEL, PAIRS, search_options
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.files import check_writable
 
 
 @click.command(short_help="Measure errors on held-out pairs.")
@@ -54,6 +57,7 @@ from keras_s2s.cli.streams import in_column, write_line
     help="A file to write source, output and references to, in columns.",
 )
 @JSON
+@IMPORT
 @search_options
 @BATCH_SIZE
 def evaluate(
@@ -81,6 +85,8 @@ def evaluate(
             raise click.BadParameter(
                 f"{name!r} is none of {', '.join(METRICS)}.", param_hint="'--metrics'"
             )
+    if outputs is not None and (os.path.isfile(outputs) or not os.path.exists(outputs)):
+        check_writable(outputs)  # not where it is a device such as /dev/stdout
     import_package()
     from keras_s2s import read_pairs
     from keras_s2s.evaluation import (

@@ -9,8 +9,10 @@ import click
 
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import OVERWRITE, check_free
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import hushed
 from keras_s2s.cli.streams import write_line
+from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 
 
@@ -52,6 +54,7 @@ from keras_s2s.texts import is_empty, split_lines
     multiple=True,
     help="Sources of such a request; may be given several times [default: 1].",
 )
+@IMPORT
 @OVERWRITE
 def export(
     model: str,
@@ -106,9 +109,9 @@ def _read_figures(path: str | None) -> dict[str, float]:
         try:
             content = json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path}: not JSON: {error}") from None
+            raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: names and numbers are expected, as in {{'wer': 0.25}}")
+        raise InputError(f"{path}: names and numbers are expected, as in {{'wer': 0.25}}")
     values = {
         name: value["value"] if isinstance(value, dict) and "value" in value else value
         for name, value in content.items()
@@ -127,4 +130,4 @@ def _read_lines(path: str | None) -> list[str]:
         try:
             return [line for line in split_lines(file.read()) if not is_empty(line)]
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8: {error.reason}") from None
+            raise InputError(f"{path}: not UTF-8: {error.reason}") from None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from keras_s2s.errors import InputError, MissingPackageError
+
 MISTAKE = 2
 FAILURE = 1
 INTERRUPTED = 130  # as of a shell: 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 _MISTAKES = (
-    ValueError,
-    TypeError,
-    ImportError,
+    InputError,
+    MissingPackageError,
     BlockingIOError,
     FileExistsError,
     FileNotFoundError,
@@ -20,7 +21,10 @@ _MISTAKES = (
     NotADirectoryError,
     PermissionError,
 )
-_OWN_PACKAGES = ("keras_s2s", "keras_s2s.cli")
+
+
+class DivergedError(ArithmeticError):
+    """The loss of a training is not a finite number."""
 
 
 class PipeClosedError(Exception):
@@ -32,26 +36,30 @@ class InterruptedByUserError(Exception):
 
 
 def is_mistake(error: Exception) -> bool:
-    """Tell a user's mistake from a fault of ours.
-
-    This package raises its errors for the user to read; one of the same kind that comes out of
-    another package is a fault that nobody has foreseen.
+    """Return whether the user can correct an error: an input, or a path of the system's errors.
 
     Args:
         error: what was raised.
-
-    Returns:
-        Whether the user can put it right.
     """
-    if not isinstance(error, _MISTAKES):
-        return False
+    return isinstance(error, _MISTAKES) or _is_raised_here(error)
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Return whether a module of this package raised an error of values or of packages."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    if place is None:
-        return False
-    module = str(place.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in _OWN_PACKAGES
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
+    return isinstance(error, ValueError | ImportError) and module.startswith("keras_s2s")
+
+
+def is_fault(error: Exception) -> bool:
+    """Return whether an error is one that nobody has foreseen, and that should be reported.
+
+    Args:
+        error: what was raised.
+    """
+    return not is_mistake(error) and not isinstance(error, (OSError, MemoryError, DivergedError))
 
 
 def describe(error: Exception) -> str:

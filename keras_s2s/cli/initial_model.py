@@ -8,6 +8,7 @@ from typing import Any
 import keras_s2s as s2s
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
+from keras_s2s.errors import InputError
 
 # Settings of an encoder or a decoder that have nothing to do with its weights.
 _FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
@@ -32,12 +33,12 @@ def load_initial(settings: SimpleNamespace) -> Any:
         return None
     translator = load_translator(path)
     if not isinstance(translator.model, s2s.Seq2Seq):
-        raise ValueError(f"{path}: an ensemble. Expected: one model")
+        raise InputError(f"{path}: an ensemble. Expected: one model")
     for side in ("source", "target"):
         kind = tokenizer_kind(settings, side)
         found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
         if found is not wanted:
-            raise ValueError(
+            raise InputError(
                 f"{path}: its {side} tokenizer is a {found.__name__}. Expected: that of "
                 f"`{side}_tokenizer: {kind}`, a {wanted.__name__}"
             )
@@ -58,7 +59,7 @@ def take_weights(model: Any, initial: Any, path: str) -> None:
     here, there = _sizes(model), _sizes(initial.model)
     for name in [*here, *there]:
         if here.get(name) != there.get(name):
-            raise ValueError(
+            raise InputError(
                 f"{path}: its model is not that of the settings: {name} is {there.get(name)!r} in "
                 f"it, {here.get(name)!r} by the settings. --config with the settings.yaml of its "
                 "run has them all"

@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import find_model, is_export
+from keras_s2s.cli.models import find_model, is_export, load_keras
 from keras_s2s.cli.options import JSON
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.streams import write_line
 
 
 @click.command("inspect", short_help="Tell what a model or an export is.")
 @click.argument("path", type=click.Path(exists=True), metavar="PATH")
+@IMPORT
 @JSON
 def inspect(path: str, as_json: bool) -> None:
     """Print the model card of an export, or the same about a .keras file or the folder of a run."""
@@ -36,7 +38,7 @@ def _describe_keras(path: str) -> dict[str, Any]:
     import keras_s2s
     from keras_s2s.export.model_card import make_card
 
-    loaded = keras_s2s.load(path)
+    loaded = load_keras(path)
     if not isinstance(loaded, keras_s2s.Translator):
         return {"format": "Keras", "model": type(loaded).__name__, "parameters": _count(loaded)}
     card = make_card(loaded, file_format="Keras", signatures=[], operations=[], figures={})

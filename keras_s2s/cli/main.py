@@ -23,11 +23,13 @@ from keras_s2s.cli.failures import (
     InterruptedByUserError,
     PipeClosedError,
     describe,
+    is_fault,
     is_mistake,
 )
 from keras_s2s.cli.inspection import inspect
 from keras_s2s.cli.score import score
 from keras_s2s.cli.serving_files import serving_files
+from keras_s2s.cli.streams import naming_output
 from keras_s2s.cli.train import train
 from keras_s2s.cli.translate import translate
 
@@ -40,7 +42,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             answer = super().invoke(ctx)
-            sys.stdout.flush()
+            with naming_output():
+                sys.stdout.flush()
         except BrokenPipeError as error:
             raise PipeClosedError from error
         except KeyboardInterrupt as error:
@@ -92,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s(_cli)?\.")
+            warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s\.")
             warnings.showwarning = _show_warning
         try:
             commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
@@ -131,6 +134,9 @@ def _report(error: Exception) -> int:
     if is_mistake(error):
         click.echo(f"{_NAME}: {describe(error)}", err=True)
         return MISTAKE
-    hint = "(--debug shows where)"
-    click.echo(f"{_NAME}: failed: {type(error).__name__}: {describe(error)} {hint}", err=True)
+    text = describe(error)
+    if is_fault(error):
+        kind = type(error).__name__
+        text = f"{kind}: {text} (a fault of {_NAME}: please report it, with what --debug shows)"
+    click.echo(f"{_NAME}: failed: {text}", err=True)
     return FAILURE

@@ -7,12 +7,16 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_s2s.cli.own_modules import import_modules
 from keras_s2s.cli.quiet import hushed, import_package
+from keras_s2s.cli.settings import read_config
 from keras_s2s.cli.streams import progress
+from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
-# The best model in the folder that `train` leaves.
+# The best model in the folder that `train` leaves, and its settings.
 BEST = "best.keras"
+SETTINGS_FILE = "settings.yaml"
 
 _GROUP = 8  # batches between two signs of progress
 
@@ -132,7 +136,7 @@ def load_model(path: str, **options: Any) -> Model:
     given = {name: value for name, value in options.items() if value is not None}
     if is_export(path):
         if given:
-            raise ValueError(
+            raise InputError(
                 f"{path}: an export has its search inside; "
                 f"{', '.join(map(_option, given))} can be chosen for a .keras file only"
             )
@@ -188,17 +192,38 @@ def load_translator(path: str) -> Any:
     """
     path = find_model(path)
     if is_export(path):
-        raise ValueError(f"{path}: an export. Expected: a .keras file")
-    import_package()
+        raise InputError(f"{path}: an export. Expected: a .keras file")
+    loaded = load_keras(path)
     import keras_s2s
 
-    loaded = keras_s2s.load(path)
     if not isinstance(loaded, keras_s2s.Translator):
-        raise ValueError(
+        raise InputError(
             f"{path}: a bare model, which has no tokenizers. Expected: a translator, as "
             "`Translator.save` and `keras-s2s train` write it"
         )
     return loaded
+
+
+def load_keras(path: str) -> Any:
+    """Load what a `.keras` file holds, with the modules that it needs.
+
+    Args:
+        path: the file, as `find_model` found it.
+
+    Returns:
+        A translator or a bare model.
+
+    Raises:
+        ValueError: if the file is damaged or needs more, or a module fails.
+        ImportError: if there is no such module.
+    """
+    import_package()
+    settings = os.path.join(os.path.dirname(path), SETTINGS_FILE)
+    of_run = os.path.basename(path) == BEST and os.path.isfile(settings)
+    import_modules((read_config(settings).get("import") or ()) if of_run else ())
+    import keras_s2s
+
+    return keras_s2s.load(path)
 
 
 def _load_keras(path: str, options: dict[str, Any]) -> Model:
@@ -228,7 +253,7 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
     width = options.get("beam_width", getattr(search, "beam_width", None))
     number = options.get("num_hypotheses", 1)
     if width is not None and number > width:
-        raise ValueError(
+        raise InputError(
             f"--nbest {number} needs a beam of at least that width. Received: {width}; give "
             f"--beam-width {number} too"
         )
@@ -254,7 +279,7 @@ def _load_export(path: str) -> Model:
         try:
             session = SavedModelSession(path)
         except tf.errors.OpError as error:
-            raise ValueError(f"{path}: its variables are missing or damaged: {error}") from error
+            raise InputError(f"{path}: its variables are missing or damaged: {error}") from error
     else:
         from keras_s2s.export.litert_session import LiteRTSession
 

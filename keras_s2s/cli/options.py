@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.setting_table import STOPPING
+from keras_s2s.files import check_writable
 
 STOPPING_HELP = (
     "When a beam search has done: bound, when nothing better can come; finished, when as many "
@@ -26,7 +27,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
 BATCH_SIZE = click.option(
     "--batch-size",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1 << 20),
     default=64,
     show_default=True,
     help="Texts that go through the model at once.",
@@ -34,7 +35,7 @@ BATCH_SIZE = click.option(
 
 
 def check_free(path: str, overwrite: bool) -> None:
-    """Refuse to replace a file.
+    """Refuse, before the work is done, to replace a file, and a path that cannot be written.
 
     Args:
         path: the file to write.
@@ -42,9 +43,11 @@ def check_free(path: str, overwrite: bool) -> None:
 
     Raises:
         FileExistsError: if there is one, and it may not.
+        OSError: if the folder does not exist or cannot be written.
     """
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: there is a file already; --overwrite replaces it")
+    check_writable(path)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -60,7 +63,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--stopping", type=click.Choice(STOPPING), help=STOPPING_HELP),
         click.option(
             "--max-length",
-            type=click.IntRange(1),
+            type=click.IntRange(1, 1 << 20),
             help="The most target tokens, end included [default: the model's].",
         ),
         click.option(
@@ -70,7 +73,7 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--beam-width",
-            type=click.IntRange(1),
+            type=click.IntRange(1, 1 << 16),
             help="Hypotheses that are kept at each step [default: the model's].",
         ),
     ):

@@ -18,10 +18,10 @@ def import_package() -> None:
     Raises:
         ImportError: if something is not installed.
     """
-    if "keras_s2s" in sys.modules:
+    if "keras_s2s.saving" in sys.modules:
         return
     with hushed("Loading TensorFlow"):
-        importlib.import_module("keras_s2s")
+        importlib.import_module("keras_s2s.saving")  # and with it all that loads TensorFlow
         with contextlib.suppress(ImportError):  # asked for again where it is needed
             importlib.import_module("tensorflow_text")
 

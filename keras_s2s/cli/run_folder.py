@@ -11,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from keras_s2s.cli.fitted_settings import take_from_run
-from keras_s2s.cli.models import BEST
+from keras_s2s.cli.models import BEST, SETTINGS_FILE
 from keras_s2s.cli.settings import read_config, same_training, to_yaml
+from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished, written_beside
 
-SETTINGS_FILE = "settings.yaml"
 DATA_FILE = "data.json"
 CURVE = "learning_curve.csv"
 PICTURE = "learning_curve.png"
@@ -116,7 +116,7 @@ def check_folder(settings: SimpleNamespace) -> bool:
         return False
     path = os.path.join(folder, SETTINGS_FILE)
     if not os.path.exists(path):
-        raise ValueError(
+        raise InputError(
             f"{folder}: something else is in this folder, {sorted(found)[0]!r} for instance. "
             "Choose another --output"
         )
@@ -124,7 +124,7 @@ def check_folder(settings: SimpleNamespace) -> bool:
     take_from_run(settings, run)
     differences = list(same_training(vars(settings), run))
     if differences:
-        raise ValueError(
+        raise InputError(
             f"{folder}: there is a run with other settings in this folder "
             f"({'; '.join(differences)}). Choose another --output, or the same settings"
         )
@@ -153,7 +153,7 @@ def check_data(settings: SimpleNamespace) -> None:
         before = json.load(file)
     for side, listed in data.items():
         if [it["sha256"] for it in listed] != [it["sha256"] for it in before[side]]:
-            raise ValueError(
+            raise InputError(
                 f"{settings.output}: the run in this folder began with other data: the files of "
                 f"`{side}` have changed. Choose another --output"
             )

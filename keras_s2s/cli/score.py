@@ -9,6 +9,7 @@ import click
 
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.streams import progress, write_line
 
@@ -20,6 +21,7 @@ _GROUP = 8  # batches
 @PAIRS
 @FEATURES_COLUMN
 @click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each pair.")
+@IMPORT
 @BATCH_SIZE
 def score(
     model: str, pairs: str, features_column: int | None, as_json: bool, batch_size: int

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from keras_s2s.errors import InputError
+
+_LARGEST_INTEGER = 2**31 - 1  # where a setting has no maximum of its own
+
 
 class Setting(NamedTuple):
     """One setting."""
@@ -18,6 +22,7 @@ class Setting(NamedTuple):
     maximum: float = math.inf
     optional: bool = False  # null is a value of it
     several: bool = False  # a list
+    registered: bool = False  # also the name of something registered with Keras: package>name
 
     def check(self, value: Any) -> Any:
         """Bring a value into the right type.
@@ -44,26 +49,31 @@ class Setting(NamedTuple):
                 return value
             raise self._error(value)
         if self.kind is str:
-            if not isinstance(value, str) or (self.choices and value not in self.choices):
+            own = self.registered and ">" in str(value)
+            if not isinstance(value, str) or (
+                self.choices and value not in self.choices and not own
+            ):
                 raise self._error(value)
             return value
         try:
             number = self.kind(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self._error(value) from None
         whole = self.kind is float or isinstance(value, int) or str(number) == str(value)
         least = -math.inf if self.minimum is None else self.minimum
-        if not whole or not math.isfinite(number) or not least <= number <= self.maximum:
+        most = min(self.maximum, _LARGEST_INTEGER) if self.kind is int else self.maximum
+        if not whole or number == math.inf or not least <= number <= most:
             raise self._error(value)
         return number
 
-    def _error(self, value: Any) -> ValueError:
-        return ValueError(f"`{self.name}` must be {self.expected()}. Received: {value!r}")
+    def _error(self, value: Any) -> InputError:
+        return InputError(f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}")
 
     def expected(self) -> str:
         """Say in words what the values are."""
         if self.choices:
-            return f"one of {', '.join(self.choices)}"
+            own = ", or the registered name of your own: package>name" if self.registered else ""
+            return f"one of {', '.join(self.choices)}{own}"
         if self.kind is str:
             return "a text"
         if self.kind is bool:
@@ -73,4 +83,12 @@ class Setting(NamedTuple):
             return kind
         if math.isinf(self.maximum):
             return f"{kind} of at least {self.minimum:g}"
+        if self.kind is int:
+            return f"{kind} between {self.minimum} and {self.maximum}"
         return f"{kind} between {self.minimum:g} and {self.maximum:g}"
+
+
+def shortened(value: Any) -> str:
+    """Return a value as text for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]} ... ({len(text)} characters)"

@@ -10,6 +10,8 @@ from keras_s2s.recommended import ATTENTION, BIDIRECTIONAL, GRADIENT_CLIP, REDUC
 
 TOKENIZERS = ("char", "byte", "word", "subword", "features")
 STOPPING = ("bound", "finished", "length")
+_LARGEST = 1 << 15  # units; a layer of them has 32 GB of weights
+_DEEPEST = 64  # layers
 
 
 def _rate(name: str, default: float, text: str) -> Setting:
@@ -43,6 +45,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "output", "run", "Folder of the run; empty, or that of the same run, which goes on"
+        ),
+        Setting(
+            "import",
+            None,
+            "Python module that registers your own layers or functions; one or more; null: none",
+            several=True,
+            optional=True,
         ),
         Setting(
             "stream", False, "Read the pairs from the files in each epoch, not into memory", bool
@@ -104,23 +113,30 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             optional=True,
         ),
         Setting("cell", "lstm", "Recurrent layers: lstm or gru", choices=("lstm", "gru")),
-        _fitted("units", "Size of the recurrent states of the decoder and each encoder direction"),
+        _fitted(
+            "units",
+            "Size of the recurrent states of the decoder and each encoder direction",
+            maximum=_LARGEST,
+        ),
         Setting(
             "embedding_dim",
             None,
             "Size of the embeddings; null: as units",
             int,
             minimum=1,
+            maximum=_LARGEST,
             optional=True,
         ),
-        _fitted("encoder_layers", "Layers of the encoder"),
-        _fitted("decoder_layers", "Layers of the decoder"),
+        _fitted("encoder_layers", "Layers of the encoder", maximum=_DEEPEST),
+        _fitted("decoder_layers", "Layers of the decoder", maximum=_DEEPEST),
         Setting("bidirectional", BIDIRECTIONAL, "Read the source in both directions", bool),
         Setting(
             "context",
             "last_state",
-            "c = q(h_1 ... h_T): last_state, mean, max or attention_pool",
+            "c = q(h_1 ... h_T): last_state, mean, max, attention_pool, or your own by the name "
+            "that import registers, package>name",
             choices=("last_state", "mean", "max", "attention_pool"),
+            registered=True,
         ),
         Setting(
             "context_to",
@@ -211,7 +227,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "float32, mixed_bfloat16 or mixed_float16",
             choices=("float32", "mixed_bfloat16", "mixed_float16"),
         ),
-        Setting("seed", 0, "Seed of weights, orders and dropout", int, minimum=0),
+        Setting(
+            "seed", 0, "Seed of weights, orders and dropout", int, minimum=0, maximum=2**32 - 1
+        ),
         Setting(
             "save_every",
             1000,

@@ -11,6 +11,11 @@ from typing import Any
 import yaml
 
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
+from keras_s2s.errors import InputError
+
+_LARGEST_FILE = 1 << 20  # bytes
+_DEEPEST = 8  # levels of lists and mappings
+_LONGEST_NAME = 40  # characters of a setting
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -30,20 +35,21 @@ def read_config(path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value, line in _items(path, _read_text(path)):
         if key not in SETTINGS:
-            raise ValueError(f"{path}, line {line}: {unknown(key)}")
+            raise InputError(f"{path}, line {line}: {unknown(key)}")
         if key in found:
-            raise ValueError(f"{path}, line {line}: `{key}` stands there twice")
+            raise InputError(f"{path}, line {line}: `{key}` stands there twice")
         if value is None and key in ("train", "valid"):
             continue  # as a fresh template has it
         try:
             found[key] = SETTINGS[key].check(value)
         except ValueError as error:
-            raise ValueError(f"{path}, line {line}: {error}") from None
+            raise InputError(f"{path}, line {line}: {error}") from None
     return found
 
 
 def unknown(key: str) -> str:
     """Say that there is no such setting, and which one may be meant."""
+    key = key if len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]} ..."
     near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1, cutoff=0.5)
     hint = f" Is `{near[0]}` meant?" if near else " `keras-s2s train --help` has them all."
     return f"there is no setting `{key}`.{hint}"
@@ -65,7 +71,7 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
     values |= {name: SETTINGS[name].check(value) for name, value in given.items()}
     for name in ("train", "valid"):
         if not values[name]:
-            raise ValueError(f"`{name}` is missing: --{name} FILE, or `{name}: FILE` in the config")
+            raise InputError(f"`{name}` is missing: --{name} FILE, or `{name}: FILE` in the config")
     return SimpleNamespace(**values)
 
 
@@ -128,29 +134,70 @@ def missing_files(paths: Iterable[str]) -> None:
 
 def _read_text(path: str) -> str:
     with open(path, "rb") as file:
-        content = file.read()
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise InputError(f"{path}: more than {_LARGEST_FILE} bytes, which no settings need")
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        raise InputError(
             f"{path}, line {line}: not UTF-8: byte 0x{content[error.start]:02X}"
         ) from None
+    odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if odd is not None:
+        line = text.count("\n", 0, odd.start()) + 1
+        raise InputError(f"{path}, line {line}: control character U+{ord(odd.group()):04X}")
+    return text
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as settings need it: a few levels deep, and without aliases."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, unless it is an alias or too deep."""
+        mark = self.peek_event().start_mark
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
+        if self._depth == _DEEPEST:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def _items(path: str, text: str) -> Iterator[tuple[str, Any, int]]:
-    """Give keys, values and the numbers of their lines."""
-    loader = yaml.SafeLoader(text)
+    """Yield keys, values and the numbers of their lines."""
+    loader = _Loader(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            raise ValueError(f"{path}: lines of `setting: value` are expected")
+            raise InputError(f"{path}: lines of `setting: value` are expected")
         for key, value in root.value:
-            yield str(key.value), loader.construct_object(value, deep=True), key.start_mark.line + 1
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"{path}, line {line}: the name of a setting is expected")
+            yield key.value, _construct(loader, value, f"{path}, line {line}"), line
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"{path}{line}: not YAML: {error.problem}") from None
+        raise InputError(f"{path}{line}: not YAML: {error.problem}") from None
     finally:
         loader.dispose()
+
+
+def _construct(loader: _Loader, node: Any, place: str) -> Any:
+    """Return the value of a node."""
+    try:
+        return loader.construct_object(node, deep=True)
+    except yaml.YAMLError:
+        raise
+    except Exception as error:  # whatever the constructors of PyYAML raise for odd scalars
+        kind = node.tag.rpartition(":")[2]
+        raise InputError(f"{place}: not a value of the kind {kind!r}: {error}") from error

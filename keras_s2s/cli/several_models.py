@@ -9,6 +9,7 @@ import click
 
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import check_free
+from keras_s2s.errors import InputError
 
 MODELS = click.argument(
     "models", nargs=-1, required=True, type=click.Path(exists=True), metavar="MODEL..."
@@ -16,7 +17,7 @@ MODELS = click.argument(
 OUTPUT = click.option(
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, writable=True),
+    type=click.Path(dir_okay=False),
     help="The .keras file to write.",
 )
 
@@ -57,7 +58,7 @@ def load_alike(models: Sequence[str]) -> list[Any]:
     for path, other in zip(models[1:], translators[1:], strict=True):
         for side in ("source", "target"):
             if _identity(getattr(translators[0], side)) != _identity(getattr(other, side)):
-                raise ValueError(
+                raise InputError(
                     f"{path}: its {side} tokenizer is not that of {models[0]}. Expected: models "
                     "that were trained on the same vocabularies"
                 )

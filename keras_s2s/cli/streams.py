@@ -13,9 +13,18 @@ from typing import BinaryIO
 
 import click
 
+from keras_s2s.errors import InputError
+
 _LINGER = 0.02  # seconds that a batch waits for more lines to come
 _CHUNK = 1 << 16  # bytes
 _BOM = b"\xef\xbb\xbf"
+
+# What a line to translate does not have, and what to do with it.
+_REFUSED = {
+    "\t": ("a tab", "; --columns first takes the first column, --columns text the whole line"),
+    "\r": ("a carriage return", ", which ends in LF or CR LF"),
+    "\0": ("a NUL character", ""),
+}
 
 
 class LineReader:
@@ -73,26 +82,37 @@ class LineReader:
         self._lines += [line.removesuffix(b"\r") for line in lines]
 
 
-def decode_line(line: bytes, number: int) -> str:
-    """Turn a line of standard input into text.
+def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
+    """Turn a line of standard input into a source text.
 
     Args:
         line: the bytes.
         number: its number in the stream, from 1.
+        columns: "first" for the text before the first tab, "text" for tabs as white space of the
+            text; by default a tab is refused.
 
     Returns:
         The text.
 
     Raises:
-        ValueError: if it is not UTF-8.
+        ValueError: if it is not UTF-8, or has a character that no source has.
     """
+    place = f"standard input, line {number}"
     try:
-        return line.decode("utf-8")
+        text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"standard input, line {number}: not UTF-8: byte 0x{line[error.start]:02X} at "
-            f"position {error.start}"
+        raise InputError(
+            f"{place}: not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
         ) from None
+    if columns == "first":
+        text = text.partition("\t")[0]
+    for character, (name, hint) in _REFUSED.items():
+        if character in text and not (character == "\t" and columns == "text"):
+            raise InputError(
+                f"{place}: {name} at character {text.index(character) + 1}. Expected: a source in "
+                f"each line{hint}"
+            )
+    return text
 
 
 def write_line(text: str) -> None:
@@ -101,12 +121,30 @@ def write_line(text: str) -> None:
     Args:
         text: the line, without its end.
     """
-    sys.stdout.buffer.write(text.encode("utf-8", errors="replace") + b"\n")
+    with naming_output():
+        sys.stdout.buffer.write(text.encode("utf-8", errors="replace") + b"\n")
+
+
+@contextlib.contextmanager
+def naming_output() -> Iterator[None]:
+    """Let errors of writing to standard output say so: the system's name no path."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+_SPACES = str.maketrans(dict.fromkeys("\t\n\r\0", " "))
 
 
 def in_column(text: str) -> str:
-    """Make of a text what can stand in a column: without tabs and line ends."""
-    return " ".join(text.replace("\t", "\n").splitlines())
+    """Return a text without the characters that end a column or a line: tab, LF, CR, NUL.
+
+    Other characters that end lines for some programs, U+2028 for instance, are kept.
+    """
+    return text.translate(_SPACES)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.own_modules import import_modules
 from keras_s2s.cli.quiet import import_package
-from keras_s2s.cli.run_folder import check_data, check_folder, claimed
+from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
@@ -30,8 +31,10 @@ def _option(setting: Setting) -> Callable[..., Any]:
     if setting.kind is bool:
         return click.option(f"{name}/--no-{name[2:]}", setting.name, **settings)
     if setting.several:
-        return click.option(name, setting.name, multiple=True, metavar="FILE", **settings)
-    kind: Any = click.Choice(setting.choices) if setting.choices else setting.kind
+        metavar = "MODULE" if setting.name == "import" else "FILE"
+        return click.option(name, setting.name, multiple=True, metavar=metavar, **settings)
+    choices = setting.choices if not setting.registered else ()
+    kind: Any = click.Choice(choices) if choices else setting.kind
     return click.option(name, setting.name, type=kind, **settings)
 
 
@@ -66,6 +69,7 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         if goes_on:
             check_data(settings)
         import_package()
+        import_modules(getattr(settings, "import") or ())
         from keras_s2s.cli import training
 
         training.train(settings, goes_on=goes_on)
@@ -74,5 +78,4 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
 def _write_config(path: str, given: dict[str, Any]) -> None:
     if os.path.exists(path):
         raise FileExistsError(f"{path}: there is such a file already")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(to_yaml(given))
+    write_text(path, to_yaml(given))

@@ -17,11 +17,13 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace, StopEarly
+from keras_s2s.cli.failures import DivergedError
 from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.initial_model import load_initial, take_weights
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.training_data import Data, make_batches, read_data
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     check_installed,
     group_references,
@@ -100,7 +102,7 @@ def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -
         settings.units,
         num_layers=settings.encoder_layers,
         bidirectional=settings.bidirectional,
-        context=settings.context,
+        context=_context(settings.context),
         **shared,
     )
     decoder = decoder_class(
@@ -182,7 +184,7 @@ def fit(
         click.echo("\ninterrupted; the same command goes on from here", err=True)
         raise
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
-        raise ArithmeticError(
+        raise DivergedError(
             f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
             f"rate is too high, perhaps. {state} has to be removed to begin anew"
         )
@@ -227,6 +229,19 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         )
 
 
+def _context(name: str) -> Any:
+    """Return q: the name of one of the package, or what is registered under a name of the user."""
+    if ">" not in name:
+        return name
+    own = keras.saving.get_registered_object(name)
+    if own is None:
+        raise InputError(
+            f"`context` {name!r} is not registered with Keras. Give the module that registers it: "
+            "--import MODULE"
+        )
+    return own() if isinstance(own, type) else own
+
+
 def _set_up(settings: SimpleNamespace) -> None:
     """Set seeds, precision and threads, before anything is built."""
     threads = settings.threads or count_cores()
@@ -257,7 +272,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
         parent = os.path.dirname(parent)
     free = shutil.disk_usage(parent).free
     if free < needed:
-        raise ValueError(
+        raise InputError(
             f"{settings.output}: there is not enough room on the disk. Expected: "
             f"{needed >> 20} MB. Received: {free >> 20} MB"
         )

@@ -11,14 +11,17 @@ import click
 
 from keras_s2s.cli.models import Hypothesis, Model, load_model
 from keras_s2s.cli.options import BATCH_SIZE, MODEL, search_options
+from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.streams import (
     LineReader,
     decode_line,
     in_column,
+    naming_output,
     progress,
     size_of,
     write_line,
 )
+from keras_s2s.errors import InputError
 
 _LARGEST_GROUP = 8  # batches
 
@@ -28,29 +31,43 @@ _LARGEST_GROUP = 8  # batches
 @click.option(
     "--nbest",
     "num_hypotheses",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1 << 16),
     metavar="N",
     help="Write the N best targets of each source, a line each, behind the number of the source.",
 )
+@click.option(
+    "--columns",
+    type=click.Choice(["first", "text"]),
+    help="What to do with lines that have tabs: translate the first column, or the whole line as "
+    "one text [default: refuse them].",
+)
 @click.option("--scores", is_flag=True, help="Write score and log probability before each target.")
 @click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each source.")
+@IMPORT
 @search_options
 @BATCH_SIZE
-def translate(model: str, scores: bool, as_json: bool, batch_size: int, **options: Any) -> None:
+def translate(
+    model: str,
+    columns: str | None,
+    scores: bool,
+    as_json: bool,
+    batch_size: int,
+    **options: Any,
+) -> None:
     """Translate each line of standard input to a line of standard output, in the same order.
 
     MODEL is a .keras file, the folder of a run, of a SavedModel, or a .tflite file. An empty line
     stays an empty line. Columns are separated by tabs: [number] [score log_prob] target.
     """
     if sys.stdin is None:
-        raise ValueError("standard input is closed; the texts to translate come from there")
+        raise InputError("standard input is closed; the texts to translate come from there")
     answering = load_model(model, **options)
     numbered = options["num_hypotheses"] is not None
     stdin = sys.stdin.buffer
     reader = LineReader(stdin)
     with progress("Translating", size_of(stdin), between_answers=True) as advance:
         before = 0
-        for number, source, found in answers(answering, reader, batch_size):
+        for number, source, found in answers(answering, reader, batch_size, columns):
             wanted = found[: options["num_hypotheses"] or 1]
             if as_json:
                 write_line(_to_json(source, wanted))
@@ -58,13 +75,14 @@ def translate(model: str, scores: bool, as_json: bool, batch_size: int, **option
                 for line in _lines(number if numbered else None, wanted, scores):
                     write_line(line)
             if reader.number == number:  # all that were read are answered
-                sys.stdout.flush()
+                with naming_output():
+                    sys.stdout.flush()
                 advance(reader.position - before)
                 before = reader.position
 
 
 def answers(
-    model: Model, reader: LineReader, batch_size: int
+    model: Model, reader: LineReader, batch_size: int, columns: str | None = None
 ) -> Iterator[tuple[int, str, list[Hypothesis]]]:
     """Search for the targets of lines as they come.
 
@@ -73,12 +91,13 @@ def answers(
         reader: the lines.
         batch_size: how many go through the search at once. Where lines are plentiful, groups of
             several batches are read, so that texts of like length go together.
+        columns: what to do with tabs, as in `decode_line`.
 
     Yields:
         The number of a line, from 1, its text, and its hypotheses, best first.
 
     Raises:
-        ValueError: if a line is not UTF-8; the lines before it are answered.
+        ValueError: if a line is not a source; the lines before it are answered.
     """
     batches = 1
     while lines := reader.read(batches * batch_size):
@@ -86,7 +105,8 @@ def answers(
         texts: list[str] = []
         fault = None
         try:
-            texts.extend(decode_line(line, number) for number, line in enumerate(lines, first))
+            for number, line in enumerate(lines, first):
+                texts.append(decode_line(line, number, columns))
         except ValueError as error:
             fault = error
         found = model.hypotheses(texts, batch_size)

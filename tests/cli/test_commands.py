@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 import tensorflow as tf
 from helpers.running import ROOT
@@ -47,7 +48,7 @@ for command in {COMMANDS}:
     assert main([command, "--no-such-option"]) == 2
 assert main(["no-such-command"]) == 2
 assert main(["score", "no-such-model", "no-such-pairs"]) == 2
-assert not {{"tensorflow", "keras", "keras_s2s", "numpy"}} & sys.modules.keys()
+assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
@@ -210,6 +211,98 @@ def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
     assert "versions=[9]" in errors
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ensemble", "{model}", "{model}", "--output", "{out}.keras"],
+        ["average", "{model}", "{model}", "--output", "{out}.keras"],
+        ["export", "{model}", "{out}.tflite"],
+        ["evaluate", "{model}", "{pairs}", "--outputs", "{out}.tsv"],
+        ["draw", "attention", "{model}", "ab", "{out}.png"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("place", ["nowhere", "file"])
+def test_a_path_that_cannot_be_written_is_named_before_the_work(
+    run, model, pairs, tmp_path, monkeypatch, command, place
+):
+    monkeypatch.setattr("keras_s2s.load", None)
+    (tmp_path / "file").write_text("")
+    values = {"model": model, "pairs": pairs, "out": tmp_path / place / "out"}
+    code, _, errors = run(*(part.format(**values) for part in command))
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert str(tmp_path / place) in errors
+    assert "There is no folder" in errors if place == "nowhere" else "not a folder" in errors
+
+
+OWN = """
+import keras
+import tensorflow as tf
+
+@keras.saving.register_keras_serializable(package="own")
+def first_state(memory, mask):
+    return memory[:, 0]
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A model with a q of its own, and the folder of the module that registers it, unregistered."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own_q.py").write_text(OWN)
+    (folder / "broken_q.py").write_text("1 / 0")
+    monkeypatch.chdir(folder)
+    registered = dict(keras.saving.get_custom_objects())
+    namespace = {}
+    exec(OWN, namespace)  # noqa: S102
+    source, target = s2s.CharTokenizer.train(["ab"]), s2s.CharTokenizer.train(["ab"])
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(6, 2, context=namespace["first_state"]), s2s.LSTMDecoder(6, 2)
+    )
+    s2s.Translator(model, source, target).save(folder / "spell.keras")
+    keras.saving.get_custom_objects().pop("own>first_state")
+    yield folder
+    keras.saving.get_custom_objects().clear()
+    keras.saving.get_custom_objects().update(registered)
+    sys.modules.pop("own_q", None)
+
+
+def test_own_code_is_imported_by_its_module(run, own):
+    code, _, errors = run("translate", "spell.keras", stdin=b"ab\n")
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert "it needs 'own>first_state', which no imported module has registered" in errors
+    assert "--import MODULE" in errors
+    code, output, errors = run("translate", "spell.keras", "--import", "own_q", stdin=b"ab\n")
+    assert (code, output.count("\n"), errors) == (0, 1, "")
+    assert str(own) not in sys.path
+
+
+def test_the_folder_of_a_run_knows_its_modules(run, own):
+    (own / "run").mkdir()
+    (own / "spell.keras").rename(own / "run" / "best.keras")
+    (own / "run" / "settings.yaml").write_text("import: own_q\n")
+    code, output, errors = run("translate", "run", stdin=b"ab\n")
+    assert (code, output.count("\n"), errors) == (0, 1, "")
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("own_qq", "--import own_qq: there is no module 'own_qq', neither in the current folder"),
+        ("own_q.py", "--import own_q.py: not the name of a module. Expected: my_module for a file"),
+        ("broken_q", "--import broken_q: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_a_mistake(run, own, module, message):
+    code, _, errors = run("inspect", "spell.keras", "--import", module)
+    assert code == 2
+    assert errors.startswith(f"keras-s2s: {message}")
+    assert errors.count("\n") == 1
+
+
 def test_a_malformed_line_is_named(run, model, pairs):
     pairs.write_text("a\tb\nab\n", "utf-8")
     code, output, errors = run("score", model, pairs)
@@ -242,10 +335,11 @@ def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
 def test_a_fault_of_ours_is_one_line_with_its_kind_and_debug_shows_where(
     run, model, pairs, monkeypatch
 ):
-    monkeypatch.setattr("keras_s2s.read_pairs", lambda path: {}[path])
+    monkeypatch.setattr("keras_s2s.read_pairs", lambda path, **options: {}[path])
     code, _, errors = run("score", model, pairs)
     assert code == 1
     assert errors.startswith("keras-s2s: failed: KeyError:")
+    assert "please report it, with what --debug shows" in errors
     assert errors.count("\n") == 1
     code, _, errors = run("score", model, pairs, "--debug")
     assert code == 1

@@ -48,8 +48,10 @@ def test_a_line_that_comes_in_pieces_stays_whole(pipe):
     assert reader.read(5) == []
 
 
-def test_what_would_break_columns_becomes_a_space():
-    assert in_column("a\tb\nc\r\nd") == "a b c d"
+def test_what_would_break_columns_becomes_a_space_and_nothing_else_does():
+    assert in_column("a\tb\nc\r\nd\0e") == "a b c  d e"
+    others = "a\u2028b\u0085c\vd\fe\x1c"
+    assert in_column(others) == others
 
 
 def test_no_progress_is_shown_where_there_is_no_terminal(capsys):

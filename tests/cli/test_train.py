@@ -207,6 +207,31 @@ def test_settings_are_those_of_the_model(run, files, tmp_path, options):
     assert (folder / "settings.yaml").exists()
 
 
+OWN_Q = """
+import keras
+
+@keras.saving.register_keras_serializable(package="own")
+class FirstState(keras.layers.Layer):
+    def call(self, memory, mask):
+        return memory[:, 0]
+"""
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_q_of_the_user_is_trained_with(run, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trained_q.py").write_text(OWN_Q)
+    command = ["train", *files, *OPTIONS, "--output", "run", "--context", "own>FirstState"]
+    code, _, errors = run(*command)
+    assert code == 2
+    assert "`context` 'own>FirstState' is not registered with Keras" in errors
+    code, _, errors = run(*command, "--import", "trained_q")
+    assert (code, errors.splitlines()[-1][:11]) == (130, "interrupted")
+    assert "\nimport: [trained_q]" in (tmp_path / "run" / "settings.yaml").read_text()
+    code, _, errors = run("train", "--config", "run/settings.yaml")
+    assert code == 130
+
+
 @pytest.mark.usefixtures("interrupted")
 def test_held_out_sources_that_are_trained_on_are_told_of(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]

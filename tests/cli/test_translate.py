@@ -68,6 +68,37 @@ def test_what_stands_before_a_line_that_is_not_utf_8_is_answered(run, model, tra
     assert errors == "keras-s2s: standard input, line 2: not UTF-8: byte 0xFF at position 1\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            b"bb\ta b\n",
+            "line 2: a tab at character 3. Expected: a source in each line",
+        ),
+        (b"b\rb\n", "line 2: a carriage return at character 2. Expected: a source in each line"),
+        (b"b\0\n", "line 2: a NUL character at character 2. Expected: a source in each line"),
+    ],
+)
+def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line, message):
+    code, output, errors = run("translate", model, stdin=b"abcd\n" + line)
+    assert code == 2
+    assert output.splitlines() == translator.translate(["abcd"])
+    assert errors.startswith(f"keras-s2s: standard input, {message}")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(("columns", "text"), [("first", "ab"), ("text", "ab\tcd")])
+def test_columns_say_what_to_do_with_tabs(run, model, translator, columns, text):
+    code, output, _ = run("translate", model, "--columns", columns, stdin=b"ab\tcd\n")
+    assert (code, output.splitlines()) == (0, translator.translate([text]))
+
+
+def test_only_lf_ends_a_line(run, model, translator):
+    texts = ["a\u2028b", "c\u0085d", "a\vb\fc"]
+    _, output, _ = run("translate", model, stdin="\n".join(texts).encode())
+    assert output.split("\n") == [*translator.translate(texts), ""]
+
+
 def test_options_that_do_not_go_together_are_a_mistake(run, model):
     code, _, errors = run("translate", model, "--nbest", 9, stdin=b"a\n")
     assert code == 2
@@ -108,7 +139,7 @@ def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
     ):
         errors = process.stderr.read().decode()
     assert process.returncode == 1
-    assert errors.startswith("keras-s2s: failed: OSError: [Errno 28]")
+    assert errors.startswith("keras-s2s: failed: standard output: No space left on device")
     assert errors.count("\n") == 1
 
 
