@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterable, Iterator
+from typing import IO, Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -22,6 +24,17 @@ from keras_s2s.files import written_beside
 
 # Records that are read at once: each call takes as long as reading some of them.
 _RECORDS_AT_ONCE = 256
+_FRAME = 16  # bytes of a record besides its content: its length and two checksums
+_BLOCK = 1 << 16
+# The features that mark the first and the last record of a file.
+_BEGIN, _END = "begins", "ends"
+# What TensorFlow raises over bytes that are not as they were written.
+_DAMAGE = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+    tf.errors.ResourceExhaustedError,
+)
 
 
 def write_records(
@@ -33,7 +46,9 @@ def write_records(
     """Write pairs of texts into TFRecord files, which `make_dataset` streams from.
 
     The pairs are dealt out to the files in turn. Each record is a `tf.train.Example` with the
-    features "source" and "target", a UTF-8 text each. The files get their names when all of them
+    features "source" and "target", a UTF-8 text each. The first record of a file has a feature
+    "begins" too, and the last one a feature "ends" with the number of records, so that a file
+    which is cut off is never read as a shorter one. The files get their names when all of them
     are written whole.
 
     Args:
@@ -69,16 +84,50 @@ def write_records(
     with contextlib.ExitStack() as stack:
         unfinished = [stack.enter_context(written_beside(name)) for name in names]
         with contextlib.ExitStack() as open_files:
-            writers = [open_files.enter_context(tf.io.TFRecordWriter(name)) for name in unfinished]
+            files = [open_files.enter_context(_RecordFile(name)) for name in unfinished]
             number = 0
             for number, (source, target) in enumerate(check_pairs(given), 1):
-                writers[(number - 1) % shards].write(_example(source, target))
-        if number < shards:
-            raise ValueError(
-                f"`pairs` must be at least as many as `shards`. Received: {number} pairs, "
-                f"shards={shards}"
-            )
+                files[(number - 1) % shards].write(source, target)
+            if number < shards:
+                raise ValueError(
+                    f"`pairs` must be at least as many as `shards`. Received: {number} pairs, "
+                    f"shards={shards}"
+                )
     return names
+
+
+class _RecordFile:
+    """A file of records that is being written; the last record is held back to be marked.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._writer = tf.io.TFRecordWriter(path)
+        self._last: tf.train.Example | None = None
+        self._number = 0
+
+    def __enter__(self) -> _RecordFile:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None and self._last is not None:
+            _mark(self._last, _END, self._number)
+            self._write_last()
+        self._writer.close()
+
+    def write(self, source: str, target: str) -> None:
+        """Write a pair."""
+        self._write_last()
+        self._last = _example(source, target)
+        self._number += 1
+        if self._number == 1:
+            _mark(self._last, _BEGIN, 1)
+
+    def _write_last(self) -> None:
+        if self._last is not None:
+            self._writer.write(self._last.SerializeToString(deterministic=True))
 
 
 def is_records(path: str) -> bool:
@@ -109,37 +158,125 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
     check_path(path)
     with open(path, "rb") as file:
         compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    number = 0
     records = tf.data.TFRecordDataset(path, compression_type="GZIP" if compressed else "")
+    number = size = 0
+    left: int | None = None  # records until the end, counted down from 0; None: not known
     try:
         for batch in records.batch(_RECORDS_AT_ONCE):
             for record in batch.numpy().tolist():
+                number, size = number + 1, size + len(record) + _FRAME
+                example, pair = _read_record(path, number, record)
+                left = _count(path, number, example, left)
+                yield pair
+    except _DAMAGE as error:
+        with contextlib.suppress(*_DAMAGE):
+            for _ in records.skip(number):  # those of the group that was read at once
                 number += 1
-                yield _read_record(path, number, record)
-    except tf.errors.DataLossError as error:
         raise ValueError(
-            f"{path}: damaged or cut off behind record {number}, or not a TFRecord file; get the "
-            f"file anew. Reading it failed with: {error.message}"
+            f"{path}: damaged or cut off after record {number}, or not a TFRecord file; get the "
+            f"file again. Reading it failed with: {error.message}"
         ) from error
     if number == 0:
         raise ValueError(f"{path}: the file is empty. Expected: records of source and target")
+    if left is not None and left != 0:
+        raise ValueError(
+            f"{path}: cut off after record {number}: its last record is missing; get the file again"
+        )
+    fault = _end_fault(path, size, compressed=compressed)
+    if fault:
+        raise ValueError(f"{path}: cut off or padded after record {number}: {fault}")
 
 
-def _example(source: str, target: str) -> bytes:
+def _count(path: str, number: int, example: tf.train.Example, left: int | None) -> int | None:
+    """Follow the marks of the first and the last record.
+
+    Args:
+        path: the file.
+        number: the number of this record.
+        example: this record.
+        left: minus the number of records since the file began; 0 after its last record; None in
+            a file without marks, such as one of another program.
+
+    Returns:
+        The same after this record.
+    """
+    begin, end = _mark_of(example, _BEGIN), _mark_of(example, _END)
+    if begin is None and end is None and left is None:
+        return None
+    if (begin is None) == (left in (None, 0)):
+        raise _record_error(path, number, "records are missing before it, or were appended")
+    left = -1 if begin is not None else left - 1  # type: ignore[operator]
+    if end is None:
+        return left
+    if end != -left:
+        raise _record_error(path, number, f"{end} records should end here, {-left} do")
+    return 0
+
+
+def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
+    """Say what is wrong with the end of a file of records, which TensorFlow does not look at.
+
+    Args:
+        path: the file.
+        size: how many bytes its records have.
+        compressed: whether it is compressed with gzip.
+
+    Returns:
+        What is wrong, or None.
+    """
+    found = os.path.getsize(path)
+    if compressed:
+        with open(path, "rb") as file:
+            file.seek(max(0, found - 4))
+            if int.from_bytes(file.read(4), "little") == size % 2**32:
+                return None  # gzip ends with the size of the content
+            file.seek(0)
+            try:
+                found = _decompressed_size(file)
+            except (EOFError, zlib.error) as error:
+                return str(error)
+    return None if found == size else f"{found} bytes, {size} of them records"
+
+
+def _decompressed_size(file: IO[bytes]) -> int:
+    """Decompress all parts of a gzip file, and refuse anything after them."""
+    size, content = 0, file.read(_BLOCK)
+    while content:
+        decompressor = zlib.decompressobj(wbits=31)
+        while not decompressor.eof:
+            if not content:
+                raise EOFError("the compressed content is cut off")
+            size += len(decompressor.decompress(content))
+            content = decompressor.unused_data or file.read(_BLOCK)
+    return size
+
+
+def _example(source: str, target: str) -> tf.train.Example:
     """A pair as a record."""
     features = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode("utf-8")]))
         for name, text in (("source", source), ("target", target))
     }
-    record = tf.train.Example(features=tf.train.Features(feature=features))
-    content: bytes = record.SerializeToString(deterministic=True)
-    return content
+    return tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def _read_record(path: str, number: int, record: bytes) -> tuple[str, str]:
+def _mark(example: tf.train.Example, name: str, value: int) -> None:
+    """Give a record a feature that is a number."""
+    example.features.feature[name].int64_list.value.append(value)
+
+
+def _mark_of(example: tf.train.Example, name: str) -> int | None:
+    """Return the number that a record has as a feature, or None."""
+    features = example.features.feature
+    values = features[name].int64_list.value if name in features else ()
+    return values[0] if len(values) == 1 else None
+
+
+def _read_record(path: str, number: int, record: bytes) -> tuple[tf.train.Example, tuple[str, str]]:
     """Take a record apart."""
     try:
-        feature = tf.train.Example.FromString(record).features.feature
+        example = tf.train.Example.FromString(record)
+        feature = example.features.feature
         ((source,), (target,)) = (feature[name].bytes_list.value for name in ("source", "target"))
     except (DecodeError, ValueError) as error:
         raise _record_error(path, number, "no tf.train.Example with a text for each") from error
@@ -150,7 +287,7 @@ def _read_record(path: str, number: int, record: bytes) -> tuple[str, str]:
     fault = find_fault(*pair)
     if fault:
         raise _record_error(path, number, fault)
-    return pair
+    return example, pair
 
 
 def _record_error(path: str, number: int, reason: str) -> ValueError:

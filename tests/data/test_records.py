@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import struct
 
 import pytest
 import tensorflow as tf
@@ -110,7 +111,9 @@ def test_a_damaged_file_is_refused(damage, tmp_path):
     )
     with open(path, "wb") as file:
         file.write(content)
-    with pytest.raises(ValueError, match=r"bad\.tfrecord: damaged or cut off behind record \d, or"):
+    with pytest.raises(
+        ValueError, match=r"bad\.tfrecord: damaged or cut off after record [04], or"
+    ):
         list(iterate_file(path))
 
 
@@ -147,3 +150,86 @@ def test_bad_arguments_are_refused(tmp_path):
         write_records(PAIRS, tmp_path / "train", shards=0)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         write_records(PAIRS, tmp_path / "nowhere" / "train")
+
+
+def _framed(path):
+    """Where each record of a file ends."""
+    with open(path, "rb") as file:
+        content = file.read()
+    ends = [0]
+    while ends[-1] < len(content):
+        (length,) = struct.unpack_from("<Q", content, ends[-1])
+        ends.append(ends[-1] + 16 + length)
+    return content, ends
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("behind", [0, 1, 4, 8, 11, 12, 15])
+def test_a_file_cut_off_near_the_end_of_a_record_is_refused(compressed, behind, tmp_path):
+    (path,) = write_records(PAIRS * 60, tmp_path / "train", shards=1)
+    content, ends = _framed(path)
+    cut = content[: ends[300] + behind]
+    with open(path, "wb") as file:
+        file.write(gzip.compress(cut) if compressed else cut)
+    with pytest.raises(ValueError, match=r"train-00000-of-00001\.tfrecord: .*cut off after rec"):
+        list(iterate_file(path))
+
+
+@pytest.mark.parametrize("cut", [1, 4, 7, 8, 9, 100])
+def test_compressed_records_that_are_cut_off_are_refused(cut, tmp_path):
+    (path,) = write_records(PAIRS * 60, tmp_path / "train", shards=1)
+    whole = gzip.compress(_framed(path)[0])
+    with open(path, "wb") as file:
+        file.write(whole[:-cut])
+    with pytest.raises(ValueError, match=r"\.tfrecord: .*cut off (or padded )?after record \d+"):
+        list(iterate_file(path))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("padding", [b"\0", b"\0" * 11, b"\0" * 12, b"\0" * 4096, b"more"])
+def test_padded_records_are_refused(compressed, padding, tmp_path):
+    (path,) = write_records(PAIRS, tmp_path / "train", shards=1)
+    content, _ = _framed(path)
+    with open(path, "wb") as file:
+        file.write((gzip.compress(content) if compressed else content) + padding)
+    with pytest.raises(ValueError, match=r"cut off (or padded )?after record 10"):
+        list(iterate_file(path))
+
+
+def test_records_of_the_version_before_and_of_other_programs_are_read(tmp_path):
+    path = _write(tmp_path, *[GOOD] * 300)
+    assert list(iterate_file(path)) == [("a", "b")] * 300
+    content, ends = _framed(path)
+    for behind in range(1, 12):  # without marks, at least a part of a record is noticed
+        with open(path, "wb") as file:
+            file.write(content[: ends[-2] + behind])
+        with pytest.raises(ValueError, match="cut off or padded after record 299: "):
+            list(iterate_file(path))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_files_that_were_put_together_are_read(compressed, tmp_path):
+    paths = write_records(PAIRS, tmp_path / "train", shards=2)
+    parts = [_framed(path)[0] for path in paths]
+    together = tmp_path / "all.tfrecord"
+    together.write_bytes(b"".join(map(gzip.compress, parts) if compressed else parts))
+    assert list(iterate_file(str(together))) == PAIRS[::2] + PAIRS[1::2]
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ([0, 1, 2, 0, 1, 2, 3], "record 4: records are missing before it, or were appended"),
+        ([1, 2, 3], "record 3: records are missing before it, or were appended"),
+        ([0, 1, 3], "record 3: 4 records should end here, 3 do"),
+        ([0, 1, 2, 3, 1], "record 5: records are missing before it, or were appended"),
+        ([0, 1], "cut off after record 2: its last record is missing; get the file again"),
+    ],
+)
+def test_records_that_are_missing_are_noticed(order, message, tmp_path):
+    (path,) = write_records(PAIRS[:4], tmp_path / "train", shards=1)
+    content, ends = _framed(path)
+    with open(path, "wb") as file:
+        file.write(b"".join(content[ends[number] : ends[number + 1]] for number in order))
+    with pytest.raises(ValueError, match=message):
+        list(iterate_file(path))
