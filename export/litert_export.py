@@ -7,20 +7,30 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+import numpy as np
 import tensorflow as tf
 
+from keras_s2s.export.fixed_length import one_by_one, short_texts
 from keras_s2s.export.litert_metadata import add_metadata, list_operations
-from keras_s2s.export.litert_session import LiteRTSession, import_litert
-from keras_s2s.export.litert_sizes import fix_sizes, without_fixed_sizes
+from keras_s2s.export.litert_session import CompiledSession, LiteRTSession, import_litert
+from keras_s2s.export.litert_sizes import fix_sizes, found_shapes, without_fixed_sizes
 from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
-from keras_s2s.export.parity import Parity, check_agreement, check_parity
+from keras_s2s.export.parity import TOLERANCE, Parity, Runtime, check_agreement, check_parity
 from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
-from keras_s2s.export.signatures import LITERT_SIGNATURES
+from keras_s2s.export.signatures import (
+    LITERT_SIGNATURES,
+    check_signatures,
+    input_specs,
+    takes_text,
+)
 from keras_s2s.files import check_writable, written_beside
+from keras_s2s.search import Search
 from keras_s2s.translator import Translator
+
+_COMPILED_TEXTS = 4  # that CompiledModel is asked: it runs the same kernels as the Interpreter
 
 # How far the log probability of a token may lie from the model's in the mean: the weights are not
 # the same any more. None: they are, and so must the answers be.
@@ -32,6 +42,8 @@ def litert(
     path: str | os.PathLike[str],
     *,
     quantization: str | None = None,
+    signatures: Iterable[str] | None = None,
+    source_length: int | None = None,
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
@@ -65,6 +77,14 @@ def litert(
         path: the file; must end in ".tflite".
         quantization: None for float32; "float16" for half the size; "int8" for weights in 8 bits
             and sums in float32, a quarter of the size and quicker.
+        signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids" and
+            "score". With `("ids",)` the file has no operation on text and no vocabulary in its
+            graph, and "ids" is its first and only signature; "greedy_ids" and "score_ids" are the
+            same for the other two. The app then splits text by the vocabularies, which
+            `vocabularies` reads from the file.
+        source_length: The fixed length of "source_ids", for runtimes that cannot resize an input;
+            then the file takes one row at a time. Pad shorter sources with 0. Needs signatures
+            that take ids only. `None` for any length and any batch size.
         probes: texts to compare with, besides those that are always compared.
         figures: evaluation figures for the model card, {"WER": 25.1} for instance.
 
@@ -91,18 +111,21 @@ def litert(
         raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
     check_writable(path)
     check_figures(figures)
+    names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
     texts = make_probes(translator, probes)
     with written_beside(path, suffix=".tflite") as unfinished:
-        content = _convert(translator, quantization)
+        content = _convert(translator, quantization, names, source_length)
         card = make_card(
             translator,
             file_format=f"LiteRT {quantization or 'float32'}",
-            signatures=LITERT_SIGNATURES,
+            signatures=names,
+            source_length=source_length,
             operations=list_operations(content),
             figures=figures,
         )
         write_file(unfinished, add_metadata(content, card_files(translator, card)))
-        card["parity"] = _check(translator, unfinished, quantization, texts)._asdict()
+        parity = _check(translator, unfinished, quantization, names, source_length, texts)
+        card["parity"] = parity._asdict()
         write_file(unfinished, add_metadata(content, card_files(translator, card)))
     return path
 
@@ -125,21 +148,26 @@ def check_quantization(quantization: str | None) -> None:
         )
 
 
-def _convert(translator: Translator, quantization: str | None) -> bytes:
+def _convert(
+    translator: Translator,
+    quantization: str | None,
+    names: tuple[str, ...],
+    source_length: int | None,
+) -> bytes:
     """Convert all signatures at once, by way of a SavedModel, so that they share the weights."""
-    module, functions = ServedModule(translator), trace(translator, LITERT_SIGNATURES)
-    if "ids" in functions:
-        search = translator.search
-        num_hypotheses = getattr(search, "num_hypotheses", 1)  # a greedy search has one
-        functions["ids"] = fix_sizes(functions["ids"], num_hypotheses, search.max_length)
+    sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
+    module, functions = ServedModule(translator, names), trace(translator, names, **sizes)
+    for name, search, num_hypotheses in _searches(translator):
+        if name in functions:
+            functions[name] = fix_sizes(
+                functions[name], input_specs(name, **sizes), num_hypotheses, search.max_length
+            )
     with tempfile.TemporaryDirectory() as folder:
         save(module, functions, folder)
         (meta_graph,) = read_saved_model(folder).meta_graphs
         check_operations(without_fixed_sizes(meta_graph.graph_def))
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=list(LITERT_SIGNATURES)
-        )
-        converter.allow_custom_ops = True
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(names))
+        converter.allow_custom_ops = any(map(takes_text, names))
         if quantization is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
@@ -148,14 +176,67 @@ def _convert(translator: Translator, quantization: str | None) -> bytes:
         return content
 
 
-def _check(translator: Translator, path: str, quantization: str | None, texts: list[str]) -> Parity:
-    """Run a file in LiteRT, "ids" with built-in operations only, and compare it with the model."""
-    session, plain_session = LiteRTSession(path), LiteRTSession(path, text_operations=False)
+def _check(
+    translator: Translator,
+    path: str,
+    quantization: str | None,
+    names: tuple[str, ...],
+    source_length: int | None,
+    texts: list[str],
+) -> Parity:
+    """Run a file in LiteRT, ids with built-in operations only, and compare it with the model."""
+    plain_session = LiteRTSession(path, text_operations=False)
+    session = LiteRTSession(path) if any(map(takes_text, names)) else plain_session
 
     def runtime(signature: str, inputs: Arrays) -> Arrays:
-        return (plain_session if signature == "ids" else session)(signature, inputs)
+        return (session if takes_text(signature) else plain_session)(signature, inputs)
 
+    asked: Runtime = runtime
+    if source_length is not None:
+        asked = one_by_one(runtime, source_length)
+        texts = short_texts(translator, texts, source_length)
     tolerance = QUANTIZATIONS[quantization]
     if tolerance is None:
-        return check_parity(translator, runtime, LITERT_SIGNATURES, texts)
-    return check_agreement(translator, runtime, LITERT_SIGNATURES, texts, tolerance)
+        parity = check_parity(translator, asked, names, texts)
+    else:
+        parity = check_agreement(translator, asked, names, texts, tolerance)
+    _check_compiled(translator, path, names, source_length, texts, asked)
+    return parity
+
+
+def _check_compiled(
+    translator: Translator,
+    path: str,
+    names: tuple[str, ...],
+    source_length: int | None,
+    texts: list[str],
+    interpreter: Runtime,
+) -> None:
+    """Compare LiteRT's CompiledModel with its Interpreter, of which it must give the answers."""
+    shapes = {
+        name: found_shapes(num_hypotheses, search.max_length)
+        for name, search, num_hypotheses in _searches(translator)
+        if name in names and search.max_length is not None
+    }
+    if not shapes:
+        return
+    compiled = one_by_one(CompiledSession(path, source_length, shapes), source_length)
+    source_ids = translator.source.tokenize(tf.constant(texts[:_COMPILED_TEXTS])).numpy()
+    for name in shapes:
+        expected = interpreter(name, {"source_ids": source_ids})
+        for output, found in compiled(name, {"source_ids": source_ids}).items():
+            if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
+                raise ValueError(
+                    "LiteRT's CompiledModel does not answer as its Interpreter does, so the file "
+                    f"was removed. Signature {name!r}, output {output!r}. "
+                    f"Expected: {expected[output].tolist()}. Received: {found.tolist()}"
+                )
+
+
+def _searches(translator: Translator) -> list[tuple[str, Search, int]]:
+    """Return the signatures that search on ids: the search, and its number of hypotheses."""
+    search = translator.search
+    return [
+        ("ids", search, getattr(search, "num_hypotheses", 1)),  # a greedy search has one
+        ("greedy_ids", translator.greedy_search(), 1),
+    ]

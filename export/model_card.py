@@ -13,13 +13,14 @@ from typing import Any
 
 from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.signatures import NOTES, SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES, NOTES
 from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
 
 # Files beside the graph, and the names of the same in the metadata of a LiteRT file.
 CARD = "model_card.json"
 READABLE_CARD = "model_card.md"
+TOKENIZERS = "tokenizers.json"
 VOCABULARIES = {"source": "source_vocabulary.json", "target": "target_vocabulary.json"}
 
 # What a model server leaves alone in a version's folder.
@@ -39,6 +40,7 @@ def make_card(
     operations: list[str],
     figures: Mapping[str, float],
     parity: Parity | None = None,
+    source_length: int | None = None,
 ) -> dict[str, Any]:
     """Describe an export.
 
@@ -49,6 +51,7 @@ def make_card(
         operations: the names of the operations that a runtime must have.
         figures: the user's evaluation figures.
         parity: what the comparison with the model has shown.
+        source_length: the fixed length of "source_ids", if it has one.
 
     Returns:
         The card, of values that JSON can hold.
@@ -64,6 +67,7 @@ def make_card(
         "search": _describe(translator.search),
         "replace_unknown": translator.replace_unknown,
         "signatures": {name: _describe_signature(name) for name in signatures},
+        "source_length": source_length,
         "notes": {name: note for name, note in NOTES.items() if name in signatures},
         "operations": operations,
         "parity": None if parity is None else parity._asdict(),
@@ -111,6 +115,8 @@ def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]
     files = {CARD: _to_json(card), READABLE_CARD: to_markdown(card).encode()}
     files[VOCABULARIES["source"]] = _to_json(translator.source.vocabulary)
     files[VOCABULARIES["target"]] = _to_json(translator.target.vocabulary)
+    rules = {side: getattr(translator, side).text_rules() for side in VOCABULARIES}
+    files[TOKENIZERS] = _to_json(rules)
     return files
 
 
@@ -129,22 +135,40 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         ImportError: if it is a LiteRT file and the package ai-edge-litert is not installed.
     """
     path = os.fspath(path)
-    if os.path.isdir(path):
-        name = os.path.join(path, EXTRA_FOLDER, CARD)
-        if not os.path.isfile(name):
-            raise FileNotFoundError(
-                f"There is no model card in {path!r}. Expected: the folder of a version, such as "
-                f"'serving/g2p/1', that `saved_model` wrote"
-            )
-        with open(name, "rb") as file:
-            content = file.read()
-    else:
-        content = read_metadata(path, CARD)
+    content = read_part(path, CARD)
     try:
         card: dict[str, Any] = json.loads(content)
     except ValueError as error:
         raise ValueError(f"The model card in {path!r} is damaged: {error}") from error
     return card
+
+
+def read_part(path: str, name: str) -> bytes:
+    """Read one of the `card_files` of an export.
+
+    Args:
+        path: the folder of a version, or a LiteRT file.
+        name: the name of the part.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FileNotFoundError: if there is no such folder or file, or it has no such part.
+        ValueError: if the file is damaged.
+        ImportError: if the package that reads the file is not installed.
+    """
+    if not os.path.isdir(path):
+        return read_metadata(path, name)
+    part = os.path.join(path, EXTRA_FOLDER, name)
+    if not os.path.isfile(part):
+        what = "model card" if name == CARD else repr(name)
+        raise FileNotFoundError(
+            f"There is no {what} in {path!r}. Expected: the folder of a version, such as "
+            f"'serving/g2p/1', that `saved_model` wrote"
+        )
+    with open(part, "rb") as file:
+        return file.read()
 
 
 def to_markdown(card: dict[str, Any]) -> str:
@@ -241,16 +265,17 @@ def _describe_signature(name: str) -> dict[str, dict[str, str]]:
     """Give the dtype and shape of each input and output, as in "int32 [batch, length]"."""
     return {
         side: {
-            spec.name: f"{spec.dtype.name} [{', '.join(_axes(spec.name)[: spec.shape.rank])}]"
+            spec.name: f"{spec.dtype.name} [{', '.join(_axes(spec, side)[: spec.shape.rank])}]"
             for spec in specs
         }
-        for side, specs in zip(("inputs", "outputs"), SIGNATURES[name], strict=True)
+        for side, specs in zip(("inputs", "outputs"), ALL_SIGNATURES[name], strict=True)
     }
 
 
-def _axes(name: str) -> list[str]:
+def _axes(spec: Any, side: str) -> list[str]:
     """Name the axes of an input or output, as many as it may have."""
-    return ["batch", "length"] if name == "source_ids" else ["batch", "num_hypotheses", "length"]
+    is_ids = side == "inputs" and spec.shape.rank == 2
+    return ["batch", "length"] if is_ids else ["batch", "num_hypotheses", "length"]
 
 
 def _short(value: Any) -> Any:

@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.export.questions import Arrays, Question, ask_model
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES
 from keras_s2s.translator import Translator
 
 # How far the scores that two runtimes give to the same text may lie apart.
 TOLERANCE = 1e-4
+# The score of a slot without a hypothesis.
+_NO_SCORE = -1e9
 
 Runtime = Callable[[str, Arrays], Arrays]
 """Calls a signature, by name, with an array for each input; gives an array for each output."""
@@ -25,7 +27,7 @@ class Parity(NamedTuple):
     compared: str  # what was compared: "scores", or "log_probs per token"
     tolerance: float  # how far they were allowed to lie apart
     difference: float  # how far they did
-    num_texts: int  # how many probe texts "serving_default" was asked, in all batches
+    num_texts: int  # how many probe texts the first searching signature was asked, in all batches
     num_same_texts: int  # to how many of them its best answer was the model's
 
 
@@ -50,6 +52,7 @@ def check_parity(
     Raises:
         ValueError: if they differ, with the signature, the text and both answers.
     """
+    signatures = list(signatures)
     worst, same_texts = 0.0, []
     for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
         wrong = find_differences(question, answer)
@@ -62,7 +65,7 @@ def check_parity(
             )
         difference = np.abs(answer["scores"] - question.expected["scores"])
         worst = max(worst, float(np.max(difference)))
-        if signature == "serving_default":
+        if signature == _counted(signatures):
             same_texts += _same_output(question.expected, answer)[:, 0].tolist()
     return Parity("scores", TOLERANCE, worst, len(same_texts), sum(same_texts))
 
@@ -76,8 +79,9 @@ def check_agreement(
 ) -> Parity:
     """Compare what was exported with other weights than the model's: quantized ones.
 
-    Every signature must run and give outputs of the right form. By "score" the log probabilities
-    are compared that both give to the model's own best answers.
+    Every signature must run and give outputs of the right form. By "score" or "score_ids" the log
+    probabilities are compared that both give to the model's own best answers; where neither is
+    exported, those that both give to the answers of the runtime.
 
     Args:
         translator: the model.
@@ -92,15 +96,17 @@ def check_agreement(
     Raises:
         ValueError: if an output is of the wrong form, or the difference is above the limit.
     """
+    signatures = list(signatures)
+    scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
     total, num_tokens, same_texts = 0.0, 0, []
     for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
-        if signature == "serving_default":
+        if signature == _counted(signatures):
             same_texts += _same_output(question.expected, answer)[:, 0].tolist()
-        if signature == "score":
-            difference = np.abs(answer["log_probs"] - question.expected["log_probs"])
-            total += float(np.sum(difference))
-            target_ids = translator.target.tokenize(tf.constant(question.inputs["target"]))
-            num_tokens += int(np.count_nonzero(target_ids))
+        if signature == scoring[0]:
+            found = answer["log_probs"] > _NO_SCORE
+            difference = np.abs(answer["log_probs"] - question.rescore(answer))
+            total += float(np.sum(difference[found]))
+            num_tokens += _count_tokens(translator, {**question.inputs, **answer}, found)
     mean = total / max(num_tokens, 1)
     if mean > tolerance:
         raise ValueError(
@@ -122,7 +128,7 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
     Raises:
         ValueError: if a name, a dtype or a shape is another one, or a score is not a number.
     """
-    promised = {output.name: output for output in SIGNATURES[signature].outputs}
+    promised = {output.name: output for output in ALL_SIGNATURES[signature].outputs}
     found = {name: value.shape for name, value in answer.items()}
     for name, output in promised.items():
         value = answer.get(name)
@@ -162,6 +168,22 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
         same &= same_output | confirmed
     rows = np.all(same.reshape(len(same), -1), axis=1)
     return [int(row) for row in np.flatnonzero(~rows)]
+
+
+def _counted(signatures: list[str]) -> str | None:
+    """Return the signature whose best answers are counted: the first that searches."""
+    searching = (name for name in signatures if not name.startswith("score"))
+    return "serving_default" if "serving_default" in signatures else next(searching, None)
+
+
+def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any, Any]) -> int:
+    """Count the target tokens of an answer, eos included."""
+    if "lengths" in arrays:
+        return int(np.sum(arrays["lengths"][found]))
+    if "target_ids" in arrays:
+        return int(np.count_nonzero(arrays["target_ids"]))
+    texts = arrays["target"][found].astype(object)
+    return int(np.count_nonzero(translator.target.tokenize(tf.constant(texts, tf.string))))
 
 
 def _ask_both(

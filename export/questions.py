@@ -125,8 +125,17 @@ def _ask_search(
 
 
 def _ask_ids(translator: Translator, texts: list[str]) -> Question:
+    return _ask_search_ids(translator, texts, translator.search)
+
+
+def _ask_greedy_ids(translator: Translator, texts: list[str]) -> Question:
+    return _ask_search_ids(translator, texts, translator.greedy_search())
+
+
+def _ask_search_ids(translator: Translator, texts: list[str], search: Search) -> Question:
+    """Ask for target ids."""
     source_ids = translator.source.tokenize(tf.constant(texts)).numpy()
-    found = translator.model.search(source_ids, translator.search)
+    found = translator.search_ids(source_ids, search)
 
     def rescore(answer: Arrays) -> Any:
         target_ids = answer["target_ids"]
@@ -134,12 +143,7 @@ def _ask_ids(translator: Translator, texts: list[str]) -> Question:
         targets = target_ids.reshape(-1, target_ids.shape[2])
         return translator.model.log_prob(sources, targets).numpy().reshape(target_ids.shape[:2])
 
-    expected = {
-        "target_ids": found.ids.numpy(),
-        "lengths": found.lengths.numpy(),
-        "scores": found.scores.numpy(),
-        "log_probs": found.log_probs.numpy(),
-    }
+    expected = {name: value.numpy() for name, value in found.items()}
     return Question(texts, {"source_ids": source_ids}, expected, rescore)
 
 
@@ -153,12 +157,23 @@ def _ask_score(translator: Translator, texts: list[str]) -> Question:
     )
 
 
+def _ask_score_ids(translator: Translator, texts: list[str]) -> Question:
+    source_ids = translator.source.tokenize(tf.constant(texts)).numpy()
+    found = translator.search_ids(source_ids, translator.search)
+    inputs = {"source_ids": source_ids, "target_ids": found["target_ids"].numpy()[:, 0]}
+    scored = translator.score_ids(**inputs)
+    expected = {name: value.numpy() for name, value in scored.items()}
+    return Question(texts, inputs, expected, lambda _: expected["log_probs"])
+
+
 _ASK: dict[str, Callable[[Translator, list[str]], Question]] = {
     "serving_default": _ask_serving_default,
     "greedy": _ask_greedy,
     "ids": _ask_ids,
     "score": _ask_score,
     "options": _ask_options,
+    "greedy_ids": _ask_greedy_ids,
+    "score_ids": _ask_score_ids,
 }
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from keras_s2s.export.batching import BATCHING_FILE, Batching, check_batching
+from keras_s2s.export.fixed_length import pad_sources, padded, short_texts
 from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
-from keras_s2s.export.parity import check_parity
+from keras_s2s.export.parity import Runtime, check_parity
 from keras_s2s.export.questions import make_probes
 from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import SIGNATURES, check_signatures
 from keras_s2s.export.versions import check_version, publish, unfinished_version
 from keras_s2s.export.warmup import (
     WARMUP_FILE,
@@ -34,6 +35,8 @@ def saved_model(
     path: str | os.PathLike[str],
     *,
     version: int | None = None,
+    signatures: Iterable[str] | None = None,
+    source_length: int | None = None,
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
     warmup: Warmup | None = None,
@@ -60,6 +63,13 @@ def saved_model(
         path: the folder of the versions, "serving/g2p" for "serving/g2p/1"; made where it does
             not exist.
         version: the version's number; one above the highest there by default.
+        signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids",
+            "score" and "options". With `("ids",)` the graph has no operation of tensorflow-text,
+            no string and no vocabulary, so that runtimes without them load it; "greedy_ids" and
+            "score_ids" are the same for the other two. The client then splits text by the
+            vocabularies; see `vocabularies`.
+        source_length: The fixed length of "source_ids". Pad shorter sources with 0. Needs
+            signatures that take ids only. `None` for any length.
         probes: texts to compare with, besides those that are always compared.
         figures: evaluation figures for the model card, {"WER": 25.1} for instance.
         warmup: requests that a model server answers before it makes the version available; none
@@ -97,10 +107,13 @@ def saved_model(
     batching = Batching() if batching is None else check_batching(batching)
     if warmup is not None:
         check_warmup(warmup, batching)
+    names = check_signatures(signatures, SIGNATURES, source_length)
     texts = make_probes(translator, probes)
-    module = ServedModule(translator)
-    functions = trace(translator, SIGNATURES)
-    requests = [] if warmup is None else make_requests(translator, warmup)
+    module = ServedModule(translator, names)
+    functions = trace(translator, names, source_length=source_length)
+    requests = [] if warmup is None else make_requests(translator, warmup, names)
+    if source_length is not None:
+        requests = [(name, pad_sources(inputs, source_length)) for name, inputs in requests]
     with unfinished_version(folder) as unfinished:
         _check_space(unfinished, module.size() + _GRAPH_SIZE)
         save(module, functions, unfinished)
@@ -108,12 +121,17 @@ def saved_model(
         card = make_card(
             translator,
             file_format="SavedModel",
-            signatures=SIGNATURES,
+            signatures=names,
+            source_length=source_length,
             operations=check_operations(meta_graph.graph_def),
             figures=figures,
         )
         with SavedModelSession(unfinished) as session:
-            parity = check_parity(translator, session, SIGNATURES, texts)
+            asked: Runtime = session
+            if source_length is not None:
+                asked = padded(session, source_length)
+                texts = short_texts(translator, texts, source_length)
+            parity = check_parity(translator, asked, names, texts)
             for name, inputs in requests:
                 session(name, inputs)
         card["parity"] = parity._asdict()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
+from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, input_specs, takes_text
 from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
@@ -22,12 +22,14 @@ class ServedModule(tf.Module):
 
     Args:
         translator: the `Translator`.
+        names: the signatures to save with it. If all take ids, the vocabularies stay out.
     """
 
-    def __init__(self, translator: Translator) -> None:
+    def __init__(self, translator: Translator, names: Iterable[str] = ("serving_default",)) -> None:
         super().__init__(name="keras_s2s")
         self.variables_ = [weight.value for weight in translator.model.weights]
-        self.tables = [*translator.source.tables, *translator.target.tables]
+        if any(map(takes_text, names)):
+            self.tables = [*translator.source.tables, *translator.target.tables]
 
     def size(self) -> int:
         """Give the size of the weights in bytes."""
@@ -62,12 +64,20 @@ def check_translator(translator: Any) -> None:
             )
 
 
-def trace(translator: Translator, names: Iterable[str]) -> dict[str, Any]:
+def trace(
+    translator: Translator,
+    names: Iterable[str],
+    *,
+    batch: int | None = None,
+    source_length: int | None = None,
+) -> dict[str, Any]:
     """Trace the signatures of a translator into graphs.
 
     Args:
         translator: the `Translator`.
         names: the signatures to trace.
+        batch: the number of rows of every input; any if None.
+        source_length: the length of "source_ids"; any if None.
 
     Returns:
         A concrete function for each name. They use variables of the translator, which a
@@ -76,7 +86,9 @@ def trace(translator: Translator, names: Iterable[str]) -> dict[str, Any]:
     functions = _functions(translator)
     return {
         name: tf.function(
-            functions[name], input_signature=SIGNATURES[name].inputs, autograph=False
+            functions[name],
+            input_signature=input_specs(name, batch=batch, source_length=source_length),
+            autograph=False,
         ).get_concrete_function()
         for name in names
     }
@@ -118,7 +130,7 @@ def write_file(path: str, content: bytes) -> None:
 
 def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
     """Give the Python function of each signature."""
-    model, search = translator.model, translator.search
+    search = translator.search
     longest = max(OPTIONS_MAX_LENGTH, search.max_length or 0)
 
     def serving_default(source: tf.Tensor) -> Outputs:
@@ -128,13 +140,13 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
         return translator.search_texts(source, translator.greedy_search())
 
     def ids(source_ids: tf.Tensor) -> Outputs:
-        found = model.search(source_ids, search)
-        return {
-            "target_ids": found.ids,
-            "lengths": found.lengths,
-            "scores": found.scores,
-            "log_probs": found.log_probs,
-        }
+        return translator.search_ids(source_ids, search)
+
+    def greedy_ids(source_ids: tf.Tensor) -> Outputs:
+        return translator.search_ids(source_ids, translator.greedy_search())
+
+    def score_ids(source_ids: tf.Tensor, target_ids: tf.Tensor) -> Outputs:
+        return translator.score_ids(source_ids, target_ids)
 
     def score(source: tf.Tensor, target: tf.Tensor) -> Outputs:
         return translator.score_texts(source, target)
@@ -150,5 +162,5 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
             length_penalty=length_penalty,
         )
 
-    functions = (serving_default, greedy, ids, score, options)
+    functions = (serving_default, greedy, ids, score, options, greedy_ids, score_ids)
     return {function.__name__: function for function in functions}

@@ -7,9 +7,12 @@ whatever else is in its batch, so that a model server can merge requests.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
 
 
 class Signature(NamedTuple):
@@ -26,30 +29,28 @@ _SCORES = tf.TensorSpec([None, None], tf.float32, name="scores")
 _LOG_PROBS = tf.TensorSpec([None, None], tf.float32, name="log_probs")
 _TRANSLATION = (tf.TensorSpec([None, None], tf.string, name="target"), _SCORES, _LOG_PROBS)
 
+_SOURCE_IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
+_FOUND_IDS = (
+    # (batch, num_hypotheses, length), eos included, padded with 0 to the longest
+    tf.TensorSpec([None, None, None], tf.int32, name="target_ids"),
+    tf.TensorSpec([None, None], tf.int32, name="lengths"),
+    _SCORES,
+    _LOG_PROBS,
+)
+_SCORED = (
+    tf.TensorSpec([None], tf.float32, name="log_probs"),
+    tf.TensorSpec([None], tf.float32, name="scores"),
+)
+
 SIGNATURES = {
     # The search that the translator was made with.
     "serving_default": Signature((_SOURCE,), _TRANSLATION),
     # The most probable token at each step: one hypothesis, the quickest answer.
     "greedy": Signature((_SOURCE,), _TRANSLATION),
     # The same search as `serving_default` for clients that have their own tokenizer.
-    "ids": Signature(
-        (tf.TensorSpec([None, None], tf.int32, name="source_ids"),),
-        (
-            # (batch, num_hypotheses, length), eos included, padded with 0 to the longest
-            tf.TensorSpec([None, None, None], tf.int32, name="target_ids"),
-            tf.TensorSpec([None, None], tf.int32, name="lengths"),
-            _SCORES,
-            _LOG_PROBS,
-        ),
-    ),
+    "ids": Signature((_SOURCE_IDS,), _FOUND_IDS),
     # log P(target | source), and that divided by length**length_penalty.
-    "score": Signature(
-        (_SOURCE, tf.TensorSpec([None], tf.string, name="target")),
-        (
-            tf.TensorSpec([None], tf.float32, name="log_probs"),
-            tf.TensorSpec([None], tf.float32, name="scores"),
-        ),
-    ),
+    "score": Signature((_SOURCE, tf.TensorSpec([None], tf.string, name="target")), _SCORED),
     # `serving_default` with each row's own settings; values out of range are moved into it.
     "options": Signature(
         (
@@ -62,15 +63,23 @@ SIGNATURES = {
     ),
 }
 
-# What clients of a signature must know; stored with each export.
-NOTES = {
-    "ids": (
-        "Each row of `source_ids` must hold the id of eos (3). What follows the first eos of a row "
-        "is not read, so it does not matter what a row is padded with: 0, or what TF Serving's "
-        "`pad_variable_length_inputs` takes, the first id of the request. A row without eos must "
-        "not be sent to a server that pads: it would read the padding as text."
-    )
+# `greedy` and `score` on ids: exported where they are asked for.
+ID_SIGNATURES = {
+    "greedy_ids": Signature((_SOURCE_IDS,), _FOUND_IDS),
+    "score_ids": Signature(
+        (_SOURCE_IDS, tf.TensorSpec([None, None], tf.int32, name="target_ids")), _SCORED
+    ),
 }
+ALL_SIGNATURES = {**SIGNATURES, **ID_SIGNATURES}
+
+_IDS_NOTE = (
+    "Each row of `source_ids` must hold the id of eos (3). What follows the first eos of a row "
+    "is not read, so it does not matter what a row is padded with: 0, or what TF Serving's "
+    "`pad_variable_length_inputs` takes, the first id of the request. A row without eos must "
+    "not be sent to a server that pads: it would read the padding as text."
+)
+# What clients of a signature must know; stored with each export.
+NOTES = dict.fromkeys(("ids", "greedy_ids", "score_ids"), _IDS_NOTE)
 
 # What a LiteRT file has: `options` would add a fifth search to every app.
 LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
@@ -78,3 +87,69 @@ LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
 # The largest `max_length` that a request to `options` can ask for, where the translator's own is
 # smaller: a request must not be able to fill a server's memory.
 OPTIONS_MAX_LENGTH = 1000
+
+
+def takes_text(name: str) -> bool:
+    """Return whether a signature has inputs of type string."""
+    return any(spec.dtype == tf.string for spec in ALL_SIGNATURES[name].inputs)
+
+
+def check_signatures(
+    signatures: Iterable[str] | None, default: Iterable[str], source_length: int | None
+) -> tuple[str, ...]:
+    """Check which signatures to export.
+
+    Args:
+        signatures: Their names. `None` for the default.
+        default: The names of the default.
+        source_length: The fixed length of "source_ids", or `None`.
+
+    Returns:
+        The names.
+
+    Raises:
+        TypeError: If `signatures` is not a list of names.
+        ValueError: If a name is unknown or repeated, if there is none, or if `source_length` is
+            not a positive integer or a signature takes text beside it.
+    """
+    if signatures is None:
+        names = tuple(default)
+    elif isinstance(signatures, str) or not isinstance(signatures, Iterable):
+        raise TypeError(
+            f"`signatures` must be a list of names. Received: signatures={signatures!r}"
+        )
+    else:
+        names = tuple(signatures)
+    if not names or len(set(names)) < len(names) or not set(names) <= ALL_SIGNATURES.keys():
+        raise ValueError(
+            f"`signatures` must be some of {', '.join(ALL_SIGNATURES)}, each once. "
+            f"Received: signatures={signatures!r}"
+        )
+    if source_length is not None:
+        check_positive_int("source_length", source_length)
+        if any(map(takes_text, names)):
+            raise ValueError(
+                "`source_length` must go with signatures that take ids only, such as "
+                f"signatures=('ids',). Received: signatures={names!r}"
+            )
+    return names
+
+
+def input_specs(
+    name: str, *, batch: int | None = None, source_length: int | None = None
+) -> tuple[Any, ...]:
+    """Return the inputs of a signature, with the sizes that an export fixes.
+
+    Args:
+        name: The signature.
+        batch: The number of rows, or `None` for any.
+        source_length: The length of "source_ids", or `None` for any.
+
+    Returns:
+        A `tf.TensorSpec` for each input.
+    """
+    sizes = {"source_ids": [batch, source_length]}
+    return tuple(
+        tf.TensorSpec(sizes.get(spec.name, [batch, *spec.shape[1:]]), spec.dtype, name=spec.name)
+        for spec in ALL_SIGNATURES[name].inputs
+    )

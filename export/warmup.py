@@ -93,12 +93,15 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
     _import_apis()
 
 
-def make_requests(translator: Translator, warmup: Warmup) -> list[Request]:
+def make_requests(
+    translator: Translator, warmup: Warmup, names: Iterable[str] = tuple(SIGNATURES)
+) -> list[Request]:
     """Make the warm-up requests of a translator.
 
     Args:
         translator: the `Translator`.
         warmup: what requests.
+        names: the signatures that are exported.
 
     Returns:
         The requests, signature by signature.
@@ -107,7 +110,7 @@ def make_requests(translator: Translator, warmup: Warmup) -> list[Request]:
     rows = [_row_of_each(translator, text) for text in texts]
     return [
         (name, {key: np.repeat(value, size, axis=0) for key, value in row[name].items()})
-        for name in SIGNATURES
+        for name in names
         for row in rows
         for size in warmup.batch_sizes
     ]
@@ -145,11 +148,18 @@ def _row_of_each(translator: Translator, text: str) -> dict[str, dict[str, np.nd
     search = translator.search
     source = {"source": np.array([text.encode()], dtype=object)}
     found = translator.search_texts(tf.constant([text]), translator.greedy_search())
+    target = found["target"].numpy()[:, 0].astype(object)
+    source_ids = translator.source.tokenize(tf.constant([text])).numpy()
     return {
         "serving_default": source,
         "greedy": source,
-        "ids": {"source_ids": translator.source.tokenize(tf.constant([text])).numpy()},
-        "score": {**source, "target": found["target"].numpy()[:, 0].astype(object)},
+        "ids": {"source_ids": source_ids},
+        "greedy_ids": {"source_ids": source_ids},
+        "score": {**source, "target": target},
+        "score_ids": {
+            "source_ids": source_ids,
+            "target_ids": translator.target.tokenize(tf.constant(target)).numpy(),
+        },
         "options": {
             **source,
             "max_length": np.array([search.max_length or OPTIONS_MAX_LENGTH], np.int32),

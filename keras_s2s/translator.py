@@ -132,8 +132,38 @@ class Translator(keras.Model):
         Returns:
             A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`.
         """
-        target_ids = self.target.tokenize(targets)
-        log_probs = self.model.log_prob(self.source.tokenize(texts), target_ids)
+        return self.score_ids(self.source.tokenize(texts), self.target.tokenize(targets))
+
+    def search_ids(self, source_ids: tf.Tensor, search: Search) -> dict[str, tf.Tensor]:
+        """Search for targets of sources that are ids already.
+
+        Args:
+            source_ids: int32 tensor `(batch, source_length)`.
+            search: The search to use.
+
+        Returns:
+            A dict of "target_ids" int32 `(batch, num_hypotheses, length)`, "lengths" int32,
+            "scores" and "log_probs" float32, each `(batch, num_hypotheses)`, best first.
+        """
+        found = self.model.search(source_ids, search)
+        return {
+            "target_ids": found.ids,
+            "lengths": found.lengths,
+            "scores": found.scores,
+            "log_probs": found.log_probs,
+        }
+
+    def score_ids(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Score given targets, as ids: log P(target | source), eos included.
+
+        Args:
+            source_ids: int32 tensor `(batch, source_length)`.
+            target_ids: int32 tensor `(batch, target_length)`.
+
+        Returns:
+            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`.
+        """
+        log_probs = self.model.log_prob(source_ids, target_ids)
         return {
             "log_probs": log_probs,
             "scores": log_probs

@@ -16,6 +16,9 @@ from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 
 
+_TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
+
+
 @click.command(short_help="Export for TF Serving or for devices.")
 @click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 @click.argument("out", type=click.Path(), metavar="OUT")
@@ -55,6 +58,20 @@ from keras_s2s.texts import is_empty, split_lines
     help="Sources of such a request; may be given several times [default: 1].",
 )
 @IMPORT
+@click.option(
+    "--signature",
+    "signatures",
+    type=click.Choice([*_TEXT_SIGNATURES, "ids", "greedy_ids", "score_ids"]),
+    multiple=True,
+    help="A signature to write, in place of the default ones; may be given several times. With "
+    "ids alone the export runs where tensorflow-text is not; inspect --vocabulary writes its "
+    "vocabularies.",
+)
+@click.option(
+    "--source-length",
+    type=click.IntRange(1),
+    help="Fixed length of the sources of ids, for runtimes that cannot resize inputs.",
+)
 @OVERWRITE
 def export(
     model: str,
@@ -66,6 +83,8 @@ def export(
     figures: str | None,
     warmup_length: tuple[int, ...],
     warmup_batch_size: tuple[int, ...],
+    signatures: tuple[str, ...],
+    source_length: int | None,
     overwrite: bool,
 ) -> None:
     """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
@@ -86,6 +105,7 @@ def export(
     if file_format == "litert":
         check_free(out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
+    given |= {"signatures": signatures or None, "source_length": source_length}
     translator = load_translator(model)
     from keras_s2s import export as exports
 

@@ -20,10 +20,24 @@ from keras_s2s.cli.streams import write_line
 @click.argument("path", type=click.Path(exists=True), metavar="PATH")
 @IMPORT
 @JSON
-def inspect(path: str, as_json: bool) -> None:
+@click.option(
+    "--vocabulary",
+    type=click.Path(file_okay=False),
+    metavar="FOLDER",
+    help="Write the vocabularies of an export into FOLDER, and how to tokenize by them.",
+)
+def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     """Print the model card of an export, or the same about a .keras file or the folder of a run."""
     found = find_model(path)
     import_package()
+    if vocabulary is not None:
+        if not is_export(found):
+            raise ValueError(f"{found}: not an export. --vocabulary reads SavedModels and .tflite")
+        from keras_s2s.export import vocabularies
+
+        vocabularies(found, vocabulary)
+        write_line(vocabulary)
+        return
     if is_export(found):
         from keras_s2s.export import read_card
 

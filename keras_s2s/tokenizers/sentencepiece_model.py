@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +23,9 @@ _EXPECTED_IDS = {"pad_id": PAD_ID, "unk_id": UNK_ID, "bos_id": BOS_ID, "eos_id":
 # A character map with nothing in it: a trie of 0 bytes, and no replacements.
 _EMPTY_MAP = bytes(4)
 
-# The fields of sentencepiece_model.proto that are read here: number, type, default.
+# The fields of sentencepiece_model.proto that are read here: number, type, default. Written out,
+# because `sentencepiece_model_pb2` comes with the package sentencepiece, which loading, using and
+# serving a tokenizer do not need.
 _FieldProto = descriptor_pb2.FieldDescriptorProto
 _INT, _BOOL = _FieldProto.TYPE_INT32, _FieldProto.TYPE_BOOL
 _FIELDS: dict[str, dict[str, tuple[int, Any, str | None]]] = {
@@ -110,6 +113,27 @@ def parse_model(proto: bytes) -> SentencePieceModel:
         normalization=settings.name,
         strips_space=settings.add_dummy_prefix or settings.remove_extra_whitespaces,
     )
+
+
+def read_rules(model: SentencePieceModel) -> dict[str, Any]:
+    """Return what the model says about texts, besides the pieces, as JSON can hold it.
+
+    Args:
+        model: The model.
+
+    Returns:
+        A dict: "scores" (a log probability for each piece), "character_map" (SentencePiece's
+        precompiled map in base64), "add_dummy_prefix" and "remove_extra_whitespaces".
+    """
+    parsed = _message_class()()
+    parsed.ParseFromString(model.runnable)
+    settings = parsed.normalizer_spec
+    return {
+        "scores": [piece.score for piece in parsed.pieces],
+        "character_map": base64.b64encode(settings.precompiled_charsmap).decode("ascii"),
+        "add_dummy_prefix": settings.add_dummy_prefix,
+        "remove_extra_whitespaces": settings.remove_extra_whitespaces,
+    }
 
 
 def _refused(reason: str) -> ValueError:

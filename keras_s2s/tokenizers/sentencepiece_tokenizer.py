@@ -16,7 +16,12 @@ from keras_s2s.checks import check_choice, check_int, check_number
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import strings
-from keras_s2s.tokenizers.sentencepiece_model import SPACE_SIGN, SentencePieceModel, parse_model
+from keras_s2s.tokenizers.sentencepiece_model import (
+    SPACE_SIGN,
+    SentencePieceModel,
+    parse_model,
+    read_rules,
+)
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
 
 _MODEL_FILE = "sentencepiece.model"
@@ -130,6 +135,10 @@ class SentencePieceTokenizer(Tokenizer):
     def vocabulary_size(self) -> int:
         """How many ids there are, the four special ones among them."""
         return len(self._known_model().pieces)
+
+    def text_rules(self) -> dict[str, Any]:
+        """The scores of the pieces, and how texts are normalized; see `Tokenizer.text_rules`."""
+        return {**super().text_rules(), **read_rules(self._known_model())}
 
     def pieces(self) -> tuple[list[str], list[str]]:
         """The pieces with spaces; no space at the beginning. See `Tokenizer.pieces`."""

@@ -60,6 +60,16 @@ class Tokenizer(keras.layers.Layer):
         """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
         return []
 
+    def text_rules(self) -> dict[str, Any]:
+        """Return what a program needs besides the vocabulary to split and join texts.
+
+        Exports store it, so that clients without tensorflow-text can tokenize.
+
+        Returns:
+            A dict that JSON can hold: "class", and what else the class needs.
+        """
+        return {"class": type(self).__name__}
+
     def pieces(self) -> tuple[list[str] | list[bytes], list[str] | list[bytes]]:
         """What each id reads as, the special ones included.
 

@@ -118,11 +118,11 @@ def spoilt(monkeypatch):
     """An export that writes other weights than the model's."""
     convert = litert_export._convert
 
-    def convert_other_weights(translator, quantization):
+    def convert_other_weights(translator, *arguments):
         weight = translator.model.weights[-1].value
         kept = tf.identity(weight)
         weight.assign_add(tf.range(weight.shape[0], dtype=tf.float32) * 1e-3)
-        content = convert(translator, quantization)
+        content = convert(translator, *arguments)
         weight.assign(kept)
         return content
 

@@ -14,6 +14,5 @@ from keras_s2s.export.parity import Parity
 def write(translator: s2s.Translator, path: str | os.PathLike[str], *signatures: str) -> str:
     """Export some signatures without asking them: the tests do that."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(litert_export, "LITERT_SIGNATURES", signatures)
         patch.setattr(litert_export, "_check", lambda *_: Parity("scores", 1e-4, 0.0, 0, 0))
-        return s2s.export.litert(translator, path)
+        return s2s.export.litert(translator, path, signatures=signatures)

@@ -1,0 +1,168 @@
+"""Exports that take ids alone run where there is no tensorflow-text."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from helpers.served import WORDS, shared_translator
+
+import keras_s2s as s2s
+from keras_s2s.export.litert_session import CompiledSession, LiteRTSession
+from keras_s2s.export.litert_sizes import found_shapes
+from keras_s2s.export.text_tokenizer import load_tokenizers
+
+IDS = ("ids", "greedy_ids", "score_ids")
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return shared_translator()
+
+
+@pytest.fixture(scope="module")
+def folder(translator, tmp_path_factory):
+    return s2s.export.saved_model(translator, tmp_path_factory.mktemp("ids") / "g", signatures=IDS)
+
+
+@pytest.fixture(scope="module")
+def fixed(translator, tmp_path_factory):
+    path = tmp_path_factory.mktemp("fixed") / "g.tflite"
+    return s2s.export.litert(translator, path, signatures=("ids",), source_length=20)
+
+
+def is_about_text(operation):
+    return operation.startswith("TFText>") or "String" in operation or "Table" in operation
+
+
+def test_a_saved_model_of_ids_has_no_operation_on_text(folder):
+    card = s2s.export.read_card(folder)
+    assert list(card["signatures"]) == list(IDS)
+    assert not any(map(is_about_text, set(card["operations"]) - {"StringJoin"}))
+    assert card["parity"]["num_same_texts"] == card["parity"]["num_texts"] > 0
+
+
+def test_a_saved_model_of_ids_runs_without_tensorflow_text(folder, translator):
+    ids = translator.source.tokenize(["hello", "a"]).numpy().tolist()
+    code = f"""
+import json, sys
+sys.modules["tensorflow_text"] = None
+import tensorflow as tf
+run = tf.saved_model.load({folder!r}).signatures["ids"]
+found = run(source_ids=tf.constant({ids!r}, tf.int32))["target_ids"].numpy()
+print(json.dumps(found.tolist()))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = translator.search_ids(tf.constant(ids), translator.search)["target_ids"]
+    assert json.loads(found.stdout) == expected.numpy().tolist()
+
+
+def test_ids_are_the_first_and_only_subgraph_with_a_fixed_length(fixed, translator):
+    interpreter = Interpreter(fixed)  # as a runtime without signatures and resizing uses it
+    interpreter.allocate_tensors()
+    assert list(interpreter.get_signature_list()) == ["ids"]
+    (source,) = interpreter.get_input_details()
+    assert source["shape"].tolist() == source["shape_signature"].tolist() == [1, 20]
+    shapes = sorted(output["shape"].tolist() for output in interpreter.get_output_details())
+    assert shapes == [[1, 2], [1, 2], [1, 2], [1, 2, 12]]
+    source_ids = np.zeros((1, 20), np.int32)
+    row = translator.source.tokenize("hello").numpy()
+    source_ids[0, : len(row)] = row
+    interpreter.set_tensor(source["index"], source_ids)
+    interpreter.invoke()
+    found = {tuple(o["shape"]): o["index"] for o in interpreter.get_output_details()}
+    expected = translator.search_ids(tf.constant([row]), translator.search)["target_ids"].numpy()
+    target_ids = interpreter.get_tensor(found[1, 2, 12])
+    np.testing.assert_array_equal(target_ids[:, :, : expected.shape[2]], expected)
+
+
+def test_compiled_model_runs_a_file_of_ids(fixed, translator):
+    shapes = {"ids": found_shapes(2, 12)}
+    source_ids = np.zeros((1, 20), np.int32)
+    source_ids[0, :6] = translator.source.tokenize("hello").numpy()
+    found = CompiledSession(fixed, 20, shapes)("ids", {"source_ids": source_ids})
+    expected = LiteRTSession(fixed, text_operations=False)("ids", {"source_ids": source_ids})
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[name])
+
+
+def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path, monkeypatch):
+    def answer(self, signature, inputs):
+        shapes = self._shapes[signature]
+        return {name: np.ones(shape, np.int32) for name, shape in shapes.items()}
+
+    monkeypatch.setattr(CompiledSession, "__call__", answer)
+    with pytest.raises(ValueError, match="CompiledModel does not answer as its Interpreter"):
+        s2s.export.litert(
+            translator, tmp_path / "g.tflite", signatures=("greedy_ids",), source_length=8
+        )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_quantized_ids_are_compared_by_their_own_answers(translator, tmp_path):
+    path = s2s.export.litert(
+        translator, tmp_path / "g.tflite", signatures=("ids",), quantization="int8"
+    )
+    parity = s2s.export.read_card(path)["parity"]
+    assert parity["compared"] == "log_probs per token"
+    assert parity["num_texts"] > len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"signatures": "ids"}, TypeError, "must be a list of names. Received: signatures='ids'"),
+        ({"signatures": 3}, TypeError, "Received: signatures=3"),
+        ({"signatures": ["idz"]}, ValueError, "must be some of serving_default, .*score_ids"),
+        ({"signatures": []}, ValueError, "each once"),
+        ({"signatures": ["ids", "ids"]}, ValueError, "each once"),
+        ({"source_length": 8}, ValueError, "must go with signatures that take ids only"),
+        ({"signatures": ["ids"], "source_length": 0}, ValueError, "must be a positive integer"),
+    ],
+)
+@pytest.mark.parametrize("name", ["litert", "saved_model"])
+def test_signatures_that_cannot_be_are_refused(translator, tmp_path, name, options, error, message):
+    path = tmp_path / ("g.tflite" if name == "litert" else "g")
+    with pytest.raises(error, match=message):
+        getattr(s2s.export, name)(translator, path, **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_warm_up_texts_must_fit_into_a_fixed_length(translator, tmp_path):
+    warmup = s2s.export.Warmup(lengths=(8,))
+    with pytest.raises(ValueError, match="at most `source_length` tokens, 8"):
+        s2s.export.saved_model(
+            translator, tmp_path / "g", signatures=("ids",), source_length=8, warmup=warmup
+        )
+
+
+@pytest.mark.parametrize("kind", ["folder", "fixed"])
+def test_vocabularies_are_read_and_written(kind, request, translator, tmp_path):
+    path = request.getfixturevalue(kind)
+    expected = {side: getattr(translator, side).vocabulary for side in ("source", "target")}
+    assert s2s.export.vocabularies(path) == expected
+    assert s2s.export.vocabularies(path, tmp_path / "assets") == expected
+    source, target = load_tokenizers(tmp_path / "assets")
+    ids = source.tokenize("naïve café")
+    assert ids == translator.source.tokenize("naïve café").numpy().tolist()
+    assert target.detokenize([4, 5, 3]) == "AA AE"
+
+
+def test_a_folder_without_vocabularies_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no 'source_vocabulary\.json' in"):
+        s2s.export.vocabularies(tmp_path)
+
+
+def test_damaged_vocabularies_are_told(tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    (tmp_path / "assets.extra" / "target_vocabulary.json").write_text("[")
+    (tmp_path / "assets.extra" / "source_vocabulary.json").write_text("[")
+    with pytest.raises(ValueError, match=r"'source_vocabulary\.json' in .* is damaged"):
+        s2s.export.vocabularies(tmp_path)

@@ -1,0 +1,95 @@
+"""Plain Python, C++ and JavaScript tokenize as the graph does."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from helpers.runtimes import NASTY_TEXTS
+
+from keras_s2s import (
+    ByteTokenizer,
+    CharTokenizer,
+    FeatureTokenizer,
+    SentencePieceTokenizer,
+    WordTokenizer,
+)
+from keras_s2s.export import text_tokenizer
+from keras_s2s.export.text_tokenizer import TextTokenizer, load_tokenizers
+
+WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest widely"]
+FEATURES = ["add V;PST", " add  V;;PST ;", "V;PST", "walk N;;PL", ";", "a ;"]
+KNOWN = [*NASTY_TEXTS[::2], *WORDS]
+
+
+def train_pieces(normalization):
+    return SentencePieceTokenizer.train(KNOWN, vocabulary_size=50, normalization=normalization)
+
+
+TOKENIZERS = {
+    "bytes": ByteTokenizer,
+    "characters": lambda: CharTokenizer.train(KNOWN),
+    "words": lambda: WordTokenizer.train(KNOWN),
+    "features": lambda: FeatureTokenizer.train([*KNOWN, *FEATURES]),
+    "pieces": lambda: train_pieces("nmt_nfkc"),
+    "pieces, as they are": lambda: train_pieces("identity"),
+    "pieces, lower case": lambda: train_pieces("nmt_nfkc_cf"),
+}
+
+
+def make_texts():
+    """Nasty texts, and random ones of their characters and of some that normalization changes."""
+    generator = random.Random(0)
+    letters = sorted({*"".join([*NASTY_TEXTS, *WORDS]), *" \t\n\r\u3000\xa0\u200b\ufeffＡ１½ﷺé;;"})
+    made = ["".join(generator.choices(letters, k=generator.randrange(1, 25))) for _ in range(300)]
+    return [*NASTY_TEXTS, *WORDS, *FEATURES, *made]
+
+
+TEXTS = make_texts()
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def tokenizer(request):
+    return TOKENIZERS[request.param]()
+
+
+@pytest.fixture(scope="module")
+def plain(tokenizer):
+    return TextTokenizer(tokenizer.vocabulary, json.loads(json.dumps(tokenizer.text_rules())))
+
+
+def read_rows(tokenizer):
+    """The graph's ids of each text, without padding."""
+    rows = tokenizer.tokenize(TEXTS).numpy().tolist()
+    return [row[: row.index(3) + 1] for row in rows]
+
+
+def test_plain_python_splits_as_the_graph_does(tokenizer, plain):
+    assert [plain.tokenize(text) for text in TEXTS] == read_rows(tokenizer)
+
+
+def test_plain_python_joins_as_the_graph_does(tokenizer, plain):
+    generator = random.Random(1)
+    rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(12)] for _ in range(200)]
+    expected = [text.decode("utf-8", "replace") for text in tokenizer.detokenize(rows).numpy()]
+    assert [plain.detokenize(row) for row in rows] == expected
+
+
+def test_a_tokenizer_of_others_is_refused():
+    with pytest.raises(ValueError, match="Texts of a 'Foreign' cannot be split here"):
+        TextTokenizer(["[PAD]"], {"class": "Foreign"})
+
+
+def test_the_file_alone_is_a_command(tmp_path):
+    tokenizer = WordTokenizer.train(["hello world"])
+    for side in ("source", "target"):
+        (tmp_path / f"{side}_vocabulary.json").write_text(json.dumps(tokenizer.vocabulary))
+    rules = dict.fromkeys(("source", "target"), tokenizer.text_rules())
+    (tmp_path / "tokenizers.json").write_text(json.dumps(rules))
+    command = [sys.executable, "-I", "-S", text_tokenizer.__file__, tmp_path, "source", "hello you"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(found) == tokenizer.tokenize("hello you").numpy().tolist()
+    assert load_tokenizers(tmp_path)[1].detokenize([4, 1, 5, 3, 4]) == "hello ⁇ world"
