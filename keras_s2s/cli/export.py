@@ -15,7 +15,6 @@ from keras_s2s.cli.streams import write_line
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 
-
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 
 
