@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SentencePieceTokenizer,
         Tokenizer,
         WordTokenizer,
+        copy_ids,
     )
     from keras_s2s.translator import Translator
 
@@ -73,6 +74,7 @@ _MODULES = {
         "SentencePieceTokenizer",
         "Tokenizer",
         "WordTokenizer",
+        "copy_ids",
     ],
     "translator": ["Translator"],
 }
@@ -111,6 +113,7 @@ __all__ = [
     "Translator",
     "WordTokenizer",
     "average_checkpoints",
+    "copy_ids",
     "export",
     "iterate_pairs",
     "load",

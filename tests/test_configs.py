@@ -14,7 +14,9 @@ from helpers.translators import make_translator
 
 import keras_s2s
 from keras_s2s import layers, losses, metrics, tokenizers
-from keras_s2s.models import Ensemble
+from keras_s2s.layers.copying import CopyGate
+from keras_s2s.layers.monotonic_attention import MonotonicAttention
+from keras_s2s.models import Ensemble, Seq2Seq
 
 for module in pkgutil.walk_packages(keras_s2s.__path__, "keras_s2s."):
     importlib.import_module(module.name)
@@ -31,6 +33,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 CASES = {
     "AttentionPool": lambda: layers.AttentionPool(name="a", dtype="float16"),
     "BahdanauAttention": lambda: layers.BahdanauAttention(3, name="a", dtype="float16"),
+    "CopyGate": lambda: CopyGate(name="a"),
     "GRU": lambda: layers.GRU(3, go_backwards=True, name="a", dtype="float16"),
     "GRUDecoder": lambda: layers.GRUDecoder(9, 3, attention="luong_concat"),
     "GRUEncoder": lambda: layers.GRUEncoder(9, 3, context="attention_pool"),
@@ -44,6 +47,7 @@ CASES = {
         attention="luong",
         input_feeding=True,
         tie_output=True,
+        copy=True,
         dropout=(0.1, 0.2, 0.3),
         recurrent_dropout=(0.2, 0.4),
         word_dropout=0.3,
@@ -71,15 +75,22 @@ CASES = {
     ),
     "LSTMEncoder, reversed": lambda: layers.LSTMEncoder(9, 3, reverse_source=True, context="max"),
     "LuongAttention": lambda: layers.LuongAttention(3, score="concat", name="a", dtype="float16"),
+    "MonotonicAttention": lambda: MonotonicAttention(3, name="a", dtype="float16"),
     "TokenEmbedding": lambda: layers.TokenEmbedding(9, 3, name="a", dtype="float16"),
     "Ensemble": lambda: Ensemble([make_model("luong")], average="log_probabilities"),
     "Seq2Seq": lambda: make_model("luong"),
+    "Seq2Seq, copying": lambda: Seq2Seq(
+        layers.LSTMEncoder(6, 3),
+        layers.LSTMDecoder(5, 3, attention="monotonic", copy=True),
+        copy_ids=[-1, 1, -1, 3, 4, -1],
+    ),
     "Translator": make_translator,
     "SequenceLoss": lambda: losses.SequenceLoss("token", label_smoothing=0.1, name="a"),
     "TokenAccuracy": lambda: metrics.TokenAccuracy(name="a"),
     "Perplexity": lambda: metrics.Perplexity(name="a"),
     "ByteTokenizer": lambda: tokenizers.ByteTokenizer(name="a"),
     "CharTokenizer": lambda: tokenizers.CharTokenizer([*SPECIAL, "x"], name="a"),
+    "FeatureTokenizer": lambda: tokenizers.FeatureTokenizer([*SPECIAL, "x", ";V"], name="a"),
     "WordTokenizer": lambda: tokenizers.WordTokenizer([*SPECIAL, "x"], name="a"),
     "SentencePieceTokenizer": lambda: tokenizers.SentencePieceTokenizer(name="a"),
 }

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.precision import compute
 
 _MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another number
@@ -284,16 +285,17 @@ class AttentionPool(keras.layers.Layer):
         return super().get_config()
 
 
-ATTENTION: dict[str, tuple[type[_Attention], dict[str, str]]] = {
+ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
     "luong": (LuongAttention, {"score": "general"}),
     "luong_dot": (LuongAttention, {"score": "dot"}),
     "luong_concat": (LuongAttention, {"score": "concat"}),
     "bahdanau": (BahdanauAttention, {}),
+    "monotonic": (MonotonicAttention, {}),
 }
 """What a decoder may be given as `attention`."""
 
 
-def make_attention(kind: str, units: int, **kwargs: Any) -> _Attention:
+def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
     """Make the attention of this kind, one of `ATTENTION`."""
     layer, arguments = ATTENTION[kind]
     return layer(units, **arguments, **kwargs)

@@ -8,7 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.attention import ATTENTION, make_attention
+from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
 from keras_s2s.layers.decoder_state import (
     Attended,
     DecoderMemory,
@@ -22,6 +24,7 @@ from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.logits import Logits
 from keras_s2s.layers.packing import PackedLogits, Packing, make_packing, pack, unpack
 from keras_s2s.layers.precision import compute, dense
+from keras_s2s.layers.readout import Readout
 from keras_s2s.layers.recurrence import scan_steps
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
@@ -44,6 +47,7 @@ class Decoder(RecurrentPart):
         attention: str | None = None,
         input_feeding: bool = False,
         tie_output: bool = False,
+        copy: bool = False,
         dropout: Rates = 0.0,
         recurrent_dropout: Rates = 0.0,
         word_dropout: float = 0.0,
@@ -65,12 +69,13 @@ class Decoder(RecurrentPart):
         self.attention = check_choice("attention", attention, (None, *ATTENTION))
         self.input_feeding = bool(input_feeding)
         self.tie_output = bool(tie_output)
+        self.copy = bool(copy)
         self.residual = bool(residual)
         self.layer_normalization = bool(layer_normalization)
         self.trainable_embeddings = bool(trainable_embeddings)
-        self._check_together()
+        _check_together(self)
         # XLA does not know the shapes in the gradient of a loop that attends
-        self.supports_jit = not self._by_steps
+        self.supports_jit = not (self._by_steps or self._monotonic)
         self._make_sublayers(dropout, recurrent_dropout, word_dropout)
         dtype = self.dtype_policy
         self.bridge = None
@@ -83,12 +88,15 @@ class Decoder(RecurrentPart):
             self.attention_layer = make_attention(
                 self.attention, self.units, dtype=dtype, name="attention"
             )
+        if self.attention and not self._monotonic:
             self.readout = keras.layers.Dense(
                 self.units, activation="tanh", use_bias=False, dtype=dtype, name="readout"
             )
         self.logits = Logits(
             self.vocabulary_size, self.embedding if self.tie_output else None, name="logits"
         )
+        self.copy_gate = CopyGate(name="copy_gate") if self.copy else None
+        self._readout = Readout(self)
 
     def build(
         self,
@@ -96,6 +104,7 @@ class Decoder(RecurrentPart):
         context_shape: tuple[Any, ...],
         memory_shape: tuple[Any, ...] | None = None,
         memory_mask_shape: tuple[Any, ...] | None = None,
+        copy_ids_shape: tuple[Any, ...] | None = None,
     ) -> None:
         if self.attention and memory_shape is None:
             raise ValueError(
@@ -114,8 +123,11 @@ class Decoder(RecurrentPart):
             self.bridge.build(context_shape)
         if self.attention:
             self.attention_layer.build((None, None, self.units), None, memory_shape)
+        if self.attention and not self._monotonic:
             self.readout.build((None, self.units + attended))
         self.logits.build((None, self.units))
+        if self.copy_gate is not None:
+            self.copy_gate.build((None, self.units))
         self.built = True
 
     def call(
@@ -124,31 +136,61 @@ class Decoder(RecurrentPart):
         context: tf.Tensor,
         memory: tf.Tensor | None = None,
         memory_mask: tf.Tensor | None = None,
+        copy_ids: tf.Tensor | None = None,
         packed: bool = False,
         training: bool | None = None,
     ) -> tf.Tensor | PackedLogits:
         check_integers("target_inputs", target_inputs)
-        state = self.initial_state(context)
-        source = self.read(context, memory, memory_mask)
+        source = self.read(context, memory, memory_mask, copy_ids)
+        state = self.initial_state(context, source)
         mask = tf.not_equal(target_inputs, PAD_ID)
         packing = make_packing(mask) if packed else None
         ids = self.dropout_layer.words(target_inputs, training)
         if self._by_steps:
-            features = self._features_by_steps(ids, mask, state, source, training)
-            features = features if packing is None else pack(features, packing)
+            features, copied = self._features_by_steps(ids, mask, state, source, training)
         else:
-            features = self._features(ids, mask, state, source, packing, training)
-        logits = self._logits(features, training)
+            features, copied = self._features(ids, mask, state, source, packing, training)
+        if packing is not None:
+            copied = None if copied is None else pack(copied, packing)
+            features = pack(features, packing) if self._by_steps else features
+        if self._monotonic:
+            logits = self._readout.sum_alignments(
+                features, target_inputs, source, packing, training=training
+            )
+        else:
+            logits = self._readout.logits_of(features, copied, training=training)
         return logits if packing is None else PackedLogits(logits, packing)
 
-    def initial_state(self, context: tf.Tensor) -> DecoderState:
-        """Return the state before the first step, for a context `(batch, context_units)`."""
+    def initial_state(
+        self, context: tf.Tensor, source: DecoderMemory | None = None
+    ) -> DecoderState:
+        """Return the state before the first step.
+
+        Args:
+            context: Float `(batch, context_units)`.
+            source: `DecoderMemory` that `read` returned. Needed with monotonic attention alone.
+
+        Returns:
+            The `DecoderState`.
+
+        Raises:
+            ValueError: If monotonic attention gets no `source`.
+        """
         rows = tf.shape(context)[0]
         readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
+        alignment: tuple[tf.Tensor, ...] = ()
+        if self._monotonic:
+            if source is None or source.attended is None:
+                raise ValueError(
+                    "`source` must be what `read` returned where attention='monotonic'. "
+                    "Received: source=None"
+                )
+            source_length = tf.shape(source.attended.mask)[1]
+            alignment = (first_alignment(rows, source_length, self.vocabulary_size),)
         layers = self.stack.forward_layers
         if self.bridge is None:
             zeros = tuple(layer.zero_state(rows, context.dtype) for layer in layers)
-            return DecoderState(zeros, readout)
+            return DecoderState(zeros, readout, alignment)
         kind = self.recurrent_layer.state_type
         parts = len(kind._fields)
         values = tf.split(dense(self.bridge, context), parts * self.num_layers, axis=-1)
@@ -158,10 +200,15 @@ class Decoder(RecurrentPart):
                 for first in range(0, len(values), parts)
             ),
             readout,
+            alignment,
         )
 
     def read(
-        self, context: tf.Tensor, memory: tf.Tensor | None, memory_mask: tf.Tensor | None
+        self,
+        context: tf.Tensor,
+        memory: tf.Tensor | None,
+        memory_mask: tf.Tensor | None,
+        copy_ids: tf.Tensor | None = None,
     ) -> DecoderMemory:
         """Prepare what every step reads, once for a batch of sources.
 
@@ -169,12 +216,15 @@ class Decoder(RecurrentPart):
             context: Float `(batch, context_units)`.
             memory: Float `(batch, source_length, memory_units)`. `None` without attention.
             memory_mask: Bool `(batch, source_length)`. `None` without attention.
+            copy_ids: Int32 `(batch, source_length)`. The target id of each source token, -1 where
+                it cannot be copied. `None` without `copy`.
 
         Returns:
             The `DecoderMemory` for `step`.
 
         Raises:
-            ValueError: if the decoder has attention and the memory or its mask is missing.
+            ValueError: if the decoder has attention and the memory or its mask is missing, or it
+                copies and `copy_ids` is missing.
         """
         every_step = context if self._context_every_step else None
         if not self.attention:
@@ -185,7 +235,15 @@ class Decoder(RecurrentPart):
                 f"Received: memory={memory}, memory_mask={memory_mask}"
             )
         attended = Attended(self.attention_layer.keys(memory), memory, memory_mask)
-        return DecoderMemory(every_step, attended)
+        if not self.copy:
+            return DecoderMemory(every_step, attended)
+        if copy_ids is None:
+            raise ValueError(
+                "A decoder with copy=True needs `copy_ids`, the target id of each source token. "
+                "Received: copy_ids=None"
+            )
+        copied = copied_tokens(copy_ids, self.vocabulary_size)
+        return DecoderMemory(every_step, attended, copies=copied)
 
     def prepare_steps(self, source: DecoderMemory, dtype: str = "float32") -> DecoderMemory:
         """Prepare the weights too, for the many steps of a search.
@@ -229,8 +287,12 @@ class Decoder(RecurrentPart):
             ValueError: if weights are asked for and the decoder has no attention.
         """
         features, state, weights = self._step_features(token_ids, state, source)
-        kernel = source.weights.logits_kernel if source.weights else None
-        logits = compute(self.logits, features, kernel)
+        if self._monotonic:
+            logits, state, weights = self._readout.sum_moves(features, token_ids, state, source)
+        else:
+            copied = attend_copies(weights, source.copies) if self.copy else None
+            kernel = source.weights.logits_kernel if source.weights else None
+            logits = self._readout.logits_of(features, copied, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -267,20 +329,10 @@ class Decoder(RecurrentPart):
         """Whether a step's input depends on the step before it, so that steps cannot be merged."""
         return self._attends_first or self.input_feeding
 
-    def _check_together(self) -> None:
-        """Refuse arguments that do not go together."""
-        if self.input_feeding and (not self.attention or self._attends_first):
-            raise ValueError(
-                "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
-                "attention='luong', 'luong_dot' or 'luong_concat'. Received: input_feeding=True, "
-                f"attention={self.attention!r}"
-            )
-        if self.tie_output and self.embedding_dim != self.units:
-            raise ValueError(
-                "`tie_output` makes the embeddings the kernel of the logits, so it needs "
-                f"embedding_dim == units. Received: embedding_dim={self.embedding_dim}, "
-                f"units={self.units}"
-            )
+    @property
+    def _monotonic(self) -> bool:
+        """Whether the alignment is summed out; no input of a step then depends on attention."""
+        return self.attention == "monotonic"
 
     def _features(
         self,
@@ -290,20 +342,22 @@ class Decoder(RecurrentPart):
         source: DecoderMemory,
         packing: Packing | None,
         training: bool | None,
-    ) -> tf.Tensor:
-        """Compute the inputs of the logits for all steps together."""
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Compute the inputs of the logits for all steps together, and what is copied."""
         values = compute(self.embedding, ids if packing is None else pack(ids, packing))
         if source.context is not None:
             values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
         values, _ = compute(
             self.stack, values, mask=mask, states=state.layers, packing=packing, training=training
         )
-        if source.attended is not None:
+        copied = None
+        if source.attended is not None and not self._monotonic:
             queries = values if packing is None else unpack(values, packing)
-            attended, _ = compute(self.attention_layer, queries, *source.attended)
+            attended, weights = compute(self.attention_layer, queries, *source.attended)
             attended = attended if packing is None else pack(attended, packing)
             values = dense(self.readout, tf.concat([values, attended], axis=-1))
-        return values
+            copied = attend_copies(weights, source.copies) if self.copy else None
+        return values, copied
 
     def _features_by_steps(
         self,
@@ -312,7 +366,7 @@ class Decoder(RecurrentPart):
         state: DecoderState,
         source: DecoderMemory,
         training: bool | None,
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Run `step` over a whole target, all but the logits."""
         shape = tf.shape(ids)
         ids = tf.transpose(ids)
@@ -321,14 +375,22 @@ class Decoder(RecurrentPart):
         recurrent_masks = self.stack.recurrent_masks(shape[0], dtype, training)
 
         def step(time: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, DecoderState]:
-            features, new_state, _ = self._step_features(
+            features, new_state, weights = self._step_features(
                 ids[time], state, source, recurrent_masks, training
             )
+            if self.copy:
+                copied = attend_copies(weights, source.copies)
+                features = tf.concat([tf.cast(features, tf.float32), copied], axis=1)
             return features, tf.nest.map_structure(
                 lambda after, before: tf.where(real[time], after, before), new_state, state
             )
 
-        return scan_steps(step, state, shape[1], (shape[0], self.units), dtype)[0]
+        if not self.copy:
+            return scan_steps(step, state, shape[1], (shape[0], self.units), dtype)[0], None
+        # shares of attention stay float32 in mixed precision
+        width = self.units + self.vocabulary_size + 1
+        outputs = scan_steps(step, state, shape[1], (shape[0], width), tf.float32)[0]
+        return tf.cast(outputs[:, :, : self.units], dtype), outputs[:, :, self.units :]
 
     def _step_features(
         self,
@@ -360,17 +422,30 @@ class Decoder(RecurrentPart):
             weights=prepared,
             projected=projected,
         )
-        if source.attended is not None and not self._attends_first:
+        if source.attended is not None and not self._attends_first and not self._monotonic:
             attended, weights = self.attention_layer.attend_rows(values, *source.attended)
-        if self.attention:
+        if self.attention and not self._monotonic:
             values = dense(self.readout, tf.concat([values, attended], axis=-1))
-        return values, DecoderState(layers, (values,) if self.input_feeding else ()), weights
+        readout = (values,) if self.input_feeding else ()
+        return values, DecoderState(layers, readout, state.alignment), weights
 
-    def _logits(self, values: tf.Tensor, training: bool | None) -> tf.Tensor:
-        values = self.dropout_layer.values(values, self.num_layers, training)
-        if training and values.dtype != tf.float32:
-            # the largest product of a training step has 16-bit operands like the others
-            return compute(self.logits, values)
-        # called as a layer of float32, so that the decoder's autocast ends here: the logits are
-        # float32 when a model trained in mixed precision is evaluated
-        return self.logits(tf.cast(values, tf.float32))
+
+def _check_together(decoder: Decoder) -> None:
+    """Refuse arguments that do not go together."""
+    if decoder.input_feeding and decoder.attention in (None, "bahdanau", "monotonic"):
+        raise ValueError(
+            "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
+            "attention='luong', 'luong_dot' or 'luong_concat'. Received: input_feeding=True, "
+            f"attention={decoder.attention!r}"
+        )
+    if decoder.copy and not decoder.attention:
+        raise ValueError(
+            "`copy` copies source tokens by the weights of an attention. "
+            "Received: copy=True, attention=None"
+        )
+    if decoder.tie_output and decoder.embedding_dim != decoder.units:
+        raise ValueError(
+            "`tie_output` makes the embeddings the kernel of the logits, so it needs "
+            f"embedding_dim == units. Received: embedding_dim={decoder.embedding_dim}, "
+            f"units={decoder.units}"
+        )

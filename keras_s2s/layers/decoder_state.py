@@ -16,6 +16,8 @@ class DecoderState(NamedTuple):
 
     layers: tuple[RecurrentState, ...]  # each (rows, units)
     readout: tuple[tf.Tensor, ...] = ()  # with input feeding the last one, (rows, units)
+    # with monotonic attention log P(a_t, y_t), (rows, source_length + 1, vocabulary_size)
+    alignment: tuple[tf.Tensor, ...] = ()
 
 
 class Attended(NamedTuple):
@@ -39,6 +41,7 @@ class DecoderMemory(NamedTuple):
     context: tf.Tensor | None  # (batch, context_units), where each step reads it
     attended: Attended | None  # where there is attention
     weights: DecoderWeights | None = None  # where they were prepared for many steps
+    copies: tf.Tensor | None = None  # (batch, source_length, vocabulary_size + 1), with `copy`
 
 
 def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:

@@ -122,6 +122,8 @@ class LSTMEncoder(Encoder):
 
     Call arguments:
         source_ids: int32 `(batch, source_length)`, padded with 0 on the right.
+        copy_ids: int32 `(batch, source_length)`, the target id of each source token, -1 where it
+            cannot be copied; needed with `copy`.
         packed: compute on the real tokens only, as training on a CPU does. The answer is the same.
         training: whether dropout is on.
 
@@ -181,9 +183,14 @@ class LSTMDecoder(Decoder):
         context_to: where c goes: "initial_state" (through one dense layer), "every_step" (beside
             the embedding), or "both".
         attention: None; Luong's with the score sᵀ·W·h ("luong"), sᵀ·h ("luong_dot", which needs
-            a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); or "bahdanau".
+            a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
+            "monotonic", which sums over all monotonic alignments (see
+            `keras_s2s.layers.monotonic_attention.MonotonicAttention`).
         input_feeding: feed what Luong's attention gave to the next step. The steps of a target
             are then computed one by one in training too.
+        copy: Mix what is generated with the source's own tokens, weighted by the attention (a
+            pointer-generator, see `keras_s2s.layers.copying.CopyGate`); needs an attention. The
+            logits are then log probabilities, as they are with "monotonic".
         tie_output: make the embeddings the kernel of the logits, W = E; needs
             `embedding_dim == units`.
         dropout: rate at which the inputs of each layer and of the logits are dropped in training;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
@@ -13,7 +15,7 @@ from keras_s2s.layers.precision import compute
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
 from keras_s2s.models.trainer import Trainer
-from keras_s2s.special_ids import BOS_ID
+from keras_s2s.special_ids import BOS_ID, PAD_ID
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -35,6 +37,9 @@ class Seq2Seq(Trainer, Searchable):
         decoder: an `LSTMDecoder` or a `GRUDecoder`.
         share_embeddings: whether the decoder uses the embedding of the encoder, where both sides
             have one vocabulary.
+        copy_ids: For a decoder with `copy=True`, the target id of each source id, -1 where it
+            cannot be copied: `keras_s2s.copy_ids(source, target)` of the two tokenizers. Defaults
+            to the same ids, for one vocabulary on both sides.
 
     Call arguments:
         inputs: dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
@@ -48,7 +53,9 @@ class Seq2Seq(Trainer, Searchable):
 
     Raises:
         TypeError: if the parts are not an encoder and a decoder.
-        ValueError: if embeddings are to be shared that differ in size, or are built already.
+        ValueError: if embeddings are to be shared that differ in size, or are built already; if
+            `copy_ids` does not fit the vocabularies, is missing where they differ in size, or is
+            given to a decoder that does not copy.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4, attention="luong"))
@@ -67,6 +74,7 @@ class Seq2Seq(Trainer, Searchable):
         decoder: Decoder,
         *,
         share_embeddings: bool = False,
+        copy_ids: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,6 +88,7 @@ class Seq2Seq(Trainer, Searchable):
         self.encoder = encoder
         self.decoder = decoder
         self.share_embeddings = bool(share_embeddings)
+        self.copy_ids = _check_copy_ids(copy_ids, encoder, decoder)
         if self.share_embeddings:
             decoder.embedding.share(encoder.embedding)
         self.build()
@@ -105,6 +114,7 @@ class Seq2Seq(Trainer, Searchable):
             encoded.context,
             encoded.memory,
             encoded.mask,
+            self._copied(inputs["source_ids"]),
             packed=packed,
             training=training,
         )
@@ -117,18 +127,25 @@ class Seq2Seq(Trainer, Searchable):
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
         encoded = compute(self.encoder, source_ids)
-        source = self.decoder.prepare_steps(self.decoder.read(*encoded), weights_dtype)
+        source = self.decoder.read(*encoded, copy_ids=self._copied(source_ids))
+        state = self.decoder.initial_state(encoded.context, source)
+        source = self.decoder.prepare_steps(source, weights_dtype)
         return SearchStart(
             lambda token_ids, state: self.decoder.step(
                 token_ids, state, source, return_attention=return_attention
             ),
-            self.decoder.initial_state(encoded.context),
+            state,
             tf.reduce_sum(tf.cast(encoded.mask, tf.int32), axis=1),
         )
 
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         encoded = compute(self.encoder, source_ids)
-        return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded)
+        copy_ids = self._copied(source_ids)
+        return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded, copy_ids)
+
+    def _copied(self, source_ids: tf.Tensor) -> tf.Tensor | None:
+        """Return the target id of each source token, where the decoder copies."""
+        return tf.gather(tf.constant(self.copy_ids), source_ids) if self.copy_ids else None
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -136,6 +153,7 @@ class Seq2Seq(Trainer, Searchable):
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "share_embeddings": self.share_embeddings,
+            "copy_ids": self.copy_ids,
         }
 
     def __repr__(self) -> str:
@@ -152,3 +170,35 @@ class Seq2Seq(Trainer, Searchable):
                 part, custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[int] | None:
+    """Check which target id each source id is copied as."""
+    if not decoder.copy:
+        if copy_ids is not None:
+            raise ValueError(
+                "`copy_ids` needs a decoder with copy=True. Received: copy_ids and copy=False"
+            )
+        return None
+    sizes = encoder.vocabulary_size, decoder.vocabulary_size
+    if copy_ids is None:
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                "`copy_ids` must be given where the two vocabularies differ: "
+                "keras_s2s.copy_ids(source, target) returns it. Received: copy_ids=None with "
+                f"{sizes[0]} source ids and {sizes[1]} target ids"
+            )
+        return [-1 if token_id in (PAD_ID, BOS_ID) else token_id for token_id in range(sizes[0])]
+    ids = np.asarray(copy_ids)
+    if ids.shape != (sizes[0],) or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(
+            f"`copy_ids` must hold an integer for each of the {sizes[0]} source ids. "
+            f"Received: {ids.dtype.name} of shape {ids.shape}"
+        )
+    if ids.min() < -1 or ids.max() >= sizes[1]:
+        raise ValueError(
+            f"`copy_ids` must lie between -1 and {sizes[1] - 1}, the last target id. "
+            f"Received: {ids.min()} to {ids.max()}"
+        )
+    found: list[int] = ids.tolist()
+    return found

@@ -21,6 +21,7 @@ class DecoderFormula:
         self.decoder = decoder
         self.is_gru = isinstance(decoder, GRUDecoder)
         self.attended: list[np.ndarray] = []  # the weights of each step
+        self.features: list[np.ndarray] = []  # the inputs of the logits of each step
         self.weights = {
             weight.path.split("/", 1)[-1]: weight.numpy().astype(np.float64)
             for weight in decoder.weights
@@ -45,10 +46,11 @@ class DecoderFormula:
             if decoder.input_feeding:
                 x = np.concatenate([x, readout])
             x, states = self.stack(x, states)
-            if decoder.attention and decoder.attention != "bahdanau":
+            if decoder.attention not in (None, "bahdanau", "monotonic"):
                 attended = self.attend(x, memory)
-            if decoder.attention:
+            if decoder.attention not in (None, "monotonic"):
                 x = readout = np.tanh(np.concatenate([x, attended]) @ self.find("readout/kernel"))
+            self.features.append(x)
             kernel = self.find("embeddings").T if decoder.tie_output else self.find("logits/kernel")
             rows.append(x @ kernel + self.find("logits/bias"))
         return np.array(rows)

@@ -1,0 +1,260 @@
+"""Exact hard monotonic attention: the alignment is a latent variable that is summed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.layers.alignment import (
+    IMPOSSIBLE,
+    align_step,
+    align_targets,
+    future_log_probs,
+)
+from keras_s2s.layers.packing import Packing, pack, unpack
+from keras_s2s.special_ids import PAD_ID
+
+# Moves of this many positions or more share one bias.
+LONGEST_MOVE = 8
+
+Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Turns features `(rows, source_length, units)` and the number of the source of each row, int32
+`(rows,)`, into log P(y_t | a_t), float32 `(rows, source_length, vocabulary_size)`."""
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class MonotonicAttention(keras.layers.Layer):
+    """Exact hard monotonic attention of first order: P(y_t | y_<t) = Σ_j P(a_t = j)·P(y_t | j).
+
+    Each target token y_t is aligned to one source position a_t, and positions never decrease. The
+    alignment is not known, so the probability of a target is the sum over all alignments. The
+    first token moves from a position before the first one. With the decoder's output s_t, which
+    does not depend on the alignment, and the memory h_j:
+
+        P(a_t = j | a_{t-1} = i) = softmax over j ≥ i of (s_tᵀ·W·h_j + b(s_t)[min(j - i, 8)])
+        P(y_t | a_t = j)         = softmax(logits(tanh(U·s_t + V·h_j)))
+
+    The forward recursion carries log P(a_t = j | y_≤t) from token to token, in log space and
+    float32. The weights of the attention are P(a_t = j | y_<t): where y_t comes from, as far as
+    this is known before y_t is.
+
+    The cost of a target token is that of `source_length` logits, and `source_length²` numbers for
+    the transitions. So this attention is for the vocabularies of characters and phones, and for
+    tasks whose alignment is monotonic: pronunciation, transliteration, inflection.
+
+    Masking: positions whose mask is false are never aligned.
+
+    Args:
+        units: Size of a query and of the features of the logits.
+
+    References:
+        - [Exact hard monotonic attention for character-level transduction (Wu and Cotterell,
+          2019)](https://aclanthology.org/P19-1148)
+        - [Morphological inflection generation with hard monotonic attention (Aharoni and
+          Goldberg, 2017)](https://aclanthology.org/P17-1183)
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = check_positive_int("units", units)
+
+    def build(
+        self,
+        queries_shape: tuple[Any, ...],
+        keys_shape: Any,
+        memory_shape: Any,
+        mask_shape: Any = None,
+    ) -> None:
+        def kernel(name: str, inputs: int, outputs: int) -> keras.Variable:
+            return self.add_weight(shape=(inputs, outputs), initializer="glorot_uniform", name=name)
+
+        self.memory_kernel = kernel("memory_kernel", memory_shape[-1], queries_shape[-1])
+        self.readout_memory_kernel = kernel("readout_memory_kernel", memory_shape[-1], self.units)
+        self.readout_query_kernel = kernel("readout_query_kernel", queries_shape[-1], self.units)
+        self.move_kernel = kernel("move_kernel", queries_shape[-1], LONGEST_MOVE + 1)
+        self.move_bias = self.add_weight(
+            shape=(LONGEST_MOVE + 1,), initializer="zeros", name="move_bias"
+        )
+        self.built = True
+
+    def keys(self, memory: tf.Tensor) -> tf.Tensor:
+        """Project the memory once for all queries.
+
+        Args:
+            memory: `(batch, source_length, memory_units)`.
+
+        Returns:
+            `(batch, source_length, query_units + units)`: keys of the transitions, then the
+            memory's share of the features.
+        """
+        kernels = [tf.convert_to_tensor(self.memory_kernel)]
+        kernels.append(tf.convert_to_tensor(self.readout_memory_kernel))
+        return tf.tensordot(memory, tf.concat(kernels, axis=1), axes=1)
+
+    def features(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        """Compute the features of the logits for each source position.
+
+        Args:
+            queries: `(rows, query_units)`.
+            keys: `keys(memory)` of each row, `(rows, source_length, query_units + units)`.
+
+        Returns:
+            `(rows, source_length, units)`.
+        """
+        projected = tf.matmul(queries, tf.convert_to_tensor(self.readout_query_kernel))
+        return tf.tanh(tf.expand_dims(projected, 1) + keys[:, :, -self.units :])
+
+    def transitions(self, queries: tf.Tensor, keys: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Compute log P(a_t = j | a_{t-1} = i).
+
+        Args:
+            queries: `(batch, queries, query_units)`.
+            keys: `keys(memory)`.
+            mask: bool `(batch, source_length)`.
+
+        Returns:
+            float32 `(batch, queries, source_length + 1, source_length)`. Row 0 is the position
+            before the first one, row i + 1 is position i.
+        """
+        scores = tf.matmul(queries, keys[:, :, : -self.units], transpose_b=True)
+        penalty = (1.0 - tf.cast(tf.expand_dims(mask, 1), tf.float32)) * IMPOSSIBLE
+        scores = tf.cast(scores, tf.float32) + penalty  # (batch, queries, source_length)
+        moves = tf.tensordot(queries, tf.convert_to_tensor(self.move_kernel), axes=1)
+        moves = tf.cast(moves, tf.float32) + tf.cast(self.move_bias, tf.float32)
+        length = tf.shape(keys)[1]
+        distances = tf.expand_dims(tf.range(length), 0) - tf.expand_dims(tf.range(-1, length), 1)
+        by_pair = tf.gather(moves, tf.clip_by_value(distances, 0, LONGEST_MOVE), axis=2)
+        backward = tf.cast(distances < 0, tf.float32) * IMPOSSIBLE
+        return tf.nn.log_softmax(tf.expand_dims(scores, 2) + by_pair + backward)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+def target_log_probs(
+    layer: MonotonicAttention,
+    queries: tf.Tensor,
+    target_inputs: tf.Tensor,
+    attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    packing: Packing | None,
+    emit: Emit,
+) -> tf.Tensor:
+    """Compute log P(y_t | y_<t) of all steps of given targets.
+
+    Args:
+        layer: The `MonotonicAttention`.
+        queries: The decoder's outputs, `(batch, target_length, query_units)`, or packed
+            `(tokens, query_units)`.
+        target_inputs: int32 `(batch, target_length)`.
+        attended: keys, memory and mask.
+        packing: How the queries are packed, or None.
+        emit: The function that computes log P(y_t | a_t).
+
+    Returns:
+        float32 `(batch, target_length, vocabulary_size)`, or packed `(tokens, vocabulary_size)`.
+    """
+    # what is fed next is the label of a step; nothing depends on that of the last
+    labels = tf.roll(target_inputs, -1, axis=1)
+    emissions, transitions, chosen = _of_targets(layer, queries, labels, attended, packing, emit)
+    priors = align_targets(transitions, chosen)
+    flat = tf.reshape(priors, [-1, tf.shape(priors)[2]])
+    priors = flat if packing is None else pack(priors, packing)
+    log_probs = tf.reduce_logsumexp(tf.expand_dims(priors, 2) + emissions, axis=1)
+    if packing is not None:
+        return log_probs
+    shape = tf.shape(labels)
+    return tf.reshape(log_probs, [shape[0], shape[1], log_probs.shape[-1]])
+
+
+def step_log_probs(
+    layer: MonotonicAttention,
+    queries: tf.Tensor,
+    token_ids: tf.Tensor,
+    joint: tf.Tensor,
+    attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    emit: Emit,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Compute log P(y_t | y_<t) of one step of every hypothesis.
+
+    Args:
+        layer: The `MonotonicAttention`.
+        queries: The decoder's outputs, `(rows, query_units)`; the hypotheses of a source stand
+            together.
+        token_ids: int32 `(rows,)`, the y_{t-1}.
+        joint: log P(a_{t-1}, y_{t-1}), see `align_step`.
+        attended: keys, memory and mask, `(batch, ...)`.
+        emit: The function that computes log P(y_t | a_t).
+
+    Returns:
+        log P(y_t | y_<t) `(rows, vocabulary_size)`, the next `joint`, and P(a_t | y_<t)
+        `(rows, source_length)`.
+    """
+    keys, _, mask = attended
+    batch_size, source_length = tf.shape(keys)[0], tf.shape(keys)[1]
+    rows = tf.shape(queries)[0]
+    per_source = rows // tf.maximum(batch_size, 1)
+    by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
+    transitions = layer.transitions(by_source, keys, mask)
+    transitions = tf.reshape(transitions, [rows, source_length + 1, source_length])
+    sources = tf.range(rows) // tf.maximum(per_source, 1)
+    emissions = emit(layer.features(queries, tf.gather(keys, sources)), sources)
+    log_probs, joint, prior = align_step(joint, token_ids, transitions, emissions)
+    return log_probs, joint, tf.exp(prior)
+
+
+def target_alignments(
+    layer: MonotonicAttention,
+    queries: tf.Tensor,
+    labels: tf.Tensor,
+    attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    emit: Emit,
+) -> tf.Tensor:
+    """Compute P(a_t = j | y): where each token of given targets comes from, knowing all of it.
+
+    Args:
+        layer: The `MonotonicAttention`.
+        queries: The decoder's outputs, `(batch, target_length, query_units)`.
+        labels: int32 `(batch, target_length)`, the targets, padded with 0.
+        attended: keys, memory and mask.
+        emit: The function that computes log P(y_t | a_t).
+
+    Returns:
+        float32 `(batch, target_length, source_length)`, 0 at the padding.
+    """
+    _, transitions, chosen = _of_targets(layer, queries, labels, attended, None, emit)
+    real = tf.expand_dims(tf.not_equal(labels, PAD_ID), 2)
+    chosen = tf.where(real, chosen, 0.0)
+    future = future_log_probs(transitions, chosen, real)
+    joint = align_targets(transitions, chosen) + chosen + future
+    return tf.where(real, tf.nn.softmax(joint), 0.0)
+
+
+def _of_targets(
+    layer: MonotonicAttention,
+    queries: tf.Tensor,
+    labels: tf.Tensor,
+    attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    packing: Packing | None,
+    emit: Emit,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Compute log P(y_t | a_t), packed or flat, the transitions, and log P(label | a_t)."""
+    keys, _, mask = attended
+    shape = tf.shape(labels)
+    if packing is None:
+        places = tf.range(shape[0] * shape[1])
+        rows, padded = tf.reshape(queries, [-1, queries.shape[-1]]), queries
+    else:
+        places, rows, padded = packing.indices, queries, unpack(queries, packing)
+    sources = places // tf.maximum(shape[1], 1)
+    emissions = emit(layer.features(rows, tf.gather(keys, sources)), sources)
+    labels = tf.gather(tf.reshape(labels, [-1]), places)
+    chosen = tf.gather(emissions, labels, axis=2, batch_dims=1)  # (rows, source_length)
+    if packing is None:
+        chosen = tf.reshape(chosen, [shape[0], shape[1], tf.shape(keys)[1]])
+    else:
+        chosen = unpack(chosen, packing)
+    return emissions, layer.transitions(padded, keys, mask), chosen
