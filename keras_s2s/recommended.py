@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from keras_s2s.checks import check_int, check_number
+from keras_s2s.errors import InputError
 
 if TYPE_CHECKING:
     from keras_s2s.models import Seq2Seq
@@ -95,6 +96,7 @@ class RecommendedSettings:
         from keras_s2s.losses import SequenceLoss
         from keras_s2s.metrics import Perplexity, TokenAccuracy
         from keras_s2s.models import Seq2Seq
+        from keras_s2s.optimizers import FusedAdam
 
         encoder = LSTMEncoder(
             source.vocabulary_size,
@@ -120,7 +122,7 @@ class RecommendedSettings:
             else keras.optimizers.schedules.CosineDecay(self.learning_rate, falling)
         )
         model.compile(
-            keras.optimizers.Adam(rate, global_clipnorm=GRADIENT_CLIP),
+            FusedAdam(rate, global_clipnorm=GRADIENT_CLIP),
             loss=SequenceLoss(REDUCTION, label_smoothing=self.label_smoothing),
             metrics=[TokenAccuracy(), Perplexity()],
         )
@@ -169,7 +171,7 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> Reco
         number += 1
         characters += max(len(source), len(target))
     if not number:
-        raise ValueError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must hold at least one pair. Received: none")
     return fit_settings(number, characters / number, **given)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras_s2s as s2s
 from keras_s2s.cli.models import load_translator
+from keras_s2s.cli.several_models import load_alike
 from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
 from keras_s2s.errors import InputError
 
@@ -34,6 +35,35 @@ def load_initial(settings: SimpleNamespace) -> Any:
     translator = load_translator(path)
     if not isinstance(translator.model, s2s.Seq2Seq):
         raise InputError(f"{path}: an ensemble. Expected: one model")
+    _check_tokenizers(settings, translator, path)
+    return translator
+
+
+def load_teacher(settings: SimpleNamespace) -> Any:
+    """Load the translator whose predictions a training learns.
+
+    Args:
+        settings: All settings.
+
+    Returns:
+        The `Translator` at `teacher`, of one model or an ensemble; None if there is none.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a translator, or its tokenizers are not those of the settings or of
+            the model at `init_from`.
+    """
+    path = settings.teacher
+    if path is None:
+        return None
+    translator = load_translator(path)
+    _check_tokenizers(settings, translator, path)
+    if settings.init_from is not None:
+        load_alike([settings.init_from, path])
+    return translator
+
+
+def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> None:
     for side in ("source", "target"):
         kind = tokenizer_kind(settings, side)
         found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
@@ -42,7 +72,6 @@ def load_initial(settings: SimpleNamespace) -> Any:
                 f"{path}: its {side} tokenizer is a {found.__name__}. Expected: that of "
                 f"`{side}_tokenizer: {kind}`, a {wanted.__name__}"
             )
-    return translator
 
 
 def take_weights(model: Any, initial: Any, path: str) -> None:

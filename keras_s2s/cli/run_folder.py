@@ -37,6 +37,8 @@ learning_curve.csv       loss and figures of each epoch (.png: the same as a pic
 figures.json             the errors of best.keras on the held-out pairs
 samples.txt              what best.keras gives for some of them
 state/                   what an interrupted training goes on from; may be removed when it is done
+model-1/, model-2/, ...  with --models, a run of each model; best.keras is then their ensemble, and
+                         the learning curves and states are in these folders
 
     keras-s2s translate {folder} < sources.txt
     keras-s2s evaluate {folder} test.tsv

@@ -5,6 +5,8 @@ Settings in `keras_s2s.recommended.FITTED` have no default here: they follow the
 
 from __future__ import annotations
 
+import math
+
 from keras_s2s.cli.setting import Setting
 from keras_s2s.recommended import ATTENTION, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
@@ -18,10 +20,12 @@ def _rate(name: str, default: float, text: str) -> Setting:
     return Setting(name, default, text, float, minimum=0, maximum=0.95)
 
 
-def _fitted(name: str, text: str, kind: type = int, minimum: float = 1, **more: float) -> Setting:
+def _fitted(
+    name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
+) -> Setting:
     """Make a setting that follows the number of pairs and their lengths."""
     text = f"{text}; null: fitted to the pairs"
-    return Setting(name, None, text, kind, minimum=minimum, optional=True, **more)
+    return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, optional=True)
 
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
@@ -160,6 +164,21 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         _rate("word_dropout", 0.0, "Rate at which a token becomes unknown in training"),
     ),
     "Training": (
+        Setting(
+            "models",
+            1,
+            "Number of models to train, from seeds `seed`, `seed` + 1, ...; more than one: each in "
+            "its own folder, and best.keras is their ensemble. `minutes` are for each",
+            int,
+            minimum=1,
+        ),
+        Setting(
+            "teacher",
+            None,
+            "Model to distill, usually an ensemble: training learns its predictions, takes its "
+            "vocabularies and has no label smoothing. A .keras file or a run's folder; null: none",
+            optional=True,
+        ),
         _fitted("epochs", "Number of passes over the training pairs"),
         Setting(
             "minutes",

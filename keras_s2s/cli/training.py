@@ -19,10 +19,12 @@ from keras_s2s.cli import run_folder
 from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace, StopEarly
 from keras_s2s.cli.failures import DivergedError
 from keras_s2s.cli.fitted_settings import fit_to_pairs
-from keras_s2s.cli.initial_model import load_initial, take_weights
+from keras_s2s.cli.initial_model import load_initial, load_teacher, take_weights
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.several_trainings import members, write_ensemble
 from keras_s2s.cli.training_data import Data, make_batches, read_data
+from keras_s2s.distillation import DistillationLoss, teach
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     check_installed,
@@ -50,13 +52,30 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     """
     check_installed(METRICS)
     _set_up(settings)
-    initial = load_initial(settings)
-    data = read_data(settings, initial)
+    initial, teacher = load_initial(settings), load_teacher(settings)
+    data = read_data(settings, initial or teacher)
     fit_to_pairs(settings, data.pairs, data.mean_length, initial)
+    trainings = members(settings)
+    if settings.models > 1:
+        run_folder.write_beginning(settings, data.source, data.target)
+    for training in trainings:
+        _train_one(training, data, initial, teacher, goes_on=goes_on)
+    if settings.models > 1:
+        write_ensemble(settings, trainings)
+        conclude(settings, data)
+
+
+def _train_one(
+    settings: SimpleNamespace, data: Data, initial: Any, teacher: Any, *, goes_on: bool
+) -> None:
+    """Train one model in its folder, from its own seed."""
+    keras.utils.set_random_seed(settings.seed)
     model = build_model(settings, data.source.vocabulary_size, data.target.vocabulary_size)
     if initial is not None:
         take_weights(model, initial, settings.init_from)
     batches, valid_batches = make_batches(settings, data)
+    if teacher is not None:
+        batches = teach(batches, teacher.model)
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"model: {model.count_params():,} parameters")
@@ -115,8 +134,12 @@ def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -
         **shared,
     )
     model = s2s.Seq2Seq(encoder, decoder)
+    optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
+    if settings.teacher is not None:  # whose predictions are smooth already
+        model.compile(optimizer, loss=DistillationLoss())
+        return model
     model.compile(
-        s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip),
+        optimizer,
         loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )
@@ -215,10 +238,10 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         for (source, accepted), output in zip(references.items(), outputs, strict=True)
     ]
     run_folder.write_samples(os.path.join(folder, run_folder.SAMPLES), rows[: settings.samples])
-    if importlib.util.find_spec("matplotlib") is not None:
+    curve, picture = (os.path.join(folder, it) for it in (run_folder.CURVE, run_folder.PICTURE))
+    if os.path.exists(curve) and importlib.util.find_spec("matplotlib") is not None:
         from keras_s2s.plots import learning_curves
 
-        curve, picture = (os.path.join(folder, it) for it in (run_folder.CURVE, run_folder.PICTURE))
         learning_curves(curve, path=picture)
     click.echo(f"\n{run_folder.best_path(settings)}\n{report.to_text()}")
     if report.figures["wer"].value == 1.0:

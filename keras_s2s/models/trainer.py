@@ -307,7 +307,9 @@ class Trainer(keras.Model):
         if not self.jit_compile:  # XLA can raise no error
             data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        return inputs, as_labels(labels), sample_weight
+        if not getattr(self.loss, "takes_distributions", False):
+            labels = as_labels(labels)
+        return inputs, labels, sample_weight
 
     def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
         """Split a batch into the parts that are computed side by side."""

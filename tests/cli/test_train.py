@@ -10,6 +10,7 @@ import subprocess
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from helpers.running import start
 
@@ -399,6 +400,7 @@ def test_the_command_line_trains_the_recommended_model(files):
 
     assert comparable(ours) == comparable(theirs)
     assert ours.loss.get_config() == theirs.loss.get_config()
+    assert type(ours.optimizer) is type(theirs.optimizer)
     assert ours.optimizer.global_clipnorm == theirs.optimizer.global_clipnorm
 
 
@@ -407,3 +409,62 @@ def test_a_model_that_is_always_wrong_is_told_of(run, files, tmp_path):
     code, _, errors = run("train", *files, *options)
     assert code == 0
     assert "every held-out output is wrong" in errors
+
+
+@pytest.fixture(scope="module")
+def several(files, tmp_path_factory):
+    """The folder of a training of two models."""
+    folder = tmp_path_factory.mktemp("runs") / "several"
+    options = [*OPTIONS, "--models", "2", "--epochs", "1", "--output", folder]
+    with start("train", *files, *options, stdout=subprocess.PIPE) as process:
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return folder
+
+
+def test_several_models_are_trained_from_their_own_seeds_and_become_an_ensemble(several):
+    best = keras_s2s.load(several / "best.keras")
+    assert isinstance(best.model, keras_s2s.Ensemble)
+    members = [keras_s2s.load(several / f"model-{number}" / "best.keras") for number in (1, 2)]
+    for ours, theirs in zip(best.model.members(), members, strict=True):
+        for here, there in zip(ours.get_weights(), theirs.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(here, there)
+    first, second = (member.model.get_weights()[0] for member in members)
+    assert abs(first - second).max() > 0.01
+    assert best.search == members[0].search
+    seeds = [
+        read_config(several / f"model-{number}" / "settings.yaml")["seed"] for number in (1, 2)
+    ]
+    assert seeds == [0, 1]
+    assert {"figures.json", "samples.txt", "settings.yaml"} <= {it.name for it in several.iterdir()}
+
+
+def test_several_models_resume_without_training_what_is_trained(several, files, run):
+    curves = [(several / f"model-{number}" / "learning_curve.csv") for number in (1, 2)]
+    before = [curve.read_bytes() for curve in curves]
+    (several / "best.keras").unlink()
+    options = [*OPTIONS, "--models", "2", "--epochs", "1", "--output", several]
+    code, output, errors = run("train", *files, *options)
+    assert code == 0, errors
+    assert output.count("going on in") == 2
+    assert [curve.read_bytes() for curve in curves] == before
+    assert (several / "best.keras").exists()
+    code, _, errors = run("train", *files, *options, "--models", "3")
+    assert code == 2
+    assert "models 2 there, 3 here" in errors
+
+
+def test_a_student_learns_the_predictions_of_an_ensemble(several, files, run, tmp_path):
+    options = ["--teacher", several, "--epochs", "1", "--output", tmp_path / "student"]
+    code, _, errors = run("train", *files, *OPTIONS, *options)
+    assert code == 0, errors
+    student = keras_s2s.load(tmp_path / "student" / "best.keras")
+    assert isinstance(student.model, keras_s2s.Seq2Seq)
+    assert student.target.vocabulary == keras_s2s.load(several / "best.keras").target.vocabulary
+
+
+def test_a_teacher_with_other_tokenizers_is_a_mistake(several, files, run, tmp_path):
+    options = ["--teacher", several, "--output", tmp_path / "run", "--target-tokenizer", "char"]
+    code, _, errors = run("train", *files, *OPTIONS, *options)
+    assert code == 2
+    assert "its target tokenizer is a WordTokenizer. Expected: that of `target_tok" in errors

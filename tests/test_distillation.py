@@ -1,0 +1,77 @@
+"""A model that learns the predictions of another."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s import (
+    CharTokenizer,
+    LSTMDecoder,
+    LSTMEncoder,
+    Seq2Seq,
+    SequenceLoss,
+    WordTokenizer,
+    make_dataset,
+)
+from keras_s2s.distillation import DistillationLoss, teach
+
+PAIRS = [("ab", "A B"), ("b", "B"), ("abb", "A B B")]
+
+
+@pytest.fixture
+def data():
+    source = CharTokenizer.train(source for source, _ in PAIRS)
+    target = WordTokenizer.train(target for _, target in PAIRS)
+    return make_dataset(PAIRS, source, target)
+
+
+@pytest.fixture
+def teacher():
+    return Seq2Seq(LSTMEncoder(6, 4), LSTMDecoder(6, 4))
+
+
+def test_labels_are_mixed_with_the_predictions_of_the_teacher(data, teacher):
+    inputs, labels = next(iter(data))
+    _, soft = next(iter(teach(data, teacher, 0.75)))
+    predicted = tf.nn.softmax(teacher(inputs)).numpy()
+    expected = 0.75 * predicted + 0.25 * np.eye(6)[labels.numpy()]
+    real = labels.numpy() != 0
+    np.testing.assert_allclose(soft.numpy()[real], expected[real], atol=1e-6)
+    assert not soft.numpy()[~real].any()
+
+
+def test_the_loss_of_hard_labels_is_that_of_ids(data, teacher):
+    inputs, labels = next(iter(data))
+    logits = teacher(inputs)
+    soft = tf.one_hot(labels, 6) * tf.cast(labels[..., None] != 0, tf.float32)
+    wanted = float(SequenceLoss("token")(labels, logits))
+    loss = DistillationLoss()
+    assert float(loss(soft, logits)) == pytest.approx(wanted, rel=1e-6)
+    assert float(loss(labels, logits)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_padding_does_not_change_the_loss(data, teacher):
+    inputs, _ = next(iter(data))
+    _, soft = next(iter(teach(data, teacher)))
+    logits = teacher(inputs)
+    loss = DistillationLoss()
+    longer = [tf.pad(it, [[0, 1], [0, 3], [0, 0]]) for it in (soft, logits)]
+    assert float(loss(*longer)) == pytest.approx(float(loss(soft, logits)), rel=1e-6)
+
+
+def test_a_student_comes_to_predict_what_its_teacher_does(data, teacher):
+    student = Seq2Seq(LSTMEncoder(6, 8), LSTMDecoder(6, 8))
+    student.compile(keras.optimizers.Adam(0.05), loss=DistillationLoss())
+    student.fit(teach(data, teacher, 1.0).repeat(150), validation_data=data, verbose=0)
+    inputs, labels = next(iter(data))
+    real = labels.numpy() != 0
+    ours, theirs = (tf.nn.softmax(model(inputs)).numpy()[real] for model in (student, teacher))
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_a_weight_out_of_range_is_refused(data, teacher):
+    with pytest.raises(ValueError, match="`weight` must be a number between 0 and 1"):
+        teach(data, teacher, 1.5)
