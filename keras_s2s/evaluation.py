@@ -12,6 +12,7 @@ FIGURES = ("wer", "ter", "bleu", "chrf")
 
 SPLITS: dict[str, Callable[[str], list[str]]] = {
     "words": str.split,
+    "phones": str.split,
     "characters": lambda text: list("".join(text.split())),
 }
 
@@ -79,8 +80,8 @@ def error_rates(
     Args:
         outputs: one text for each source.
         references: for each source the texts that are right, at least one.
-        tokens: Unit of the token error rate: "words" (separated by white space) or "characters"
-            (all but white space).
+        tokens: Unit of the token error rate: "words" or "phones" (separated by white space)
+            or "characters" (all but white space).
 
     Returns:
         The `ErrorRates`, as shares: 0.25 is 25 %.

@@ -29,7 +29,7 @@ from keras_s2s.search import BeamSearch, Search
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
-_TOKENS = ("words", "characters")
+_TOKENS = ("words", "characters", "phones")
 
 
 class SearchEvaluation(keras.callbacks.Callback):

@@ -67,7 +67,7 @@ class Pace(keras.callbacks.Callback):
         self._batch = batch + 1
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
-        if self._time_used() >= 1.0:
+        if self.is_over():
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -95,6 +95,10 @@ class Pace(keras.callbacks.Callback):
         done = min(1.0, max(self._epochs_done() / self.epochs, self._time_used()))
         left = 1.0 - done if self.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
         return warm * max(left, 0.001)
+
+    def is_over(self) -> bool:
+        """Return whether the minutes of the training are used up."""
+        return self._time_used() >= 1.0
 
     def _epochs_done(self) -> float:
         return self._epoch + min(1.0, self._batch / max(self.steps_of_epoch, self._batch + 1))

@@ -27,9 +27,9 @@ from keras_s2s.files import check_writable
 )
 @click.option(
     "--tokens",
-    type=click.Choice(["words", "characters"]),
-    help="Unit of the token error rate [default: characters if the target tokenizer of a .keras "
-    "file is of characters or bytes, otherwise words].",
+    type=click.Choice(["words", "characters", "phones"]),
+    help="Unit of the token error rate, which is called PER for phones [default: characters if the "
+    "target tokenizer of a .keras file is of characters or bytes, otherwise words].",
 )
 @click.option(
     "--bleu-tokenize",

@@ -42,6 +42,7 @@ class Report(NamedTuple):
     figures: dict[str, Figure]  # WER and TER as shares, BLEU and chrF from 0 to 100
     signatures: dict[str, str]  # of sacrebleu
     confusions: list[Confusion]  # the commonest first
+    tokens: str = "words"  # the unit of TER
 
     def to_json(self) -> str:
         """Write it as one JSON object."""
@@ -58,7 +59,7 @@ class Report(NamedTuple):
             value, low, high = (100 * it if name in _SHARES else it for it in figure)
             unit = "%" if name in _SHARES else " "
             lines.append(
-                f"{_NAMES[name]:5s}{value:7.2f} {unit}  [{low:.2f}, {high:.2f}]  "
+                f"{name_of(name, self.tokens):5s}{value:7.2f} {unit}  [{low:.2f}, {high:.2f}]  "
                 f"{self.signatures.get(name, '')}".rstrip()
             )
         if self.confusions:
@@ -68,6 +69,26 @@ class Report(NamedTuple):
             for it in self.confusions
         ]
         return "\n".join(lines)
+
+
+def name_of(figure: str, tokens: str) -> str | None:
+    """Return the name that people know a figure by; None if it is no figure of a report.
+
+    Args:
+        figure: "wer", "ter", "bleu" or "chrf".
+        tokens: the unit of TER; that of phones is called PER.
+    """
+    return "PER" if figure == "ter" and tokens == "phones" else _NAMES.get(figure)
+
+
+def shown(figure: str, value: float) -> str:
+    """Return the value of a figure as text, error rates in percent.
+
+    Args:
+        figure: "wer", "ter", "bleu" or "chrf".
+        value: its value, a share for error rates.
+    """
+    return f"{100 * value:.2f} %" if figure in _SHARES else f"{value:.2f}"
 
 
 def make_report(
@@ -86,7 +107,8 @@ def make_report(
         outputs: one text for each source.
         references: for each source the texts that are right.
         metrics: which figures, out of "wer", "ter", "bleu", "chrf".
-        tokens: what is compared: "words" or "characters" (all but white space).
+        tokens: what is compared: "words", "phones" (split as words) or "characters" (all but white
+            space).
         bleu_tokenize: how sacrebleu splits texts for BLEU.
         confusions: how many of the commonest confusions to give.
         bootstrap: how many samples the intervals are found by.
@@ -122,7 +144,7 @@ def make_report(
     counts = collections.Counter(edit for it in compared for edit in _edits(it))
     commonest = sorted(counts.items(), key=lambda it: (-it[1], str(it[0])))[:confusions]
     found = [Confusion(*edit, count) for edit, count in commonest]
-    return Report(len(outputs), figures, signatures, found)
+    return Report(len(outputs), figures, signatures, found, tokens)
 
 
 def _edits(compared: Comparison) -> list[tuple[str | None, str | None]]:

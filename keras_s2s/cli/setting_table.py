@@ -292,9 +292,9 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "tokens",
             None,
-            "Unit of the token error rate: words or characters; null: characters for the target "
-            "tokenizers char and byte, otherwise words",
-            choices=("words", "characters"),
+            "Unit of the token error rate: words, characters or phones; null: characters for the "
+            "target tokenizers char and byte, otherwise words",
+            choices=("words", "characters", "phones"),
             optional=True,
         ),
         Setting("bleu_tokenize", "13a", "How sacrebleu splits texts; none where spaces do it"),

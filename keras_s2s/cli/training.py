@@ -6,7 +6,6 @@ import importlib.util
 import math
 import os
 import shutil
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace, StopEarly
+from keras_s2s.cli.epoch_lines import EpochLines, describe_ending
 from keras_s2s.cli.failures import DivergedError
 from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.initial_model import load_initial, load_teacher, take_weights
@@ -161,47 +161,16 @@ def fit(
     Raises:
         ArithmeticError: if the loss is no number any more.
     """
-    metrics = dict.fromkeys(["wer", "ter", settings.watch])
-    folder = settings.output
-    callbacks = [
-        keras.callbacks.TerminateOnNaN(),
-        s2s.SearchEvaluation(
-            _some(data.valid, settings.evaluation_sources),
-            data.source,
-            data.target,
-            search=translator.search,
-            metrics=list(metrics),
-            tokens=settings.tokens,
-            bleu_tokenize=settings.bleu_tokenize,
-        ),
-        KeepBest(translator, run_folder.best_path(settings), settings.watch),
-        LearningCurve(os.path.join(folder, run_folder.CURVE)),
-        Pace(
-            settings.learning_rate,
-            settings.schedule,
-            settings.warmup_steps,
-            settings.epochs,
-            settings.minutes,
-        ),
-    ]
-    if settings.schedule == "plateau":
-        mode = "max" if settings.watch in RISING else "min"
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                f"val_{settings.watch}", mode=mode, factor=0.5, patience=1
-            )
-        )
-    if settings.patience:
-        callbacks.append(StopEarly(settings.patience, settings.warmup_steps, settings.watch))
-    state = os.path.join(folder, run_folder.STATE)
-    callbacks.append(s2s.Resume(state, every=settings.save_every))
+    callbacks = _make_callbacks(settings, translator, data)
+    state = os.path.join(settings.output, run_folder.STATE)
+    listed = [it for it in vars(callbacks).values() if it is not None]
     try:
         history = translator.model.fit(
             batches,
             validation_data=valid_batches,
             epochs=settings.epochs,
-            callbacks=callbacks,
-            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[*listed, s2s.Resume(state, every=settings.save_every)],
+            verbose=0,
         ).history
     except KeyboardInterrupt:
         click.echo("\ninterrupted; the same command goes on from here", err=True)
@@ -211,6 +180,44 @@ def fit(
             f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
             f"rate is too high, perhaps. {state} has to be removed to begin anew"
         )
+    click.echo(describe_ending(settings, callbacks))
+
+
+def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> SimpleNamespace:
+    """Make all callbacks of a training but `Resume`, by their names, in their order."""
+    tokens = settings.tokens or unit_of(data.target)
+    keep = KeepBest(translator, run_folder.best_path(settings), settings.watch)
+    rising = settings.watch in RISING
+    return SimpleNamespace(
+        finite=keras.callbacks.TerminateOnNaN(),
+        search=s2s.SearchEvaluation(
+            _some(data.valid, settings.evaluation_sources),
+            data.source,
+            data.target,
+            search=translator.search,
+            metrics=list(dict.fromkeys(["wer", "ter", settings.watch])),
+            tokens=tokens,
+            bleu_tokenize=settings.bleu_tokenize,
+        ),
+        keep=keep,
+        curve=LearningCurve(os.path.join(settings.output, run_folder.CURVE)),
+        pace=Pace(
+            settings.learning_rate,
+            settings.schedule,
+            settings.warmup_steps,
+            settings.epochs,
+            settings.minutes,
+        ),
+        plateau=keras.callbacks.ReduceLROnPlateau(
+            f"val_{settings.watch}", mode="max" if rising else "min", factor=0.5, patience=1
+        )
+        if settings.schedule == "plateau"
+        else None,
+        early=StopEarly(settings.patience, settings.warmup_steps, settings.watch)
+        if settings.patience
+        else None,
+        lines=EpochLines(keep, tokens),
+    )
 
 
 def conclude(settings: SimpleNamespace, data: Data) -> None:

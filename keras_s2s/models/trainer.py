@@ -8,6 +8,7 @@ of each part, update the weights, update the metrics.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import keras_private
+from keras_s2s.errors import MissingPackageError
 from keras_s2s.layers.packing import PackedLogits, pack
 from keras_s2s.losses import SequenceLoss, as_labels, token_weights
 from keras_s2s.metrics import TokenMean
@@ -399,6 +401,12 @@ def _padded(logits: tf.Tensor | PackedLogits) -> tf.Tensor:
 def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
     """Sort callbacks that save the state of others after those."""
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
+    boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
+    if boards and importlib.util.find_spec("tensorboard") is None:  # Keras says so after tracing
+        raise MissingPackageError(
+            "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
+            "pip install 'keras-s2s[plots]'"
+        )
     return sorted(listed, key=lambda callback: hasattr(callback, "release"))
 
 

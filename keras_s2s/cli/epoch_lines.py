@@ -1,0 +1,97 @@
+"""What a training says on the terminal: a line for each epoch, why it ended, and what was kept."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import keras
+
+from keras_s2s.cli.callbacks import KeepBest
+from keras_s2s.cli.report import name_of, shown
+
+_REDRAW = 0.5  # seconds
+
+
+class EpochLines(keras.callbacks.Callback):
+    """Prints a line with the figures of each epoch, and the progress of an epoch on a terminal.
+
+    Must come after `KeepBest`.
+
+    Args:
+        keep: What says which epoch is the best.
+        tokens: Unit of the token error rate: "words", "characters" or "phones".
+    """
+
+    def __init__(self, keep: KeepBest, tokens: str) -> None:
+        super().__init__()
+        self.keep, self.tokens = keep, tokens
+        self._number, self._since, self._drawn = "", 0.0, 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._number = f"epoch {epoch + 1} of {self.params['epochs']}"
+        self._since = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if sys.stderr.isatty() and now - self._drawn >= _REDRAW:
+            self._drawn = now
+            steps = self.params.get("steps")
+            of_all = f" of {steps}" if steps else ""
+            loss = f", loss {float(logs['loss']):.4f}" if logs and "loss" in logs else ""
+            click.echo(
+                f"\r\033[K{self._number}: step {batch + 1}{of_all}{loss}", nl=False, err=True
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)
+        seconds = time.monotonic() - self._since
+        best = ", the best so far" if self.keep.best_epoch == epoch else ""
+        figures = describe_figures(logs or {}, self.tokens)
+        click.echo(f"{self._number}: {figures}, {seconds:.0f} s{best}")
+
+
+def describe_figures(row: dict[str, Any], tokens: str) -> str:
+    """Return the losses and the figures of an epoch as text, error rates in percent.
+
+    Args:
+        row: Logs of Keras, or a row of the learning curve.
+        tokens: Unit of the token error rate.
+    """
+    parts = [
+        f"{name} {float(row[key]):.4f}"
+        for key, name in (("loss", "loss"), ("val_loss", "held-out loss"))
+        if key in row
+    ]
+    for key, value in row.items():
+        name = name_of(key.removeprefix("val_"), tokens)
+        if key.startswith("val_") and name is not None:
+            parts.append(f"{name} {shown(key.removeprefix('val_'), float(value))}")
+    return ", ".join(parts)
+
+
+def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> str:
+    """Return why a training ended, and which epoch was kept, in two lines.
+
+    Args:
+        settings: Those of the training.
+        callbacks: Its callbacks: `curve`, `pace`, `keep`, `lines` and `early`, which may be None.
+    """
+    rows, early = callbacks.curve.rows, callbacks.early
+    if early is not None and early.wait >= early.patience:
+        reason = f"no figure has improved for {early.patience} epochs (--patience)"
+    elif callbacks.pace.is_over() and len(rows) < settings.epochs:
+        reason = f"its {settings.minutes:g} minutes are over (--minutes)"
+    else:
+        reason = "all epochs are done (--epochs)"
+    lines = [f"ended after epoch {len(rows)}: {reason}"]
+    kept = callbacks.keep.best_epoch
+    for row in rows:
+        if row["epoch"] == kept:
+            figures = describe_figures(row, callbacks.lines.tokens)
+            lines.append(f"kept epoch {kept + 1}: {figures}")
+    return "\n".join(lines)

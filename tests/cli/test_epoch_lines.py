@@ -1,0 +1,69 @@
+"""What a training says: figures in one form, why it ended, and what was kept."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from keras_s2s.cli.callbacks import KeepBest, Pace, StopEarly
+from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_figures
+from keras_s2s.cli.report import Figure, Report
+
+LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_bleu": 31.5}
+
+
+@pytest.mark.parametrize(("tokens", "name"), [("words", "TER"), ("phones", "PER")])
+def test_rates_are_in_percent_by_their_names(tokens, name):
+    expected = f"loss 1.5000, held-out loss 1.2500, WER 61.00 %, {name} 12.50 %, BLEU 31.50"
+    assert describe_figures(LOGS, tokens) == expected
+    figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
+    lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
+    assert lines[1] == "WER    61.00 %  [60.00, 62.00]"
+    assert lines[2] == f"{name}    12.50 %  [10.00, 20.00]"
+
+
+def test_an_epoch_is_a_line(capsys):
+    keep = KeepBest(None, "best.keras", "wer")
+    keep.best_epoch = 2
+    lines = EpochLines(keep, "phones")
+    lines.set_params({"epochs": 20, "steps": 7})
+    for epoch in (2, 3):
+        lines.on_epoch_begin(epoch)
+        lines.on_train_batch_end(0, {"loss": 1.0})
+        lines.on_epoch_end(epoch, LOGS)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch 3 of 20: loss 1.5000, held-out loss 1.2500, WER 61.00 %, PER ")
+    assert first.endswith("s, the best so far")
+    assert second.startswith("epoch 4 of 20: ")
+    assert second.endswith("0 s")
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds", "reason"),
+    [
+        (3, 0, "no figure has improved for 3 epochs (--patience)"),
+        (2, 60, "its 1 minutes are over (--minutes)"),
+        (2, 0, "all epochs are done (--epochs)"),
+    ],
+)
+def test_why_it_ended_and_what_was_kept_is_said(wait, seconds, reason):
+    keep, early = KeepBest(None, "best.keras", "wer"), StopEarly(3, 0, "wer")
+    pace = Pace(0.1, "constant", 0, epochs=9, minutes=1.0)
+    keep.best_epoch, early.wait, pace.seconds = 1, wait, seconds
+    rows = [{"epoch": epoch, **LOGS, "val_wer": 0.7 - epoch / 10} for epoch in range(3)]
+    callbacks = SimpleNamespace(
+        curve=SimpleNamespace(rows=rows),
+        pace=pace,
+        keep=keep,
+        early=early,
+        lines=EpochLines(keep, "words"),
+    )
+    settings = SimpleNamespace(epochs=9, minutes=1.0)
+    ended, kept = describe_ending(settings, callbacks).splitlines()
+    assert ended == f"ended after epoch 3: {reason}"
+    assert kept.startswith(
+        "kept epoch 2: loss 1.5000, held-out loss 1.2500, WER 60.00 %, TER 12.50"
+    )
+    callbacks.early = None
+    assert "ended after epoch 3" in describe_ending(settings, callbacks)
