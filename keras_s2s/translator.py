@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_positive_int
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
-from keras_s2s.models.compiled import CompiledCalls
+from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.result import count_tokens
@@ -196,7 +196,8 @@ class Translator(keras.Model):
         if not encoded:
             return []
         signature = [tf.TensorSpec([None], tf.string)]
-        run = self._compiled_calls.get((self.search, self.replace_unknown), self.call, signature)
+        key, state = (self.search, self.replace_unknown), GraphState(self.model)
+        run = self._compiled_calls.get(key, self.call, signature, state=state)
         answers = [""] * len(encoded)
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
@@ -303,7 +304,8 @@ class Translator(keras.Model):
             return replace_unknown(self.target, ids, self.source, texts, attention)
 
         if tf.executing_eagerly():
-            run = self._compiled_calls.get("replace_unknown", run, specs)
+            state = GraphState(self.model)
+            run = self._compiled_calls.get("replace_unknown", run, specs, state=state)
         return run(ids, tf.convert_to_tensor(texts, tf.string), attention)
 
 

@@ -97,6 +97,7 @@ class Decoder(RecurrentPart):
         )
         self.copy_gate = CopyGate(name="copy_gate") if self.copy else None
         self._readout = Readout(self)
+        self._freeze()
 
     def build(
         self,

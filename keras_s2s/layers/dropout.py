@@ -83,6 +83,7 @@ class SequenceDropout(keras.layers.Layer):
         self._recurrent_rates = _repeat(self.recurrent_dropout, num_layers)
         if any((*self._rates, *self._recurrent_rates, self.word_dropout)):
             self.seed_generator = keras.random.SeedGenerator()
+        self.built = True  # it has no weights
 
     def values(self, values: tf.Tensor, place: int, training: bool | None) -> tf.Tensor:
         """Drop what goes into the layer of this number; with `num_layers`, what comes out."""

@@ -82,6 +82,8 @@ class TokenEmbedding(keras.layers.Layer):
     def share(self, other: TokenEmbedding) -> None:
         """Use the vectors of `other`: trained together, and saved once, with `other`.
 
+        Where either embedding is frozen, the vectors are.
+
         Args:
             other: an embedding of the same sizes.
 
@@ -102,6 +104,7 @@ class TokenEmbedding(keras.layers.Layer):
         if not other.built:
             other.build()
         self.embeddings = other.embeddings
+        self.embeddings.trainable = bool(self.trainable and other.embeddings.trainable)
         self._is_shared = True
         self.built = True
 

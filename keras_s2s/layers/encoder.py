@@ -76,6 +76,7 @@ class Encoder(RecurrentPart):
             dropout, recurrent_dropout, word_dropout, bidirectional=self.bidirectional
         )
         self.context = resolve_context(context, dtype=self.dtype_policy)
+        self._freeze()
         self.memory_units = self.units * (2 if self.bidirectional else 1)
 
     def build(self, source_ids_shape: tuple[int | None, ...]) -> None:

@@ -93,7 +93,7 @@ class LSTMEncoder(Encoder):
 
     h_t = LSTM(x_t, h_{t-1}) with x_t the embedding of the t-th id, through any number of layers;
     c = q(h_1, ..., h_T) with q the user's choice. How layers are joined with `residual` and
-    `layer_normalization`: see `keras_s2s.layers.recurrent_stack.RecurrentStack`.
+    `layer_normalization`: see `keras_s2s.layers.stack.RecurrentStack`.
 
     Masking: the mask is `source_ids != 0` and is given out with the memory. Neither the padding
     nor the other rows of a batch change a row's answer.
@@ -168,7 +168,7 @@ class LSTMDecoder(Decoder):
     "bahdanau" looks with s_{t-1}, and a_t is an input of the step too. With `input_feeding` the
     r(s_{t-1}) of the step before, zeros at first, is an input of the step. How layers are joined
     with `residual` and `layer_normalization`: see
-    `keras_s2s.layers.recurrent_stack.RecurrentStack`.
+    `keras_s2s.layers.stack.RecurrentStack`.
 
     `call` (a whole target, teacher forcing) and `step` (one token, for search) are the same
     computation.

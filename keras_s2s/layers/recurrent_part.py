@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 
@@ -12,6 +12,7 @@ from keras_s2s.layers.dropout import Rates, SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.recurrent import RecurrentLayer
 from keras_s2s.layers.stack import RecurrentStack
+from keras_s2s.layers.sublayer_settings import restore_sublayers, sublayer_settings
 from keras_s2s.layers.torch_weights import Array, from_torch, to_torch
 
 # What a repr leaves out, besides zeros and what is not wanted.
@@ -55,6 +56,19 @@ class RecurrentPart(keras.layers.Layer):
         """
         from_torch(self.stack.levels(), weights)
 
+    def get_config(self) -> dict[str, Any]:
+        settings = sublayer_settings(self, self._foreign_layer())
+        return {**super().get_config(), **({"sublayers": settings} if settings else {})}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make the layer whose `get_config` returned `config`, with new weights."""
+        config = dict(config)
+        settings = config.pop("sublayers", {})
+        part: Self = super().from_config(config)
+        restore_sublayers(part, settings, part._foreign_layer())
+        return part
+
     def _make_sublayers(
         self,
         dropout: Rates,
@@ -94,6 +108,17 @@ class RecurrentPart(keras.layers.Layer):
             dtype=dtype,
             name="stack",
         )
+
+    def _freeze(self) -> None:
+        """Freeze the sublayers if the argument `trainable` is False."""
+        if not self.trainable:  # TensorFlow ignores `self.trainable = False` where it is False
+            for layer in self._layers:
+                layer.trainable = False
+
+    def _foreign_layer(self) -> keras.layers.Layer | None:
+        """Return the layer of the user's own, if there is one."""
+        context = getattr(self, "context", None)
+        return context if isinstance(context, keras.layers.Layer) else None
 
     def _kept_arguments(self, kind: type[RecurrentPart]) -> dict[str, Any]:
         """Return what `kind.__init__` was given, which stands under the names of its arguments."""

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice
 from keras_s2s.models.arguments import check_ids, check_jit_compile
-from keras_s2s.models.compiled import CompiledCalls
+from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.step import State, StepFunction
@@ -231,7 +231,9 @@ class Searchable(keras.Model):
             return tf.autograph.experimental.do_not_convert(function)(*arguments)
         signature = tf.nest.map_structure(_any_size, arguments)
         key = (key, jit_compile, *tf.nest.flatten(signature))
-        compiled = self._compiled_calls.get(key, function, signature, jit_compile=jit_compile)
+        compiled = self._compiled_calls.get(
+            key, function, signature, state=GraphState(self), jit_compile=jit_compile
+        )
         return compiled(*arguments)
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_s2s.models.compiled import CompiledCalls
+from keras_s2s.models.compiled import CompiledCalls, GraphState
 
 ANY_SIZE = [tf.TensorSpec([None, None], tf.int32)]
 
@@ -35,6 +37,30 @@ def test_many_searches_of_one_model_are_no_reason_to_warn(caplog):
     for key in range(40):
         calls.get(key, _double, [tf.TensorSpec([])])(tf.constant(1.0))
     assert not [record for record in caplog.records if "retracing" in record.getMessage()]
+
+
+def test_only_the_functions_that_were_used_last_are_kept():
+    calls = CompiledCalls()
+    functions = [calls.get(key, _double, [tf.TensorSpec([])]) for key in range(17)]
+    assert calls.get(16, _double, [tf.TensorSpec([])]) is functions[16]
+    assert calls.get(1, _double, [tf.TensorSpec([])]) is functions[1]
+    assert calls.get(0, _double, [tf.TensorSpec([])]) is not functions[0]
+
+
+def test_a_changed_layer_has_its_calls_compiled_anew():
+    layer, calls = keras.layers.Dense(2), CompiledCalls()
+    layer.build((None, 2))
+
+    def get():
+        return calls.get("call", _double, [tf.TensorSpec([])], state=GraphState(layer))
+
+    first = get()
+    layer.set_weights([np.zeros([2, 2]), np.zeros([2])])
+    assert get() is first  # values are no part of a graph
+    layer.enable_lora(1)
+    second = get()
+    assert second is not first
+    assert get() is second
 
 
 def _double(value):
