@@ -1,0 +1,1 @@
+"""How good the models of `keras-s2s train` are."""

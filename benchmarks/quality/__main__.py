@@ -1,0 +1,190 @@
+"""Error rates of `keras-s2s train` with its own settings, one command for each task.
+
+    python -m benchmarks.quality wikipron-800 DATA --seeds 0 1 2
+    python -m benchmarks.quality cmudict DATA --minutes 90
+
+DATA is a folder with the folders of `TASKS`, each with `train.tsv.gz` and `valid.tsv.gz`. Each
+training is a process with one thread, which resumes if the command is given again. Printed are the
+errors on the held-out pairs with 95 % intervals, their means, and the CPU time of the trainings.
+The figures are kept in `benchmarks/results/quality.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = Path(__file__).parents[1] / "results" / "quality.jsonl"
+PROGRAM = [sys.executable, "-c", "from keras_s2s.cli.main import run; run()"]
+LOW = ("ice", "gre", "khm", "ita", "mlt_latn", "wel_sw")
+WORDS = ("--target-tokenizer", "word")
+
+
+class Task(NamedTuple):
+    """Files that are trained on by the same options.
+
+    Attributes:
+        folders: Each has a train and a valid file.
+        options: Options of `keras-s2s train`.
+        pairs: Number of training pairs; None for all.
+        measured: File to measure on, in place of the held-out pairs.
+        features: Whether sources are a lemma, a space and features.
+    """
+
+    folders: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    pairs: int | None = None
+    measured: str = "valid"
+    features: bool = False
+
+
+def _wikipron(*languages: str, pairs: int | None = None) -> Task:
+    return Task(tuple(f"wikipron2021/{it}" for it in languages), WORDS, pairs)
+
+
+TASKS = {
+    "wikipron-400": _wikipron(*LOW, pairs=400),
+    "wikipron-800": _wikipron(*LOW),
+    "wikipron-8000": _wikipron("fre", "hun", "dut", "kor"),
+    "wikipron-english": _wikipron("eng_us"),
+    "cmudict": Task(("cmudict",), WORDS, measured="test_public"),
+    "inflection": Task(
+        tuple(f"inflection2023/{it}" for it in ("eng", "fin", "spa")),
+        ("--features-column", "2"),
+        features=True,
+    ),
+    "dates": Task(("dates",)),
+    "dakshina": Task(("dakshina_hi",)),
+}
+
+
+class Measured(NamedTuple):
+    """What one training came to."""
+
+    folder: str
+    seed: int
+    figures: dict[str, dict[str, float]]  # by name: value, low, high
+    cpu_seconds: float
+
+
+def main() -> None:
+    """Train and measure what the command line asks for, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="Other options are passed on to keras-s2s train.",
+    )
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("data", type=Path, help="folder of the data")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--folders", nargs="+", help="only these folders of the task")
+    parser.add_argument("--models", type=int, default=1, help="models of an ensemble (default 1)")
+    parser.add_argument("--minutes", type=float, help="limit of each training")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/quality"), help="folder of the runs"
+    )
+    arguments, options = parser.parse_known_args()
+    arguments.options = options
+    task = TASKS[arguments.task]
+    rows = []
+    for folder in task.folders:
+        if arguments.folders and folder.rpartition("/")[2] not in arguments.folders:
+            continue
+        for seed in arguments.seeds:
+            rows.append(measure(task, folder, seed, arguments))
+            keep(arguments, rows[-1])
+            print(line(rows[-1]), flush=True)
+    for name in ("wer", "ter"):
+        values = [100 * row.figures[name]["value"] for row in rows]
+        print(f"mean {name.upper()} {statistics.mean(values):.2f} % of {len(values)} trainings")
+
+
+def measure(task: Task, folder: str, seed: int, arguments: argparse.Namespace) -> Measured:
+    """Train on the pairs of a folder and measure the best model.
+
+    Args:
+        task: The task.
+        folder: One of its folders.
+        seed: Seed of the training.
+        arguments: Those of the command line.
+
+    Returns:
+        The figures of the best model on the pairs that the task names.
+    """
+    name = f"{arguments.task}-{arguments.models}-{folder.replace('/', '-')}-{seed}"
+    run = arguments.runs / name
+    files = {}
+    for part in dict.fromkeys(("train", "valid", task.measured)):
+        files[part] = arguments.runs / f"{name}-{part}.tsv"
+        pairs = task.pairs if part == "train" else None
+        write_pairs(arguments.data / folder / f"{part}.tsv.gz", files[part], task, pairs)
+    options = [
+        *("--train", files["train"], "--valid", files["valid"], "--output", run),
+        *("--seed", 1000 * seed, "--models", arguments.models, "--threads", 1),
+        *(("--minutes", arguments.minutes) if arguments.minutes else ()),
+        *task.options,
+        *arguments.options,
+    ]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command([*PROGRAM, "train", *options])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    features = task.options if task.features else ()
+    printed = command([*PROGRAM, "evaluate", run, files[task.measured], "--json", *features])
+    figures = json.loads(printed)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(folder, seed, {it: figures[it] for it in ("wer", "ter")}, seconds)
+
+
+def write_pairs(source: Path, destination: Path, task: Task, pairs: int | None) -> None:
+    """Write the lines of a file that a task trains on, with features in a column of their own.
+
+    Args:
+        source: File of pairs, compressed with gzip.
+        destination: File to write.
+        task: The task.
+        pairs: Number of pairs, evenly spaced in the file; None for all.
+    """
+    lines = gzip.decompress(source.read_bytes()).decode("utf-8").splitlines()
+    if pairs is not None:
+        lines = lines[:: len(lines) // pairs][:pairs]
+    if task.features:
+        split = (line.split("\t") for line in lines)
+        lines = ["\t".join([*text.rsplit(" ", 1), form]) for text, form in split]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    destination.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def command(words: list[Any]) -> str:
+    """Run a program and return what it prints; end with its message if it fails."""
+    done = subprocess.run([str(it) for it in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
+def line(row: Measured) -> str:
+    """Format a row of the table."""
+    shown = (
+        f"{name.upper()} {100 * it['value']:6.2f} % [{100 * it['low']:.2f}, {100 * it['high']:.2f}]"
+        for name, it in row.figures.items()
+    )
+    return (
+        f"{row.folder:24s} seed {row.seed}  {'  '.join(shown)}  {row.cpu_seconds / 60:.1f} CPU min"
+    )
+
+
+def keep(arguments: argparse.Namespace, row: Measured) -> None:
+    """Append a row to the results."""
+    kept = {"task": arguments.task, "models": arguments.models, "options": arguments.options}
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**kept, **row._asdict()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
