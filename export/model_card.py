@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_s2s.export.litert_metadata import read_metadata
+from keras_s2s.export.onnx_session import read_properties
 from keras_s2s.export.parity import Parity
 from keras_s2s.export.signatures import ALL_SIGNATURES, NOTES
 from keras_s2s.models import Ensemble, Searchable
@@ -29,7 +30,15 @@ EXTRA_FOLDER = "assets.extra"
 # Settings that are longer are cut off: a lexicon may have a million entries.
 _LONGEST_LIST, _LONGEST_TEXT = 16, 80
 
-_PACKAGES = ("keras-s2s", "tensorflow", "keras", "tensorflow-text", "ai-edge-litert")
+_PACKAGES = (
+    "keras-s2s",
+    "tensorflow",
+    "keras",
+    "tensorflow-text",
+    "ai-edge-litert",
+    "tf2onnx",
+    "onnxruntime",
+)
 
 
 def make_card(
@@ -124,7 +133,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the model card of an export.
 
     Args:
-        path: the folder of a version, or a LiteRT file.
+        path: the folder of a version, a LiteRT file or an ONNX file.
 
     Returns:
         The card.
@@ -147,7 +156,7 @@ def read_part(path: str, name: str) -> bytes:
     """Read one of the `card_files` of an export.
 
     Args:
-        path: the folder of a version, or a LiteRT file.
+        path: the folder of a version, a LiteRT file or an ONNX file.
         name: the name of the part.
 
     Returns:
@@ -158,6 +167,13 @@ def read_part(path: str, name: str) -> bytes:
         ValueError: if the file is damaged.
         ImportError: if the package that reads the file is not installed.
     """
+    if path.endswith(".onnx") and not os.path.isdir(path):
+        properties = read_properties(path)
+        if name not in properties:
+            raise FileNotFoundError(
+                f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.onnx`."
+            )
+        return properties[name].encode()
     if not os.path.isdir(path):
         return read_metadata(path, name)
     part = os.path.join(path, EXTRA_FOLDER, name)

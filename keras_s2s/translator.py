@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls, GraphState
@@ -237,6 +238,34 @@ class Translator(keras.Model):
         members = without_optimizers([self.model, *self.model.members()])
         with written_beside(filepath, suffix=".keras") as unfinished, members:
             super().save(unfinished, **kwargs)
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "saved_model",  # noqa: A002, Keras's name
+        **options: Any,
+    ) -> str:
+        """Export for a runtime; the same as `keras_s2s.export.saved_model` and the others.
+
+        Args:
+            filepath: The folder of the versions of a SavedModel, or a ".tflite" or ".onnx" file.
+            format: "saved_model" for TF Serving, "litert" for devices, or "onnx". Keras's name
+                "tf_saved_model" is accepted for the first.
+            **options: The arguments of `keras_s2s.export.saved_model`, `litert` or `onnx`.
+
+        Returns:
+            The path of what was written; for a SavedModel the folder of the new version.
+
+        Raises:
+            ValueError: If `format` is another one.
+            TypeError, ValueError, OSError, ImportError: As the function of the format.
+        """
+        name = {"tf_saved_model": "saved_model"}.get(format, format)
+        check_choice("format", name, ("saved_model", "litert", "onnx"))
+        # The package above this one, found by name: imports point down.
+        exports = importlib.import_module("keras_s2s.export")
+        path: str = getattr(exports, name)(self, filepath, **options)
+        return path
 
     def check_vocabularies(self) -> None:
         """Check that the tokenizers are those that the model was made for.

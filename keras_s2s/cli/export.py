@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from keras_s2s.cli.streams import write_line
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 
+_FORMATS = {".tflite": "litert", ".onnx": "onnx"}
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 
 
@@ -24,8 +26,8 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["saved_model", "litert"]),
-    help="What to write [default: litert if OUT ends in .tflite, saved_model otherwise].",
+    type=click.Choice(["saved_model", "litert", "onnx"]),
+    help="What to write [default: by the ending of OUT, .tflite or .onnx; saved_model otherwise].",
 )
 @click.option(
     "--quantization",
@@ -88,35 +90,41 @@ def export(
 ) -> None:
     """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
 
-    OUT is the folder of the versions of a SavedModel, for TF Serving, or a .tflite file, for LiteRT
-    on devices. What was written is compared with the model before it gets its name; the path of it
-    is printed.
+    OUT is the folder of the versions of a SavedModel, for TF Serving, a .tflite file, for LiteRT
+    on devices, or an .onnx file, for ONNX Runtime. What was written is compared with the model
+    before it gets its name; the path of it is printed.
     """
-    file_format = file_format or ("litert" if out.endswith(".tflite") else "saved_model")
+    file_format = file_format or _FORMATS.get(os.path.splitext(out)[1], "saved_model")
     if file_format == "saved_model" and quantization is not None:
-        raise click.UsageError("--quantization goes with --format litert only.")
-    if file_format == "litert" and version is not None:
+        raise click.UsageError("--quantization goes with --format litert and onnx only.")
+    if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
+        raise click.UsageError("--format onnx takes --quantization int8 and one --signature only.")
+    if file_format != "saved_model" and version is not None:
         raise click.UsageError("--version goes with --format saved_model only.")
-    if file_format == "litert" and warmup_length:
+    if file_format != "saved_model" and warmup_length:
         raise click.UsageError("--warmup-length goes with --format saved_model only.")
     if warmup_batch_size and not warmup_length:
         raise click.UsageError("--warmup-batch-size goes with --warmup-length only.")
-    if file_format == "litert":
+    if file_format != "saved_model":
         check_free(out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
-    given |= {"signatures": signatures or None, "source_length": source_length}
+    given["source_length"] = source_length
+    if file_format != "onnx":
+        given["signatures"] = signatures or None
+    elif signatures:
+        given["signature"] = signatures[0]
+    if file_format != "saved_model":
+        given["quantization"] = quantization
     translator = load_translator(model)
     from keras_s2s import export as exports
 
     with hushed("Exporting"):
-        if file_format == "litert":
-            path = exports.litert(translator, out, quantization=quantization, **given)
-        else:
-            warmup = None
+        if file_format == "saved_model":
+            given["version"] = version
             if warmup_length:
                 sizes = warmup_batch_size or (1,)
-                warmup = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
-            path = exports.saved_model(translator, out, version=version, warmup=warmup, **given)
+                given["warmup"] = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
+        path = getattr(exports, file_format)(translator, out, **given)
     write_line(str(path))
 
 

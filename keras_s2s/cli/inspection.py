@@ -32,7 +32,7 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     import_package()
     if vocabulary is not None:
         if not is_export(found):
-            raise ValueError(f"{found}: not an export. --vocabulary reads SavedModels and .tflite")
+            raise ValueError(f"{found}: not an export. --vocabulary reads exports")
         from keras_s2s.export import vocabularies
 
         vocabularies(found, vocabulary)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from keras_s2s.cli.average import average
+from keras_s2s.cli.compare import compare
 from keras_s2s.cli.draw import draw
 from keras_s2s.cli.ensemble import ensemble
 from keras_s2s.cli.evaluate import evaluate
@@ -64,6 +65,7 @@ def commands() -> None:
 
 for _command in (
     average,
+    compare,
     draw,
     ensemble,
     evaluate,
@@ -98,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s\.")
             warnings.showwarning = _show_warning
         try:
-            commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
+            # click returns the code of an `Exit`, and None otherwise
+            code = commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
         except click.exceptions.Exit as ended:
             return ended.exit_code
         except (click.Abort, InterruptedByUserError, KeyboardInterrupt):
@@ -111,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if debug:
                 traceback.print_exc()
             return _report(error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def run() -> None:

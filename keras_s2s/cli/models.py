@@ -120,7 +120,7 @@ def load_model(path: str, **options: Any) -> Model:
 
     Args:
         path: a `.keras` file, the folder of a run, the folder of a version of a SavedModel or of
-            all its versions, or a `.tflite` file.
+            all its versions, or a `.tflite` or `.onnx` file.
         **options: settings of the search in place of the model's own; None keeps them.
 
     Returns:
@@ -174,7 +174,7 @@ def find_model(path: str) -> str:
 
 def is_export(path: str) -> bool:
     """Tell an export from a `.keras` file, by what `find_model` gave."""
-    return os.path.isdir(path) or path.endswith(".tflite")
+    return os.path.isdir(path) or path.endswith((".tflite", ".onnx"))
 
 
 def load_translator(path: str) -> Any:
@@ -265,11 +265,18 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
 
 def _load_export(path: str) -> Model:
     """Load what was exported in the runtime that it was exported for."""
-    from keras_s2s.tokenizers.strings import import_text_ops
-
-    import_text_ops()
     import numpy as np
 
+    from keras_s2s.export.model_card import read_card
+    from keras_s2s.export.signatures import takes_text
+    from keras_s2s.tokenizers.strings import import_text_ops
+
+    try:
+        on_ids = not any(map(takes_text, read_card(path)["signatures"]))
+    except (FileNotFoundError, ValueError):  # a damaged export, or one of others
+        on_ids = False
+    if not on_ids:
+        import_text_ops()
     session: Callable[[str, dict[str, Any]], Answer]
     if os.path.isdir(path):
         import tensorflow as tf
@@ -280,11 +287,19 @@ def _load_export(path: str) -> Model:
             session = SavedModelSession(path)
         except tf.errors.OpError as error:
             raise InputError(f"{path}: its variables are missing or damaged: {error}") from error
+    elif path.endswith(".onnx"):
+        from keras_s2s.export.onnx_session import OnnxSession
+
+        session = OnnxSession(path)
     else:
         from keras_s2s.export.litert_session import LiteRTSession
 
         with hushed("Loading"):
-            session = LiteRTSession(path)
+            session = LiteRTSession(path, text_operations=not on_ids)
+    if on_ids:
+        from keras_s2s.export.ids_answers import IdsAnswers
+
+        session = IdsAnswers(path, session)
 
     def search(texts: list[bytes]) -> Answer:
         return session("serving_default", {"source": np.array(texts, object)})

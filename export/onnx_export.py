@@ -1,0 +1,201 @@
+"""Export for ONNX Runtime, Triton and everything else that reads ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+from keras_s2s.checks import check_choice
+from keras_s2s.export.fixed_length import padded, short_texts
+from keras_s2s.export.model_card import card_files, check_figures, make_card
+from keras_s2s.export.onnx_session import OnnxSession, import_onnx
+from keras_s2s.export.parity import Parity, Runtime, check_agreement, check_parity
+from keras_s2s.export.questions import make_probes
+from keras_s2s.export.served_module import check_translator, trace, write_file
+from keras_s2s.export.signatures import check_signatures, input_specs
+from keras_s2s.files import check_writable, written_beside
+from keras_s2s.translator import Translator
+
+# How far the log probability of a token may lie from the model's in the mean, as for LiteRT.
+QUANTIZATIONS = {None: None, "int8": 0.1}
+# The first set of operators that tf2onnx 1.17 writes all of the searches in.
+_OPSET = 18
+_SIGNATURES = ("ids", "greedy_ids", "score_ids")
+
+
+def onnx(
+    translator: Translator,
+    path: str | os.PathLike[str],
+    *,
+    signature: str = "ids",
+    source_length: int | None = None,
+    quantization: str | None = None,
+    probes: Iterable[str] = (),
+    figures: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """Write a translator as one ONNX file: ids in, ids out, with the search inside.
+
+    An ONNX file has one signature. It takes any batch size and any length, or the fixed
+    `source_length`. It has standard operators only; the client splits and joins texts, by the
+    vocabularies in the metadata of the file (see `vocabularies`). In Python:
+
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession("g2p.onnx")
+        session.run(["target_ids", "scores"], {"source_ids": source_ids})
+
+    The file is written beside `path`, run in ONNX Runtime, compared with the model, and then
+    renamed. In float32 it must return the same ids, and scores within 1e-4; with int8 weights the
+    log probabilities of its answers may differ by 0.1 a token in the mean.
+
+    Args:
+        translator: The `Translator`.
+        path: The file; must end in ".onnx".
+        signature: "ids", "greedy_ids" or "score_ids". Defaults to "ids".
+        source_length: The fixed length of "source_ids". `None` for any length.
+        quantization: `None` for float32; "int8" for weights in 8 bits and sums in float32
+            (dynamic quantization).
+        probes: Texts to compare with, besides those that are always compared.
+        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
+
+    Returns:
+        The path of the file. Its metadata have the vocabularies and the model card (see
+        `read_card`).
+
+    Raises:
+        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, or
+            `figures` not a dict of names and numbers.
+        ValueError: If an argument is out of its range, if a weight is not finite, if the model
+            has an operation that ONNX does not have, or if the file does not answer as the model
+            does.
+        ImportError: If onnx, onnxruntime or tf2onnx is not installed.
+        OSError: If the file cannot be written.
+    """
+    check_translator(translator)
+    check_choice("quantization", quantization, QUANTIZATIONS)
+    check_choice("signature", signature, _SIGNATURES)
+    check_signatures((signature,), (), source_length)
+    for name in ("onnx", "onnxruntime", "tf2onnx"):
+        import_onnx(name)
+    path = os.path.abspath(os.fspath(path))
+    if not path.endswith(".onnx"):
+        raise ValueError(f"The file name must end in '.onnx'. Received: path={path!r}")
+    check_writable(path)
+    check_figures(figures)
+    texts = make_probes(translator, probes)
+    with written_beside(path, suffix=".onnx") as unfinished:
+        model = _convert(translator, signature, source_length)
+        if quantization is not None:
+            model = _quantize(model)
+        card = make_card(
+            translator,
+            file_format=f"ONNX {quantization or 'float32'}",
+            signatures=(signature,),
+            source_length=source_length,
+            operations=_check_operators(model),
+            figures=figures,
+        )
+        write_file(unfinished, model.SerializeToString())
+        parity = _check(translator, unfinished, signature, source_length, quantization, texts)
+        card["parity"] = parity._asdict()
+        for name, content in card_files(translator, card).items():
+            model.metadata_props.add(key=name, value=content.decode("utf-8"))
+        write_file(unfinished, model.SerializeToString())
+    return path
+
+
+def _convert(translator: Translator, signature: str, source_length: int | None) -> Any:
+    """Convert a signature; return a `ModelProto`."""
+    (function,) = trace(translator, (signature,), source_length=source_length).values()
+    specs = input_specs(signature, source_length=source_length)
+    traced = tf.function(function, input_signature=specs, autograph=False)
+    with _quiet("tf2onnx", "tensorflow"):
+        try:
+            model, _ = import_onnx("tf2onnx").convert.from_function(
+                traced, input_signature=specs, opset=_OPSET
+            )
+        except Exception as error:  # of any class: each converter raises its own
+            raise ValueError(f"This model cannot be converted to ONNX: {error}") from error
+    return model
+
+
+def _quantize(model: Any) -> Any:
+    """Store the weights of products in 8 bits."""
+    quantizing = import_onnx("onnxruntime.quantization")
+    with tempfile.TemporaryDirectory() as folder, _quiet(""):
+        before, after = (os.path.join(folder, f"{name}.onnx") for name in ("float32", "int8"))
+        write_file(before, model.SerializeToString())
+        quantizing.quantize_dynamic(
+            before,
+            after,
+            weight_type=quantizing.QuantType.QInt8,
+            extra_options={"EnableSubgraph": True},  # the loops of encoder and search
+        )
+        return import_onnx("onnx").load_model(after)
+
+
+@contextlib.contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Keep the warnings of converters, which no user can act on, from the user."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for name in loggers:
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def _check_operators(model: Any) -> list[str]:
+    """Return the operators of a model, or refuse the first that ONNX does not have."""
+    definitions = import_onnx("onnx").defs
+    names = set()
+    for graph in (model.graph, *model.functions):
+        for node in _nodes(graph):
+            standard = node.domain in ("", "ai.onnx") and definitions.has(node.op_type)
+            if not standard and node.domain not in ("com.microsoft", "ai.onnx.ml"):
+                raise ValueError(
+                    f"Cannot convert the operation {node.op_type!r} at node {node.name!r} to "
+                    "ONNX: there is no such operator."
+                )
+            names.add(node.op_type)
+    return sorted(names)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Yield all nodes of a graph, those of loops and branches included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+
+
+def _check(
+    translator: Translator,
+    path: str,
+    signature: str,
+    source_length: int | None,
+    quantization: str | None,
+    texts: list[str],
+) -> Parity:
+    """Run a file in ONNX Runtime, and compare it with the model."""
+    runtime: Runtime = OnnxSession(path)
+    if source_length is not None:
+        runtime = padded(runtime, source_length)
+        texts = short_texts(translator, texts, source_length)
+    tolerance = QUANTIZATIONS[quantization]
+    if tolerance is None:
+        return check_parity(translator, runtime, (signature,), texts)
+    return check_agreement(translator, runtime, (signature,), texts, tolerance)

@@ -1,0 +1,98 @@
+"""Runs an ONNX file in ONNX Runtime, and reads what it carries."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+
+
+class OnnxSession:
+    """Loads an ONNX file of this package into ONNX Runtime.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If the package onnxruntime is not installed.
+        ValueError: If it is not an ONNX file, or damaged, or has an operation that the runtime
+            does not have.
+    """
+
+    def __init__(self, path: str) -> None:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"There is no file {path!r}.")
+        runtime = import_onnx("onnxruntime")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        try:
+            self._session = runtime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # a class for each kind of fault, of no common base
+            raise ValueError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run the file.
+
+        Args:
+            signature: The name of its only signature.
+            inputs: An array for each of its inputs.
+
+        Returns:
+            An array for each of its outputs.
+        """
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+
+def read_properties(path: str) -> dict[str, str]:
+    """Read the metadata of an ONNX file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its texts by name.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If the package onnx is not installed.
+        ValueError: If it is not an ONNX file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file {path!r}.")
+    onnx = import_onnx("onnx")
+    decode_error = importlib.import_module("google.protobuf.message").DecodeError
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except decode_error as error:
+        raise ValueError(f"{path!r} is not an ONNX file, or a damaged one: {error}") from error
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def import_onnx(name: str) -> Any:
+    """Import one of the packages for ONNX.
+
+    Args:
+        name: "onnx", "onnxruntime", "tf2onnx", or a module of them.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: If it is not installed, with the extra that installs it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            "ONNX files need the packages onnx, onnxruntime and tf2onnx: "
+            f'pip install "keras-s2s[onnx]". Importing {name} failed: {error}'
+        ) from error

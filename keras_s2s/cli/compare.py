@@ -1,0 +1,123 @@
+"""`keras-s2s compare`: what changes with a new version."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keras_s2s.cli.models import load_model
+from keras_s2s.cli.options import BATCH_SIZE
+from keras_s2s.cli.own_modules import IMPORT
+from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.errors import InputError
+from keras_s2s.texts import is_empty, split_lines
+
+if TYPE_CHECKING:
+    from keras_s2s.export.comparison import Comparison
+
+_CHANGED = 1  # the exit code where more changes than is allowed
+
+
+@click.command(short_help="Compare the answers of two models.")
+@click.argument("before", type=click.Path(exists=True), metavar="BEFORE")
+@click.argument("after", type=click.Path(exists=True), metavar="AFTER")
+@click.argument("texts", type=click.Path(exists=True, dir_okay=False), metavar="TEXTS")
+@click.option(
+    "--max-changed",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit with code 1 if a greater share of the answers changes, 0.01 for instance.",
+)
+@click.option(
+    "--max-score-difference",
+    type=click.FloatRange(0),
+    metavar="NUMBER",
+    help="Exit with code 1 if the score of an unchanged answer differs by more.",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="Changed answers to list.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, with all changed answers.")
+@IMPORT
+@BATCH_SIZE
+def compare(
+    before: str,
+    after: str,
+    texts: str,
+    max_changed: float | None,
+    max_score_difference: float | None,
+    most: int,
+    as_json: bool,
+    batch_size: int,
+) -> None:
+    """Compare the answers of two models to the lines of a file, such as those of two versions.
+
+    BEFORE and AFTER are .keras files, folders of runs or of SavedModels, .tflite or .onnx files.
+    TEXTS has a source in each line. Prints the share of changed answers, the differences of the
+    scores of the others, and the changed answers as source, before, after, separated by tabs.
+    """
+    sources = _read_sources(texts)
+    from keras_s2s.export import comparison
+
+    answers = [_answers(path, sources, batch_size) for path in (before, after)]
+    found = comparison.compare(sources, *answers)
+    write_line(_to_json(found) if as_json else _to_text(found, most))
+    if (max_changed is not None and found.share_changed > max_changed) or (
+        max_score_difference is not None and found.max_score_difference > max_score_difference
+    ):
+        raise click.exceptions.Exit(_CHANGED)
+
+
+def _read_sources(path: str) -> list[str]:
+    """Read the lines of a file that are not empty."""
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        lines = split_lines(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+    sources = [line for line in lines if not is_empty(line)]
+    if not sources:
+        raise InputError(f"{path}: no lines. Expected: a source in each line")
+    return sources
+
+
+def _answers(path: str, sources: list[str], batch_size: int) -> list[Any]:
+    """Return the best target of each source, with its score."""
+    from keras_s2s.export.comparison import Answer
+
+    found = load_model(path).hypotheses(sources, batch_size)
+    return [Answer(best[0].target, best[0].score) if best else Answer("", 0.0) for best in found]
+
+
+def _to_text(found: Comparison, most: int) -> str:
+    lines = [
+        f"{len(found.changes)} of {found.num_texts} answers changed ({found.share_changed:.2%})",
+        f"scores of the others differ by {found.mean_score_difference:.2g} in the mean, "
+        f"{found.max_score_difference:.2g} at most",
+    ]
+    for change in found.changes[:most]:
+        columns = (change.source, change.before.target, change.after.target)
+        lines.append("\t".join(map(in_column, columns)))
+    if len(found.changes) > most:
+        lines.append(f"and {len(found.changes) - most} more")
+    return "\n".join(lines)
+
+
+def _to_json(found: Comparison) -> str:
+    changes = [
+        {
+            "source": change.source,
+            "before": change.before._asdict(),
+            "after": change.after._asdict(),
+        }
+        for change in found.changes
+    ]
+    card = {**found._asdict(), "changes": changes, "share_changed": found.share_changed}
+    return json.dumps(card, ensure_ascii=False, indent=1)

@@ -1,0 +1,67 @@
+"""`keras-s2s compare`: what changes with a new version."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from keras_s2s.export.comparison import Answer, compare
+
+TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb"]
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(TEXTS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def changed(translator, tmp_path_factory):
+    """The same model with another bias."""
+    path = tmp_path_factory.mktemp("changed") / "changed.keras"
+    bias = translator.model.decoder.logits.bias
+    kept = bias.numpy()
+    bias.assign(kept[::-1] * 3)
+    translator.save(path)
+    bias.assign(kept)
+    return path
+
+
+def test_a_model_does_not_differ_from_itself(run, model, texts):
+    arguments = ("--max-changed", 0, "--max-score-difference", 1e-6)
+    code, output, _ = run("compare", model, model, texts, *arguments)
+    assert code == 0
+    assert output.startswith("0 of 5 answers changed (0.00%)\n")
+
+
+def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed, texts):
+    code, output, _ = run("compare", model, changed, texts, "--most", 2, "--json")
+    found = json.loads(output)
+    assert code == 0
+    assert found["share_changed"] == len(found["changes"]) / 5 > 0.5
+    code, output, _ = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
+    assert code == 1
+    summary, _, first, more = output.splitlines()
+    assert summary.startswith(f"{len(found['changes'])} of 5 answers changed")
+    change = found["changes"][0]
+    expected = [change["source"], change["before"]["target"], change["after"]["target"]]
+    assert first.split("\t") == expected
+    assert more == f"and {len(found['changes']) - 1} more"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\n \n", "no lines. Expected"), (b"\xff", "not UTF-8")]
+)
+def test_a_file_without_texts_is_a_mistake(run, model, tmp_path, content, message):
+    (tmp_path / "words.txt").write_bytes(content)
+    code, _, errors = run("compare", model, model, tmp_path / "words.txt")
+    assert code == 2
+    assert message in errors
+
+
+def test_each_text_has_two_answers():
+    with pytest.raises(ValueError, match="Received: 1 texts, 1 and 0 answers"):
+        compare(["a"], [Answer("A", 0.0)], [])
