@@ -153,9 +153,11 @@ def as_labels(y_true: Any) -> tf.Tensor:
     labels = tf.convert_to_tensor(y_true)
     if not (labels.dtype.is_integer or labels.dtype.is_floating):
         raise ValueError(f"`y_true` must be integer ids. Received: y_true of {labels.dtype.name}")
+    if labels.shape.rank is None:  # `fit` has seen labels of both shapes
+        return tf.reshape(labels, tf.shape(labels)[:2])
     if labels.shape.rank == 3 and labels.shape[2] == 1:
         labels = tf.squeeze(labels, 2)
-    if labels.shape.rank not in (None, 2):
+    if labels.shape.rank != 2:
         raise ValueError(
             "`y_true` must have the shape (batch, target_length) or (batch, target_length, 1). "
             f"Received: y_true of shape {tuple(labels.shape)}"
@@ -239,6 +241,8 @@ def token_weights(
         return real
     weights = tf.cast(sample_weight, dtype)
     given = weights.shape
+    if given.rank is None:  # `fit` has seen weights of several shapes
+        weights = tf.reshape(weights, [tf.shape(weights)[0], -1])
     if given.rank == 1:
         weights = tf.expand_dims(weights, 1)
     if given.rank == 3 and given[2] == 1:

@@ -1,12 +1,16 @@
-"""What callbacks know of the epochs before, to be kept with the state of a training."""
+"""What other callbacks know of the steps and epochs before, kept and given back by `Resume`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import csv
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 
+from keras_s2s.files import written_beside
 from keras_s2s.keras_private import CALLBACK_STATE
 
 
@@ -38,6 +42,75 @@ def restore_callbacks(
         found = left.get(type(callback).__name__)
         if found:
             vars(callback).update(found.pop(0))
+
+
+@contextlib.contextmanager
+def paused(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
+    """Keep batches that were trained already from Keras's callbacks with a state.
+
+    A `ModelCheckpoint` would save a later model under the number of an earlier batch.
+
+    Args:
+        callbacks: the callbacks.
+    """
+    hooks = ("on_train_batch_begin", "on_train_batch_end")
+    known = [callback for callback in callbacks if isinstance(callback, tuple(CALLBACK_STATE))]
+    for callback in known:
+        vars(callback).update(dict.fromkeys(hooks, _ignore))
+    try:
+        yield
+    finally:
+        for callback in known:
+            for hook in hooks:
+                vars(callback).pop(hook, None)
+
+
+@contextlib.contextmanager
+def continued_logs(
+    callbacks: Iterable[keras.callbacks.Callback], epoch: int | None
+) -> Iterator[None]:
+    """Let each `CSVLogger` continue its file, which it would overwrite, and close the file.
+
+    Rows of epochs that will be trained again are removed.
+
+    Args:
+        callbacks: the callbacks.
+        epoch: the first epoch that will be trained; None where nothing is continued.
+    """
+    loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
+    before = [logger.append for logger in loggers]
+    for logger in loggers:
+        if epoch is not None and os.path.exists(logger.filename):
+            _cut_log(logger.filename, logger.sep, epoch)
+            logger.append = True
+    try:
+        yield
+    finally:
+        for logger, append in zip(loggers, before, strict=True):
+            logger.append = append
+            if logger.csv_file is not None:  # Keras leaves it open where `fit` was interrupted
+                logger.csv_file.close()
+
+
+def _cut_log(path: str, separator: str, epoch: int) -> None:
+    """Remove the rows of `epoch` and later ones, and a row that was cut off."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter=separator))
+    kept = [
+        row
+        for number, row in enumerate(rows)
+        if number == 0 or (len(row) == len(rows[0]) and row[0].isdecimal() and int(row[0]) < epoch)
+    ]
+    if kept != rows:
+        with (
+            written_beside(path) as unfinished,
+            open(unfinished, "w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, delimiter=separator).writerows(kept)
+
+
+def _ignore(batch: int, logs: dict[str, Any] | None = None) -> None:
+    """Do nothing with a batch."""
 
 
 def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:

@@ -1,15 +1,23 @@
-"""A training that goes on where it was interrupted."""
+"""A training that continues where it was interrupted."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_s2s.callbacks.callback_state import read_callbacks, restore_callbacks
+from keras_s2s.callbacks.callback_state import (
+    continued_logs,
+    paused,
+    read_callbacks,
+    restore_callbacks,
+)
 from keras_s2s.callbacks.training_state import (
     TrainingState,
     load_state,
@@ -18,45 +26,52 @@ from keras_s2s.callbacks.training_state import (
     write_values,
 )
 from keras_s2s.checks import check_int
+from keras_s2s.epochs import EpochClock
 from keras_s2s.files import remove_unfinished
 from keras_s2s.keras_private import set_initial_epoch
+from keras_s2s.models.batch_parts import count_cores
 from keras_s2s.replicas import gather_from_workers, has_workers
+
+_LOGGER = logging.getLogger("keras_s2s")
 
 _FILE = "training_state.npz"
 _FILE_BEFORE = "training_state_before.npz"  # the one before it, on several machines
 
 
 class Resume(keras.callbacks.Callback):
-    """Keeps the state of a training in a folder, so that the same command goes on from there.
+    """Saves the state of a training in a folder and resumes from it.
 
-    After an interruption at any moment, a kill or a power failure too, the same program run again
-    trains what is left, and ends with the same weights, bit for bit, as if it had never been
-    interrupted. When all is trained already it trains nothing and has the final weights; with more
-    `epochs` it goes on. To begin anew, remove the folder.
+    After an interruption at any moment, also a kill or a power failure, the same program run
+    again trains the rest. It ends with the same weights, bit for bit, and the same figures as if
+    it had never been interrupted. If everything is trained already, it trains nothing and has the
+    final weights; with more `epochs` it continues. To start over, remove the folder.
 
-    Kept are: weights, the optimiser with its step, learning rate, averages and accumulated
-    gradients, the seeds of dropout and of sampling, the sums of the metrics, the history, and what
-    `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`, `SwapEMAWeights` and
-    `SearchEvaluation` know; of other callbacks the attributes that they name in a tuple
-    `state_attributes`. The file is written beside and then renamed: there never is half of one.
+    The state consists of the weights, the optimizer with its step, learning rate, averages and
+    accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, the
+    history, and the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
+    `SwapEMAWeights` and `SearchEvaluation`; of other callbacks the attributes that they name in a
+    tuple `state_attributes`. A `CSVLogger` continues its file. The state is written to another
+    file first and then renamed, so it is never half written.
 
-    **Data** must be a `tf.data.Dataset` that gives the same batches again: one of `make_dataset`
+    **Data** must be a `tf.data.Dataset` that returns the same batches again: one of `make_dataset`
     with a seed, or one whose order depends on its seeds and on how often it was iterated over; or
     arrays with `shuffle=False`. Batches of the interrupted epoch that were trained already are
-    read again, not trained: for them the callbacks are called again, and the progress bar runs
-    quickly.
+    read again, not trained; callbacks of your own are called for them again.
+
+    **Threads.** The last bits of the weights depend on the number of threads. To resume with
+    another number logs a warning of the logger "keras_s2s".
 
     **Several machines** (`MultiWorkerMirroredStrategy`) keep a state each, in folders of their own,
-    and go on together from the last one that all of them have.
+    and resume together from the last one that all of them have.
 
     Args:
-        folder: where the state is kept; one for each training, and for each worker.
-        every: "epoch", or a number of steps, after which the state is kept too. It is three times
-            as large as the weights with Adam: not every step, if that is to cost nothing.
+        folder: Folder of the state; one for each training, and for each worker.
+        every: "epoch", or a number of steps after which the state is saved too. With Adam it is
+            three times as large as the weights, so saving it at every step takes time.
 
     Raises:
-        TypeError: if the model is none of this package.
-        ValueError: if the data does not go by epochs that can be repeated, what is in the folder
+        TypeError: if the model is not a `Seq2Seq`.
+        ValueError: if the data cannot be read again in the same order, the file in the folder
             is damaged or belongs to another model, or `every` is something else.
 
     Example:
@@ -76,6 +91,9 @@ class Resume(keras.callbacks.Callback):
         [0, 1, 2]
     """
 
+    # `fit` puts it after the callbacks whose state it saves.
+    runs_last = True
+
     def __init__(self, folder: str | os.PathLike[str], *, every: str | int = "epoch") -> None:
         super().__init__()
         if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
@@ -88,60 +106,54 @@ class Resume(keras.callbacks.Callback):
         self._state: TrainingState | None = None
         self._callbacks: list[keras.callbacks.Callback] = []
         self._epoch = self._steps = self._left_to_skip = 0
+        self._skipped: TrainingState | None = None  # while batches are read again
+        self._undo = contextlib.ExitStack()  # at the end of `fit`
+        self._pause = contextlib.ExitStack()  # at the end of batches that are read again
 
-    def check_data(self, given: dict[str, Any]) -> None:
-        """Take note of what `fit` trains on, refuse what cannot be read a second time.
-
-        Args:
-            given: the arguments of `fit`.
-
-        Raises:
-            ValueError: if the batches of an epoch cannot be known.
-        """
-        if given.get("steps_per_epoch") is not None:
-            raise ValueError(
-                "`Resume` needs epochs that are the dataset's own. "
-                f"Received: steps_per_epoch={given['steps_per_epoch']!r}"
-            )
-        data = given.get("x")
-        is_dataset = isinstance(data, tf.data.Dataset | tf.distribute.DistributedDataset)
-        if not is_dataset and given.get("shuffle", True):
-            raise ValueError(
-                "`Resume` needs batches that can be given again: a dataset, such as that of "
-                f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}, shuffled"
-            )
-        self._data = data if is_dataset else ()
-
-    def check_place(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Take note of the other callbacks, refuse to stand in front of one.
+    def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Sequence[Any]) -> None:
+        """Check what `fit` was given, and read the state.
 
         Args:
-            callbacks: all callbacks of a `fit`, in their order.
+            model: the model that is trained.
+            arguments: the arguments of `fit`.
+            callbacks: all callbacks, in their order.
 
         Raises:
-            ValueError: if one that has a state is behind this one.
+            ValueError: if the batches of an epoch cannot be known, a callback with a state is
+                listed after this one, or the state is damaged.
         """
-        keras_own = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
-        others = [it for it in callbacks if not isinstance(it, keras_own)]
-        if others[-1] is not self:
-            raise ValueError(
-                "`Resume` must be the last of the callbacks, and the only one of its kind. "
-                f"Received: a `{type(others[-1]).__name__}` behind it"
-            )
-        self._callbacks = others[:-1]
+        self._data = _readable_again(arguments)
+        self._callbacks = self._others(callbacks)
+        clock = EpochClock.running()
+        if clock is not None:
+            clock.is_absolute = True
+        os.makedirs(self.folder, exist_ok=True)
+        remove_unfinished(self.folder)
+        self._state = self._load(model.distribute_strategy)
+        epoch = None if self._state is None else self._state.epoch
+        self._undo.enter_context(continued_logs(self._callbacks, epoch))
+
+    def end_fit(self) -> None:
+        """Undo what belongs to one `fit`, however it ended."""
+        if self._left_to_skip and self.model is not None:
+            self.model.train_function = None
+        if self.model is not None:
+            set_initial_epoch(self.model, None)  # the next `fit` is another one
+        self._left_to_skip = 0
+        self._state = self._skipped = self._data = None
+        self._callbacks = []
+        self._pause.close()
+        self._undo.close()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._data is None:
             raise TypeError(f"`Resume` needs the `fit` of a `Seq2Seq`. Received: {self.model!r}")
-        os.makedirs(self.folder, exist_ok=True)
-        remove_unfinished(self.folder)
-        self._state = state = self._load()
+        state = self._state
         if state is None:
             return
-        variables, _ = self.model.training_variables()
-        self._assign(variables, state.variables)
-        restore_callbacks(self._callbacks, state.callbacks)
+        self._restore(state)
         set_initial_epoch(self.model, self.params["epochs"] if state.stopped else state.epoch)
+        self._report(state)
         if not state.stopped:
             _advance(self._data, state.epoch)
 
@@ -152,10 +164,17 @@ class Resume(keras.callbacks.Callback):
         if state is not None and state.steps:
             self._assign(self.model.training_variables()[1], state.metrics)
             self._left_to_skip = state.steps
-            self.model.train_function = self._skipping(self.model.train_function)
+            self.model.train_function = self._skipping(self.model.train_function, state)
+            self._pause.enter_context(paused(self._callbacks))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         before, self._steps = self._steps, batch + 1
+        if self._skipped is not None and not self._left_to_skip:
+            # Callbacks have seen an epoch begin, and batches: that may have changed a learning
+            # rate, which the state has as it was after them.
+            self._pause.close()
+            self._restore(self._skipped)
+            self._skipped = None
         if self.every == "epoch" or self._left_to_skip:
             return
         if self._steps // self.every > before // self.every:
@@ -167,17 +186,36 @@ class Resume(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._restore_history()  # where there was nothing left to train
 
-    def release(self) -> None:
-        """Let go of what belongs to one `fit`, which may have been interrupted."""
-        if self._left_to_skip:
-            self.model.train_function = None
-        self._left_to_skip = 0
-        self._state = self._data = None
-        self._callbacks = []
-        set_initial_epoch(self.model, None)  # the next `fit` is another one
+    def _restore(self, state: TrainingState) -> None:
+        """Give the model, its optimizer and the other callbacks what they had."""
+        variables, _ = self.model.training_variables()
+        self._assign(variables, state.variables)
+        restore_callbacks(self._callbacks, state.callbacks)
 
-    def _skipping(self, train: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _report(self, state: TrainingState) -> None:
+        """Say that the training goes on and from where, and whether the last bits will differ."""
+        if self.params.get("verbose"):
+            place = (
+                f"after epoch {state.epoch}"
+                if not state.steps
+                else (f"in epoch {state.epoch + 1} after step {state.steps}")
+            )
+            done = state.stopped or (state.epoch >= self.params["epochs"] and not state.steps)
+            what = "Nothing is left to train" if done else "Resuming the training"
+            sys.stdout.write(f"{what}: {place}, from {self.folder}\n")
+        here = _threads()
+        if state.threads and state.threads != here:
+            _LOGGER.warning(
+                "The training in %s began with %s; it continues with %s, so the last bits of the "
+                "weights will differ.",
+                self.folder,
+                _described(state.threads),
+                _described(here),
+            )
+
+    def _skipping(self, train: Callable[[Any], Any], state: TrainingState) -> Callable[[Any], Any]:
         """Wrap a training function: first read the batches that were trained already."""
+        self._skipped = state
 
         def skip(iterator: Any) -> Any:
             for _ in range(self.model.steps_per_execution):
@@ -189,19 +227,25 @@ class Resume(keras.callbacks.Callback):
 
         return skip
 
-    @property
-    def _has_workers(self) -> bool:
-        """Whether other machines take part, each with a state of its own."""
-        return has_workers(self.model.distribute_strategy)
+    def _others(self, callbacks: Sequence[Any]) -> list[keras.callbacks.Callback]:
+        """Return the callbacks whose state is saved, which must be listed before this one."""
+        own = (keras.callbacks.History, keras.callbacks.ProgbarLogger, EpochClock)
+        others = [it for it in callbacks if not isinstance(it, own)]
+        if others[-1] is not self:
+            raise ValueError(
+                "`Resume` must be the last of the callbacks, and the only one of its kind. "
+                f"Received: a `{type(others[-1]).__name__}` after it"
+            )
+        return others[:-1]
 
-    def _load(self) -> TrainingState | None:
+    def _load(self, strategy: Any) -> TrainingState | None:
         """Read the state; on several machines the last one that all of them have."""
         state = load_state(self._path)
-        if not self._has_workers:
+        if not has_workers(strategy):
             return state
         states = [state, load_state(self._path_before)]
         newest = next((it for it in states if it is not None), None)
-        common = min(gather_from_workers(self.model.distribute_strategy, _position(newest)))
+        common = min(gather_from_workers(strategy, _position(newest)))
         for state in (*states, None):
             if _position(state) == common:
                 return state
@@ -221,8 +265,9 @@ class Resume(keras.callbacks.Callback):
             callbacks=read_callbacks(self._callbacks),
             variables=read_values(variables),
             metrics=read_values(metrics),
+            threads=_threads(),
         )
-        if self._has_workers and os.path.exists(self._path):
+        if has_workers(self.model.distribute_strategy) and os.path.exists(self._path):
             os.replace(self._path, self._path_before)
         save_state(self._path, state)
 
@@ -231,8 +276,8 @@ class Resume(keras.callbacks.Callback):
             write_values(variables, values)
         except ValueError as error:
             raise ValueError(
-                f"Cannot resume from {self._path!r}: it belongs to another model or optimiser: "
-                f"{error}. Remove it to begin anew, or choose another folder."
+                f"Cannot resume from {self._path!r}: it belongs to another model or optimizer: "
+                f"{error}. Remove it to start over, or choose another folder."
             ) from error
 
     def _history(self, logs: dict[str, Any]) -> dict[str, Any]:
@@ -271,13 +316,48 @@ def check_every(every: Any) -> Any:
     )
 
 
+def _readable_again(arguments: dict[str, Any]) -> Any:
+    """Return the dataset that `fit` trains on, () for arrays; refuse what cannot be read again."""
+    if arguments.get("steps_per_epoch") is not None:
+        raise ValueError(
+            "`Resume` needs epochs that are the dataset's own. "
+            f"Received: steps_per_epoch={arguments['steps_per_epoch']!r}"
+        )
+    data = arguments.get("x")
+    if isinstance(data, tf.data.Dataset | tf.distribute.DistributedDataset):
+        return data
+    if hasattr(data, "__next__") or arguments.get("shuffle", True):
+        how = "" if hasattr(data, "__next__") else ", shuffled"
+        raise ValueError(
+            "`Resume` needs batches that can be read again: a dataset, such as that of "
+            f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}{how}"
+        )
+    return ()
+
+
+def _threads() -> dict[str, int]:
+    """Return what the last bits of sums depend on, apart from the machine."""
+    threading = tf.config.threading
+    return {
+        "cores": count_cores(),
+        "intra-op threads": threading.get_intra_op_parallelism_threads(),
+        "inter-op threads": threading.get_inter_op_parallelism_threads(),
+    }
+
+
+def _described(threads: dict[str, int]) -> str:
+    return ", ".join(f"{number or 'default'} {name}" for name, number in threads.items())
+
+
 def _position(state: TrainingState | None) -> int:
     """How far a training has come, as a number that grows."""
     return -1 if state is None else (state.epoch << 40) + state.steps
 
 
 def _advance(data: Any, epochs: int) -> None:
-    """Let a dataset believe that it was iterated over in the epochs before.
+    """Iterate over a dataset as often as the epochs before did.
+
+    A shuffle of TensorFlow counts iterations; a dataset of `make_dataset` does not in `fit`.
 
     Keras makes an iterator at the beginning of each epoch and, where it knows the number of
     batches, another one at its end.

@@ -30,8 +30,8 @@ class ScheduledSampling(keras.callbacks.Callback):
         inverse_sigmoid:  ε_i = k / (k + exp(i / k))
 
     What is fed, and what that costs, `Seq2Seq.feed_own_outputs` says. The probability is in the
-    logs of each epoch as "sampling_probability"; after `fit` it is what it was before. Validation
-    is by teacher forcing: a `SearchEvaluation` shows the effect.
+    logs of each epoch as "sampling_probability"; however `fit` ends, the model is then fed with
+    what it was before. Validation is by teacher forcing: a `SearchEvaluation` shows the effect.
 
     Args:
         schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step and
@@ -73,7 +73,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         self.maximum = check_number("maximum", maximum, minimum=0.0, maximum=1.0)
         self.choice = check_choice("choice", choice, CHOICES)
         self.seed = seed
-        self._before = 0.0
+        self._before: tuple[Any, ...] = ()  # what was fed before `fit`, while it runs
 
     def probability(self, step: int) -> float:
         """Give the probability p_i.
@@ -93,7 +93,8 @@ class ScheduledSampling(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not hasattr(self.model, "feed_own_outputs"):
             raise TypeError(f"`ScheduledSampling` needs a `Seq2Seq`. Received: {self.model!r}")
-        self._before = self.model.sampling_probability
+        self._before = (self.model.own_outputs,)
+        self.model.own_outputs = None  # what was fed before keeps its probability and its seed
         self.model.feed_own_outputs(0.0, choice=self.choice, seed=self.seed)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -104,7 +105,13 @@ class ScheduledSampling(keras.callbacks.Callback):
             logs["sampling_probability"] = self.model.sampling_probability
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.feed_own_outputs(self._before, choice=self.choice)
+        self.end_fit()
+
+    def end_fit(self) -> None:
+        """Let the model be fed with what it was before, however `fit` ended."""
+        if self._before:
+            (self.model.own_outputs,) = self._before
+        self._before = ()
 
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())

@@ -165,18 +165,24 @@ class SearchEvaluation(keras.callbacks.Callback):
             logs.update(self.figures)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.end_fit()
+
+    def end_fit(self) -> None:
+        """Close the file for TensorBoard, however `fit` ended."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def check_place(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Refuse callbacks that would look at the logs before the figures are in them.
+    def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Sequence[Any]) -> None:
+        """Refuse callbacks that would read the logs before the figures are in them.
 
         Args:
-            callbacks: all callbacks of a `fit`, in their order.
+            model: the model that is trained.
+            arguments: the arguments of `fit`.
+            callbacks: all callbacks, in their order.
 
         Raises:
-            ValueError: if one that watches a figure of this one stands in front of it.
+            ValueError: if one that watches a figure of this one is listed before it.
         """
         names = {f"val_{name}" for name in self.metrics}
         for callback in callbacks[: callbacks.index(self)]:

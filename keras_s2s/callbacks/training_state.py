@@ -27,6 +27,7 @@ class TrainingState(NamedTuple):
     callbacks: list[dict[str, Any]]  # "name" and "state" of each
     variables: list[np.ndarray]  # of the model, its optimiser and its seeds
     metrics: list[np.ndarray]  # the sums of the metrics in this epoch
+    threads: dict[str, int] = {}  # cores and threads, on which the last bits depend  # noqa: RUF012
 
 
 def read_values(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from keras_s2s.data.batching import Batching, Side, make_side
 from keras_s2s.data.limits import Limits
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
+from keras_s2s.epochs import EpochCounter
 from keras_s2s.special_ids import PAD_ID
 from keras_s2s.tokenizers.tokenizer import Tokenizer
 
@@ -45,9 +45,12 @@ def make_dataset(
     Pairs of like source length and like target length share a batch, so that little is padding;
     each batch is as wide as its longest text. All pairs are seen exactly once an epoch.
 
-    With `shuffle`, every epoch (every time the dataset is iterated over) has batches of other
-    pairs in another order. The order of epoch 0, 1, 2, … depends on the seed and on that number
-    alone. Without it, every epoch has the same batches, from short to long.
+    With `shuffle`, every epoch has batches of other pairs in another order, which depends on the
+    seed and the number of the epoch alone. In `Seq2Seq.fit` that is the epoch which is trained: to
+    look at a batch changes nothing, and a training that is resumed has the order that it would
+    have had. A further `fit` goes on with the number after the last one trained, unless it has an
+    `initial_epoch` or a `Resume`. Outside of `fit`, each iteration over the dataset is an epoch.
+    Without `shuffle`, every epoch has the same batches, from short to long.
 
     **In memory.** Pairs that are given as such are tokenized once, here, and kept as ids.
 
@@ -69,8 +72,8 @@ def make_dataset(
         shuffle: whether each epoch has another order.
         seed: the seed of the orders; by default drawn from Python's random numbers, which
             `keras.utils.set_random_seed` seeds.
-        initial_epoch: the number of the epoch that comes first, as in `model.fit`: not 0 where a
-            training goes on that was interrupted.
+        initial_epoch: Number of the first epoch of a training loop of your own. `fit` knows the
+            epoch itself. Defaults to 0.
         max_source_length: pairs with more source tokens, eos counted, are left out; how many, is
             logged as a warning of the logger "keras_s2s".
         max_target_length: the same for target tokens.
@@ -104,7 +107,7 @@ def make_dataset(
     if seed is None:
         seed = random.randrange(2**31)  # noqa: S311
     check_int("seed", seed, minimum=0)
-    check_int("initial_epoch", initial_epoch, minimum=0)
+    epochs = EpochCounter(check_int("initial_epoch", initial_epoch, minimum=0))
     check_int("buffer_size", buffer_size, minimum=2)
     batching = _check_batching(batch_size, batch_tokens, shuffle)
     limits = Limits(max_source_length, max_target_length, batch_tokens)
@@ -117,11 +120,11 @@ def make_dataset(
     if paths:
         files = _look_through(paths, source, target, limits, features_column)
         number = files.pairs
-        blocks = _blocks_of_files(files, source, target, batching, seed, initial_epoch, buffer_size)
+        blocks = _blocks_of_files(files, source, target, batching, seed, epochs, buffer_size)
     else:
         sides = _tokenize(given, source, target, limits)
         number = len(sides[0].lengths)
-        blocks = _block_of_memory(*sides, seed, initial_epoch, shuffle=shuffle)
+        blocks = _block_of_memory(*sides, seed, epochs, shuffle=shuffle)
     dataset = blocks.flat_map(batching.batches)
     if batching.batch_size is not None:
         batches = -(-number // batching.batch_size)
@@ -180,23 +183,22 @@ def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.n
 
 
 def _block_of_memory(
-    source: Side, target: Side, seed: int, initial_epoch: int, *, shuffle: bool
+    source: Side, target: Side, seed: int, epochs: EpochCounter, *, shuffle: bool
 ) -> tf.data.Dataset:
-    """The pairs that stand in memory with another seed each epoch."""
+    """The pairs that are kept in memory, with another seed each epoch."""
     with tf.device("CPU:0"):
         source, target = (Side(*map(tf.constant, side)) for side in (source, target))
-    epochs = None
-    if shuffle:
-        with tf.init_scope(), tf.device("CPU:0"):
-            epochs = tf.Variable(initial_epoch, dtype=tf.int64, trainable=False, name="epochs")
     first = tf.constant(seed % 2**63, tf.int64)
 
     @tf.autograph.experimental.do_not_convert
     def block(epoch: tf.Tensor) -> tuple[Side, Side, tf.Tensor]:
-        epoch = epoch if epochs is None else epochs.assign_add(1) - 1
+        if shuffle:
+            # asked for when the first batch is wanted, which is within the epoch
+            epoch = tf.numpy_function(lambda: np.int64(epochs.next()), [], tf.int64)
+            epoch = tf.ensure_shape(epoch, [])
         return source, target, tf.stack([first, epoch])
 
-    return tf.data.Dataset.from_tensors(tf.constant(initial_epoch, tf.int64)).map(block)
+    return tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).map(block)
 
 
 def _look_through(
@@ -225,17 +227,16 @@ def _blocks_of_files(
     target: Tokenizer,
     batching: Batching,
     seed: int,
-    initial_epoch: int,
+    epochs: EpochCounter,
     buffer_size: int,
 ) -> tf.data.Dataset:
     """The pairs of files in blocks, each with a seed of its own."""
     multiple = batching.batch_size or 1
     # With whole batches in each block, the number of batches is the same in every epoch.
     block_size = max(1, buffer_size // 2 // multiple) * multiple
-    epochs = itertools.count(initial_epoch)
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
-        epoch = next(epochs)
+        epoch = epochs.next()
         draw_seed = seed if batching.shuffle else None
         for number, (sources, targets) in enumerate(files.blocks(block_size, draw_seed, epoch)):
             yield _as_bytes(sources), _as_bytes(targets), (epoch, number)

@@ -17,12 +17,14 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import keras_private
+from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import MissingPackageError
 from keras_s2s.layers.packing import PackedLogits, pack
 from keras_s2s.losses import SequenceLoss, as_labels, token_weights
 from keras_s2s.metrics import TokenMean
 from keras_s2s.models.batch_ids import check_batch, plain_refusal
 from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
+from keras_s2s.models.class_weights import weight_labels
 from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.optimizers import FusedAdam
 from keras_s2s.replicas import has_workers, sum_over_replicas
@@ -129,9 +131,9 @@ class Trainer(keras.Model):
             validation_split: Share of the arrays to validate on.
             validation_data: What to evaluate the model on after each epoch, like `x` and `y`.
             shuffle: Whether to shuffle arrays before each epoch.
-            class_weight: As for `keras.Model.fit`.
-            sample_weight: Weights of the rows, `(rows,)`, or of the target tokens,
-                `(rows, target_length)`, if `x` is arrays.
+            class_weight: Dict of the weights of target ids; others weigh 1, padding never counts.
+            sample_weight: Weights of the rows, `(rows,)` or `(rows, 1)`, or of the target tokens,
+                `(rows, target_length)` or `(rows, target_length, 1)`, if `x` is arrays.
             initial_epoch: Number of the epoch to begin with.
             steps_per_epoch: Number of batches of an epoch. Defaults to all.
             validation_steps: Number of batches of `validation_data` to evaluate on.
@@ -143,7 +145,8 @@ class Trainer(keras.Model):
 
         Raises:
             ValueError: If an id is outside the vocabulary, callbacks are in an order in which they
-                cannot work, or a `Resume` cannot repeat the batches of an epoch.
+                cannot work, a `Resume` cannot repeat the batches of an epoch, or `class_weight`
+                is not one weight for each of some target ids.
         """
         if isinstance(x, _DATASETS):
             shuffle = False
@@ -167,7 +170,8 @@ class Trainer(keras.Model):
             "validation_batch_size": validation_batch_size,
             "validation_freq": validation_freq,
         }
-        with _resumed(callbacks, arguments), _quiet_end(x, steps_per_epoch), plain_refusal():
+        arguments = weight_labels(arguments, self.target_vocabulary_size)
+        with _hooked(self, arguments), _quiet_end(x, steps_per_epoch), plain_refusal():
             return super().fit(**arguments)
 
     def evaluate(
@@ -213,6 +217,35 @@ class Trainer(keras.Model):
                 return_dict=return_dict,
                 **kwargs,
             )
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Run one training step on arrays, like `keras.Model.train_on_batch`.
+
+        Args:
+            x: Dict of "source_ids" and "target_inputs".
+            y: The target labels.
+            sample_weight: Weights as for `fit`.
+            class_weight: Weights of target ids as for `fit`.
+            return_dict: Whether to return a dict instead of a list.
+
+        Returns:
+            The loss and the metrics.
+
+        Raises:
+            ValueError: If an id is outside the vocabulary, or `class_weight` is not one weight
+                for each of some target ids.
+        """
+        given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
+        given = weight_labels(given, self.target_vocabulary_size)
+        with plain_refusal():
+            return super().train_on_batch(**given, return_dict=return_dict)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one training step on a batch and return the figures of the epoch so far."""
@@ -279,6 +312,15 @@ class Trainer(keras.Model):
             with self.distribute_strategy.scope():
                 own = OwnOutputs(choice, seed)
         own.assign(probability)  # raises before anything has changed
+        self.own_outputs = own
+
+    @property
+    def own_outputs(self) -> OwnOutputs | None:
+        """What the decoder is fed in place of labels, and how often; None for teacher forcing."""
+        return self._own_outputs
+
+    @own_outputs.setter
+    def own_outputs(self, own: OwnOutputs | None) -> None:
         if own is not self._own_outputs:
             self._own_outputs = own
             if self.train_function is not None:
@@ -407,25 +449,30 @@ def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
             "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
             "pip install 'keras-s2s[plots]'"
         )
-    return sorted(listed, key=lambda callback: hasattr(callback, "release"))
+    return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
 
 
 @contextlib.contextmanager
-def _resumed(callbacks: Any, arguments: dict[str, Any]) -> Iterator[None]:
-    """Let callbacks check their place and the arguments of `fit`, and forget them afterwards."""
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    for callback in callbacks:
-        if hasattr(callback, "check_place"):
-            callback.check_place(callbacks)
-    resumed = [callback for callback in callbacks if hasattr(callback, "release")]
-    for callback in resumed:
-        callback.check_data(arguments)
+def _hooked(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
+    """Let callbacks prepare for a `fit`, and undo what they set, however it ends.
+
+    They may have `begin_fit(model, arguments, callbacks)`, which is called before Keras looks at
+    anything, and `end_fit()`. An `EpochClock` runs before all of them.
+    """
+    given = arguments["callbacks"]
+    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else given
+    clock = EpochClock(arguments["initial_epoch"])
+    callbacks.insert(0, clock)
     try:
-        yield
+        with contextlib.ExitStack() as stack:
+            for callback in list(callbacks):
+                if hasattr(callback, "end_fit"):
+                    stack.callback(callback.end_fit)
+                if hasattr(callback, "begin_fit"):
+                    callback.begin_fit(model, arguments, callbacks)
+            yield
     finally:
-        for callback in resumed:
-            callback.release()
+        callbacks.remove(clock)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ import pytest
 from helpers.resumable import PAIRS, SOURCE, STEPS, TARGET, make_data, make_model, train
 
 from keras_s2s.callbacks import Resume, resume, training_state
+from keras_s2s.callbacks.callback_state import continued_logs
 from keras_s2s.data import make_dataset
+from keras_s2s.models import Seq2Seq
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -248,7 +250,7 @@ def test_the_state_of_another_model_is_refused(model_of_start, tmp_path):
     fit(model_of_start(), tmp_path, epochs=1)
     other = make_model()
     other.compile("sgd", other.loss)
-    with pytest.raises(ValueError, match="another model or optimiser: there are"):
+    with pytest.raises(ValueError, match="another model or optimizer: there are"):
         fit(other, tmp_path)
     state = training_state.load_state(str(tmp_path / FILE))
     wrong = [np.zeros([9, 9]), *state.variables[1:]]
@@ -295,10 +297,151 @@ def test_the_states_of_several_machines_must_have_a_step_in_common(
 ):
     fit(model_of_start(), tmp_path, epochs=1)
     elsewhere: list[int] = []  # how far the other machine has come
-    monkeypatch.setattr(Resume, "_has_workers", True)
+    monkeypatch.setattr(resume, "has_workers", lambda strategy: True)
     monkeypatch.setattr(resume, "gather_from_workers", lambda _, own: [own, *elsewhere])
     fit(model_of_start(), tmp_path, epochs=2)  # both have the same
     assert (tmp_path / "training_state_before.npz").exists()
     elsewhere.append(7)
     with pytest.raises(ValueError, match="the states of the workers are not of one training"):
         fit(model_of_start(), tmp_path, epochs=3)
+
+
+class Rates(keras.callbacks.Callback):
+    """Sets the learning rate before each step, as a schedule does."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = int(self.model.optimizer.iterations.numpy())
+        self.model.optimizer.learning_rate.assign(0.05 / (1 + step))
+
+
+class InterruptValidation(keras.callbacks.Callback):
+    """Ends a training by an error when an epoch is validated."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch, self._now = epoch, -1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._now = epoch
+
+    def on_test_begin(self, logs=None):
+        if self._now == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_in_a_validation_every_figure_is_that_of_the_uninterrupted_run(
+    model_of_start, tmp_path
+):
+    def options(folder):
+        folder.mkdir(exist_ok=True)
+        rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.9 * rate)
+        return [
+            rates,
+            Rates(),
+            keras.callbacks.CSVLogger(folder / "log.csv"),
+            keras.callbacks.ModelCheckpoint(
+                folder / "{batch}.weights.h5", save_freq=2, save_weights_only=True
+            ),
+        ], {"validation_data": make_data(), "epochs": 3, "every": STEPS}
+
+    def files(folder):
+        weights = {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+        return (folder / "log.csv").read_text(), weights
+
+    model = model_of_start()
+    callbacks, arguments = options(tmp_path / "whole")
+    whole = fit(model, tmp_path / "whole", *callbacks, **arguments)
+    expected = state_of(model)
+    for stop in (InterruptValidation(0), Interrupt(STEPS + 3), InterruptValidation(1)):
+        model = model_of_start()
+        callbacks, arguments = options(tmp_path / "parts")
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, tmp_path / "parts", *callbacks, stop, **arguments)
+        assert callbacks[2].append is False
+    callbacks, arguments = options(tmp_path / "parts")
+    model = model_of_start()
+    assert fit(model, tmp_path / "parts", *callbacks, **arguments) == whole
+    assert_same_weights(state_of(model), expected)
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_a_rate_that_each_epoch_lowers_is_lowered_once(model_of_start, tmp_path):
+    rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+    model = model_of_start()
+    whole = fit(model, tmp_path / "whole", rates)
+    expected = state_of(model)
+    interrupted(model_of_start(), tmp_path / "parts", rates, batches=STEPS + 5)
+    model = model_of_start()
+    assert fit(model, tmp_path / "parts", rates) == whole
+    assert_same_weights(state_of(model), expected)
+
+
+def test_who_looks_at_a_batch_or_says_the_epoch_changes_nothing(model_of_start, tmp_path):
+    model = model_of_start()
+    fit(model, tmp_path / "whole")
+    expected = state_of(model)
+    looked_at = make_data()
+    for _ in range(3):
+        next(iter(looked_at))
+    fit(model_of_start(), tmp_path / "looked at", data=looked_at)
+    assert_same_weights(state_of(model), expected)
+    fit(model_of_start(), tmp_path / "parts", epochs=1)
+    data = make_dataset(PAIRS, SOURCE, TARGET, batch_size=4, shuffle=True, seed=0, initial_epoch=1)
+    model = model_of_start()
+    fit(model, tmp_path / "parts", data=data)
+    assert_same_weights(state_of(model), expected)
+
+
+def test_it_says_that_a_training_goes_on_and_from_where(model_of_start, tmp_path, capsys):
+    def said(**kwargs):
+        callbacks = [Resume(tmp_path, every=3), *kwargs.pop("callbacks", [])]
+        model_of_start().fit(make_data(), verbose=2, callbacks=callbacks, **kwargs)
+        return [line for line in capsys.readouterr().out.splitlines() if str(tmp_path) in line]
+
+    assert said(epochs=1) == []
+    with pytest.raises(KeyboardInterrupt):
+        said(epochs=2, callbacks=[Interrupt(5)])
+    capsys.readouterr()
+    assert said(epochs=2) == [f"Resuming the training: in epoch 2 after step 3, from {tmp_path}"]
+    assert said(epochs=3) == [f"Resuming the training: after epoch 2, from {tmp_path}"]
+    assert said(epochs=3) == [f"Nothing is left to train: after epoch 3, from {tmp_path}"]
+
+
+def test_it_says_that_the_number_of_threads_has_changed(
+    model_of_start, tmp_path, monkeypatch, caplog
+):
+    fit(model_of_start(), tmp_path, epochs=1)
+    fit(model_of_start(), tmp_path, epochs=1)
+    assert caplog.messages == []
+    cores = resume.count_cores()
+    monkeypatch.setattr(resume, "count_cores", lambda: 64)
+    fit(model_of_start(), tmp_path, epochs=1)
+    (message,) = caplog.messages
+    assert f"began with {cores} cores, " in message
+    assert "it continues with 64 cores, " in message
+    assert "the last bits of the weights will differ" in message
+
+
+def test_it_hides_no_error_of_fit(model_of_start, tmp_path):
+    model = make_model()
+    model = Seq2Seq(model.encoder, model.decoder)
+    with pytest.raises(ValueError, match=r"must call `compile\(\)`"):
+        fit(model, tmp_path)
+    with pytest.raises(ValueError, match="`validation_split` is only supported for"):
+        fit(model_of_start(), tmp_path, validation_split=0.5)
+
+
+def test_a_generator_cannot_be_read_again(model_of_start, tmp_path):
+    batches = (batch for batch in make_data())
+    with pytest.raises(ValueError, match=r"batches that can be read again: .* Received: <class 'g"):
+        fit(model_of_start(), tmp_path, data=batches, shuffle=False)
+
+
+def test_a_log_without_whole_rows_is_cut(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,loss,val_loss\r\n0,3,4\r\n1,2,3\r\n2,1")
+    logger = keras.callbacks.CSVLogger(log)
+    with continued_logs([logger, keras.callbacks.CSVLogger(tmp_path / "none.csv")], 1):
+        assert logger.append
+    assert not logger.append
+    assert log.read_text().split() == ["epoch,loss,val_loss", "0,3,4"]

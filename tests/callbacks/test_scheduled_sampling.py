@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 
+import keras
 import pytest
+from helpers.small import TARGET_LABELS, inputs, make_model
 
 from keras_s2s.callbacks import ScheduledSampling
+from keras_s2s.losses import SequenceLoss
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,32 @@ def test_no_probability_is_above_the_maximum(schedule):
 def test_arguments_out_of_range_are_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         ScheduledSampling(**arguments)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends a training by an error."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_however_fit_ends_the_model_is_fed_with_what_it_was_before():
+    model = make_model("luong")
+    model.compile("sgd", loss=SequenceLoss())
+    sampling = ScheduledSampling(lambda step: 0.7)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(inputs(), TARGET_LABELS, verbose=0, callbacks=[sampling, Interrupt()])
+    assert model.own_outputs is None
+    assert model.sampling_probability == 0.0
+
+    model.feed_own_outputs(0.25, choice="sample", seed=1)
+    before = model.own_outputs
+    history = model.fit(inputs(), TARGET_LABELS, verbose=0, callbacks=[sampling]).history
+    assert history["sampling_probability"] == pytest.approx([0.7])
+    assert model.own_outputs is before
+    assert (before.choice, model.sampling_probability) == ("sample", 0.25)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(inputs(), TARGET_LABELS, verbose=0, callbacks=[sampling, Interrupt()])
+    assert model.own_outputs is before
+    assert model.sampling_probability == 0.25
+    model.fit(inputs(), TARGET_LABELS, verbose=0)  # goes on with what is fed

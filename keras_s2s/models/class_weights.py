@@ -1,0 +1,123 @@
+"""`class_weight` of `fit`: a weight for each label of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_number
+from keras_s2s.losses import as_labels
+
+
+def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, Any]:
+    """Turn `class_weight` into weights of the labels.
+
+    Keras takes labels `(batch, length)` for one-hot rows, and weights by their largest id.
+
+    Args:
+        arguments: the arguments of `fit`.
+        vocabulary_size: the number of target ids.
+
+    Returns:
+        The arguments with weighted data and no `class_weight`.
+
+    Raises:
+        ValueError: if a class is no target id, a weight is no number of at least 0, or there are
+            sample weights too.
+        TypeError: if the data is a `DistributedDataset`.
+    """
+    weights = arguments.get("class_weight")
+    if weights is None:
+        return arguments
+    table = _table(weights, vocabulary_size)
+    data = arguments["x"]
+    found = {**arguments, "class_weight": None}
+    if isinstance(data, tf.data.Dataset):
+        return {**found, "x": data.map(lambda *batch: _weigh(batch, table))}
+    if isinstance(data, tf.distribute.DistributedDataset):
+        raise TypeError(
+            "`class_weight` needs the dataset before it is distributed. Received: a "
+            "`DistributedDataset`"
+        )
+    if isinstance(data, keras.utils.PyDataset):
+        return {**found, "x": _WeightedBatches(data, table)}
+    if hasattr(data, "__next__"):
+        return {**found, "x": _weighted(data, table)}
+    if arguments.get("sample_weight") is not None:
+        raise ValueError(_BOTH)
+    return {**found, "sample_weight": table[_within(np.asarray(arguments["y"]), vocabulary_size)]}
+
+
+_BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
+
+
+def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
+    """Return the weight of each target id, float32; 1 for those without one."""
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            f"`class_weight` must be a dict of target ids. Received: class_weight={weights!r}"
+        )
+    table = np.ones(vocabulary_size, np.float32)
+    for target_id, weight in weights.items():
+        is_id = hasattr(target_id, "__index__") and 0 <= int(target_id) < vocabulary_size
+        if not is_id:
+            raise ValueError(
+                f"`class_weight` must have target ids in [0, {vocabulary_size}) as its keys. "
+                f"Received: {target_id!r}"
+            )
+        table[int(target_id)] = check_number(f"class_weight[{target_id}]", weight, minimum=0.0)
+    return table
+
+
+def _within(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
+    """Return ids that can be looked up; those outside are refused later, with their place."""
+    return np.clip(labels.astype(np.int64), 0, vocabulary_size - 1)
+
+
+def _weigh(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
+    """Give a batch the weights of its labels."""
+    if len(batch) == 3 and batch[2] is not None:
+        raise ValueError(_BOTH)
+    inputs, labels = batch[:2]
+    ids = tf.clip_by_value(tf.cast(as_labels(labels), tf.int64), 0, len(table) - 1)
+    return inputs, labels, tf.gather(tf.constant(table), ids)
+
+
+def _weighted(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
+    for batch in batches:
+        yield _weigh(tuple(batch), table)
+
+
+class _WeightedBatches(keras.utils.PyDataset):
+    """A `PyDataset` whose batches get the weights of their labels.
+
+    Args:
+        batches: the `PyDataset`.
+        table: the weight of each target id.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, table: np.ndarray) -> None:
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self._batches, self._table = batches, table
+
+    def __getitem__(self, index: int) -> Any:
+        inputs, labels, weights = _weigh(tuple(self._batches[index]), self._table)
+        return inputs, labels, weights.numpy()
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._batches.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._batches.on_epoch_end()
