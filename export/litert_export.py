@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,7 @@ from keras_s2s.files import check_writable, written_beside
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
+_LOGGER = logging.getLogger(__name__)
 _COMPILED_TEXTS = 4  # that CompiledModel is asked: it runs the same kernels as the Interpreter
 
 # How far the log probability of a token may lie from the model's in the mean: the weights are not
@@ -112,6 +114,7 @@ def litert(
     check_writable(path)
     check_figures(figures)
     names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
+    _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
     with written_beside(path, suffix=".tflite") as unfinished:
         content = _convert(translator, quantization, names, source_length)
@@ -156,6 +159,7 @@ def _convert(
 ) -> bytes:
     """Convert all signatures at once, by way of a SavedModel, so that they share the weights."""
     sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
+    _LOGGER.info("tracing the signatures %s", ", ".join(names))
     module, functions = ServedModule(translator, names), trace(translator, names, **sizes)
     for name, search, num_hypotheses in _searches(translator):
         if name in functions:
@@ -172,6 +176,7 @@ def _convert(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
+        _LOGGER.info("converting for LiteRT")
         content: bytes = converter.convert()
         return content
 
@@ -185,6 +190,7 @@ def _check(
     texts: list[str],
 ) -> Parity:
     """Run a file in LiteRT, ids with built-in operations only, and compare it with the model."""
+    _LOGGER.info("comparing %d answers with the model", len(texts))
     plain_session = LiteRTSession(path, text_operations=False)
     session = LiteRTSession(path) if any(map(takes_text, names)) else plain_session
 

@@ -27,6 +27,7 @@ from keras_s2s.translator import Translator
 # How far the log probability of a token may lie from the model's in the mean, as for LiteRT.
 QUANTIZATIONS = {None: None, "int8": 0.1}
 # The first set of operators that tf2onnx 1.17 writes all of the searches in.
+_LOGGER = logging.getLogger(__name__)
 _OPSET = 18
 _SIGNATURES = ("ids", "greedy_ids", "score_ids")
 
@@ -90,8 +91,10 @@ def onnx(
         raise ValueError(f"The file name must end in '.onnx'. Received: path={path!r}")
     check_writable(path)
     check_figures(figures)
+    _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
     with written_beside(path, suffix=".onnx") as unfinished:
+        _LOGGER.info("tracing the signature %s and converting it for ONNX", signature)
         model = _convert(translator, signature, source_length)
         if quantization is not None:
             model = _quantize(model)
@@ -104,6 +107,7 @@ def onnx(
             figures=figures,
         )
         write_file(unfinished, model.SerializeToString())
+        _LOGGER.info("comparing %d answers with the model", len(texts))
         parity = _check(translator, unfinished, signature, source_length, quantization, texts)
         card["parity"] = parity._asdict()
         for name, content in card_files(translator, card).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ from keras_s2s.export.warmup import (
 from keras_s2s.files import check_folder_writable
 from keras_s2s.translator import Translator
 
+_LOGGER = logging.getLogger(__name__)
 _GRAPH_SIZE = 8 << 20  # bytes; more than the graph of any model of this package needs
 
 
@@ -108,7 +110,9 @@ def saved_model(
     if warmup is not None:
         check_warmup(warmup, batching)
     names = check_signatures(signatures, SIGNATURES, source_length)
+    _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
+    _LOGGER.info("tracing the signatures %s", ", ".join(names))
     module = ServedModule(translator, names)
     functions = trace(translator, names, source_length=source_length)
     requests = [] if warmup is None else make_requests(translator, warmup, names)
@@ -116,6 +120,7 @@ def saved_model(
         requests = [(name, pad_sources(inputs, source_length)) for name, inputs in requests]
     with unfinished_version(folder) as unfinished:
         _check_space(unfinished, module.size() + _GRAPH_SIZE)
+        _LOGGER.info("writing the SavedModel")
         save(module, functions, unfinished)
         (meta_graph,) = read_saved_model(unfinished).meta_graphs
         card = make_card(
@@ -131,7 +136,10 @@ def saved_model(
             if source_length is not None:
                 asked = padded(session, source_length)
                 texts = short_texts(translator, texts, source_length)
+            _LOGGER.info("comparing %d answers with the model", len(texts))
             parity = check_parity(translator, asked, names, texts)
+            if requests:
+                _LOGGER.info("answering %d warm-up requests", len(requests))
             for name, inputs in requests:
                 session(name, inputs)
         card["parity"] = parity._asdict()

@@ -115,6 +115,7 @@ def export(
         given["signature"] = signatures[0]
     if file_format != "saved_model":
         given["quantization"] = quantization
+    click.echo("loading the model", err=True)
     translator = load_translator(model)
     from keras_s2s import export as exports
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 def import_package() -> None:
@@ -33,18 +34,21 @@ def hushed(doing: str) -> Iterator[None]:
     Some of it cannot be turned off: TensorFlow's is written before anything can be set, and LiteRT
     has no setting. With `--debug` all is shown.
 
+    What the package logs meanwhile, the steps of an export for instance, is shown.
+
     Args:
         doing: what is going on; a terminal shows it, and for how long, after a second.
     """
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-        yield
+        with _steps_shown(lambda step: os.write(2, f"{step}\n".encode())):
+            yield
         return
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         shown = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            with _Clock(doing, shown):
+            with _Clock(doing, shown) as clock, _steps_shown(clock.show_step):
                 yield
         except BaseException:
             held.seek(0)
@@ -53,6 +57,33 @@ def hushed(doing: str) -> Iterator[None]:
         finally:
             os.dup2(shown, 2)
             os.close(shown)
+
+
+@contextlib.contextmanager
+def _steps_shown(show: Callable[[str], object]) -> Iterator[None]:
+    """Show the steps that the package logs, at the level INFO."""
+    logger, handler = logging.getLogger("keras_s2s"), _Handler(show)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+class _Handler(logging.Handler):
+    """Passes the messages of the level INFO on."""
+
+    def __init__(self, show: Callable[[str], object]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a message on."""
+        if record.levelno == logging.INFO:
+            self._show(record.getMessage())
 
 
 class _Clock:
@@ -64,9 +95,16 @@ class _Clock:
         self._shown = False
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Clock:
         if os.isatty(self._descriptor):
             self._thread.start()
+        return self
+
+    def show_step(self, step: str) -> None:
+        """Say what comes next: beside the time on a terminal, elsewhere in a line."""
+        self._doing = step
+        if self._thread.ident is None:
+            os.write(self._descriptor, f"{step}\n".encode())
 
     def __exit__(self, *failure: object) -> None:
         self._done.set()
@@ -77,7 +115,7 @@ class _Clock:
         started = time.monotonic()
         while not self._done.wait(1.0):
             minutes, seconds = divmod(round(time.monotonic() - started), 60)
-            line = f"\r{self._doing} ... {minutes}:{seconds:02d}"
+            line = f"\r\033[K{self._doing} ... {minutes}:{seconds:02d}"
             os.write(self._descriptor, line.encode())
             self._shown = True
         if self._shown:

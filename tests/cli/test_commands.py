@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,12 +102,17 @@ def test_unknown_figures_are_a_mistake(run, model, pairs):
     ],
 )
 def test_an_export_is_inspected_and_answers(
-    run, model, pairs, translator, tmp_path, out, options, file_format
+    run, model, pairs, translator, tmp_path, caplog, out, options, file_format
 ):
     figures = tmp_path / "figures.json"
     figures.write_text('{"sources": 3, "wer": {"value": 0.25, "low": 0.2, "high": 0.3}}', "utf-8")
     code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (0, "loading the model\n")
+    steps = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+    assert steps[0] == "finding out what to compare"
+    assert steps[1].startswith("tracing the signatures ")
+    assert steps[2] == ("converting for LiteRT" if options else "writing the SavedModel")
+    assert re.fullmatch(r"comparing \d+ answers with the model", steps[3])
     if options:  # a file is not replaced unasked; a SavedModel gets another version
         code, _, errors = run("export", model, tmp_path / out, *options)
         assert code == 2
@@ -179,7 +185,7 @@ def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     options = ["--warmup-length", 2, "--warmup-length", 3, "--warmup-batch-size", 4]
     code, output, errors = run("export", model, tmp_path / "served", *options)
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (0, "loading the model\n")
     path = Path(output.strip()) / "assets.extra" / "tf_serving_warmup_requests"
     requests = [
         prediction_log_pb2.PredictionLog.FromString(record).predict_log.request

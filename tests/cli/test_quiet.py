@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 
@@ -38,7 +39,7 @@ def test_what_is_written_is_not_shown_but_that_it_goes_on_is():
     with terminal() as shown, hushed("Exporting"):
         os.write(2, NOISE)
         time.sleep(1.2)
-    assert shown == [b"\rExporting ... 0:01\r\033[K"]
+    assert shown == [b"\r\033[KExporting ... 0:01\r\033[K"]
 
 
 def test_what_is_over_in_a_second_is_not_told():
@@ -58,3 +59,17 @@ def test_with_debug_nothing_is_held(monkeypatch):
     with terminal() as shown, hushed("Exporting"):
         os.write(2, NOISE)
     assert shown == [NOISE]
+
+
+def test_steps_are_shown_as_lines_where_there_is_no_terminal(capfd):
+    with hushed("Exporting"):
+        logging.getLogger("keras_s2s.export").info("comparing %d answers", 3)
+        logging.getLogger("keras_s2s.export").debug("nobody's business")
+    assert capfd.readouterr().err == "comparing 3 answers\n"
+
+
+def test_a_terminal_sees_the_step_beside_the_time():
+    with terminal() as shown, hushed("Exporting"):
+        logging.getLogger("keras_s2s.export").info("comparing")
+        time.sleep(1.2)
+    assert shown == [b"\r\033[Kcomparing ... 0:01\r\033[K"]
