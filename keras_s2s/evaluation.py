@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_s2s.checks import check_choice
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
 
 FIGURES = ("wer", "ter", "bleu", "chrf")
@@ -268,7 +269,7 @@ def _sacrebleu() -> Any:
     try:
         import sacrebleu
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "BLEU and chrF need sacrebleu, which is not installed: pip install 'keras-s2s[eval]'"
         ) from error
     return sacrebleu
@@ -278,7 +279,7 @@ def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Error rates need rapidfuzz, which is not installed: pip install 'keras-s2s[eval]'"
         ) from error
     return Levenshtein
@@ -287,7 +288,7 @@ def _levenshtein() -> Any:
 def _check_references(outputs: Sequence[str], references: Sequence[Collection[str]]) -> None:
     """Check that each output has a list of references, and not a text."""
     if len(outputs) != len(references) or not outputs:
-        raise ValueError(
+        raise InputError(
             "There must be one entry of `references` for each of `outputs`, and at least one. "
             f"Received: {len(outputs)} outputs, {len(references)} references"
         )
@@ -298,4 +299,4 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
                 f"{accepted!r} at position {number}"
             )
         if not accepted:
-            raise ValueError(f"`references` must not be empty. Received: none at {number}")
+            raise InputError(f"`references` must not be empty. Received: none at {number}")

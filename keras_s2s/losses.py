@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_number
+from keras_s2s.errors import InputError
 from keras_s2s.replicas import sum_over_replicas
 from keras_s2s.special_ids import PAD_ID
 
@@ -70,7 +71,7 @@ class SequenceLoss(keras.losses.Loss):
             "label_smoothing", label_smoothing, minimum=0.0, maximum=1.0
         )
         if self.label_smoothing == 1.0:
-            raise ValueError(
+            raise InputError(
                 "`label_smoothing` must be below 1: nothing of the labels would be left. "
                 "Received: label_smoothing=1.0"
             )
@@ -152,13 +153,13 @@ def as_labels(y_true: Any) -> tf.Tensor:
     """
     labels = tf.convert_to_tensor(y_true)
     if not (labels.dtype.is_integer or labels.dtype.is_floating):
-        raise ValueError(f"`y_true` must be integer ids. Received: y_true of {labels.dtype.name}")
+        raise InputError(f"`y_true` must be integer ids. Received: y_true of {labels.dtype.name}")
     if labels.shape.rank is None:  # `fit` has seen labels of both shapes
         return tf.reshape(labels, tf.shape(labels)[:2])
     if labels.shape.rank == 3 and labels.shape[2] == 1:
         labels = tf.squeeze(labels, 2)
     if labels.shape.rank != 2:
-        raise ValueError(
+        raise InputError(
             "`y_true` must have the shape (batch, target_length) or (batch, target_length, 1). "
             f"Received: y_true of shape {tuple(labels.shape)}"
         )
@@ -177,7 +178,7 @@ def check_logits(labels: tf.Tensor, logits: tf.Tensor) -> None:
     """
     fits = logits.shape.rank in (None, 3)
     if not fits or not labels.shape.is_compatible_with(logits.shape[:2]):
-        raise ValueError(
+        raise InputError(
             "`y_pred` must have the shape of `y_true` and the vocabulary as its last dimension. "
             f"Received: y_true of shape {tuple(labels.shape)}, y_pred of shape "
             f"{tuple(logits.shape)}"
@@ -249,7 +250,7 @@ def token_weights(
         weights = tf.squeeze(weights, 2)
     allowed = (real.shape[:1].concatenate(1), real.shape)
     if weights.shape.rank != 2 or not any(map(weights.shape.is_compatible_with, allowed)):
-        raise ValueError(
+        raise InputError(
             f"`sample_weight` must have the shape {_WEIGHT_SHAPES}. Received: sample_weight of "
             f"shape {tuple(given)} for labels of shape {tuple(real.shape)}"
         )

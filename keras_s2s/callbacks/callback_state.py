@@ -1,4 +1,4 @@
-"""What other callbacks know of the steps and epochs before, kept and given back by `Resume`."""
+"""The state of other callbacks, which `Resume` saves and restores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.keras_private import CALLBACK_STATE
 
 
 def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[str, Any]]:
-    """Give what callbacks know.
+    """Return the state of callbacks.
 
     Args:
         callbacks: of Keras, or with a tuple `state_attributes` of the names that are to be kept.
@@ -29,7 +29,7 @@ def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[s
 def restore_callbacks(
     callbacks: Iterable[keras.callbacks.Callback], states: Iterable[dict[str, Any]]
 ) -> None:
-    """Give each callback the state of its name's next one; others begin anew.
+    """Restore the state of callbacks, matched by the name of their class and their order.
 
     Args:
         callbacks: the callbacks.

@@ -27,6 +27,7 @@ from keras_s2s.callbacks.training_state import (
 )
 from keras_s2s.checks import check_int
 from keras_s2s.epochs import EpochClock
+from keras_s2s.errors import InputError
 from keras_s2s.files import remove_unfinished
 from keras_s2s.keras_private import set_initial_epoch
 from keras_s2s.models.batch_parts import count_cores
@@ -187,13 +188,13 @@ class Resume(keras.callbacks.Callback):
         self._restore_history()  # where there was nothing left to train
 
     def _restore(self, state: TrainingState) -> None:
-        """Give the model, its optimizer and the other callbacks what they had."""
+        """Restore the model, its optimizer and the other callbacks."""
         variables, _ = self.model.training_variables()
         self._assign(variables, state.variables)
         restore_callbacks(self._callbacks, state.callbacks)
 
     def _report(self, state: TrainingState) -> None:
-        """Say that the training goes on and from where, and whether the last bits will differ."""
+        """Print where the training resumes, and log whether the last bits will differ."""
         if self.params.get("verbose"):
             place = (
                 f"after epoch {state.epoch}"
@@ -232,7 +233,7 @@ class Resume(keras.callbacks.Callback):
         own = (keras.callbacks.History, keras.callbacks.ProgbarLogger, EpochClock)
         others = [it for it in callbacks if not isinstance(it, own)]
         if others[-1] is not self:
-            raise ValueError(
+            raise InputError(
                 "`Resume` must be the last of the callbacks, and the only one of its kind. "
                 f"Received: a `{type(others[-1]).__name__}` after it"
             )
@@ -249,7 +250,7 @@ class Resume(keras.callbacks.Callback):
         for state in (*states, None):
             if _position(state) == common:
                 return state
-        raise ValueError(
+        raise InputError(
             f"Cannot resume from {self.folder!r}: the states of the workers are not of one "
             "training, or that of another worker was removed. Remove the folders of all workers "
             "to begin anew."
@@ -275,7 +276,7 @@ class Resume(keras.callbacks.Callback):
         try:
             write_values(variables, values)
         except ValueError as error:
-            raise ValueError(
+            raise InputError(
                 f"Cannot resume from {self._path!r}: it belongs to another model or optimizer: "
                 f"{error}. Remove it to start over, or choose another folder."
             ) from error
@@ -319,7 +320,7 @@ def check_every(every: Any) -> Any:
 def _readable_again(arguments: dict[str, Any]) -> Any:
     """Return the dataset that `fit` trains on, () for arrays; refuse what cannot be read again."""
     if arguments.get("steps_per_epoch") is not None:
-        raise ValueError(
+        raise InputError(
             "`Resume` needs epochs that are the dataset's own. "
             f"Received: steps_per_epoch={arguments['steps_per_epoch']!r}"
         )
@@ -328,7 +329,7 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
         return data
     if hasattr(data, "__next__") or arguments.get("shuffle", True):
         how = "" if hasattr(data, "__next__") else ", shuffled"
-        raise ValueError(
+        raise InputError(
             "`Resume` needs batches that can be read again: a dataset, such as that of "
             f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}{how}"
         )

@@ -76,7 +76,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         self._before: tuple[Any, ...] = ()  # what was fed before `fit`, while it runs
 
     def probability(self, step: int) -> float:
-        """Give the probability p_i.
+        """Compute the probability p_i.
 
         Args:
             step: i, how many steps the optimiser has taken.

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_s2s.callbacks.resume import check_every
 from keras_s2s.checks import check_choice, check_int, check_positive_int
 from keras_s2s.data.pairs import check_pairs
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     FIGURES,
     bleu,
@@ -36,7 +37,7 @@ class SearchEvaluation(keras.callbacks.Callback):
     """Translates held-out texts by the real search, and logs how often and how far it is wrong.
 
     The figures are put into the `logs` of each epoch, so that they are in the history, in the
-    progress bar, and seen by the callbacks that are listed behind this one:
+    progress bar, and available to the callbacks that are listed after this one:
 
     - "val_wer": share of outputs that equal none of their references (sequence error rate, the
       WER of pronunciation);
@@ -44,7 +45,7 @@ class SearchEvaluation(keras.callbacks.Callback):
     - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; `signatures` says how they were
       computed.
 
-    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **behind** this one,
+    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this one,
     and must be told by `mode="min"` or `mode="max"` which way is better: Keras knows that only of
     the metrics of `compile`. A `SwapEMAWeights` whose averages are to be searched stands in front.
 
@@ -188,7 +189,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         for callback in callbacks[: callbacks.index(self)]:
             watched = getattr(callback, "monitor", None)
             if watched in names:
-                raise ValueError(
+                raise InputError(
                     f"`SearchEvaluation` must be listed before what watches its figures. Received: "
                     f"a `{type(callback).__name__}` of {watched!r} in front of it"
                 )
@@ -200,7 +201,7 @@ class SearchEvaluation(keras.callbacks.Callback):
             The figures by their names in the logs.
         """
         if self._translator is None:
-            raise ValueError("`evaluate` needs a model: it runs while `fit` does.")
+            raise InputError("`evaluate` needs a model: it runs while `fit` does.")
         sources = list(self.references)
         outputs = self._translator.translate(sources, batch_size=self.batch_size)
         self.outputs = dict(zip(sources, outputs, strict=True))
@@ -257,7 +258,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
         )
     references = group_references(check_pairs(pairs))
     if not references:
-        raise ValueError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must hold at least one pair. Received: none")
     return references
 
 
@@ -267,7 +268,7 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
         raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
     metrics = tuple(metrics)
     if not metrics:
-        raise ValueError(f"`metrics` must name some of {', '.join(FIGURES)}. Received: none")
+        raise InputError(f"`metrics` must name some of {', '.join(FIGURES)}. Received: none")
     for name in metrics:
         check_choice("metrics", name, FIGURES)
     check_installed(metrics)
@@ -275,7 +276,7 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
 
 
 def _summary_kind(plugin: str) -> Any:
-    """What tells TensorBoard how to show a tensor."""
+    """Return the metadata that tells TensorBoard how to show a tensor."""
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = plugin
     return metadata

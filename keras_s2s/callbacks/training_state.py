@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError)
@@ -25,7 +26,7 @@ class TrainingState(NamedTuple):
     stopped: bool  # whether a callback has ended the training
     history: dict[str, Any]  # "epoch" and "history" of the epochs before
     callbacks: list[dict[str, Any]]  # "name" and "state" of each
-    variables: list[np.ndarray]  # of the model, its optimiser and its seeds
+    variables: list[np.ndarray]  # of the model, its optimizer and its seeds
     metrics: list[np.ndarray]  # the sums of the metrics in this epoch
     threads: dict[str, int] = {}  # cores and threads, on which the last bits depend  # noqa: RUF012
 
@@ -56,11 +57,11 @@ def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarra
     found = [tuple(value.shape) for value in values]
     for variable, shape in zip(variables, found, strict=False):
         if tuple(variable.shape) != shape:
-            raise ValueError(
+            raise InputError(
                 f"{variable.path!r} has the shape {tuple(variable.shape)}, not {shape} as there"
             )
     if len(variables) != len(found):
-        raise ValueError(f"there are {len(variables)} variables, not {len(found)} as there")
+        raise InputError(f"there are {len(variables)} variables, not {len(found)} as there")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -75,7 +76,7 @@ def save_state(path: str, state: TrainingState) -> None:
     parts: dict[str, Any] = {}
 
     def packed(value: Any) -> Any:
-        """Give what JSON can hold, and put arrays aside."""
+        """Return what JSON can hold, and collect arrays in `parts`."""
         if isinstance(value, np.ndarray) and value.ndim:
             name = f"part_{len(parts)}"
             parts[name] = value
@@ -126,6 +127,6 @@ def load_state(path: str) -> TrainingState | None:
                 plain[kind] = [arrays[f"{kind}_{number}"] for number in range(size)]
             return TrainingState(**plain)
     except _DAMAGE as error:
-        raise ValueError(
+        raise InputError(
             f"Cannot resume from {path!r}: it is damaged ({error}). Remove it to begin anew."
         ) from error

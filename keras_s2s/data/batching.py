@@ -1,4 +1,4 @@
-"""Batches of pairs of like lengths, out of ids that stand in memory."""
+"""Batches of pairs of similar lengths, from ids in memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Side(NamedTuple):
 
 
 def make_side(ids: tf.Tensor, lengths: tf.Tensor) -> Side:
-    """Put together what `Tokenizer.split` gives.
+    """Convert the result of `Tokenizer.split` to a `Side`.
 
     Args:
         ids: int32 `(tokens,)`, without eos.
@@ -47,15 +47,15 @@ def make_side(ids: tf.Tensor, lengths: tf.Tensor) -> Side:
     return Side(tf.concat([ids, [PAD_ID]], 0), starts, lengths + 1)
 
 
-class Batching(NamedTuple):
-    """How pairs become batches.
+class LengthBatcher(NamedTuple):
+    """Splits pairs into batches of similar lengths.
 
     Attributes:
-        batch_size: how many pairs a batch has, if it goes by pairs.
-        batch_tokens: how many tokens a batch has at most, padding and the longer side counted, if
-            it goes by tokens.
-        shuffle: whether batches are of other pairs and in another order with each seed, or go
-            from short to long.
+        batch_size: Number of pairs of a batch; None for batches by tokens.
+        batch_tokens: Maximum number of tokens of a batch, the padded longer side counted; None
+            for batches by pairs.
+        shuffle: Whether each seed has other batches in another order. Otherwise they are sorted
+            by length.
     """
 
     batch_size: int | None
@@ -168,7 +168,7 @@ def _batch(source: Side, target: Side, chosen: tf.Tensor) -> tuple[dict[str, tf.
     target_labels = _rows(target, chosen)
     first = tf.fill([tf.size(chosen), 1], BOS_ID)
     shifted = tf.concat([first, target_labels[:, :-1]], axis=1)
-    # What stands behind eos in the labels is pad, and so is what stands behind it here.
+    # Labels are padded after eos, and so are the inputs.
     target_inputs = tf.where(tf.equal(target_labels, PAD_ID), PAD_ID, shifted)
     return {"source_ids": source_ids, "target_inputs": target_inputs}, target_labels
 

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, check_positive_int
-from keras_s2s.data.batching import Batching, Side, make_side
-from keras_s2s.data.limits import Limits
+from keras_s2s.data.batching import LengthBatcher, Side, make_side
+from keras_s2s.data.limits import LengthLimits
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
 from keras_s2s.epochs import EpochCounter
+from keras_s2s.errors import InputError
 from keras_s2s.special_ids import PAD_ID
 from keras_s2s.tokenizers.tokenizer import Tokenizer
 
@@ -84,7 +85,7 @@ def make_dataset(
         A `tf.data.Dataset`, its elements `({"source_ids": …, "target_inputs": …},
         target_labels)`, int32 `(batch, source_length)`, `(batch, target_length)` and
         `(batch, target_length)`, padded on the right with 0. `target_labels` end in eos;
-        `target_inputs` are the same tokens behind bos, without eos. Its length is known,
+        `target_inputs` are the same tokens after bos, without eos. Its length is known,
         `ceil(pairs / batch_size)`, unless batches go by tokens.
 
     Raises:
@@ -109,8 +110,8 @@ def make_dataset(
     check_int("seed", seed, minimum=0)
     epochs = EpochCounter(check_int("initial_epoch", initial_epoch, minimum=0))
     check_int("buffer_size", buffer_size, minimum=2)
-    batching = _check_batching(batch_size, batch_tokens, shuffle)
-    limits = Limits(max_source_length, max_target_length, batch_tokens)
+    batcher = _check_batcher(batch_size, batch_tokens, shuffle)
+    limits = LengthLimits(max_source_length, max_target_length, batch_tokens)
     limits.check()
     for name, tokenizer in (("source", source), ("target", target)):
         if not isinstance(tokenizer, Tokenizer):
@@ -120,14 +121,14 @@ def make_dataset(
     if paths:
         files = _look_through(paths, source, target, limits, features_column)
         number = files.pairs
-        blocks = _blocks_of_files(files, source, target, batching, seed, epochs, buffer_size)
+        blocks = _blocks_of_files(files, source, target, batcher, seed, epochs, buffer_size)
     else:
         sides = _tokenize(given, source, target, limits)
         number = len(sides[0].lengths)
         blocks = _block_of_memory(*sides, seed, epochs, shuffle=shuffle)
-    dataset = blocks.flat_map(batching.batches)
-    if batching.batch_size is not None:
-        batches = -(-number // batching.batch_size)
+    dataset = blocks.flat_map(batcher.batches)
+    if batcher.batch_size is not None:
+        batches = -(-number // batcher.batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     # Each of several machines gets its part of every batch. By default TensorFlow would deal out
     # whole blocks of files, in which one machine may find more batches than another.
@@ -139,26 +140,28 @@ def make_dataset(
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
-def _check_batching(batch_size: int | None, batch_tokens: int | None, shuffle: bool) -> Batching:
+def _check_batcher(
+    batch_size: int | None, batch_tokens: int | None, shuffle: bool
+) -> LengthBatcher:
     """Check that batches go by pairs or by tokens."""
     if batch_tokens is None:
         batch_size = _BATCH_SIZE if batch_size is None else batch_size
-        return Batching(check_positive_int("batch_size", batch_size), None, shuffle)
+        return LengthBatcher(check_positive_int("batch_size", batch_size), None, shuffle)
     if batch_size is not None:
-        raise ValueError(
+        raise InputError(
             "Batches go by `batch_size` or by `batch_tokens`. Received both: "
             f"batch_size={batch_size!r}, batch_tokens={batch_tokens!r}"
         )
-    return Batching(None, check_positive_int("batch_tokens", batch_tokens), shuffle)
+    return LengthBatcher(None, check_positive_int("batch_tokens", batch_tokens), shuffle)
 
 
 def _tokenize(
-    pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: Limits
+    pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: LengthLimits
 ) -> tuple[Side, Side]:
     """Turn pairs that are not too long into ids, as NumPy arrays."""
     checked = list(check_pairs(pairs))
     if not checked:
-        raise ValueError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must hold at least one pair. Received: none")
     sides = []
     for number, tokenizer in enumerate((source, target)):
         chunks = [
@@ -177,7 +180,7 @@ def _tokenize(
 
 
 def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of some texts without eos, and how many each has."""
+    """Return the ids of texts without eos, and the number of ids of each text."""
     ids, lengths = tokenizer.split(texts)
     return ids.numpy(), lengths.numpy().astype(np.int64)
 
@@ -185,7 +188,7 @@ def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.n
 def _block_of_memory(
     source: Side, target: Side, seed: int, epochs: EpochCounter, *, shuffle: bool
 ) -> tf.data.Dataset:
-    """The pairs that are kept in memory, with another seed each epoch."""
+    """Return the pairs in memory, with another seed each epoch."""
     with tf.device("CPU:0"):
         source, target = (Side(*map(tf.constant, side)) for side in (source, target))
     first = tf.constant(seed % 2**63, tf.int64)
@@ -205,7 +208,7 @@ def _look_through(
     paths: Sequence[str],
     source: Tokenizer,
     target: Tokenizer,
-    limits: Limits,
+    limits: LengthLimits,
     features_column: int | None,
 ) -> PairStream:
     """Check files, and mark the pairs that are too long."""
@@ -225,19 +228,19 @@ def _blocks_of_files(
     files: PairStream,
     source: Tokenizer,
     target: Tokenizer,
-    batching: Batching,
+    batcher: LengthBatcher,
     seed: int,
     epochs: EpochCounter,
     buffer_size: int,
 ) -> tf.data.Dataset:
-    """The pairs of files in blocks, each with a seed of its own."""
-    multiple = batching.batch_size or 1
+    """Return the pairs of files in blocks, each with its own seed."""
+    multiple = batcher.batch_size or 1
     # With whole batches in each block, the number of batches is the same in every epoch.
     block_size = max(1, buffer_size // 2 // multiple) * multiple
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
         epoch = epochs.next()
-        draw_seed = seed if batching.shuffle else None
+        draw_seed = seed if batcher.shuffle else None
         for number, (sources, targets) in enumerate(files.blocks(block_size, draw_seed, epoch)):
             yield _as_bytes(sources), _as_bytes(targets), (epoch, number)
 

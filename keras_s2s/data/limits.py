@@ -1,4 +1,4 @@
-"""Which pairs are too long for training."""
+"""Pairs that are too long for training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 
 _LOGGER = logging.getLogger("keras_s2s")
 
 
-class Limits(NamedTuple):
-    """How many tokens a pair may have, eos counted; None for any number.
+class LengthLimits(NamedTuple):
+    """Maximum lengths of a pair in tokens, eos counted; None for no limit.
 
     Attributes:
         max_source_length: the limit of the source.
@@ -35,7 +36,7 @@ class Limits(NamedTuple):
         return {name: limit for name, limit in self._asdict().items() if limit is not None}
 
     def keep(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
-        """Say which pairs keep to the limits.
+        """Return which pairs are within the limits.
 
         Args:
             source_lengths: `(pairs,)`, eos counted.
@@ -65,7 +66,7 @@ class Limits(NamedTuple):
         """
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:
-            raise ValueError(
+            raise InputError(
                 f"At least one pair must keep to {limits} (eos counted). "
                 f"Received: {pairs} pairs, all of them longer"
             )

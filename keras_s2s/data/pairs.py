@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers.tokenizer import check_utf8
 
@@ -101,7 +102,7 @@ def iterate_lines(
         columns = _columns(name, number, line)
         yield _pair(name, number, columns, features_column)
     if number == 0 or first_empty == 1:
-        raise ValueError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
+        raise InputError(f"{name}: the file is empty. Expected: lines of source<TAB>target")
 
 
 def check_features_column(features_column: Any) -> int | None:
@@ -120,7 +121,7 @@ def check_features_column(features_column: Any) -> int | None:
         return None
     column = check_positive_int("features_column", features_column)
     if column > len(_TRIPLES):
-        raise ValueError(
+        raise InputError(
             "`features_column` must be 1, 2 or 3, since a line has a source, its features and a "
             f"target. Received: features_column={features_column!r}"
         )
@@ -128,7 +129,7 @@ def check_features_column(features_column: Any) -> int | None:
 
 
 def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
-    """Tell the paths of files from pairs that are given as they are.
+    """Separate paths of files from pairs.
 
     Args:
         pairs: a path, an iterable of paths, or an iterable of something else.
@@ -153,7 +154,7 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
 
 
 def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
-    """Give pairs one by one, checked.
+    """Check pairs one by one.
 
     Args:
         pairs: source texts and target texts.
@@ -177,7 +178,7 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
             )
         fault = find_fault(*pair)
         if fault:
-            raise ValueError(
+            raise InputError(
                 f"`pairs` must hold texts, neither of them empty. Received: {pair!r} as pair "
                 f"{number}: {fault}"
             )
@@ -185,7 +186,7 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def find_fault(source: str, target: str) -> str | None:
-    """Say what is wrong with the texts of a pair, if anything.
+    """Return what is wrong with the texts of a pair, if anything.
 
     Args:
         source: the source text.
@@ -227,7 +228,7 @@ def check_path(path: str | os.PathLike[str]) -> str:
 
 
 def _lines(name: str) -> Iterator[bytes]:
-    """Give the lines of a file, decompressed, without byte order mark and line ends."""
+    """Read the lines of a file, decompressed, without byte order mark and line ends."""
     number = 0
     with open(name, "rb") as raw, _decompressed(name, raw) as file:
         try:
@@ -238,8 +239,8 @@ def _lines(name: str) -> Iterator[bytes]:
                 content = line.removeprefix(_BOM) if number == 1 else line
                 yield content.removesuffix(b"\n").removesuffix(b"\r")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(
-                f"{name}: damaged or cut off behind line {number}; get the file anew. "
+            raise InputError(
+                f"{name}: damaged or cut off after line {number}; get the file again. "
                 f"Decompressing it failed with: {error}"
             ) from error
 
@@ -250,7 +251,7 @@ def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
     if magic == GZIP_MAGIC:
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if name.endswith(".gz") and magic:
-        raise ValueError(f"{name}: the name ends in .gz, but the content is not gzip")
+        raise InputError(f"{name}: the name ends in .gz, but the content is not gzip")
     return raw
 
 
@@ -305,6 +306,6 @@ def _advice(columns: list[str]) -> str:
     )
 
 
-def _line_error(name: str, number: int, reason: str, expected: str = _PAIR) -> ValueError:
-    """Say where a file is wrong."""
-    return ValueError(f"{name}, line {number}: {reason}. Expected: {expected}")
+def _line_error(name: str, number: int, reason: str, expected: str = _PAIR) -> InputError:
+    """Return the error for a line."""
+    return InputError(f"{name}, line {number}: {reason}. Expected: {expected}")

@@ -20,6 +20,7 @@ from keras_s2s.data.pairs import (
     find_fault,
     iterate_lines,
 )
+from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 
 # Records that are read at once: each call takes as long as reading some of them.
@@ -89,7 +90,7 @@ def write_records(
             for number, (source, target) in enumerate(check_pairs(given), 1):
                 files[(number - 1) % shards].write(source, target)
             if number < shards:
-                raise ValueError(
+                raise InputError(
                     f"`pairs` must be at least as many as `shards`. Received: {number} pairs, "
                     f"shards={shards}"
                 )
@@ -131,7 +132,7 @@ class _RecordFile:
 
 
 def is_records(path: str) -> bool:
-    """Say whether a file holds records, by its name: "train.tfrecord-00000-of-00008" does too."""
+    """Return whether a file holds records, by its name: "train.tfrecord-00000-of-00008" too."""
     return ".tfrecord" in os.path.basename(path)
 
 
@@ -172,19 +173,19 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(*_DAMAGE):
             for _ in records.skip(number):  # those of the group that was read at once
                 number += 1
-        raise ValueError(
+        raise InputError(
             f"{path}: damaged or cut off after record {number}, or not a TFRecord file; get the "
             f"file again. Reading it failed with: {error.message}"
         ) from error
     if number == 0:
-        raise ValueError(f"{path}: the file is empty. Expected: records of source and target")
+        raise InputError(f"{path}: the file is empty. Expected: records of source and target")
     if left is not None and left != 0:
-        raise ValueError(
+        raise InputError(
             f"{path}: cut off after record {number}: its last record is missing; get the file again"
         )
     fault = _end_fault(path, size, compressed=compressed)
     if fault:
-        raise ValueError(f"{path}: cut off or padded after record {number}: {fault}")
+        raise InputError(f"{path}: cut off or padded after record {number}: {fault}")
 
 
 def _count(path: str, number: int, example: tf.train.Example, left: int | None) -> int | None:
@@ -214,7 +215,7 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
 
 
 def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
-    """Say what is wrong with the end of a file of records, which TensorFlow does not look at.
+    """Return what is wrong with the end of a file of records, which TensorFlow does not check.
 
     Args:
         path: the file.
@@ -252,7 +253,7 @@ def _decompressed_size(file: IO[bytes]) -> int:
 
 
 def _example(source: str, target: str) -> tf.train.Example:
-    """A pair as a record."""
+    """Convert a pair to a record."""
     features = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode("utf-8")]))
         for name, text in (("source", source), ("target", target))
@@ -261,7 +262,7 @@ def _example(source: str, target: str) -> tf.train.Example:
 
 
 def _mark(example: tf.train.Example, name: str, value: int) -> None:
-    """Give a record a feature that is a number."""
+    """Add a feature to a record, a number."""
     example.features.feature[name].int64_list.value.append(value)
 
 
@@ -273,7 +274,7 @@ def _mark_of(example: tf.train.Example, name: str) -> int | None:
 
 
 def _read_record(path: str, number: int, record: bytes) -> tuple[tf.train.Example, tuple[str, str]]:
-    """Take a record apart."""
+    """Parse a record."""
     try:
         example = tf.train.Example.FromString(record)
         feature = example.features.feature
@@ -290,8 +291,8 @@ def _read_record(path: str, number: int, record: bytes) -> tuple[tf.train.Exampl
     return example, pair
 
 
-def _record_error(path: str, number: int, reason: str) -> ValueError:
-    """Say where a file is wrong."""
-    return ValueError(
+def _record_error(path: str, number: int, reason: str) -> InputError:
+    """Return the error for a record."""
+    return InputError(
         f"{path}, record {number}: {reason}. Expected: the features source and target"
     )

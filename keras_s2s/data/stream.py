@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column
 from keras_s2s.data.records import iterate_file
+from keras_s2s.errors import InputError
 
 # Files that are read in turn, pair by pair.
 _OPEN_FILES = 8
@@ -59,7 +60,7 @@ def iterate_pairs(
     if not paths:
         for other in others:
             raise TypeError(f"`files` must be paths. Received: {other!r}")
-        raise ValueError("`files` must have at least one path. Received: none")
+        raise InputError("`files` must have at least one path. Received: none")
     column = check_features_column(features_column)
     return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)
 
@@ -102,7 +103,7 @@ class PairStream(NamedTuple):
         left_out, number_read, number_left_out = [], 0, 0
         for path in paths:
             if not stat.S_ISREG(os.stat(path).st_mode):
-                raise ValueError(
+                raise InputError(
                     f"{path}: not a file that can be read again each epoch. Read a pipe by "
                     "`read_pairs` instead"
                 )
@@ -123,7 +124,7 @@ class PairStream(NamedTuple):
     def blocks(
         self, block_size: int, seed: int | None, epoch: int
     ) -> Iterator[tuple[list[str], list[str]]]:
-        """Give the pairs of an epoch in blocks.
+        """Read the pairs of an epoch in blocks.
 
         With a seed, files are read in another order each epoch, several of them in turn, and
         pairs are drawn from a pool of two blocks: half of it goes out, and is filled again. So a
@@ -153,7 +154,7 @@ class PairStream(NamedTuple):
             yield list(sources), list(targets)
 
     def _in_order(self) -> Iterator[Pair]:
-        """The pairs of one file behind those of the other."""
+        """Read the files one after the other."""
         return itertools.chain.from_iterable(map(self._file, range(len(self.paths))))
 
     def _in_turn(self, draw: random.Random) -> Iterator[Pair]:

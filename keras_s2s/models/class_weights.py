@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_number
+from keras_s2s.errors import InputError
 from keras_s2s.losses import as_labels
 
 
@@ -48,7 +49,7 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     if hasattr(data, "__next__"):
         return {**found, "x": _weighted(data, table)}
     if arguments.get("sample_weight") is not None:
-        raise ValueError(_BOTH)
+        raise InputError(_BOTH)
     return {**found, "sample_weight": table[_within(np.asarray(arguments["y"]), vocabulary_size)]}
 
 
@@ -58,14 +59,14 @@ _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them in
 def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
     """Return the weight of each target id, float32; 1 for those without one."""
     if not isinstance(weights, Mapping):
-        raise ValueError(
+        raise InputError(
             f"`class_weight` must be a dict of target ids. Received: class_weight={weights!r}"
         )
     table = np.ones(vocabulary_size, np.float32)
     for target_id, weight in weights.items():
         is_id = hasattr(target_id, "__index__") and 0 <= int(target_id) < vocabulary_size
         if not is_id:
-            raise ValueError(
+            raise InputError(
                 f"`class_weight` must have target ids in [0, {vocabulary_size}) as its keys. "
                 f"Received: {target_id!r}"
             )
@@ -81,7 +82,7 @@ def _within(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
 def _weigh(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
     """Give a batch the weights of its labels."""
     if len(batch) == 3 and batch[2] is not None:
-        raise ValueError(_BOTH)
+        raise InputError(_BOTH)
     inputs, labels = batch[:2]
     ids = tf.clip_by_value(tf.cast(as_labels(labels), tf.int64), 0, len(table) - 1)
     return inputs, labels, tf.gather(tf.constant(table), ids)

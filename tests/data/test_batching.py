@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies
 
-from keras_s2s.data.batching import Batching, fill_batches, make_side
+from keras_s2s.data.batching import LengthBatcher, fill_batches, make_side
 
 
 def _filled_in_python(lengths: list[int], batch_tokens: int) -> list[int]:
@@ -37,7 +37,7 @@ def test_batches_of_one_length_are_full():
 
 def test_ids_are_laid_out_as_rows_that_end_in_eos():
     side = make_side(tf.constant([5, 6, 7, 8]), tf.constant([1, 0, 3]))
-    batching = Batching(batch_size=2, batch_tokens=None, shuffle=False)
+    batching = LengthBatcher(batch_size=2, batch_tokens=None, shuffle=False)
     batches = list(batching.batches(side, side, tf.constant([0, 0], tf.int64)))
     ids = [inputs["source_ids"].numpy().tolist() for inputs, _ in batches]
     assert ids == [[[3, 0], [5, 3]], [[6, 7, 8, 3]]]
@@ -45,7 +45,7 @@ def test_ids_are_laid_out_as_rows_that_end_in_eos():
     assert target_inputs == [[[2, 0], [2, 5]], [[2, 6, 7, 8]]]
 
 
-@pytest.mark.parametrize("batching", [Batching(3, None, True), Batching(None, 20, True)])
+@pytest.mark.parametrize("batching", [LengthBatcher(3, None, True), LengthBatcher(None, 20, True)])
 def test_the_order_depends_on_the_seed_alone(batching):
     side = make_side(tf.range(4, 64), tf.fill([20], 3))
 
