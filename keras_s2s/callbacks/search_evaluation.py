@@ -16,7 +16,6 @@ from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     FIGURES,
-    SPLITS,
     bleu,
     check_installed,
     chrf,
@@ -30,6 +29,8 @@ from keras_s2s.models import Searchable
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
+
+_TOKENS = ("words", "characters", "phones")
 
 
 class SearchEvaluation(keras.callbacks.Callback):
@@ -61,9 +62,8 @@ class SearchEvaluation(keras.callbacks.Callback):
             and a hundred different ones. They need the extra `eval`.
         every: "epoch", or a number of steps, after each of which the search runs; the logs of an
             epoch then have the figures of the last time.
-        tokens: Unit of the token error rate: "words" or "phones", which white space separates, or
-            "characters". Defaults to "characters" if `target` is a `CharTokenizer` or a
-            `ByteTokenizer`, otherwise to "words".
+        tokens: Unit of the token error rate, "words" or "characters". Defaults to "characters"
+            if `target` is a `CharTokenizer` or a `ByteTokenizer`, otherwise to "words".
         bleu_tokenize: how sacrebleu splits texts for BLEU; "none" where spaces do it.
         batch_size: how many texts go through the search at once.
         examples: how many outputs are shown, with their references, after each evaluation, unless
@@ -125,7 +125,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.every = check_every(every)
         if tokens is None:
             tokens = unit_of(target)
-        self.tokens = check_choice("tokens", tokens, SPLITS)
+        self.tokens = check_choice("tokens", tokens, _TOKENS)
         self.bleu_tokenize = bleu_tokenize
         self.batch_size = check_positive_int("batch_size", batch_size)
         self.examples = check_int("examples", examples, minimum=0)

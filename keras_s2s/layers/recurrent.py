@@ -59,7 +59,7 @@ class RecurrentLayer(keras.layers.Layer):
             shape=(inputs_shape[-1], gates), initializer="glorot_uniform", name="kernel"
         )
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, gates), initializer="orthogonal", name="recurrent_kernel"
+            shape=(self.units, gates), initializer=_orthogonal, name="recurrent_kernel"
         )
 
     def call(
@@ -184,3 +184,9 @@ class RecurrentLayer(keras.layers.Layer):
     def _biases(self) -> tf.Tensor:
         """Return the biases of the inputs and of the state, `(2, num_gates * units)`."""
         raise NotImplementedError
+
+
+def _orthogonal(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
+    """Draw an orthogonal matrix, in float32 for 16 bits, in which TensorFlow has no QR."""
+    drawn = "float32" if dtype in ("float16", "bfloat16") else dtype
+    return tf.cast(keras.initializers.Orthogonal()(shape, drawn), dtype)

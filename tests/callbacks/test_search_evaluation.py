@@ -244,7 +244,7 @@ def test_pairs_that_cannot_be_searched_are_refused(pairs, error, match):
         ({"metrics": ()}, ValueError, "must name some of wer, ter, bleu, chrf"),
         ({"metrics": ["per"]}, ValueError, "`metrics` must be one of 'wer'"),
         ({"every": 0}, ValueError, "`every` must be 'epoch' or a positive integer"),
-        ({"tokens": "syllables"}, ValueError, "`tokens` must be one of 'words'"),
+        ({"tokens": "phones"}, ValueError, "`tokens` must be one of 'words'"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"examples": -1}, ValueError, "`examples` must be an integer of at least 0"),
     ],
