@@ -19,10 +19,14 @@ from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
-from keras_s2s.tokenizers import Tokenizer
+from keras_s2s.special_ids import UNK_ID
+from keras_s2s.tokenizers import Tokenizer, copy_ids
 from keras_s2s.tokenizers.inputs import check_several, encode_texts
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 from keras_s2s.tokenizers.replacement import replace_unknown
+
+# How much less an unknown token is taken for a source token that the target vocabulary has.
+_ANYTHING_ELSE = 1e-6
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -40,7 +44,8 @@ class Translator(keras.Model):
         replace_unknown: whether an unknown token in a target reads as the source token that the
             attention points at, as it stands in the source text, a name for instance; otherwise
             it reads "⁇". Scores are those of the unknown token. Needs a model with attention and
-            a source tokenizer of characters or words.
+            a source tokenizer of characters, words or features. A model that copies points at
+            tokens that the target vocabulary lacks.
 
     Call arguments:
         texts: string tensor `(batch,)`, a list of str or a numpy array.
@@ -52,8 +57,8 @@ class Translator(keras.Model):
 
     Raises:
         TypeError: if a part is of another kind.
-        ValueError: if a tokenizer's vocabulary has not the size that the model was made for, or
-            unknown tokens cannot be replaced.
+        ValueError: if a tokenizer's vocabulary has not the size that the model was made for, its
+            `copy_ids` are those of other tokenizers, or unknown tokens cannot be replaced.
     """
 
     def __init__(
@@ -114,11 +119,13 @@ class Translator(keras.Model):
         Returns:
             What a call returns.
         """
+        source_ids = self.source.tokenize(texts)
         found = self.model.search(
-            self.source.tokenize(texts), search, return_attention=self.replace_unknown, **row_values
+            source_ids, search, return_attention=self.replace_unknown, **row_values
         )
         if self.replace_unknown:
-            target = self._replace_unknown(found.ids, texts, found.attention)
+            attention = self._attention_on_unknown(source_ids, found.attention)
+            target = self._replace_unknown(found.ids, texts, attention)
         else:
             target = self.target.detokenize(found.ids)
         return {"target": target, "scores": found.scores, "log_probs": found.log_probs}
@@ -271,7 +278,8 @@ class Translator(keras.Model):
         """Check that the tokenizers are those that the model was made for.
 
         Raises:
-            ValueError: if the size of a vocabulary differs.
+            ValueError: if the size of a vocabulary differs, or the model copies by the ids of
+                other vocabularies.
         """
         for name, tokenizer, expected in (
             ("source", self.source, self.model.source_vocabulary_size),
@@ -286,6 +294,19 @@ class Translator(keras.Model):
                     f"The vocabulary of `{name}` must have the size that the model was made for, "
                     f"{expected}. Received: a tokenizer with {size} tokens"
                 )
+        maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
+        if not maps:
+            return
+        try:
+            expected_map = copy_ids(self.source, self.target)
+        except ValueError:
+            return  # being loaded
+        if any(list(ids) != expected_map for ids in maps):
+            raise ValueError(
+                "`model` must copy by the ids of its tokenizers: Seq2Seq(..., "
+                "copy_ids=keras_s2s.copy_ids(source, target)). Received: a model with the "
+                "copy_ids of other tokenizers"
+            )
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
@@ -320,6 +341,15 @@ class Translator(keras.Model):
             f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
             f"search={self.search!r}{replaces})"
         )
+
+    def _attention_on_unknown(self, source_ids: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
+        """Prefer what is copied as unk, where the model copies: `(…, length, source_length)`."""
+        maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
+        if not maps:
+            return attention
+        copied_as = tf.gather(tf.constant(list(maps[0])), source_ids)
+        preferred = tf.where(tf.equal(copied_as, UNK_ID), 1.0, _ANYTHING_ELSE)
+        return attention * tf.reshape(preferred, [tf.shape(source_ids)[0], 1, 1, -1])
 
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize with copies of source tokens; outside a graph, in a compiled one."""

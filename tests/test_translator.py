@@ -9,11 +9,13 @@ import tensorflow as tf
 from helpers import small
 from helpers.translators import SEARCH, TEXTS, make_translator
 
+from keras_s2s.data import make_dataset
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
 from keras_s2s.special_ids import UNK_ID
-from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer
+from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer, copy_ids
 from keras_s2s.translator import Translator
 
 
@@ -195,6 +197,40 @@ def test_an_unknown_token_reads_as_the_source_token_that_attention_points_at(cop
     plain.model.set_weights(copying.model.get_weights())
     assert any("⁇" in answer for answer in plain.translate(TEXTS))
     assert not any("⁇" in answer for answer in copying.translate(TEXTS))
+
+
+@pytest.mark.parametrize("attention", ["luong", "monotonic"])
+def test_names_that_no_training_had_are_copied_as_text(attention):
+    pairs = [
+        (f"{verb} {name} {end}", f"{name} {verb}")
+        for name in ("ann", "bob", "cyd", "dan", "eve")
+        for verb in ("call", "write")
+        for end in ("now", "soon")
+    ]
+    # the words are in the vocabulary of both sides, the names are not
+    words = WordTokenizer(["[PAD]", "[UNK]", "[BOS]", "[EOS]", "call", "write", "now", "soon"])
+    keras.utils.set_random_seed(1)
+    model = Seq2Seq(
+        LSTMEncoder(8, 16, bidirectional=True),
+        LSTMDecoder(8, 16, attention=attention, copy=True),
+        copy_ids=copy_ids(words, words),
+    )
+    model.compile(keras.optimizers.Adam(0.02), loss=SequenceLoss())
+    model.fit(make_dataset(pairs, words, words, batch_size=20), epochs=40, verbose=0)
+    translator = Translator(model, words, words, search=SEARCH, replace_unknown=True)
+    unseen = ["call zoë now", "write 日本 soon", "write x,y now"]
+    assert translator.translate(unseen) == ["zoë call", "日本 write", "x,y write"]
+
+
+def test_a_model_that_copies_by_other_ids_is_refused():
+    source, target = CharTokenizer.train(["abc"]), CharTokenizer.train(["cba"])
+    model = Seq2Seq(
+        LSTMEncoder(7, 2),
+        LSTMDecoder(7, 2, attention="luong", copy=True),
+        copy_ids=[-1, 1, -1, 3, 6, 5, 4],
+    )
+    with pytest.raises(ValueError, match="`model` must copy by the ids of its tokenizers"):
+        Translator(model, source, target)
 
 
 def test_unknown_tokens_cannot_be_replaced_without_attention():

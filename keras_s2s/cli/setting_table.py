@@ -151,9 +151,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "attention",
             ATTENTION,
-            "none, luong, luong_dot, luong_concat or bahdanau",
-            choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau"),
+            "none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard monotonic)",
+            choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
+        Setting("copy", False, "Copy source tokens by the weights of the attention", bool),
         Setting("input_feeding", False, "Feed what attention gave to the next step; slower", bool),
         Setting(
             "residual", False, "Add the inputs of each layer but the first to its outputs", bool

@@ -33,6 +33,7 @@ from keras_s2s.evaluation import (
     unit_of,
 )
 from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 _ROOM = 64 << 20  # bytes for what is small
 
@@ -70,7 +71,9 @@ def _train_one(
 ) -> None:
     """Train one model in its folder, from its own seed."""
     keras.utils.set_random_seed(settings.seed)
-    model = build_model(settings, data.source.vocabulary_size, data.target.vocabulary_size)
+    copied = s2s.copy_ids(data.source, data.target) if settings.copy else None
+    sizes = data.source.vocabulary_size, data.target.vocabulary_size
+    model = build_model(settings, *sizes, copy_ids=copied)
     if initial is not None:
         take_weights(model, initial, settings.init_from)
     batches, valid_batches = make_batches(settings, data)
@@ -86,18 +89,32 @@ def _train_one(
         stopping=settings.stopping,
         max_length=settings.max_length or math.ceil(1.2 * data.longest),
     )
-    translator = s2s.Translator(model, data.source, data.target, search=search)
+    translator = s2s.Translator(
+        model,
+        data.source,
+        data.target,
+        search=search,
+        # a byte and a piece of SentencePiece are no part of a text
+        replace_unknown=settings.copy and isinstance(data.source, LookupTokenizer),
+    )
     fit(settings, translator, data, batches, valid_batches)
     conclude(settings, data)
 
 
-def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -> Any:
+def build_model(
+    settings: SimpleNamespace,
+    source_size: int,
+    target_size: int,
+    *,
+    copy_ids: list[int] | None = None,
+) -> Any:
     """Build and compile the model.
 
     Args:
         settings: all settings.
         source_size: how many source ids there are.
         target_size: how many target ids there are.
+        copy_ids: The target id of each source id, where the model copies.
 
     Returns:
         The `Seq2Seq`.
@@ -131,9 +148,10 @@ def build_model(settings: SimpleNamespace, source_size: int, target_size: int) -
         context_to=settings.context_to,
         attention=None if settings.attention == "none" else settings.attention,
         input_feeding=settings.input_feeding,
+        copy=settings.copy,
         **shared,
     )
-    model = s2s.Seq2Seq(encoder, decoder)
+    model = s2s.Seq2Seq(encoder, decoder, copy_ids=copy_ids)
     optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
     if settings.teacher is not None:  # whose predictions are smooth already
         model.compile(optimizer, loss=DistillationLoss())

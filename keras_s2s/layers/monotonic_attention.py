@@ -158,7 +158,7 @@ def target_log_probs(
         float32 `(batch, target_length, vocabulary_size)`, or packed `(tokens, vocabulary_size)`.
     """
     # what is fed next is the label of a step; nothing depends on that of the last
-    labels = tf.roll(target_inputs, -1, axis=1)
+    labels = tf.concat([target_inputs[:, 1:], target_inputs[:, :1]], axis=1)
     emissions, transitions, chosen = _of_targets(layer, queries, labels, attended, packing, emit)
     priors = align_targets(transitions, chosen)
     flat = tf.reshape(priors, [-1, tf.shape(priors)[2]])

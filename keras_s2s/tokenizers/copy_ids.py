@@ -13,7 +13,9 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
 
     A source token is copied as the target token of the same spelling. A token that the target
     vocabulary lacks is copied as unk; `Translator(..., replace_unknown=True)` writes it as it
-    stands in the source. Features of a `FeatureTokenizer`, pad and bos are never copied, nor are
+    stands in the source. Unknown tokens are all unk to the model, which cannot learn to tell one
+    from another; so give both sides one tokenizer where names are to be copied as words, and only
+    names are unknown. Features of a `FeatureTokenizer`, pad and bos are never copied, nor are
     pieces of a `SentencePieceTokenizer` that the target lacks.
 
     Args:

@@ -7,6 +7,8 @@ import json
 import pytest
 from helpers.running import start
 
+import keras_s2s
+
 FORMS = {"V;PST": "ed", "V;PRS;3;SG": "s", "V;PTCP": "ing"}
 LEMMAS = [first + second for first in "abc" for second in "abc"]
 
@@ -24,9 +26,11 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stream", [[], ["--stream"]], ids=["memory", "stream"])
-def test_files_with_features_train_as_they_are(stream, files, tmp_path, run):
-    options = ["--train", files / "train.tsv", "--valid", files / "valid.tsv", *stream]
+@pytest.mark.parametrize(
+    "more", [["--copy"], ["--stream", "--copy", "--attention", "monotonic"]], ids=str
+)
+def test_files_with_features_train_as_they_are(more, files, tmp_path, run):
+    options = ["--train", files / "train.tsv", "--valid", files / "valid.tsv", *more]
     options += ["--features-column", "2", "--units", "8", "--epochs", "1", "--threads", "1"]
     with start("train", *options, "--output", tmp_path / "run") as process:
         _, errors = process.communicate(timeout=300)
@@ -39,3 +43,8 @@ def test_files_with_features_train_as_they_are(stream, files, tmp_path, run):
     assert "wer" in output.lower()
     code, output, _ = run("score", tmp_path / "run", files / "valid.tsv", *column)
     assert (code, len(output.splitlines())) == (0, 3)
+    code, output, _ = run("translate", tmp_path / "run", stdin=b"ab V;PST\n")
+    assert (code, len(output.splitlines())) == (0, 1)
+    decoder = keras_s2s.load(tmp_path / "run/best.keras").model.decoder
+    assert decoder.copy
+    assert decoder.attention == ("monotonic" if "monotonic" in more else "luong")
