@@ -50,6 +50,12 @@ def write_ensemble(settings: SimpleNamespace, trained: Sequence[SimpleNamespace]
     translators = [load_translator(run_folder.best_path(member)) for member in trained]
     first = translators[0]
     together = s2s.Ensemble([translator.model for translator in translators])
-    translator = s2s.Translator(together, first.source, first.target, search=first.search)
+    translator = s2s.Translator(
+        together,
+        first.source,
+        first.target,
+        search=first.search,
+        replace_unknown=first.replace_unknown,
+    )
     translator.save(run_folder.best_path(settings))
     return translator
