@@ -69,6 +69,8 @@ class Resume(keras.callbacks.Callback):
         folder: Folder of the state; one for each training, and for each worker.
         every: "epoch", or a number of steps after which the state is saved too. With Adam it is
             three times as large as the weights, so saving it at every step takes time.
+        verbose: Whether to print where a training resumes. Defaults to None: unless `fit` is
+            silent.
 
     Raises:
         TypeError: if the model is not a `Seq2Seq`.
@@ -95,12 +97,19 @@ class Resume(keras.callbacks.Callback):
     # `fit` puts it after the callbacks whose state it saves.
     runs_last = True
 
-    def __init__(self, folder: str | os.PathLike[str], *, every: str | int = "epoch") -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        every: str | int = "epoch",
+        verbose: bool | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
             raise TypeError(f"`folder` must be the path of a folder. Received: folder={folder!r}")
         self.folder = os.path.abspath(os.fsdecode(folder))
         self.every = check_every(every)
+        self.verbose = verbose
         self._path = os.path.join(self.folder, _FILE)
         self._path_before = os.path.join(self.folder, _FILE_BEFORE)
         self._data: Any = None
@@ -195,7 +204,7 @@ class Resume(keras.callbacks.Callback):
 
     def _report(self, state: TrainingState) -> None:
         """Print where the training resumes, and log whether the last bits will differ."""
-        if self.params.get("verbose"):
+        if self.params.get("verbose") if self.verbose is None else self.verbose:
             place = (
                 f"after epoch {state.epoch}"
                 if not state.steps

@@ -187,7 +187,7 @@ def fit(
             batches,
             validation_data=valid_batches,
             epochs=settings.epochs,
-            callbacks=[*listed, s2s.Resume(state, every=settings.save_every)],
+            callbacks=[*listed, s2s.Resume(state, every=settings.save_every, verbose=True)],
             verbose=0,
         ).history
     except KeyboardInterrupt:

@@ -393,9 +393,9 @@ def test_who_looks_at_a_batch_or_says_the_epoch_changes_nothing(model_of_start, 
 
 
 def test_it_says_that_a_training_goes_on_and_from_where(model_of_start, tmp_path, capsys):
-    def said(**kwargs):
-        callbacks = [Resume(tmp_path, every=3), *kwargs.pop("callbacks", [])]
-        model_of_start().fit(make_data(), verbose=2, callbacks=callbacks, **kwargs)
+    def said(verbose=2, own=None, **kwargs):
+        callbacks = [Resume(tmp_path, every=3, verbose=own), *kwargs.pop("callbacks", [])]
+        model_of_start().fit(make_data(), verbose=verbose, callbacks=callbacks, **kwargs)
         return [line for line in capsys.readouterr().out.splitlines() if str(tmp_path) in line]
 
     assert said(epochs=1) == []
@@ -404,7 +404,9 @@ def test_it_says_that_a_training_goes_on_and_from_where(model_of_start, tmp_path
     capsys.readouterr()
     assert said(epochs=2) == [f"Resuming the training: in epoch 2 after step 3, from {tmp_path}"]
     assert said(epochs=3) == [f"Resuming the training: after epoch 2, from {tmp_path}"]
-    assert said(epochs=3) == [f"Nothing is left to train: after epoch 3, from {tmp_path}"]
+    nothing = [f"Nothing is left to train: after epoch 3, from {tmp_path}"]
+    assert said(epochs=3) == said(verbose=0, own=True, epochs=3) == nothing
+    assert said(verbose=0, epochs=3) == said(own=False, epochs=3) == []
 
 
 def test_it_says_that_the_number_of_threads_has_changed(

@@ -1,0 +1,46 @@
+"""A training of the command line that was killed in a validation ends with the same figures."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from helpers.resumable import STEPS, make_data, make_model
+
+from keras_s2s.callbacks import Resume
+from keras_s2s.callbacks.training_state import load_state
+from keras_s2s.cli.callbacks import LearningCurve, Pace
+
+# TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+class InterruptValidation(keras.callbacks.Callback):
+    """Ends a training by an error when its first epoch is validated."""
+
+    def on_test_begin(self, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt"])
+def test_the_learning_curve_and_the_state_are_those_of_the_uninterrupted_run(schedule, tmp_path):
+    def train(folder, *callbacks):
+        folder.mkdir(exist_ok=True)
+        make_model().fit(
+            make_data(),
+            validation_data=make_data(),
+            epochs=2,
+            verbose=0,
+            callbacks=[
+                Pace(0.05, schedule, 30, 2, None),
+                LearningCurve(str(folder / "curve.csv")),
+                *callbacks,
+                Resume(folder, every=STEPS),
+            ],
+        )
+        state = load_state(str(folder / "training_state.npz"))
+        return (folder / "curve.csv").read_text(), [it.tolist() for it in state.variables]
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", InterruptValidation())
+    assert train(tmp_path / "parts") == whole
