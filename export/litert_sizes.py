@@ -58,7 +58,7 @@ def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, .
         The shape of each output of a signature that searches on ids.
     """
     one = (1, num_hypotheses)
-    shapes = dict.fromkeys(("lengths", "scores", "log_probs"), one)
+    shapes = dict.fromkeys(("lengths", "scores", "log_probs", "confidences"), one)
     return {**shapes, "target_ids": (*one, max_length)}
 
 

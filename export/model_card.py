@@ -14,7 +14,7 @@ from typing import Any
 from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.onnx_session import read_properties
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.signatures import ALL_SIGNATURES, NOTES
+from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, NOTES
 from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
 
@@ -75,7 +75,11 @@ def make_card(
         "target": _describe_tokenizer(translator.target),
         "search": _describe(translator.search),
         "replace_unknown": translator.replace_unknown,
-        "signatures": {name: _describe_signature(name) for name in signatures},
+        "confidence_temperature": translator.temperature,
+        "signatures": {
+            name: _describe_signature(name, confidence=translator.temperature is not None)
+            for name in signatures
+        },
         "source_length": source_length,
         "notes": {name: note for name, note in NOTES.items() if name in signatures},
         "operations": operations,
@@ -277,14 +281,17 @@ def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
     return {"class": type(tokenizer).__name__, "vocabulary_size": tokenizer.vocabulary_size}
 
 
-def _describe_signature(name: str) -> dict[str, dict[str, str]]:
+def _describe_signature(name: str, *, confidence: bool) -> dict[str, dict[str, str]]:
     """Give the dtype and shape of each input and output, as in "int32 [batch, length]"."""
+    inputs, outputs = ALL_SIGNATURES[name]
+    if confidence and not name.startswith("score"):
+        outputs = (*outputs, CONFIDENCES)
     return {
         side: {
             spec.name: f"{spec.dtype.name} [{', '.join(_axes(spec, side)[: spec.shape.rank])}]"
             for spec in specs
         }
-        for side, specs in zip(("inputs", "outputs"), ALL_SIGNATURES[name], strict=True)
+        for side, specs in (("inputs", inputs), ("outputs", outputs))
     }
 
 

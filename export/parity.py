@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.export.questions import Arrays, Question, ask_model
-from keras_s2s.export.signatures import ALL_SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
 
 # How far the scores that two runtimes give to the same text may lie apart.
@@ -129,6 +129,8 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
         ValueError: if a name, a dtype or a shape is another one, or a score is not a number.
     """
     promised = {output.name: output for output in ALL_SIGNATURES[signature].outputs}
+    if "confidences" in question.expected:
+        promised["confidences"] = CONFIDENCES
     found = {name: value.shape for name, value in answer.items()}
     for name, output in promised.items():
         value = answer.get(name)
@@ -159,6 +161,8 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
     same = np.isclose(answer["scores"], expected["scores"], rtol=0, atol=TOLERANCE)
     # a log probability is a sum over all tokens, so its rounding grows with it
     same &= np.isclose(answer["log_probs"], expected["log_probs"], rtol=1e-5, atol=TOLERANCE)
+    if "confidences" in expected:
+        same &= np.isclose(answer["confidences"], expected["confidences"], rtol=0, atol=TOLERANCE)
     if "lengths" in answer:
         same &= answer["lengths"] == np.count_nonzero(answer["target_ids"], axis=2)
     same_output = _same_output(expected, answer)

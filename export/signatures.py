@@ -81,6 +81,10 @@ _IDS_NOTE = (
 # What clients of a signature must know; stored with each export.
 NOTES = dict.fromkeys(("ids", "greedy_ids", "score_ids"), _IDS_NOTE)
 
+# A further output of the signatures that search, if the translator has `confidence`: the calibrated
+# probability that a whole output is right; 0 in a slot without a hypothesis.
+CONFIDENCES = tf.TensorSpec([None, None], tf.float32, name="confidences")
+
 # What a LiteRT file has: `options` would add a fifth search to every app.
 LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
 

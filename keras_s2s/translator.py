@@ -11,12 +11,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.calibration import Calibration, calibrate
+from keras_s2s.checks import check_choice, check_number, check_positive_int
+from keras_s2s.data.pairs import check_pairs
+from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.optimizers import without_optimizers
-from keras_s2s.search import BeamSearch, GreedySearch, Search
+from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.special_ids import UNK_ID
@@ -46,12 +49,15 @@ class Translator(keras.Model):
             it reads "⁇". Scores are those of the unknown token. Needs a model with attention and
             a source tokenizer of characters, words or features. A model that copies points at
             tokens that the target vocabulary lacks.
+        confidence: Whether answers have "confidences" too: the probability that a whole output is
+            right, exp(log_prob / temperature). `calibrate` fits the temperature, which is stored
+            in the file and in exports; a number is the temperature itself. `True` is temperature 1.
 
     Call arguments:
         texts: string tensor `(batch,)`, a list of str or a numpy array.
 
     Returns:
-        A dict of "target" string, "scores" and "log_probs" float32, each
+        A dict of "target" string, "scores", "log_probs" and, if asked, "confidences" float32, each
         `(batch, num_hypotheses)`, best first. A slot without a hypothesis holds the empty text
         and -1e9.
 
@@ -69,6 +75,7 @@ class Translator(keras.Model):
         *,
         search: Search | None = None,
         replace_unknown: bool = False,
+        confidence: bool | float = False,
         **kwargs: Any,
     ) -> None:
         # float32 whatever the global policy is: trained in mixed precision, answered in float32
@@ -92,6 +99,7 @@ class Translator(keras.Model):
         self.target = target
         self.search = search
         self.replace_unknown = bool(replace_unknown)
+        self.temperature = _check_confidence(confidence)
         self._compiled_calls = CompiledCalls()
         # Keras would look for tensors in a list of texts.
         self._convert_input_args = False
@@ -128,7 +136,7 @@ class Translator(keras.Model):
             target = self._replace_unknown(found.ids, texts, attention)
         else:
             target = self.target.detokenize(found.ids)
-        return {"target": target, "scores": found.scores, "log_probs": found.log_probs}
+        return {"target": target, **self._figures(found)}
 
     def score_texts(self, texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
         """Score given targets: log P(target | source), eos included.
@@ -157,8 +165,7 @@ class Translator(keras.Model):
         return {
             "target_ids": found.ids,
             "lengths": found.lengths,
-            "scores": found.scores,
-            "log_probs": found.log_probs,
+            **self._figures(found),
         }
 
     def score_ids(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -199,21 +206,33 @@ class Translator(keras.Model):
             TypeError: if `texts` is a single text, or one of them is not text.
             ValueError: if a text is empty or no valid Unicode.
         """
-        check_positive_int("batch_size", batch_size)
-        encoded = encode_texts(texts)
-        if not encoded:
-            return []
-        signature = [tf.TensorSpec([None], tf.string)]
-        key, state = (self.search, self.replace_unknown), GraphState(self.model)
-        run = self._compiled_calls.get(key, self.call, signature, state=state)
-        answers = [""] * len(encoded)
-        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-        for start in range(0, len(encoded), batch_size):
-            numbers = by_length[start : start + batch_size]
-            found = run(tf.constant([encoded[number] for number in numbers]))
-            for number, target in zip(numbers, found["target"].numpy()[:, 0], strict=True):
-                answers[number] = target.decode("utf-8", errors="replace")
-        return answers
+        return [target for target, _ in self._answer_all(texts, batch_size)]
+
+    def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
+        """Fit the temperature of the confidences on held-out pairs, and use it from now on.
+
+        Args:
+            pairs: Held-out (source, target) pairs that the model was not trained on. A source in
+                several pairs has several right outputs.
+            batch_size: Number of sources searched together.
+
+        Returns:
+            The `Calibration`: temperature, expected calibration error before and after, and the
+            confidences for `keras_s2s.plots.reliability`.
+
+        Raises:
+            TypeError: If `pairs` does not hold pairs.
+            ValueError: If there are none.
+        """
+        references = group_references(check_pairs(pairs))
+        found = self._answer_all(list(references), batch_size)
+        right = [
+            target in accepted
+            for (target, _), accepted in zip(found, references.values(), strict=True)
+        ]
+        calibration = calibrate([log_prob for _, log_prob in found], right)
+        self.temperature = calibration.temperature
+        return calibration
 
     def greedy_search(self) -> GreedySearch:
         """Give the greedy search with the limits of the translator's own search."""
@@ -321,6 +340,7 @@ class Translator(keras.Model):
             else keras.saving.serialize_keras_object(self.target),
             "search": keras.saving.serialize_keras_object(self.search),
             "replace_unknown": self.replace_unknown,
+            "confidence": self.temperature or False,
         }
 
     @classmethod
@@ -351,6 +371,30 @@ class Translator(keras.Model):
         preferred = tf.where(tf.equal(copied_as, UNK_ID), 1.0, _ANYTHING_ELSE)
         return attention * tf.reshape(preferred, [tf.shape(source_ids)[0], 1, 1, -1])
 
+    def _answer_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
+        """Return the best target of each text and its log probability."""
+        check_positive_int("batch_size", batch_size)
+        encoded = encode_texts(texts)
+        signature = [tf.TensorSpec([None], tf.string)]
+        key, state = (self.search, self.replace_unknown, self.temperature), GraphState(self.model)
+        run = self._compiled_calls.get(key, self.call, signature, state=state)
+        answers = [("", 0.0)] * len(encoded)
+        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        for start in range(0, len(encoded), batch_size):
+            numbers = by_length[start : start + batch_size]
+            found = run(tf.constant([encoded[number] for number in numbers]))
+            best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
+            for number, target, log_prob in zip(numbers, *best, strict=True):
+                answers[number] = target.decode("utf-8", errors="replace"), float(log_prob)
+        return answers
+
+    def _figures(self, found: SearchResult) -> dict[str, tf.Tensor]:
+        """Return what an answer says of its hypotheses, float32 `(batch, num_hypotheses)`."""
+        figures = {"scores": found.scores, "log_probs": found.log_probs}
+        if self.temperature is not None:
+            figures["confidences"] = tf.exp(found.log_probs / self.temperature)
+        return figures
+
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize with copies of source tokens; outside a graph, in a compiled one."""
         specs = [
@@ -376,3 +420,15 @@ def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
             "`replace_unknown` needs a source tokenizer that says which part of a text a token is: "
             f"a `CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
         )
+
+
+def _check_confidence(confidence: Any) -> float | None:
+    """Return the temperature of confidences; None without them."""
+    if isinstance(confidence, bool):
+        return 1.0 if confidence else None
+    return check_number(
+        "confidence",
+        confidence,
+        minimum=1e-6,
+        expected="False, True or a positive number, the temperature",
+    )

@@ -21,6 +21,7 @@ CURVE = "learning_curve.csv"
 PICTURE = "learning_curve.png"
 FIGURES = "figures.json"
 SAMPLES = "samples.txt"
+RELIABILITY = "reliability.png"
 STATE = "state"
 _README = "README.txt"
 _LOCK = ".lock"
@@ -36,6 +37,7 @@ best.keras               the best model with its tokenizers and its search
 learning_curve.csv       loss and figures of each epoch (.png: the same as a picture)
 figures.json             the errors of best.keras on the held-out pairs
 samples.txt              what best.keras gives for some of them
+reliability.png          with --confidence: the share of right outputs over their confidence
 state/                   what an interrupted training goes on from; may be removed when it is done
 model-1/, model-2/, ...  with --models, a run of each model; best.keras is then their ensemble, and
                          the learning curves and states are in these folders

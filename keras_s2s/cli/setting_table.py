@@ -306,6 +306,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             int,
             minimum=0,
         ),
+        Setting(
+            "confidence",
+            False,
+            "Calibrate on the held-out pairs the probability that an output is right; answers of "
+            "the model and its exports then have `confidences`",
+            bool,
+        ),
         Setting("samples", 50, "Outputs that are written into samples.txt", int, minimum=0),
     ),
 }

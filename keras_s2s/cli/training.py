@@ -269,12 +269,35 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
 
         learning_curves(curve, path=picture)
     click.echo(f"\n{run_folder.best_path(settings)}\n{report.to_text()}")
+    if settings.confidence:
+        calibrate(settings, best.translator, data.valid)
     if report.figures["wer"].value == 1.0:
         click.echo(
             "every held-out output is wrong: train longer (--epochs), on more pairs, or look at "
             f"{run_folder.SAMPLES}",
             err=True,
         )
+
+
+def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str, str]]) -> None:
+    """Calibrate the confidences of the best model on held-out pairs, and store them in its file.
+
+    Args:
+        settings: All settings.
+        translator: The `Translator` of the best model.
+        pairs: The held-out pairs.
+    """
+    found = translator.calibrate(pairs)
+    translator.save(run_folder.best_path(settings))
+    click.echo(
+        f"confidence: temperature {found.temperature:.2f}; expected calibration error "
+        f"{100 * found.error:.1f} % (with temperature 1: {100 * found.error_before:.1f} %)"
+    )
+    if importlib.util.find_spec("matplotlib") is not None:
+        from keras_s2s.plots import reliability
+
+        picture = os.path.join(settings.output, run_folder.RELIABILITY)
+        reliability(found.confidences, found.right, path=picture)
 
 
 def _context(name: str) -> Any:

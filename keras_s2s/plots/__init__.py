@@ -9,6 +9,7 @@ from keras_s2s.plots.beam_picture import beam_search, beam_tree
 from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
 from keras_s2s.plots.curves import learning_curves
 from keras_s2s.plots.histograms import errors_by_length, length_histogram
+from keras_s2s.plots.reliability_picture import reliability
 
 __all__ = [
     "BeamTrace",
@@ -20,5 +21,6 @@ __all__ = [
     "errors_by_length",
     "learning_curves",
     "length_histogram",
+    "reliability",
     "trace_beam_search",
 ]

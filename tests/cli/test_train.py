@@ -468,3 +468,12 @@ def test_a_teacher_with_other_tokenizers_is_a_mistake(several, files, run, tmp_p
     code, _, errors = run("train", *files, *OPTIONS, *options)
     assert code == 2
     assert "its target tokenizer is a WordTokenizer. Expected: that of `target_tok" in errors
+
+
+def test_a_model_with_confidences_is_calibrated_on_the_held_out_pairs(run, files, tmp_path):
+    options = [*OPTIONS, "--confidence", "--epochs", "1", "--output", tmp_path / "run"]
+    code, output, errors = run("train", *files, *options)
+    assert code == 0, errors
+    assert "confidence: temperature " in output
+    best = keras_s2s.load(tmp_path / "run" / "best.keras")
+    assert best.temperature == pytest.approx(best.calibrate(PAIRS[-4:]).temperature)

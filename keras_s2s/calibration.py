@@ -1,0 +1,125 @@
+"""Probabilities that whole outputs are right, calibrated on held-out pairs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
+
+_TEMPERATURES = np.logspace(-2, 2, 2001)  # neighbors differ by 0.5 %
+_CERTAIN = 1e-6  # of a wrong output's confidence of 1, so that its loss stays finite
+
+
+class Calibration(NamedTuple):
+    """What a calibration found.
+
+    Attributes:
+        temperature: The confidence of an output is exp(log_prob / temperature).
+        error: Expected calibration error of these confidences on the held-out pairs.
+        error_before: The same with temperature 1.
+        confidences: Confidence of the best output of each source, float64 `(sources,)`.
+        right: Whether it equals one of its references, bool `(sources,)`.
+    """
+
+    temperature: float
+    error: float
+    error_before: float
+    confidences: np.ndarray[Any, Any]
+    right: np.ndarray[Any, Any]
+
+
+def calibrate(log_probs: Any, right: Any) -> Calibration:
+    """Fit the temperature under which it is most probable what is right and what is wrong.
+
+    Args:
+        log_probs: Log probability of each output, `(sources,)`.
+        right: Whether each output is right, `(sources,)`.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        ValueError: If there are no outputs, the shapes differ, or a log probability is above 0.
+    """
+    values, truths = np.asarray(log_probs, np.float64), np.asarray(right, bool)
+    if values.ndim != 1 or values.shape != truths.shape or not values.size:
+        raise InputError(
+            "`log_probs` and `right` must have the same shape (sources,), at least one of them. "
+            f"Received: shapes {values.shape} and {truths.shape}"
+        )
+    if not np.all(values <= 1e-3):
+        raise InputError(f"`log_probs` must not be above 0. Received: {values.max()}")
+    values = np.minimum(values, 0.0)
+    scaled = values / _TEMPERATURES[:, None]  # (temperatures, sources)
+    wrong = np.log(np.maximum(-np.expm1(scaled), _CERTAIN))
+    likelihoods = np.where(truths, scaled, wrong).sum(axis=1)
+    temperature = float(_TEMPERATURES[likelihoods.argmax()])
+    confidences = np.exp(values / temperature)
+    return Calibration(
+        temperature,
+        calibration_error(confidences, truths),
+        calibration_error(np.exp(values), truths),
+        confidences,
+        truths,
+    )
+
+
+def calibration_error(confidences: Any, right: Any, *, bins: int = 10) -> float:
+    """Compute the expected calibration error.
+
+    Outputs are sorted into bins of equal width by their confidence. The error is the mean distance
+    of a bin's mean confidence from its share of right outputs, weighted by its number of outputs.
+
+    Args:
+        confidences: Confidence of each output, 0 to 1, `(sources,)`.
+        right: Whether each output is right, `(sources,)`.
+        bins: Number of bins.
+
+    Returns:
+        The error, 0 to 1.
+
+    References:
+        - [On calibration of modern neural networks (Guo et al., 2017)](
+          https://arxiv.org/abs/1706.04599)
+    """
+    return sum(
+        count * abs(confidence - share)
+        for count, confidence, share in reliability_bins(confidences, right, bins=bins)
+    ) / max(1, len(np.asarray(confidences)))
+
+
+def reliability_bins(
+    confidences: Any, right: Any, *, bins: int = 10
+) -> list[tuple[int, float, float]]:
+    """Sort outputs into bins of equal width by their confidence.
+
+    Args:
+        confidences: Confidence of each output, 0 to 1, `(sources,)`.
+        right: Whether each output is right, `(sources,)`.
+        bins: Number of bins.
+
+    Returns:
+        For each bin that is not empty: its number of outputs, their mean confidence, and the share
+        of them that is right.
+
+    Raises:
+        ValueError: If a confidence is out of range, or the shapes differ.
+    """
+    check_positive_int("bins", bins)
+    values, truths = np.asarray(confidences, np.float64), np.asarray(right, bool)
+    if values.ndim != 1 or values.shape != truths.shape:
+        raise InputError(
+            "`confidences` and `right` must have the same shape (sources,). "
+            f"Received: shapes {values.shape} and {truths.shape}"
+        )
+    if not np.all((values >= 0) & (values <= 1)):
+        raise InputError("`confidences` must be numbers between 0 and 1.")
+    numbers = np.minimum((values * bins).astype(int), bins - 1)
+    return [
+        (int(chosen.sum()), float(values[chosen].mean()), float(truths[chosen].mean()))
+        for number in range(bins)
+        if (chosen := numbers == number).any()
+    ]

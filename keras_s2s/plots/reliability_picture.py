@@ -1,0 +1,61 @@
+"""How often outputs of each confidence are right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keras_s2s.calibration import calibration_error, reliability_bins
+from keras_s2s.plots.canvas import BLUE, GREY, Path, finish, new_figure
+from keras_s2s.plots.labels import families
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def reliability(
+    confidences: Any,
+    right: Any,
+    *,
+    bins: int = 10,
+    title: str | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw the share of right outputs over their confidence.
+
+    Calibrated confidences lie on the diagonal. The area of a point shows how many outputs it
+    stands for.
+
+    Args:
+        confidences: Confidence of each output, 0 to 1, such as those of `Translator.calibrate`.
+        right: Whether each output is right.
+        bins: Number of bins of equal width.
+        title: Title of the picture.
+        path: File to write, ".png" or ".svg".
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If a confidence is out of range, the shapes differ, or the name of the file
+            ends otherwise.
+
+    Example:
+        >>> figure = s2s.plots.reliability([0.1, 0.4, 0.9, 0.8], [False, True, True, True])
+    """
+    points = reliability_bins(confidences, right, bins=bins)
+    total = sum(count for count, _, _ in points)
+    figure = new_figure(4.2, 4.2, path=path, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    axes.plot([it[1] for it in points], [it[2] for it in points], color=BLUE, linewidth=1)
+    sizes = [20 + 400 * count / max(1, total) for count, _, _ in points]
+    axes.scatter([it[1] for it in points], [it[2] for it in points], sizes, color=BLUE, alpha=0.6)
+    error = calibration_error(confidences, right, bins=bins)
+    axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f} %)")
+    axes.set_ylabel("share that is right")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    if title:
+        axes.set_title(title, fontfamily=families([title]), parse_math=False)
+    return finish(figure, path)
