@@ -119,6 +119,15 @@ class Seq2Seq(Trainer, Searchable):
             training=training,
         )
 
+    def compute_output_shape(self, input_shape: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the shape of the logits, for shapes of the inputs by their names."""
+        return (*input_shape["target_inputs"], self.target_vocabulary_size)
+
+    def compute_output_spec(self, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the spec of the logits, which are float32."""
+        shapes = {name: value.shape for name, value in inputs.items()}
+        return keras.KerasTensor(self.compute_output_shape(shapes), "float32")
+
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
@@ -127,7 +136,7 @@ class Seq2Seq(Trainer, Searchable):
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
         encoded = compute(self.encoder, source_ids)
-        source = self.decoder.read(*encoded, copy_ids=self._copied(source_ids))
+        source = self.decoder.read(*encoded, self._copied(source_ids))
         state = self.decoder.initial_state(encoded.context, source)
         source = self.decoder.prepare_steps(source, weights_dtype)
         return SearchStart(

@@ -122,6 +122,20 @@ CASES: dict[str, tuple[type[keras.layers.Layer], dict[str, Any], dict[str, Any]]
         {"vocabulary_size": SIZE, "units": UNITS, "attention": "bahdanau", "context_to": "both"},
         DECODED,
     ),
+    "LSTMDecoder, monotonic": (
+        s2s.LSTMDecoder,
+        {"vocabulary_size": SIZE, "units": UNITS, "attention": "monotonic"},
+        DECODED,
+    ),
+    "GRUDecoder, copy": (
+        s2s.GRUDecoder,
+        {"vocabulary_size": SIZE, "units": UNITS, "attention": "luong", "copy": True},
+        {
+            **DECODED,
+            "input_shape": {**DECODED["input_shape"], "copy_ids_shape": (BATCH, LENGTH)},
+            "input_dtype": {**DECODED["input_dtype"], "copy_ids_shape": "int32"},
+        },
+    ),
 }
 
 
@@ -167,6 +181,19 @@ def _assert_alike(tensor: Any, spec: Any) -> None:
 
 def _assert_shape(tensor: Any, shape: Any) -> None:
     assert tuple(tensor.shape) == tuple(shape)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_model_within_a_model_knows_its_logits(dtype):
+    parts = s2s.LSTMEncoder(9, 3, dtype=dtype), s2s.LSTMDecoder(SIZE, 3, dtype=dtype)
+    model = s2s.Seq2Seq(*parts, dtype=dtype)
+    given = {name: keras.Input([None], dtype="int32", name=name) for name in inputs()}
+    logits = model(given)
+    assert (logits.shape, logits.dtype) == ((None, None, SIZE), "float32")
+    assert model.compute_output_shape(dict.fromkeys(given, (2, 5))) == (2, 5, SIZE)
+    outer = keras.Model(given, keras.layers.Softmax()(logits))
+    expected = tf.nn.softmax(model(inputs()))
+    np.testing.assert_array_equal(outer(inputs()), expected)
 
 
 def test_a_summary_knows_every_shape():

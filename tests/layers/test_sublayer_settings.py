@@ -53,15 +53,17 @@ def freeze_unit(model):
     model.encoder.stack.backward_layers[0].trainable = False
 
 
+def freeze_all_but_logits(model):
+    model.decoder.trainable = False
+    model.decoder.logits.trainable = True
+
+
 FREEZE = {
     "encoder": lambda model: setattr(model.encoder, "trainable", False),
     "embedding": lambda model: setattr(model.encoder.embedding, "trainable", False),
     "one recurrent layer": freeze_unit,
     "bridge": lambda model: setattr(model.decoder.bridge, "trainable", False),
-    "all but the logits": lambda model: (
-        setattr(model.decoder, "trainable", False),
-        setattr(model.decoder.logits, "trainable", True),
-    ),
+    "all but the logits": freeze_all_but_logits,
     "the model": lambda model: setattr(model, "trainable", False),
 }
 
