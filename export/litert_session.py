@@ -49,7 +49,7 @@ class LiteRTSession:
         try:
             run = self._interpreter.get_signature_runner(signature)
             found: dict[str, np.ndarray[Any, Any]] = run(**inputs)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"LiteRT cannot run the signature {signature!r} of this model: {error}"
             ) from error

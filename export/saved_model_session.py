@@ -11,6 +11,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_s2s.errors import InputError
+
 
 class SavedModelSession:
     """Loads the graph and the variables of a SavedModel into a session, and calls signatures.
@@ -27,16 +29,28 @@ class SavedModelSession:
     """
 
     def __init__(self, path: str) -> None:
-        (meta_graph,) = read_saved_model(path).meta_graphs
+        saved = read_saved_model(path)
+        if len(saved.meta_graphs) != 1:
+            raise InputError(
+                f"{path}: no SavedModel, or a damaged one: {len(saved.meta_graphs)} graphs in "
+                "saved_model.pb. Expected: 1"
+            )
+        (meta_graph,) = saved.meta_graphs
         self._signatures = meta_graph.signature_def
-        with tf.Graph().as_default() as graph:
-            tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
-        self._session = tf.compat.v1.Session(graph=graph)
         saver = meta_graph.saver_def
         variables = os.path.join(path, "variables", "variables")
-        self._session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
-        (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
-        self._session.run(initialize.name)
+        try:
+            with tf.Graph().as_default() as graph:
+                tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
+            self._session = tf.compat.v1.Session(graph=graph)
+            self._session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
+            (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
+            self._session.run(initialize.name)
+        except (KeyError, TypeError, ValueError) as error:  # of TensorFlow, about the graph
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{path}: its graph is damaged, or not of keras_s2s: {reason}"
+            ) from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Call a signature.
@@ -47,7 +61,15 @@ class SavedModelSession:
 
         Returns:
             An array for each of its outputs.
+
+        Raises:
+            ValueError: if there is no such signature.
         """
+        if signature not in self._signatures:
+            raise InputError(
+                f"There is no signature {signature!r} in this SavedModel. Expected: one of "
+                f"{', '.join(sorted(it for it in self._signatures if not it.startswith('_')))}"
+            )
         served = self._signatures[signature]
         feeds = {served.inputs[name].name: value for name, value in inputs.items()}
         fetches = {name: info.name for name, info in served.outputs.items()}
@@ -75,5 +97,5 @@ def read_saved_model(path: str) -> Any:
     try:
         saved.ParseFromString(content)
     except DecodeError as error:
-        raise ValueError(f"{name}: no SavedModel, or a damaged one: {error}") from error
+        raise InputError(f"{name}: no SavedModel, or a damaged one: {error}") from error
     return saved

@@ -286,7 +286,8 @@ def _load_export(path: str) -> Model:
         try:
             session = SavedModelSession(path)
         except tf.errors.OpError as error:
-            raise InputError(f"{path}: its variables are missing or damaged: {error}") from error
+            reason = " ".join(str(error.message).split())[:300]
+            raise InputError(f"{path}: its variables are missing or damaged: {reason}") from error
     elif path.endswith(".onnx"):
         from keras_s2s.export.onnx_session import OnnxSession
 

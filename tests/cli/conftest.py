@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from helpers.running import Runner
 from helpers.translators import make_translator
+
+import keras_s2s as s2s
 
 
 @pytest.fixture
@@ -22,3 +26,13 @@ def model(translator, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.keras"
     translator.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def litert_file(translator, tmp_path_factory):
+    return Path(s2s.export.litert(translator, tmp_path_factory.mktemp("litert") / "tiny.tflite"))
+
+
+@pytest.fixture(scope="session")
+def served_folder(translator, tmp_path_factory):
+    return Path(s2s.export.saved_model(translator, tmp_path_factory.mktemp("serving")))

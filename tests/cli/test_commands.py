@@ -29,16 +29,6 @@ def pairs(tmp_path):
     return path
 
 
-@pytest.fixture(scope="module")
-def litert_file(translator, tmp_path_factory):
-    return Path(s2s.export.litert(translator, tmp_path_factory.mktemp("litert") / "tiny.tflite"))
-
-
-@pytest.fixture(scope="module")
-def served_folder(translator, tmp_path_factory):
-    return Path(s2s.export.saved_model(translator, tmp_path_factory.mktemp("serving")))
-
-
 def test_help_and_mistakes_do_not_wait_for_tensorflow():
     code = f"""
 import sys
@@ -166,7 +156,7 @@ def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damage
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--quantization", "int8"], "--quantization goes with --format litert only"),
+        (["--quantization", "int8"], "--quantization goes with --format litert and onnx only"),
         (["--format", "litert", "--version", "2"], "--version goes with --format saved_model only"),
         (
             ["--format", "litert", "--warmup-length", "2"],
