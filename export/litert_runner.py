@@ -102,10 +102,18 @@ class LiteRTRunner:
 
         Raises:
             TypeError: if `texts` is a single text, or one of them is no str.
-            ValueError: if a text is empty or no valid Unicode, or `batch_size` not positive.
+            ValueError: if a text is empty, no valid Unicode or longer than the translator's
+                `max_source_length`, or `batch_size` is not positive.
             ImportError: if it needs the operations of tensorflow-text, and they are not installed.
         """
-        return [found[0].text for found in self.search(texts, batch_size=batch_size)]
+        answers = self.search(texts, batch_size=batch_size)
+        for number, found in enumerate(answers):
+            if not found:
+                raise ValueError(
+                    f"There is no target for the text at position {number}. The most tokens of a "
+                    f"source are {self._card.get('max_source_length')}"
+                )
+        return [found[0].text for found in answers]
 
     def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
         """Search for targets, as many for each text as the translator had `num_hypotheses`.

@@ -76,6 +76,8 @@ def make_card(
         "search": _describe(translator.search),
         "replace_unknown": translator.replace_unknown,
         "confidence_temperature": translator.temperature,
+        "max_source_length": translator.max_source_length,
+        "truncate_source": translator.truncate_source,
         "signatures": {
             name: _describe_signature(name, confidence=translator.temperature is not None)
             for name in signatures
@@ -214,6 +216,16 @@ def to_markdown(card: dict[str, Any]) -> str:
         *_model_lines(card),
         f"| parameters | {card['parameters']:,} |",
     ]
+    if card["max_source_length"] is not None:
+        then = (
+            "longer ones are truncated"
+            if card["truncate_source"]
+            else "a longer one gets no hypothesis (empty, score -1e9)"
+        )
+        lines += [
+            "",
+            f"Sources have at most {card['max_source_length']} tokens, eos counted; {then}.",
+        ]
     if card["figures"]:
         lines += ["", "| figure | value |", "|---|---|"]
         lines += [f"| {name} | {value:g} |" for name, value in card["figures"].items()]

@@ -64,7 +64,11 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     )
     ids[np.arange(16) >= np.arange(2, 18, 2)[:, np.newaxis]] = PAD_ID  # 2, 4 ... 16 tokens
     made = translator.source.detokenize(tf.constant(ids, tf.int32)).numpy()
-    return [*own, *(text.decode("utf-8", errors="ignore") for text in made), *NASTY_TEXTS]
+    return [
+        *own,
+        *(text.decode("utf-8", errors="ignore") for text in made),
+        *NASTY_TEXTS,
+    ]
 
 
 def ask_model(translator: Translator, signature: str, probes: list[str]) -> Iterator[Question]:

@@ -146,10 +146,10 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
         return translator.search_ids(source_ids, translator.greedy_search())
 
     def score_ids(source_ids: tf.Tensor, target_ids: tf.Tensor) -> Outputs:
-        return translator.score_ids(source_ids, target_ids)
+        return translator.score_ids(source_ids, target_ids, max_target_length=longest)
 
     def score(source: tf.Tensor, target: tf.Tensor) -> Outputs:
-        return translator.score_texts(source, target)
+        return translator.score_texts(source, target, max_target_length=longest)
 
     def options(
         source: tf.Tensor, max_length: tf.Tensor, min_length: tf.Tensor, length_penalty: tf.Tensor

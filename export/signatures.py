@@ -88,8 +88,9 @@ CONFIDENCES = tf.TensorSpec([None, None], tf.float32, name="confidences")
 # What a LiteRT file has: `options` would add a fifth search to every app.
 LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
 
-# The largest `max_length` that a request to `options` can ask for, where the translator's own is
-# smaller: a request must not be able to fill a server's memory.
+# The largest `max_length` that a request to `options` can ask for, and the longest target that
+# `score` takes, where the translator's own is smaller: a request must not be able to fill a
+# server's memory.
 OPTIONS_MAX_LENGTH = 1000
 
 

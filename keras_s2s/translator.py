@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s.calibration import Calibration, calibrate
-from keras_s2s.checks import check_choice, check_number, check_positive_int
+from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
@@ -22,6 +24,7 @@ from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
+from keras_s2s.source_limits import limit_length, without_answers
 from keras_s2s.special_ids import UNK_ID
 from keras_s2s.tokenizers import Tokenizer, copy_ids
 from keras_s2s.tokenizers.inputs import check_several, encode_texts
@@ -30,6 +33,10 @@ from keras_s2s.tokenizers.replacement import replace_unknown
 
 # How much less an unknown token is taken for a source token that the target vocabulary has.
 _ANYTHING_ELSE = 1e-6
+# The default of `max_source_length`; the class says why.
+MAX_SOURCE_LENGTH = 1000
+# More than a tokenizer makes of a byte: compatibility composition makes 18 letters of U+FDFA.
+_TOKENS_PER_BYTE = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -52,6 +59,15 @@ class Translator(keras.Model):
         confidence: Whether answers have "confidences" too: the probability that a whole output is
             right, exp(log_prob / temperature). `calibrate` fits the temperature, which is stored
             in the file and in exports; a number is the temperature itself. `True` is temperature 1.
+
+        max_source_length: The most tokens of a source, eos counted; `None` for no limit. Defaults
+            to 1000: about 0.1 s of a core, while 8,000 tokens take several seconds, which one
+            request of a server could take from all others. It holds in Python and inside every
+            export. A translator loaded from a file of an earlier version has no limit.
+        truncate_source: What happens to a longer source. `False`: it is refused, with an error by
+            `translate`; a call and an export return no hypothesis for it (the empty text, score
+            and log probability -1e9). `True`: its first tokens are translated, and `translate`
+            warns.
 
     Call arguments:
         texts: string tensor `(batch,)`, a list of str or a numpy array.
@@ -76,6 +92,8 @@ class Translator(keras.Model):
         search: Search | None = None,
         replace_unknown: bool = False,
         confidence: bool | float = False,
+        max_source_length: int | None = MAX_SOURCE_LENGTH,
+        truncate_source: bool = False,
         **kwargs: Any,
     ) -> None:
         # float32 whatever the global policy is: trained in mixed precision, answered in float32
@@ -100,6 +118,10 @@ class Translator(keras.Model):
         self.search = search
         self.replace_unknown = bool(replace_unknown)
         self.temperature = _check_confidence(confidence)
+        if max_source_length is not None:
+            check_int("max_source_length", max_source_length, minimum=2)
+        self.max_source_length = max_source_length
+        self.truncate_source = bool(truncate_source)
         self._compiled_calls = CompiledCalls()
         # Keras would look for tensors in a list of texts.
         self._convert_input_args = False
@@ -127,28 +149,35 @@ class Translator(keras.Model):
         Returns:
             What a call returns.
         """
-        source_ids = self.source.tokenize(texts)
+        source_ids, refused = self._limit(self.source.tokenize(texts))
         found = self.model.search(
             source_ids, search, return_attention=self.replace_unknown, **row_values
         )
+        answers = without_answers({"ids": found.ids, **self._figures(found)}, refused)
+        ids = answers.pop("ids")
         if self.replace_unknown:
             attention = self._attention_on_unknown(source_ids, found.attention)
-            target = self._replace_unknown(found.ids, texts, attention)
+            target = self._replace_unknown(ids, texts, attention)
         else:
-            target = self.target.detokenize(found.ids)
-        return {"target": target, **self._figures(found)}
+            target = self.target.detokenize(ids)
+        return {"target": target, **answers}
 
-    def score_texts(self, texts: tf.Tensor, targets: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score_texts(
+        self, texts: tf.Tensor, targets: tf.Tensor, *, max_target_length: int | None = None
+    ) -> dict[str, tf.Tensor]:
         """Score given targets: log P(target | source), eos included.
 
         Args:
             texts: string tensor `(batch,)`, the sources.
             targets: string tensor `(batch,)`.
+            max_target_length: The most tokens of a target; a longer one is refused.
 
         Returns:
-            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`.
+            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`;
+            -1e9 where a text is longer than its limit.
         """
-        return self.score_ids(self.source.tokenize(texts), self.target.tokenize(targets))
+        source_ids, target_ids = self.source.tokenize(texts), self.target.tokenize(targets)
+        return self.score_ids(source_ids, target_ids, max_target_length=max_target_length)
 
     def search_ids(self, source_ids: tf.Tensor, search: Search) -> dict[str, tf.Tensor]:
         """Search for targets of sources that are ids already.
@@ -161,25 +190,37 @@ class Translator(keras.Model):
             A dict of "target_ids" int32 `(batch, num_hypotheses, length)`, "lengths" int32,
             "scores" and "log_probs" float32, each `(batch, num_hypotheses)`, best first.
         """
+        source_ids, refused = self._limit(source_ids)
         found = self.model.search(source_ids, search)
-        return {
+        answers = {
             "target_ids": found.ids,
             "lengths": found.lengths,
             **self._figures(found),
         }
+        return without_answers(answers, refused)
 
-    def score_ids(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score_ids(
+        self,
+        source_ids: tf.Tensor,
+        target_ids: tf.Tensor,
+        *,
+        max_target_length: int | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Score given targets, as ids: log P(target | source), eos included.
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
             target_ids: int32 tensor `(batch, target_length)`.
+            max_target_length: The most tokens of a target; a longer one is refused.
 
         Returns:
-            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`.
+            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`;
+            -1e9 where a source or a target is longer than its limit.
         """
+        source_ids, refused_source = self._limit(source_ids)
+        target_ids, refused_target = limit_length(target_ids, max_target_length)
         log_probs = self.model.log_prob(source_ids, target_ids)
-        return {
+        answers = {
             "log_probs": log_probs,
             "scores": log_probs
             / length_divisor(
@@ -188,6 +229,7 @@ class Translator(keras.Model):
                 self.search.length_penalty_formula,
             ),
         }
+        return without_answers(without_answers(answers, refused_source), refused_target)
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
         """Translate texts, each to the best target found.
@@ -204,7 +246,7 @@ class Translator(keras.Model):
 
         Raises:
             TypeError: if `texts` is a single text, or one of them is not text.
-            ValueError: if a text is empty or no valid Unicode.
+            ValueError: if a text is empty, no valid Unicode, or longer than `max_source_length`.
         """
         return [target for target, _ in self._answer_all(texts, batch_size)]
 
@@ -341,12 +383,14 @@ class Translator(keras.Model):
             "search": keras.saving.serialize_keras_object(self.search),
             "replace_unknown": self.replace_unknown,
             "confidence": self.temperature or False,
+            "max_source_length": self.max_source_length,
+            "truncate_source": self.truncate_source,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
         """Make the translator whose `get_config` gave `config`, with new weights."""
-        config = dict(config)
+        config = {"max_source_length": None, **config}  # files of earlier versions: no limit
         for part in ("model", "source", "target", "search"):
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
@@ -357,6 +401,9 @@ class Translator(keras.Model):
 
     def __repr__(self) -> str:
         replaces = ", replace_unknown=True" if self.replace_unknown else ""
+        if self.max_source_length != MAX_SOURCE_LENGTH:
+            replaces += f", max_source_length={self.max_source_length}"
+        replaces += ", truncate_source=True" if self.truncate_source else ""
         return (
             f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
             f"search={self.search!r}{replaces})"
@@ -375,6 +422,9 @@ class Translator(keras.Model):
         """Return the best target of each text and its log probability."""
         check_positive_int("batch_size", batch_size)
         encoded = encode_texts(texts)
+        if not encoded:
+            return []
+        self._check_lengths(encoded)
         signature = [tf.TensorSpec([None], tf.string)]
         key, state = (self.search, self.replace_unknown, self.temperature), GraphState(self.model)
         run = self._compiled_calls.get(key, self.call, signature, state=state)
@@ -394,6 +444,34 @@ class Translator(keras.Model):
         if self.temperature is not None:
             figures["confidences"] = tf.exp(found.log_probs / self.temperature)
         return figures
+
+    def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Limit the length of sources; see `limit_length`."""
+        source_ids = tf.convert_to_tensor(source_ids)
+        return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)
+
+    def _check_lengths(self, encoded: list[bytes]) -> None:
+        """Refuse texts that are too long, or warn that they are truncated."""
+        limit = self.max_source_length
+        longest = max(map(len, encoded))
+        if limit is None or longest * _TOKENS_PER_BYTE < limit:
+            return
+        _, lengths = self.source.split(tf.constant(encoded))
+        (numbers,) = np.nonzero(lengths.numpy() >= limit)  # eos counts too
+        if not len(numbers):
+            return
+        length = int(lengths[numbers[0]]) + 1
+        if self.truncate_source:
+            warnings.warn(
+                f"{len(numbers)} texts were truncated to `max_source_length`, {limit} tokens; the "
+                f"first is at position {numbers[0]}, {length} tokens.",
+                stacklevel=4,
+            )
+            return
+        raise ValueError(
+            f"`texts` must have at most `max_source_length` tokens each, {limit}, eos counted. "
+            f"Received: {length} tokens at position {numbers[0]}"
+        )
 
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize with copies of source tokens; outside a graph, in a compiled one."""

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ["3.11", "3.12", "3.13"]
-EXTRAS = ["litert", "subword", "eval", "plots", "serving", "examples"]
+EXTRAS = ["litert", "subword", "eval", "onnx", "plots", "serving", "examples"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,142 @@
+"""The longest source: the same limit in Python and in every runtime."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.served import tiny_translator
+from helpers.served_litert import write
+
+import keras_s2s as s2s
+from keras_s2s.export.litert_runner import LiteRTRunner
+from keras_s2s.export.litert_session import LiteRTSession
+from keras_s2s.export.saved_model_session import SavedModelSession
+from keras_s2s.source_limits import limit_length
+
+IDS = [[4, 5, 6, 7, 3], [4, 3, 9, 9, 9], [4, 5, 3, 0, 0], [4, 5, 6, 7, 8]]
+TEXTS = ["hello", "hello hello hello", "a"]
+
+
+def make_translator(**options):
+    made = tiny_translator()
+    return s2s.Translator(made.model, made.source, made.target, search=made.search, **options)
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return make_translator(max_source_length=8)
+
+
+def test_a_long_row_is_refused_and_costs_no_more_than_its_batch_mates():
+    ids, refused = limit_length(tf.constant(IDS), 3)
+    assert ids.numpy().tolist() == [[3, 0, 0], [4, 3, 9], [4, 5, 3], [3, 0, 0]]
+    assert refused.numpy().tolist() == [True, False, False, True]
+
+
+def test_a_long_row_is_truncated_where_that_is_asked_for():
+    ids, refused = limit_length(tf.constant(IDS), 3, truncate=True)
+    assert ids.numpy().tolist() == [[4, 5, 3], [4, 3, 9], [4, 5, 3], [4, 5, 3]]
+    assert refused is None
+
+
+@pytest.mark.parametrize("limit", [None, 5, 9])
+def test_rows_within_the_limit_stay_as_they_are(limit):
+    ids = tf.constant(IDS)
+    assert limit_length(ids, limit) == (ids, None)
+    dynamic = tf.function(
+        lambda ids: limit_length(ids, 5)[0], input_signature=[tf.TensorSpec([None, None], tf.int32)]
+    )
+    assert dynamic(ids).numpy().tolist() == IDS
+    assert dynamic(ids[:0]).shape[0] == 0
+
+
+def test_translate_refuses_a_long_text_by_its_position(translator):
+    message = r"at most `max_source_length` tokens each, 8.*Received: 18 tokens at position 1"
+    with pytest.raises(ValueError, match=message):
+        translator.translate(TEXTS)
+    assert translator.translate(["hello h"]) == tiny_translator().translate(["hello h"])
+
+
+def test_a_truncated_text_is_told_and_answered_as_its_beginning():
+    translator = make_translator(max_source_length=8, truncate_source=True)
+    with pytest.warns(UserWarning, match="1 texts were truncated .* position 1, 18 tokens"):
+        found = translator.translate(TEXTS)
+    assert found == translator.translate(["hello", "hello h", "a"])
+
+
+def test_a_call_gives_a_long_text_no_hypothesis(translator):
+    found = translator(tf.constant(TEXTS))
+    assert found["target"].numpy()[1].tolist() == [b"", b""]
+    assert found["scores"].numpy()[1].tolist() == [-1e9, -1e9]
+    alone = tiny_translator()(tf.constant(TEXTS[::2]))
+    assert found["target"].numpy()[::2].tolist() == alone["target"].numpy().tolist()
+    scored = translator.score_texts(tf.constant(TEXTS), tf.constant(["HH", "HH", "HH"]))
+    assert (scored["log_probs"].numpy() == -1e9).tolist() == [False, True, False]
+
+
+def test_a_long_target_is_refused_where_a_limit_is_given(translator):
+    targets = tf.constant(["HH", "HH AA HH AA"])
+    found = translator.score_texts(tf.constant(["a", "a"]), targets, max_target_length=4)
+    assert (found["scores"].numpy() == -1e9).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("limit", [1, 0, -2, 2.5, True, "8"])
+def test_a_limit_must_leave_room_for_a_token(limit):
+    with pytest.raises(ValueError, match="`max_source_length` must be an integer of at least 2"):
+        make_translator(max_source_length=limit)
+
+
+def test_the_limit_is_stored_and_an_older_file_has_none(translator, tmp_path):
+    assert make_translator().max_source_length == 1000
+    made = make_translator(max_source_length=8, truncate_source=True)
+    made.save(tmp_path / "t.keras")
+    loaded = s2s.load(tmp_path / "t.keras")
+    assert (loaded.max_source_length, loaded.truncate_source) == (8, True)
+    assert "max_source_length=8, truncate_source=True" in repr(loaded)
+    config = translator.get_config()
+    del config["max_source_length"], config["truncate_source"]
+    assert s2s.Translator.from_config(config).max_source_length is None
+
+
+@pytest.fixture(scope="module")
+def runtimes(translator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("limits")
+    names = ("serving_default", "ids", "score")
+    saved = s2s.export.saved_model(translator, folder / "g", signatures=names)
+    lite = write(translator, folder / "g.tflite", *names)
+    return {"SavedModel": SavedModelSession(saved), "LiteRT": LiteRTSession(lite), "path": lite}
+
+
+@pytest.mark.parametrize("name", ["SavedModel", "LiteRT"])
+def test_every_runtime_has_the_limit(runtimes, translator, name):
+    source = np.array([text.encode() for text in TEXTS], dtype=object)
+    found = runtimes[name]("serving_default", {"source": source})
+    expected = translator(tf.constant(TEXTS))
+    assert found["target"].tolist() == expected["target"].numpy().tolist()
+    assert found["scores"][1].tolist() == [-1e9, -1e9]
+    ids = np.full((2, 5000), 4, np.int32)
+    ids[0, 2], ids[1, -1] = 3, 3
+    found = runtimes[name]("ids", {"source_ids": ids})
+    assert (found["lengths"][1].tolist(), found["scores"][1].tolist()) == ([0, 0], [-1e9, -1e9])
+    target = np.array([b"HH " * 2000, b"HH", b"HH"], dtype=object)
+    found = runtimes[name]("score", {"source": source, "target": target})
+    assert (found["scores"] == -1e9).tolist() == [True, True, False]
+
+
+def test_the_runner_says_which_text_has_no_target(runtimes):
+    runner = LiteRTRunner(runtimes["path"])
+    assert runner.search(TEXTS)[1] == []
+    message = "no target for the text at position 1. The most tokens of a source are 8"
+    with pytest.raises(ValueError, match=message):
+        runner.translate(TEXTS)
+
+
+def test_the_card_tells_the_limit(translator):
+    from keras_s2s.export.model_card import make_card, to_markdown
+
+    card = make_card(translator, file_format="x", signatures=[], operations=["y"], figures={})
+    assert "Sources have at most 8 tokens, eos counted; a longer one gets no" in to_markdown(card)
+    assert json.loads(json.dumps(card))["max_source_length"] == 8
