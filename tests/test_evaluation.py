@@ -65,7 +65,7 @@ def test_a_space_in_another_place_is_a_wrong_output(tokens, output, reference):
     assert not is_right(output, [reference])
 
 
-@pytest.mark.parametrize("tokens", ["words", "characters"])
+@pytest.mark.parametrize("tokens", ["words", "phones", "characters"])
 @pytest.mark.parametrize("space", ["  ", "\u3000", "\u00a0", "\u2028", "\t"])
 def test_all_white_space_counts_the_same_in_every_unit(tokens, space):
     outputs = [f"a{space}b{space}", f"a{space}c"]
@@ -120,8 +120,8 @@ def test_references_that_do_not_fit_are_refused(outputs, references, error, matc
 
 
 def test_an_unknown_kind_of_token_is_refused():
-    with pytest.raises(ValueError, match="must be one of 'words', 'characters'"):
-        error_rates(["a"], [["a"]], tokens="phones")
+    with pytest.raises(ValueError, match="must be one of 'words', 'phones', 'characters'"):
+        error_rates(["a"], [["a"]], tokens="syllables")
 
 
 def test_a_missing_rapidfuzz_is_named_with_its_extra(monkeypatch):

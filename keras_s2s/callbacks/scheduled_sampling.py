@@ -22,28 +22,28 @@ _SCHEDULES: dict[str, Callable[[float, float], float]] = {
 class ScheduledSampling(keras.callbacks.Callback):
     """Feeds the decoder more and more of its own outputs while it is trained.
 
-    At step i of the optimiser a label is fed with probability ε_i, and what the model puts out
-    itself with probability p_i = min(maximum, 1 - ε_i), where, with k the scale,
+    At step i of the optimizer a label is fed with probability ε_i, and the model's own output with
+    probability p_i = min(maximum, 1 - ε_i), where, with k the scale,
 
         linear:           ε_i = 1 - i / k
         exponential:      ε_i = exp(-i / k)
         inverse_sigmoid:  ε_i = k / (k + exp(i / k))
 
-    What is fed, and what that costs, `Seq2Seq.feed_own_outputs` says. The probability is in the
-    logs of each epoch as "sampling_probability"; however `fit` ends, the model is then fed with
-    what it was before. Validation is by teacher forcing: a `SearchEvaluation` shows the effect.
+    `Seq2Seq.feed_own_outputs` describes what is fed, and its cost. The probability is in the logs
+    of each epoch as "sampling_probability". After `fit`, however it ends, the model is fed as it
+    was before. Validation uses teacher forcing; a `SearchEvaluation` shows the effect.
 
     Args:
         schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step and
-            gives p_i.
-        scale: the k of the equations, in steps; at least 1. The inverse sigmoid is in the middle
-            of its way after about k·ln(k) steps.
-        maximum: the highest probability, of 0 to 1.
+            returns p_i.
+        scale: Number of at least 1. The k of the equations, in steps. "inverse_sigmoid" reaches
+            half of its height after about k·ln(k) steps.
+        maximum: Maximum probability, from 0 to 1.
         choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
-        seed: the seed of the draws; by default one that `keras.utils.set_random_seed` seeds.
+        seed: Seed of the draws. Defaults to one that `keras.utils.set_random_seed` sets.
 
     Raises:
-        TypeError: if the model is none of this package.
+        TypeError: if the model is not a `Seq2Seq`.
         ValueError: if an argument is out of range.
 
     Example:
@@ -79,7 +79,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         """Compute the probability p_i.
 
         Args:
-            step: i, how many steps the optimiser has taken.
+            step: i, number of steps that the optimizer has taken.
 
         Returns:
             How often the model's own output is fed.

@@ -16,6 +16,7 @@ from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     FIGURES,
+    SPLITS,
     bleu,
     check_installed,
     chrf,
@@ -29,8 +30,6 @@ from keras_s2s.models import Searchable
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
-
-_TOKENS = ("words", "characters", "phones")
 
 
 class SearchEvaluation(keras.callbacks.Callback):
@@ -47,34 +46,35 @@ class SearchEvaluation(keras.callbacks.Callback):
 
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this one,
     and must be told by `mode="min"` or `mode="max"` which way is better: Keras knows that only of
-    the metrics of `compile`. A `SwapEMAWeights` whose averages are to be searched stands in front.
+    the metrics of `compile`. A `SwapEMAWeights` whose averages are to be searched comes before it.
 
-    A source that stands in several pairs has several right answers. Evaluation takes the time of
-    a search of all pairs; a part of them, or a `GreedySearch`, is often enough.
+    A source in several pairs has several right answers. Evaluation takes the time of a search of
+    all pairs; a part of them, or a `GreedySearch`, is often enough.
 
     Args:
-        pairs: held-out source texts and target texts.
-        source: the tokenizer of the sources.
-        target: the tokenizer of the targets.
-        search: how targets are searched for; `BeamSearch()` by default.
+        pairs: Held-out source texts and target texts.
+        source: Tokenizer of the sources.
+        target: Tokenizer of the targets.
+        search: The search. Defaults to `BeamSearch()`.
         metrics: Which figures, out of "wer", "ter", "bleu" and "chrf". Defaults to "wer" and
             "ter", and all four where the targets are sentences: at least four words on average,
             and a hundred different ones. They need the extra `eval`.
-        every: "epoch", or a number of steps, after each of which the search runs; the logs of an
-            epoch then have the figures of the last time.
-        tokens: Unit of the token error rate, "words" or "characters". Defaults to "characters"
-            if `target` is a `CharTokenizer` or a `ByteTokenizer`, otherwise to "words".
-        bleu_tokenize: how sacrebleu splits texts for BLEU; "none" where spaces do it.
-        batch_size: how many texts go through the search at once.
-        examples: how many outputs are shown, with their references, after each evaluation, unless
+        every: "epoch", or a number of steps after which the search runs; the logs of an epoch then
+            have the latest figures.
+        tokens: Unit of the token error rate: "words" or "phones", which white space separates, or
+            "characters". Defaults to "characters" if `target` is a `CharTokenizer` or a
+            `ByteTokenizer`, otherwise to "words".
+        bleu_tokenize: sacrebleu's tokenizer for BLEU; "none" for text that is split by spaces.
+        batch_size: Number of texts that are searched at once.
+        examples: Number of outputs to print with their references after each evaluation, unless
             `fit` is silent (`verbose=0`).
-        log_dir: a folder to write figures and examples into for TensorBoard, by optimiser step.
-            (What is in the logs of an epoch, Keras's own `TensorBoard` callback writes too.)
+        log_dir: Folder for TensorBoard, to write figures and examples into by optimizer step.
+            (Keras's own `TensorBoard` callback writes the logs of each epoch.)
 
     Attributes:
-        figures: the figures of the last evaluation, by their names in the logs.
-        outputs: the texts that the search gave, by their sources.
-        signatures: the signatures of sacrebleu, by "bleu" and "chrf".
+        figures: Figures of the last evaluation, by their names in the logs.
+        outputs: Texts that the search returned, by their sources.
+        signatures: Signatures of sacrebleu, by "bleu" and "chrf".
 
     Raises:
         TypeError: if an argument is of another kind, or the model cannot be searched.
@@ -125,7 +125,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.every = check_every(every)
         if tokens is None:
             tokens = unit_of(target)
-        self.tokens = check_choice("tokens", tokens, _TOKENS)
+        self.tokens = check_choice("tokens", tokens, SPLITS)
         self.bleu_tokenize = bleu_tokenize
         self.batch_size = check_positive_int("batch_size", batch_size)
         self.examples = check_int("examples", examples, minimum=0)
@@ -191,7 +191,7 @@ class SearchEvaluation(keras.callbacks.Callback):
             if watched in names:
                 raise InputError(
                     f"`SearchEvaluation` must be listed before what watches its figures. Received: "
-                    f"a `{type(callback).__name__}` of {watched!r} in front of it"
+                    f"a `{type(callback).__name__}` of {watched!r} before it"
                 )
 
     def evaluate(self) -> dict[str, float]:

@@ -269,7 +269,7 @@ def _mark(example: tf.train.Example, name: str, value: int) -> None:
 def _mark_of(example: tf.train.Example, name: str) -> int | None:
     """Return the number that a record has as a feature, or None."""
     features = example.features.feature
-    values = features[name].int64_list.value if name in features else ()
+    values: Any = features[name].int64_list.value if name in features else ()
     return values[0] if len(values) == 1 else None
 
 

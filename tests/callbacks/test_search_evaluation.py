@@ -199,7 +199,7 @@ def test_in_mixed_precision_the_search_runs_in_float32():
 
 def test_what_watches_a_figure_must_stand_behind(model):
     early = keras.callbacks.EarlyStopping("val_ter", mode="min")
-    with pytest.raises(ValueError, match="a `EarlyStopping` of 'val_ter' in front of it"):
+    with pytest.raises(ValueError, match="a `EarlyStopping` of 'val_ter' before it"):
         model.fit(dataset(), verbose=0, callbacks=[early, evaluation()])
 
 
@@ -244,7 +244,7 @@ def test_pairs_that_cannot_be_searched_are_refused(pairs, error, match):
         ({"metrics": ()}, ValueError, "must name some of wer, ter, bleu, chrf"),
         ({"metrics": ["per"]}, ValueError, "`metrics` must be one of 'wer'"),
         ({"every": 0}, ValueError, "`every` must be 'epoch' or a positive integer"),
-        ({"tokens": "phones"}, ValueError, "`tokens` must be one of 'words'"),
+        ({"tokens": "syllables"}, ValueError, "`tokens` must be one of 'words'"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"examples": -1}, ValueError, "`examples` must be an integer of at least 0"),
     ],
