@@ -226,7 +226,7 @@ class BahdanauAttention(_Attention):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class AttentionPool(keras.layers.Layer):
-    """Weighs the states by how well they fit one learned query: c = Σ_t a_t·h_t.
+    """Weighted mean of the states by their fit to one learned query: c = Σ_t a_t·h_t.
 
     u_t = tanh(W·h_t + b), a = softmax over t of (qᵀ·u_t), with q a weight of the layer. The
     softmax is computed in float32 whatever the memory is.
@@ -292,7 +292,7 @@ ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
     "bahdanau": (BahdanauAttention, {}),
     "monotonic": (MonotonicAttention, {}),
 }
-"""What a decoder may be given as `attention`."""
+"""Layers and arguments for the values of a decoder's argument `attention`."""
 
 
 def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:

@@ -60,7 +60,7 @@ def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def resolve_context(context: Any, dtype: Any = None) -> Context:
-    """Check what a user gave as `context` and bring it into the form that the encoder uses.
+    """Check the argument `context` and resolve its names and configs.
 
     Args:
         context: "last_state", "mean", "max", "attention_pool", a Keras layer, the config of one
@@ -99,7 +99,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
 
 
 def serialize_context(context: Context) -> Any:
-    """Give the form of a resolved context that goes into a config."""
+    """Return the form of a resolved context that goes into a config."""
     return context if isinstance(context, str) else keras.saving.serialize_keras_object(context)
 
 

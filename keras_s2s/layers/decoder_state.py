@@ -1,4 +1,4 @@
-"""What a decoder carries from step to step, and what every step reads."""
+"""The state of a decoder, and the memory that every step reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_s2s.layers.stack import StackWeights
 
 
 class DecoderState(NamedTuple):
-    """What one step of the decoder leaves for the next."""
+    """State of a decoder after a step."""
 
     layers: tuple[RecurrentState, ...]  # each (rows, units)
     readout: tuple[tf.Tensor, ...] = ()  # with input feeding the last one, (rows, units)
@@ -21,7 +21,7 @@ class DecoderState(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """What attention looks at."""
+    """Inputs of attention, one row for each source."""
 
     keys: tf.Tensor  # (batch, source_length, units)
     memory: tf.Tensor  # (batch, source_length, memory_units)
@@ -36,7 +36,7 @@ class DecoderWeights(NamedTuple):
 
 
 class DecoderMemory(NamedTuple):
-    """What every step reads and none changes: one row for each source."""
+    """Tensors that every step reads and none changes, one row for each source."""
 
     context: tf.Tensor | None  # (batch, context_units), where each step reads it
     attended: Attended | None  # where there is attention

@@ -1,4 +1,4 @@
-"""What is dropped in training: values, recurrent connections and words."""
+"""Dropout of values, recurrent connections and words in training."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
     """Check rates that are given as one number or as one for each place.
 
     Args:
-        name: the argument's name, for the message.
-        rates: what came.
-        count: how many places there are.
-        places: what they are, for the message.
+        name: Name of the argument, for the message.
+        rates: Value of the argument.
+        count: Number of places.
+        places: Description of the places, for the message.
 
     Returns:
         A float, or a tuple of `count` floats.
 
     Raises:
-        ValueError: if a rate is no number between 0 and 1, or there are more or fewer rates.
+        ValueError: If a rate is not a number between 0 and 1, or their number is not `count`.
     """
     if not isinstance(rates, Sequence) or isinstance(rates, str):
         return check_number(name, rates, minimum=0.0, maximum=1.0)
@@ -40,17 +40,17 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
 
 
 class SequenceDropout(keras.layers.Layer):
-    """Drops, in training only, what an encoder or a decoder says should be dropped.
+    """Dropout of an encoder or a decoder, in training only.
 
-    All that is kept of values and connections is divided by the share that is kept.
+    Values and connections that are kept are divided by the share that is kept.
 
     Args:
-        num_layers: how many recurrent layers there are.
-        dropout: rates of the inputs of each layer, from the bottom up, and of what comes out of
-            the top: one for all, or `num_layers + 1`.
-        recurrent_dropout: rates of the connections from step to step, one for all layers or
-            `num_layers`. What is dropped of a sequence is the same at all its steps.
-        word_dropout: rate at which a token is replaced by unk.
+        num_layers: Number of recurrent layers.
+        dropout: Float, or `num_layers + 1` floats. Rates of the inputs of each layer, from the
+            bottom up, and of the outputs of the top layer.
+        recurrent_dropout: Float, or `num_layers` floats. Rates of the connections from step to
+            step. The same connections are dropped at all steps of a sequence.
+        word_dropout: Float. Rate at which a token is replaced by unk.
 
     References:
         - [Dropout (Srivastava et al., 2014)](https://jmlr.org/papers/v15/srivastava14a.html)
@@ -86,7 +86,7 @@ class SequenceDropout(keras.layers.Layer):
         self.built = True  # it has no weights
 
     def values(self, values: tf.Tensor, place: int, training: bool | None) -> tf.Tensor:
-        """Drop what goes into the layer of this number; with `num_layers`, what comes out."""
+        """Drop inputs of the layer `place`; with `num_layers`, the outputs of the top layer."""
         return self._drop(values, self._rates[place], training)
 
     def words(self, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
@@ -100,7 +100,7 @@ class SequenceDropout(keras.layers.Layer):
     def recurrent_mask(
         self, layer: int, shape: tuple[tf.Tensor | int, int], dtype: Any, training: bool | None
     ) -> tf.Tensor | None:
-        """Draw what h of a layer is multiplied with at all steps, or None for nothing."""
+        """Draw the mask of h of a layer for all steps, or return `None` if nothing is dropped."""
         rate = self._recurrent_rates[layer]
         return self._drop(tf.ones(shape, dtype), rate, True) if training and rate else None
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
 
-# Of a new vector. Keras has 0.05, of which the gates of the first layer hear next to nothing, and
-# through tied logits the last layer too: translation from scratch then learns several times slower.
+# Bound of new vectors. Keras's 0.05 is too small to move the gates of the first layer, and, through
+# tied logits, the last layer: translation from scratch then learns several times slower.
 _LARGEST = 0.5
 
 
@@ -35,19 +35,19 @@ def check_integers(name: str, ids: tf.Tensor) -> None:
 class TokenEmbedding(keras.layers.Layer):
     """One vector for each id of a vocabulary.
 
-    Unlike `keras.layers.Embedding` its gradient is dense. Keras hands optimisers the sparse rows
-    of an embedding gradient without adding up repeated ids: a token seen n times in a batch then
-    takes a step √n too long under Adam and its kin, and gradient norms come out wrong. New vectors
-    are ten times as large, uniform between -0.5 and 0.5.
+    Unlike `keras.layers.Embedding`, its gradient is dense. Keras hands optimizers the sparse rows
+    of an embedding gradient without adding up repeated ids: a token seen n times in a batch takes
+    a step √n times too long under Adam and similar optimizers, and gradient norms are wrong. New
+    vectors are ten times as large, uniform between -0.5 and 0.5.
 
-    Masking: none is made or passed; masks are made from the ids where they are needed.
+    Masking: it makes no mask. Encoders and decoders make theirs from the ids.
 
     Args:
-        vocabulary_size: how many ids there are.
-        embedding_dim: size of a vector.
+        vocabulary_size: Positive integer. Number of ids.
+        embedding_dim: Positive integer. Size of a vector.
 
     Call arguments:
-        ids: int32, any shape, each in [0, vocabulary_size).
+        ids: Int32 tensor of any shape, each id in [0, vocabulary_size).
 
     Returns:
         The vectors, shape `ids.shape + (embedding_dim,)`.
@@ -82,7 +82,7 @@ class TokenEmbedding(keras.layers.Layer):
     def share(self, other: TokenEmbedding) -> None:
         """Use the vectors of `other`: trained together, and saved once, with `other`.
 
-        Where either embedding is frozen, the vectors are.
+        If either embedding is frozen, the vectors are.
 
         Args:
             other: an embedding of the same sizes.
@@ -117,7 +117,7 @@ class TokenEmbedding(keras.layers.Layer):
             super().load_own_variables(store)
 
     def set_embeddings(self, matrix: Any) -> None:
-        """Give the vectors their values, such as those that were trained elsewhere.
+        """Set the vectors, for example to vectors that were trained elsewhere.
 
         Args:
             matrix: numbers `(vocabulary_size, embedding_dim)`; row n is the vector of id n.

@@ -23,7 +23,7 @@ from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
 class EncoderOutput(NamedTuple):
-    """What an encoder gives for a batch of sources."""
+    """Outputs of an encoder for a batch of sources."""
 
     context: tf.Tensor  # (batch, context_units): c
     memory: tf.Tensor  # (batch, source_length, memory_units): h_1 ... h_T, zero at the padding
@@ -31,9 +31,9 @@ class EncoderOutput(NamedTuple):
 
 
 class Encoder(RecurrentPart):
-    """What an `LSTMEncoder` and a `GRUEncoder` are, but for the recurrent layer.
+    """An `LSTMEncoder` or a `GRUEncoder`, which differ by their recurrent layer alone.
 
-    Its arguments, and what it takes and gives, are those of `LSTMEncoder`.
+    Its arguments, call arguments and outputs are those of `LSTMEncoder`.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Encoder(RecurrentPart):
         }
 
     def _measure_context(self) -> int:
-        """Find the size of c; a layer of the user's is built by its first call."""
+        """Return the size of c, by a call on one state, which also builds a layer of the user."""
         memory = tf.zeros([1, 1, self.memory_units], self.compute_dtype)
         mask = tf.ones([1, 1], tf.bool)
         context = apply_context(self.context, memory, mask, memory[:, 0])
@@ -140,9 +140,9 @@ class Encoder(RecurrentPart):
 
 
 def _reverse_order(source_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Give the positions of each row in reverse, eos and padding in their places.
+    """Return the positions of each row in reverse order, except those of eos and padding.
 
-    It is its own inverse: taken twice it gives the row back.
+    The permutation is its own inverse.
     """
     positions = tf.expand_dims(tf.range(tf.shape(mask)[1]), 0)  # (1, source_length)
     lengths = tf.reduce_max((positions + 1) * tf.cast(mask, tf.int32), axis=1, keepdims=True)

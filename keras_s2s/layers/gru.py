@@ -23,32 +23,33 @@ class MaskedGRU(RecurrentLayer):
         g = tanh(x·W_g + b_g + r ∘ (h·R_g + d_g))
         h' = z ∘ h + (1 - z) ∘ g
 
-    The weights are those of `keras.layers.GRU`, and of cuDNN and PyTorch but for their order:
+    The weights are those of `keras.layers.GRU`, and those of cuDNN and PyTorch in another order:
     `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
-    b above d, gates in the order z, r, g.
+    b before d, gates in the order z, r, g.
 
-    On a GPU packed sequences are computed by cuDNN, as those of `MaskedLSTM` are.
+    On a GPU, cuDNN computes packed sequences, as for `MaskedLSTM`.
 
-    Masking: at the padding the state passes unchanged and the output is zero.
+    Masking: at padding, the state passes unchanged and the output is zero.
 
     Args:
-        units: size of the state.
-        go_backwards: read each sequence from its end. The outputs stay where their inputs are.
+        units: Positive integer. Size of the state.
+        go_backwards: Whether to read each sequence from its end. Outputs keep the order of the
+            inputs. Defaults to `False`.
 
     Call arguments:
-        inputs: float `(batch, length, input_units)`, or `(tokens, input_units)` with `packing`.
-        mask: bool `(batch, length)`, true at real tokens; by default that of the inputs, or all
-            true where they have none.
-        state: the `GRUState` to begin with; zeros by default.
-        packing: the plan by which `inputs` were packed.
-        recurrent_mask: float `(batch, units)`; what the products read of h is multiplied with it
-            at every step.
+        inputs: Float `(batch, length, input_units)`, or `(tokens, input_units)` with `packing`.
+        mask: Bool `(batch, length)`, true at real tokens. Defaults to the mask of the inputs, or
+            to all true if they have none.
+        state: Initial `GRUState`. Defaults to zeros.
+        packing: `Packing` by which `inputs` were packed.
+        recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
+            every step.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `GRUState`.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: If `units` is not a positive integer.
 
     References:
         - [Learning phrase representations using RNN encoder-decoder (Cho et al., 2014)](
@@ -87,9 +88,9 @@ MaskedGRU.__name__ = "GRU"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUEncoder(Encoder):
-    """Reads a source and gives all its states and one context vector, by GRU layers.
+    """Encoder of GRU layers: source ids to the states of all positions and one context vector.
 
-    h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T); in all else, its arguments too, it is an
+    h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). Arguments and outputs are those of
     `LSTMEncoder`.
 
     Example:
@@ -107,10 +108,10 @@ class GRUEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUDecoder(Decoder):
-    """Gives the logits of each next target token, by GRU layers.
+    """Decoder of GRU layers: logits of each next target token, given the previous ones and c.
 
-    s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t); in all else, its arguments too, it is
-    an `LSTMDecoder`.
+    s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Arguments and outputs are those of
+    `LSTMDecoder`.
 
     Example:
         >>> decoder = GRUDecoder(vocabulary_size=10, units=4)

@@ -1,4 +1,4 @@
-"""The last layer of a decoder: what every target id is worth."""
+"""The last layer of a decoder: the logits of all target ids."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from keras_s2s.layers.embedding import TokenEmbedding
 
 
 class Logits(keras.layers.Layer):
-    """Gives logits = r·W + b, or with a tied embedding E logits = r·Eᵀ + b.
+    """Logits of all ids: r·W + b, or r·Eᵀ + b with a tied embedding E.
 
-    The logits are float32 whatever the features are: called as a layer all is computed in float32;
-    by its `call` within a layer of 16 bits, as training does, the product has operands of 16 bits.
+    The logits are float32. Called as a layer, it computes in float32. Run by `compute` within a
+    layer of 16 bits, as in training, its product has operands of 16 bits.
 
     Args:
-        vocabulary_size: how many ids there are.
-        embedding: the `TokenEmbedding` whose vectors are the kernel, or None for a kernel of its
-            own.
+        vocabulary_size: Positive integer. Number of ids.
+        embedding: `TokenEmbedding` whose vectors are the kernel. Defaults to `None`: a kernel of
+            its own.
 
     Call arguments:
-        features: float `(..., units)`.
-        kernel: what `step_kernel` gives, in the precision that the product is wanted in.
+        features: Float `(..., units)`.
+        kernel: Kernel in the precision of the product. Defaults to `step_kernel()`.
 
     Returns:
         The logits, float32 `(..., vocabulary_size)`.
@@ -64,7 +64,7 @@ class Logits(keras.layers.Layer):
         return (*features_shape[:-1], self.vocabulary_size)
 
     def step_kernel(self) -> tf.Tensor:
-        """Give the matrix that features are multiplied with: W, or tied E."""
+        """Return the kernel: W, or tied E."""
         return tf.convert_to_tensor(
             self.kernel if self.embedding is None else self.embedding.embeddings
         )

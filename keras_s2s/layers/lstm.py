@@ -26,32 +26,32 @@ class MaskedLSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
-    Where a GPU is there, packed sequences, which are those of training, are computed by cuDNN.
-    Padded ones, those of a search and of every export, are products and element-wise operations in
-    a loop on every device, so that what a GPU traced runs on a CPU. Other weights fit: those of
-    `keras.layers.LSTM` by `set_weights`, those of PyTorch by `set_torch_weights` of the encoder or
-    decoder.
+    On a GPU, cuDNN computes packed sequences, which only training uses. Searches and exports use
+    padded sequences: a loop of plain operations that every device runs. `set_weights` takes the
+    weights of `keras.layers.LSTM`, and `set_torch_weights` of an encoder or a decoder takes those
+    of PyTorch.
 
-    Masking: at the padding the state passes unchanged and the output is zero.
+    Masking: at padding, the state passes unchanged and the output is zero.
 
     Args:
-        units: size of the state.
-        go_backwards: read each sequence from its end. The outputs stay where their inputs are.
+        units: Positive integer. Size of the state.
+        go_backwards: Whether to read each sequence from its end. Outputs keep the order of the
+            inputs. Defaults to `False`.
 
     Call arguments:
-        inputs: float `(batch, length, input_units)`, or `(tokens, input_units)` with `packing`.
-        mask: bool `(batch, length)`, true at real tokens; by default that of the inputs, or all
-            true where they have none.
-        state: the `LSTMState` to begin with; zeros by default.
-        packing: the plan by which `inputs` were packed.
-        recurrent_mask: float `(batch, units)`; what the products read of h is multiplied with it
-            at every step. Packed, it takes a slower loop than without, also on a GPU.
+        inputs: Float `(batch, length, input_units)`, or `(tokens, input_units)` with `packing`.
+        mask: Bool `(batch, length)`, true at real tokens. Defaults to the mask of the inputs, or
+            to all true if they have none.
+        state: Initial `LSTMState`. Defaults to zeros.
+        packing: `Packing` by which `inputs` were packed.
+        recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
+            every step. With it, packed sequences take a slower loop, also on a GPU.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
 
     Raises:
-        ValueError: if `units` is not a positive integer.
+        ValueError: If `units` is not a positive integer.
 
     References:
         - [Long short-term memory (Hochreiter and Schmidhuber, 1997)](
@@ -89,50 +89,53 @@ MaskedLSTM.__name__ = "LSTM"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMEncoder(Encoder):
-    """Reads a source and gives all its states and one context vector.
+    """Encoder of LSTM layers: source ids to the states of all positions and one context vector.
 
     h_t = LSTM(x_t, h_{t-1}) with x_t the embedding of the t-th id, through any number of layers;
-    c = q(h_1, ..., h_T) with q the user's choice. How layers are joined with `residual` and
-    `layer_normalization`: see `keras_s2s.layers.stack.RecurrentStack`.
+    c = q(h_1, ..., h_T) with q the user's choice. `keras_s2s.layers.stack.RecurrentStack` says how
+    `residual` and `layer_normalization` join the layers.
 
-    Masking: the mask is `source_ids != 0` and is given out with the memory. Neither the padding
-    nor the other rows of a batch change a row's answer.
+    Masking: the mask is `source_ids != 0` and is returned with the memory. Neither padding nor the
+    other rows of a batch change the outputs of a row.
 
     Args:
-        vocabulary_size: how many source ids there are.
-        units: size of the state, of each direction.
-        embedding_dim: size of an embedding; `units` by default.
-        num_layers: how many LSTM layers stand on one another.
-        bidirectional: read in both directions; the memory then has `2 * units` values.
-        reverse_source: read the tokens from the last to the first and then eos, in one direction.
-            The memory stays in the order of the source.
-        context: q. "last_state": what the top layer gives at the last token read (of both
-            directions); "mean", "max": over the positions; "attention_pool": a weighted mean, see
-            `AttentionPool`; a Keras layer called as `q(memory, mask=mask)`; or a function
-            `q(memory, mask)` registered with `keras.saving.register_keras_serializable`.
-        dropout: rate at which the inputs of each layer and the memory are dropped in training; or
-            `num_layers + 1` rates, for the inputs of each layer from the bottom up, and the memory.
-        recurrent_dropout: rate at which the connections from step to step are dropped in training,
-            the same ones at all steps of a sequence; or `num_layers` rates.
-        word_dropout: rate at which a token becomes unk in training.
-        residual: add the inputs of each layer but the first to its outputs.
-        layer_normalization: normalise what each layer gives out.
-        trainable_embeddings: whether training changes the embeddings; they can be given by
-            `encoder.embedding.set_embeddings(matrix)`.
+        vocabulary_size: Positive integer. Number of source ids.
+        units: Positive integer. Size of the state of each direction.
+        embedding_dim: Size of an embedding. Defaults to `units`.
+        num_layers: Number of stacked LSTM layers. Defaults to 1.
+        bidirectional: Whether to read in both directions. The memory then has `2 * units` values.
+            Defaults to `False`.
+        reverse_source: Whether to read the tokens from last to first and then eos, in one
+            direction. The memory keeps the order of the source. Defaults to `False`.
+        context: q. "last_state": output of the top layer at the last token read (of both
+            directions); "mean" or "max" over the positions; "attention_pool": a weighted mean, see
+            `AttentionPool`; a Keras layer, called as `q(memory, mask=mask)`; or a function
+            `q(memory, mask)` registered with `keras.saving.register_keras_serializable`. Defaults
+            to "last_state".
+        dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
+            the bottom up, and of the memory. Defaults to 0.
+        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the connections from step
+            to step, the same ones at all steps of a sequence. Defaults to 0.
+        word_dropout: Float. Rate at which a token becomes unk in training. Defaults to 0.
+        residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to
+            `False`.
+        layer_normalization: Whether to normalize the outputs of each layer. Defaults to `False`.
+        trainable_embeddings: Whether training changes the embeddings. To set them, use
+            `encoder.embedding.set_embeddings(matrix)`. Defaults to `True`.
 
     Call arguments:
-        source_ids: int32 `(batch, source_length)`, padded with 0 on the right.
-        copy_ids: int32 `(batch, source_length)`, the target id of each source token, -1 where it
-            cannot be copied; needed with `copy`.
-        packed: compute on the real tokens only, as training on a CPU does. The answer is the same.
-        training: whether dropout is on.
+        source_ids: Int32 `(batch, source_length)`, padded with 0 on the right.
+        packed: Whether to compute on the real tokens only, as training on a CPU does. The outputs
+            are the same.
+        training: Whether dropout is on.
 
     Returns:
         An `EncoderOutput`: `context` (batch, context_units), `memory` (batch, source_length,
         memory_units), `mask` bool (batch, source_length).
 
     Raises:
-        ValueError: if an argument is out of its range, or `context` could not be saved.
+        TypeError: If the ids are not integers.
+        ValueError: If an argument is out of its range, or `context` could not be saved.
 
     Example:
         >>> encoder = LSTMEncoder(vocabulary_size=10, units=4, bidirectional=True)
@@ -150,76 +153,80 @@ class LSTMEncoder(Encoder):
 
     @property
     def forward_lstms(self) -> list[RecurrentLayer]:
-        """The layers that read forwards, from the bottom up; a file has their weights here."""
+        """Forward layers, from the bottom up. Saved files hold their weights by this name."""
         return self.stack.forward_layers
 
     @property
     def backward_lstms(self) -> list[RecurrentLayer]:
-        """The layers that read backwards, from the bottom up; a file has their weights here."""
+        """Backward layers, from the bottom up. Saved files hold their weights by this name."""
         return self.stack.backward_layers
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMDecoder(Decoder):
-    """Gives the logits of each next target token, from the tokens before it and the context.
+    """Decoder of LSTM layers: logits of each next target token, given the previous ones and c.
 
     s_t = LSTM([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Without attention r is the identity.
-    With attention a_t, r(s_t) = tanh(V·[s_t; a_t]); Luong's looks with s_t, after the step;
-    "bahdanau" looks with s_{t-1}, and a_t is an input of the step too. With `input_feeding` the
-    r(s_{t-1}) of the step before, zeros at first, is an input of the step. How layers are joined
-    with `residual` and `layer_normalization`: see
-    `keras_s2s.layers.stack.RecurrentStack`.
+    With attention a_t, r(s_t) = tanh(V·[s_t; a_t]). The query of Luong's attention is s_t, after
+    the step. The query of "bahdanau" is s_{t-1}, and a_t is an input of the step too. With
+    `input_feeding`, r(s_{t-1}) is an input of the step, zeros at first.
+    `keras_s2s.layers.stack.RecurrentStack` says how `residual` and `layer_normalization` join the
+    layers.
 
-    `call` (a whole target, teacher forcing) and `step` (one token, for search) are the same
-    computation.
+    `call` (a whole target, teacher forcing) and `step` (one token, for search) compute the same.
 
-    Masking: the mask of the memory is an argument. Steps whose input is padding keep the state.
+    Masking: the mask of the memory is an argument, or comes with it. Steps whose input is padding
+    keep the state.
 
     Args:
-        vocabulary_size: how many target ids there are.
-        units: size of the state.
-        embedding_dim: size of an embedding; `units` by default.
-        num_layers: how many LSTM layers stand on one another.
-        context_to: where c goes: "initial_state" (through one dense layer), "every_step" (beside
-            the embedding), or "both".
-        attention: None; Luong's with the score sᵀ·W·h ("luong"), sᵀ·h ("luong_dot", which needs
+        vocabulary_size: Positive integer. Number of target ids.
+        units: Positive integer. Size of the state.
+        embedding_dim: Size of an embedding. Defaults to `units`.
+        num_layers: Number of stacked LSTM layers. Defaults to 1.
+        context_to: Where c goes: "initial_state" (through one dense layer), "every_step" (beside
+            the embedding), or "both". Defaults to "initial_state".
+        attention: `None`; Luong's with the score sᵀ·W·h ("luong"), sᵀ·h ("luong_dot", which needs
             a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
             "monotonic", which sums over all monotonic alignments (see
-            `keras_s2s.layers.monotonic_attention.MonotonicAttention`).
-        input_feeding: feed what Luong's attention gave to the next step. The steps of a target
-            are then computed one by one in training too.
-        copy: Mix what is generated with the source's own tokens, weighted by the attention (a
-            pointer-generator, see `keras_s2s.layers.copying.CopyGate`); needs an attention. The
-            logits are then log probabilities, as they are with "monotonic".
-        tie_output: make the embeddings the kernel of the logits, W = E; needs
-            `embedding_dim == units`.
-        dropout: rate at which the inputs of each layer and of the logits are dropped in training;
-            or `num_layers + 1` rates, for the inputs of each layer from the bottom up, and of the
-            logits.
-        recurrent_dropout: rate at which the connections from step to step are dropped in training,
-            the same ones at all steps of a sequence; or `num_layers` rates.
-        word_dropout: rate at which an input token becomes unk in training.
-        residual: add the inputs of each layer but the first to its outputs.
-        layer_normalization: normalise what each layer gives out.
-        trainable_embeddings: whether training changes the embeddings; they can be given by
-            `decoder.embedding.set_embeddings(matrix)`.
+            `keras_s2s.layers.monotonic_attention.MonotonicAttention`). Defaults to `None`.
+        input_feeding: Whether the readout of Luong's attention is an input of the next step. The
+            steps of a target are then computed one by one in training too. Defaults to `False`.
+        copy: Whether to mix the generated tokens with the source's own tokens, weighted by the
+            attention (a pointer-generator, see `keras_s2s.layers.copying.CopyGate`). Needs an
+            attention. The logits are then log probabilities, as with "monotonic". Defaults to
+            `False`.
+        tie_output: Whether the embeddings are the kernel of the logits, W = E. Needs
+            `embedding_dim == units`. Defaults to `False`.
+        dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
+            the bottom up, and of the inputs of the logits. Defaults to 0.
+        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the connections from step
+            to step, the same ones at all steps of a sequence. Defaults to 0.
+        word_dropout: Float. Rate at which an input token becomes unk in training. Defaults to 0.
+        residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to
+            `False`.
+        layer_normalization: Whether to normalize the outputs of each layer. Defaults to `False`.
+        trainable_embeddings: Whether training changes the embeddings. To set them, use
+            `decoder.embedding.set_embeddings(matrix)`. Defaults to `True`.
 
     Call arguments:
-        target_inputs: int32 `(batch, target_length)`: bos, then the target without its eos.
-        context: float `(batch, context_units)`.
-        memory: float `(batch, source_length, memory_units)`; needed with attention.
-        memory_mask: bool `(batch, source_length)`, true at real tokens; needed with attention.
-        packed: compute on the real tokens only, as training on a CPU does, and give the logits of
-            these alone. Those at the padding mean nothing.
-        training: whether dropout is on.
+        target_inputs: Int32 `(batch, target_length)`: bos, then the target without its eos.
+        context: Float `(batch, context_units)`.
+        memory: Float `(batch, source_length, memory_units)`. Needed with attention.
+        memory_mask: Bool `(batch, source_length)`, true at real tokens. Needed with attention.
+        copy_ids: Int32 `(batch, source_length)`. Target id that each source token copies, -1 where
+            there is none. Needed with `copy`.
+        packed: Whether to compute on the real tokens only, as training on a CPU does, and to
+            return their logits alone.
+        training: Whether dropout is on.
 
     Returns:
         The logits, float32 `(batch, target_length, vocabulary_size)`; with `packed` the
         `PackedLogits`.
 
     Raises:
-        ValueError: if an argument is out of its range or does not go with another, or attention
-            gets no memory.
+        TypeError: If the ids are not integers.
+        ValueError: If an argument is out of its range or does not go with another, or attention
+            has no memory.
 
     Example:
         >>> decoder = LSTMDecoder(vocabulary_size=10, units=4)
@@ -241,7 +248,7 @@ class LSTMDecoder(Decoder):
 
     @property
     def lstms(self) -> list[RecurrentLayer]:
-        """The layers from the bottom up; a file has their weights here."""
+        """Layers from the bottom up. Saved files hold their weights by this name."""
         return self.stack.forward_layers
 
 

@@ -24,7 +24,7 @@ class GRUState(NamedTuple):
 
 
 RecurrentState: TypeAlias = LSTMState | GRUState
-"""The state of one recurrent layer; `hidden` is what the layer gives out."""
+"""The state of one recurrent layer; `hidden` is its output."""
 
 State = TypeVar("State", bound=RecurrentState)
 

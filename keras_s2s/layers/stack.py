@@ -1,4 +1,4 @@
-"""Recurrent layers that stand on one another, for encoders and decoders alike."""
+"""Stacked recurrent layers, for encoders and decoders alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_PROJECTED_TOKENS = 256
 
 
 class StackOutput(NamedTuple):
-    """What a stack gives for a batch of sequences."""
+    """Outputs of a stack for a batch of sequences."""
 
     outputs: tf.Tensor  # (batch, length, output_units), or (tokens, output_units)
     last: tf.Tensor  # (batch, output_units): the output where each direction read last
@@ -41,18 +41,18 @@ class RecurrentStack(keras.layers.Layer):
         y_l = N_l(f_l(drop(x_l))),  x_{l+1} = y_l              without residual connections
         y_l = N_l(f_l(drop(x_l))) + x_l,  x_{l+1} = y_l        with them, from the second layer up
 
-    where N_l is layer normalisation over the units of one direction, or the identity. It is
-    applied to what a layer gives out and not inside its cell: the recurrence stays the one of a
-    plain LSTM or GRU, with its speed and its weights.
+    where N_l is layer normalization over the units of one direction, or the identity. It applies
+    to the outputs of a layer and not inside its cell: the recurrence stays that of a plain LSTM or
+    GRU, with its speed and its weights.
 
     Args:
-        layer: the class of the recurrent layers.
-        units: size of a state.
-        dropout: the `SequenceDropout` of the encoder or decoder.
-        num_layers: how many layers stand on one another.
-        bidirectional: whether each layer reads in both directions.
-        residual: whether there are residual connections.
-        layer_normalization: whether there is layer normalisation.
+        layer: Class of the recurrent layers.
+        units: Positive integer. Size of a state.
+        dropout: `SequenceDropout` of the encoder or decoder.
+        num_layers: Positive integer. Number of layers.
+        bidirectional: Whether each layer reads in both directions. Defaults to `False`.
+        residual: Whether there are residual connections. Defaults to `False`.
+        layer_normalization: Whether there is layer normalization. Defaults to `False`.
 
     References:
         - [Layer normalization (Ba et al., 2016)](https://arxiv.org/abs/1607.06450)
@@ -73,7 +73,7 @@ class RecurrentStack(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.supports_masking = True  # without it Keras warns of a mask that is given as argument
+        self.supports_masking = True  # without it, Keras warns about the argument `mask`
         self.units = units
         self.num_layers = num_layers
         self.residual = residual
@@ -147,13 +147,13 @@ class RecurrentStack(keras.layers.Layer):
         """Take one step in the forward direction.
 
         Args:
-            inputs: `(rows, input_units)`, or None where `projected` is all there is.
-            states: the state of each layer, `(rows, units)`.
-            recurrent_masks: what `recurrent_masks` drew before the first step; nothing is dropped
-                from step to step by default.
-            training: whether dropout is on.
-            weights: what `prepare_steps` gave, for many steps.
-            projected: what the lowest layer takes as its `projected`.
+            inputs: Float `(rows, input_units)`, or `None` if `projected` holds all of them.
+            states: State of each layer, `(rows, units)`.
+            recurrent_masks: Masks that `recurrent_masks` drew before the first step. Defaults to
+                `None`: no recurrent dropout.
+            training: Whether dropout is on.
+            weights: `StackWeights` that `prepare_steps` returned.
+            projected: Float `(rows, num_gates * units)`. Projected inputs of the lowest layer.
 
         Returns:
             The output `(rows, units)` and the new states.
@@ -177,10 +177,10 @@ class RecurrentStack(keras.layers.Layer):
         """Prepare the weights for many steps without dropout, as a search takes them.
 
         Args:
-            token_vectors: the embedding, `(vocabulary_size, embedding_dim)`: a row of it is the
-                front of a step's inputs. Where there are few tokens they are projected here, once
-                for all steps, and the kernel of the lowest layer is left what is behind.
-            dtype: the precision of the products, such as "float32" or "bfloat16".
+            token_vectors: Embeddings `(vocabulary_size, embedding_dim)`, which come first among
+                the inputs of a step. If there are few tokens, they are projected here, once for
+                all steps, and the kernel of the lowest layer keeps its other rows only.
+            dtype: Precision of the products, "float32" or "bfloat16".
 
         Returns:
             The `StackWeights`.
@@ -196,14 +196,14 @@ class RecurrentStack(keras.layers.Layer):
     def recurrent_masks(
         self, batch_size: tf.Tensor | int, dtype: Any, training: bool | None
     ) -> list[tf.Tensor | None]:
-        """Draw, once for all steps of a batch, what the layers drop from step to step."""
+        """Draw the masks of recurrent dropout, once for all steps of a batch."""
         return [
             self._recurrent_mask(level, batch_size, dtype, training)
             for level in range(self.num_layers)
         ]
 
     def levels(self) -> list[tuple[RecurrentLayer, ...]]:
-        """Give each layer's one or two directions, from the bottom up."""
+        """Return the one or two directions of each layer, from the bottom up."""
         stacks = [stack for stack in (self.forward_layers, self.backward_layers) if stack]
         return list(zip(*stacks, strict=True))
 

@@ -1,8 +1,8 @@
 """The weights of recurrent layers in the form of PyTorch's `nn.LSTM` and `nn.GRU`.
 
-PyTorch keeps each kernel transposed, and two biases of which an LSTM only ever uses the sum. Its
-LSTM has the gates in our order, i f g o; its GRU has r z n where Keras has z r g, and applies the
-reset gate after the product, as ours does.
+PyTorch keeps each kernel transposed, and two biases, of which an LSTM uses the sum. The gates of
+its LSTM are in our order, i f g o. Its GRU has r z n where Keras has z r g, and applies the reset
+gate after the product, as ours does.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 
 def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
-    """Give weights as `state_dict()` of a PyTorch module of the same sizes names them.
+    """Return weights under the names of a PyTorch module's `state_dict()`.
 
     Args:
         levels: the layers from the bottom up, each with its one or two directions.
 
     Returns:
         float32 arrays by name: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, with
-        `_reverse` behind for the other direction.
+        the suffix `_reverse` for the other direction.
     """
     weights = {}
     for level, directions in enumerate(levels):
