@@ -135,8 +135,13 @@ def main() -> None:
     watched = s2s.make_dataset(valid[:1000], source, target, batch_size=128)
     budget = Budget(args)
     model.fit(batches.take(100), callbacks=[budget])  # to learn how long a batch takes
-    rounds = {"steps_per_epoch": ROUND, "epochs": budget.rounds_left()}
-    model.fit(batches.repeat(), validation_data=watched, callbacks=[budget], **rounds)
+    model.fit(
+        batches.repeat(),
+        validation_data=watched,
+        callbacks=[budget],
+        steps_per_epoch=ROUND,
+        epochs=budget.rounds_left(),
+    )
     print(f"trained on {budget.batches * args.batch / len(train):.1f} times the words")
 
     beam = s2s.BeamSearch(beam_width=5, max_length=40)

@@ -86,7 +86,7 @@ def _remove_empty(folder: str) -> None:
 
 def _make_folders(folder: str) -> list[str]:
     """Make a folder and those above it; return the ones that did not exist, the outermost first."""
-    missing = []
+    missing: list[str] = []
     path = os.path.abspath(folder)
     while not os.path.isdir(path):
         if os.path.lexists(path):

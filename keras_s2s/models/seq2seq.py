@@ -136,7 +136,9 @@ class Seq2Seq(Trainer, Searchable):
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
         encoded = compute(self.encoder, source_ids)
-        source = self.decoder.read(*encoded, self._copied(source_ids))
+        source = self.decoder.read(
+            encoded.context, encoded.memory, encoded.mask, self._copied(source_ids)
+        )
         state = self.decoder.initial_state(encoded.context, source)
         source = self.decoder.prepare_steps(source, weights_dtype)
         return SearchStart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 import numpy as np
 import pytest

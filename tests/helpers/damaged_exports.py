@@ -45,7 +45,7 @@ def ask(path: Path, text: Path) -> tuple[int, str]:
     """Translate a text; return the exit code and standard error."""
     errors = io.StringIO()
     before = sys.stdin
-    with text.open() as sys.stdin, contextlib.redirect_stderr(errors):  # type: ignore[assignment]
+    with text.open() as sys.stdin, contextlib.redirect_stderr(errors):
         code = main(["translate", str(path)])
     sys.stdin = before
     return code, errors.getvalue()

@@ -36,7 +36,7 @@ def never_end(*arguments: Any) -> None:
 
 folder = Path(sys.argv[1])
 translator = tiny_translator(units=16)
-content = litert_export._convert(translator, None)
+content = litert_export._convert(translator, None, ("serving_default",), None)
 
 # A file may grow to 4 KiB, and then each write fails, as on a full disk.
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
