@@ -41,6 +41,13 @@ def check_number(
     return number
 
 
+def check_at_most(name: str, value: Any, maximum: float) -> Any:
+    """Return `value` when it is at most `maximum`, raise `ValueError` otherwise."""
+    if value > maximum:
+        raise ValueError(f"`{name}` must be at most {maximum}. Received: {name}={value}")
+    return value
+
+
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Return `value` when it is one of `choices`, raise `ValueError` otherwise."""
     choices = list(choices)

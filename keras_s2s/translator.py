@@ -22,7 +22,7 @@ from keras_s2s.models import Searchable
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
-from keras_s2s.search.result import count_tokens
+from keras_s2s.search.result import check_converged, count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.source_limits import limit_length, without_answers
 from keras_s2s.special_ids import UNK_ID
@@ -246,7 +246,8 @@ class Translator(keras.Model):
 
         Raises:
             TypeError: if `texts` is a single text, or one of them is not text.
-            ValueError: if a text is empty, no valid Unicode, or longer than `max_source_length`.
+            ValueError: if a text is empty, no valid Unicode, or longer than `max_source_length`; or
+                the model has diverged: if its logits are NaN, infinite or all -inf.
         """
         return [target for target, _ in self._answer_all(texts, batch_size)]
 
@@ -433,6 +434,7 @@ class Translator(keras.Model):
         for start in range(0, len(encoded), batch_size):
             numbers = by_length[start : start + batch_size]
             found = run(tf.constant([encoded[number] for number in numbers]))
+            check_converged(found["scores"], numbers)
             best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
             for number, target, log_prob in zip(numbers, *best, strict=True):
                 answers[number] = target.decode("utf-8", errors="replace"), float(log_prob)

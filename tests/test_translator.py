@@ -262,3 +262,14 @@ def test_an_ensemble_translates(translator):
     np.testing.assert_allclose(
         scored["log_probs"][ended], found["log_probs"][:, 0][ended], atol=1e-4
     )
+
+
+def test_a_model_that_has_diverged_is_an_error_and_never_an_empty_text():
+    translator = make_translator()
+    translator.model.decoder.logits.bias.assign(
+        tf.fill(translator.model.decoder.logits.bias.shape, float("nan"))
+    )
+    with pytest.raises(ValueError, match="The model has diverged"):
+        translator.translate(["ab", "c"])
+    with pytest.raises(ValueError, match="The model has diverged"):
+        translator(tf.constant(["ab"]))

@@ -13,6 +13,7 @@ from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import Search, SearchResult
+from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction
 from keras_s2s.search.task import check_row_options
 from keras_s2s.sequences import until_eos
@@ -91,6 +92,8 @@ class Searchable(keras.Model):
                 than above, a seed is given to a search that does not draw, or attention is asked
                 for, by `return_attention` or a coverage penalty, and the model has none, the
                 precision is another, or XLA is asked for within a graph or by an `ExactSearch`.
+                Outside a graph also if the model has diverged: if its logits are NaN, infinite or
+                all -inf. Inside a graph the scores of the row are then NaN, and it has no tokens.
         """
         if not isinstance(search, Search):
             raise TypeError(
@@ -120,19 +123,20 @@ class Searchable(keras.Model):
                 return_attention=return_attention or search.needs_attention,
                 weights_dtype=weights_dtype,
             )
+            rows, size = tf.shape(source_ids)[0], self.target_vocabulary_size
             found = search(
-                start.step,
-                start.state,
-                tf.shape(source_ids)[0],
-                self.target_vocabulary_size,
-                source_lengths=start.source_lengths,
-                return_attention=return_attention,
-                **options,
+                start.step, start.state, rows, size, source_lengths=start.source_lengths, **options
             )
-            return found if jit_compile else found.trim()
+            found = found if jit_compile else found.trim()
+            if return_attention:
+                attention = replay_attention(start.step, start.state, rows, size, found.ids)
+                found = found._replace(attention=attention)
+            return found
 
         key = (search, return_attention, weights_dtype, *options)
         found = self._run(key, run, source_ids, options, jit_compile=jit_compile)
+        if tf.executing_eagerly():
+            check_converged(found.scores)
         return found.trim() if jit_compile else found
 
     def log_prob(self, source_ids: Any, target_ids: Any) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from keras_s2s.search.step import normalize
 from keras_s2s.special_ids import PAD_ID
 
 
@@ -32,6 +33,7 @@ def sum_log_probs(logits: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 `(batch,)`.
     """
-    chosen = tf.gather(logits, target_ids, axis=2, batch_dims=2)
-    log_probs = chosen - tf.reduce_logsumexp(logits, axis=2)
+    chosen = tf.gather(logits, tf.expand_dims(target_ids, 2), axis=2, batch_dims=2)
+    largest = tf.reduce_max(logits, axis=2, keepdims=True)
+    log_probs = tf.squeeze(normalize(chosen, logits, largest), 2)
     return tf.reduce_sum(tf.where(tf.equal(target_ids, PAD_ID), 0.0, log_probs), axis=1)

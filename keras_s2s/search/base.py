@@ -15,10 +15,22 @@ from keras_s2s.search.result import SearchResult, replay_attention
 from keras_s2s.search.rules import BeginsWith, NoRepeatedNgram
 from keras_s2s.search.scoring import FORMULAS
 from keras_s2s.search.step import Rule, SearchStep, State, StepFunction, check_state
-from keras_s2s.search.task import SearchTask, check_row_options, largest, length_limits
+from keras_s2s.search.task import (
+    MAX_LENGTH,
+    MAX_LENGTH_PENALTY,
+    MAX_LENGTH_RATIO,
+    SearchTask,
+    check_row_options,
+    largest,
+    length_limits,
+)
 from keras_s2s.special_ids import EOS_ID
 
 SearchType = TypeVar("SearchType", bound="Search")
+
+# Upper limits of settings, beyond which a search could only run out of memory.
+MAX_HYPOTHESES = 10_000
+MAX_NGRAM_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,16 +41,16 @@ class Search:
     same settings, and can be stored in a Keras config.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos. May be None only if
-            `max_length_ratio` is given. Defaults to 100.
+        max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. May be
+            None only if `max_length_ratio` is given. Defaults to 100.
         max_length_ratio: Also limits an output to this multiple of its source length (rounded up,
             at least 1). Needs `source_lengths` when the search is called.
         min_length: Minimum number of tokens of an output, including eos. Defaults to 1.
-        length_penalty: Exponent α ≥ 0 in `score = log_prob / length**α`; the length includes eos.
-            Defaults to 0.75.
+        length_penalty: Exponent α of 0 to 5 in `score = log_prob / length**α`; the length includes
+            eos. Defaults to 0.75.
         length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.
         suppress_ids: Ids that are never emitted, besides pad and bos. Must not contain eos.
-        no_repeat_ngram_size: Forbid repeated n-grams of this size. `None` disables it.
+        no_repeat_ngram_size: Forbid repeated n-grams of this size, at most 100. `None` disables it.
         lexicon: A `Lexicon`, or the sequences of ids to create one from: the only outputs allowed.
     """
 
@@ -54,6 +66,7 @@ class Search:
     def __post_init__(self) -> None:
         self._check_lengths()
         penalty = checks.check_number("length_penalty", self.length_penalty, minimum=0.0)
+        checks.check_at_most("length_penalty", penalty, MAX_LENGTH_PENALTY)
         self._keep("length_penalty", penalty)
         checks.check_choice("length_penalty_formula", self.length_penalty_formula, FORMULAS)
         suppressed = tuple(
@@ -67,6 +80,7 @@ class Search:
         self._keep("suppress_ids", suppressed)
         if self.no_repeat_ngram_size is not None:
             size = checks.check_positive_int("no_repeat_ngram_size", self.no_repeat_ngram_size)
+            checks.check_at_most("no_repeat_ngram_size", size, MAX_NGRAM_SIZE)
             self._keep("no_repeat_ngram_size", size)
         if self.lexicon is not None and not isinstance(self.lexicon, Lexicon):
             self._keep("lexicon", Lexicon(self.lexicon))
@@ -248,10 +262,15 @@ class Search:
         """Set a checked setting as a plain Python value, so that the config can be stored."""
         object.__setattr__(self, name, value)
 
+    def _keep_count(self, name: str, maximum: int) -> None:
+        """Check a setting that is a positive integer, and set it."""
+        value = checks.check_positive_int(name, getattr(self, name))
+        self._keep(name, checks.check_at_most(name, value, maximum))
+
     def _check_lengths(self) -> None:
         """Check the settings that limit the length."""
         if self.max_length is not None:
-            self._keep("max_length", checks.check_positive_int("max_length", self.max_length))
+            self._keep_count("max_length", MAX_LENGTH)
         elif self.max_length_ratio is None:
             raise ValueError(
                 "`max_length` may be None only where `max_length_ratio` is given. "
@@ -261,8 +280,9 @@ class Search:
             ratio = checks.check_number("max_length_ratio", self.max_length_ratio, minimum=0.0)
             if ratio == 0.0:
                 raise ValueError("`max_length_ratio` must be above 0. Received: max_length_ratio=0")
+            checks.check_at_most("max_length_ratio", ratio, MAX_LENGTH_RATIO)
             self._keep("max_length_ratio", ratio)
-        self._keep("min_length", checks.check_positive_int("min_length", self.min_length))
+        self._keep_count("min_length", MAX_LENGTH)
         if self.max_length is not None and self.min_length > self.max_length:
             raise ValueError(
                 "`min_length` must not be above `max_length`. "

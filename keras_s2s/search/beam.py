@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.base import Search
+from keras_s2s.search.base import MAX_HYPOTHESES, Search
 from keras_s2s.search.result import SearchResult, make_result
 from keras_s2s.search.scoring import coverage_score
 from keras_s2s.search.step import (
@@ -36,6 +36,9 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")
 
+# Up to it, and up to sources of 10,000 tokens, scores stay far above IMPOSSIBLE.
+MAX_COVERAGE_PENALTY = 1000.0
+
 
 class BeamState(NamedTuple):
     """Loop state of a beam search.
@@ -50,6 +53,7 @@ class BeamState(NamedTuple):
     finished_log_probs: tf.Tensor  # (batch, beam) float32
     finished_scores: tf.Tensor  # (batch, beam) float32, best first
     done: tf.Tensor  # (batch, 1) bool
+    diverged: tf.Tensor  # (batch, 1) bool: the decoder returned no distribution
     last_ids: tf.Tensor  # (batch * beam,) int32: last token of every live hypothesis
     hypotheses: HypothesisState  # nest of (batch * beam, ...), of the live hypotheses
 
@@ -60,6 +64,7 @@ class Continuations(NamedTuple):
     log_probs: tf.Tensor  # (batch, 2 * beam) float32, of the whole hypothesis
     ids: tf.Tensor  # (batch, 2 * beam) int32: the new token
     parents: tf.Tensor  # (batch, 2 * beam) int32: the live hypothesis that is continued
+    diverged: tf.Tensor  # (batch, 1) bool: a live hypothesis has no distribution
 
 
 class LivePool(NamedTuple):
@@ -90,15 +95,15 @@ class BeamSearch(Search):
     the earlier hypothesis comes first, then the lower id.
 
     Args:
-        beam_width: Number of hypotheses kept per row. Defaults to 5.
+        beam_width: Number of hypotheses kept per row, at most 10,000. Defaults to 5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
         stopping: When a row is done. "bound", the default: once no live hypothesis can beat the
             worst of those to be returned. "finished": once `beam_width` hypotheses have finished,
             whether or not better ones are still live. "length": at `max_length`. A row also stops
             when no hypothesis can be extended.
-        coverage_penalty: β ≥ 0: adds β Σ_i log(min(Σ_t attention_ti, 1)), over source positions i
-            and tokens t, to the score of a hypothesis. Above 0 it needs a step function that
-            returns attention, and `source_lengths`. Defaults to 0.
+        coverage_penalty: β of 0 to 1000: adds β Σ_i log(min(Σ_t attention_ti, 1)), over source
+            positions i and tokens t, to the score of a hypothesis. Above 0 it needs a step function
+            that returns attention, and `source_lengths`. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
             every `Search`.
@@ -131,9 +136,8 @@ class BeamSearch(Search):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._keep("beam_width", checks.check_positive_int("beam_width", self.beam_width))
-        number = checks.check_positive_int("num_hypotheses", self.num_hypotheses)
-        self._keep("num_hypotheses", number)
+        self._keep_count("beam_width", MAX_HYPOTHESES)
+        self._keep_count("num_hypotheses", MAX_HYPOTHESES)
         if self.num_hypotheses > self.beam_width:
             raise ValueError(
                 "`num_hypotheses` must not be above `beam_width`. Received: "
@@ -141,6 +145,7 @@ class BeamSearch(Search):
             )
         checks.check_choice("stopping", self.stopping, STOPPING_RULES)
         coverage = checks.check_number("coverage_penalty", self.coverage_penalty, minimum=0.0)
+        checks.check_at_most("coverage_penalty", coverage, MAX_COVERAGE_PENALTY)
         self._keep("coverage_penalty", coverage)
 
     @property
@@ -184,6 +189,7 @@ class BeamSearch(Search):
             finished_log_probs=impossible,
             finished_scores=impossible,
             done=tf.fill([rows, 1], False),
+            diverged=tf.fill([rows, 1], False),
             last_ids=tf.fill([rows * beam], BOS_ID),
             hypotheses=repeat_state(task.state, rows, beam),
         )
@@ -195,7 +201,8 @@ class BeamSearch(Search):
         live = self._live_pool(continuations, state)
         finished = self._finished_pool(continuations, state, task, hypotheses)
         length = state.length + 1
-        done = self._done(live, finished, length, task)
+        diverged = state.diverged | (continuations.diverged & tf.logical_not(state.done))
+        done = self._done(live, finished, length, task) | diverged
         return BeamState(
             length=length,
             ids=self._write(state, finished, live),
@@ -203,6 +210,7 @@ class BeamSearch(Search):
             finished_log_probs=finished.log_probs,
             finished_scores=finished.scores,
             done=done,
+            diverged=diverged,
             last_ids=tf.reshape(tf.where(done, PAD_ID, live.ids), [-1]),
             hypotheses=gather_state(hypotheses, self._flat_indices(live.parents)),
         )
@@ -217,28 +225,34 @@ class BeamSearch(Search):
         hypothesis are enough.
         """
         beam = self._width
-        candidates = self._of_whole_rows(next_tokens.best(beam + 1), state, task)
+        candidates, diverged = self._of_whole_rows(next_tokens.best(beam + 1), state, task)
         log_probs, positions = tf.math.top_k(candidates.log_probs, 2 * beam)
         return Continuations(
             log_probs=log_probs,
             ids=tf.gather(candidates.ids, positions, batch_dims=1),
             parents=positions // (candidates.ids.shape[1] // beam),
+            diverged=diverged,
         )
 
     def _of_whole_rows(
         self, candidates: Candidates, state: BeamState, task: SearchTask
-    ) -> Candidates:
-        """Put the candidates of a row's hypotheses side by side, with their total log_probs."""
-        count = candidates.ids.shape[1]  # of one hypothesis
-        log_probs = tf.reshape(state.live_log_probs, [-1, 1]) + candidates.log_probs
+    ) -> tuple[Candidates, tf.Tensor]:
+        """Put the candidates of a row's hypotheses side by side, with their total log_probs.
+
+        Returns:
+            Candidates `(batch, beam * count)`, and which rows have diverged, `(batch, 1)`.
+        """
+        beam, count = self._width, candidates.ids.shape[1]  # count: of one hypothesis
+        live = tf.reshape(state.live_log_probs, [-1, 1])
+        # An empty place is no hypothesis, whatever the decoder returns for it.
+        log_probs = tf.where(live > POSSIBLE, live + candidates.log_probs, IMPOSSIBLE)
         # (batch * beam, count) -> (batch, beam * count): equals stay in order of hypothesis and id
-        candidates = Candidates(
-            log_probs=tf.reshape(log_probs, [-1, self._width * count]),
-            ids=tf.reshape(candidates.ids, [-1, self._width * count]),
-        )
-        if task.min_length is None:
-            return candidates
-        return candidates.forbid_eos(state.length + 1 < task.min_length)
+        log_probs = tf.reshape(log_probs, [-1, beam * count])
+        diverged = tf.math.is_nan(tf.reduce_sum(log_probs, axis=1, keepdims=True))
+        candidates = Candidates(log_probs, tf.reshape(candidates.ids, [-1, beam * count]))
+        if task.min_length is not None:
+            candidates = candidates.forbid_eos(state.length + 1 < task.min_length)
+        return candidates, diverged
 
     def _live_pool(self, continuations: Continuations, state: BeamState) -> LivePool:
         """Keep the best continuations that do not end; a row that is done does not change."""
@@ -328,12 +342,21 @@ class BeamSearch(Search):
         live_position = beam + tf.gather(live_order, tf.maximum(live_rank, 0), batch_dims=1)
         positions = tf.where(live_rank < 0, slots, live_position)
         log_probs = tf.concat([state.finished_log_probs, live_log_probs], axis=1)
+        log_probs = tf.where(state.diverged, tf.constant(float("nan")), log_probs)
         scores = tf.concat([state.finished_scores, live_scores], axis=1)
         return make_result(
             tf.gather(state.ids, positions, batch_dims=1),
             tf.gather(log_probs, positions, batch_dims=1),
             tf.gather(scores, positions, batch_dims=1),
         )
+
+
+def with_settings_of(search: Search, beam_width: int, num_hypotheses: int) -> BeamSearch:
+    """Return a beam search with the limits and rules of another search."""
+    settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(Search)}
+    return BeamSearch(
+        beam_width=max(beam_width, num_hypotheses), num_hypotheses=num_hypotheses, **settings
+    )
 
 
 def first_unfinished(ids: tf.Tensor, count: int) -> tf.Tensor:

@@ -8,11 +8,15 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.search.base import MAX_HYPOTHESES
 from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_unfinished
 from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
 from keras_s2s.search.step import NextTokens
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import PAD_ID
+
+# Up to it no possible token ranks below an impossible one.
+MAX_DIVERSITY_PENALTY = 1000.0
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -29,7 +33,7 @@ class DiverseBeamSearch(BeamSearch):
     Args:
         beam_width: Number of hypotheses kept per row, in all groups together. Defaults to 6.
         num_groups: Number of groups. Must divide `beam_width`. Defaults to 3.
-        diversity_penalty: At least 0, in nats; with 0 all groups are the same. Defaults to 0.5.
+        diversity_penalty: 0 to 1000, in nats; with 0 all groups are the same. Defaults to 0.5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
         stopping: When a group is done, as in `BeamSearch`; a row is done when its groups are.
         coverage_penalty: As in `BeamSearch`.
@@ -62,13 +66,14 @@ class DiverseBeamSearch(BeamSearch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._keep("num_groups", checks.check_positive_int("num_groups", self.num_groups))
+        self._keep_count("num_groups", MAX_HYPOTHESES)
         if self.beam_width % self.num_groups:
             raise ValueError(
                 "`num_groups` must divide `beam_width`. Received: "
                 f"num_groups={self.num_groups}, beam_width={self.beam_width}"
             )
         penalty = checks.check_number("diversity_penalty", self.diversity_penalty, minimum=0.0)
+        checks.check_at_most("diversity_penalty", penalty, MAX_DIVERSITY_PENALTY)
         self._keep("diversity_penalty", penalty)
 
     @property
@@ -95,7 +100,7 @@ class DiverseBeamSearch(BeamSearch):
         # The penalty may push down this many candidates more than in a beam search.
         chosen_earlier = (groups - 1) * width
         candidates = next_tokens.best(width + 1 + chosen_earlier)
-        candidates = self._of_whole_rows(candidates, state, task)
+        candidates, diverged = self._of_whole_rows(candidates, state, task)
         count = candidates.ids.shape[1]  # of one group
         ids = tf.reshape(candidates.ids, [-1, groups, count])
         log_probs = tf.reshape(candidates.log_probs, [-1, groups, count])
@@ -115,6 +120,7 @@ class DiverseBeamSearch(BeamSearch):
             log_probs=tf.gather(candidates.log_probs, positions, batch_dims=1),
             ids=tf.gather(candidates.ids, positions, batch_dims=1),
             parents=positions // (count // width),
+            diverged=diverged,
         )
 
 

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.step import State, StepFunction, call_step, log_softmax
+from keras_s2s.search.step import (
+    IMPOSSIBLE,
+    POSSIBLE,
+    State,
+    StepFunction,
+    call_step,
+    log_softmax,
+)
 
 AVERAGES = ("probabilities", "log_probabilities")
 
@@ -69,9 +76,15 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         average: "probabilities" or "log_probabilities", as in `ensemble_step`.
 
     Returns:
-        float32 `(..., vocabulary)`, to be normalised by a softmax like any logits.
+        float32 `(..., vocabulary)`, to be normalized by a softmax like any logits. An id that one
+        decoder makes impossible stays impossible in "log_probabilities"; NaN if none is left.
     """
     log_probs = tf.stack([log_softmax(tf.cast(one, tf.float32)) for one in logits])
     if average == "log_probabilities":
-        return tf.reduce_mean(log_probs, axis=0)
+        mean = tf.reduce_mean(log_probs, axis=0)
+        possible = tf.reduce_min(log_probs, axis=0) > POSSIBLE
+        any_possible = tf.reduce_any(possible, axis=-1, keepdims=True)
+        impossible = tf.where(any_possible, IMPOSSIBLE, float("nan"))
+        # NaN of a decoder that has diverged is not "possible", and must not be hidden.
+        return tf.where(possible | tf.math.is_nan(mean), mean, impossible)
     return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))

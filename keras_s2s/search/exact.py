@@ -13,9 +13,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_s2s import checks
-from keras_s2s.search.base import Search
-from keras_s2s.search.beam import BeamSearch
+from keras_s2s.search.base import MAX_HYPOTHESES, Search
+from keras_s2s.search.beam import with_settings_of
 from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
 from keras_s2s.search.step import (
     IMPOSSIBLE,
@@ -90,6 +89,7 @@ class ExactState(NamedTuple):
     best: BestOutputs
     given_up: tf.Tensor  # (batch, 1) float32: largest log_prob of the prefixes given up
     nodes: tf.Tensor  # (batch, 1) int32: number of expanded prefixes
+    diverged: tf.Tensor  # (batch, 1) bool: the decoder returned no distribution
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -104,15 +104,18 @@ class ExactSearch(Search):
     `max_length_ratio`. A batch takes as long as its hardest row.
 
     A row is not certified if it expanded `max_nodes` prefixes, or dropped prefixes because there
-    were more than `max_open`, and those could have led to a better output. Its result is then the
-    best found, never worse than that of the beam search.
+    were more than `max_open` or `max_bytes` allow, and those could have led to a better output.
+    Its result is then the best found, never worse than that of the beam search. If fewer than
+    `num_hypotheses` outputs can end, unfinished hypotheses of the beam search follow.
 
     Args:
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
         beam_width: Width of the beam search that runs first. Defaults to 5.
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
-        max_open: Maximum number of open prefixes per row; each keeps a decoder state in memory.
-            Defaults to 4096.
+        max_open: Maximum number of open prefixes per row. Defaults to 4096.
+        max_bytes: Maximum memory of the open prefixes of all rows together, each of which keeps a
+            decoder state. Fewer than `max_open` are kept if there are many rows. Defaults to
+            268,435,456 (256 MiB).
         nodes_per_step: Number of prefixes of a row that are expanded together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
@@ -142,40 +145,43 @@ class ExactSearch(Search):
     beam_width: int = 5
     max_nodes: int = 10_000
     max_open: int = 4096
+    max_bytes: int = 2**28
     nodes_per_step: int = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("num_hypotheses", "beam_width", "max_nodes", "max_open", "nodes_per_step"):
-            self._keep(name, checks.check_positive_int(name, getattr(self, name)))
+        for name, maximum in (
+            ("num_hypotheses", MAX_HYPOTHESES),
+            ("beam_width", MAX_HYPOTHESES),
+            ("max_nodes", tf.int32.max),
+            ("max_open", tf.int32.max),
+            ("max_bytes", 2**60),
+            ("nodes_per_step", MAX_HYPOTHESES),
+        ):
+            self._keep_count(name, maximum)
 
     def _search(self, task: SearchTask) -> SearchResult:
-        known = self._beam_search()._search(task)
+        known = with_settings_of(self, self.beam_width, self.num_hypotheses)._search(task)
         finished_scores = tf.where(known.finished, known.scores, IMPOSSIBLE)
         to_beat = finished_scores[:, self.num_hypotheses - 1 :]  # (batch, 1)
+        max_open = self._max_open(task)
         first = self._first_state(task)
         (last,) = tf.while_loop(
             lambda state: tf.reduce_any(state.open.log_probs > POSSIBLE),
-            lambda state: (self._expand(state, to_beat, task),),
+            lambda state: (self._expand(state, to_beat, max_open, task),),
             (first,),
             shape_invariants=(_loop_shapes(first),),
         )
         ids = tf.concat([known.ids, last.best.ids], axis=1)
         log_probs = tf.concat([known.log_probs, last.best.log_probs], axis=1)
+        log_probs = tf.where(last.diverged, tf.constant(float("nan")), log_probs)
         scores = tf.concat([known.scores, last.best.scores], axis=1)
         found = rank_hypotheses(ids, without_repeats(ids, log_probs), scores, self.num_hypotheses)
         worst = tf.where(found.finished, found.scores, IMPOSSIBLE)[:, self.num_hypotheses - 1 :]
         # If nothing was given up, `given_up` is impossible, and so is a missing output.
         certified = (task.score_bound(last.given_up) <= worst) | (last.given_up <= POSSIBLE)
+        certified &= tf.logical_not(tf.math.is_nan(found.scores[:, :1]))
         return found._replace(certified=tf.squeeze(certified, 1), nodes=tf.squeeze(last.nodes, 1))
-
-    def _beam_search(self) -> BeamSearch:
-        """Return the search for the first outputs, with the same rules."""
-        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(Search)}
-        number = self.num_hypotheses
-        return BeamSearch(
-            beam_width=max(self.beam_width, number), num_hypotheses=number, **settings
-        )
 
     def _first_state(self, task: SearchTask) -> ExactState:
         """Return the state with the empty prefix."""
@@ -196,9 +202,24 @@ class ExactSearch(Search):
             ),
             given_up=tf.fill([rows, 1], IMPOSSIBLE),
             nodes=tf.zeros([rows, 1], tf.int32),
+            diverged=tf.fill([rows, 1], False),
         )
 
-    def _expand(self, state: ExactState, to_beat: tf.Tensor, task: SearchTask) -> ExactState:
+    def _max_open(self, task: SearchTask) -> tf.Tensor:
+        """Compute how many open prefixes of each row fit into `max_bytes`: () int32."""
+        rows = tf.cast(tf.maximum(task.batch_size, 1), tf.float32)
+        ids_bytes = 4.0 * tf.cast(task.longest, tf.float32)
+        state_bytes = [
+            tf.cast(tf.size(tensor), tf.float32) * tensor.dtype.size / rows
+            for tensor in tf.nest.flatten(task.state)
+        ]
+        # Three copies exist at once: the old prefixes, these with the children's, and the new ones.
+        fit = self.max_bytes / (3.0 * rows * tf.add_n([ids_bytes, *state_bytes]))
+        return tf.cast(tf.clip_by_value(fit, 1.0, float(self.max_open)), tf.int32)
+
+    def _expand(
+        self, state: ExactState, to_beat: tf.Tensor, max_open: tf.Tensor, task: SearchTask
+    ) -> ExactState:
         """Continue the first open prefixes by every token, and keep those worth expanding."""
         count = tf.minimum(tf.shape(state.open.slots)[1], self.nodes_per_step)
         chosen = state.open.first(count)
@@ -210,17 +231,20 @@ class ExactSearch(Search):
         nodes = state.nodes + tf.reduce_sum(expanded, axis=1, keepdims=True)
 
         children, hypotheses, unseen = self._children(chosen, count, task)
+        # No distribution for a prefix that is expanded: nothing of the row is certain any more.
+        diverged = tf.reduce_any(tf.math.is_nan(children.log_probs), axis=1, keepdims=True)
+        diverged |= state.diverged
         best = self._best_outputs(state.best, children, chosen, task)
         worst = tf.maximum(best.scores[:, self.num_hypotheses - 1 :], to_beat)
         waits = _may_beat(state.open, count, children, worst, task)
         log_probs = tf.concat([state.open.log_probs, children.log_probs], axis=1)
-        spent = nodes >= self.max_nodes
+        spent = (nodes >= self.max_nodes) | diverged
         given_up += [unseen, largest(log_probs, waits & spent)]
         open_, dropped = reopen(
-            state.open, children, hypotheses, waits & tf.logical_not(spent), count, self.max_open
+            state.open, children, hypotheses, waits & tf.logical_not(spent), count, max_open
         )
         given_up = functools.reduce(tf.maximum, [*given_up, dropped])
-        return ExactState(open_, best, given_up, nodes)
+        return ExactState(open_, best, given_up, nodes, diverged)
 
     def _children(
         self, chosen: OpenPrefixes, count: tf.Tensor, task: SearchTask
@@ -231,7 +255,8 @@ class ExactSearch(Search):
         next_tokens, hypotheses = task.step(last_ids, chosen.hypotheses)
         candidates = next_tokens.best(min(_CONSIDERED, size))
         considered = candidates.ids.shape[1]
-        log_probs = tf.reshape(chosen.log_probs, [-1, 1]) + candidates.log_probs
+        log_probs = tf.reshape(chosen.log_probs, [-1, 1])
+        log_probs = tf.where(log_probs > POSSIBLE, log_probs + candidates.log_probs, IMPOSSIBLE)
         unseen = tf.fill([rows, 1], IMPOSSIBLE)
         if considered < size:
             # If all considered tokens are possible, there may be more, but none more probable.
@@ -298,7 +323,7 @@ def reopen(
     hypotheses: HypothesisState,
     waits: tf.Tensor,
     count: tf.Tensor,
-    max_open: int,
+    max_open: tf.Tensor,
 ) -> tuple[OpenPrefixes, tf.Tensor]:
     """Sort the old prefixes and the children that wait to be expanded.
 

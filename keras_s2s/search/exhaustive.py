@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s import checks
-from keras_s2s.search.base import Search
-from keras_s2s.search.result import SearchResult, make_result
+from keras_s2s.search.base import MAX_HYPOTHESES, Search
+from keras_s2s.search.beam import with_settings_of
+from keras_s2s.search.result import SearchResult, rank_hypotheses, spread_nan
 from keras_s2s.search.step import IMPOSSIBLE, NEVER_EMITTED, POSSIBLE, gather_state
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
@@ -23,8 +24,9 @@ class ExhaustiveSearch(Search):
 
     There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, where m is the number of ids
     that may come before eos. It is only for small vocabularies and short outputs; `ExactSearch`
-    finds the same outputs without this cost. Only finished hypotheses are returned. Of equals the
-    shorter comes first, then the one with the lower ids.
+    finds the same outputs without this cost. Of equals the shorter comes first, then the one with
+    the lower ids. Only finished hypotheses are returned, unless no output can end: then the
+    unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
 
     Args:
         max_length: Maximum number of tokens of an output, including eos. Limits given on a call
@@ -59,8 +61,7 @@ class ExhaustiveSearch(Search):
                 "`max_length` of an exhaustive search must be a positive integer. "
                 "Received: max_length=None"
             )
-        number = checks.check_positive_int("num_hypotheses", self.num_hypotheses)
-        self._keep("num_hypotheses", number)
+        self._keep_count("num_hypotheses", MAX_HYPOTHESES)
         self._keep("max_outputs", checks.check_positive_int("max_outputs", self.max_outputs))
 
     def count_outputs(self, vocabulary_size: int) -> int:
@@ -80,27 +81,48 @@ class ExhaustiveSearch(Search):
 
     def _search(self, task: SearchTask) -> SearchResult:
         self._refuse_too_many(task.step.vocabulary_size)
+        longest = tf.minimum(task.longest, self._depth)
+        task = task._replace(max_length=tf.minimum(task.max_length, longest), longest=longest)
+        ids, log_probs, scores = self._best(self._log_probs_by_length(task), task)
+        known = with_settings_of(self, 5, self.num_hypotheses)._search(task)
+        any_finished = tf.reduce_any(log_probs > POSSIBLE, axis=1, keepdims=True)
+        unfinished = tf.where(any_finished, IMPOSSIBLE, known.log_probs)
+        return rank_hypotheses(
+            tf.concat([ids, known.ids], axis=1),
+            tf.concat([log_probs, unfinished], axis=1),
+            tf.concat([scores, known.scores], axis=1),
+            self.num_hypotheses,
+        )
+
+    def _log_probs_by_length(self, task: SearchTask) -> list[tf.Tensor]:
+        """Compute the log_probs of all outputs of each length: `(batch, outputs)`.
+
+        They are NaN in a row that has diverged.
+        """
         inner_ids = self._inner_ids(task.step.vocabulary_size)
-        rows, width = task.batch_size, 1  # prefixes of each row
+        rows, width = task.batch_size, 1  # width: prefixes of each row
         last_ids, hypotheses = tf.fill([rows], BOS_ID), task.state
-        log_probs = tf.zeros([rows, 1])
+        prefix_log_probs = tf.zeros([rows, 1])
         ended = []
-        for length in range(1, self._depth + 1):
+        for length in range(1, self._longest_possible(inner_ids) + 1):
             next_tokens, hypotheses = task.step(last_ids, hypotheses)
-            log_probs = log_probs + next_tokens.log_probs()  # (rows * width, vocabulary)
-            ended.append(tf.reshape(log_probs[:, EOS_ID], [-1, width]))
+            possible = (prefix_log_probs > POSSIBLE) & _rows_of(length <= task.max_length, width)
+            log_probs = prefix_log_probs + next_tokens.log_probs()  # (rows * width, vocabulary)
+            log_probs = tf.where(possible, log_probs, IMPOSSIBLE)
+            nan = tf.reduce_sum(tf.reshape(log_probs, [rows, -1]), axis=1, keepdims=True) * 0.0
+            ended.append(tf.reshape(log_probs[:, EOS_ID], [-1, width]) + nan)
             if length < self._depth:
-                log_probs = tf.reshape(tf.gather(log_probs, inner_ids, axis=1), [-1, 1])
+                prefix_log_probs = tf.reshape(tf.gather(log_probs, inner_ids, axis=1), [-1, 1])
                 last_ids = tf.tile(tf.constant(inner_ids), [rows * width])
                 width *= len(inner_ids)
-                parents = tf.range(rows * width) // len(inner_ids)
+                parents = tf.range(rows * width) // max(len(inner_ids), 1)
                 hypotheses = gather_state(hypotheses, parents)
-        return self._best(ended, inner_ids, task)
+        return ended
 
     def _best(
-        self, ended: list[tf.Tensor], inner_ids: np.ndarray, task: SearchTask
-    ) -> SearchResult:
-        """Return the best outputs, given the log_probs of each length: `(batch, outputs)`."""
+        self, ended: list[tf.Tensor], task: SearchTask
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return the best outputs: ids, log_probs and scores."""
         widths = [log_probs.shape[1] for log_probs in ended]
         # The outputs of a row side by side, and enough empty ones to fill the result.
         log_probs = tf.pad(
@@ -108,21 +130,26 @@ class ExhaustiveSearch(Search):
             [[0, 0], [0, self.num_hypotheses]],
             constant_values=IMPOSSIBLE,
         )
+        log_probs = spread_nan(log_probs)
         lengths = np.repeat(np.arange(1, len(widths) + 1, dtype=np.int32), widths)
         lengths = np.pad(lengths, (0, self.num_hypotheses), constant_values=1)
-        allowed = lengths <= task.max_length
         if task.min_length is not None:
-            allowed = tf.logical_and(allowed, lengths >= task.min_length)
-        log_probs = tf.where(allowed, log_probs, IMPOSSIBLE)
+            too_short = (lengths < task.min_length) & (log_probs > POSSIBLE)
+            log_probs = tf.where(too_short, IMPOSSIBLE, log_probs)
         scores = task.score(log_probs, tf.constant(lengths))
         scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
         scores, chosen = tf.math.top_k(scores, self.num_hypotheses)
         starts = np.repeat(np.cumsum([0, *widths[:-1]]), widths).astype(np.int32)
         starts = np.pad(starts, (0, self.num_hypotheses))
+        inner_ids = self._inner_ids(task.step.vocabulary_size)
         ids = _spell(
             chosen - tf.gather(starts, chosen), tf.gather(lengths, chosen), inner_ids, self._depth
         )
-        return make_result(ids, tf.gather(log_probs, chosen, batch_dims=1), scores)
+        return ids[:, :, : task.longest], tf.gather(log_probs, chosen, batch_dims=1), scores
+
+    def _longest_possible(self, inner_ids: np.ndarray) -> int:
+        """Return the number of tokens of the longest output that is possible."""
+        return self._depth if len(inner_ids) else 1
 
     def _refuse_too_many(self, vocabulary_size: int) -> None:
         """Raise `ValueError` if there are too many outputs."""
@@ -136,6 +163,11 @@ class ExhaustiveSearch(Search):
             )
 
 
+def _rows_of(values: tf.Tensor, width: int) -> tf.Tensor:
+    """Repeat values `(batch, 1)` for the prefixes of each row: `(batch * width, 1)`."""
+    return tf.reshape(tf.tile(values, [1, width]), [-1, 1])
+
+
 def _spell(numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth: int) -> tf.Tensor:
     """Return the ids of outputs, given their numbers among those of equal length.
 
@@ -145,6 +177,7 @@ def _spell(numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth:
         int32 `(batch, outputs, depth)`.
     """
     base = len(inner_ids)
+    inner_ids = inner_ids if base else np.array([PAD_ID], np.int32)
     columns = []
     for place in range(depth):
         # Weight of the digit; outputs too short for it have none.

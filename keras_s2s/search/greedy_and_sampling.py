@@ -16,6 +16,10 @@ from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTok
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
+# Below it, a division by the temperature overflows float32.
+MIN_TEMPERATURE = 1e-6
+MAX_SAMPLES = 1_000_000
+
 ChooseToken = Callable[[NextTokens, tf.Tensor], Candidates]
 """`choose(next_tokens, length) -> Candidates` with one token for each row, `(rows, 1)`."""
 
@@ -50,13 +54,14 @@ def choose_until_eos(task: SearchTask, choose: ChooseToken) -> tuple[tf.Tensor, 
         ids = tf.where(state.done, PAD_ID, chosen.ids)
         log_probs = state.log_probs + tf.where(state.done, 0.0, chosen.log_probs)
         length = state.length + 1
-        ended = tf.equal(ids, EOS_ID) | (log_probs <= POSSIBLE) | (length >= task.max_length)
+        ended = tf.equal(ids, EOS_ID) | (length >= task.max_length)
+        possible = log_probs > POSSIBLE  # false for NaN too
         return RowState(
             length=length,
             ids=tf.where(tf.equal(positions, state.length), ids, state.ids),
             last_ids=tf.reshape(ids, [-1]),
             log_probs=log_probs,
-            done=tf.logical_or(state.done, ended),
+            done=state.done | ended | tf.logical_not(possible),
             hypotheses=hypotheses,
         )
 
@@ -127,9 +132,9 @@ class Sampling(Search):
     ordered by score, and may be equal.
 
     Args:
-        num_hypotheses: Number of samples drawn for each row. Defaults to 1.
-        temperature: Above 0. Probabilities are raised to `1 / temperature` before a token is drawn;
-            values below 1 favor probable tokens. The reported log_probs are those of the model.
+        num_hypotheses: Number of samples drawn for each row, at most 1,000,000. Defaults to 1.
+        temperature: 1e-6 to 1e6. Probabilities are raised to `1 / temperature` before a token is
+            drawn; values below 1 favor probable tokens. The reported log_probs are the model's.
         top_k: Draw only from this many most probable tokens. `None`: from all.
         top_p: Draw only from the most probable tokens that together reach this probability, above 0
             and at most 1. `None`: from all. Applied after `top_k`.
@@ -163,17 +168,21 @@ class Sampling(Search):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        number = checks.check_positive_int("num_hypotheses", self.num_hypotheses)
-        self._keep("num_hypotheses", number)
+        self._keep_count("num_hypotheses", MAX_SAMPLES)
         temperature = checks.check_number("temperature", self.temperature, minimum=0.0)
         if temperature == 0.0:
             raise ValueError(
                 "`temperature` must be above 0; `GreedySearch` takes the most probable. "
                 "Received: temperature=0"
             )
+        if not MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE:
+            raise ValueError(
+                f"`temperature` must be between {MIN_TEMPERATURE:g} and {1 / MIN_TEMPERATURE:g}. "
+                f"Received: temperature={temperature:g}"
+            )
         self._keep("temperature", temperature)
         if self.top_k is not None:
-            self._keep("top_k", checks.check_positive_int("top_k", self.top_k))
+            self._keep_count("top_k", tf.int32.max - 1)
         if self.top_p is not None:
             top_p = checks.check_number("top_p", self.top_p, minimum=0.0, maximum=1.0)
             if top_p == 0.0:

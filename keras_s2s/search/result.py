@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,9 @@ class SearchResult(NamedTuple):
 
     A slot without a hypothesis contains pad ids, length 0, log_prob and score -1e9, and finished
     False. `length` is the largest number of tokens that the search allowed.
+
+    If the decoder returned logits that contain NaN or +inf, or are all -inf, for a row, the model
+    has diverged. The row then has no hypothesis, and its log_probs and scores are NaN.
 
     Attributes:
         ids: int32 `(batch, num_hypotheses, length)`: tokens, including eos, padded on the right.
@@ -77,16 +81,47 @@ class SearchResult(NamedTuple):
 
 
 def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> SearchResult:
-    """Make a result of hypotheses `(batch, num_hypotheses, length)`; clear the empty slots."""
+    """Make a result of hypotheses `(batch, num_hypotheses, length)`; clear the empty slots.
+
+    One NaN in the log_probs of a row says that the model has diverged.
+    """
+    log_probs = spread_nan(log_probs)
     possible = log_probs > POSSIBLE
     ids = tf.where(tf.expand_dims(possible, 2), ids, PAD_ID)
+    empty = tf.where(tf.math.is_nan(log_probs), log_probs, IMPOSSIBLE)
     return SearchResult(
         ids=ids,
         lengths=count_tokens(ids),
-        log_probs=tf.where(possible, log_probs, IMPOSSIBLE),
-        scores=tf.where(possible, scores, IMPOSSIBLE),
+        log_probs=tf.where(possible, log_probs, empty),
+        scores=tf.where(possible, scores, empty),
         finished=tf.reduce_any(tf.equal(ids, EOS_ID), axis=2),
     )
+
+
+def spread_nan(log_probs: tf.Tensor) -> tf.Tensor:
+    """Set all log_probs `(batch, hypotheses)` of a row to NaN if one of them is NaN."""
+    diverged = tf.reduce_any(tf.math.is_nan(log_probs), axis=1, keepdims=True)
+    return tf.where(diverged, tf.constant(float("nan")), log_probs)
+
+
+def check_converged(scores: Any, rows: Sequence[int] | None = None) -> None:
+    """Raise an error if a model has diverged.
+
+    Args:
+        scores: float32 array `(batch, num_hypotheses)`, scores of a `SearchResult`.
+        rows: Number of each row, for the message. Defaults to 0, 1, ….
+
+    Raises:
+        ValueError: If a score is NaN.
+    """
+    diverged = np.isnan(np.asarray(scores)).any(axis=1)
+    if diverged.any():
+        row = int(diverged.argmax())
+        raise ValueError(
+            "The model has diverged: its logits are NaN, infinite or all -inf "
+            f"(in row {row if rows is None else rows[row]}). Use an earlier checkpoint, or train "
+            "again with a lower learning rate or with gradient clipping."
+        )
 
 
 def count_tokens(ids: tf.Tensor) -> tf.Tensor:
@@ -105,6 +140,7 @@ def rank_hypotheses(
         scores: float32 `(batch, hypotheses)`.
         count: At most the number of hypotheses.
     """
+    log_probs = spread_nan(log_probs)
     scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
     scores, by_score = tf.math.top_k(scores, ids.shape[1])
     finished = tf.reduce_any(tf.equal(ids, EOS_ID), axis=2)
@@ -130,14 +166,19 @@ def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     same = tf.reduce_all(tf.equal(tf.expand_dims(ids, 1), tf.expand_dims(ids, 2)), axis=3)
     earlier = np.tril(np.ones([number, number], bool), -1)
     repeated = tf.reduce_any(tf.logical_and(same, earlier), axis=2)
-    return tf.where(repeated, IMPOSSIBLE, log_probs)
+    return tf.where(repeated & (log_probs > POSSIBLE), IMPOSSIBLE, log_probs)  # NaN stays
+
+
+# The attention of this many steps is collected in a small tensor before it is copied to the result:
+# a copy of the whole result at each step would take quadratic time.
+_BLOCK = 64
 
 
 class _AttentionLoop(NamedTuple):
     """Loop state of `replay_attention`."""
 
     position: tf.Tensor  # () int32
-    attention: tf.Tensor  # (batch * num_hypotheses, length, source_length)
+    block: tf.Tensor  # (block, batch * num_hypotheses, source_length): the latest positions
     last_ids: tf.Tensor  # (batch * num_hypotheses,) int32
     decoder_state: State  # nest of (batch * num_hypotheses, ...)
 
@@ -168,33 +209,51 @@ def replay_attention(
         ValueError: If `step` returns no attention.
     """
     num_hypotheses, length = ids.shape[1], tf.shape(ids)[2]
+    count, block = batch_size * num_hypotheses, tf.minimum(length, _BLOCK)
+    num_blocks = (length + block - 1) // block
     width = attention_width(step, state, batch_size, vocabulary_size)
     flat_ids = tf.reshape(ids, [-1, length])
     longest = tf.reduce_max(count_tokens(ids))
 
     def advance(loop: _AttentionLoop) -> _AttentionLoop:
         output = call_step(step, loop.last_ids, loop.decoder_state, vocabulary_size)
-        here = tf.reshape(tf.equal(tf.range(length), loop.position), [1, -1, 1])
-        attention = tf.where(here, tf.expand_dims(output.attention, 1), loop.attention)
-        attention.set_shape(loop.attention.shape)  # lost if `length` is 1
+        here = tf.reshape(tf.equal(tf.range(block), loop.position % block), [-1, 1, 1])
         return _AttentionLoop(
             position=loop.position + 1,
-            attention=attention,
+            block=tf.where(here, output.attention, loop.block),
             last_ids=tf.gather(flat_ids, loop.position, axis=1),
             decoder_state=output.state,
         )
 
     first = _AttentionLoop(
         position=tf.constant(0),
-        attention=tf.zeros([batch_size * num_hypotheses, length, width]),
-        last_ids=tf.fill([batch_size * num_hypotheses], BOS_ID),
+        block=tf.zeros([block, count, width]),
+        last_ids=tf.fill([count], BOS_ID),
         decoder_state=repeat_state(state, batch_size, num_hypotheses),
     )
-    (last,) = tf.while_loop(
-        lambda loop: loop.position < longest,
-        lambda loop: (advance(loop),),
-        (first,),
-        shape_invariants=(loop_shapes(first),),
+    shapes = loop_shapes(first)._replace(block=tf.TensorShape([None] * 3))
+
+    def advance_block(
+        attention: tf.Tensor, loop: _AttentionLoop
+    ) -> tuple[tf.Tensor, _AttentionLoop]:
+        number = loop.position // block
+        end = tf.minimum((number + 1) * block, longest)
+        (loop,) = tf.while_loop(
+            lambda loop: loop.position < end,
+            lambda loop: (advance(loop),),
+            (loop,),
+            shape_invariants=(shapes,),
+        )
+        here = tf.reshape(tf.equal(tf.range(num_blocks), number), [-1, 1, 1, 1])
+        return tf.where(here, loop.block, attention), loop
+
+    attention, _ = tf.while_loop(
+        lambda attention, loop: loop.position < longest,
+        advance_block,
+        (tf.zeros([num_blocks, block, count, width]), first),
+        shape_invariants=(tf.TensorShape([None] * 4), shapes),
     )
-    attention = tf.where(tf.expand_dims(tf.equal(flat_ids, PAD_ID), 2), 0.0, last.attention)
+    attention = tf.reshape(attention, [num_blocks * block, count, width])[:length]
+    attention = tf.transpose(attention, [1, 0, 2])  # (count, length, source_length)
+    attention = tf.where(tf.expand_dims(tf.equal(flat_ids, PAD_ID), 2), 0.0, attention)
     return tf.reshape(attention, [batch_size, num_hypotheses, length, width])

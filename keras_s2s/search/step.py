@@ -52,7 +52,11 @@ class Rule(Protocol):
 
 
 class Candidates(NamedTuple):
-    """Tokens that may follow each hypothesis, the most probable first, equals by rising id."""
+    """Tokens that may follow each hypothesis, the most probable first, equals by rising id.
+
+    The log probabilities are all NaN if no distribution exists: if the logits contain NaN or
+    +inf, or are all -inf.
+    """
 
     log_probs: tf.Tensor  # (n, count) float32; IMPOSSIBLE where the id may not be emitted
     ids: tf.Tensor  # (n, count) int32
@@ -60,7 +64,9 @@ class Candidates(NamedTuple):
     def forbid_eos(self, too_short: tf.Tensor) -> Candidates:
         """Make eos impossible where `too_short`, which broadcasts with the ids, is true."""
         forbidden = tf.logical_and(tf.equal(self.ids, EOS_ID), too_short)
-        return self._replace(log_probs=tf.where(forbidden, IMPOSSIBLE, self.log_probs))
+        # Added, because NaN must remain NaN.
+        log_probs = tf.where(forbidden, self.log_probs + IMPOSSIBLE, self.log_probs)
+        return self._replace(log_probs=log_probs)
 
 
 class NextTokens(NamedTuple):
@@ -96,13 +102,16 @@ class NextTokens(NamedTuple):
         return Candidates(log_probs, ids)
 
     def log_probs(self) -> tf.Tensor:
-        """Compute the log probability of every token: `(n, vocabulary)`."""
+        """Compute the log probability of every token: `(n, vocabulary)`, NaN as in `Candidates`."""
         emitted = np.ones(self.logits.shape[-1], bool)
         emitted[[*NEVER_EMITTED, *self.suppress_ids]] = False
         allowed = tf.constant(emitted)
         if self.allowed is not None:
             allowed = tf.logical_and(self.allowed, allowed)
-        return tf.where(allowed, log_softmax(tf.cast(self.logits, tf.float32)), IMPOSSIBLE)
+        log_probs = log_softmax(tf.cast(self.logits, tf.float32))
+        # NaN passes every mask, so that a search notices it.
+        diverged = tf.math.is_nan(log_probs[:, :1])
+        return tf.where(tf.logical_or(allowed, diverged), log_probs, IMPOSSIBLE)
 
 
 class SearchStep:
@@ -169,7 +178,8 @@ def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Te
     """Compute the log probabilities of some of the logits.
 
     The largest logit is subtracted first: rounding then depends on the differences between the
-    logits, and not on an offset that they share.
+    logits, and not on an offset that they share. The result is NaN if the logits contain NaN or
+    +inf, or are all -inf.
 
     Args:
         values: float32 `(..., count)`, some of the logits.
@@ -180,7 +190,8 @@ def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Te
         float32 `(..., count)`.
     """
     total = tf.reduce_sum(tf.exp(logits - largest), axis=-1, keepdims=True)
-    return (values - largest) - tf.math.log(total)
+    # `largest - largest` is 0, or NaN where there is no distribution: LiteRT's `exp` loses NaN.
+    return (values - largest) - (tf.math.log(total) + (largest - largest))
 
 
 class StepOutput(NamedTuple):

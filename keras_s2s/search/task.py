@@ -7,6 +7,7 @@ call it on known values before they compile a graph, and a search calls it on ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +17,19 @@ from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
 
-# dtype and minimum of each option.
-_ROW_OPTIONS = {
-    "source_lengths": (tf.int32, 0),
-    "max_length": (tf.int32, 1),
-    "min_length": (tf.int32, 0),
-    "length_penalty": (tf.float32, 0.0),
-    "seed": (tf.int32, tf.int32.min),
+# Upper limits of settings. Up to them the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, is
+# far from the overflow of float32, where every score would be 0.
+MAX_LENGTH = 1_000_000
+MAX_LENGTH_PENALTY = 5.0
+MAX_LENGTH_RATIO = 1000.0
+
+# dtype, minimum and maximum of each option.
+_ROW_OPTIONS: dict[str, tuple[tf.DType, float, float]] = {
+    "source_lengths": (tf.int32, 0, MAX_LENGTH),
+    "max_length": (tf.int32, 1, MAX_LENGTH),
+    "min_length": (tf.int32, 0, MAX_LENGTH),
+    "length_penalty": (tf.float32, 0.0, MAX_LENGTH_PENALTY),
+    "seed": (tf.int32, tf.int32.min, tf.int32.max),
 }
 
 
@@ -104,8 +111,7 @@ def check_row_options(
         if name == "prefix":
             checked[name] = _check_prefix(value, batch_size, vocabulary_size)
         else:
-            dtype, minimum = _ROW_OPTIONS[name]
-            checked[name] = _check_rows(name, value, batch_size, dtype, minimum)
+            checked[name] = _check_rows(name, value, batch_size)
     return checked
 
 
@@ -136,10 +142,31 @@ def length_limits(
                 "`source_lengths` must be given to a search with `max_length_ratio`. "
                 f"Received: source_lengths=None, max_length_ratio={max_length_ratio}"
             )
-        by_source = tf.math.ceil(max_length_ratio * tf.cast(source_lengths, tf.float32))
-        by_source = tf.maximum(tf.cast(by_source, tf.int32), 1)
+        by_source = tf.maximum(multiply_up(max_length_ratio, source_lengths), 1)
         limit = by_source if limit is None else tf.minimum(limit, by_source)
     return limit, largest(limit) if max_length is None else max_length
+
+
+def multiply_up(ratio: float, lengths: tf.Tensor) -> tf.Tensor:
+    """Compute ratio * length, rounded up, exactly: 0.3 * 50 is 15.
+
+    In float32, 0.3 * 50 is slightly more than 15. So the ratio is split into an integer and a
+    fraction of small integers, and only integers are multiplied.
+
+    Args:
+        ratio: At most MAX_LENGTH_RATIO. Taken as the nearest fraction with a denominator of at
+            most 10,000.
+        lengths: int32 tensor, each at most MAX_LENGTH.
+
+    Returns:
+        int32 tensor of the same shape.
+    """
+    fraction = Fraction(ratio).limit_denominator(10_000)
+    whole, numerator = divmod(fraction.numerator, fraction.denominator)
+    denominator = fraction.denominator
+    quotient, rest = lengths // denominator, lengths % denominator
+    rest = (rest * numerator + denominator - 1) // denominator
+    return lengths * whole + quotient * numerator + rest
 
 
 def largest(limit: tf.Tensor) -> tf.Tensor:
@@ -147,16 +174,17 @@ def largest(limit: tf.Tensor) -> tf.Tensor:
     return tf.maximum(tf.reduce_max(limit), 1)
 
 
-def _check_rows(
-    name: str, value: Any, batch_size: int | tf.Tensor, dtype: tf.DType, minimum: float
-) -> tf.Tensor:
+def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor:
     """Return one number for each row, as a tensor `(batch,)`."""
-    tensor = tf.convert_to_tensor(value)
-    if not (tensor.dtype.is_integer or (tensor.dtype.is_floating and dtype.is_floating)):
+    dtype, minimum, maximum = _ROW_OPTIONS[name]
+    value = value if tf.is_tensor(value) else np.asarray(value)  # integers of any size
+    received = tf.as_dtype(value.dtype) if value.dtype != object else tf.string
+    if not (received.is_integer or (received.is_floating and dtype.is_floating)):
         raise TypeError(
             f"`{name}` must hold {'numbers' if dtype.is_floating else 'integers'}. "
-            f"Received: dtype={tensor.dtype.name}"
+            f"Received: dtype={getattr(value.dtype, 'name', value.dtype)}"
         )
+    tensor = tf.convert_to_tensor(value)
     rows = tf.get_static_value(batch_size)
     if tensor.shape.rank == 0:
         tensor = tf.fill([batch_size], tensor)
@@ -170,11 +198,15 @@ def _check_rows(
         raise ValueError(
             f"`{name}` must be at least {minimum:g} in every row. Received: {known.tolist()}"
         )
-    tensor = tf.cast(tensor, dtype)
-    if known is not None:
-        return tensor
-    least = tf.cast(minimum, dtype)
-    return tf.where(tensor >= least, tensor, least)  # NaN becomes the minimum too
+    if known is not None and not np.all(known <= maximum):
+        raise ValueError(
+            f"`{name}` must be at most {maximum:g} in every row. Received: {known.tolist()}"
+        )
+    if known is None:
+        least = tf.cast(minimum, tensor.dtype)
+        tensor = tf.where(tensor >= least, tensor, least)  # NaN becomes the minimum too
+        tensor = tf.minimum(tensor, tf.cast(maximum, tensor.dtype))
+    return tf.cast(tensor, dtype)
 
 
 def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int) -> tf.Tensor:

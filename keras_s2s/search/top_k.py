@@ -24,6 +24,8 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         The values `(n, k)`, falling, and their columns, int32 `(n, k)`.
     """
     columns = values.shape[1]
+    if k == columns:  # TensorFlow then sorts, with a comparison that NaN would break
+        values = tf.where(tf.math.is_nan(values), tf.float32.min, values)
     if columns < WIDE or columns < 4 * k * CHUNK:
         return tf.math.top_k(values, k)
     num_chunks, rest = divmod(columns, CHUNK)

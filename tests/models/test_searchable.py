@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.small import SOURCE_IDS, make_model
 
 from keras_s2s.models import Searchable, Seq2Seq
+from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import BeamSearch, GreedySearch, Sampling
 from keras_s2s.special_ids import BOS_ID
 
@@ -178,3 +180,35 @@ def test_a_subclass_says_what_it_is_made_of():
     }.items():
         with pytest.raises(NotImplementedError, match=f"Searchable must define `{name}`"):
             call()
+
+
+@pytest.mark.parametrize("attention", ["no attention", "luong"])
+def test_a_model_that_has_diverged_is_an_error(attention):
+    model = make_model(attention)
+    model.decoder.logits.bias.assign(tf.fill(model.decoder.logits.bias.shape, np.nan))
+    for search in (SEARCH, GreedySearch(max_length=4)):
+        with pytest.raises(ValueError, match=r"The model has diverged: its logits are .* row 0"):
+            model.search(SOURCE_IDS, search)
+    graph = tf.function(lambda ids: model.search(ids, SEARCH), autograph=False)
+    found = graph(tf.constant(SOURCE_IDS))
+    assert np.isnan(found.scores).all()
+    assert not found.ids.numpy().any()
+
+
+def test_an_offset_of_the_logits_changes_no_log_prob():
+    model = make_model("no attention")
+    target_ids = np.array([[4, 5, 3], [6, 3, 0], [3, 0, 0], [4, 4, 3]][: len(SOURCE_IDS)])
+    target_ids = target_ids.astype(np.int32)
+    source_ids = SOURCE_IDS[: len(target_ids)]
+    before = model.log_prob(source_ids, target_ids)
+    logits = model.target_logits(tf.constant(source_ids), tf.constant(target_ids))
+    exact = keras.ops.log_softmax(tf.cast(logits, tf.float64))
+    for offset in (1e3, 1e5, -1e5):
+        shifted = sum_log_probs(logits + offset, tf.constant(target_ids)).numpy()
+        rounded = keras.ops.log_softmax(tf.cast(logits + offset, tf.float64))
+        expected = tf.gather(rounded, target_ids[..., None], axis=2, batch_dims=2)[..., 0]
+        expected = tf.reduce_sum(tf.where(target_ids == 0, 0.0, expected), axis=1)
+        np.testing.assert_allclose(shifted, expected, rtol=1e-6)
+    expected = tf.gather(exact, target_ids[..., None], axis=2, batch_dims=2)[..., 0]
+    expected = tf.reduce_sum(tf.where(target_ids == 0, 0.0, expected), axis=1)
+    np.testing.assert_allclose(before, expected, rtol=1e-5)

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import oracle
 from helpers.table_model import TableModel, table_step
 
 from keras_s2s.cli.setting_table import SETTINGS
-from keras_s2s.search import BeamSearch, GreedySearch
+from keras_s2s.search import (
+    BeamSearch,
+    DiverseBeamSearch,
+    ExactSearch,
+    ExhaustiveSearch,
+    GreedySearch,
+    Sampling,
+)
+from keras_s2s.search.scoring import length_divisor
+from keras_s2s.search.task import MAX_LENGTH, MAX_LENGTH_PENALTY
 
 SEARCHES = [
     GreedySearch(max_length=7, min_length=2, length_penalty=1, length_penalty_formula="gnmt"),
@@ -148,3 +159,78 @@ def test_the_command_line_has_the_defaults_of_python():
     search = BeamSearch()
     for name in ("beam_width", "length_penalty", "stopping"):
         assert defaults[name] == getattr(search, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (BeamSearch, {"max_length": 2**63}, "`max_length` must be at most 1000000. Received: max_"),
+        (BeamSearch, {"max_length_ratio": 1e4}, "`max_length_ratio` must be at most 1000.0. Rec"),
+        (BeamSearch, {"max_length": None, "max_length_ratio": 1, "min_length": 10**7}, "`min_le"),
+        (BeamSearch, {"length_penalty": 50}, "`length_penalty` must be at most 5.0. Received: len"),
+        (BeamSearch, {"beam_width": 2**31}, "`beam_width` must be at most 10000. Received: beam_w"),
+        (BeamSearch, {"coverage_penalty": 1e9}, "`coverage_penalty` must be at most 1000.0"),
+        (BeamSearch, {"no_repeat_ngram_size": 101}, "`no_repeat_ngram_size` must be at most 100"),
+        (DiverseBeamSearch, {"diversity_penalty": 1e9}, "`diversity_penalty` must be at most 1000"),
+        (Sampling, {"num_hypotheses": 2**31}, "`num_hypotheses` must be at most 1000000"),
+        (Sampling, {"temperature": 1e-45}, "`temperature` must be between 1e-06 and 1e\\+06"),
+        (ExactSearch, {"max_nodes": 2**31}, "`max_nodes` must be at most 2147483647"),
+        (ExactSearch, {"max_bytes": 0}, "`max_bytes` must be a positive integer"),
+        (ExhaustiveSearch, {"num_hypotheses": 10**5}, "`num_hypotheses` must be at most 10000"),
+    ],
+)
+def test_settings_beyond_every_use_are_refused(kind, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 2**31}, "`max_length` must be at most 1e\\+06 in every row. Received"),
+        ({"max_length": [1, 2**40]}, "`max_length` must be at most 1e\\+06 in every row"),
+        ({"length_penalty": 1e9}, "`length_penalty` must be at most 5 in every row"),
+        ({"min_length": 2**40}, "`min_length` must be at most"),
+    ],
+)
+def test_options_of_rows_beyond_every_use_are_refused(options, message):
+    step, state = table_step(tf.zeros([2, 3, 6]))
+    with pytest.raises(ValueError, match=message):
+        GreedySearch()(step, state, 2, 6, **options)
+
+
+def test_the_largest_length_penalty_keeps_scores_apart():
+    """At the limits of both, scores are still normal numbers of float32."""
+    divisor = length_divisor(np.array(MAX_LENGTH), np.float32(MAX_LENGTH_PENALTY), "power")
+    scores = np.float32([-1e-7, -2e-7, -1.0]) / divisor.numpy()
+    assert (np.abs(scores) >= np.finfo(np.float32).tiny).all()
+    assert len(set(scores.tolist())) == 3
+
+
+def test_an_offset_of_the_logits_changes_no_figure():
+    """[0, 0, 0, 0, .5, 1] and the like, in every search, with and without a rule."""
+    logits = np.array([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])
+    exact = oracle.log_softmax(logits)
+    # Exactly representable with each offset, so that only the normalization can round.
+    for offset in (0.0, 2.0**10, 2.0**17, -(2.0**17)):
+        model = TableModel((logits + offset).reshape(1, 1, 6))
+        for search in (
+            GreedySearch(max_length=1),
+            BeamSearch(beam_width=2, max_length=1, no_repeat_ngram_size=2),
+            BeamSearch(beam_width=2, max_length=1),
+            Sampling(max_length=1, top_k=1),
+            ExactSearch(max_length=1),
+        ):
+            found = model.search(search)
+            expected = exact[found.ids[0, 0, 0]]
+            np.testing.assert_allclose(found.log_probs[0, 0], expected, rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("row", "log_prob"),
+    [([-1e30] * 4 + [1e30, 1e30], math.log(0.5)), ([-2e9] + [-1e9] * 5, math.log(0.2))],
+)
+@pytest.mark.parametrize("rules", [{}, {"no_repeat_ngram_size": 2}])
+def test_huge_logits_are_normalized(row, log_prob, rules):
+    found = TableModel(np.array(row).reshape(1, 1, 6)).search(BeamSearch(max_length=1, **rules))
+    assert found.log_probs[0, 0] == pytest.approx(log_prob, rel=1e-6)

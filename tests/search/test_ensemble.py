@@ -80,3 +80,40 @@ def test_bad_arguments_are_refused():
         ensemble_step([], 7)
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
         ensemble_step([lambda ids, state: (ids, state)], 7, average="median")
+
+
+def masked(seed: int, *forbidden: int) -> TableModel:
+    model = TableModel.random(seed, batch_size=4)
+    model.logits[..., list(forbidden)] = -1e9
+    return model
+
+
+@pytest.mark.parametrize("members", [2, 3, 4])
+def test_what_one_member_forbids_stays_forbidden_in_the_geometric_mean(members):
+    models = [masked(seed, 4 + seed) for seed in range(members - 1)] + [masked(9)]
+    search = BeamSearch(beam_width=3, num_hypotheses=3, max_length=4)
+    found = search_together(models, search, "log_probabilities")
+    for row in range(4):
+
+        def together(prefix, row=row):
+            log_probs = [oracle.log_softmax(model.row(row)(prefix)) for model in models]
+            impossible = np.min(log_probs, axis=0) < -1e8
+            return np.where(impossible, -1e9, np.mean(log_probs, axis=0))
+
+        expected = oracle.beam_search(together, oracle.Rules(4), 3, 3, "bound")
+        assert_same_outputs(outputs(found, row), expected)
+        assert not np.isin(found.ids[row], range(4, 3 + members)).any()
+
+
+def test_members_that_agree_on_nothing_have_no_distribution():
+    models = [masked(0, 0, 1, 2, 4, 5, 6), masked(1, 3)]
+    found = search_together(models, BeamSearch(max_length=4), "log_probabilities")
+    assert np.isnan(found.scores).all()
+
+
+def test_a_member_that_has_diverged_is_not_hidden():
+    bad = TableModel.random(0, batch_size=4)
+    bad.logits[1] = np.nan
+    for average in ("probabilities", "log_probabilities"):
+        found = search_together([bad, masked(1, 4)], BeamSearch(max_length=4), average)
+        assert np.isnan(found.scores).any(axis=1).tolist() == [False, True, False, False]

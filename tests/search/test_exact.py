@@ -197,3 +197,30 @@ def test_eager_and_compiled_give_the_same():
 def test_bad_settings_are_refused(name):
     with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}="):
         ExactSearch(**{name: 0})
+
+
+def test_its_memory_is_bounded_by_bytes():
+    """Few open prefixes fit, some are dropped, and their rows are not certified."""
+    model = TableModel(np.random.default_rng(0).normal(size=(4, 997, 9), scale=0.1))
+    search = ExactSearch(max_length=8, length_penalty=1.0, max_nodes=500)
+    sizes = []
+
+    class Watched(ExactSearch):
+        def _expand(self, state, *arguments):
+            after = super()._expand(state, *arguments)
+            sizes.append(sum(int(tf.size(part)) * 4 for part in tf.nest.flatten(after.open)))
+            return after
+
+    step, state = table_step(tf.constant(model.logits))
+    settings = search.get_config()
+    free = Watched(**settings)(step, state, 4, 9)
+    most = max(sizes)
+    sizes.clear()
+    bounded = Watched(**{**settings, "max_bytes": most // 2})(step, state, 4, 9)
+    assert max(sizes) <= most // 2
+    assert not bounded.certified.numpy().any()
+    assert (
+        bounded.scores.numpy()
+        >= BeamSearch(max_length=8, length_penalty=1.0)(step, state, 4, 9).scores.numpy() - 1e-6
+    ).all()
+    assert free.ids.shape == bounded.ids.shape

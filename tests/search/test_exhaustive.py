@@ -13,7 +13,7 @@ from helpers.table_model import (
     table_step,
 )
 
-from keras_s2s.search import ExhaustiveSearch
+from keras_s2s.search import ExactSearch, ExhaustiveSearch
 
 
 def test_textbook_case():
@@ -108,3 +108,24 @@ def test_too_many_outputs_are_refused_with_their_count(max_length, vocabulary_si
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ExhaustiveSearch(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "blocked"),
+    [
+        ({"suppress_ids": (1,)}, None),  # only eos is left
+        ({"suppress_ids": (1,), "min_length": 2, "max_length": 3}, None),  # nothing is possible
+        ({"max_length": 3}, oracle.EOS),  # nothing can end
+        ({"max_length": 2}, "all"),
+    ],
+)
+def test_it_answers_like_the_exact_search_where_little_is_possible(settings, blocked):
+    logits = np.random.default_rng(0).normal(size=(2, 60, 4))
+    if blocked is not None:
+        logits[:, :, slice(1, None) if blocked == "all" else blocked] = -1e9
+    model = TableModel(logits)
+    settings = {"max_length": 1, "num_hypotheses": 2, **settings}
+    found = model.search(ExhaustiveSearch(**settings))
+    exact = model.search(ExactSearch(**settings))
+    for row in range(2):
+        assert_same_outputs(outputs(found, row), outputs(exact, row))

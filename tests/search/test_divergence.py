@@ -1,0 +1,101 @@
+"""A model that has diverged is never answered by an empty or plausible result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.search_litert import converted
+from helpers.table_model import TableModel, assert_same_outputs, outputs
+
+from keras_s2s.search import (
+    BeamSearch,
+    DiverseBeamSearch,
+    ExactSearch,
+    ExhaustiveSearch,
+    GreedySearch,
+    Sampling,
+)
+from keras_s2s.search.result import check_converged
+
+SEARCHES = [
+    GreedySearch(max_length=4),
+    GreedySearch(max_length=4, min_length=2),
+    BeamSearch(beam_width=2, max_length=4),
+    BeamSearch(beam_width=3, num_hypotheses=2, max_length=4, no_repeat_ngram_size=2),
+    DiverseBeamSearch(beam_width=4, num_groups=2, num_hypotheses=3, max_length=4),
+    ExactSearch(max_length=4),
+    ExhaustiveSearch(max_length=4, num_hypotheses=2),
+    Sampling(num_hypotheses=2, max_length=4),
+    Sampling(num_hypotheses=2, max_length=4, top_k=2),
+    Sampling(num_hypotheses=2, max_length=4, top_p=0.5),
+    Sampling(num_hypotheses=2, max_length=4, suppress_ids=(6,)),
+]
+
+
+def of_no_distribution(kind: str) -> np.ndarray:
+    logits = np.random.default_rng(0).normal(size=7)
+    if kind == "one NaN":
+        logits[2] = np.nan
+    elif kind == "one +inf":
+        logits[4] = np.inf
+    else:
+        logits[:] = {"NaN": np.nan, "-inf": -np.inf, "+inf": np.inf}[kind]
+    return logits
+
+
+def three_rows(bad: np.ndarray, *, at_once: bool) -> TableModel:
+    """The middle row diverges: in the first step, or in every later one."""
+    model = TableModel.random(5, batch_size=3)
+    model.logits[:, 0, 3] = -9.0  # no row ends at once
+    model.logits[1, 0 if at_once else slice(1, None)] = bad
+    return model
+
+
+@pytest.mark.parametrize("kind", ["NaN", "one NaN", "one +inf", "+inf", "-inf"])
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
+def test_every_search_reports_nan_for_the_row_and_answers_the_others(search, kind):
+    model = three_rows(of_no_distribution(kind), at_once=kind != "one NaN")
+    found = model.search(search)
+    assert np.isnan(found.scores[1]).all()
+    assert np.isnan(found.log_probs[1]).all()
+    assert not found.ids[1].any()
+    assert not found.lengths[1].any()
+    assert not found.finished[1].any()
+    expected = TableModel.random(5, batch_size=3)
+    expected.logits[:, 0, 3] = -9.0
+    expected = expected.search(search)
+    for row in (0, 2):
+        assert_same_outputs(outputs(found, row), outputs(expected, row))
+    with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
+        check_converged(found.scores)
+
+
+def test_an_exact_search_does_not_certify_it():
+    found = three_rows(of_no_distribution("NaN"), at_once=True).search(ExactSearch(max_length=4))
+    assert found.certified.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("search", [SEARCHES[0], SEARCHES[2], SEARCHES[3], SEARCHES[7]], ids=repr)
+def test_litert_reports_it_too(search, tmp_path):
+    run = converted(search, 7, str(tmp_path))
+    for kind in ("NaN", "one +inf", "-inf"):
+        found = run(three_rows(of_no_distribution(kind), at_once=True).logits)
+        assert np.isnan(found.scores).all(axis=1).tolist() == [False, True, False]
+        assert not found.ids[1].any()
+
+
+def test_what_is_no_hypothesis_may_have_no_distribution():
+    """After the only possible token, empty places of the beam read ids that nothing follows."""
+
+    def step(token_ids, state):
+        logits = tf.constant([[np.nan] * 5, [-np.inf, -np.inf, -np.inf, -np.inf, 0.0]], tf.float32)
+        last = tf.constant([[-np.inf, -np.inf, -np.inf, 0.0, -np.inf]], tf.float32)
+        rows = tf.where(tf.equal(token_ids, 2), 1, 0)
+        start = tf.gather(logits, rows)
+        return tf.where(tf.expand_dims(tf.equal(token_ids, 4), 1), last, start), state
+
+    for search in (BeamSearch(beam_width=3), ExactSearch(max_length=5), GreedySearch()):
+        found = search(step, (), 1, 5)
+        assert found.ids.numpy()[0, 0, :2].tolist() == [4, 3]
+        assert found.scores.numpy()[0, 0] == 0.0

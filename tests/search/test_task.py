@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_s2s.search import GreedySearch
+from keras_s2s.search.task import multiply_up
+
+LENGTHS = np.arange(201, dtype=np.int32)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "length", "limit"), [(0.3, 50, 15), (1.2, 25, 30), (0.6, 25, 15)]
+)
+def test_a_ratio_is_rounded_up_only_if_the_product_is_no_integer(ratio, length, limit):
+    step = lambda ids, state: (tf.tile([[0.0, 0.0, 0.0, -9.0, 9.0]], [tf.size(ids), 1]), state)  # noqa: E731
+    search = GreedySearch(max_length=None, max_length_ratio=ratio)
+    found = search(step, (), 1, 5, source_lengths=tf.constant([length]))
+    assert found.lengths.numpy().tolist() == [[limit]]
+
+
+def test_every_ratio_of_two_decimals_is_exact():
+    for hundredths in range(1, 591):
+        exact = Fraction(hundredths, 100)
+        expected = [math.ceil(exact * int(length)) for length in LENGTHS]
+        np.testing.assert_array_equal(multiply_up(hundredths / 100, LENGTHS), expected)
+
+
+@pytest.mark.parametrize("ratio", [1 / 3, 0.001, 1.0001, 999.9999, 1000.0])
+def test_the_largest_lengths_do_not_overflow(ratio):
+    lengths = np.array([0, 1, 9_999, 10_001, 1_000_000], np.int32)
+    exact = Fraction(ratio).limit_denominator(10_000)
+    expected = [math.ceil(exact * int(length)) for length in lengths]
+    np.testing.assert_array_equal(multiply_up(ratio, lengths), expected)
