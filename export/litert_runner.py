@@ -249,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("texts", nargs="*", help="texts to translate; lines of stdin if none")
     options = parser.parse_args(arguments)
     try:
-        texts = options.texts or sys.stdin.read().splitlines()
+        texts = options.texts or _split_lines(sys.stdin.read())
         runner = LiteRTRunner(options.path)
         for text, (best, *_) in zip(texts, runner.search(texts), strict=True):
             sys.stdout.write(f"{text}\t{best.text}\t{best.score:.4f}\n")
@@ -257,6 +257,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
+
+
+def _split_lines(text: str) -> list[str]:
+    """Split a text at LF and CR LF; U+2028 and others are white space within a line."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
 
 
 def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.cli.models import _batches
 from keras_s2s.data.pairs import check_pairs
-from keras_s2s.export.litert_runner import _check_texts
+from keras_s2s.export.litert_runner import _check_texts, _split_lines
 from keras_s2s.texts import is_empty, split_lines
 from keras_s2s.tokenizers import WordTokenizer
 from keras_s2s.tokenizers.inputs import encode_texts
@@ -50,7 +50,8 @@ def test_every_door_takes_the_same_texts_for_empty(text):
     assert _batches([b"a", text.encode()], 2) == [[0]]
 
 
-def test_lines_end_with_lf_or_cr_lf_only():
+@pytest.mark.parametrize("split_lines", [split_lines, _split_lines])
+def test_lines_end_with_lf_or_cr_lf_only(split_lines):
     text = "a\r\n\nb\u2028c\u0085d\x0be\x0cf\rg\n"
     assert split_lines(text) == ["a", "", "b\u2028c\u0085d\x0be\x0cf\rg"]
     assert split_lines("a") == ["a"]
