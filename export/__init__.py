@@ -1,14 +1,36 @@
-"""Export: what was trained is what is served."""
+"""Export: what was trained is what is served.
 
-from keras_s2s.export.batching import Batching
-from keras_s2s.export.litert_export import litert
-from keras_s2s.export.litert_runner import LiteRTRunner
-from keras_s2s.export.model_card import read_card
-from keras_s2s.export.onnx_export import onnx
-from keras_s2s.export.saved_model_export import saved_model
-from keras_s2s.export.serving_files import serving_files
-from keras_s2s.export.vocabularies import vocabularies
-from keras_s2s.export.warmup import Warmup
+Names are imported when they are first used (PEP 562), so that the files of a model server can be
+written without TensorFlow. No module here has the name of a function: it would hide it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_s2s.export.batching import Batching
+    from keras_s2s.export.litert_export import litert
+    from keras_s2s.export.litert_runner import LiteRTRunner
+    from keras_s2s.export.model_card import read_card
+    from keras_s2s.export.onnx_export import onnx
+    from keras_s2s.export.saved_model_export import saved_model
+    from keras_s2s.export.server_files import serving_files
+    from keras_s2s.export.vocabulary_files import vocabularies
+    from keras_s2s.export.warmup import Warmup
+
+_MODULES = {
+    "Batching": "batching",
+    "LiteRTRunner": "litert_runner",
+    "Warmup": "warmup",
+    "litert": "litert_export",
+    "onnx": "onnx_export",
+    "read_card": "model_card",
+    "saved_model": "saved_model_export",
+    "serving_files": "server_files",
+    "vocabularies": "vocabulary_files",
+}
 
 __all__ = [
     "Batching",
@@ -21,3 +43,17 @@ __all__ = [
     "serving_files",
     "vocabularies",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public name `name` when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'keras_s2s.export' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_s2s.export.{_MODULES[name]}"), name)
+    globals()[name] = value  # found without `__getattr__` the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -45,3 +45,11 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_nothing_waits_for_tensorflow_before_it_is_needed(program: str) -> None:
     check = f"import sys\n{program}\nassert 'tensorflow' not in sys.modules, 'imported'"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", keras_s2s.export.__all__)
+def test_no_module_of_the_exports_hides_a_public_name(name: str) -> None:
+    for module in set(keras_s2s.export._MODULES.values()):
+        importlib.import_module(f"keras_s2s.export.{module}")
+    assert callable(getattr(keras_s2s.export, name))
+    assert name not in keras_s2s.export._MODULES.values()

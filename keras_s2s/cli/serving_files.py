@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from keras_s2s.cli.options import OVERWRITE
-from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.streams import write_line
 
 
@@ -42,7 +41,6 @@ def serving_files(served: str, folder: str, **settings: Any) -> None:
     The server's settings for versions, batches and metrics, a compose file for containers, and
     manifests for Kubernetes. The paths are printed.
     """
-    import_package()
     from keras_s2s import export as exports
 
     try:

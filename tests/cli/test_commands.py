@@ -47,6 +47,18 @@ assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
         assert line.startswith("keras-s2s")
 
 
+def test_the_files_of_a_model_server_are_written_without_tensorflow(tmp_path):
+    (tmp_path / "g2p" / "1").mkdir(parents=True)
+    code = f"""
+import sys
+from keras_s2s.cli.main import main
+assert main(["serving-files", {str(tmp_path / "g2p")!r}, {str(tmp_path / "deploy")!r}]) == 0
+assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    assert "tensorflow/serving:2." in (tmp_path / "deploy" / "compose.yaml").read_text()
+
+
 def test_scores_are_those_of_the_translator(run, model, pairs, translator):
     sources, targets = (tf.constant(side) for side in zip(*PAIRS, strict=True))
     expected = translator.score_texts(sources, targets)

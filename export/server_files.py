@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import re
 from collections.abc import Iterable
 
-import tensorflow as tf
-
 from keras_s2s.checks import check_positive_int
-from keras_s2s.export.served_module import write_file
 from keras_s2s.export.templates import fill_template
 from keras_s2s.export.versions import find_versions
 from keras_s2s.files import written_beside
@@ -79,7 +77,8 @@ def serving_files(
     """
     base_path, folder = os.path.abspath(base_path), os.path.abspath(folder)
     name = os.path.basename(base_path) if name is None else name
-    image = image or f"tensorflow/serving:{'.'.join(tf.__version__.split('.')[:2])}.0"
+    version = importlib.metadata.version("tensorflow")
+    image = image or f"tensorflow/serving:{'.'.join(version.split('.')[:2])}.0"
     _check(name, cpus, memory, replicas)
     minimum, maximum = replicas
     relative_path = os.path.join(os.curdir, os.path.relpath(base_path, folder))
@@ -150,5 +149,7 @@ def _write(folder: str, contents: dict[str, bytes]) -> list[str]:
     paths = {os.path.join(folder, name): content for name, content in contents.items()}
     with contextlib.ExitStack() as unfinished:
         for path, content in paths.items():
-            write_file(unfinished.enter_context(written_beside(path)), content)
+            name = unfinished.enter_context(written_beside(path))
+            with open(name, "wb") as file:
+                file.write(content)
     return list(paths)
