@@ -28,7 +28,7 @@ from keras_s2s.callbacks.training_state import (
 from keras_s2s.checks import check_int
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError
-from keras_s2s.files import remove_unfinished
+from keras_s2s.files import locked, remove_unfinished
 from keras_s2s.keras_private import set_initial_epoch
 from keras_s2s.models.batch_parts import count_cores
 from keras_s2s.replicas import gather_from_workers, has_workers
@@ -36,6 +36,7 @@ from keras_s2s.replicas import gather_from_workers, has_workers
 _LOGGER = logging.getLogger("keras_s2s")
 
 _FILE = "training_state.npz"
+_LOCK = ".lock"
 _FILE_BEFORE = "training_state_before.npz"  # the one before it, on several machines
 
 
@@ -74,6 +75,7 @@ class Resume(keras.callbacks.Callback):
 
     Raises:
         TypeError: if the model is not a `Seq2Seq`.
+        BlockingIOError: if another training uses the folder.
         ValueError: if the data cannot be read again in the same order, the file in the folder
             is damaged or belongs to another model, or `every` is something else.
 
@@ -129,6 +131,7 @@ class Resume(keras.callbacks.Callback):
             callbacks: all callbacks, in their order.
 
         Raises:
+            BlockingIOError: if another training uses the folder.
             ValueError: if the batches of an epoch cannot be known, a callback with a state is
                 listed after this one, or the state is damaged.
         """
@@ -138,6 +141,13 @@ class Resume(keras.callbacks.Callback):
         if clock is not None:
             clock.is_absolute = True
         os.makedirs(self.folder, exist_ok=True)
+        try:
+            self._undo.enter_context(locked(os.path.join(self.folder, _LOCK)))
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"Another training saves its state in the folder {self.folder!r} of `Resume` "
+                f"({error.strerror})"
+            ) from None
         remove_unfinished(self.folder)
         self._state = self._load(model.distribute_strategy)
         epoch = None if self._state is None else self._state.epoch

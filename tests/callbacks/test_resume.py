@@ -16,6 +16,7 @@ from helpers.resumable import PAIRS, SOURCE, STEPS, TARGET, make_data, make_mode
 from keras_s2s.callbacks import Resume, resume, training_state
 from keras_s2s.callbacks.callback_state import continued_logs
 from keras_s2s.data import make_dataset
+from keras_s2s.files import locked
 from keras_s2s.models import Seq2Seq
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
@@ -257,6 +258,18 @@ def test_the_state_of_another_model_is_refused(model_of_start, tmp_path):
     training_state.save_state(str(tmp_path / FILE), state._replace(variables=wrong))
     with pytest.raises(ValueError, match=r"has the shape .* not \(9, 9\)"):
         fit(model_of_start(), tmp_path)
+
+
+def test_a_folder_is_one_training_s_at_a_time(model_of_start, tmp_path):
+    callback = Resume(tmp_path)
+    with (
+        locked(str(tmp_path / ".lock")),
+        pytest.raises(BlockingIOError, match=rf"{tmp_path.name}' of `Resume` \(in use by process"),
+    ):
+        model_of_start().fit(make_data(), verbose=0, callbacks=[callback])
+    assert not (tmp_path / FILE).exists()
+    model_of_start().fit(make_data(), verbose=0, callbacks=[callback])
+    assert os.listdir(tmp_path) == [FILE]
 
 
 def test_steps_that_are_not_the_epochs_of_the_data_are_refused(model_of_start, tmp_path):
