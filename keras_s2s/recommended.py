@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 ATTENTION = "luong"
 BIDIRECTIONAL = True
 DROPOUT = 0.3
+FEW_PAIRS = 20_000  # below, a monotonic attention is worth trying
 GRADIENT_CLIP = 5.0
 LABEL_SMOOTHING = 0.1
-LEARNING_RATE = 0.002
 REDUCTION = "token"
 WARMUP_SHARE = 0.1
 
@@ -33,8 +33,8 @@ _STEPS = 170  # of training for one pair; they grow with `pairs**_STEPS_POWER`
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
-# Up to so many pairs (exclusive): units and layers.
-_SIZES = ((20_000, 256, 1), (math.inf, 256, 2))
+# Up to so many pairs (exclusive): units, layers and the highest learning rate.
+_SIZES = ((2_000, 128, 1, 0.004), (FEW_PAIRS, 256, 1, 0.002), (math.inf, 256, 2, 0.002))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,10 +212,10 @@ def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSet
         "warmup_steps", math.ceil(WARMUP_SHARE * steps), f"{WARMUP_SHARE:.0%} of {steps:,} steps"
     )
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
-    settle("learning_rate", LEARNING_RATE, "the same for all data")
+    units, layers, rate = _sizes(pairs)
+    settle("learning_rate", rate, f"for {count}")
     settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
     settle("dropout", DROPOUT, "the same for all data")
-    units, layers = _sizes(pairs)
     settle("units", units, count)
     settle("encoder_layers", layers, count)
     settle("decoder_layers", layers, count)
@@ -233,9 +233,9 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
     return size, f"near half the root of {pairs:,} pairs, {_BATCH_SIZES[0]} to {_BATCH_SIZES[-1]}"
 
 
-def _sizes(pairs: int) -> tuple[int, int]:
-    """Return units and layers."""
-    return next((units, layers) for limit, units, layers in _SIZES if pairs < limit)
+def _sizes(pairs: int) -> tuple[int, int, float]:
+    """Return units, layers and the learning rate."""
+    return next(row[1:] for row in _SIZES if pairs < row[0])
 
 
 def _check(name: str, value: Any) -> None:

@@ -25,7 +25,8 @@ def test_more_pairs_have_larger_batches_more_steps_and_fewer_epochs():
         assert few.batch_size <= many.batch_size
         assert few.steps < many.steps
         assert few.dropout >= many.dropout
-        assert few.units <= many.units
+        assert few.units * few.encoder_layers <= many.units * many.encoder_layers
+        assert few.learning_rate >= many.learning_rate
 
 
 def test_long_texts_have_smaller_batches():

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.recommended import FITTED, fit_settings
+from keras_s2s.recommended import ATTENTION, FEW_PAIRS, FITTED, fit_settings
 
 _SIZES = {"units": "encoder", "encoder_layers": "encoder", "decoder_layers": "decoder"}
 
@@ -52,6 +52,11 @@ def fit_to_pairs(
         if name == "batch_size" and settings.batch_tokens:
             reason = "not used: batches go by `batch_tokens`"
         click.echo(f"  {name:15s} {getattr(fitted, name)!s:>6s}  {reason}")
+    if settings.attention == ATTENTION and pairs < FEW_PAIRS:
+        click.echo(
+            "  --attention monotonic makes fewer errors with few pairs if targets follow the order "
+            "of their sources"
+        )
 
 
 def _sizes_of(model: Any) -> dict[str, Any]:

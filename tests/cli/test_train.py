@@ -374,6 +374,7 @@ def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monk
         if name != "units":
             assert f"  {name:15s} {getattr(wanted, name)!s:>6s}  {reason}\n" in output
     assert "units   " not in output
+    assert "--attention monotonic makes fewer errors" in output
     written = read_config(folder / "settings.yaml")
     assert {name: written[name] for name in wanted.reasons} == {
         name: getattr(wanted, name) for name in wanted.reasons
