@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
 
-from keras_s2s.export.versions import check_version, publish, unfinished_version
+from keras_s2s.export.versions import check_version, find_versions, publish, unfinished_version
 
 
 def write_version(folder, version=None):
@@ -125,3 +126,51 @@ def test_others_may_read_a_version_as_far_as_the_umask_lets_them(tmp_path):
     finally:
         os.umask(before)
     assert os.stat(path).st_mode & 0o777 == 0o755
+
+
+# The operations on files by which a version comes to be, as places where a process may be killed.
+OPERATIONS = ("mkdir", "open", "stat", "fstat", "listdir", "rename", "rmdir", "close")
+
+
+def publish_and_die(folder: str, moment: int) -> None:
+    """Write a version in this process, and end it at one of the operations."""
+    count = itertools.count()
+
+    def deadly(operation):
+        def run(*arguments, **options):
+            if next(count) == moment:
+                os._exit(9)
+            return operation(*arguments, **options)
+
+        return run
+
+    for name in OPERATIONS:
+        setattr(os, name, deadly(getattr(os, name)))
+    with unfinished_version(folder) as unfinished:
+        with open(os.path.join(unfinished, "first"), "w") as file:
+            file.write("first")
+        with open(os.path.join(unfinished, "second"), "w") as file:
+            file.write("second")
+        publish(unfinished, folder, None)
+    os._exit(0)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads, and forks
+def test_killed_at_any_operation_a_server_sees_whole_versions_only(tmp_path):
+    code, moment = 9, 0
+    while code == 9:
+        folder = tmp_path / f"g2p{moment}"
+        child = os.fork()
+        if child == 0:
+            publish_and_die(str(folder), moment)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        for version in find_versions(str(folder)):
+            assert sorted(os.listdir(folder / str(version))) == ["first", "second"]
+        folder.mkdir(exist_ok=True)
+        with unfinished_version(str(folder)):
+            pass
+        assert [name for name in os.listdir(folder) if name.startswith(".")] == []
+        moment += 1
+    assert code == 0
+    assert find_versions(str(folder)) == {1}
+    assert moment > 5
