@@ -75,5 +75,17 @@ class DistillationLoss(keras.losses.Loss):
         total = tf.reduce_sum(y_true * log_probs)
         return tf.math.divide_no_nan(-total, tf.reduce_sum(y_true))
 
+    def divisor(self, y_true: Any, sample_weight: Any = None) -> tf.Tensor:
+        """Return the weight of a batch in the mean over several batches: its real tokens.
+
+        Args:
+            y_true: Labels of `teach`, or ids.
+            sample_weight: Weights of ids.
+        """
+        y_true = tf.convert_to_tensor(y_true)
+        if y_true.shape.rank == 2:
+            return self._of_ids.divisor(y_true, sample_weight)
+        return tf.reduce_sum(y_true)
+
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}

@@ -53,6 +53,17 @@ def test_the_loss_of_hard_labels_is_that_of_ids(data, teacher):
     assert float(loss(labels, logits)) == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_loss_of_an_epoch_does_not_depend_on_the_batches(soft, data, teacher):
+    batches = teach(data, teacher, 0.75) if soft else data
+    student = Seq2Seq(LSTMEncoder(6, 4), LSTMDecoder(6, 4))
+    student.compile(keras.optimizers.SGD(0.0), loss=DistillationLoss())
+    whole = student.evaluate(batches, verbose=0)
+    assert student.evaluate(batches.unbatch().batch(2), verbose=0) == pytest.approx(whole, rel=1e-5)
+    history = student.fit(batches.unbatch().batch(1), verbose=0).history
+    assert history["loss"][0] == pytest.approx(whole, rel=1e-5)
+
+
 def test_padding_does_not_change_the_loss(data, teacher):
     inputs, _ = next(iter(data))
     _, soft = next(iter(teach(data, teacher)))

@@ -205,7 +205,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If an id is outside the vocabulary.
         """
-        with plain_refusal():
+        with _quiet_end(x, steps), plain_refusal():
             return super().evaluate(
                 x=x,
                 y=y,
@@ -397,11 +397,11 @@ class Trainer(keras.Model):
     def _track(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
         """Add the loss of a batch, of which this replica may have a part, to that of the epoch.
 
-        A `SequenceLoss` is weighted by its divisor: then the loss of an epoch is that of all its
-        sequences or tokens, whatever the batches are. Other losses are weighted by rows, as in
-        Keras.
+        A loss of this package is weighted by its divisor: then the loss of an epoch is that of all
+        its sequences or tokens, whatever the batches are. Other losses are weighted by rows, as
+        in Keras.
         """
-        if isinstance(self.loss, SequenceLoss):
+        if hasattr(self.loss, "divisor"):
             weight = self.loss.divisor(labels, sample_weight)
         else:
             weight = tf.shape(labels)[0]
