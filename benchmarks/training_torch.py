@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from benchmarks.training_systems import Workload
+    from benchmarks.training_data import Workload
 
 
 class TorchSeq2Seq(nn.Module):
@@ -61,10 +61,11 @@ def train_step(
     target_inputs: torch.Tensor,
     labels: torch.Tensor,
     bfloat16: bool,
+    device: str = "cpu",
 ) -> None:
     """Take one step of Adam."""
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
         logits = model(source_ids, target_inputs)
     loss = nn.functional.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=0

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.variables import AutocastScope
 
 # What Keras's own callbacks must remember to continue in another process. Keras has no way to save
 # the state of a callback.
@@ -100,6 +101,15 @@ def maybe_symbolic_build(model: keras.Model, iterator: Any = None, data_batch: A
     keras.Model._maybe_symbolic_build(model, iterator, data_batch)
 
 
+def without_autocast() -> Any:
+    """Return a context in which the weights of a mixed policy are read in float32.
+
+    Keras casts each weight of a layer that is called. There is no public way to cast several of
+    them at once.
+    """
+    return AutocastScope(None)
+
+
 def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any, Any]:
     """Return the variables of the first and the second moment of the gradient of `variable`.
 
@@ -107,3 +117,16 @@ def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any,
     """
     number = adam._get_variable_index(variable)
     return adam._momentums[number].value, adam._velocities[number].value
+
+
+def adam_update_all(
+    adam: Any, gradients: list[Any], variables: list[Any], learning_rate: tf.Tensor
+) -> None:
+    """Update all variables with scalars that are computed once.
+
+    Replaces the method of `keras.optimizers.Adam` that calls `update_step` for each variable. There
+    is no public place for what the updates share.
+    """
+    if not adam.amsgrad:
+        learning_rate = adam.update_scalars(learning_rate, variables[0].dtype)
+    keras.optimizers.Adam._backend_update_step(adam, gradients, variables, learning_rate)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-from keras_s2s.keras_private import adam_slots
+from keras_s2s.keras_private import adam_slots, adam_update_all
+
+
+class AdamScalars(NamedTuple):
+    """What the updates of all variables share in a step."""
+
+    learning_rate: tf.Tensor
+    beta_1_power: tf.Tensor
+    beta_2_power: tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -34,20 +42,34 @@ class FusedAdam(keras.optimizers.Adam):
           https://arxiv.org/abs/1412.6980)
     """
 
+    # The same scalars for all variables: computed once, not once for each.
+    _backend_update_step = adam_update_all
+
+    def update_scalars(self, learning_rate: Any, dtype: Any) -> AdamScalars:
+        """Compute what the updates of all variables share in a step."""
+        step = tf.cast(self.iterations.value + 1, dtype)
+        return AdamScalars(
+            tf.cast(learning_rate, dtype),
+            tf.cast(self.beta_1, dtype) ** step,
+            tf.cast(self.beta_2, dtype) ** step,
+        )
+
     def update_step(self, gradient: Any, variable: tf.Variable, learning_rate: Any) -> None:
         if self.amsgrad:
             super().update_step(gradient, variable, learning_rate)
             return
         momentum, velocity = adam_slots(self, variable)
         dtype = variable.dtype
-        step = tf.cast(self.iterations + 1, dtype)
+        shared = learning_rate
+        if not isinstance(shared, AdamScalars):
+            shared = self.update_scalars(learning_rate, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=momentum.handle,
             v=velocity.handle,
-            beta1_power=tf.cast(self.beta_1, dtype) ** step,
-            beta2_power=tf.cast(self.beta_2, dtype) ** step,
-            lr=tf.cast(learning_rate, dtype),
+            beta1_power=tf.cast(shared.beta_1_power, dtype),
+            beta2_power=tf.cast(shared.beta_2_power, dtype),
+            lr=tf.cast(shared.learning_rate, dtype),
             beta1=tf.cast(self.beta_1, dtype),
             beta2=tf.cast(self.beta_2, dtype),
             epsilon=tf.cast(self.epsilon, dtype),

@@ -116,6 +116,22 @@ def test_fit_builds_through_the_method_that_is_replaced():
     keras_private.maybe_symbolic_build(model, iter([]))  # nothing to do on one device
 
 
+def test_weights_of_a_mixed_policy_are_read_in_float32():
+    """`AutocastScope`."""
+
+    class Reads(keras.layers.Layer):
+        def build(self, _):
+            self.kernel = self.add_weight(shape=(1,))
+
+        def call(self, inputs):
+            with keras_private.without_autocast():
+                outside = self.kernel.value.dtype
+            assert (self.kernel.value.dtype, outside) == (tf.bfloat16, tf.float32)
+            return inputs
+
+    Reads(dtype="mixed_bfloat16")(tf.zeros([1]))
+
+
 def test_the_moments_of_adam_are_found_by_the_variable():
     """`Adam._momentums`, `Adam._velocities`, `Optimizer._get_variable_index`."""
     variables = [keras.Variable([1.0]), keras.Variable([2.0, 3.0])]

@@ -1,32 +1,34 @@
-"""The recurrence of an LSTM or a GRU over packed rows by cuDNN, which trains them on a GPU.
+"""The recurrence of LSTM and GRU layers by cuDNN, which trains them on a GPU.
 
-TensorFlow's loop over the steps starts a few small kernels at each of them; cuDNN computes a whole
-layer in one. It takes padded sequences and their lengths, so the rows are laid out in time, longest
-sequence in front, and its outputs are taken back into rows.
+TensorFlow's loop over the steps starts a few small kernels at each of them; cuDNN computes all
+steps of a layer, and of the layers above it, in one operation. It takes a padded batch whose rows
+are padded on the right, and their lengths, which it reads on the host.
 
-It is for training alone, which is where rows are packed. What is searched and exported is traced
-from padded batches and holds no operation of cuDNN: what was trained on a GPU runs anywhere.
+It is for training and evaluation alone. What is searched and exported holds no operation of cuDNN,
+so that what was trained on a GPU runs anywhere.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.recurrence import State
+from keras_s2s.layers.recurrence import RecurrentState
+from keras_s2s.special_ids import PAD_ID
 
 # By the number of gates: cuDNN's name of the layer, and which gates of Keras it has in its order.
 _MODES = {4: ("lstm", (0, 1, 2, 3)), 3: ("gru", (1, 0, 2))}
 
 
-class _Layout(NamedTuple):
-    """Where packed rows stand in a batch that is padded behind, longest sequence in front."""
+class CudnnWeights(NamedTuple):
+    """The weights of one layer in one direction, as Keras lays them out."""
 
-    places: tf.Tensor  # int32 (tokens, 2): step and sequence of each row
-    lengths: tf.Tensor  # int32 (batch,): of the sequences, falling
-    shape: tf.Tensor  # int32 (2,): steps, sequences
+    kernel: tf.Tensor  # (input_units, gates)
+    recurrent_kernel: tf.Tensor  # (units, gates)
+    bias: tf.Tensor  # (gates,), or (2, gates): of the inputs, then of the state
 
 
 def has_cudnn() -> bool:
@@ -36,89 +38,125 @@ def has_cudnn() -> bool:
     return bool(built and tf.config.get_visible_devices("GPU"))
 
 
+def runs_on_gpu() -> bool:
+    """Whether an operation that is created here and now runs on a GPU with cuDNN.
+
+    It does not within `tf.device("CPU")` or in a replica on a CPU, whatever GPU there is.
+    """
+    if not has_cudnn():
+        return False
+    device = tf.zeros([]).device
+    if not device:  # in a graph that leaves it to where the graph runs
+        with tf.init_scope():
+            device = tf.zeros([]).device
+    return tf.DeviceSpec.from_string(device).device_type == "GPU"
+
+
+def row_lengths(ids: tf.Tensor) -> tf.Tensor:
+    """Count the real tokens of each row `(batch, length)`, int32 `(batch,)`, on the host."""
+    with tf.device("CPU:0"):
+        return tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.int32), axis=1)
+
+
 def run_cudnn(
     inputs: tf.Tensor,
-    packing: Packing,
-    state: State,
-    kernel: tf.Tensor,
-    recurrent_kernel: tf.Tensor,
-    biases: tf.Tensor,
+    lengths: tf.Tensor,
+    weights: Sequence[CudnnWeights],
+    states: Sequence[RecurrentState] | None = None,
     *,
-    reverse: bool = False,
-) -> tuple[tf.Tensor, State]:
-    """Run a recurrent layer over packed rows in one operation.
+    bidirectional: bool = False,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Run recurrent layers, each on the outputs of the one below, in one operation.
 
     Args:
-        inputs: `(tokens, input_units)`.
-        packing: the plan by which the inputs were packed.
-        state: the `LSTMState` or `GRUState` `(batch, units)` before the first step, in the batch's
-            own order.
-        kernel: `(input_units, gates)`.
-        recurrent_kernel: `(units, gates)`.
-        biases: `(2, gates)`, that of the inputs above that of the state.
-        reverse: whether each sequence is read from its end.
+        inputs: Float `(batch, length, input_units)`, each row padded on the right.
+        lengths: Int32 `(batch,)`. Lengths of the rows, on the host.
+        weights: Weights of each layer from the bottom up, forward before backward.
+        states: State of each layer before the first step, `(batch, units)`. Defaults to zeros.
+        bidirectional: Whether each layer has two directions.
 
     Returns:
-        The packed outputs `(tokens, units)` and the state after each sequence's last token.
+        The outputs of the top layer `(batch, length, directions * units)`, and those of each of
+        its directions after the last step `(batch, units)`.
     """
-    kind: Any = type(state)
-    units, gates = recurrent_kernel.shape
+    units, gates = weights[0].recurrent_kernel.shape
     mode, order = _MODES[gates // units]
     # of the two kinds of 16 bits it is float16 that cuDNN's recurrent layers are documented for
     dtype = tf.float32 if inputs.dtype == tf.bfloat16 else inputs.dtype
-    layout = _lay_out(packing)
-    # cuDNN takes no batch and no sequence of length 0: there is one sequence more, of padding,
-    # and what is read of an empty one is not looked at
-    lengths = tf.concat([tf.maximum(layout.lengths, 1), [1]], axis=0)
-    shape = tf.concat([layout.shape, [inputs.shape[1]]], axis=0)
-    padded = tf.scatter_nd(layout.places, tf.cast(inputs, dtype), shape)
-    first = [
-        tf.pad(tf.gather(tf.cast(part, dtype), packing.order), [[0, 1], [0, 0]]) for part in state
-    ]
-    outputs, *last = tf.raw_ops.CudnnRNNV3(
-        input=_reverse(padded, lengths) if reverse else padded,
-        input_h=tf.expand_dims(first[0], 0),
-        input_c=tf.expand_dims(first[1], 0) if mode == "lstm" else tf.zeros([], dtype),
-        params=tf.cast(_parameters(kernel, recurrent_kernel, biases, order), dtype),
+    spare = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    if spare:  # a replica may have no row, which cuDNN does not take: there is one more, of padding
+        inputs, lengths = tf.pad(inputs, [[0, 1], [0, 0], [0, 0]]), tf.pad(lengths, [[0, 1]])
+    if states is None:
+        hidden = tf.zeros([len(weights), tf.shape(inputs)[0], units], dtype)
+        parts = [hidden, hidden]
+    else:
+        parts = [tf.cast(tf.stack(part), dtype) for part in zip(*states, strict=True)]
+        parts = [tf.pad(part, [[0, 0], [0, 1], [0, 0]]) for part in parts] if spare else parts
+    with tf.device("CPU:0"):
+        lengths = tf.maximum(lengths, 1)  # it takes no empty row either
+    outputs, last, *_ = tf.raw_ops.CudnnRNNV3(
+        input=tf.transpose(tf.cast(inputs, dtype), [1, 0, 2]),
+        input_h=parts[0],
+        input_c=parts[1] if mode == "lstm" else tf.zeros([], dtype),
+        params=tf.cast(_lay_out([*weights], order), dtype),
         sequence_lengths=lengths,
         rnn_mode=mode,
+        direction="bidirectional" if bidirectional else "unidirectional",
         is_training=True,
         time_major=True,
-    )[: 1 + len(first)]
-    outputs = tf.gather_nd(_reverse(outputs, lengths) if reverse else outputs, layout.places)
-    some = tf.expand_dims(tf.pad(layout.lengths, [[0, 1]]) > 0, 1)
-    ended = [tf.where(some, after[0], before) for after, before in zip(last, first, strict=True)]
-    ended = [tf.gather(part, packing.inverse_order) for part in ended]
-    outputs, *ended = (tf.ensure_shape(it, [None, units]) for it in (outputs, *ended))
-    outputs, *ended = (tf.cast(it, inputs.dtype) for it in (outputs, *ended))
-    return outputs, kind(*ended)
-
-
-def _lay_out(packing: Packing) -> _Layout:
-    """Find the place of each row."""
-    steps = tf.repeat(tf.range(tf.shape(packing.sizes)[0]), packing.sizes)
-    sequences = tf.range(tf.shape(steps)[0]) - tf.gather(packing.starts, steps)
-    alive = tf.expand_dims(packing.sizes, 1) > tf.range(packing.shape[0])  # (length, batch)
-    return _Layout(
-        tf.stack([steps, sequences], axis=1),
-        tf.reduce_sum(tf.cast(alive, tf.int32), axis=0),
-        tf.stack([packing.shape[1], packing.shape[0] + 1]),
     )
+    ends = [last[-2], last[-1]] if bidirectional else [last[-1]]
+    outputs = tf.cast(tf.transpose(outputs, [1, 0, 2]), inputs.dtype)
+    ends = [tf.cast(end, inputs.dtype) for end in ends]
+    if spare:
+        outputs, ends = outputs[:-1], [end[:-1] for end in ends]
+    outputs.set_shape([None, None, units * (2 if bidirectional else 1)])
+    for end in ends:
+        end.set_shape([None, units])
+    return outputs, ends
 
 
-def _parameters(
-    kernel: tf.Tensor, recurrent_kernel: tf.Tensor, biases: tf.Tensor, order: tuple[int, ...]
-) -> tf.Tensor:
-    """Put the weights into the one vector that cuDNN reads: matrices, gate by gate, then biases."""
-    matrices = [
-        tf.transpose(tf.split(matrix, len(order), axis=1)[gate])
-        for matrix in (kernel, recurrent_kernel)
-        for gate in order
-    ]
-    vectors = [tf.split(bias, len(order))[gate] for bias in tf.unstack(biases) for gate in order]
-    return tf.concat([tf.reshape(weights, [-1]) for weights in (*matrices, *vectors)], axis=0)
+def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tensor:
+    """Put the weights into the vector that cuDNN reads: all matrices by gate, then all biases.
+
+    The gradient is written by hand because what TensorFlow derives has twice the operations.
+    """
+    matrices = [matrix for layer in weights for matrix in layer[:2]]
+    biases = [layer.bias for layer in weights]
+
+    @tf.custom_gradient
+    def lay_out(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
+        parts = [_sort_gates(tf.transpose(matrix), 1, order) for matrix in tensors[: len(matrices)]]
+        for bias in tensors[len(matrices) :]:
+            parts.append(_sort_gates(bias, math.prod(bias.shape) // bias.shape[-1], order))
+            if bias.shape.rank == 1:
+                parts.append(tf.zeros(bias.shape, bias.dtype))  # that of the state
+        sizes = [part.shape[0] for part in parts]
+
+        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+            pieces = tf.split(upstream, sizes)
+            gradients = []
+            for matrix in matrices:
+                by_gate = _sort_gates(pieces.pop(0), 1, order)
+                gradients.append(tf.transpose(tf.reshape(by_gate, matrix.shape[::-1])))
+            for bias in biases:
+                groups = math.prod(bias.shape) // bias.shape[-1]
+                by_gate = _sort_gates(pieces.pop(0), groups, order)
+                gradients.append(tf.reshape(by_gate, bias.shape))
+                if bias.shape.rank == 1:
+                    pieces.pop(0)
+            return gradients
+
+        return tf.concat(parts, axis=0), gradient
+
+    return lay_out(*matrices, *biases)
 
 
-def _reverse(values: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-    """Reverse each sequence of `(length, batch, units)` within its length."""
-    return tf.reverse_sequence(values, lengths, seq_axis=0, batch_axis=1)
+def _sort_gates(values: tf.Tensor, groups: int, order: tuple[int, ...]) -> tf.Tensor:
+    """Flatten values that are laid out by group and gate, with the gates in cuDNN's order.
+
+    Done twice, it changes nothing: each order is its own inverse.
+    """
+    if order != tuple(range(len(order))):
+        values = tf.gather(tf.reshape(values, [groups, len(order), -1]), order, axis=1)
+    return tf.reshape(values, [-1])

@@ -11,6 +11,7 @@ from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.attention import ATTENTION, make_attention
 from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
+from keras_s2s.layers.cudnn_recurrence import row_lengths
 from keras_s2s.layers.decoder_state import (
     Attended,
     DecoderMemory,
@@ -22,7 +23,14 @@ from keras_s2s.layers.decoder_state import (
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.logits import Logits
-from keras_s2s.layers.packing import PackedLogits, Packing, make_packing, pack, unpack
+from keras_s2s.layers.packing import (
+    PackedLogits,
+    Packing,
+    PaddedLogits,
+    make_packing,
+    pack,
+    unpack,
+)
 from keras_s2s.layers.precision import compute, dense
 from keras_s2s.layers.readout import Readout
 from keras_s2s.layers.recurrence import scan_steps
@@ -140,7 +148,8 @@ class Decoder(RecurrentPart):
         copy_ids: tf.Tensor | None = None,
         packed: bool = False,
         training: bool | None = None,
-    ) -> tf.Tensor | PackedLogits:
+        cudnn: bool = False,
+    ) -> tf.Tensor | PackedLogits | PaddedLogits:
         check_integers("target_inputs", target_inputs)
         source = self.read(context, memory, memory_mask, copy_ids)
         state = self.initial_state(context, source)
@@ -150,7 +159,8 @@ class Decoder(RecurrentPart):
         if self._by_steps:
             features, copied = self._features_by_steps(ids, mask, state, source, training)
         else:
-            features, copied = self._features(ids, mask, state, source, packing, training)
+            lengths = row_lengths(target_inputs) if cudnn else None
+            features, copied = self._features(ids, mask, state, source, packing, lengths, training)
         if packing is not None:
             copied = None if copied is None else pack(copied, packing)
             features = pack(features, packing) if self._by_steps else features
@@ -159,7 +169,11 @@ class Decoder(RecurrentPart):
                 features, target_inputs, source, packing, training=training
             )
         else:
+            if cudnn:  # one product over all positions
+                features, copied = _as_rows(features), _as_rows(copied)
             logits = self._readout.logits_of(features, copied, training=training)
+        if cudnn:
+            return PaddedLogits(_as_rows(logits), tf.shape(target_inputs))
         return logits if packing is None else PackedLogits(logits, packing)
 
     def initial_state(
@@ -342,6 +356,7 @@ class Decoder(RecurrentPart):
         state: DecoderState,
         source: DecoderMemory,
         packing: Packing | None,
+        lengths: tf.Tensor | None,
         training: bool | None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Compute the inputs of the logits for all steps together, and what is copied."""
@@ -349,7 +364,13 @@ class Decoder(RecurrentPart):
         if source.context is not None:
             values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
         values, _ = compute(
-            self.stack, values, mask=mask, states=state.layers, packing=packing, training=training
+            self.stack,
+            values,
+            mask=mask,
+            states=state.layers,
+            packing=packing,
+            lengths=lengths,
+            training=training,
         )
         copied = None
         if source.attended is not None and not self._monotonic:
@@ -450,3 +471,10 @@ def _check_together(decoder: Decoder) -> None:
             f"embedding_dim == units. Received: embedding_dim={decoder.embedding_dim}, "
             f"units={decoder.units}"
         )
+
+
+def _as_rows(values: tf.Tensor | None) -> tf.Tensor | None:
+    """Flatten `(batch, length, size)` to `(batch * length, size)`; rows stay as they are."""
+    if values is None or values.shape.rank == 2:
+        return values
+    return tf.reshape(values, [-1, values.shape[-1]])

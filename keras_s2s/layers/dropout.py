@@ -89,6 +89,14 @@ class SequenceDropout(keras.layers.Layer):
         """Drop inputs of the layer `place`; with `num_layers`, the outputs of the top layer."""
         return self._drop(values, self._rates[place], training)
 
+    def drops_values(self, place: int, training: bool | None) -> bool:
+        """Whether `values` drops anything at this place."""
+        return bool(training and self._rates[place])
+
+    def drops_recurrent(self, training: bool | None) -> bool:
+        """Whether recurrent connections are dropped in any layer."""
+        return bool(training and any(self._recurrent_rates))
+
     def words(self, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
         """Replace tokens by unk, but never pad, bos or eos."""
         if not training or not self.word_dropout:

@@ -14,6 +14,7 @@ from keras_s2s.layers.contexts import (
     resolve_context,
     serialize_context,
 )
+from keras_s2s.layers.cudnn_recurrence import row_lengths
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.packing import make_packing, pack, unpack
@@ -87,7 +88,11 @@ class Encoder(RecurrentPart):
         self.built = True
 
     def call(
-        self, source_ids: tf.Tensor, packed: bool = False, training: bool | None = None
+        self,
+        source_ids: tf.Tensor,
+        packed: bool = False,
+        training: bool | None = None,
+        cudnn: bool = False,
     ) -> EncoderOutput:
         check_integers("source_ids", source_ids)
         mask = tf.not_equal(source_ids, PAD_ID)
@@ -97,8 +102,18 @@ class Encoder(RecurrentPart):
         ids = self.dropout_layer.words(ids, training)
         packing = make_packing(read_mask) if packed else None
         values = compute(self.embedding, ids if packing is None else pack(ids, packing))
-        stacked = compute(self.stack, values, mask=read_mask, packing=packing, training=training)
+        lengths = row_lengths(source_ids) if cudnn else None
+        stacked = compute(
+            self.stack,
+            values,
+            mask=read_mask,
+            packing=packing,
+            lengths=lengths,
+            training=training,
+        )
         memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
+        if lengths is not None:  # also where a row is empty, which cuDNN does not know
+            memory = tf.where(tf.expand_dims(read_mask, 2), memory, tf.zeros_like(memory))
         memory = self.dropout_layer.values(memory, self.num_layers, training)
         memory = memory if order is None else tf.gather(memory, order, batch_dims=1)
         return EncoderOutput(apply_context(self.context, memory, mask, stacked.last), memory, mask)

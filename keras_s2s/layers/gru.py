@@ -27,7 +27,7 @@ class MaskedGRU(RecurrentLayer):
     `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
     b before d, gates in the order z, r, g.
 
-    On a GPU, cuDNN computes packed sequences, as for `MaskedLSTM`.
+    On a GPU, `fit` and `evaluate` compute the layers of a model by cuDNN.
 
     Masking: at padding, the state passes unchanged and the output is zero.
 

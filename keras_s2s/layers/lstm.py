@@ -26,8 +26,8 @@ class MaskedLSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
-    On a GPU, cuDNN computes packed sequences, which only training uses. Searches and exports use
-    padded sequences: a loop of plain operations that every device runs. `set_weights` takes the
+    On a GPU, `fit` and `evaluate` compute the layers of a model by cuDNN. Searches and exports use
+    a loop of plain operations that every device runs. `set_weights` takes the
     weights of `keras.layers.LSTM`, and `set_torch_weights` of an encoder or a decoder takes those
     of PyTorch.
 
@@ -45,7 +45,7 @@ class MaskedLSTM(RecurrentLayer):
         state: Initial `LSTMState`. Defaults to zeros.
         packing: `Packing` by which `inputs` were packed.
         recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
-            every step. With it, packed sequences take a slower loop, also on a GPU.
+            every step. With it, training takes a slower loop, also on a GPU.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
@@ -76,10 +76,6 @@ class MaskedLSTM(RecurrentLayer):
 
     def _input_bias(self) -> tf.Tensor:
         return tf.convert_to_tensor(self.bias)
-
-    def _biases(self) -> tf.Tensor:
-        bias = self._input_bias()
-        return tf.stack([bias, tf.zeros_like(bias)])
 
 
 # Keras names the weights in a file by the class of their layer: without this, files that were

@@ -30,9 +30,28 @@ class PackedLogits(NamedTuple):
     rows: tf.Tensor  # float32 (tokens, vocabulary_size)
     packing: Packing
 
+    def pack(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the rows of other values `(batch, length, ...)`, one for each of the logits."""
+        return pack(values, self.packing)
+
     def unpack(self) -> tf.Tensor:
-        """Give the logits `(batch, length, vocabulary_size)`, zeros at the padding."""
+        """Return the logits `(batch, length, vocabulary_size)`, zeros at the padding."""
         return unpack(self.rows, self.packing)
+
+
+class PaddedLogits(NamedTuple):
+    """The logits of all positions of a padded batch, also of the padding."""
+
+    rows: tf.Tensor  # float32 (batch * length, vocabulary_size)
+    shape: tf.Tensor  # int32 (2,): batch, length
+
+    def pack(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the rows of other values `(batch, length, ...)`, one for each of the logits."""
+        return tf.reshape(values, [-1, *values.shape[2:]])
+
+    def unpack(self) -> tf.Tensor:
+        """Return the logits `(batch, length, vocabulary_size)`."""
+        return tf.reshape(self.rows, [self.shape[0], self.shape[1], self.rows.shape[1]])
 
 
 def make_packing(mask: tf.Tensor) -> Packing:

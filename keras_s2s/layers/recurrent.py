@@ -1,10 +1,11 @@
 """One recurrent layer in one direction: what an LSTM and a GRU share, and which loop computes it.
 
-Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose:
+Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose, but for
+cuDNN, which `RecurrentStack` calls for several layers at once:
 
-- `recurrence.scan_padded`: padded inputs, on any device. Evaluation, search and every export. It is
-  a loop of plain operations, which every runtime has: what was trained on a GPU runs on a phone.
-- `cudnn_recurrence.run_cudnn`: packed inputs on a GPU. One operation a layer.
+- `recurrence.scan_padded`: padded inputs, on any device. Search and every export. It is a loop of
+  plain operations, which every runtime has: what was trained on a GPU runs on a phone.
+- `cudnn_recurrence.run_cudnn`: padded inputs, in training and evaluation on a GPU.
 - `packed_recurrence.lstm_packed`: packed inputs of an LSTM on a CPU. Its gradient is written by
   hand, so that nothing is added up step by step.
 - `packed_scan.scan_packed`: packed inputs otherwise: a GRU on a CPU, recurrent dropout anywhere.
@@ -21,7 +22,8 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
-from keras_s2s.layers.cudnn_recurrence import has_cudnn, run_cudnn
+from keras_s2s.keras_private import without_autocast
+from keras_s2s.layers.cudnn_recurrence import CudnnWeights, has_cudnn
 from keras_s2s.layers.packed_recurrence import lstm_packed
 from keras_s2s.layers.packed_scan import scan_packed
 from keras_s2s.layers.packing import Packing
@@ -118,6 +120,11 @@ class RecurrentLayer(keras.layers.Layer):
             tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
         )
 
+    def cudnn_weights(self) -> CudnnWeights:
+        """Return the weights for `run_cudnn`, which casts all of them at once."""
+        with without_autocast():
+            return CudnnWeights(*self.step_weights(), tf.convert_to_tensor(self.bias))
+
     def project(self, vectors: tf.Tensor) -> tf.Tensor:
         """Project `(rows, vector_units)`, the first of the inputs: the `projected` of a step."""
         kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
@@ -154,13 +161,8 @@ class RecurrentLayer(keras.layers.Layer):
         recurrent_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, RecurrentState]:
         """Run over packed rows by the function that the table above names."""
-        kernel, recurrent_kernel = self.step_weights()
+        recurrent_kernel = self.step_weights().recurrent_kernel
         reverse = self.go_backwards
-        if recurrent_mask is None and has_cudnn():
-            biases = self._biases()
-            return run_cudnn(
-                inputs, packing, state, kernel, recurrent_kernel, biases, reverse=reverse
-            )
         projected = self._project(inputs)
         if recurrent_mask is None and isinstance(state, LSTMState):
             return lstm_packed(projected, packing, state, recurrent_kernel, reverse=reverse)
@@ -179,10 +181,6 @@ class RecurrentLayer(keras.layers.Layer):
 
     def _input_bias(self) -> tf.Tensor:
         """Return the bias of the projected inputs, `(num_gates * units,)`."""
-        raise NotImplementedError
-
-    def _biases(self) -> tf.Tensor:
-        """Return the biases of the inputs and of the state, `(2, num_gates * units)`."""
         raise NotImplementedError
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_s2s.layers.cudnn_recurrence import run_cudnn
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import compute
@@ -102,37 +103,35 @@ class RecurrentStack(keras.layers.Layer):
         mask: tf.Tensor,
         states: Sequence[RecurrentState] | None = None,
         packing: Packing | None = None,
+        lengths: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> StackOutput:
+        if self.dropout.drops_recurrent(training):
+            lengths = None  # cuDNN has no such connections
         last: list[tf.Tensor] = []
         values = inputs
-        batch_size = tf.shape(mask)[0]
         real = tf.expand_dims(mask, 2)
         some = tf.reduce_any(mask, axis=1, keepdims=True)
-        for level, directions in enumerate(self.levels()):
-            dropped = self.dropout.values(values, level, training)
-            new_outputs, new_last = [], []
-            for side, layer in enumerate(directions):
-                outputs, state = compute(
-                    layer,
-                    dropped,
-                    mask=mask,
-                    state=states[level] if states else None,
-                    packing=packing,
-                    recurrent_mask=self._recurrent_mask(level, batch_size, values.dtype, training),
-                )
-                normal = self._normalize(outputs, level, side)
-                if self.norms and packing is None:  # zero at the padding
-                    normal = tf.where(real, normal, tf.zeros_like(normal))
-                new_outputs.append(normal)
-                end = self._normalize(state.hidden, level, side)
-                new_last.append(tf.where(some, end, tf.zeros_like(end)) if self.norms else end)
-            merged = tf.concat(new_outputs, axis=-1)
+        for first, level in self._runs(fused=lengths is not None, training=training):
+            dropped = self.dropout.values(values, first, training)
+            if lengths is None:
+                outputs, ends = self._run_level(level, dropped, mask, states, packing, training)
+            else:
+                outputs, ends = self._run_fused(first, level, dropped, lengths, states)
+            if self.norms:
+                sides = range(len(ends))
+                outputs = [self._normalize(outputs[side], level, side) for side in sides]
+                ends = [self._normalize(ends[side], level, side) for side in sides]
+                if packing is None:  # zero at the padding
+                    outputs = [tf.where(real, it, tf.zeros_like(it)) for it in outputs]
+            if self.norms or lengths is not None:
+                ends = [tf.where(some, end, tf.zeros_like(end)) for end in ends]
+            merged = outputs[0] if len(outputs) == 1 else tf.concat(outputs, axis=-1)
             if self.residual and level:
                 merged += values
-                new_last = [end + below for end, below in zip(new_last, last, strict=True)]
-            values, last = merged, new_last
-        return StackOutput(values, tf.concat(last, axis=-1))
+                ends = [end + below for end, below in zip(ends, last, strict=True)]
+            values, last = merged, ends
+        return StackOutput(values, last[0] if len(last) == 1 else tf.concat(last, axis=-1))
 
     def step(
         self,
@@ -206,6 +205,62 @@ class RecurrentStack(keras.layers.Layer):
         """Return the one or two directions of each layer, from the bottom up."""
         stacks = [stack for stack in (self.forward_layers, self.backward_layers) if stack]
         return list(zip(*stacks, strict=True))
+
+    def _runs(self, *, fused: bool, training: bool | None) -> list[tuple[int, int]]:
+        """Return the first and the last level of each run of levels that is computed at once."""
+        if not fused or self.norms or self.residual:
+            return [(level, level) for level in range(self.num_layers)]
+        starts = [
+            level
+            for level in range(self.num_layers)
+            if not level or self.dropout.drops_values(level, training)
+        ]
+        ends = [*(start - 1 for start in starts[1:]), self.num_layers - 1]
+        return list(zip(starts, ends, strict=True))
+
+    def _run_level(
+        self,
+        level: int,
+        inputs: tf.Tensor,
+        mask: tf.Tensor,
+        states: Sequence[RecurrentState] | None,
+        packing: Packing | None,
+        training: bool | None,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Run the directions of one level and return their outputs and last hidden states."""
+        batch_size = tf.shape(mask)[0]
+        both = [
+            compute(
+                layer,
+                inputs,
+                mask=mask,
+                state=states[level] if states else None,
+                packing=packing,
+                recurrent_mask=self._recurrent_mask(level, batch_size, inputs.dtype, training),
+            )
+            for layer in self.levels()[level]
+        ]
+        return [outputs for outputs, _ in both], [state.hidden for _, state in both]
+
+    def _run_fused(
+        self,
+        first: int,
+        last: int,
+        inputs: tf.Tensor,
+        lengths: tf.Tensor,
+        states: Sequence[RecurrentState] | None,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Run levels by cuDNN and return the outputs and last hidden states of the last level."""
+        levels = self.levels()[first : last + 1]
+        sides = len(levels[0])
+        outputs, ends = run_cudnn(
+            inputs,
+            lengths,
+            [layer.cudnn_weights() for level in levels for layer in level],
+            states[first : last + 1] if states else None,
+            bidirectional=sides == 2,
+        )
+        return (tf.split(outputs, sides, axis=-1) if self.norms else [outputs]), ends
 
     def _recurrent_mask(
         self, level: int, batch_size: tf.Tensor | int, dtype: Any, training: bool | None

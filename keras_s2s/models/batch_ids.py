@@ -37,18 +37,19 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     looked_at = {
-        "source_ids": (tf.cast(inputs["source_ids"], tf.int64), source_vocabulary_size),
-        "target_inputs": (tf.cast(inputs["target_inputs"], tf.int64), target_vocabulary_size),
-        "target_labels": (tf.cast(labels, tf.int64), target_vocabulary_size),
+        "source_ids": (inputs["source_ids"], source_vocabulary_size),
+        "target_inputs": (inputs["target_inputs"], target_vocabulary_size),
+        "target_labels": (labels, target_vocabulary_size),
     }
-    fitting = tf.stack([_fit(ids, size) for ids, size in looked_at.values()])
 
     def refuse() -> tf.Tensor:
         for name, (ids, size) in looked_at.items():
-            tf.debugging.Assert(_fit(ids, size), [_describe(name, ids, size)])
+            tf.debugging.Assert(_fit(ids, size), [_describe(name, tf.cast(ids, tf.int64), size)])
         return tf.constant(False)
 
-    passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
+    with tf.device("CPU:0"):  # the host need not wait for what a GPU is still computing
+        fitting = tf.stack([_fit(ids, size) for ids, size in looked_at.values()])
+        passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
     with tf.control_dependencies([passed]):
         inputs, labels = tf.nest.map_structure(tf.identity, (inputs, labels))
     return keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
@@ -68,7 +69,8 @@ def plain_refusal() -> Iterator[None]:
 
 def _fit(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     """Say whether all ids are in the vocabulary."""
-    return (tf.reduce_min(ids) >= 0) & (tf.reduce_max(ids) < vocabulary_size)
+    least, most = (tf.cast(it(ids), tf.int64) for it in (tf.reduce_min, tf.reduce_max))
+    return (least >= 0) & (most < vocabulary_size)
 
 
 def _describe(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:

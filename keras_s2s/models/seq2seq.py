@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
-from keras_s2s.layers.packing import PackedLogits
+from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.precision import compute
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
@@ -106,9 +106,13 @@ class Seq2Seq(Trainer, Searchable):
         self.built = True
 
     def call(
-        self, inputs: dict[str, tf.Tensor], packed: bool = False, training: bool | None = None
-    ) -> tf.Tensor | PackedLogits:
-        encoded = self.encoder(inputs["source_ids"], packed=packed, training=training)
+        self,
+        inputs: dict[str, tf.Tensor],
+        packed: bool = False,
+        training: bool | None = None,
+        cudnn: bool = False,
+    ) -> tf.Tensor | PackedLogits | PaddedLogits:
+        encoded = self.encoder(inputs["source_ids"], packed=packed, training=training, cudnn=cudnn)
         return self.decoder(
             inputs["target_inputs"],
             encoded.context,
@@ -117,6 +121,7 @@ class Seq2Seq(Trainer, Searchable):
             self._copied(inputs["source_ids"]),
             packed=packed,
             training=training,
+            cudnn=cudnn,
         )
 
     def compute_output_shape(self, input_shape: dict[str, Any]) -> tuple[Any, ...]:

@@ -19,13 +19,15 @@ import tensorflow as tf
 from keras_s2s import keras_private
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import MissingPackageError
-from keras_s2s.layers.packing import PackedLogits, pack
+from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
+from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.losses import SequenceLoss, as_labels, token_weights
 from keras_s2s.metrics import TokenMean
 from keras_s2s.models.batch_ids import check_batch, plain_refusal
 from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
 from keras_s2s.models.class_weights import weight_labels
 from keras_s2s.models.own_outputs import OwnOutputs
+from keras_s2s.models.right_padding import pad_right
 from keras_s2s.optimizers import FusedAdam
 from keras_s2s.replicas import has_workers, sum_over_replicas
 
@@ -35,8 +37,9 @@ _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 class Trainer(keras.Model):
     """A model that `fit` trains on the real tokens of each batch.
 
-    A subclass is called with `packed=True` to compute the `PackedLogits` of a batch, without it to
-    compute the padded logits, and has a `source_vocabulary_size` and a `target_vocabulary_size`.
+    A subclass computes the padded logits of a batch; called with `packed=True`, the `PackedLogits`;
+    with `cudnn=True`, on a GPU, the `PaddedLogits`. It has a `source_vocabulary_size` and a
+    `target_vocabulary_size`.
 
     With a `SequenceLoss` and the metrics of this package neither the logits nor the losses of
     padding are computed; any other loss or metric, and an overridden `compute_loss` or
@@ -250,15 +253,18 @@ class Trainer(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one training step on a batch and return the figures of the epoch so far."""
         inputs, labels, sample_weight = self._checked(data)
+        layout = self._layout()
         if self._own_outputs is not None:
             # Chosen before the step, which is then one of teacher forcing: all target steps at
             # once, and no gradient through a choice.
             inputs = self._own_outputs.mix(self, inputs)
+        if layout == {"cudnn": True}:
+            inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
         parts = self._split(inputs, labels, sample_weight)
         logits, losses = [], []
         with tf.GradientTape() as tape:
             for part in parts:
-                logits.append(self(part.inputs, packed=not self.jit_compile, training=True))
+                logits.append(self(part.inputs, training=True, **layout))
                 losses.append(self._part_loss(part, logits[-1], len(parts)))
             loss = tf.add_n(losses)
             scaled_loss = self.optimizer.scale_loss(loss)
@@ -273,7 +279,11 @@ class Trainer(keras.Model):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a batch, padded, and return the figures so far."""
         inputs, labels, sample_weight = self._checked(data)
-        logits = self(inputs, training=False)
+        if self._layout() == {"cudnn": True}:
+            inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
+            logits = self(inputs, training=False, cudnn=True).unpack()
+        else:
+            logits = self(inputs, training=False)
         loss = keras_private.compute_loss(
             self, inputs, labels, logits, sample_weight, training=False
         )
@@ -355,11 +365,24 @@ class Trainer(keras.Model):
             labels = as_labels(labels)
         return inputs, labels, sample_weight
 
+    def _layout(self) -> dict[str, bool]:
+        """Return the arguments of a call that trains fastest where this step runs."""
+        if self.jit_compile:
+            return {}
+        return {"cudnn": True} if runs_on_gpu() else {"packed": True}
+
+    def _on_the_host(self) -> contextlib.AbstractContextManager[None]:
+        """Compute what needs the labels alone where they are: a GPU would be sent each part."""
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        here = alone and runs_on_gpu()
+        return tf.device("CPU:0") if here else contextlib.nullcontext()
+
     def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
         """Split a batch into the parts that are computed side by side."""
         if not self._loss_takes_rows():
             return [Batch(inputs, labels, sample_weight, shares=None)]
-        shares = self.loss.token_shares(labels, sample_weight)
+        with self._on_the_host():
+            shares = self.loss.token_shares(labels, sample_weight)
         batch = Batch(inputs, labels, sample_weight, shares)
         return split_batch(batch, count_parts() if self._metrics_take_rows() else 1)
 
@@ -383,15 +406,15 @@ class Trainer(keras.Model):
         )
 
     def _part_loss(
-        self, part: Batch, logits: tf.Tensor | PackedLogits, num_parts: int
+        self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits, num_parts: int
     ) -> tf.Tensor:
         """Compute a part's share of the loss of the batch, and of what layers have added."""
         if part.shares is None:
             return keras_private.compute_loss(
                 self, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
             )
-        losses = self.loss.call(pack(part.labels, logits.packing), logits.rows)
-        own = tf.reduce_sum(pack(part.shares, logits.packing) * losses)
+        losses = self.loss.call(logits.pack(part.labels), logits.rows)
+        own = tf.reduce_sum(logits.pack(part.shares) * losses)
         return tf.add_n([own, *(it / num_parts for it in keras_private.added_losses(self))])
 
     def _track(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
@@ -402,12 +425,15 @@ class Trainer(keras.Model):
         in Keras.
         """
         if hasattr(self.loss, "divisor"):
-            weight = self.loss.divisor(labels, sample_weight)
+            with self._on_the_host():
+                weight = self.loss.divisor(labels, sample_weight)
         else:
             weight = tf.shape(labels)[0]
         keras_private.track_loss(self, sum_over_replicas(loss), weight)
 
-    def _part_metrics(self, part: Batch, logits: tf.Tensor | PackedLogits) -> dict[str, tf.Tensor]:
+    def _part_metrics(
+        self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits
+    ) -> dict[str, tf.Tensor]:
         """Update the metrics by a part; means over tokens get all tokens as one row."""
         if not self._metrics_take_rows():
             return self.compute_metrics(
@@ -415,7 +441,7 @@ class Trainer(keras.Model):
             )
 
         def one_row(values: tf.Tensor) -> tf.Tensor:
-            return tf.expand_dims(pack(values, logits.packing), 0)
+            return tf.expand_dims(logits.pack(values), 0)
 
         weights = part.sample_weight
         if weights is not None:
@@ -435,9 +461,9 @@ def _is_adam(optimizer: Any) -> bool:
     return isinstance(optimizer, str) and optimizer.lower() == "adam"
 
 
-def _padded(logits: tf.Tensor | PackedLogits) -> tf.Tensor:
+def _padded(logits: tf.Tensor | PackedLogits | PaddedLogits) -> tf.Tensor:
     """Return logits `(batch, target_length, target_vocabulary_size)`."""
-    return logits.unpack() if isinstance(logits, PackedLogits) else logits
+    return logits if isinstance(logits, tf.Tensor) else logits.unpack()
 
 
 def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:

@@ -1,45 +1,79 @@
 """What cuDNN's recurrent layers compute, by the documentation of cuDNN, on a CPU.
 
-The parameters are one vector: for each gate the input matrix (units, input_units), for each gate
-the recurrent matrix (units, units), then the biases of both in the same order. The gates are i, f,
-g, o of an LSTM, and r, z, g of a GRU.
+The parameters are one vector. For each layer from the bottom up, and each of its directions, it has
+for each gate the input matrix (units, input_units), then for each gate the recurrent matrix (units,
+units); after all matrices, in the same order, the biases of the inputs and of the state by gate.
+The gates are i, f, g, o of an LSTM, and r, z, g of a GRU.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+COUNTS = {"lstm": 4, "gru": 3}
+
 
 def cudnn_rnn_v3(
-    *, input_h, input_c, params, sequence_lengths, rnn_mode, is_training, time_major, **inputs
+    *,
+    input_h,
+    input_c,
+    params,
+    sequence_lengths,
+    rnn_mode,
+    direction,
+    is_training,
+    time_major,
+    **inputs,
 ):
-    """Stand in for `tf.raw_ops.CudnnRNNV3`, for one layer in one direction."""
+    """Stand in for `tf.raw_ops.CudnnRNNV3`, for layers in one direction or two."""
     assert is_training, "without it there is no gradient"
     assert time_major
-    (values_by_time,) = inputs.values()  # its name is that of a function of Python
+    (values,) = inputs.values()  # its name is that of a function of Python
     lengths = sequence_lengths.numpy()
-    assert len(lengths) == values_by_time.shape[1] == input_h.shape[1]
-    assert all(1 <= length <= len(values_by_time) for length in lengths), (
-        "cuDNN takes no empty sequence"
-    )
-    assert values_by_time.dtype == input_h.dtype == input_c.dtype == params.dtype != tf.bfloat16
-    step = {"lstm": lstm, "gru": gru}[rnn_mode]
-    gates, rest = matrices(params, rnn_mode, values_by_time.shape[2], input_h.shape[2])
+    assert len(lengths) == values.shape[1] == input_h.shape[1]
+    assert all(1 <= length <= len(values) for length in lengths), "cuDNN takes no empty sequence"
+    assert values.dtype == input_h.dtype == input_c.dtype == params.dtype != tf.bfloat16
+    sides = {"unidirectional": 1, "bidirectional": 2}[direction]
+    layers = len(input_h) // sides
+    sizes = [values.shape[2], *[sides * input_h.shape[2]] * (layers - 1)]
+    weights, rest = matrices(params, rnn_mode, sizes, input_h.shape[2], sides)
     assert not len(rest), "parameters that belong to nothing"
-    hidden, cell, outputs = input_h[0], input_c[0] if rnn_mode == "lstm" else None, []
+    last_h, last_c = [], []
+    for layer in range(layers):
+        outputs = []
+        for side in range(sides):
+            number = layer * sides + side
+            cell = input_c[number] if rnn_mode == "lstm" else None
+            read = reverse(values, lengths) if side else values
+            output, hidden, cell = run(
+                read, lengths, input_h[number], cell, weights[number], rnn_mode
+            )
+            outputs.append(reverse(output, lengths) if side else output)
+            last_h.append(hidden)
+            last_c.append(cell)
+        values = tf.concat(outputs, axis=2)
+    last_c = tf.stack(last_c) if rnn_mode == "lstm" else input_c
+    return values, tf.stack(last_h), last_c, tf.zeros([0]), tf.zeros([0])
+
+
+def run(values_by_time, lengths, hidden, cell, gates, mode):
+    """One layer in one direction: outputs that are zero at the padding, and the last state."""
+    outputs = []
     for time, values in enumerate(values_by_time):
-        new_hidden, new_cell = step(values, hidden, cell, gates)
+        new_hidden, new_cell = {"lstm": lstm, "gru": gru}[mode](values, hidden, cell, gates)
         alive = tf.constant((time < lengths)[:, None])
         outputs.append(tf.where(alive, new_hidden, 0))
         hidden = tf.where(alive, new_hidden, hidden)
         cell = None if cell is None else tf.where(alive, new_cell, cell)
-    last_cell = input_c if cell is None else cell[None]
-    return tf.stack(outputs), hidden[None], last_cell, tf.zeros([0]), tf.zeros([0])
+    return tf.stack(outputs), hidden, cell
 
 
-def matrices(params, mode, input_units, units):
-    """Give (W, R, b_W, b_R) of each gate, and what is left of the vector."""
-    count = {"lstm": 4, "gru": 3}[mode]
+def reverse(values, lengths):
+    return tf.reverse_sequence(values, lengths, seq_axis=0, batch_axis=1)
+
+
+def matrices(params, mode, sizes, units, sides):
+    """Give (W, R, b_W, b_R) of each gate of each layer and side, and what is left of the vector."""
 
     def take(*shape):
         nonlocal params
@@ -47,11 +81,15 @@ def matrices(params, mode, input_units, units):
         values, params = params[:size], params[size:]
         return tf.reshape(values, shape)
 
-    parts = [
-        [take(*shape) for _ in range(count)]
-        for shape in ((units, input_units), (units, units), (units,), (units,))
+    def take_gates(*shape):
+        return [take(*shape) for _ in range(COUNTS[mode])]
+
+    kernels = [
+        (take_gates(units, size), take_gates(units, units)) for size in sizes for _ in range(sides)
     ]
-    return list(zip(*parts, strict=True)), params
+    biases = [(take_gates(units), take_gates(units)) for _ in kernels]
+    parts = [(*both, *bias) for both, bias in zip(kernels, biases, strict=True)]
+    return [list(zip(*part, strict=True)) for part in parts], params
 
 
 def halves(values, hidden, gate):

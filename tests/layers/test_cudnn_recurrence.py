@@ -5,33 +5,41 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.fake_cudnn import cudnn_rnn_v3
+from helpers.stacks import MASKS, make_stack, train
 
-from keras_s2s.layers import GRU, LSTM, GRUEncoder, LSTMDecoder, LSTMEncoder, recurrent
-from keras_s2s.layers.cudnn_recurrence import has_cudnn
-from keras_s2s.layers.packing import make_packing, pack
+from keras_s2s.layers import (
+    GRU,
+    LSTM,
+    GRUDecoder,
+    GRUEncoder,
+    LSTMDecoder,
+    LSTMEncoder,
+    cudnn_recurrence,
+)
+from keras_s2s.layers.cudnn_recurrence import has_cudnn, runs_on_gpu
 from keras_s2s.losses import SequenceLoss
-from keras_s2s.models import Seq2Seq
+from keras_s2s.metrics import Perplexity
+from keras_s2s.models import Seq2Seq, trainer
 from keras_s2s.search import GreedySearch
 
-UNITS, INPUT_UNITS = 3, 2
-MASKS = {
-    "ragged": [[1, 1, 0], [1, 1, 1], [1, 0, 0]],
-    "padding inside and in front, an empty row": [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 1, 1]],
-    "nothing but padding": [[0, 0], [0, 0]],
-    "no rows": np.zeros([0, 3]),
-}
+UNITS = 3
+# Padding inside and in front, which is moved before a step.
+SOURCES = [[0, 5, 0, 6, 3], [7, 3, 0, 0, 0], [0, 0, 0, 0, 3]]
+TARGETS = [[2, 0, 5], [0, 2, 7], [2, 6, 8]]
+LABELS = [[5, 0, 3], [0, 7, 3], [6, 8, 3]]
 
 every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
 
 
 @pytest.fixture
 def with_gpu(monkeypatch):
-    """Let the layers believe that there is a GPU."""
-    monkeypatch.setattr(recurrent, "has_cudnn", lambda: True)
+    """Let training believe that it runs on a GPU."""
+    monkeypatch.setattr(trainer, "runs_on_gpu", lambda: True)
 
 
 @pytest.fixture
@@ -40,71 +48,119 @@ def stand_in(monkeypatch):
     calls = []
 
     def counted(**kwargs):
-        calls.append(kwargs["rnn_mode"])
+        calls.append((kwargs["rnn_mode"], len(kwargs["input_h"])))
         return cudnn_rnn_v3(**kwargs)
 
     monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", counted)
     return calls
 
 
-def make_layer(kind, **kwargs):
-    layer = kind(UNITS, **kwargs)
-    layer.build((None, None, INPUT_UNITS))
-    random = np.random.default_rng(0)
-    layer.set_weights([random.normal(size=weight.shape) for weight in layer.get_weights()])
-    return layer
-
-
-def train(layer, mask):
-    """Outputs and last state, and the gradients of a sum of them, by what the layer takes."""
-    packing = make_packing(tf.constant(np.array(mask, bool)))
-    random = np.random.default_rng(1)
-    count = len(np.array(mask))
-    rows = pack(
-        tf.constant(random.normal(size=(*np.shape(mask), INPUT_UNITS)), tf.float32), packing
-    )
-    parts = [random.normal(size=(count, UNITS)) for _ in layer.state_type._fields]
-    state = layer.state_type(*[tf.constant(part, tf.float32) for part in parts])
-    weights = [weight.value for weight in layer.trainable_weights]
-    with tf.GradientTape() as tape:
-        tape.watch([rows, *state])
-        outputs, last = layer(rows, packing=packing, state=state)
-        total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * result)) for result in (outputs, *last)])
-    gradients = tape.gradient(
-        total, [rows, *state, *weights], unconnected_gradients=tf.UnconnectedGradients.ZERO
-    )
-    return [outputs, *last, *map(tf.convert_to_tensor, gradients)]
-
-
 @every_kind
-@pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-def test_with_a_gpu_it_gives_what_the_loop_gives(kind, go_backwards, mask, stand_in, monkeypatch):
-    layer = make_layer(kind, go_backwards=go_backwards)
-    expected = train(layer, mask)
+@pytest.mark.parametrize(
+    ("options", "states", "calls"),
+    [
+        ({}, False, [2]),
+        ({}, True, [2]),
+        ({"bidirectional": True}, False, [4]),
+        ({"residual": True}, True, [1, 1]),
+        ({"layer_normalization": True, "bidirectional": True}, False, [2, 2]),
+    ],
+    ids=["from zeros", "from a state", "bidirectional", "residual", "normalized"],
+)
+def test_cudnn_gives_what_the_loop_gives(kind, mask, options, states, calls, stand_in):
+    stack = make_stack(kind, **options)
+    expected = train(stack, mask, states, lengths=False)
     assert not stand_in
-    monkeypatch.setattr(recurrent, "has_cudnn", lambda: True)
-    got = train(layer, mask)
-    assert stand_in == [{LSTM: "lstm", GRU: "gru"}[kind]]
+    got = train(stack, mask, states, lengths=True)
+    assert stand_in == [({LSTM: "lstm", GRU: "gru"}[kind], count) for count in calls]
     for number, (ours, theirs) in enumerate(zip(got, expected, strict=True)):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=f"number {number}")
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=f"number {number}")
+
+
+def test_layers_with_dropout_between_them_are_computed_one_by_one(stand_in):
+    stack = make_stack(LSTM, dropout=0.5)
+    train(stack, MASKS["ragged"], states=False, lengths=True)
+    assert stand_in == [("lstm", 1), ("lstm", 1)]
+    stand_in.clear()
+    ids = tf.constant([[5, 6, 3], [7, 3, 0]])
+    encoder = LSTMEncoder(9, UNITS, num_layers=2, dropout=0.5)
+    encoder(ids, cudnn=True, training=False)
+    assert stand_in == [("lstm", 2)]
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.usefixtures("with_gpu")
-def test_in_mixed_precision_the_rows_keep_their_precision(dtype, stand_in):
+def test_in_mixed_precision_the_outputs_keep_their_precision(dtype, stand_in):
     encoder = LSTMEncoder(9, UNITS, dtype=dtype)
-    encoded = encoder(tf.constant([[5, 6, 3], [7, 3, 0]]), packed=True, training=True)
-    assert stand_in == ["lstm"]
+    encoded = encoder(tf.constant([[5, 6, 3], [7, 3, 0]]), cudnn=True, training=True)
+    assert stand_in == [("lstm", 1)]
     assert encoded.memory.dtype == dtype.removeprefix("mixed_")
 
 
-@pytest.mark.usefixtures("with_gpu")
 def test_what_cudnn_cannot_do_takes_the_loop(stand_in):
     ids = tf.constant([[5, 6, 3], [7, 3, 0]])
-    LSTMEncoder(9, UNITS, recurrent_dropout=0.5)(ids, packed=True, training=True)
-    LSTMEncoder(9, UNITS)(ids)  # padded, as searches and exports are
+    LSTMEncoder(9, UNITS, recurrent_dropout=0.5)(ids, cudnn=True, training=True)
+    LSTMEncoder(9, UNITS)(ids)  # as searches and exports call it
     assert not stand_in
+
+
+def make_model(encoder=LSTMEncoder, decoder=LSTMDecoder, **kwargs):
+    shared = {"num_layers": 2}
+    return Seq2Seq(
+        encoder(9, UNITS, bidirectional=True, **shared),
+        decoder(9, UNITS, attention="luong", **shared, **kwargs),
+    )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder"), [(LSTMEncoder, LSTMDecoder), (GRUEncoder, GRUDecoder)]
+)
+@pytest.mark.parametrize("sample_weight", [None, "row", "token"])
+def test_a_step_and_an_evaluation_are_those_of_a_cpu(
+    encoder, decoder, sample_weight, stand_in, monkeypatch
+):
+    """Whatever stands in the rows: padding on either side and in the middle."""
+    model = make_model(encoder, decoder, input_feeding=False)
+    data = {"source_ids": np.array(SOURCES), "target_inputs": np.array(TARGETS)}
+    weights = {"row": np.array([1.0, 0.5, 2.0]), "token": np.linspace(0.5, 2, 9).reshape(3, 3)}
+    before, ended = model.get_weights(), []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(trainer, "runs_on_gpu", lambda on_gpu=on_gpu: on_gpu)
+        model.set_weights(before)
+        model.compile(
+            keras.optimizers.SGD(0.5),
+            loss=SequenceLoss(label_smoothing=0.1),
+            metrics=[Perplexity()],
+            weighted_metrics=[Perplexity(name="weighted")],
+            run_eagerly=True,
+        )
+        weight = weights.get(sample_weight)
+        trained = model.train_on_batch(data, np.array(LABELS), weight, return_dict=True)
+        evaluated = model.evaluate(
+            data, np.array(LABELS), sample_weight=weight, verbose=0, return_dict=True
+        )
+        ended.append((trained, evaluated, model.get_weights()))
+        assert bool(stand_in) == on_gpu
+    (trained, evaluated, weights), (*figures, other_weights) = ended
+    for ours, theirs in zip(figures, (trained, evaluated), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    for ours, theirs in zip(other_weights, weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_another_loss_gets_the_padded_logits(stand_in, with_gpu):
+    model = make_model()
+    seen = []
+
+    def loss(labels, logits):
+        seen.append((labels.shape, logits.shape))
+        return tf.reduce_mean(logits, axis=-1)
+
+    model.compile("sgd", loss=loss, run_eagerly=True)
+    data = {"source_ids": np.array(SOURCES), "target_inputs": np.array(TARGETS)}
+    model.train_on_batch(data, np.array(LABELS))
+    assert seen[-1] == ((3, 3), (3, 3, 9))
+    assert stand_in
 
 
 @pytest.mark.parametrize("encoder", [LSTMEncoder, GRUEncoder])
@@ -124,7 +180,7 @@ def test_a_training_step_holds_cudnn_and_its_gradient_and_a_search_does_not(enco
         return model.search(source_ids, GreedySearch(max_length=4)).ids
 
     trained, searched = (operations(function) for function in (step, search))
-    assert trained.count("CudnnRNNV3") == trained.count("CudnnRNNBackpropV3") == 3
+    assert trained.count("CudnnRNNV3") == trained.count("CudnnRNNBackpropV3") == 2
     assert not [name for name in searched if "Cudnn" in name]
 
 
@@ -134,7 +190,14 @@ def operations(function):
     return [node.op for node in nodes]
 
 
-@pytest.mark.usefixtures("with_gpu")
+@pytest.fixture
+def pretend_gpu(monkeypatch):
+    """Let TensorFlow say that it sees a GPU and was built for one."""
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": True})
+
+
+@pytest.mark.usefixtures("pretend_gpu")
 def test_on_a_gpu_keras_does_not_choose_xla_by_itself():
     assert not LSTM(UNITS).supports_jit
     assert not GRU(UNITS).supports_jit
@@ -148,6 +211,31 @@ def test_without_a_gpu_there_is_no_cudnn(monkeypatch):
     assert has_cudnn()
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": False})
     assert not has_cudnn()
+
+
+@pytest.mark.usefixtures("pretend_gpu")
+def test_cudnn_is_for_what_runs_on_the_gpu_alone():
+    answers = []
+
+    def ask():
+        answers.append(runs_on_gpu())
+
+    def ask_on_a_gpu():
+        with tf.device("GPU:0"):
+            ask()
+
+    tf.function(ask_on_a_gpu, autograph=False).get_concrete_function()
+    with tf.device("CPU:0"):
+        tf.function(ask, autograph=False)()
+        ask()
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    tf.function(lambda: strategy.run(ask), autograph=False)()
+    assert answers == [True, False, False, False]
+
+
+def test_without_a_gpu_a_training_runs_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(cudnn_recurrence, "has_cudnn", lambda: False)
+    assert not runs_on_gpu()
 
 
 def test_threads_can_be_set_after_a_layer_was_made():

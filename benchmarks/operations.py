@@ -1,0 +1,128 @@
+"""How many operations a training step has on a GPU, counted in its graph on any machine.
+
+    python -m benchmarks.operations
+
+A step on a GPU takes as long as the host needs to start its operations, so their number is what
+counts. Constants and what only names a value cost nothing. Of the two branches of a condition the
+larger one counts. tests/models/test_operations.py holds the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+from collections.abc import Iterable
+from typing import Any
+from unittest import mock
+
+import keras
+import tensorflow as tf
+
+import keras_s2s as s2s
+from keras_s2s.models import trainer
+
+# What the executor never runs, or runs as a mere name.
+FREE = frozenset(("Const", "Placeholder", "Identity", "IdentityN", "NoOp", "_Arg", "_Retval"))
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "Luong": {"attention": "luong"},
+    "Luong, dropout": {"attention": "luong", "dropout": 0.2},
+    "Luong, dropout, bidirectional": {
+        "attention": "luong",
+        "dropout": 0.2,
+        "bidirectional": True,
+    },
+}
+
+
+def make_model(
+    attention: str | None = None,
+    dropout: float = 0.0,
+    bidirectional: bool = False,
+    policy: str = "float32",
+    num_layers: int = 2,
+) -> s2s.Seq2Seq:
+    """Make a compiled model of two layers a side, tiny: the operations are those of a large one."""
+    shared: dict[str, Any] = {"num_layers": num_layers, "dropout": dropout, "dtype": policy}
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(16, 8, bidirectional=bidirectional, **shared),
+        s2s.LSTMDecoder(16, 8, attention=attention, **shared),
+        dtype=policy,
+    )
+    model.compile("adam", loss=s2s.SequenceLoss("token"))
+    return model
+
+
+def count_operations(model: keras.Model) -> collections.Counter[str]:
+    """Count the operations of a training step by their kind, as on a GPU.
+
+    Args:
+        model: Compiled model.
+
+    Returns:
+        The number of operations of each kind.
+    """
+    ids = tf.TensorSpec([None, None], tf.int32)
+
+    @tf.function(input_signature=[{"source_ids": ids, "target_inputs": ids}, ids], autograph=False)
+    def step(inputs: dict[str, tf.Tensor], labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model.train_step((inputs, labels))
+
+    model.optimizer.build(model.trainable_variables)
+    with mock.patch.object(trainer, "runs_on_gpu", return_value=True):
+        graph = step.get_concrete_function().graph
+    library = graph.as_graph_def().library.function
+    bodies = {function.signature.name: function.node_def for function in library}
+    return _count(_executed(graph), bodies)
+
+
+def _executed(graph: Any) -> list[Any]:
+    """Return the nodes that results and side effects need; TensorFlow removes the others."""
+    left = [output.op for output in graph.outputs] + list(graph.control_outputs)
+    found: dict[str, Any] = {}
+    while left:
+        operation = left.pop()
+        if operation.name not in found:
+            found[operation.name] = operation.node_def
+            left += [it.op for it in operation.inputs] + list(operation.control_inputs)
+    return list(found.values())
+
+
+def _count(nodes: Iterable[Any], bodies: dict[str, Any]) -> collections.Counter[str]:
+    found: collections.Counter[str] = collections.Counter()
+    for node in nodes:
+        if node.op in FREE:
+            continue
+        found[node.op] += 1
+        called = [
+            _count(bodies[value.func.name], bodies)
+            for value in node.attr.values()
+            if value.func.name in bodies
+        ]
+        branches = node.op in ("If", "StatelessIf")
+        found.update(
+            max(called, key=lambda it: it.total())
+            if called and branches
+            else sum(called, found - found)
+        )
+    return found
+
+
+def main() -> None:
+    """Print a table of all configurations."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kinds", type=int, default=0, help="most frequent kinds to print")
+    arguments = parser.parse_args()
+    print("| two layers a side | float32 | bfloat16 | float16 |\n|---|---|---|---|")
+    for name, options in CONFIGURATIONS.items():
+        counts = [
+            count_operations(make_model(**options, policy=policy))
+            for policy in ("float32", "mixed_bfloat16", "mixed_float16")
+        ]
+        print(f"| {name} | {' | '.join(str(it.total()) for it in counts)} |", flush=True)
+        if arguments.kinds:
+            print(counts[0].most_common(arguments.kinds))
+
+
+if __name__ == "__main__":
+    main()
