@@ -73,6 +73,8 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         check_integers("ids", ids)
+        if ids.dtype not in (tf.int32, tf.int64):  # TensorFlow gathers by no others
+            ids = tf.cast(ids, tf.int32)
         return _gather(tf.convert_to_tensor(self.embeddings), ids)
 
     def compute_output_shape(self, ids_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -28,7 +28,8 @@ def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     Returns:
         The outputs of its `call`.
     """
-    return keras.Operation.__call__(layer, *args, **kwargs)
+    run = layer.call if layer.quantization_mode is None else layer.quantized_call
+    return run(*args, **kwargs)
 
 
 def dense(layer: keras.layers.Dense, values: tf.Tensor) -> tf.Tensor:

@@ -79,6 +79,12 @@ class RecurrentPart(keras.layers.Layer):
     ) -> None:
         """Check the rates and make the sublayers that the arguments ask for."""
         dtype = self.dtype_policy
+        if dtype.quantization_mode is not None:
+            raise ValueError(
+                "`dtype` must not be a quantized policy: quantize a built model by "
+                '`model.quantize("int8")`, or its export by `export.litert(..., '
+                f'quantization="int8")`. Received: dtype={dtype.name!r}'
+            )
         self.embedding = TokenEmbedding(
             self.vocabulary_size,
             self.embedding_dim,

@@ -118,7 +118,7 @@ class Seq2Seq(Trainer, Searchable):
             encoded.context,
             encoded.memory,
             encoded.mask,
-            self._copied(inputs["source_ids"]),
+            copy_ids=self._copied(inputs["source_ids"]),
             packed=packed,
             training=training,
             cudnn=cudnn,

@@ -269,6 +269,17 @@ def test_a_model_of_16_bits_trains_and_scores():
     assert np.isfinite(model.log_prob(SOURCE_IDS, TARGET_LABELS)).all()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int64"])
+def test_ids_of_every_integer_dtype_are_read_and_trained(dtype):
+    embedding = layers.TokenEmbedding(9, 3)
+    with tf.GradientTape() as tape:
+        vectors = embedding(tf.cast([[1, 2, 1]], dtype))
+        total = tf.reduce_sum(vectors)
+    np.testing.assert_array_equal(vectors, embedding(tf.constant([[1, 2, 1]])))
+    (gradient,) = tape.gradient(total, embedding.trainable_weights)
+    np.testing.assert_array_equal(gradient[:3], [[0] * 3, [2] * 3, [1] * 3])
+
+
 def test_a_context_by_name_has_the_dtype_of_its_encoder():
     encoder = s2s.LSTMEncoder(9, 3, context="attention_pool", dtype="mixed_bfloat16")
     assert encoder.context.dtype_policy.name == "mixed_bfloat16"

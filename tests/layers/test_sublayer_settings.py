@@ -212,3 +212,9 @@ def test_a_model_in_mixed_precision_is_searched_after_quantization():
     assert not np.array_equal(after[1], before[1])
     # Keras's gradient of a layer in int8 mixes precisions outside a graph
     train(model, run_eagerly=False)
+
+
+@pytest.mark.parametrize("part", [s2s.LSTMEncoder, s2s.GRUDecoder])
+def test_a_quantized_policy_is_refused_with_the_doors_that_quantize(part):
+    with pytest.raises(ValueError, match=r"model\.quantize.*Received: dtype='int8_from_float32'"):
+        part(9, 4, dtype="int8_from_float32")
