@@ -26,6 +26,7 @@ from keras_s2s.metrics import TokenMean
 from keras_s2s.models.batch_ids import check_batch, plain_refusal
 from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
 from keras_s2s.models.class_weights import weight_labels
+from keras_s2s.models.logit_losses import check_takes_logits
 from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.models.right_padding import pad_right
 from keras_s2s.optimizers import FusedAdam
@@ -76,7 +77,14 @@ class Trainer(keras.Model):
             jit_compile: Whether XLA compiles the steps, for each shape of a batch anew. "auto"
                 means no.
             auto_scale_loss: Whether the loss is scaled in "mixed_float16".
+
+        Raises:
+            ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
+                as "sparse_categorical_crossentropy".
         """
+        check_takes_logits("loss", loss, "use `SequenceLoss()`, or from_logits=True")
+        for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            check_takes_logits(name, given, "use `Perplexity()`, or from_logits=True")
         super().compile(
             optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,
             loss=loss,
@@ -94,7 +102,11 @@ class Trainer(keras.Model):
         if type(self).compile is not Trainer.compile:
             super().compile_from_config(config)  # warns that the override must do it
             return
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        try:
+            self.compile(**keras.saving.deserialize_keras_object(config))
+        except ValueError as error:  # an older version compiled it
+            warnings.warn(f"The model was loaded but not compiled. {error}", stacklevel=2)
+            return
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 

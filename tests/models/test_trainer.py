@@ -166,3 +166,73 @@ def test_a_method_has_the_arguments_of_keras(method):
         for owner in (Seq2Seq, keras.Model)
     )
     assert ours == theirs
+
+
+PROBABILITIES = [
+    "sparse_categorical_crossentropy",
+    keras.losses.sparse_categorical_crossentropy,
+    keras.losses.SparseCategoricalCrossentropy(),
+    [keras.losses.SparseCategoricalCrossentropy()],
+    "categorical_crossentropy",
+]
+
+
+@pytest.mark.parametrize("loss", PROBABILITIES, ids=str)
+def test_a_loss_that_takes_probabilities_is_refused(loss):
+    message = r"^`loss` must take logits, which the model returns: use `SequenceLoss\(\)`, .*"
+    with pytest.raises(ValueError, match=message):
+        make_model("luong").compile("adam", loss=loss)
+
+
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+@pytest.mark.parametrize("metric", ["crossentropy", keras.metrics.SparseCategoricalCrossentropy()])
+def test_a_metric_that_takes_probabilities_is_refused(argument, metric):
+    with pytest.raises(ValueError, match=rf"`{argument}` must take logits, .* use `Perplexity"):
+        make_model("luong").compile("adam", loss=SequenceLoss(), **{argument: [metric]})
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        lambda labels, logits: tf.reduce_mean(logits, axis=-1),
+        "mse",
+        None,
+    ],
+    ids=["from logits", "a function", "a name", "none"],
+)
+def test_other_losses_are_the_user_s_own(loss):
+    model = make_model("luong")
+    model.compile("adam", loss=loss, metrics=["accuracy"])
+    assert model.loss is loss
+
+
+def test_a_model_that_was_compiled_with_probabilities_loads_and_says_so():
+    config = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
+    model = make_model("luong")
+    with pytest.warns(UserWarning, match="loaded but not compiled. `loss` must take logits"):
+        model.compile_from_config(config)
+    assert not model.compiled
+
+
+def test_weights_of_tokens_may_have_a_last_dimension_of_one():
+    model, figures = make_model("luong"), []
+    before = model.get_weights()
+    for weights in (BY_TOKEN, BY_TOKEN[..., np.newaxis]):
+        model.set_weights(before)
+        figures.append((train_once(model, weights, loss=SequenceLoss()), model.get_weights()))
+    (first, weights), (second, others) = figures
+    assert first == second
+    for ours, theirs in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float16", "float64"])
+def test_it_trains_under_any_policy(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make_model("luong", dtype=policy)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert np.isfinite(train_once(model, loss=SequenceLoss())["loss"])
