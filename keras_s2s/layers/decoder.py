@@ -317,6 +317,28 @@ class Decoder(RecurrentPart):
             )
         return logits, state, weights
 
+    def align(
+        self,
+        target_inputs: tf.Tensor,
+        target_labels: tf.Tensor,
+        context: tf.Tensor,
+        source: DecoderMemory,
+    ) -> tf.Tensor:
+        """Compute where the tokens of given targets come from, by monotonic attention.
+
+        Args:
+            target_inputs: Int32 `(batch, target_length)`.
+            target_labels: Int32 `(batch, target_length)`.
+            context: Float `(batch, context_units)`.
+            source: `DecoderMemory` that `read` returned.
+
+        Returns:
+            P(a_t = j | y), float32 `(batch, target_length, source_length)`, 0 at the padding.
+        """
+        state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
+        features, _ = self._features(target_inputs, mask, state, source, None, False)
+        return self._readout.align(features, target_labels, source)
+
     def compute_output_shape(
         self, target_inputs_shape: tuple[Any, ...], *args: Any, **kwargs: Any
     ) -> tuple[Any, ...]:

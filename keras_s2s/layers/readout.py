@@ -7,7 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.layers.decoder_state import DecoderMemory, DecoderState
-from keras_s2s.layers.monotonic_attention import Emit, step_log_probs, target_log_probs
+from keras_s2s.layers.monotonic_attention import (
+    Emit,
+    step_log_probs,
+    target_alignments,
+    target_log_probs,
+)
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import compute
 
@@ -101,6 +106,21 @@ class Readout:
             layer, queries, token_ids, state.alignment[0], attended, emit
         )
         return log_probs, state._replace(alignment=(joint,)), prior
+
+    def align(self, queries: tf.Tensor, labels: tf.Tensor, source: DecoderMemory) -> tf.Tensor:
+        """Compute P(a_t = j | y) of given targets by monotonic attention.
+
+        Args:
+            queries: Outputs of the recurrent layers, `(batch, target_length, units)`.
+            labels: Int32 `(batch, target_length)`.
+            source: What `Decoder.read` returned.
+
+        Returns:
+            Float32 `(batch, target_length, source_length)`.
+        """
+        attended: Any = source.attended
+        emit = self._emit(source, training=False)
+        return target_alignments(self._decoder.attention_layer, queries, labels, attended, emit)
 
     def _emit(self, source: DecoderMemory, training: bool | None) -> Emit:
         """Return the function that computes log P(y_t | a_t)."""

@@ -27,6 +27,8 @@ class SearchStart(NamedTuple):
     step: StepFunction
     state: State  # nest of (batch, ...)
     source_lengths: tf.Tensor  # (batch,) int32, eos counted
+    # ids (batch, num_hypotheses, length) -> attention; None: that of the steps
+    align: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
 class Searchable(keras.Model):
@@ -128,7 +130,9 @@ class Searchable(keras.Model):
                 start.step, start.state, rows, size, source_lengths=start.source_lengths, **options
             )
             found = found if jit_compile else found.trim()
-            if return_attention:
+            if return_attention and start.align is not None:
+                found = found._replace(attention=start.align(found.ids))
+            elif return_attention:
                 attention = replay_attention(start.step, start.state, rows, size, found.ids)
                 found = found._replace(attention=attention)
             return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.layers import Decoder, Encoder
+from keras_s2s.layers.decoder_state import DecoderMemory
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.precision import compute
 from keras_s2s.models.searchable import Searchable, SearchStart
@@ -145,19 +147,34 @@ class Seq2Seq(Trainer, Searchable):
             encoded.context, encoded.memory, encoded.mask, self._copied(source_ids)
         )
         state = self.decoder.initial_state(encoded.context, source)
-        source = self.decoder.prepare_steps(source, weights_dtype)
+        prepared = self.decoder.prepare_steps(source, weights_dtype)
+        align = None
+        if self.decoder.attention == "monotonic":
+            align = functools.partial(self._align, context=encoded.context, source=source)
         return SearchStart(
             lambda token_ids, state: self.decoder.step(
-                token_ids, state, source, return_attention=return_attention
+                token_ids, state, prepared, return_attention=return_attention
             ),
             state,
             tf.reduce_sum(tf.cast(encoded.mask, tf.int32), axis=1),
+            align,
         )
 
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         encoded = compute(self.encoder, source_ids)
         copy_ids = self._copied(source_ids)
         return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded, copy_ids)
+
+    def _align(self, ids: tf.Tensor, context: tf.Tensor, source: DecoderMemory) -> tf.Tensor:
+        """Compute P(a_t = j | y) of hypotheses `(batch, num_hypotheses, length)`."""
+        shape = tf.shape(ids)
+        rows = tf.range(shape[0] * shape[1]) // tf.maximum(shape[1], 1)
+        labels = tf.reshape(ids, [-1, shape[2]])
+        context, source = tf.nest.map_structure(
+            lambda part: None if part is None else tf.gather(part, rows), (context, source)
+        )
+        aligned = self.decoder.align(shift_right(labels, BOS_ID), labels, context, source)
+        return tf.reshape(aligned, [shape[0], shape[1], shape[2], tf.shape(aligned)[2]])
 
     def _copied(self, source_ids: tf.Tensor) -> tf.Tensor | None:
         """Return the target id of each source token, where the decoder copies."""

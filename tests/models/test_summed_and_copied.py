@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.alignments import Alignments, softmax
+from helpers.decoder_formula import DecoderFormula, sigmoid
 from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, inputs
 
 from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
@@ -72,6 +76,37 @@ def test_a_beam_of_all_hypotheses_finds_what_enumeration_finds(kind):
     best = model.search(SOURCE_IDS, ExhaustiveSearch(max_length=3))
     np.testing.assert_array_equal(found.ids, best.ids)
     np.testing.assert_allclose(found.scores, best.scores, atol=1e-5)
+
+
+def test_the_attention_is_the_alignment_given_the_whole_output():
+    model = make("monotonic, copy")
+    found = model.search(SOURCE_IDS, SEARCHES["beam"], return_attention=True)
+    decoder = model.decoder
+    for row, place in itertools.product(range(3), range(2)):
+        source_ids = SOURCE_IDS[row][SOURCE_IDS[row] != 0]
+        labels = found.ids[row, place].numpy()
+        labels = labels[labels != 0].tolist()
+        encoded = model.encoder(source_ids[np.newaxis])
+        one_hot = np.eye(8)[np.array(COPY_IDS)[source_ids]]
+        gate = [weight.numpy() for weight in decoder.copy_gate.weights]
+
+        def mix(features, logits, position, one_hot=one_hot, gate=gate):
+            p = sigmoid(features @ gate[0][:, 0] + gate[1])
+            copied = one_hot[position]
+            return (p + (1 - p) * copied[-1]) * softmax(logits) + (1 - p) * copied[:-1]
+
+        formula = DecoderFormula(decoder)
+        formula.logits([2, *labels[:-1]], encoded.context[0].numpy(), encoded.memory[0].numpy())
+        kernel, bias = (weight.numpy() for weight in decoder.logits.weights)
+        oracle = Alignments(
+            decoder.attention_layer, encoded.memory[0].numpy(), kernel, bias, mix=mix
+        )
+        expected = np.zeros([len(labels), len(source_ids)])
+        for path, probability in oracle.paths(formula.features, labels):
+            expected[range(len(labels)), path] += probability
+        expected /= expected.sum(axis=1, keepdims=True)
+        attention = found.attention[row, place, : len(labels), : len(source_ids)]
+        np.testing.assert_allclose(attention, expected, atol=1e-4)
 
 
 @every_kind
