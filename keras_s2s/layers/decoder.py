@@ -336,7 +336,7 @@ class Decoder(RecurrentPart):
             P(a_t = j | y), float32 `(batch, target_length, source_length)`, 0 at the padding.
         """
         state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
-        features, _ = self._features(target_inputs, mask, state, source, None, False)
+        features, _ = self._features(target_inputs, mask, state, source, None, None, False)
         return self._readout.align(features, target_labels, source)
 
     def compute_output_shape(
