@@ -20,7 +20,14 @@ from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import TOLERANCE, Parity, Runtime, check_agreement, check_parity
 from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
-from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
+from keras_s2s.export.served_module import (
+    ServedModule,
+    check_answers,
+    check_translator,
+    save,
+    trace,
+    write_file,
+)
 from keras_s2s.export.signatures import (
     LITERT_SIGNATURES,
     check_signatures,
@@ -116,6 +123,7 @@ def litert(
     names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
     _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
+    check_answers(translator, texts)
     with written_beside(path, suffix=".tflite") as unfinished:
         content = _convert(translator, quantization, names, source_length)
         card = make_card(

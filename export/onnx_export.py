@@ -19,7 +19,7 @@ from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.onnx_session import OnnxSession, import_onnx
 from keras_s2s.export.parity import Parity, Runtime, check_agreement, check_parity
 from keras_s2s.export.questions import make_probes
-from keras_s2s.export.served_module import check_translator, trace, write_file
+from keras_s2s.export.served_module import check_answers, check_translator, trace, write_file
 from keras_s2s.export.signatures import check_signatures, input_specs
 from keras_s2s.files import check_writable, written_beside
 from keras_s2s.translator import Translator
@@ -93,6 +93,7 @@ def onnx(
     check_figures(figures)
     _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
+    check_answers(translator, texts)
     with written_beside(path, suffix=".onnx") as unfinished:
         _LOGGER.info("tracing the signature %s and converting it for ONNX", signature)
         model = _convert(translator, signature, source_length)

@@ -15,7 +15,14 @@ from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import Runtime, check_parity
 from keras_s2s.export.questions import make_probes
 from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
-from keras_s2s.export.served_module import ServedModule, check_translator, save, trace, write_file
+from keras_s2s.export.served_module import (
+    ServedModule,
+    check_answers,
+    check_translator,
+    save,
+    trace,
+    write_file,
+)
 from keras_s2s.export.signatures import SIGNATURES, check_signatures
 from keras_s2s.export.versions import check_version, publish, unfinished_version
 from keras_s2s.export.warmup import (
@@ -112,6 +119,7 @@ def saved_model(
     names = check_signatures(signatures, SIGNATURES, source_length)
     _LOGGER.info("finding out what to compare")
     texts = make_probes(translator, probes)
+    check_answers(translator, texts)
     _LOGGER.info("tracing the signatures %s", ", ".join(names))
     module = ServedModule(translator, names)
     functions = trace(translator, names, source_length=source_length)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, input_specs, takes_text
+from keras_s2s.special_ids import EOS_ID, UNK_ID
 from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
@@ -62,6 +63,29 @@ def check_translator(translator: Any) -> None:
                 f"has diverged. Received: {spoilt} of {values.size} values of {path!r} that "
                 "are not"
             )
+
+
+def check_answers(translator: Translator, texts: list[str]) -> None:
+    """Refuse a model whose finite weights give logits that are not: it has diverged too.
+
+    Args:
+        translator: the `Translator`.
+        texts: texts to try.
+
+    Raises:
+        ValueError: if the log probability of a target is not a number, or infinite.
+    """
+    source_ids = translator.source.tokenize(tf.constant(texts[:8]))
+    size = translator.model.target_vocabulary_size
+    target_ids = tf.tile([[UNK_ID, size - 1, EOS_ID]], [tf.shape(source_ids)[0], 1])
+    log_probs = translator.model.log_prob(source_ids, target_ids).numpy()
+    # -inf may be right: an output that the model cannot have
+    (spoilt,) = np.nonzero(np.isnan(log_probs) | (log_probs == np.inf))
+    if len(spoilt):
+        raise ValueError(
+            "The log probabilities of a translator that is exported must be finite; this one's "
+            f"training has diverged. Received: {log_probs[spoilt[0]]} for {texts[spoilt[0]]!r}"
+        )
 
 
 def trace(

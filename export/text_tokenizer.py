@@ -66,8 +66,8 @@ class TextTokenizer:
         kept = [number for number in kept if number not in (PAD_ID, BOS_ID)]
         if self._kind == "ByteTokenizer":
             unknown = _UNKNOWN_TEXT.encode()
-            parts = (unknown if id_ == UNK_ID else bytes([id_ - _NUM_SPECIAL]) for id_ in kept)
-            return b"".join(parts).decode("utf-8", "replace")
+            pieces = (unknown if id_ == UNK_ID else bytes([id_ - _NUM_SPECIAL]) for id_ in kept)
+            return b"".join(pieces).decode("utf-8", "replace")
         parts = [_UNKNOWN_TEXT if number == UNK_ID else self.tokens[number] for number in kept]
         return _JOIN[self._kind](parts, self.rules)
 
@@ -206,7 +206,7 @@ class _Pieces:
     def _search(self, text: bytes) -> list[int]:
         """Find the pieces with the greatest sum of scores: Viterbi's algorithm over bytes."""
         # for each place: the score, the id of the piece that ends there, where it begins
-        best: list[tuple[float, int, int] | None] = [None] * (len(text) + 1)
+        best: list[Any] = [None] * (len(text) + 1)
         best[0] = (0.0, -1, -1)
         for start in range(len(text)):
             here = best[start]

@@ -42,6 +42,19 @@ class Searchable(keras.Model):
         super().__init__(**kwargs)
         self._compiled_calls = CompiledCalls()
 
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """Raise an error that names how to export a model with its search.
+
+        Keras would export `call`, which teacher-forces the target and does not search.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            f"A {type(self).__name__} has neither vocabularies nor a search to export: use "
+            "`Translator(model, source, target).export(path)`."
+        )
+
     def search(
         self,
         source_ids: Any,

@@ -134,3 +134,8 @@ def test_the_door_of_keras_takes_its_formats_only(translator, tmp_path):
         translator.export(tmp_path / "g", format="litert")
     with pytest.raises(ValueError, match="a folder of this machine"):
         translator.export("gs://bucket/g", format="tf_saved_model")
+
+
+def test_a_bare_model_names_the_door(translator, tmp_path):
+    with pytest.raises(NotImplementedError, match=r"use `Translator\(.*\)\.export\(path\)`"):
+        translator.model.export(tmp_path / "g", format="litert")

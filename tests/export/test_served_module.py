@@ -7,7 +7,13 @@ from helpers.rounding import ONE_PATH, assert_close
 from helpers.served import WORDS, shared_translator, tiny_translator
 
 from keras_s2s import BeamSearch, Seq2Seq, Translator
-from keras_s2s.export.served_module import ServedModule, check_translator, save, trace
+from keras_s2s.export.served_module import (
+    ServedModule,
+    check_answers,
+    check_translator,
+    save,
+    trace,
+)
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 
 
@@ -101,6 +107,15 @@ def test_weights_that_are_not_finite_are_refused_by_name():
     kernel.assign(tf.where(tf.range(kernel.shape[1]) == 0, np.nan, kernel))
     with pytest.raises(ValueError, match=rf"has diverged. Received: 6 of .*'{kernel.path}'"):
         check_translator(translator)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_finite_weights_that_overflow_are_refused(value):
+    translator = tiny_translator()
+    kernel = translator.model.decoder.logits.kernel
+    kernel.assign(tf.fill(kernel.shape, value))
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"diverged|finite"):
+        check_answers(translator, ["hello", "a"])
 
 
 def test_an_error_of_the_disk_is_an_os_error(translator, functions, tmp_path):

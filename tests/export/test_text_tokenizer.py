@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers.runtimes import NASTY_TEXTS
@@ -20,6 +22,7 @@ from keras_s2s import (
 from keras_s2s.export import text_tokenizer
 from keras_s2s.export.text_tokenizer import TextTokenizer, load_tokenizers
 
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest widely"]
 FEATURES = ["add V;PST", " add  V;;PST ;", "V;PST", "walk N;;PL", ";", "a ;"]
 KNOWN = [*NASTY_TEXTS[::2], *WORDS]
@@ -76,6 +79,39 @@ def test_plain_python_joins_as_the_graph_does(tokenizer, plain):
     rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(12)] for _ in range(200)]
     expected = [text.decode("utf-8", "replace") for text in tokenizer.detokenize(rows).numpy()]
     assert [plain.detokenize(row) for row in rows] == expected
+
+
+JAVASCRIPT = """
+import { readFileSync } from "node:fs";
+import { Tokenizer } from %r;
+const { tokens, rules, texts, rows } = JSON.parse(readFileSync(0, "utf-8"));
+const tokenizer = new Tokenizer(tokens, rules);
+const ids = texts.map((text) => tokenizer.tokenize(text));
+console.log(JSON.stringify([ids, rows.map((row) => tokenizer.detokenize(row))]));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+def test_javascript_tokenizes_as_the_graph_does(tokenizer, plain, tmp_path):
+    generator = random.Random(2)
+    rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(9)] for _ in range(100)]
+    module = ROOT / "examples" / "tokenizers" / "tokenizer.js"
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    shutil.copy(module, tmp_path / "tokenizer.js")
+    (tmp_path / "ask.js").write_text(JAVASCRIPT % "./tokenizer.js")
+    given = {"tokens": tokenizer.vocabulary, "rules": tokenizer.text_rules()}
+    done = subprocess.run(
+        ["node", tmp_path / "ask.js"],
+        input=json.dumps({**given, "texts": TEXTS, "rows": rows}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ids, texts = json.loads(done.stdout)
+    assert ids == read_rows(tokenizer)
+    if tokenizer.vocabulary[4] != "<0x00>":  # invalid UTF-8 is shown otherwise by JavaScript
+        assert texts == [plain.detokenize(row) for row in rows]
 
 
 def test_a_tokenizer_of_others_is_refused():
