@@ -183,10 +183,9 @@ def test_padding_of_the_source_and_of_the_target_changes_nothing(options):
     np.testing.assert_allclose(found[:, :4][IDS != 0], expected[IDS != 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @every_kind
-def test_mixed_precision_sums_up_in_float32(options, policy):
-    exact, decoder = whole(make(options)), make(options, dtype=policy)
+def test_mixed_precision_sums_up_in_float32(options):
+    exact, decoder = whole(make(options)), make(options, dtype="mixed_float16")
     with tf.GradientTape() as tape:
         found = whole(decoder, packed=True, training=True)
         total = tf.reduce_sum(found[IDS != 0])
