@@ -99,12 +99,10 @@ def _count(nodes: Iterable[Any], bodies: dict[str, Any]) -> collections.Counter[
             for value in node.attr.values()
             if value.func.name in bodies
         ]
-        branches = node.op in ("If", "StatelessIf")
-        found.update(
-            max(called, key=lambda it: it.total())
-            if called and branches
-            else sum(called, found - found)
-        )
+        if node.op in ("If", "StatelessIf"):
+            called = sorted(called, key=collections.Counter.total)[-1:]
+        for counts in called:
+            found.update(counts)
     return found
 
 

@@ -96,6 +96,7 @@ def work(arguments: argparse.Namespace) -> None:
     Args:
         arguments: one workload, one number of threads, one precision, and the system's name.
     """
+    from benchmarks import training_data as data
     from benchmarks import training_systems as systems
 
     answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may write as they like
@@ -105,17 +106,17 @@ def work(arguments: argparse.Namespace) -> None:
         arguments.precisions,
     )
     systems.use_threads(threads, side_by_side=arguments.system == "keras_s2s")
-    batches = systems.make_batches(
-        systems.WORKLOADS[workload], arguments.batches, sorted_by_length=arguments.sorted_by_length
+    batches = data.make_batches(
+        data.WORKLOADS[workload], arguments.batches, sorted_by_length=arguments.sorted_by_length
     )
     train = systems.make_system(
-        arguments.system, systems.WORKLOADS[workload], batches, POLICIES[precision]
+        arguments.system, data.WORKLOADS[workload], batches, POLICIES[precision]
     )
     for number, _ in enumerate(sys.stdin):
         wall, cpu = time.perf_counter(), time.process_time()
         train()
         took = time.perf_counter() - wall, time.process_time() - cpu
-        answer = took if number else systems.count_target_tokens(batches)
+        answer = took if number else data.count_target_tokens(batches)
         print(json.dumps(answer), file=answers, flush=True)
 
 
