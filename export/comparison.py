@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from keras_s2s.errors import InputError
+
 
 class Answer(NamedTuple):
     """The best target for a text, and its score."""
@@ -63,7 +65,7 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
         (0.5, 0.5)
     """
     if not len(texts) == len(before) == len(after):
-        raise ValueError(
+        raise InputError(
             "There must be an answer for each text. Received: "
             f"{len(texts)} texts, {len(before)} and {len(after)} answers"
         )

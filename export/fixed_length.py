@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.parity import Runtime
 from keras_s2s.export.questions import Arrays
 from keras_s2s.special_ids import PAD_ID
@@ -42,7 +43,7 @@ def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
     """
     length = inputs["source_ids"].shape[1]
     if length > source_length:
-        raise ValueError(
+        raise InputError(
             f"A source must have at most `source_length` tokens, {source_length}, eos counted. "
             f"Received: {length} tokens"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import TOKENIZERS, VOCABULARIES, read_card, read_part
 from keras_s2s.export.parity import Runtime
 from keras_s2s.export.questions import Arrays
@@ -52,7 +53,7 @@ class IdsAnswers:
         wanted = ("score_ids",) if signature == "score" else ("ids", "greedy_ids")
         names = [name for name in wanted if name in self._signatures]
         if not names:
-            raise ValueError(
+            raise InputError(
                 f"{self._path}: cannot answer, since it has none of the signatures "
                 f"{', '.join(wanted)}. Received: an export with {', '.join(self._signatures)}"
             )
@@ -85,7 +86,7 @@ class IdsAnswers:
         rows = [tokenizer.tokenize(text.decode("utf-8", "replace")) for text in texts]
         longest = max(map(len, rows))
         if length is not None and longest > length:
-            raise ValueError(
+            raise InputError(
                 f"{self._path}: takes sources of {length} tokens at most, eos counted. "
                 f"Received: {longest} tokens"
             )

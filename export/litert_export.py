@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.fixed_length import one_by_one, short_texts
 from keras_s2s.export.litert_metadata import add_metadata, list_operations
 from keras_s2s.export.litert_session import CompiledSession, LiteRTSession, import_litert
@@ -115,7 +116,7 @@ def litert(
     import_litert()
     path = os.path.abspath(os.fspath(path))
     if not path.endswith(".tflite"):
-        raise ValueError(f"The file name must end in '.tflite'. Received: path={path!r}")
+        raise InputError(f"The file name must end in '.tflite'. Received: path={path!r}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
     check_writable(path)
@@ -152,7 +153,7 @@ def check_quantization(quantization: str | None) -> None:
     """
     if quantization not in QUANTIZATIONS:
         choices = ", ".join(map(repr, QUANTIZATIONS))
-        raise ValueError(
+        raise InputError(
             f"`quantization` must be one of {choices}. Full integer quantization, of the "
             "activations too, is none of them: TensorFlow's calibrator crashes on the loops of a "
             f"recurrent model. Received: quantization={quantization!r}"
@@ -240,7 +241,7 @@ def _check_compiled(
         expected = interpreter(name, {"source_ids": source_ids})
         for output, found in compiled(name, {"source_ids": source_ids}).items():
             if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
-                raise ValueError(
+                raise InputError(
                     "LiteRT's CompiledModel does not answer as its Interpreter does, so the file "
                     f"was removed. Signature {name!r}, output {output!r}. "
                     f"Expected: {expected[output].tolist()}. Received: {found.tolist()}"

@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Mapping
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.litert_packing import IDENTIFIER, import_schema, pack
 
 
@@ -54,11 +55,11 @@ def read_metadata(path: str, name: str) -> bytes:
     with open(path, "rb") as file:
         content = file.read()
     if content[4:8] != IDENTIFIER:
-        raise ValueError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
+        raise InputError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
     try:
         part = _find_part(content, name)
     except (struct.error, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{path!r} is a damaged LiteRT file: {error}") from error
+        raise InputError(f"{path!r} is a damaged LiteRT file: {error}") from error
     if part is None:
         raise FileNotFoundError(
             f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."

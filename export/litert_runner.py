@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.errors import InputError, MissingPackageError
+
 _PAD_ID, _UNK_ID, _BOS_ID, _EOS_ID = 0, 1, 2, 3
 _NUM_SPECIAL = 4
 _UNKNOWN_TEXT = "⁇"
@@ -74,7 +76,7 @@ class LiteRTRunner:
         try:  # which verifies the file, so that it comes first
             self._interpreter = interpreter.Interpreter(self._path, num_threads=num_threads)
         except ValueError as error:
-            raise ValueError(f"{self._path!r} is no LiteRT file, or damaged: {error}") from error
+            raise InputError(f"{self._path!r} is no LiteRT file, or damaged: {error}") from error
         card, source, target = _read_metadata(self._path)
         self._card = card
         kinds = [card["source"]["class"], card["target"]["class"]]
@@ -109,7 +111,7 @@ class LiteRTRunner:
         answers = self.search(texts, batch_size=batch_size)
         for number, found in enumerate(answers):
             if not found:
-                raise ValueError(
+                raise InputError(
                     f"There is no target for the text at position {number}. The most tokens of a "
                     f"source are {self._card.get('max_source_length')}"
                 )
@@ -129,7 +131,7 @@ class LiteRTRunner:
             TypeError, ValueError, ImportError: as `translate`.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(
+            raise InputError(
                 f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"
             )
         given = _check_texts("texts", texts, may_be_empty=False)
@@ -162,7 +164,7 @@ class LiteRTRunner:
         sources = _check_texts("texts", texts, may_be_empty=False)
         wanted = _check_texts("targets", targets, may_be_empty=True)
         if len(sources) != len(wanted):
-            raise ValueError(
+            raise InputError(
                 "`targets` must hold a target for each of the texts. Received: "
                 f"{len(sources)} texts and {len(wanted)} targets"
             )
@@ -281,11 +283,11 @@ def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(
+            raise InputError(
                 f"`{name}` must be valid Unicode. Received: {text!r} at position {number}: {error}"
             ) from None
         if not may_be_empty and not text.strip():
-            raise ValueError(f"`{name}` must not be empty. Received: {text!r} at position {number}")
+            raise InputError(f"`{name}` must not be empty. Received: {text!r} at position {number}")
     return found
 
 
@@ -298,14 +300,14 @@ def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
     found: list[Any] = []
     for name in ("model_card.json", "source_vocabulary.json", "target_vocabulary.json"):
         if name not in places:
-            raise ValueError(
+            raise InputError(
                 f"There is no {name!r} in {path!r}: it was not written by "
                 "`keras_s2s.export.litert`."
             )
         try:
             found.append(json.loads(bytes(model.Buffers(places[name]).DataAsNumpy())))
         except ValueError as error:
-            raise ValueError(f"The {name!r} in {path!r} is damaged: {error}") from error
+            raise InputError(f"The {name!r} in {path!r} is damaged: {error}") from error
     card, source, target = found
     return card, source, target
 
@@ -315,7 +317,7 @@ def _load_text_operations() -> list[Any]:
     found = [importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_text")]
     folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
     if len(folders) < len(found):
-        raise ImportError(
+        raise MissingPackageError(
             "This needs the operations of tensorflow-text, which are not installed: "
             "pip install tensorflow-text"
         )
@@ -326,7 +328,7 @@ def _load_text_operations() -> list[Any]:
         library = folders[1] / "core" / "pybinds" / "tflite_registrar.so"
         spec = importlib.util.spec_from_file_location("tflite_registrar", library)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{str(library)!r} cannot be loaded as a module.")
+            raise MissingPackageError(f"{str(library)!r} cannot be loaded as a module.")
         registrar = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(registrar)
     return [register for name, register in vars(registrar).items() if name.startswith("Add")]

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.errors import InputError, MissingPackageError
+
 
 class LiteRTSession:
     """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls signatures.
@@ -31,7 +33,7 @@ class LiteRTSession:
                 custom_op_registerers=operations, model_path=path
             )
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"{path}: no LiteRT file, or a damaged one: {error}") from error
+            raise InputError(f"{path}: no LiteRT file, or a damaged one: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Call a signature.
@@ -50,7 +52,7 @@ class LiteRTSession:
             run = self._interpreter.get_signature_runner(signature)
             found: dict[str, np.ndarray[Any, Any]] = run(**inputs)
         except (RuntimeError, ValueError) as error:
-            raise ValueError(
+            raise InputError(
                 f"LiteRT cannot run the signature {signature!r} of this model: {error}"
             ) from error
         return found
@@ -115,7 +117,7 @@ def import_litert() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "LiteRT files need the package ai-edge-litert, which runs them as an app does, to "
             f'try out an export too: pip install "keras-s2s[litert]". Importing it failed: {error}'
         ) from error

@@ -11,6 +11,7 @@ import platform
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.litert_metadata import read_metadata
 from keras_s2s.export.onnx_session import read_properties
 from keras_s2s.export.parity import Parity
@@ -114,7 +115,7 @@ def check_figures(figures: Mapping[str, float]) -> None:
                 f"`figures` must be a dict of names and numbers. Received: {name!r}: {value!r}"
             )
         if not math.isfinite(value):
-            raise ValueError(f"`figures` must be finite. Received: {name!r}: {value!r}")
+            raise InputError(f"`figures` must be finite. Received: {name!r}: {value!r}")
 
 
 def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]:
@@ -154,7 +155,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(content)
     except ValueError as error:
-        raise ValueError(f"The model card in {path!r} is damaged: {error}") from error
+        raise InputError(f"The model card in {path!r} is damaged: {error}") from error
     return card
 
 

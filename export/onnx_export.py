@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
+from keras_s2s.errors import InputError
 from keras_s2s.export.fixed_length import padded, short_texts
 from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.onnx_session import OnnxSession, import_onnx
@@ -88,7 +89,7 @@ def onnx(
         import_onnx(name)
     path = os.path.abspath(os.fspath(path))
     if not path.endswith(".onnx"):
-        raise ValueError(f"The file name must end in '.onnx'. Received: path={path!r}")
+        raise InputError(f"The file name must end in '.onnx'. Received: path={path!r}")
     check_writable(path)
     check_figures(figures)
     _LOGGER.info("finding out what to compare")
@@ -128,7 +129,7 @@ def _convert(translator: Translator, signature: str, source_length: int | None) 
                 traced, input_signature=specs, opset=_OPSET
             )
         except Exception as error:  # of any class: each converter raises its own
-            raise ValueError(f"This model cannot be converted to ONNX: {error}") from error
+            raise InputError(f"This model cannot be converted to ONNX: {error}") from error
     return model
 
 
@@ -170,7 +171,7 @@ def _check_operators(model: Any) -> list[str]:
         for node in _nodes(graph):
             standard = node.domain in ("", "ai.onnx") and definitions.has(node.op_type)
             if not standard and node.domain not in ("com.microsoft", "ai.onnx.ml"):
-                raise ValueError(
+                raise InputError(
                     f"Cannot convert the operation {node.op_type!r} at node {node.name!r} to "
                     "ONNX: there is no such operator."
                 )

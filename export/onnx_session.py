@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_s2s.errors import InputError, MissingPackageError
+
 
 class OnnxSession:
     """Loads an ONNX file of this package into ONNX Runtime.
@@ -34,7 +36,7 @@ class OnnxSession:
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # a class for each kind of fault, of no common base
-            raise ValueError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
+            raise InputError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Run the file.
@@ -71,7 +73,7 @@ def read_properties(path: str) -> dict[str, str]:
     try:
         model = onnx.load_model(path, load_external_data=False)
     except decode_error as error:
-        raise ValueError(f"{path!r} is not an ONNX file, or a damaged one: {error}") from error
+        raise InputError(f"{path!r} is not an ONNX file, or a damaged one: {error}") from error
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
@@ -92,7 +94,7 @@ def import_onnx(name: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "ONNX files need the packages onnx, onnxruntime and tf2onnx: "
             f'pip install "keras-s2s[onnx]". Importing {name} failed: {error}'
         ) from error

@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
+
 # Operations that TensorFlow has, but no server can run them, or not every one.
 _REFUSED = {
     r"CudnnRNN.*": "it runs on a GPU only, and was chosen because the model was traced on one",
@@ -83,10 +85,10 @@ def _check_operation(name: str, place: str) -> None:
     """Refuse an operation that a stock model server does not have."""
     for pattern, reason in _REFUSED.items():
         if re.fullmatch(pattern, name):
-            raise ValueError(f"Cannot export the operation {name!r} at {place}: {reason}.")
+            raise InputError(f"Cannot export the operation {name!r} at {place}: {reason}.")
     if name.startswith("TFText>") or name in _TENSORFLOW_TEXT or hasattr(tf.raw_ops, name):
         return
-    raise ValueError(
+    raise InputError(
         f"Cannot export the operation {name!r} at {place}: it is neither one of TensorFlow's own "
         "nor one of tensorflow-text, so a stock model server does not have it."
     )
@@ -95,7 +97,7 @@ def _check_operation(name: str, place: str) -> None:
 def _check_not_compiled(attributes: Any, place: str) -> None:
     """Refuse `jit_compile=True`, which would stay in the file."""
     if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
-        raise ValueError(
+        raise InputError(
             f"Cannot export '_XlaMustCompile' at {place}: a stock model server does not compile. "
             "Leave out `jit_compile=True` in the functions that the model calls."
         )

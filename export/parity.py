@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.questions import Arrays, Question, ask_model
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
@@ -57,7 +58,7 @@ def check_parity(
     for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
         wrong = find_differences(question, answer)
         if wrong:
-            raise ValueError(
+            raise InputError(
                 "What was exported does not answer as the model does, so it was removed. "
                 f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
                 f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. "
@@ -109,7 +110,7 @@ def check_agreement(
             num_tokens += _count_tokens(translator, {**question.inputs, **answer}, found)
     mean = total / max(num_tokens, 1)
     if mean > tolerance:
-        raise ValueError(
+        raise InputError(
             "What was exported is too far from the model, so it was removed. Expected: log "
             f"probabilities that differ by at most {tolerance} a token in the mean. "
             f"Received: {mean:.3g}"
@@ -140,7 +141,7 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
             or not output.shape.is_compatible_with(value.shape)
             or (output.dtype.is_floating and not np.all(np.isfinite(value)))
         ):
-            raise ValueError(
+            raise InputError(
                 f"What was exported gives a wrong output {name!r} of the signature "
                 f"{signature!r}, so it was removed. Expected: finite values of shape "
                 f"{question.expected[name].shape}. Received: {value!r} among the shapes {found}"

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.batching import BATCHING_FILE, Batching, check_batching
 from keras_s2s.export.fixed_length import pad_sources, padded, short_texts
 from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
@@ -105,7 +106,7 @@ def saved_model(
     check_translator(translator)
     path = os.fspath(path)
     if "://" in path:
-        raise ValueError(
+        raise InputError(
             "`path` must be a folder of this machine; a version can be copied from there. "
             f"Received: path={path!r}"
         )

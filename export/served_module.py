@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, input_specs, takes_text
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 from keras_s2s.translator import Translator
@@ -58,7 +59,7 @@ def check_translator(translator: Any) -> None:
     for path, values in weights:
         spoilt = int(np.sum(~np.isfinite(values)))
         if spoilt:
-            raise ValueError(
+            raise InputError(
                 "The weights of a translator that is exported must be finite; this one's training "
                 f"has diverged. Received: {spoilt} of {values.size} values of {path!r} that "
                 "are not"
@@ -82,7 +83,7 @@ def check_answers(translator: Translator, texts: list[str]) -> None:
     # -inf may be right: an output that the model cannot have
     (spoilt,) = np.nonzero(np.isnan(log_probs) | (log_probs == np.inf))
     if len(spoilt):
-        raise ValueError(
+        raise InputError(
             "The log probabilities of a translator that is exported must be finite; this one's "
             f"training has diverged. Received: {log_probs[spoilt[0]]} for {texts[spoilt[0]]!r}"
         )

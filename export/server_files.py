@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.export.templates import fill_template
 from keras_s2s.export.versions import find_versions
 from keras_s2s.files import written_beside
@@ -110,17 +111,17 @@ def serving_files(
 def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None:
     """Refuse names and numbers that a container or a cluster would refuse."""
     if not _NAME.fullmatch(name):
-        raise ValueError(
+        raise InputError(
             "`name` must be lower-case letters, digits and hyphens, with a letter in front, as in "
             f"'g2p', because containers are called so. Received: name={name!r}"
         )
     check_positive_int("cpus", cpus)
     if not _MEMORY.fullmatch(memory):
-        raise ValueError(f"`memory` must be as in '512Mi' or '1Gi'. Received: memory={memory!r}")
+        raise InputError(f"`memory` must be as in '512Mi' or '1Gi'. Received: memory={memory!r}")
     for number in replicas:
         check_positive_int("replicas", number)
     if len(replicas) != 2 or replicas[0] > replicas[1]:
-        raise ValueError(
+        raise InputError(
             f"`replicas` must be the fewest and the most servers. Received: replicas={replicas!r}"
         )
 

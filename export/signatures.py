@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 
 
 class Signature(NamedTuple):
@@ -126,14 +127,14 @@ def check_signatures(
     else:
         names = tuple(signatures)
     if not names or len(set(names)) < len(names) or not set(names) <= ALL_SIGNATURES.keys():
-        raise ValueError(
+        raise InputError(
             f"`signatures` must be some of {', '.join(ALL_SIGNATURES)}, each once. "
             f"Received: signatures={signatures!r}"
         )
     if source_length is not None:
         check_positive_int("source_length", source_length)
         if any(map(takes_text, names)):
-            raise ValueError(
+            raise InputError(
                 "`source_length` must go with signatures that take ids only, such as "
                 f"signatures=('ids',). Received: signatures={names!r}"
             )

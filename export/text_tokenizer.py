@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_s2s.errors import InputError
+
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 _NUM_SPECIAL = 4
 _UNKNOWN_TEXT = "⁇"
@@ -40,7 +42,7 @@ class TextTokenizer:
     def __init__(self, tokens: Sequence[str], rules: dict[str, Any]) -> None:
         kind = rules["class"]
         if kind not in _SPLIT:
-            raise ValueError(f"Texts of a {kind!r} cannot be split here. Expected: {list(_SPLIT)}")
+            raise InputError(f"Texts of a {kind!r} cannot be split here. Expected: {list(_SPLIT)}")
         self.tokens, self.rules = list(tokens), rules
         self._kind = kind
         self.ids = {token: number for number, token in enumerate(tokens) if number >= _NUM_SPECIAL}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.files import unfinished_folder
 
 
@@ -24,7 +25,7 @@ def check_version(folder: str, version: int | None) -> None:
     """
     above, name = folder, os.path.basename(folder)
     if _is_version(name):
-        raise ValueError(
+        raise InputError(
             "`path` must be the folder of the versions, not a version, because a server would take "
             f"{name!r} for a version that is broken; give `version={int(name)}` beside the path. "
             f"Received: {folder!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import TOKENIZERS, VOCABULARIES, read_part
 from keras_s2s.export.served_module import write_file
 from keras_s2s.files import written_beside
@@ -46,7 +47,7 @@ def vocabularies(
         try:
             found[side] = json.loads(parts[name])
         except ValueError as error:
-            raise ValueError(f"The {name!r} in {path!r} is damaged: {error}") from error
+            raise InputError(f"The {name!r} in {path!r} is damaged: {error}") from error
     if folder is not None:
         os.makedirs(folder, exist_ok=True)
         for name, content in parts.items():

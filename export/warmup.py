@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.export.batching import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS
@@ -63,7 +64,7 @@ class Warmup:
                 check_positive_int(name, size)
         count = len(SIGNATURES) * len(self.batch_sizes) * (len(self.lengths) + len(self.texts))
         if not 1 <= count <= MAX_REQUESTS:
-            raise ValueError(
+            raise InputError(
                 f"Warm-up must be between 1 and {MAX_REQUESTS} requests: {len(SIGNATURES)} "
                 "signatures for each of `batch_sizes` and each of `lengths` and `texts`. "
                 f"Received: {count} requests by {self!r}"
@@ -85,7 +86,7 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
     if not isinstance(warmup, Warmup):
         raise TypeError(f"`warmup` must be a `Warmup`. Received: warmup={warmup!r}")
     if max(warmup.batch_sizes) > batching.max_batch_size:
-        raise ValueError(
+        raise InputError(
             "The batch sizes of `warmup` must be at most the `max_batch_size` of `batching`, "
             f"{batching.max_batch_size}, because a server that batches refuses longer requests "
             f"and would not load the version. Received: {tuple(warmup.batch_sizes)}"
@@ -190,7 +191,7 @@ def _import_apis() -> tuple[Any, Any]:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Warm-up requests need tensorflow-serving-api, which is not installed: "
             "pip install 'keras-s2s[serving]'"
         ) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_s2s.errors import InputError
 from keras_s2s.saving import load
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def average_checkpoints(
         raise TypeError(f"`paths` must be a list of paths. Received: paths={paths!r}")
     names = [os.fspath(path) for path in paths]
     if not names:
-        raise ValueError("`paths` must hold at least one path. Received: none")
+        raise InputError("`paths` must hold at least one path. Received: none")
     model = load(names[0])
     sums = [np.asarray(weight, np.float64) for weight in model.get_weights()]
     for name in names[1:]:
@@ -78,7 +79,7 @@ def _check_alike(model: Any, other: Any, path: str, other_path: str) -> None:
         (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)
     ]
     if shapes[0] != shapes[1]:
-        raise ValueError(
+        raise InputError(
             "`paths` must be checkpoints of one model. Received: "
             f"{path!r} and {other_path!r}, whose models differ in kind or size"
         )

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from keras_s2s.errors import InputError
+
 
 def check_positive_int(name: str, value: Any) -> int:
     """Return `value` when it is an integer of at least 1, raise `ValueError` otherwise."""
@@ -16,7 +18,7 @@ def check_int(name: str, value: Any, *, minimum: int, expected: str | None = Non
     """Return `value` when it is an integer of at least `minimum`, raise `ValueError` otherwise."""
     expected = expected or f"an integer of at least {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be {expected}. Received: {name}={value!r}")
     return int(value)
 
 
@@ -37,14 +39,14 @@ def check_number(
         except (TypeError, ValueError):
             number = None
     if number is None or not math.isfinite(number) or not minimum <= number <= maximum:
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be {expected}. Received: {name}={value!r}")
     return number
 
 
 def check_at_most(name: str, value: Any, maximum: float) -> Any:
     """Return `value` when it is at most `maximum`, raise `ValueError` otherwise."""
     if value > maximum:
-        raise ValueError(f"`{name}` must be at most {maximum}. Received: {name}={value}")
+        raise InputError(f"`{name}` must be at most {maximum}. Received: {name}={value}")
     return value
 
 
@@ -53,5 +55,5 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     choices = list(choices)
     if value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
     return value

@@ -135,7 +135,7 @@ def _variable_sizes(weights: bytes) -> list[int]:
         if isinstance(item, h5py.Dataset):
             sizes.append(item.size or 0)
             if item.nbytes > len(weights):
-                raise ValueError(f"{name!r} claims the shape {item.shape}")
+                raise InputError(f"{name!r} claims the shape {item.shape}")
 
     with h5py.File(io.BytesIO(weights), "r") as file:
         file.visititems(visit)

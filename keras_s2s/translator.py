@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int
 from keras_s2s.data.pairs import check_pairs
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
@@ -299,7 +300,7 @@ class Translator(keras.Model):
         """
         filepath = os.fspath(filepath)
         if not filepath.endswith(".keras"):
-            raise ValueError(f"The file name must end in '.keras'. Received: filepath={filepath!r}")
+            raise InputError(f"The file name must end in '.keras'. Received: filepath={filepath!r}")
         if not overwrite and os.path.exists(filepath):
             raise FileExistsError(
                 f"{filepath!r} is there already; `overwrite=True` would replace it."
@@ -352,7 +353,7 @@ class Translator(keras.Model):
             except ValueError:
                 continue  # it is being loaded and gets its vocabulary later, from the file's assets
             if size != expected:
-                raise ValueError(
+                raise InputError(
                     f"The vocabulary of `{name}` must have the size that the model was made for, "
                     f"{expected}. Received: a tokenizer with {size} tokens"
                 )
@@ -364,7 +365,7 @@ class Translator(keras.Model):
         except ValueError:
             return  # being loaded
         if any(list(ids) != expected_map for ids in maps):
-            raise ValueError(
+            raise InputError(
                 "`model` must copy by the ids of its tokenizers: Seq2Seq(..., "
                 "copy_ids=keras_s2s.copy_ids(source, target)). Received: a model with the "
                 "copy_ids of other tokenizers"
@@ -470,7 +471,7 @@ class Translator(keras.Model):
                 stacklevel=4,
             )
             return
-        raise ValueError(
+        raise InputError(
             f"`texts` must have at most `max_source_length` tokens each, {limit}, eos counted. "
             f"Received: {length} tokens at position {numbers[0]}"
         )
@@ -496,7 +497,7 @@ def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
     """Refuse to replace unknown tokens where it cannot be known by what."""
     model.check_attention("replace_unknown")
     if not isinstance(source, LookupTokenizer):
-        raise ValueError(
+        raise InputError(
             "`replace_unknown` needs a source tokenizer that says which part of a text a token is: "
             f"a `CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
         )

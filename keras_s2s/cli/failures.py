@@ -41,16 +41,7 @@ def is_mistake(error: Exception) -> bool:
     Args:
         error: what was raised.
     """
-    return isinstance(error, _MISTAKES) or _is_raised_here(error)
-
-
-def _is_raised_here(error: Exception) -> bool:
-    """Return whether a module of this package raised an error of values or of packages."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
-    return isinstance(error, ValueError | ImportError) and module.startswith("keras_s2s")
+    return isinstance(error, _MISTAKES)
 
 
 def is_fault(error: Exception) -> bool:

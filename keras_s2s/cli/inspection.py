@@ -14,6 +14,7 @@ from keras_s2s.cli.options import JSON
 from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.streams import write_line
+from keras_s2s.errors import InputError
 
 
 @click.command("inspect", short_help="Tell what a model or an export is.")
@@ -32,7 +33,7 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     import_package()
     if vocabulary is not None:
         if not is_export(found):
-            raise ValueError(f"{found}: not an export. --vocabulary reads exports")
+            raise InputError(f"{found}: not an export. --vocabulary reads exports")
         from keras_s2s.export import vocabularies
 
         vocabularies(found, vocabulary)

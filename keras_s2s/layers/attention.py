@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.precision import compute
 
@@ -165,7 +166,7 @@ class LuongAttention(_Attention):
         if self.score != "dot":
             self._add_memory_kernel(memory_shape[-1])
         elif memory_shape[-1] != self.units:
-            raise ValueError(
+            raise InputError(
                 'Attention by score="dot" needs a memory of the size of the queries, units='
                 f"{self.units}. Received: a memory of shape {tuple(memory_shape)}"
             )

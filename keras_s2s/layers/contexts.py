@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.layers.attention import AttentionPool
 from keras_s2s.layers.precision import compute
 
@@ -79,7 +80,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         context = keras.saving.deserialize_keras_object(context)
     if isinstance(context, str):
         if context not in _NAMES:
-            raise ValueError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
+            raise InputError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
         return AttentionPool(dtype=dtype) if context == "attention_pool" else context
     if isinstance(context, keras.layers.Layer):
         _check_takes_mask(context)
@@ -89,7 +90,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         _check_function(context)
         return context
     if isinstance(context, functools.partial):
-        raise ValueError(
+        raise InputError(
             "A `functools.partial` as `context` cannot be loaded again from a saved model. Write "
             f"a Keras layer with a `get_config`. Received: context={context!r}"
         )
@@ -125,7 +126,7 @@ def _check_takes_mask(layer: keras.layers.Layer) -> None:
     """Refuse a layer that cannot tell the padding from the states."""
     parameters = inspect.signature(layer.call).parameters.values()
     if not any(it.name == "mask" or it.kind is it.VAR_KEYWORD for it in parameters):
-        raise ValueError(
+        raise InputError(
             "A layer as `context` is called as `layer(memory, mask=mask)`, so its `call` must take "
             f"`mask`. Received: context={layer!r}"
         )
@@ -142,7 +143,7 @@ def _check_function(function: types.FunctionType) -> None:
         ) from None
     name = keras.saving.get_registered_name(function)
     if keras.saving.get_registered_object(name) is not function:
-        raise ValueError(
+        raise InputError(
             f"The function {function.__name__!r} given as `context` could not be loaded again "
             "from a saved model, because Keras does not know it by name. Put "
             '`@keras.saving.register_keras_serializable(package="...")` above a named function, '

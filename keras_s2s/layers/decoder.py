@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.attention import ATTENTION, make_attention
 from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
@@ -116,7 +117,7 @@ class Decoder(RecurrentPart):
         copy_ids_shape: tuple[Any, ...] | None = None,
     ) -> None:
         if self.attention and memory_shape is None:
-            raise ValueError(
+            raise InputError(
                 f"A decoder with attention={self.attention!r} needs `memory` and `memory_mask`. "
                 "Received: memory=None"
             )
@@ -196,7 +197,7 @@ class Decoder(RecurrentPart):
         alignment: tuple[tf.Tensor, ...] = ()
         if self._monotonic:
             if source is None or source.attended is None:
-                raise ValueError(
+                raise InputError(
                     "`source` must be what `read` returned where attention='monotonic'. "
                     "Received: source=None"
                 )
@@ -245,7 +246,7 @@ class Decoder(RecurrentPart):
         if not self.attention:
             return DecoderMemory(every_step, None)
         if memory is None or memory_mask is None:
-            raise ValueError(
+            raise InputError(
                 f"A decoder with attention={self.attention!r} needs `memory` and `memory_mask`. "
                 f"Received: memory={memory}, memory_mask={memory_mask}"
             )
@@ -253,7 +254,7 @@ class Decoder(RecurrentPart):
         if not self.copy:
             return DecoderMemory(every_step, attended)
         if copy_ids is None:
-            raise ValueError(
+            raise InputError(
                 "A decoder with copy=True needs `copy_ids`, the target id of each source token. "
                 "Received: copy_ids=None"
             )
@@ -311,7 +312,7 @@ class Decoder(RecurrentPart):
         if not return_attention:
             return logits, state
         if weights is None:
-            raise ValueError(
+            raise InputError(
                 "`return_attention` must be False for a decoder without attention. "
                 "Received: return_attention=True, attention=None"
             )
@@ -477,18 +478,18 @@ class Decoder(RecurrentPart):
 def _check_together(decoder: Decoder) -> None:
     """Refuse arguments that do not go together."""
     if decoder.input_feeding and decoder.attention in (None, "bahdanau", "monotonic"):
-        raise ValueError(
+        raise InputError(
             "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
             "attention='luong', 'luong_dot' or 'luong_concat'. Received: input_feeding=True, "
             f"attention={decoder.attention!r}"
         )
     if decoder.copy and not decoder.attention:
-        raise ValueError(
+        raise InputError(
             "`copy` copies source tokens by the weights of an attention. "
             "Received: copy=True, attention=None"
         )
     if decoder.tie_output and decoder.embedding_dim != decoder.units:
-        raise ValueError(
+        raise InputError(
             "`tie_output` makes the embeddings the kernel of the logits, so it needs "
             f"embedding_dim == units. Received: embedding_dim={decoder.embedding_dim}, "
             f"units={decoder.units}"

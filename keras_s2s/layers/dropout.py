@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_number
+from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 Rates: TypeAlias = float | Sequence[float]
@@ -33,7 +34,7 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
     if not isinstance(rates, Sequence) or isinstance(rates, str):
         return check_number(name, rates, minimum=0.0, maximum=1.0)
     if len(rates) != count:
-        raise ValueError(
+        raise InputError(
             f"`{name}` must be one rate, or {count} of them: {places}. Received: {name}={rates!r}"
         )
     return tuple(check_number(name, rate, minimum=0.0, maximum=1.0) for rate in rates)

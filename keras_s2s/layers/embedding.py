@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 
 # Bound of new vectors. Keras's 0.05 is too small to move the gates of the first layer, and, through
 # tied logits, the last layer: translation from scratch then learns several times slower.
@@ -94,12 +95,12 @@ class TokenEmbedding(keras.layers.Layer):
         """
         sizes = [(it.vocabulary_size, it.embedding_dim) for it in (self, other)]
         if sizes[0] != sizes[1]:
-            raise ValueError(
+            raise InputError(
                 "Shared embeddings must have the same vocabulary_size and embedding_dim. "
                 f"Received: {sizes[0]} and {sizes[1]}"
             )
         if self.built:
-            raise ValueError(
+            raise InputError(
                 "An embedding must be shared before it is built. Received: an embedding that has "
                 "vectors of its own"
             )
@@ -130,13 +131,13 @@ class TokenEmbedding(keras.layers.Layer):
         matrix = np.asarray(matrix, np.float32)
         shape = (self.vocabulary_size, self.embedding_dim)
         if matrix.shape != shape:
-            raise ValueError(
+            raise InputError(
                 f"`matrix` must have the shape (vocabulary_size, embedding_dim) = {shape}. "
                 f"Received: shape {matrix.shape}"
             )
         if not np.isfinite(matrix).all():
             row = int(np.argmin(np.isfinite(matrix).all(axis=1)))
-            raise ValueError(
+            raise InputError(
                 f"`matrix` must hold finite numbers. Received: {matrix[row]} in row {row}"
             )
         if not self.built:

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.layers.contexts import (
     Context,
     apply_context,
@@ -65,7 +66,7 @@ class Encoder(RecurrentPart):
         self.bidirectional = bool(bidirectional)
         self.reverse_source = bool(reverse_source)
         if self.bidirectional and self.reverse_source:
-            raise ValueError(
+            raise InputError(
                 "A bidirectional encoder reads the source both ways already: `reverse_source` "
                 "goes with `bidirectional=False`. Received: bidirectional=True, "
                 "reverse_source=True"
@@ -146,7 +147,7 @@ class Encoder(RecurrentPart):
         mask = tf.ones([1, 1], tf.bool)
         context = apply_context(self.context, memory, mask, memory[:, 0])
         if context.shape.rank != 2:
-            raise ValueError(
+            raise InputError(
                 "`context` must give one vector for each row, of shape (batch, context_units). "
                 f"Received: context={self.context!r}, which gives shape {tuple(context.shape)} "
                 f"for a memory of shape {tuple(memory.shape)}"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
+from keras_s2s.errors import InputError
 from keras_s2s.layers.dropout import Rates, SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.recurrent import RecurrentLayer
@@ -80,7 +81,7 @@ class RecurrentPart(keras.layers.Layer):
         """Check the rates and make the sublayers that the arguments ask for."""
         dtype = self.dtype_policy
         if dtype.quantization_mode is not None:
-            raise ValueError(
+            raise InputError(
                 "`dtype` must not be a quantized policy: quantize a built model by "
                 '`model.quantize("int8")`, or its export by `export.litert(..., '
                 f'quantization="int8")`. Received: dtype={dtype.name!r}'

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from keras_s2s.errors import InputError
 from keras_s2s.layers.recurrence import LSTMState
 from keras_s2s.layers.recurrent import RecurrentLayer
 
@@ -55,7 +56,7 @@ def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str,
     arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
     for name, value in expected.items():
         if arrays[name].shape != value.shape:
-            raise ValueError(
+            raise InputError(
                 f"`weights[{name!r}]` must have the shape {value.shape}. "
                 f"Received: shape {arrays[name].shape}"
             )
@@ -88,7 +89,7 @@ def _swap_gates(layer: RecurrentLayer, value: Array) -> Array:
 def _check_names(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
     missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected)
     if missing or left_over:
-        raise ValueError(
+        raise InputError(
             "`weights` must be those of a PyTorch module with as many layers and directions. "
             f"Received: {missing} missing, {left_over} left over"
         )

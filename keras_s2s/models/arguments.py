@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.search import ExactSearch, Search
 
 
@@ -33,7 +34,7 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     if not ids.dtype.is_integer:
         raise TypeError(f"`{name}` must hold integers. Received: dtype={ids.dtype.name}")
     if ids.shape.rank != 2:
-        raise ValueError(
+        raise InputError(
             f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"
         )
     if hasattr(ids, "numpy"):
@@ -54,12 +55,12 @@ def check_jit_compile(jit_compile: bool, search: Search) -> None:
     if not jit_compile:
         return
     if not tf.executing_eagerly():
-        raise ValueError(
+        raise InputError(
             "`jit_compile` must be False within a graph: no server would run what is exported. "
             "Received: jit_compile=True"
         )
     if isinstance(search, ExactSearch):
-        raise ValueError(
+        raise InputError(
             "`jit_compile` must be False for an `ExactSearch`, whose memory grows as it needs. "
             "Received: jit_compile=True"
         )
@@ -67,14 +68,14 @@ def check_jit_compile(jit_compile: bool, search: Search) -> None:
 
 def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:
     if ids.shape[1] == 0:
-        raise ValueError(
+        raise InputError(
             f"`{name}` must have a length of at least 1: even an empty text ends in eos. "
             f"Received: shape {ids.shape}"
         )
     foreign = np.argwhere((ids < 0) | (ids >= vocabulary_size))
     if len(foreign):
         row, position = foreign[0]
-        raise ValueError(
+        raise InputError(
             f"`{name}` must lie in [0, {vocabulary_size}), the vocabulary of the model. "
             f"Received: id {ids[row, position]} in row {row} at position {position}"
         )

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
+
 _REFUSAL = (
     "`%s` must lie in [0, %d), the vocabulary of the model. "
     "Received: id {} in row {} at position {} of a batch"
@@ -64,7 +66,7 @@ def plain_refusal() -> Iterator[None]:
         refused = _REFUSED.search(error.message)
         if refused is None:
             raise
-        raise ValueError(refused[0]) from error
+        raise InputError(refused[0]) from error
 
 
 def _fit(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:

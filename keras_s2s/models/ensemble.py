@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
+from keras_s2s.errors import InputError
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.optimizers import without_optimizers
@@ -78,7 +79,7 @@ class Ensemble(Searchable):
         Raises:
             ValueError: always.
         """
-        raise ValueError(
+        raise InputError(
             "An `Ensemble` is not trained: that would make its members alike, and their "
             "differences are its use. Train each of them by its own `fit`, from another seed, and "
             "put them together afterwards."
@@ -162,16 +163,16 @@ def _check_models(models: Any) -> list[Seq2Seq]:
                 f"(type {type(model)}) at position {number}"
             )
     if not models:
-        raise ValueError("`models` must hold at least one model. Received: none")
+        raise InputError("`models` must hold at least one model. Received: none")
     if len({id(model) for model in models}) < len(models):
-        raise ValueError(
+        raise InputError(
             "`models` must hold every model once. "
             f"Received: {[model.name for model in models]}, one of them twice"
         )
     for side in ("source", "target"):
         sizes = [getattr(model, f"{side}_vocabulary_size") for model in models]
         if len(set(sizes)) > 1:
-            raise ValueError(
+            raise InputError(
                 f"`models` must all have the same {side} vocabulary. "
                 f"Received: models with {', '.join(map(str, sizes))} {side} ids"
             )

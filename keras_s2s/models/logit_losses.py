@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_s2s.errors import InputError
+
 
 def check_takes_logits(name: str, given: Any, door: str) -> None:
     """Refuse a Keras loss or metric that takes probabilities, where the model returns logits.
@@ -25,7 +27,7 @@ def check_takes_logits(name: str, given: Any, door: str) -> None:
         if _takes_probabilities(item):
             shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
             shown = shown or getattr(item, "__name__", repr(item))
-            raise ValueError(
+            raise InputError(
                 f"`{name}` must take logits, which the model returns: {door}. "
                 f"Received: {name}={shown}, which takes probabilities"
             )

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice
+from keras_s2s.errors import InputError
 from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
@@ -177,7 +178,7 @@ class Searchable(keras.Model):
         target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
         rows = source_ids.shape[0], target_ids.shape[0]
         if None not in rows and rows[0] != rows[1]:
-            raise ValueError(
+            raise InputError(
                 "`source_ids` and `target_ids` must have as many rows as each other. "
                 f"Received: {rows[0]} sources and {rows[1]} targets"
             )
@@ -208,7 +209,7 @@ class Searchable(keras.Model):
             ValueError: if there is none.
         """
         if not self.has_attention:
-            raise ValueError(
+            raise InputError(
                 f"`{name}` needs a decoder with attention, 'luong' or 'bahdanau'. "
                 "Received: a model with attention=None"
             )

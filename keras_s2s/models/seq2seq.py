@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_state import DecoderMemory
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
@@ -209,14 +210,14 @@ def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[i
     """Check which target id each source id is copied as."""
     if not decoder.copy:
         if copy_ids is not None:
-            raise ValueError(
+            raise InputError(
                 "`copy_ids` needs a decoder with copy=True. Received: copy_ids and copy=False"
             )
         return None
     sizes = encoder.vocabulary_size, decoder.vocabulary_size
     if copy_ids is None:
         if sizes[0] != sizes[1]:
-            raise ValueError(
+            raise InputError(
                 "`copy_ids` must be given where the two vocabularies differ: "
                 "keras_s2s.copy_ids(source, target) returns it. Received: copy_ids=None with "
                 f"{sizes[0]} source ids and {sizes[1]} target ids"
@@ -224,12 +225,12 @@ def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[i
         return [-1 if token_id in (PAD_ID, BOS_ID) else token_id for token_id in range(sizes[0])]
     ids = np.asarray(copy_ids)
     if ids.shape != (sizes[0],) or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(
+        raise InputError(
             f"`copy_ids` must hold an integer for each of the {sizes[0]} source ids. "
             f"Received: {ids.dtype.name} of shape {ids.shape}"
         )
     if ids.min() < -1 or ids.max() >= sizes[1]:
-        raise ValueError(
+        raise InputError(
             f"`copy_ids` must lie between -1 and {sizes[1] - 1}, the last target id. "
             f"Received: {ids.min()} to {ids.max()}"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_s2s.errors import InputError
 from keras_s2s.plots.canvas import Path, finish, new_figure
 from keras_s2s.plots.labels import families, runs_right_to_left, token_labels, width
 from keras_s2s.plots.tokens import check_translator, source_tokens_and_ids, tokens_of
@@ -136,12 +137,12 @@ def _check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
     except (TypeError, ValueError):
         values = np.empty(0)
     if 0 in shape or values.shape != shape:
-        raise ValueError(
+        raise InputError(
             "`weights` must have a row for each target token and a column for each source token, "
             f"at least one of each: {shape}. Received: shape {values.shape}"
         )
     if not np.isfinite(values).all() or values.min() < 0.0:
-        raise ValueError(
+        raise InputError(
             "`weights` must be finite and not negative. "
             f"Received: weights from {values.min()} to {values.max()}"
         )

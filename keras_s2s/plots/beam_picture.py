@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_s2s.errors import InputError
 from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
 from keras_s2s.plots.canvas import BLUE, GREEN, GREY, ORANGE, Path, finish, matplotlib, new_figure
 from keras_s2s.plots.labels import families, token_labels, width
@@ -154,7 +155,7 @@ def _check_tokens(trace: BeamTrace, tokens: Any) -> None:
     token_labels("tokens", tokens)
     largest = max(BOS_ID, *(id_ for step in trace.steps for one in step for id_ in one.ids))
     if largest >= len(tokens):
-        raise ValueError(
+        raise InputError(
             f"`tokens` must have a token for each id, up to {largest}. "
             f"Received: {len(tokens)} tokens"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_int
+from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.beam import BeamState
 from keras_s2s.search.result import SearchResult
@@ -81,7 +82,7 @@ def trace_beam_search(
     found = traced(step, state, 1, vocabulary_size, **row_options)
     outputs = _outputs(found)
     if not outputs:
-        raise ValueError("There is nothing to draw: the rules of the search allow no output.")
+        raise InputError("There is nothing to draw: the rules of the search allow no output.")
     return BeamTrace(tuple(traced.steps), outputs)
 
 

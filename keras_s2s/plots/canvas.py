@@ -7,6 +7,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.files import written_beside
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def matplotlib(module: str = "") -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}".rstrip("."))
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Pictures need matplotlib, which is not installed: pip install 'keras-s2s[plots]'"
         ) from error
 
@@ -119,7 +120,7 @@ def _suffix(path: Path) -> str:
     """Give the suffix that says what to write."""
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in _METADATA:
-        raise ValueError(
+        raise InputError(
             f"The name of a picture must end in '.png' or '.svg'. Received: path={path!r}"
         )
     return suffix

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_s2s.errors import InputError
 from keras_s2s.plots.canvas import BLUE, ORANGE, Path, finish, new_figure, whole_numbers
 from keras_s2s.plots.labels import families
 
@@ -84,11 +85,11 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
     columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
     epochs = max(map(len, columns.values()), default=0)
     if epochs == 0:
-        raise ValueError(f"`history` must hold at least one epoch. Received: {sorted(columns)}")
+        raise InputError(f"`history` must hold at least one epoch. Received: {sorted(columns)}")
     series = {}
     for name, values in columns.items():
         if not values or epochs % len(values):
-            raise ValueError(
+            raise InputError(
                 f"`history` must have a value for each epoch, or for every second, third … of "
                 f"them. Received: {len(values)} values of {name!r}, {epochs} epochs"
             )
@@ -102,7 +103,7 @@ def _numbers(name: Any, values: Any) -> list[float]:
     try:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             f"`history` must hold lists of numbers. Received: {name!r}: {values!r}"
         ) from error
 
@@ -121,7 +122,7 @@ def _read_csv(path: str) -> dict[str, list[float]]:
     columns: dict[str, list[float]] = {name: [] for name in header}
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise ValueError(
+            raise InputError(
                 f"{path}, line {number}: expected {len(header)} columns. Received: {len(row)}"
             )
         for name, value in zip(header, row, strict=True):
@@ -134,7 +135,7 @@ def _number(value: str, place: str) -> float:
     try:
         return math.nan if value in ("", "NA") else float(value)
     except ValueError:
-        raise ValueError(f"{place} must be a number. Received: {value!r}") from None
+        raise InputError(f"{place} must be a number. Received: {value!r}") from None
 
 
 def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], list[float]]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import SPLITS, ErrorRates, error_rates
 from keras_s2s.plots.canvas import (
     BLUE,
@@ -65,7 +66,7 @@ def length_histogram(
         )
     arrays = {name: _check_lengths(name, values) for name, values in lengths.items()}
     if not arrays:
-        raise ValueError("`lengths` must hold at least one list. Received: none")
+        raise InputError("`lengths` must hold at least one list. Received: none")
     shortest = min(int(array.min()) for array in arrays.values())
     longest = max(int(array.max()) for array in arrays.values())
     wide = math.ceil((longest + 1 - shortest) / _MOST_BARS)  # lengths that share a bar
@@ -128,7 +129,7 @@ def errors_by_length(
     check_choice("source_tokens", source_tokens, SPLITS)
     check_positive_int("num_bins", num_bins)
     if len(sources) != len(outputs):
-        raise ValueError(
+        raise InputError(
             "There must be one of `outputs` for each of `sources`. "
             f"Received: {len(sources)} sources, {len(outputs)} outputs"
         )
@@ -162,7 +163,7 @@ def _check_lengths(name: str, values: Any) -> np.ndarray:
     except ValueError:  # lists of lists of several lengths
         array = np.empty(0)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
-        raise ValueError(
+        raise InputError(
             "`lengths` must hold non-empty lists of integers of at least 0. "
             f"Received: {name!r}: {values!r}"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
@@ -44,7 +45,7 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
     if not isinstance(text, str):
         raise TypeError(f"`text` must be a str. Received: text={text!r} (type {type(text)})")
     if not text.strip():
-        raise ValueError(f"`text` must not be empty. Received: text={text!r}")
+        raise InputError(f"`text` must not be empty. Received: text={text!r}")
     ids = translator.source.tokenize([text])
     return tokens_of(translator.source, ids[0].numpy()), ids
 

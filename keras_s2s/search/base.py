@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.lexicon import InLexicon, Lexicon
 from keras_s2s.search.result import SearchResult, replay_attention
 from keras_s2s.search.rules import BeginsWith, NoRepeatedNgram
@@ -73,7 +74,7 @@ class Search:
             checks.check_int("suppress_ids", id_, minimum=0) for id_ in self.suppress_ids
         )
         if EOS_ID in suppressed:
-            raise ValueError(
+            raise InputError(
                 f"`suppress_ids` must not hold eos ({EOS_ID}): no output could end. "
                 f"Received: suppress_ids={suppressed}"
             )
@@ -134,7 +135,7 @@ class Search:
         if not callable(step):
             raise TypeError(f"`step` must be callable. Received: step={step!r}")
         if seed is not None and not self._draws:
-            raise ValueError(
+            raise InputError(
                 "`seed` must be given only to a search that draws, such as `Sampling`. "
                 f"Received: a seed for {type(self).__name__}"
             )
@@ -252,7 +253,7 @@ class Search:
     def _checked_suppress_ids(self, vocabulary_size: int) -> tuple[int, ...]:
         """Return the ids that are never emitted; all must be in the vocabulary."""
         if max(self.suppress_ids, default=0) >= vocabulary_size:
-            raise ValueError(
+            raise InputError(
                 f"Every id in `suppress_ids` must be below vocabulary_size={vocabulary_size}. "
                 f"Received: suppress_ids={self.suppress_ids}"
             )
@@ -272,19 +273,19 @@ class Search:
         if self.max_length is not None:
             self._keep_count("max_length", MAX_LENGTH)
         elif self.max_length_ratio is None:
-            raise ValueError(
+            raise InputError(
                 "`max_length` may be None only where `max_length_ratio` is given. "
                 "Received: max_length=None, max_length_ratio=None"
             )
         if self.max_length_ratio is not None:
             ratio = checks.check_number("max_length_ratio", self.max_length_ratio, minimum=0.0)
             if ratio == 0.0:
-                raise ValueError("`max_length_ratio` must be above 0. Received: max_length_ratio=0")
+                raise InputError("`max_length_ratio` must be above 0. Received: max_length_ratio=0")
             checks.check_at_most("max_length_ratio", ratio, MAX_LENGTH_RATIO)
             self._keep("max_length_ratio", ratio)
         self._keep_count("min_length", MAX_LENGTH)
         if self.max_length is not None and self.min_length > self.max_length:
-            raise ValueError(
+            raise InputError(
                 "`min_length` must not be above `max_length`. "
                 f"Received: min_length={self.min_length}, max_length={self.max_length}"
             )
@@ -296,7 +297,7 @@ def _check_batch_size(batch_size: Any) -> int | tf.Tensor:
     if known is not None:
         return checks.check_int("batch_size", known, minimum=0)
     if batch_size.shape.rank != 0 or not batch_size.dtype.is_integer:
-        raise ValueError(
+        raise InputError(
             "`batch_size` must be an integer or a scalar integer tensor. "
             f"Received: {batch_size.dtype.name} of shape {batch_size.shape}"
         )

@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
 from keras_s2s.search.result import SearchResult, make_result
 from keras_s2s.search.scoring import coverage_score
@@ -139,7 +140,7 @@ class BeamSearch(Search):
         self._keep_count("beam_width", MAX_HYPOTHESES)
         self._keep_count("num_hypotheses", MAX_HYPOTHESES)
         if self.num_hypotheses > self.beam_width:
-            raise ValueError(
+            raise InputError(
                 "`num_hypotheses` must not be above `beam_width`. Received: "
                 f"num_hypotheses={self.num_hypotheses}, beam_width={self.beam_width}"
             )
@@ -165,7 +166,7 @@ class BeamSearch(Search):
 
     def _search(self, task: SearchTask) -> SearchResult:
         if self.coverage_penalty and task.source_lengths is None:
-            raise ValueError(
+            raise InputError(
                 "`source_lengths` must be given to a search with `coverage_penalty`. Received: "
                 f"source_lengths=None, coverage_penalty={self.coverage_penalty}"
             )

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES
 from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_unfinished
 from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
@@ -68,7 +69,7 @@ class DiverseBeamSearch(BeamSearch):
         super().__post_init__()
         self._keep_count("num_groups", MAX_HYPOTHESES)
         if self.beam_width % self.num_groups:
-            raise ValueError(
+            raise InputError(
                 "`num_groups` must divide `beam_width`. Received: "
                 f"num_groups={self.num_groups}, beam_width={self.beam_width}"
             )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.step import (
     IMPOSSIBLE,
     POSSIBLE,
@@ -50,7 +51,7 @@ def ensemble_step(
         Sutskever et al. 2014, "Sequence to Sequence Learning with Neural Networks".
     """
     if not steps:
-        raise ValueError("`steps` must hold at least one step function. Received: none")
+        raise InputError("`steps` must hold at least one step function. Received: none")
     checks.check_choice("average", average, AVERAGES)
 
     def step(token_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
 from keras_s2s.search.beam import with_settings_of
 from keras_s2s.search.result import SearchResult, rank_hypotheses, spread_nan
@@ -57,7 +58,7 @@ class ExhaustiveSearch(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_length is None:
-            raise ValueError(
+            raise InputError(
                 "`max_length` of an exhaustive search must be a positive integer. "
                 "Received: max_length=None"
             )
@@ -156,7 +157,7 @@ class ExhaustiveSearch(Search):
         count = self.count_outputs(vocabulary_size)
         if count > self.max_outputs:
             shown = f"{count:,}" if count < 10**15 else f"more than 10**{len(str(count)) - 1}"
-            raise ValueError(
+            raise InputError(
                 f"An exhaustive search must have at most max_outputs={self.max_outputs} outputs. "
                 f"Received: {shown} outputs, by max_length={self.max_length} and "
                 f"vocabulary_size={vocabulary_size}; `ExactSearch` may serve instead"

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.errors import InputError
 from keras_s2s.search.base import Search
 from keras_s2s.search.result import SearchResult, make_result, rank_hypotheses
 from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTokens, loop_shapes
@@ -171,12 +172,12 @@ class Sampling(Search):
         self._keep_count("num_hypotheses", MAX_SAMPLES)
         temperature = checks.check_number("temperature", self.temperature, minimum=0.0)
         if temperature == 0.0:
-            raise ValueError(
+            raise InputError(
                 "`temperature` must be above 0; `GreedySearch` takes the most probable. "
                 "Received: temperature=0"
             )
         if not MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE:
-            raise ValueError(
+            raise InputError(
                 f"`temperature` must be between {MIN_TEMPERATURE:g} and {1 / MIN_TEMPERATURE:g}. "
                 f"Received: temperature={temperature:g}"
             )
@@ -186,11 +187,11 @@ class Sampling(Search):
         if self.top_p is not None:
             top_p = checks.check_number("top_p", self.top_p, minimum=0.0, maximum=1.0)
             if top_p == 0.0:
-                raise ValueError("`top_p` must be above 0. Received: top_p=0")
+                raise InputError("`top_p` must be above 0. Received: top_p=0")
             self._keep("top_p", top_p)
         self._keep("seed", checks.check_int("seed", self.seed, minimum=tf.int32.min))
         if self.seed > tf.int32.max:
-            raise ValueError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")
+            raise InputError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")
 
     @property
     def _draws(self) -> bool:

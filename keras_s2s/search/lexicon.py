@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.search.rules import mark_ids
 from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
@@ -40,10 +41,10 @@ class Lexicon:
     def __init__(self, outputs: Iterable[Sequence[int]]) -> None:
         ended = sorted({_until_eos(output) for output in outputs})
         if not ended:
-            raise ValueError("`outputs` of a lexicon must not be empty. Received: no output")
+            raise InputError("`outputs` of a lexicon must not be empty. Received: no output")
         for output in ended:
             if BOS_ID in output or min(output, default=0) < 0:
-                raise ValueError(
+                raise InputError(
                     "An output of a lexicon must consist of ids of at least 1, bos not among "
                     f"them. Received: {output}"
                 )
@@ -104,7 +105,7 @@ class InLexicon:
 
     def __init__(self, lexicon: Lexicon, vocabulary_size: int) -> None:
         if lexicon.largest_id >= vocabulary_size:
-            raise ValueError(
+            raise InputError(
                 "Every id of a lexicon must be below the vocabulary's size. Received: id "
                 f"{lexicon.largest_id}, vocabulary_size={vocabulary_size}"
             )

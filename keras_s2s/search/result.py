@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.search.step import (
     IMPOSSIBLE,
     POSSIBLE,
@@ -73,7 +74,7 @@ class SearchResult(NamedTuple):
             ValueError: If the result has no attention.
         """
         if self.attention is None:
-            raise ValueError(
+            raise InputError(
                 "`source_positions` needs a result with attention: search with "
                 "`return_attention=True`. Received: attention=None"
             )
@@ -117,7 +118,7 @@ def check_converged(scores: Any, rows: Sequence[int] | None = None) -> None:
     diverged = np.isnan(np.asarray(scores)).any(axis=1)
     if diverged.any():
         row = int(diverged.argmax())
-        raise ValueError(
+        raise InputError(
             "The model has diverged: its logits are NaN, infinite or all -inf "
             f"(in row {row if rows is None else rows[row]}). Use an earlier checkpoint, or train "
             "again with a lower learning rate or with gradient clipping."

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.search.top_k import top_k
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
@@ -222,7 +223,7 @@ def call_step(
     """
     outputs = step(token_ids, state)
     if not isinstance(outputs, tuple) or len(outputs) not in (2, 3):
-        raise ValueError(
+        raise InputError(
             "`step` must return a tuple (logits, state) or (logits, state, attention). "
             f"Received: {_describe(outputs)}"
         )
@@ -231,7 +232,7 @@ def call_step(
     logits = tf.convert_to_tensor(logits)
     expected = tf.TensorShape([token_ids.shape[0], vocabulary_size])
     if not logits.dtype.is_floating or not logits.shape.is_compatible_with(expected):
-        raise ValueError(
+        raise InputError(
             f"`step` must return float logits of shape (n, {vocabulary_size}), one row for each of "
             f"the n tokens. Received: {logits.dtype.name} of shape {logits.shape} for n="
             f"{token_ids.shape[0]}"
@@ -240,7 +241,7 @@ def call_step(
     try:
         tf.nest.assert_same_structure(state, new_state)
     except (ValueError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"`step` must return a state of the structure that it was given. Received: {error}"
         ) from error
     new_state = tf.nest.map_structure(_with_static_shape, state, new_state)
@@ -253,7 +254,7 @@ def attention_width(
     """Call `step` once and return the number of source positions that it attends to."""
     first = call_step(step, tf.fill([batch_size], BOS_ID), state, vocabulary_size)
     if first.attention is None:
-        raise ValueError(
+        raise InputError(
             "`step` must return a tuple (logits, state, attention) for a search that asks for "
             "attention. Received: a tuple of 2"
         )
@@ -274,7 +275,7 @@ def check_state(state: State, batch_size: int | tf.Tensor) -> State:
         tensor = tf.convert_to_tensor(tensor)
         shape = tensor.shape
         if shape.rank == 0 or (rows is not None and not shape[:1].is_compatible_with([rows])):
-            raise ValueError(
+            raise InputError(
                 "Every tensor in `state` must have one row for each of the batch: a first "
                 f"dimension of {rows}. Received: {tensor.dtype.name} of shape {shape}"
             )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
@@ -138,7 +139,7 @@ def length_limits(
     limit = None if max_length is None else tf.fill([batch_size, 1], max_length)
     if max_length_ratio is not None:
         if source_lengths is None:
-            raise ValueError(
+            raise InputError(
                 "`source_lengths` must be given to a search with `max_length_ratio`. "
                 f"Received: source_lengths=None, max_length_ratio={max_length_ratio}"
             )
@@ -189,17 +190,17 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
     if tensor.shape.rank == 0:
         tensor = tf.fill([batch_size], tensor)
     elif not tensor.shape.is_compatible_with([rows]):
-        raise ValueError(
+        raise InputError(
             f"`{name}` must be one number, or one for each row: ({rows},). "
             f"Received: shape {tensor.shape}"
         )
     known = tf.get_static_value(tensor)
     if known is not None and not np.all(known >= minimum):
-        raise ValueError(
+        raise InputError(
             f"`{name}` must be at least {minimum:g} in every row. Received: {known.tolist()}"
         )
     if known is not None and not np.all(known <= maximum):
-        raise ValueError(
+        raise InputError(
             f"`{name}` must be at most {maximum:g} in every row. Received: {known.tolist()}"
         )
     if known is None:
@@ -217,12 +218,12 @@ def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int
         raise TypeError(f"`prefix` must hold integers. Received: dtype={prefix.dtype.name}")
     rows = tf.get_static_value(batch_size)
     if not prefix.shape.is_compatible_with([rows, None]):
-        raise ValueError(
+        raise InputError(
             f"`prefix` must have the shape ({rows}, prefix_length). Received: shape {prefix.shape}"
         )
     known = tf.get_static_value(prefix)
     if known is not None and known.size and not 0 <= known.min() <= known.max() < vocabulary_size:
-        raise ValueError(
+        raise InputError(
             f"Every id in `prefix` must be at least 0 and below vocabulary_size={vocabulary_size}. "
             f"Received: ids from {known.min()} to {known.max()}"
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.special_ids import SPECIAL_TOKENS
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
@@ -45,7 +46,7 @@ class ByteTokenizer(Tokenizer):
             ValueError: if there are none, or one has no UTF-8.
         """
         if sum(1 for _ in check_texts(texts)) == 0:
-            raise ValueError("`texts` must hold at least one text. Received: none")
+            raise InputError("`texts` must hold at least one text. Received: none")
         return cls()
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
 
@@ -54,10 +55,10 @@ def encode_texts(texts: Any) -> list[bytes]:
             raw = text.encode("utf-8") if isinstance(text, str) else text
             raw.decode("utf-8")
         except UnicodeError as error:
-            raise ValueError(
+            raise InputError(
                 f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
             ) from None
         if is_empty(raw):
-            raise ValueError(f"`texts` must not be empty. Received: {text!r} at position {number}")
+            raise InputError(f"`texts` must not be empty. Received: {text!r} at position {number}")
         encoded.append(raw)
     return encoded

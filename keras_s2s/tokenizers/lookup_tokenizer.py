@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, check_positive_int
+from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts, check_utf8
@@ -87,7 +88,7 @@ class LookupTokenizer(Tokenizer):
             if count >= min_count and token not in SPECIAL_TOKENS
         ]
         if not tokens:
-            raise ValueError(
+            raise InputError(
                 f"`texts` must hold at least one token that occurs {min_count} times. "
                 f"Received: texts with {len(counts)} different tokens, none of them so often"
                 if counts
@@ -166,7 +167,7 @@ class LookupTokenizer(Tokenizer):
             with open(path, encoding="utf-8") as file:
                 vocabulary = json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path}: not a JSON file in UTF-8: {error}") from error
+            raise InputError(f"{path}: not a JSON file in UTF-8: {error}") from error
         self._set_vocabulary(self._check_vocabulary(vocabulary))
 
     def __repr__(self) -> str:
@@ -187,23 +188,23 @@ class LookupTokenizer(Tokenizer):
                     f"`vocabulary` must be a list of str. Received: {token!r} as token {token_id}"
                 )
             if token in ids:
-                raise ValueError(
+                raise InputError(
                     "`vocabulary` must not have a token twice. "
                     f"Received: {token!r} as tokens {ids[token]} and {token_id}"
                 )
             ids[token] = token_id
         if tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
-            raise ValueError(
+            raise InputError(
                 f"`vocabulary` must begin with {', '.join(SPECIAL_TOKENS)}. "
                 f"Received: {list(tokens[: len(SPECIAL_TOKENS)])}"
             )
         if len(tokens) == len(SPECIAL_TOKENS):
-            raise ValueError(
+            raise InputError(
                 "`vocabulary` must have a token behind the special ones. Received: none"
             )
         for token_id, token in enumerate(tokens[len(SPECIAL_TOKENS) :], len(SPECIAL_TOKENS)):
             if not cls.is_token(check_utf8(token)):
-                raise ValueError(
+                raise InputError(
                     f"`vocabulary` of {cls.__name__} must hold nothing that a text is not cut "
                     f"into. Received: {token!r} as token {token_id}"
                 )
@@ -220,7 +221,7 @@ class LookupTokenizer(Tokenizer):
     def _known_tokens(self) -> tuple[str, ...]:
         """The vocabulary; an error if there is none yet."""
         if not self._tokens:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} has no vocabulary yet. Give it one, or make it by "
                 f"`{type(self).__name__}.train(texts)`."
             )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
+from keras_s2s.errors import InputError
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 
 # What a space is inside of a piece: U+2581.
@@ -136,9 +137,9 @@ def read_rules(model: SentencePieceModel) -> dict[str, Any]:
     }
 
 
-def _refused(reason: str) -> ValueError:
+def _refused(reason: str) -> InputError:
     """Say why a model cannot be used."""
-    return ValueError(
+    return InputError(
         "`proto` must be a SentencePiece model of type unigram, with pad_id=0, unk_id=1, bos_id=2 "
         f"and eos_id=3. Received: one that cannot be used, for {reason}"
     )

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_int, check_number
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import strings
@@ -189,7 +190,7 @@ class SentencePieceTokenizer(Tokenizer):
         with open(paths[0], "rb") as model, open(paths[1], "rb") as checksum:
             proto, expected = model.read(), checksum.read()
         if _checksum(proto).encode() != expected:
-            raise ValueError(
+            raise InputError(
                 f"{paths[0]}: not the model that was saved, by its SHA-256 in {_CHECKSUM_FILE}; it "
                 "was damaged or changed since. Get the file anew"
             )
@@ -208,7 +209,7 @@ class SentencePieceTokenizer(Tokenizer):
     def _known_model(self) -> SentencePieceModel:
         """The model; an error if there is none yet."""
         if self._model is None:
-            raise ValueError(
+            raise InputError(
                 "SentencePieceTokenizer has no model yet. Give it one, or make it by "
                 "`SentencePieceTokenizer.train(texts)`."
             )
@@ -277,8 +278,8 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
         if failures:
             raise failures[0] from None
         if not counted[0]:
-            raise ValueError("`texts` must hold at least one token. Received: none") from None
-        raise ValueError(
+            raise InputError("`texts` must hold at least one token. Received: none") from None
+        raise InputError(
             f"`texts` do not allow for a vocabulary of {options['vocab_size']} pieces. "
             f"SentencePiece says: {error}"
         ) from error
@@ -292,7 +293,7 @@ def _import_sentencepiece() -> Any:
     try:
         import sentencepiece
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Training a SentencePieceTokenizer needs the package sentencepiece: "
             f'pip install "keras-s2s[subword]". Importing it failed with: {error}'
         ) from error

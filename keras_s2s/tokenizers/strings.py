@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.errors import MissingPackageError
+
 # Pieces that one n-gram operation joins, and how often it is applied where the length is not
 # known when the graph is made: 32**4 pieces are more than a million.
 _JOIN_WIDTH = 32
@@ -68,7 +70,7 @@ def import_text_ops() -> TextOps:
             ngrams_op,
         )
     except (ImportError, tf.errors.NotFoundError) as error:
-        raise ImportError(
+        raise MissingPackageError(
             "Tokenizers need the package tensorflow-text, of the same minor version as "
             f"tensorflow ({tf.__version__}). It is published for Linux and for macOS on arm64, "
             "not for Windows: there, use WSL, or work on ids instead of text. "

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.errors import InputError
 from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from keras_s2s.tokenizers import strings
@@ -117,7 +118,7 @@ class Tokenizer(keras.layers.Layer):
         """
         texts = _as_strings(texts)
         if texts.shape.rank == 0:
-            raise ValueError("`texts` must have one dimension. Received: a single text")
+            raise InputError("`texts` must have one dimension. Received: a single text")
         if tf.executing_eagerly():
             return self._compile().split(texts)
         return self._split(texts)
@@ -198,11 +199,11 @@ class Tokenizer(keras.layers.Layer):
         if not ids.dtype.is_integer:
             raise TypeError(f"`ids` must be integers. Received: ids of dtype {ids.dtype.name}")
         if ids.shape.rank == 0:
-            raise ValueError("`ids` must have at least one dimension. Received: a scalar")
+            raise InputError("`ids` must have at least one dimension. Received: a scalar")
         ids = tf.cast(ids, tf.int32)
         outside = (ids < 0) | (ids >= self.vocabulary_size)
         if tf.executing_eagerly() and np.any(outside):
-            raise ValueError(
+            raise InputError(
                 f"`ids` must lie between 0 and {self.vocabulary_size - 1}, the last id of the "
                 f"vocabulary. Received: {ids.numpy()[outside.numpy()][0]}"
             )
@@ -251,7 +252,7 @@ def check_utf8(text: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise InputError(
             "A text must consist of Unicode characters that UTF-8 can hold. Received: "
             f"{str(text)!r}, which has a lone surrogate at position {error.start}"
         ) from error
@@ -273,7 +274,7 @@ def _as_strings(texts: Any) -> tf.Tensor:
     if tensor.shape.rank is None:
         return tf.reshape(tensor, [-1])
     if tensor.shape.rank > 1:
-        raise ValueError(
+        raise InputError(
             f"`texts` must have one dimension at most. Received: texts of shape {tensor.shape}"
         )
     return tensor
