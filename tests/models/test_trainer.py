@@ -177,7 +177,7 @@ PROBABILITIES = [
 ]
 
 
-@pytest.mark.parametrize("loss", PROBABILITIES, ids=str)
+@pytest.mark.parametrize("loss", PROBABILITIES, ids=lambda loss: type(loss).__name__)
 def test_a_loss_that_takes_probabilities_is_refused(loss):
     message = r"^`loss` must take logits, which the model returns: use `SequenceLoss\(\)`, .*"
     with pytest.raises(ValueError, match=message):
