@@ -228,17 +228,17 @@ def _check_compiled(
     interpreter: Runtime,
 ) -> None:
     """Compare LiteRT's CompiledModel with its Interpreter, of which it must give the answers."""
-    shapes = {
-        name: found_shapes(num_hypotheses, search.max_length)
-        for name, search, num_hypotheses in _searches(translator)
-        if name in names and search.max_length is not None
-    }
+    source_ids = translator.source.tokenize(tf.constant(texts[:_COMPILED_TEXTS])).numpy()
+    answers, shapes = {}, {}
+    for name, search, num_hypotheses in _searches(translator):
+        if name in names and search.max_length is not None:
+            answers[name] = interpreter(name, {"source_ids": source_ids})
+            possible = found_shapes(num_hypotheses, search.max_length)
+            shapes[name] = {it: shape for it, shape in possible.items() if it in answers[name]}
     if not shapes:
         return
     compiled = one_by_one(CompiledSession(path, source_length, shapes), source_length)
-    source_ids = translator.source.tokenize(tf.constant(texts[:_COMPILED_TEXTS])).numpy()
-    for name in shapes:
-        expected = interpreter(name, {"source_ids": source_ids})
+    for name, expected in answers.items():
         for output, found in compiled(name, {"source_ids": source_ids}).items():
             if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
                 raise InputError(
