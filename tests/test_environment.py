@@ -27,7 +27,7 @@ def test_a_python_without_tensorflow_is_refused(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(environment.SetupError, match=r"needs Python 3\.10 to 3\.13.* is Python 3"):
+    with pytest.raises(environment.SetupError, match=r"needs Python 3\.11 to 3\.13.* is Python 3"):
         environment.check_python()
 
 
