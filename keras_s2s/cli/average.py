@@ -1,4 +1,4 @@
-"""`keras-s2s average`: the mean of the weights of several models."""
+"""`keras-s2s average`: average the weights of several models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from keras_s2s.cli.streams import write_line
 @IMPORT
 @OVERWRITE
 def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
-    """Write one .keras file whose weights are the mean of those of MODELs.
+    """Write one .keras file with the mean of the weights of MODELs.
 
-    They are .keras files or folders of runs: checkpoints of one training, or trainings that began
-    with the same model (train --init-from). It is no larger or slower than one of them. The search
-    is that of the first.
+    MODELs are .keras files or run folders: checkpoints of one training, or trainings that started
+    from the same model (train --init-from). The result is as small and fast as a single model. It
+    uses the search settings of the first model.
     """
     check_request("An average", models, output, overwrite)
     load_alike(models)

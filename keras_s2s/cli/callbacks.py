@@ -1,4 +1,4 @@
-"""What happens while a training of the command line runs."""
+"""Callbacks that `keras-s2s train` runs during training."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ RISING = ("bleu", "chrf")
 
 
 class Pace(keras.callbacks.Callback):
-    """Sets the learning rate before each step, and ends the training when its time is over.
+    """Learning rate schedule that also stops training at the time limit.
 
-    It rises over `warmup_steps` and then falls as `schedule` says, over all epochs, or over the
-    minutes where these end sooner.
+    The learning rate rises over `warmup_steps` and then follows `schedule`. The schedule spans all
+    epochs, or the time limit if that comes first.
 
     Args:
-        learning_rate: the highest one.
-        schedule: "constant", "linear", "cosine", "inverse_sqrt" or "plateau"; the last leaves the
-            way down to `ReduceLROnPlateau`.
-        warmup_steps: steps of the optimiser.
-        epochs: how many there are.
-        minutes: how long it may take; None for any time.
+        learning_rate: Float. Peak learning rate.
+        schedule: One of "constant", "linear", "cosine", "inverse_sqrt" or "plateau". "plateau"
+            leaves the decay to `ReduceLROnPlateau`.
+        warmup_steps: Integer. Number of optimizer steps in the warm-up.
+        epochs: Integer. Number of epochs.
+        minutes: Float or None. Time limit. `None` means no limit.
     """
 
-    # What `Resume` keeps of this callback.
+    # Attributes that `Resume` saves and restores.
     state_attributes = ("seconds", "steps_of_epoch")
 
     def __init__(
@@ -75,16 +75,16 @@ class Pace(keras.callbacks.Callback):
             self.steps_of_epoch = self._batch
 
     def factor(self, step: int) -> float:
-        """Say how much of the highest learning rate a step has.
+        """Return the fraction of the peak learning rate to use for a step.
 
         Args:
-            step: how many steps of the optimiser were taken before.
+            step: Integer. Number of optimizer steps taken before this one.
 
         Returns:
-            A factor up to 1.
+            A float of at most 1.
         """
         warm = (step + 1) / max(self.warmup_steps, 1)
-        if self.minutes is not None:  # warm-up ends in time, too, where time ends the training
+        if self.minutes is not None:  # a time limit also shortens the warm-up
             warm = max(warm, self._time_used() / WARMUP_SHARE)
         warm = min(1.0, warm)
         if self.schedule in ("constant", "plateau"):
@@ -97,7 +97,7 @@ class Pace(keras.callbacks.Callback):
         return warm * max(left, 0.001)
 
     def is_over(self) -> bool:
-        """Return whether the minutes of the training are used up."""
+        """Return whether training has reached its time limit."""
         return self._time_used() >= 1.0
 
     def _epochs_done(self) -> float:
@@ -108,14 +108,14 @@ class Pace(keras.callbacks.Callback):
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves the translator each time that it is better than before.
+    """Saves the translator after each epoch that improves on the best one.
 
-    The watched figure says what is better; ties are broken by TER, then by the loss.
+    Epochs are ranked by the watched metric. Ties are broken by TER, then by the validation loss.
 
     Args:
-        translator: what to save.
-        path: where.
-        watch: "wer", "ter", "bleu" or "chrf".
+        translator: The `Translator` to save.
+        path: Path of the file to write.
+        watch: Metric to rank by: "wer", "ter", "bleu" or "chrf".
     """
 
     state_attributes = ("best", "best_epoch")
@@ -134,15 +134,15 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stops the training when nothing has improved for some epochs after warm-up.
+    """Stops training when no metric has improved for `patience` epochs.
 
-    The watched figure, TER and the loss are followed apart: as long as one of them reaches a new
-    best, the training goes on.
+    The watched metric, TER and the validation loss are tracked separately. Training continues while
+    any of them reaches a new best value. Epochs during warm-up do not count.
 
     Args:
-        patience: Epochs without an improvement.
-        warmup_steps: Steps of the optimizer before which no epoch counts.
-        watch: "wer", "ter", "bleu" or "chrf".
+        patience: Integer. Number of epochs without improvement before training stops.
+        warmup_steps: Integer. Number of optimizer steps in the warm-up.
+        watch: Metric to track: "wer", "ter", "bleu" or "chrf".
     """
 
     state_attributes = ("best", "wait")
@@ -166,19 +166,20 @@ class StopEarly(keras.callbacks.Callback):
 
 
 def _rank(logs: dict[str, Any], watch: str) -> list[float]:
-    """Return the watched figure, TER and the loss, each lower where it is better."""
+    """Return the watched metric, TER and the validation loss, signed so that lower is better."""
     figure = float(logs[f"val_{watch}"])
     ter = float(logs.get("val_ter", 0.0))
     return [-figure if watch in RISING else figure, ter, float(logs["val_loss"])]
 
 
 class LearningCurve(keras.callbacks.Callback):
-    """Writes the figures of all epochs as a CSV file, whole after each of them.
+    """Writes the metrics of all epochs to a CSV file after each epoch.
 
-    `keras.callbacks.CSVLogger` would have an epoch twice that was interrupted at its end.
+    The file is rewritten each time. `keras.callbacks.CSVLogger` would list an epoch twice if
+    training was interrupted at its end.
 
     Args:
-        path: the file.
+        path: Path of the CSV file.
     """
 
     state_attributes = ("rows",)

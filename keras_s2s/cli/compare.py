@@ -1,4 +1,4 @@
-"""`keras-s2s compare`: what changes with a new version."""
+"""`keras-s2s compare`: compare the outputs of two models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_s2s.texts import is_empty, split_lines
 if TYPE_CHECKING:
     from keras_s2s.export.comparison import Comparison
 
-_CHANGED = 1  # the exit code where more changes than is allowed
+_CHANGED = 1  # exit code if more changed than allowed
 
 
 @click.command(short_help="Compare the answers of two models.")
@@ -56,11 +56,11 @@ def compare(
     as_json: bool,
     batch_size: int,
 ) -> None:
-    """Compare the answers of two models to the lines of a file, such as those of two versions.
+    """Compare the outputs of two models, or of two versions of one, for the lines of a file.
 
-    BEFORE and AFTER are .keras files, folders of runs or of SavedModels, .tflite or .onnx files.
-    TEXTS has a source in each line. Prints the share of changed answers, the differences of the
-    scores of the others, and the changed answers as source, before, after, separated by tabs.
+    BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
+    TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
+    unchanged ones, and a list of changes: source, before and after, separated by tabs.
     """
     sources = _read_sources(texts)
     from keras_s2s.export import comparison
@@ -75,7 +75,7 @@ def compare(
 
 
 def _read_sources(path: str) -> list[str]:
-    """Read the lines of a file that are not empty."""
+    """Read the nonempty lines of a file."""
     with open(path, "rb") as file:
         content = file.read()
     try:
@@ -89,7 +89,7 @@ def _read_sources(path: str) -> list[str]:
 
 
 def _answers(path: str, sources: list[str], batch_size: int) -> list[Any]:
-    """Return the best target of each source, with its score."""
+    """Return the best target of each source with its score."""
     from keras_s2s.export.comparison import Answer
 
     found = load_model(path).hypotheses(sources, batch_size)

@@ -1,4 +1,4 @@
-"""`keras-s2s draw`: pictures of what a model does."""
+"""`keras-s2s draw`: plot attention, searches, learning curves and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_s2s.files import check_writable
 
 
 def _check_picture(ctx: click.Context, option: click.Parameter, path: str) -> str:
-    """Refuse a path that cannot be written before anything is computed."""
+    """Check that the picture can be written before computing anything."""
     check_writable(path)
     return path
 
@@ -30,7 +30,7 @@ _TOKENS = click.Choice(["words", "characters"])
 
 @click.group(short_help="Draw attention, a search, learning curves, errors.")
 def draw() -> None:
-    """Draw a picture into a PNG or SVG file, by the suffix of its name. Needs matplotlib."""
+    """Draw a plot and save it as PNG or SVG, depending on the file suffix. Needs matplotlib."""
 
 
 @draw.command(short_help="Where the decoder looked.")
@@ -40,7 +40,7 @@ def draw() -> None:
 @IMPORT
 @search_options
 def attention(model: str, text: str, picture: str, **options: Any) -> None:
-    """Draw how much each source token counted for each token of the best answer to TEXT."""
+    """Draw the attention weights for the best output of TEXT."""
     translator, chosen = _translator(model, options)
     from keras_s2s.plots import attention as draw_attention
 
@@ -54,7 +54,7 @@ def attention(model: str, text: str, picture: str, **options: Any) -> None:
 @IMPORT
 @search_options
 def search(model: str, text: str, picture: str, **options: Any) -> None:
-    """Draw the tree of the beam search for TEXT: what went on, finished, was given up, and won."""
+    """Draw the beam search tree for TEXT, with extended, finished, pruned and best hypotheses."""
     translator, chosen = _translator(model, options)
     from keras_s2s.plots import beam_search
 
@@ -65,7 +65,7 @@ def search(model: str, text: str, picture: str, **options: Any) -> None:
 @click.argument("curve", type=click.Path(exists=True), metavar="RUN")
 @_PICTURE
 def curves(curve: str, picture: str) -> None:
-    """Draw the figures of each epoch. RUN is the folder of a run, or a file of columns."""
+    """Draw the metrics of each epoch. RUN is a run folder or a CSV file."""
     path = os.path.join(curve, CURVE) if os.path.isdir(curve) else curve
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{curve}: there is no {CURVE} in this folder")
@@ -95,7 +95,7 @@ def errors(
     batch_size: int,
     **options: Any,
 ) -> None:
-    """Draw the error rates of a model on PAIRS by the length of the source."""
+    """Draw the error rates of a model on PAIRS by source length."""
     answering = load_model(model, **options)
     from keras_s2s import read_pairs
     from keras_s2s.evaluation import group_references
@@ -114,7 +114,7 @@ def errors(
 
 
 def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Load a model that can be looked into, and its search."""
+    """Load a `.keras` model, which unlike an export can be inspected, and its search settings."""
     answering = load_model(model, **options)
     if answering.translator is None:
         raise InputError(f"{model}: an export shows only its answers; draw from a .keras file")

@@ -1,4 +1,4 @@
-"""`keras-s2s ensemble`: several trained models as one."""
+"""`keras-s2s ensemble`: combine several trained models into one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from keras_s2s.cli.streams import write_line
 @IMPORT
 @OVERWRITE
 def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
-    """Write one .keras file that searches MODELs, .keras files or folders of runs, together.
+    """Write one .keras file that decodes with MODELs as an ensemble.
 
-    They must have been trained on the same vocabularies. The search is that of the first.
+    MODELs are .keras files or run folders. They must have been trained with the same vocabularies.
+    The ensemble uses the search settings of the first model.
     """
     check_request("An ensemble", models, output, overwrite)
     translators = load_alike(models)

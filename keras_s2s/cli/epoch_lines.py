@@ -1,4 +1,4 @@
-"""What a training says on the terminal: a line for each epoch, why it ended, and what was kept."""
+"""Terminal output of a training: a line per epoch, why it stopped, and the epoch that was kept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _REDRAW = 0.5  # seconds
 
 
 class EpochLines(keras.callbacks.Callback):
-    """Prints a line with the figures of each epoch, and the progress of an epoch on a terminal.
+    """Prints the metrics after each epoch, and the progress within an epoch on a terminal.
 
-    Must come after `KeepBest`.
+    Must come after `KeepBest` in the list of callbacks.
 
     Args:
-        keep: What says which epoch is the best.
+        keep: The `KeepBest` callback, which knows the best epoch.
         tokens: Unit of the token error rate: "words", "characters" or "phones".
     """
 
@@ -56,10 +56,10 @@ class EpochLines(keras.callbacks.Callback):
 
 
 def describe_figures(row: dict[str, Any], tokens: str) -> str:
-    """Return the losses and the figures of an epoch as text, error rates in percent.
+    """Return the losses and metrics of an epoch as text, with error rates in percent.
 
     Args:
-        row: Logs of Keras, or a row of the learning curve.
+        row: Dictionary of Keras logs, or a row of the learning curve.
         tokens: Unit of the token error rate.
     """
     parts = [
@@ -75,11 +75,12 @@ def describe_figures(row: dict[str, Any], tokens: str) -> str:
 
 
 def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> str:
-    """Return why a training ended, and which epoch was kept, in two lines.
+    """Return two lines: why training stopped, and which epoch was kept.
 
     Args:
-        settings: Those of the training.
-        callbacks: Its callbacks: `curve`, `pace`, `keep`, `lines` and `early`, which may be None.
+        settings: Namespace of the training settings.
+        callbacks: Namespace of the callbacks `curve`, `pace`, `keep`, `lines` and `early`. `early`
+            may be `None`.
     """
     rows, early = callbacks.curve.rows, callbacks.early
     if early is not None and early.wait >= early.patience:

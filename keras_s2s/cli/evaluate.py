@@ -1,4 +1,4 @@
-"""`keras-s2s evaluate`: how often and how far a model is wrong."""
+"""`keras-s2s evaluate`: measure the error rates of a model."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def evaluate(
     batch_size: int,
     **options: Any,
 ) -> None:
-    """Translate the sources of PAIRS, and compare with its targets.
+    """Translate the sources of PAIRS and compare the outputs with the targets.
 
-    PAIRS is a file of source<TAB>target lines; a source on several lines has several right
-    targets. WER is the share of outputs that equal none of them, TER the edits to the nearest one
-    for each of its tokens; BLEU and chrF, for sentences, are sacrebleu's. After each figure
-    comes the interval that holds it in 95 of 100 samples of the pairs (bootstrap).
+    PAIRS is a file of source<TAB>target lines. A source that occurs on several lines has several
+    correct targets. WER is the share of outputs that match none of them. TER is the number of edits
+    to the nearest target per target token. BLEU and chrF come from sacrebleu. Each figure is
+    followed by its 95% bootstrap confidence interval.
     """
     settings = {name: options.pop(name) for name in _OF_REPORT}
     wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
@@ -86,7 +86,7 @@ def evaluate(
                 f"{name!r} is none of {', '.join(METRICS)}.", param_hint="'--metrics'"
             )
     if outputs is not None and (os.path.isfile(outputs) or not os.path.exists(outputs)):
-        check_writable(outputs)  # not where it is a device such as /dev/stdout
+        check_writable(outputs)  # skipped for devices such as /dev/stdout
     import_package()
     from keras_s2s import read_pairs
     from keras_s2s.evaluation import (
@@ -116,7 +116,7 @@ _OF_REPORT = ("bleu_tokenize", "confusions", "bootstrap")
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:
-    """Write columns: the source, the output, each reference."""
+    """Write tab-separated columns: source, output, references."""
     with open(path, "w", encoding="utf-8") as file:
         for (source, accepted), output in zip(references.items(), outputs, strict=True):
             file.write("\t".join(map(in_column, [source, output, *accepted])) + "\n")

@@ -1,4 +1,4 @@
-"""`keras-s2s export`: for TF Serving, and for devices."""
+"""`keras-s2s export`: export a model for TF Serving, LiteRT or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def export(
     source_length: int | None,
     overwrite: bool,
 ) -> None:
-    """Write MODEL, a .keras file or the folder of a run, for the place where it will answer.
+    """Export MODEL, a .keras file or a run folder, for inference.
 
-    OUT is the folder of the versions of a SavedModel, for TF Serving, a .tflite file, for LiteRT
-    on devices, or an .onnx file, for ONNX Runtime. What was written is compared with the model
-    before it gets its name; the path of it is printed.
+    OUT is the folder of SavedModel versions for TF Serving, a .tflite file for LiteRT on devices,
+    or an .onnx file for ONNX Runtime. The export is checked against the model before it replaces
+    anything. Prints the path of the export.
     """
     file_format = file_format or _FORMATS.get(os.path.splitext(out)[1], "saved_model")
     if file_format == "saved_model" and quantization is not None:
@@ -130,7 +130,7 @@ def export(
 
 
 def _read_figures(path: str | None) -> dict[str, float]:
-    """Read figures for the card; what `evaluate --json` writes is taken too."""
+    """Read the figures for the model card. Also accepts the output of `evaluate --json`."""
     if path is None:
         return {}
     with open(path, encoding="utf-8") as file:

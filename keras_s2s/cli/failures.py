@@ -1,4 +1,4 @@
-"""Which errors are a user's mistakes, and how they are told."""
+"""Exit codes, error classes and error messages of the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keras_s2s.errors import InputError, MissingPackageError
 
 MISTAKE = 2
 FAILURE = 1
-INTERRUPTED = 130  # as of a shell: 128 + SIGINT
+INTERRUPTED = 130  # as in a shell: 128 + SIGINT
 PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 _MISTAKES = (
@@ -24,43 +24,43 @@ _MISTAKES = (
 
 
 class DivergedError(ArithmeticError):
-    """The loss of a training is not a finite number."""
+    """The training loss is not finite."""
 
 
 class PipeClosedError(Exception):
-    """The reader of the output has gone away, as `head` does when it has enough."""
+    """The reader of the output closed the pipe, as `head` does."""
 
 
 class InterruptedByUserError(Exception):
-    """Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 def is_mistake(error: Exception) -> bool:
-    """Return whether the user can correct an error: an input, or a path of the system's errors.
+    """Return whether the user can fix the error, such as invalid input or a missing file.
 
     Args:
-        error: what was raised.
+        error: The exception.
     """
     return isinstance(error, _MISTAKES)
 
 
 def is_fault(error: Exception) -> bool:
-    """Return whether an error is one that nobody has foreseen, and that should be reported.
+    """Return whether the error is unexpected and should be reported as a bug.
 
     Args:
-        error: what was raised.
+        error: The exception.
     """
     return not is_mistake(error) and not isinstance(error, (OSError, MemoryError, DivergedError))
 
 
 def describe(error: Exception) -> str:
-    """Say in one line what an error says.
+    """Return the message of an error as a single line.
 
     Args:
-        error: what was raised.
+        error: The exception.
 
     Returns:
-        A line without line breaks.
+        A string without line breaks.
     """
     if isinstance(error, click.ClickException):
         text = error.format_message()

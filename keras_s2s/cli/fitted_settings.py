@@ -1,4 +1,4 @@
-"""Settings of a training that follow the pairs: those that no flag and no file gives."""
+"""Settings that are derived from the training pairs unless the user sets them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SIZES = {"units": "encoder", "encoder_layers": "encoder", "decoder_layers": "de
 
 
 def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
-    """Take the settings that are not given from the run that a training resumes.
+    """Fill in missing settings from the run that is being resumed.
 
     Args:
-        settings: All settings; changed in place.
-        run: The settings of the run.
+        settings: Namespace of all settings. Modified in place.
+        run: Mapping of the settings of the run.
     """
     for name in FITTED:
         if getattr(settings, name) is None:
@@ -28,13 +28,14 @@ def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
 def fit_to_pairs(
     settings: SimpleNamespace, pairs: int, mean_length: float, initial: Any = None
 ) -> None:
-    """Fill in the settings that are not given, and print each with its reason.
+    """Fill in missing settings from the training pairs, and print each with its reason.
 
     Args:
-        settings: All settings; changed in place.
-        pairs: Number of training pairs.
-        mean_length: Mean length of the longer side of a pair, in characters.
-        initial: The `Translator` that training begins with, whose model has sizes already.
+        settings: Namespace of all settings. Modified in place.
+        pairs: Integer. Number of training pairs.
+        mean_length: Float. Mean length of the longer side of a pair, in characters.
+        initial: `Translator` or None. Translator that training starts from. Its model determines
+            the sizes. Defaults to `None`.
     """
     missing = [name for name in FITTED if getattr(settings, name) is None]
     if not missing:

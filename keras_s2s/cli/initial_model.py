@@ -1,4 +1,4 @@
-"""The model that a training begins with, where it does not begin from nothing."""
+"""The trained models that a training starts from or distills."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from keras_s2s.cli.several_models import load_alike
 from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
 from keras_s2s.errors import InputError
 
-# Settings of an encoder or a decoder that have nothing to do with its weights.
+# Encoder and decoder settings that do not affect the weights.
 _FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
 
 
 def load_initial(settings: SimpleNamespace) -> Any:
-    """Load the translator that a training begins with.
+    """Load the translator that training starts from.
 
     Args:
-        settings: all settings.
+        settings: Namespace of all settings.
 
     Returns:
-        The `Translator` at `init_from`; None where there is none.
+        The `Translator` at `init_from`, or `None` if it is not set.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no translator of one model, or has tokenizers of another kind than the
-            settings say.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a translator with a single model, or its tokenizers are not
+            of the kind in the settings.
     """
     path = settings.init_from
     if path is None:
@@ -40,17 +40,17 @@ def load_initial(settings: SimpleNamespace) -> Any:
 
 
 def load_teacher(settings: SimpleNamespace) -> Any:
-    """Load the translator whose predictions a training learns.
+    """Load the teacher for distillation.
 
     Args:
-        settings: All settings.
+        settings: Namespace of all settings.
 
     Returns:
-        The `Translator` at `teacher`, of one model or an ensemble; None if there is none.
+        The `Translator` at `teacher`, with one model or an ensemble, or `None` if it is not set.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a translator, or its tokenizers are not those of the settings or of
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a translator, or its tokenizers do not match the settings or
             the model at `init_from`.
     """
     path = settings.teacher
@@ -75,15 +75,15 @@ def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> 
 
 
 def take_weights(model: Any, initial: Any, path: str) -> None:
-    """Give a model the weights that a training begins with.
+    """Copy the weights of the initial model into a new model.
 
     Args:
-        model: the model that is to be trained.
-        initial: the `Translator` that has them.
-        path: where it came from.
+        model: The new `Seq2Seq`.
+        initial: The `Translator` to copy the weights from.
+        path: Path of `initial`, for error messages.
 
     Raises:
-        ValueError: if its model has other settings.
+        ValueError: If the settings of the two models differ.
     """
     here, there = _sizes(model), _sizes(initial.model)
     for name in [*here, *there]:
@@ -97,7 +97,7 @@ def take_weights(model: Any, initial: Any, path: str) -> None:
 
 
 def _sizes(model: Any) -> dict[str, Any]:
-    """Give the settings of a model that its weights have to do with."""
+    """Return the model settings that affect the weights."""
     config = model.get_config()
     sizes = {"share_embeddings": config["share_embeddings"]}
     for part in ("encoder", "decoder"):

@@ -1,4 +1,4 @@
-"""`keras-s2s inspect`: what is in a file."""
+"""`keras-s2s inspect`: describe a model file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from keras_s2s.errors import InputError
     help="Write the vocabularies of an export into FOLDER, and how to tokenize by them.",
 )
 def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
-    """Print the model card of an export, or the same about a .keras file or the folder of a run."""
+    """Print the model card of an export, or a similar card for a .keras file or run folder."""
     found = find_model(path)
     import_package()
     if vocabulary is not None:
@@ -49,7 +49,7 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
 
 
 def _describe_keras(path: str) -> dict[str, Any]:
-    """Describe a `.keras` file as an export would be."""
+    """Return a card for a `.keras` file, as for an export."""
     import keras_s2s
     from keras_s2s.export.model_card import make_card
 
@@ -66,7 +66,7 @@ def _count(model: Any) -> int:
 
 
 def _to_text(card: dict[str, Any]) -> str:
-    """Write a card for people."""
+    """Format a card as readable text."""
     if "model" in card:
         return (
             f"{card['model']}, a bare model without tokenizers, {card['parameters']:,} parameters"

@@ -1,4 +1,4 @@
-"""The program: its commands, its exit codes, and what it says when something goes wrong."""
+"""Entry point of the command line: commands, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NAME = "keras-s2s"
 
 
 class _Commands(click.Group):
-    """A group that ends quietly: click has something to say of each of these."""
+    """Command group that raises its own errors where click would print a message."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -60,7 +60,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="keras-s2s", prog_name=_NAME)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings.")
 def commands() -> None:
-    """Train, use and ship sequence-to-sequence models. Files of pairs are source<TAB>target."""
+    """Train, use and export sequence-to-sequence models from source<TAB>target lines."""
 
 
 for _command in (
@@ -83,16 +83,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: what stands behind the program's name; that of this process by default.
+        arguments: Sequence of arguments after the program name. Defaults to those of this process.
 
     Returns:
-        The exit code: 0, 2 for a mistake of the user, 1 for other failures, 130 after Ctrl-C, 141
-        where the reader of the output has gone away.
+        The exit code: 0 on success, 2 for user errors, 1 for other failures, 130 after Ctrl-C, 141
+        if the reader of the output closed the pipe.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
-    if not debug:  # before TensorFlow is imported
+    if not debug:  # must be set before TensorFlow is imported
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():
         if not debug:
@@ -100,14 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.filterwarnings("default", category=UserWarning, module=r"keras_s2s\.")
             warnings.showwarning = _show_warning
         try:
-            # click returns the code of an `Exit`, and None otherwise
+            # click returns the code of an `Exit`, otherwise None
             code = commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
         except click.exceptions.Exit as ended:
             return ended.exit_code
         except (click.Abort, InterruptedByUserError, KeyboardInterrupt):
             return INTERRUPTED
         except PipeClosedError:
-            # Python would complain again when it flushes at its end.
+            # Otherwise Python reports the error again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
         except Exception as error:
@@ -118,17 +118,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Run the command line of this process, and end it."""
+    """Run the command line of this process and exit."""
     sys.exit(main())
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Tell in one line what this package warns of."""
+    """Print a warning of this package in one line."""
     click.echo(f"{_NAME}: {' '.join(str(message).split())}", err=True)
 
 
 def _report(error: Exception) -> int:
-    """Say in one line what went wrong."""
+    """Print an error in one line and return the exit code."""
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         name = context.command_path if context is not None else _NAME

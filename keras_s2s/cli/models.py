@@ -1,4 +1,4 @@
-"""Models as the commands use them: a `.keras` file, a folder of a run, or an export."""
+"""Load models for the commands: `.keras` files, run folders and exports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from keras_s2s.cli.streams import progress
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
-# The best model in the folder that `train` leaves, and its settings.
+# Names of the best model and the settings in a run folder.
 BEST = "best.keras"
 SETTINGS_FILE = "settings.yaml"
 
-_GROUP = 8  # batches between two signs of progress
+_GROUP = 8  # batches between updates of the progress bar
 
-# What an unused slot among the hypotheses has for its score, and more.
+# Unused hypothesis slots have scores at or below this.
 _NO_SCORE = -1e8
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Hypothesis(NamedTuple):
-    """One target that was found."""
+    """A target found by the search, with its score."""
 
     target: str
     score: float
@@ -38,13 +38,15 @@ class Hypothesis(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model that answers for texts.
+    """A model that translates and scores texts.
 
     Attributes:
-        search: gives the "target", "scores" and "log_probs" `(batch, num_hypotheses)` of sources.
-        score: gives the "log_probs" and "scores" `(batch,)` of sources and targets.
-        translator: the `Translator`; None for an export.
-        settings: its search, with the options that were given; None for an export.
+        search: Function from source texts to a dictionary of "target", "scores" and "log_probs",
+            each of shape `(batch, num_hypotheses)`.
+        score: Function from source and target texts to a dictionary of "log_probs" and "scores",
+            each of shape `(batch,)`.
+        translator: The `Translator`, or `None` for an export.
+        settings: The search settings with the given options applied, or `None` for an export.
     """
 
     search: Callable[[list[bytes]], Answer]
@@ -53,14 +55,14 @@ class Model(NamedTuple):
     settings: Any
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
-        """Search for the targets of texts, those of like length together.
+        """Search for the targets of texts, in batches of similar length.
 
         Args:
-            texts: the sources; an empty one has no hypotheses.
-            batch_size: how many go through the search at once.
+            texts: List of source texts. An empty text has no hypotheses.
+            batch_size: Integer. Number of texts in a batch.
 
         Returns:
-            The hypotheses of each text in turn, best first.
+            A list with the hypotheses of each text, best first.
         """
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
@@ -76,14 +78,14 @@ class Model(NamedTuple):
         return found
 
     def translate(self, texts: list[str], batch_size: int) -> list[str]:
-        """Give the best target of each text, and show how far it is.
+        """Return the best target of each text, and show a progress bar.
 
         Args:
-            texts: the sources.
-            batch_size: how many go through the search at once.
+            texts: List of source texts.
+            batch_size: Integer. Number of texts in a batch.
 
         Returns:
-            The targets; the empty text where there is none.
+            A list of targets, with an empty string for each text that has no hypotheses.
         """
         found: list[str] = []
         with progress("Translating", len(texts)) as advance:
@@ -94,14 +96,14 @@ class Model(NamedTuple):
         return found
 
     def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:
-        """Score pairs.
+        """Score pairs of source and target.
 
         Args:
-            pairs: sources and targets.
-            batch_size: how many go through the model at once.
+            pairs: List of `(source, target)` texts.
+            batch_size: Integer. Number of pairs in a batch.
 
         Returns:
-            The log probability and the score of each pair in turn.
+            A list with `(log_prob, score)` for each pair.
         """
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
@@ -119,17 +121,18 @@ def load_model(path: str, **options: Any) -> Model:
     """Load a model.
 
     Args:
-        path: a `.keras` file, the folder of a run, the folder of a version of a SavedModel or of
-            all its versions, or a `.tflite` or `.onnx` file.
-        **options: settings of the search in place of the model's own; None keeps them.
+        path: Path of a `.keras` file, a run folder, a SavedModel (one version or the folder of all
+            versions), or a `.tflite` or `.onnx` file.
+        **options: Search settings that override those of the model. `None` keeps the setting of the
+            model.
 
     Returns:
-        The model.
+        The `Model`.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is something else, or damaged; if an option does not fit the search.
-        ImportError: if a `.tflite` file needs a package that is not installed.
+        FileNotFoundError: If there is no model at `path`.
+        ValueError: If the file is damaged or not a model, or an option does not fit the search.
+        ImportError: If a package that the file needs is not installed.
     """
     path = find_model(path)
     import_package()
@@ -145,16 +148,16 @@ def load_model(path: str, **options: Any) -> Model:
 
 
 def find_model(path: str) -> str:
-    """Find the model in a folder of a run, and the newest version of a SavedModel.
+    """Return the path of the model in a run folder or of the newest SavedModel version.
 
     Args:
-        path: what the user gave.
+        path: Path given by the user.
 
     Returns:
-        The path of a `.keras` or `.tflite` file, or the folder of a version.
+        The path of a model file, or the folder of a SavedModel version.
 
     Raises:
-        FileNotFoundError: if there is no model.
+        FileNotFoundError: If there is no model at `path`.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file")
@@ -173,22 +176,22 @@ def find_model(path: str) -> str:
 
 
 def is_export(path: str) -> bool:
-    """Tell an export from a `.keras` file, by what `find_model` gave."""
+    """Return whether a path returned by `find_model` is an export, not a `.keras` file."""
     return os.path.isdir(path) or path.endswith((".tflite", ".onnx"))
 
 
 def load_translator(path: str) -> Any:
-    """Load the `Translator` of a `.keras` file or of the folder of a run.
+    """Load the `Translator` in a `.keras` file or run folder.
 
     Args:
-        path: the file or folder.
+        path: Path of the file or folder.
 
     Returns:
-        The translator.
+        The `Translator`.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is something else, or damaged.
+        FileNotFoundError: If there is no model at `path`.
+        ValueError: If the file is damaged or not a translator.
     """
     path = find_model(path)
     if is_export(path):
@@ -205,17 +208,17 @@ def load_translator(path: str) -> Any:
 
 
 def load_keras(path: str) -> Any:
-    """Load what a `.keras` file holds, with the modules that it needs.
+    """Load a `.keras` file after importing the modules it needs.
 
     Args:
-        path: the file, as `find_model` found it.
+        path: Path of the file, as returned by `find_model`.
 
     Returns:
-        A translator or a bare model.
+        A `Translator` or a bare model.
 
     Raises:
-        ValueError: if the file is damaged or needs more, or a module fails.
-        ImportError: if there is no such module.
+        ValueError: If the file is damaged, needs other modules, or importing a module fails.
+        ImportError: If a module does not exist.
     """
     import_package()
     settings = os.path.join(os.path.dirname(path), SETTINGS_FILE)
@@ -244,7 +247,7 @@ def _load_keras(path: str, options: dict[str, Any]) -> Model:
 
 
 def _with_options(search: Any, options: dict[str, Any]) -> Any:
-    """Change settings of a search; make it a beam search where it does not know one of them."""
+    """Apply options to a search, replacing it by a beam search if it lacks one of them."""
     if not options:
         return search
     from keras_s2s import BeamSearch
@@ -264,7 +267,7 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
 
 
 def _load_export(path: str) -> Model:
-    """Load what was exported in the runtime that it was exported for."""
+    """Load an export in the runtime it was exported for."""
     import numpy as np
 
     from keras_s2s.export.model_card import read_card
@@ -273,7 +276,7 @@ def _load_export(path: str) -> Model:
 
     try:
         on_ids = not any(map(takes_text, read_card(path)["signatures"]))
-    except (FileNotFoundError, ValueError):  # a damaged export, or one of others
+    except (FileNotFoundError, ValueError):  # damaged, or not exported by this package
         on_ids = False
     if not on_ids:
         import_text_ops()
@@ -313,7 +316,7 @@ def _load_export(path: str) -> Model:
 
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:
-    """Put the numbers of texts that are not empty into batches of like lengths."""
+    """Return batches of indices of nonempty texts, sorted by length."""
     full = [number for number, text in enumerate(encoded) if not is_empty(text)]
     full.sort(key=lambda number: len(encoded[number]))
     return [full[start : start + batch_size] for start in range(0, len(full), batch_size)]

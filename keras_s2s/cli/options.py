@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ BATCH_SIZE = click.option(
 
 
 def check_free(path: str, overwrite: bool) -> None:
-    """Refuse, before the work is done, to replace a file, and a path that cannot be written.
+    """Check before the work starts that an output file can be written.
 
     Args:
-        path: the file to write.
-        overwrite: whether it may be replaced.
+        path: Path of the file to write.
+        overwrite: Boolean. Whether an existing file may be replaced.
 
     Raises:
-        FileExistsError: if there is one, and it may not.
-        OSError: if the folder does not exist or cannot be written.
+        FileExistsError: If the file exists and `overwrite` is false.
+        OSError: If the folder does not exist or is not writable.
     """
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: there is a file already; --overwrite replaces it")
@@ -51,13 +51,13 @@ def check_free(path: str, overwrite: bool) -> None:
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a search, each None where it is not given.
+    """Add the search options to a command. Each defaults to `None`.
 
     Args:
-        command: the function.
+        command: The command function.
 
     Returns:
-        The same with `beam_width`, `length_penalty`, `max_length` and `stopping`.
+        The function with the options `beam_width`, `length_penalty`, `max_length` and `stopping`.
     """
     for option in (
         click.option("--stopping", type=click.Choice(STOPPING), help=STOPPING_HELP),

@@ -1,4 +1,4 @@
-"""Modules of the user, which register layers and functions that a model is made of."""
+"""Import user modules that register custom layers and functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = "keras_s2s.modules"  # in click's context
 
 
 def _keep(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
-    """Keep the names until a model is loaded."""
+    """Store the module names until a model is loaded."""
     ctx.meta[_KEY] = names
 
 
@@ -33,14 +33,14 @@ IMPORT: Any = click.option(
 
 
 def import_modules(names: Iterable[str] = ()) -> None:
-    """Import the modules of the option `--import`, and those that are given.
+    """Import the modules given by `--import` and by `names`.
 
     Args:
-        names: More names, those in the settings of a run for instance.
+        names: More module names, such as those in the settings of a run. Defaults to none.
 
     Raises:
-        MissingPackageError: If there is no such module.
-        InputError: If a name is not that of a module, or the module fails.
+        MissingPackageError: If a module does not exist.
+        InputError: If a name is not a valid module name, or importing the module fails.
     """
     context = click.get_current_context(silent=True)
     given = () if context is None else context.meta.get(_KEY, ())

@@ -1,4 +1,4 @@
-"""TensorFlow without its greetings."""
+"""Suppress the startup messages of TensorFlow and other C++ libraries."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from collections.abc import Callable, Iterator
 
 
 def import_package() -> None:
-    """Import `keras_s2s` and what it needs, without what their libraries write to standard error.
+    """Import `keras_s2s` and its dependencies without their messages on standard error.
 
     Raises:
-        ImportError: if something is not installed.
+        ImportError: If a dependency is not installed.
     """
     if "keras_s2s.saving" in sys.modules:
         return
     with hushed("Loading TensorFlow"):
-        importlib.import_module("keras_s2s.saving")  # and with it all that loads TensorFlow
-        with contextlib.suppress(ImportError):  # asked for again where it is needed
+        importlib.import_module("keras_s2s.saving")  # also imports TensorFlow
+        with contextlib.suppress(ImportError):  # reported later if it is needed
             importlib.import_module("tensorflow_text")
 
 
 @contextlib.contextmanager
 def hushed(doing: str) -> Iterator[None]:
-    """Hold what libraries in C++ write to standard error, and show it only if something fails.
+    """Hold back what C++ libraries write to standard error, and show it only after an error.
 
-    Some of it cannot be turned off: TensorFlow's is written before anything can be set, and LiteRT
-    has no setting. With `--debug` all is shown.
-
-    What the package logs meanwhile, the steps of an export for instance, is shown.
+    Some of these messages cannot be turned off: TensorFlow writes before it can be configured, and
+    LiteRT has no setting. `--debug` shows all of them. Log messages of this package, such as the
+    steps of an export, are always shown.
 
     Args:
-        doing: what is going on; a terminal shows it, and for how long, after a second.
+        doing: Description of the current step. After one second a terminal shows it with the
+            elapsed time.
     """
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         with _steps_shown(lambda step: os.write(2, f"{step}\n".encode())):
@@ -61,7 +61,7 @@ def hushed(doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _steps_shown(show: Callable[[str], object]) -> Iterator[None]:
-    """Show the steps that the package logs, at the level INFO."""
+    """Show the INFO log messages of the package."""
     logger, handler = logging.getLogger("keras_s2s"), _Handler(show)
     before = logger.level
     logger.addHandler(handler)
@@ -74,20 +74,20 @@ def _steps_shown(show: Callable[[str], object]) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    """Passes the messages of the level INFO on."""
+    """Log handler that forwards INFO messages to a function."""
 
     def __init__(self, show: Callable[[str], object]) -> None:
         super().__init__()
         self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a message on."""
+        """Forward a message."""
         if record.levelno == logging.INFO:
             self._show(record.getMessage())
 
 
 class _Clock:
-    """A line on a terminal that says what is going on, and for how long."""
+    """Status line on a terminal with the current step and the elapsed time."""
 
     def __init__(self, doing: str, descriptor: int) -> None:
         self._doing, self._descriptor = doing, descriptor
@@ -101,7 +101,7 @@ class _Clock:
         return self
 
     def show_step(self, step: str) -> None:
-        """Say what comes next: beside the time on a terminal, elsewhere in a line."""
+        """Set the current step; print it if there is no terminal."""
         self._doing = step
         if self._thread.ident is None:
             os.write(self._descriptor, f"{step}\n".encode())

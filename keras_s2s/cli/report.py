@@ -1,4 +1,4 @@
-"""Figures with their intervals of confidence, and what is mistaken for what."""
+"""Evaluation reports: metrics with confidence intervals, and confusions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 METRICS = ("wer", "ter", "bleu", "chrf")
 _NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 _SHARES = ("wer", "ter")
-_NOTHING = "∅"  # in a confusion: a token that was left out, or added
+_NOTHING = "∅"  # in a confusion: a deleted or inserted token
 _SEED = 12345
 
 
 class Figure(NamedTuple):
-    """A figure, and the interval that holds it in 95 of 100 samples."""
+    """A metric with its 95% confidence interval."""
 
     value: float
     low: float
@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """How often outputs have a token in the place of another; None for no token."""
+    """How often the outputs have one token in place of another. `None` means no token."""
 
     reference: str | None
     output: str | None
@@ -36,16 +36,16 @@ class Confusion:
 
 
 class Report(NamedTuple):
-    """What an evaluation has found."""
+    """Results of an evaluation."""
 
     sources: int
     figures: dict[str, Figure]  # WER and TER as shares, BLEU and chrF from 0 to 100
     signatures: dict[str, str]  # of sacrebleu
-    confusions: list[Confusion]  # the commonest first
+    confusions: list[Confusion]  # most frequent first
     tokens: str = "words"  # the unit of TER
 
     def to_json(self) -> str:
-        """Write it as one JSON object."""
+        """Return the report as a JSON object."""
         content: dict[str, Any] = {"sources": self.sources}
         content |= {name: figure._asdict() for name, figure in self.figures.items()}
         content["signatures"] = self.signatures
@@ -53,7 +53,7 @@ class Report(NamedTuple):
         return json.dumps(content, ensure_ascii=False, indent=1)
 
     def to_text(self) -> str:
-        """Write it for people, error rates in percent."""
+        """Return the report as readable text, with error rates in percent."""
         lines = [f"{self.sources} sources; 95 % intervals of confidence by bootstrap"]
         for name, figure in self.figures.items():
             value, low, high = (100 * it if name in _SHARES else it for it in figure)
@@ -72,21 +72,21 @@ class Report(NamedTuple):
 
 
 def name_of(figure: str, tokens: str) -> str | None:
-    """Return the name that people know a figure by; None if it is no figure of a report.
+    """Return the display name of a metric, or `None` if it is not one of the report.
 
     Args:
         figure: "wer", "ter", "bleu" or "chrf".
-        tokens: the unit of TER; that of phones is called PER.
+        tokens: Unit of TER. With "phones", TER is called PER.
     """
     return "PER" if figure == "ter" and tokens == "phones" else _NAMES.get(figure)
 
 
 def shown(figure: str, value: float) -> str:
-    """Return the value of a figure as text, error rates in percent.
+    """Return the value of a metric as text, with error rates in percent.
 
     Args:
         figure: "wer", "ter", "bleu" or "chrf".
-        value: its value, a share for error rates.
+        value: Float. Value of the metric. Error rates are shares.
     """
     return f"{100 * value:.2f} %" if figure in _SHARES else f"{value:.2f}"
 
@@ -104,21 +104,21 @@ def make_report(
     """Compare outputs with their references.
 
     Args:
-        outputs: one text for each source.
-        references: for each source the texts that are right.
-        metrics: which figures, out of "wer", "ter", "bleu", "chrf".
-        tokens: what is compared: "words", "phones" (split as words) or "characters" (all but white
-            space).
-        bleu_tokenize: how sacrebleu splits texts for BLEU.
-        confusions: how many of the commonest confusions to give.
-        bootstrap: how many samples the intervals are found by.
+        outputs: Sequence of texts, one per source.
+        references: Sequence with the correct texts of each source.
+        metrics: Metrics to compute, out of "wer", "ter", "bleu" and "chrf". Defaults to all.
+        tokens: Unit of comparison: "words", "phones" (split like words) or "characters" (without
+            white space). Defaults to "words".
+        bleu_tokenize: Tokenization that sacrebleu uses for BLEU. Defaults to "13a".
+        confusions: Integer. Number of most frequent confusions to report. Defaults to 10.
+        bootstrap: Integer. Number of bootstrap samples for the intervals. Defaults to 1000.
 
     Returns:
-        The report.
+        The `Report`.
 
     Raises:
-        ValueError: if there is nothing to compare, or an argument is out of range.
-        ImportError: if what computes a figure is not installed.
+        ValueError: If there is nothing to compare, or an argument is out of range.
+        ImportError: If a package that a metric needs is not installed.
     """
     from keras_s2s.evaluation import bleu, check_installed, chrf, compare, error_rates
 
@@ -148,7 +148,7 @@ def make_report(
 
 
 def _edits(compared: Comparison) -> list[tuple[str | None, str | None]]:
-    """Find the edits that turn the nearest reference into the output: (reference, output)."""
+    """Return the edits from the nearest reference to the output as (reference, output) tokens."""
     from rapidfuzz.distance import Levenshtein
 
     edits: list[tuple[str | None, str | None]] = []
@@ -159,7 +159,7 @@ def _edits(compared: Comparison) -> list[tuple[str | None, str | None]]:
 
 
 def _rates(compared: list[Comparison], name: str) -> tuple[Any, Callable[[Any], float]]:
-    """Give what an error rate is made of, `(sources, 2)`, and how from the sum of it."""
+    """Return counts of shape `(sources, 2)`, and a function from their sum to the error rate."""
     import numpy as np
 
     if name == "wer":
@@ -172,9 +172,9 @@ def _rates(compared: list[Comparison], name: str) -> tuple[Any, Callable[[Any], 
 def _statistics(
     name: str, outputs: Sequence[str], references: Sequence[Sequence[str]], bleu_tokenize: str
 ) -> tuple[Any, Callable[[Any], float]]:
-    """Give what sacrebleu makes a score of, `(sources, counts)`, and how from the sum of it.
+    """Return sacrebleu's counts `(sources, counts)`, and a function from their sum to the score.
 
-    Its own bootstrap fails where a sample has no n-gram in common with its references.
+    The bootstrap of sacrebleu fails if a sample shares no n-gram with its references.
     """
     import numpy as np
     import sacrebleu
@@ -188,7 +188,7 @@ def _statistics(
 
 
 def _interval(rows: Any, compute: Callable[[Any], float], samples: int) -> tuple[float, float]:
-    """Find the interval of a figure by drawing samples of the sources."""
+    """Return the bootstrap confidence interval of a metric."""
     import numpy as np
 
     random = np.random.default_rng(_SEED)

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and whether a training may go on in it."""
+"""Read, check and write the folder of a run."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ model-1/, model-2/, ...  with --models, a run of each model; best.keras is then 
 
 @contextlib.contextmanager
 def claimed(folder: str) -> Iterator[None]:
-    """Keep a folder for one training, and remove what killed ones left unfinished in it.
+    """Lock a run folder for one training, and remove unfinished files in it.
 
-    The folder is made where it does not exist, and removed at the end if nothing was written.
+    Creates the folder if it does not exist, and removes it at the end if nothing was written.
 
     Args:
-        folder: the folder of the run.
+        folder: Path of the run folder.
 
     Raises:
-        BlockingIOError: if another training runs in it.
-        NotADirectoryError: if it, or what should be a folder above it, is a file.
-        OSError: if the folder cannot be made or written.
+        BlockingIOError: If another training uses the folder.
+        NotADirectoryError: If the path, or a parent of it, is a file.
+        OSError: If the folder cannot be created or written.
     """
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise NotADirectoryError(f"{folder}: a file. Expected: a folder for the run")
@@ -79,13 +79,13 @@ def claimed(folder: str) -> Iterator[None]:
 
 
 def _remove_empty(folder: str) -> None:
-    """Remove a folder unless something was written into it."""
+    """Remove a folder if it is empty."""
     with contextlib.suppress(OSError):
         os.rmdir(folder)
 
 
 def _make_folders(folder: str) -> list[str]:
-    """Make a folder and those above it; return the ones that did not exist, the outermost first."""
+    """Create a folder and its parents. Return those that did not exist, outermost first."""
     missing: list[str] = []
     path = os.path.abspath(folder)
     while not os.path.isdir(path):
@@ -98,17 +98,19 @@ def _make_folders(folder: str) -> list[str]:
 
 
 def check_folder(settings: SimpleNamespace) -> bool:
-    """Check that a training may begin in its folder, or go on.
+    """Check that training can start or resume in its folder.
+
+    Settings that are missing are filled in from the run being resumed.
 
     Args:
-        settings: those of the training.
+        settings: Namespace of the training settings.
 
     Returns:
-        Whether it goes on.
+        Whether training resumes a run in the folder.
 
     Raises:
-        ValueError: if there is something else in the folder, or a run with other settings or data.
-        NotADirectoryError: if it is a file.
+        ValueError: If the folder contains other files, or a run with other settings.
+        NotADirectoryError: If the path is a file.
     """
     folder = settings.output
     if not os.path.lexists(folder):
@@ -136,13 +138,13 @@ def check_folder(settings: SimpleNamespace) -> bool:
 
 
 def check_data(settings: SimpleNamespace) -> None:
-    """Note which data a run has; refuse to go on with other data.
+    """Record the checksums of the data files, or compare them with those recorded before.
 
     Args:
-        settings: those of the training; its folder must exist.
+        settings: Namespace of the training settings. Its folder must exist.
 
     Raises:
-        ValueError: if a file is not what it was when the run began.
+        ValueError: If a file has changed since the run started.
     """
     paths = {"train": settings.train, "valid": [settings.valid]}
     data = {
@@ -164,12 +166,12 @@ def check_data(settings: SimpleNamespace) -> None:
 
 
 def write_beginning(settings: SimpleNamespace, source: Any, target: Any) -> None:
-    """Write what is known before a training begins.
+    """Write the files that are known before training starts: settings, vocabularies, README.
 
     Args:
-        settings: those of the training.
-        source: the tokenizer of the sources.
-        target: the tokenizer of the targets.
+        settings: Namespace of the training settings.
+        source: Source tokenizer.
+        target: Target tokenizer.
     """
     os.makedirs(settings.output, exist_ok=True)
     write_text(os.path.join(settings.output, SETTINGS_FILE), to_yaml(vars(settings)))
@@ -185,11 +187,11 @@ def write_beginning(settings: SimpleNamespace, source: Any, target: Any) -> None
 
 
 def write_samples(path: str, rows: list[tuple[str, str, list[str]]]) -> None:
-    """Write some outputs for people to read.
+    """Write sample outputs for people to read.
 
     Args:
-        path: the file.
-        rows: source, output and references of each.
+        path: Path of the file.
+        rows: List of `(source, output, references)`.
     """
     lines = []
     for source, output, references in rows:
@@ -200,17 +202,17 @@ def write_samples(path: str, rows: list[tuple[str, str, list[str]]]) -> None:
 
 
 def write_json(path: str, value: Any) -> None:
-    """Write a value as JSON, whole or not at all."""
+    """Write a value as a JSON file atomically."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def best_path(settings: SimpleNamespace) -> str:
-    """Give the path of the best model."""
+    """Return the path of the best model."""
     return os.path.join(settings.output, BEST)
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text, whole or not at all."""
+    """Write a text file atomically."""
     with written_beside(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
         file.write(text)
 

@@ -1,4 +1,4 @@
-"""`keras-s2s score`: how probable given targets are."""
+"""`keras-s2s score`: score given targets."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def score(
 ) -> None:
     """Write the log probability and the score of each pair of a file, in the same order.
 
-    PAIRS is a file of source<TAB>target lines. Columns are separated by tabs: log_prob score.
-    log_prob is log P(target | source), the end of the target included, in nats; the score is that
-    divided by length**α, as the model's search does.
+    PAIRS is a file of source<TAB>target lines. Each output line has two columns, separated by a
+    tab: log_prob and score. log_prob is log P(target | source) in nats, including the
+    end-of-sequence token. The score is log_prob / length**α, as in the model's search.
     """
     import_package()
     from keras_s2s import read_pairs

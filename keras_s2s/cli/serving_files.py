@@ -1,4 +1,4 @@
-"""`keras-s2s serving-files`: what a model server is run with."""
+"""`keras-s2s serving-files`: write the configuration files of a model server."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ from keras_s2s.cli.streams import write_line
 )
 @OVERWRITE
 def serving_files(served: str, folder: str, **settings: Any) -> None:
-    """Write into FOLDER what runs TF Serving on SERVED, the folder of versions that `export` wrote.
+    """Write configuration files for serving SERVED with TF Serving into FOLDER.
 
-    The server's settings for versions, batches and metrics, a compose file for containers, and
-    manifests for Kubernetes. The paths are printed.
+    SERVED is the folder of SavedModel versions that `export` wrote. The files are the server's
+    settings for versions, batching and metrics, a compose file for containers, and manifests for
+    Kubernetes. Prints their paths.
     """
     from keras_s2s import export as exports
 

@@ -1,4 +1,4 @@
-"""One setting of a training: what it is called, what it means, and what it may be."""
+"""Definition of one training setting: name, default, help text and allowed values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from keras_s2s.errors import InputError
 
-_LARGEST_INTEGER = 2**31 - 1  # where a setting has no maximum of its own
+_LARGEST_INTEGER = 2**31 - 1  # for settings without a maximum
 
 
 class Setting(NamedTuple):
-    """One setting."""
+    """Definition of a training setting."""
 
     name: str
     default: Any
@@ -20,21 +20,21 @@ class Setting(NamedTuple):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float = math.inf
-    optional: bool = False  # null is a value of it
+    optional: bool = False  # null is allowed
     several: bool = False  # a list
-    registered: bool = False  # also the name of something registered with Keras: package>name
+    registered: bool = False  # also accepts a name registered with Keras: package>name
 
     def check(self, value: Any) -> Any:
-        """Bring a value into the right type.
+        """Validate a value and convert it to the type of the setting.
 
         Args:
-            value: what stands in a file or behind a flag.
+            value: Value from a settings file or a command line option.
 
         Returns:
-            The value.
+            The converted value.
 
         Raises:
-            ValueError: if it cannot be a value of this setting.
+            ValueError: If the value is not allowed for this setting.
         """
         if value is None and self.optional:
             return None
@@ -70,7 +70,7 @@ class Setting(NamedTuple):
         return InputError(f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}")
 
     def expected(self) -> str:
-        """Say in words what the values are."""
+        """Return a description of the allowed values."""
         if self.choices:
             own = ", or the registered name of your own: package>name" if self.registered else ""
             return f"one of {', '.join(self.choices)}{own}"
@@ -89,6 +89,6 @@ class Setting(NamedTuple):
 
 
 def shortened(value: Any) -> str:
-    """Return a value as text for a message, cut where it is long."""
+    """Return the `repr` of a value for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]} ... ({len(text)} characters)"

@@ -1,6 +1,7 @@
-"""The settings of a training, in one table.
+"""Table of all training settings.
 
-Settings in `keras_s2s.recommended.FITTED` have no default here: they follow the pairs.
+The settings in `keras_s2s.recommended.FITTED` have no default here. They are derived from the
+training pairs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from keras_s2s.recommended import ATTENTION, BIDIRECTIONAL, GRADIENT_CLIP, REDUC
 
 TOKENIZERS = ("char", "byte", "word", "subword", "features")
 STOPPING = ("bound", "finished", "length")
-_LARGEST = 1 << 15  # units; a layer of them has 32 GB of weights
+_LARGEST = 1 << 15  # units; a layer of this size has 32 GB of weights
 _DEEPEST = 64  # layers
 
 
@@ -23,7 +24,7 @@ def _rate(name: str, default: float, text: str) -> Setting:
 def _fitted(
     name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
 ) -> Setting:
-    """Make a setting that follows the number of pairs and their lengths."""
+    """Define a setting whose default is derived from the number and length of the pairs."""
     text = f"{text}; null: fitted to the pairs"
     return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, optional=True)
 

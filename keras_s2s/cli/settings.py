@@ -1,4 +1,4 @@
-"""The settings of a training, as a file has them."""
+"""Read, complete, compare and write training settings."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from keras_s2s.errors import InputError
 
 _LARGEST_FILE = 1 << 20  # bytes
 _DEEPEST = 8  # levels of lists and mappings
-_LONGEST_NAME = 40  # characters of a setting
+_LONGEST_NAME = 40  # characters in the name of a setting
 
 
 def read_config(path: str) -> dict[str, Any]:
     """Read settings from a YAML file.
 
     Args:
-        path: the file.
+        path: Path of the file.
 
     Returns:
-        The settings that stand in it, checked.
+        A dictionary of the settings in the file, validated.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not YAML in UTF-8, has an unknown key or one twice, or a value cannot
-            be; the message has the line.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not YAML in UTF-8, has an unknown or duplicate key, or an invalid
+            value. The message contains the line number.
     """
     found: dict[str, Any] = {}
     for key, value, line in _items(path, _read_text(path)):
@@ -39,7 +39,7 @@ def read_config(path: str) -> dict[str, Any]:
         if key in found:
             raise InputError(f"{path}, line {line}: `{key}` stands there twice")
         if value is None and key in ("train", "valid"):
-            continue  # as a fresh template has it
+            continue  # a new template has null here
         try:
             found[key] = SETTINGS[key].check(value)
         except ValueError as error:
@@ -48,7 +48,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def unknown(key: str) -> str:
-    """Say that there is no such setting, and which one may be meant."""
+    """Return an error message for an unknown setting that suggests a similar name."""
     key = key if len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]} ..."
     near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1, cutoff=0.5)
     hint = f" Is `{near[0]}` meant?" if near else " `keras-s2s train --help` has them all."
@@ -56,16 +56,16 @@ def unknown(key: str) -> str:
 
 
 def complete(given: Mapping[str, Any]) -> SimpleNamespace:
-    """Give all settings: those that are given, and the defaults of the others.
+    """Add the defaults to the given settings.
 
     Args:
-        given: some of them.
+        given: Mapping with some of the settings.
 
     Returns:
-        All of them as attributes.
+        A namespace with all settings.
 
     Raises:
-        ValueError: if one is missing that has no default, or cannot be.
+        ValueError: If a required setting is missing, or a value is invalid.
     """
     values = {name: setting.default for name, setting in SETTINGS.items()}
     values |= {name: SETTINGS[name].check(value) for name, value in given.items()}
@@ -76,10 +76,10 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """Write settings as YAML in which every line is explained.
+    """Return settings as YAML with an explanation on each line.
 
     Args:
-        values: settings; the others get their defaults.
+        values: Mapping of settings. Missing ones get their defaults.
 
     Returns:
         The text of the file.
@@ -96,14 +96,14 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 
 def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
-    """Compare settings that may not change while a training goes on.
+    """Compare the settings that must not change when a run is resumed.
 
     Args:
-        here: the settings that are wanted.
-        there: those of the run.
+        here: Mapping of the requested settings.
+        there: Mapping of the settings of the run.
 
     Yields:
-        What differs, in words.
+        A description of each difference.
     """
     free = {"train", "valid", "output", "epochs", "minutes", "patience", "threads", "samples"}
     free |= {"save_every", "watch"}
@@ -114,14 +114,14 @@ def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
 
 
 def missing_files(paths: Iterable[str]) -> None:
-    """Refuse paths at which there is no file.
+    """Check that all paths are existing files.
 
     Args:
-        paths: the paths.
+        paths: Paths to check.
 
     Raises:
-        FileNotFoundError: if there is none.
-        IsADirectoryError: if it is a folder.
+        FileNotFoundError: If a path does not exist.
+        IsADirectoryError: If a path is a folder.
     """
     for path in paths:
         if os.path.isdir(path):
@@ -152,14 +152,14 @@ def _read_text(path: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML as settings need it: a few levels deep, and without aliases."""
+    """YAML loader that limits nesting and rejects aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node, unless it is an alias or too deep."""
+        """Compose a node. Raise an error for an alias or if nesting is too deep."""
         mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "aliases are not supported", mark)
@@ -172,7 +172,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _items(path: str, text: str) -> Iterator[tuple[str, Any, int]]:
-    """Yield keys, values and the numbers of their lines."""
+    """Yield the key, value and line number of each setting."""
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -198,6 +198,6 @@ def _construct(loader: _Loader, node: Any, place: str) -> Any:
         return loader.construct_object(node, deep=True)
     except yaml.YAMLError:
         raise
-    except Exception as error:  # whatever the constructors of PyYAML raise for odd scalars
+    except Exception as error:  # PyYAML's constructors raise various errors for odd scalars
         kind = node.tag.rpartition(":")[2]
         raise InputError(f"{place}: not a value of the kind {kind!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""What is made of several models: that they go together, and where it is written."""
+"""Shared code of commands that combine several models."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ OUTPUT = click.option(
 
 
 def check_request(what: str, models: Sequence[str], output: str, overwrite: bool) -> None:
-    """Refuse, before anything is loaded, what cannot be.
+    """Check the arguments before loading anything.
 
     Args:
-        what: what is to be made: "An ensemble".
-        models: the paths of the models.
-        output: the path of the file to write.
-        overwrite: whether it may be replaced.
+        what: Name of the result for error messages, such as "An ensemble".
+        models: Paths of the models.
+        output: Path of the file to write.
+        overwrite: Boolean. Whether an existing file may be replaced.
 
     Raises:
-        click.UsageError: if there are too few models, or the file has another ending.
-        FileExistsError: if there is a file, and it may not be replaced.
+        click.UsageError: If there are fewer than two models, or `output` does not end in `.keras`.
+        FileExistsError: If the file exists and `overwrite` is false.
     """
     if len(models) < 2:
         raise click.UsageError(f"{what} needs two models or more.")
@@ -43,16 +43,16 @@ def check_request(what: str, models: Sequence[str], output: str, overwrite: bool
 
 
 def load_alike(models: Sequence[str]) -> list[Any]:
-    """Load translators whose ids mean the same.
+    """Load translators and check that their tokenizers are the same.
 
     Args:
-        models: the paths of `.keras` files or folders of runs.
+        models: Paths of `.keras` files or run folders.
 
     Returns:
-        The translators.
+        A list of `Translator`s.
 
     Raises:
-        ValueError: if one has other vocabularies than the first, or is something else.
+        ValueError: If a file is not a translator, or its tokenizers differ from those of the first.
     """
     translators = [load_translator(path) for path in models]
     for path, other in zip(models[1:], translators[1:], strict=True):
@@ -66,5 +66,5 @@ def load_alike(models: Sequence[str]) -> list[Any]:
 
 
 def _identity(tokenizer: Any) -> tuple[Any, ...]:
-    """Give all by which two tokenizers can differ."""
+    """Return everything that can distinguish two tokenizers."""
     return type(tokenizer), tokenizer.vocabulary, getattr(tokenizer, "proto", None)

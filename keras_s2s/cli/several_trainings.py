@@ -1,4 +1,4 @@
-"""Several trainings of one command, and the ensemble that they become."""
+"""Train several models with one command and combine them into an ensemble."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def members(settings: SimpleNamespace) -> list[SimpleNamespace]:
     """Return the settings of each training of a command.
 
     Args:
-        settings: All settings.
+        settings: Namespace of all settings.
 
     Returns:
-        The settings themselves for one model; otherwise those of each, with its own seed and its
-        own folder in the folder of the run.
+        A list with `settings` itself for a single model. Otherwise, one namespace per model, each
+        with its own seed and its own subfolder of the run folder.
     """
     if settings.models == 1:
         return [settings]
@@ -38,11 +38,11 @@ def members(settings: SimpleNamespace) -> list[SimpleNamespace]:
 
 
 def write_ensemble(settings: SimpleNamespace, trained: Sequence[SimpleNamespace]) -> Any:
-    """Write the ensemble of trained models as the best model of the run.
+    """Save the ensemble of the trained models as the best model of the run.
 
     Args:
-        settings: All settings.
-        trained: Settings of each training.
+        settings: Namespace of all settings.
+        trained: Sequence of the settings of each training.
 
     Returns:
         The `Translator` of the ensemble.

@@ -1,4 +1,4 @@
-"""Lines in, lines out, and how far it is."""
+"""Read lines from standard input, write lines to standard output, and show progress."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import click
 
 from keras_s2s.errors import InputError
 
-_LINGER = 0.02  # seconds that a batch waits for more lines to come
+_LINGER = 0.02  # seconds that a batch waits for more lines
 _CHUNK = 1 << 16  # bytes
 _BOM = b"\xef\xbb\xbf"
 
-# What a line to translate does not have, and what to do with it.
+# Characters that a source line must not contain: their names and a hint.
 _REFUSED = {
     "\t": ("a tab", "; --columns first takes the first column, --columns text the whole line"),
     "\r": ("a carriage return", ", which ends in LF or CR LF"),
@@ -28,17 +28,17 @@ _REFUSED = {
 
 
 class LineReader:
-    """Reads the lines of a stream in groups: as many as there are, and not waiting for more.
+    """Reads the lines of a stream in groups without waiting for a group to fill.
 
-    Where lines come one by one, from a person or a program that waits for the answer, a group is
-    one line; where there are plenty, it is as large as is asked for.
+    If lines arrive one by one, from a person or a program that waits for each answer, a group is
+    one line. If many lines are available, a group is as large as requested.
 
     Args:
-        file: a binary stream; one that the operating system knows, such as standard input.
+        file: Binary stream with a file descriptor, such as standard input.
 
     Attributes:
-        position: how many bytes were read.
-        number: how many lines were given.
+        position: Integer. Number of bytes read.
+        number: Integer. Number of lines returned.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -49,13 +49,13 @@ class LineReader:
         self._ended = False
 
     def read(self, most: int) -> list[bytes]:
-        """Wait for a line, and give it with those that come at the same time.
+        """Wait for a line and return it with the lines that arrive at the same time.
 
         Args:
-            most: how many lines to give at most.
+            most: Integer. Maximum number of lines to return.
 
         Returns:
-            The lines without their ends; none at the end of the stream.
+            A list of lines without line endings, empty at the end of the stream.
         """
         while not self._lines and not self._ended:
             self._take()
@@ -72,7 +72,7 @@ class LineReader:
         return group
 
     def _take(self) -> None:
-        """Read what there is, and cut it into lines."""
+        """Read the available bytes and split them into lines."""
         content = os.read(self._descriptor, _CHUNK)
         self.position += len(content)
         self._ended = not content
@@ -83,19 +83,20 @@ class LineReader:
 
 
 def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
-    """Turn a line of standard input into a source text.
+    """Decode a line of standard input into a source text.
 
     Args:
-        line: the bytes.
-        number: its number in the stream, from 1.
-        columns: "first" for the text before the first tab, "text" for tabs as white space of the
-            text; by default a tab is refused.
+        line: Bytes of the line.
+        number: Integer. Line number in the stream, from 1.
+        columns: "first" takes the text before the first tab, "text" treats tabs as white space.
+            Defaults to `None`, which rejects tabs.
 
     Returns:
         The text.
 
     Raises:
-        ValueError: if it is not UTF-8, or has a character that no source has.
+        ValueError: If the line is not UTF-8, or contains a character that a source must not
+            contain.
     """
     place = f"standard input, line {number}"
     try:
@@ -116,10 +117,10 @@ def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
 
 
 def write_line(text: str) -> None:
-    """Write a line to standard output, as UTF-8 whatever the locale says.
+    """Write a line to standard output, as UTF-8 regardless of the locale.
 
     Args:
-        text: the line, without its end.
+        text: The line without its line ending.
     """
     with naming_output():
         sys.stdout.buffer.write(text.encode("utf-8", errors="replace") + b"\n")
@@ -127,7 +128,7 @@ def write_line(text: str) -> None:
 
 @contextlib.contextmanager
 def naming_output() -> Iterator[None]:
-    """Let errors of writing to standard output say so: the system's name no path."""
+    """Add the name "standard output" to write errors, which have no path."""
     try:
         yield
     except BrokenPipeError:
@@ -140,9 +141,9 @@ _SPACES = str.maketrans(dict.fromkeys("\t\n\r\0", " "))
 
 
 def in_column(text: str) -> str:
-    """Return a text without the characters that end a column or a line: tab, LF, CR, NUL.
+    """Replace the characters that end a column or a line (tab, LF, CR, NUL) by spaces.
 
-    Other characters that end lines for some programs, U+2028 for instance, are kept.
+    Other line separators, such as U+2028, are kept.
     """
     return text.translate(_SPACES)
 
@@ -151,16 +152,16 @@ def in_column(text: str) -> str:
 def progress(
     label: str, length: int | None, *, between_answers: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Show how far it is, on standard error, if that is a terminal.
+    """Show a progress bar on standard error if it is a terminal.
 
     Args:
-        label: what is going on.
-        length: how many steps there are; None if that is not known, and nothing can be shown.
-        between_answers: whether answers are written meanwhile; then nothing is shown if they go to
-            the terminal too.
+        label: Text before the bar.
+        length: Integer or None. Total number of steps. `None` shows no bar.
+        between_answers: Boolean. Whether answers are written to standard output during the work. If
+            so, no bar is shown if standard output is a terminal. Defaults to `False`.
 
     Yields:
-        A function to be called with a number of steps that were taken.
+        A function that takes the number of steps completed since the last call.
     """
     disturbs = between_answers and sys.stdout.isatty()
     if length is None or disturbs or not sys.stderr.isatty():
@@ -171,6 +172,6 @@ def progress(
 
 
 def size_of(file: BinaryIO) -> int | None:
-    """Give the size of a stream in bytes, if it is a file."""
+    """Return the size of a stream in bytes, or `None` if it is not a file."""
     status = os.fstat(file.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None

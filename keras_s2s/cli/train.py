@@ -1,4 +1,4 @@
-"""`keras-s2s train`: from files of pairs to a model and an account of it."""
+"""`keras-s2s train`: train a model on files of pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for each setting."""
+    """Add an option for each setting to a command."""
     for setting in reversed(SETTINGS.values()):
         command = _option(setting)(command)
     return command
@@ -49,11 +49,12 @@ def _option(setting: Setting) -> Callable[..., Any]:
 )
 @_setting_options
 def train(config: str | None, write_config: str | None, **flags: Any) -> None:
-    """Train on source<TAB>target lines, and leave a folder that explains itself.
+    """Train on source<TAB>target lines and write a run folder with the best model.
 
-    Settings come from flags, or from a file (--config), whose settings a flag takes the place of.
-    Everything is checked before it begins. Interrupted, the same command goes on; the weights are
-    in the end those of an uninterrupted training, where --minutes did not end it.
+    Settings come from options or from a file (--config); options override the file. All settings
+    are checked before training starts. Run the same command again to resume an interrupted
+    training. The final weights are the same as without the interruption, unless --minutes ended the
+    training.
     """
     given = read_config(config) if config is not None else {}
     for name, value in flags.items():

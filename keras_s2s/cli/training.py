@@ -1,4 +1,4 @@
-"""A training as settings say: checked, run or gone on with, and told of."""
+"""Run a training: check the settings, train or resume, and evaluate the best model."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from keras_s2s.evaluation import (
 from keras_s2s.models.batch_parts import count_cores
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
-_ROOM = 64 << 20  # bytes for what is small
+_ROOM = 64 << 20  # bytes for small files
 
 
 def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
-    """Train, keep the best model, and write what came of it.
+    """Train, save the best model, and evaluate it.
 
     Args:
-        settings: all settings.
-        goes_on: whether there is a run in the folder already.
+        settings: Namespace of all settings.
+        goes_on: Boolean. Whether to resume the run in the folder.
 
     Raises:
-        ValueError: if data, vocabularies, settings, the initial model or the disk do not allow for
-            it.
-        ImportError: if something is not installed.
-        ArithmeticError: if the loss is no number any more.
+        ValueError: If the data, vocabularies, settings or initial model are invalid, or the disk is
+            too full.
+        ImportError: If a required package is not installed.
+        ArithmeticError: If the loss is no longer finite.
     """
     check_installed(METRICS)
     _set_up(settings)
@@ -69,7 +69,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
 def _train_one(
     settings: SimpleNamespace, data: Data, initial: Any, teacher: Any, *, goes_on: bool
 ) -> None:
-    """Train one model in its folder, from its own seed."""
+    """Train one model in its own folder with its own seed."""
     keras.utils.set_random_seed(settings.seed)
     copied = s2s.copy_ids(data.source, data.target) if settings.copy else None
     sizes = data.source.vocabulary_size, data.target.vocabulary_size
@@ -94,7 +94,7 @@ def _train_one(
         data.source,
         data.target,
         search=search,
-        # a byte and a piece of SentencePiece are no part of a text
+        # bytes and SentencePiece pieces cannot be copied as text
         replace_unknown=settings.copy and isinstance(data.source, LookupTokenizer),
     )
     fit(settings, translator, data, batches, valid_batches)
@@ -111,16 +111,17 @@ def build_model(
     """Build and compile the model.
 
     Args:
-        settings: all settings.
-        source_size: how many source ids there are.
-        target_size: how many target ids there are.
-        copy_ids: The target id of each source id, where the model copies.
+        settings: Namespace of all settings.
+        source_size: Integer. Size of the source vocabulary.
+        target_size: Integer. Size of the target vocabulary.
+        copy_ids: List of integers or None. Target id of each source id, for a model that copies.
+            Defaults to `None`.
 
     Returns:
-        The `Seq2Seq`.
+        The compiled `Seq2Seq`.
 
     Raises:
-        ValueError: if settings do not go together.
+        ValueError: If the settings are incompatible with one another.
     """
     shared = {
         "embedding_dim": settings.embedding_dim,
@@ -153,7 +154,7 @@ def build_model(
     )
     model = s2s.Seq2Seq(encoder, decoder, copy_ids=copy_ids)
     optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
-    if settings.teacher is not None:  # whose predictions are smooth already
+    if settings.teacher is not None:  # the teacher's predictions are already smooth
         model.compile(optimizer, loss=DistillationLoss())
         return model
     model.compile(
@@ -167,17 +168,17 @@ def build_model(
 def fit(
     settings: SimpleNamespace, translator: Any, data: Data, batches: Any, valid_batches: Any
 ) -> None:
-    """Train, or go on with it.
+    """Train, or resume training.
 
     Args:
-        settings: all settings.
-        translator: the model with its tokenizers and its search.
-        data: the data.
-        batches: the batches to train on.
-        valid_batches: the batches held out.
+        settings: Namespace of all settings.
+        translator: `Translator` with the model to train.
+        data: The `Data` of the training.
+        batches: Dataset of training batches.
+        valid_batches: Dataset of held-out batches.
 
     Raises:
-        ArithmeticError: if the loss is no number any more.
+        ArithmeticError: If the loss is no longer finite.
     """
     callbacks = _make_callbacks(settings, translator, data)
     state = os.path.join(settings.output, run_folder.STATE)
@@ -202,7 +203,7 @@ def fit(
 
 
 def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> SimpleNamespace:
-    """Make all callbacks of a training but `Resume`, by their names, in their order."""
+    """Return a namespace of all callbacks except `Resume`, in the order in which they run."""
     tokens = settings.tokens or unit_of(data.target)
     keep = KeepBest(translator, run_folder.best_path(settings), settings.watch)
     rising = settings.watch in RISING
@@ -239,11 +240,11 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
 
 
 def conclude(settings: SimpleNamespace, data: Data) -> None:
-    """Measure the best model on all held-out pairs, and write what is to be known of it.
+    """Evaluate the best model on all held-out pairs, and write the results to the run folder.
 
     Args:
-        settings: all settings.
-        data: the data.
+        settings: Namespace of all settings.
+        data: The `Data` of the training.
     """
     folder = settings.output
     best = load_model(run_folder.best_path(settings))
@@ -280,12 +281,12 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
 
 
 def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str, str]]) -> None:
-    """Calibrate the confidences of the best model on held-out pairs, and store them in its file.
+    """Calibrate the confidences of the best model on held-out pairs, and save it.
 
     Args:
-        settings: All settings.
+        settings: Namespace of all settings.
         translator: The `Translator` of the best model.
-        pairs: The held-out pairs.
+        pairs: List of held-out pairs.
     """
     found = translator.calibrate(pairs)
     translator.save(run_folder.best_path(settings))
@@ -301,7 +302,7 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
 
 
 def _context(name: str) -> Any:
-    """Return q: the name of one of the package, or what is registered under a name of the user."""
+    """Return the name of a built-in context, or the user's registered object."""
     if ">" not in name:
         return name
     own = keras.saving.get_registered_object(name)
@@ -314,10 +315,10 @@ def _context(name: str) -> Any:
 
 
 def _set_up(settings: SimpleNamespace) -> None:
-    """Set seeds, precision and threads, before anything is built."""
+    """Set seeds, precision and threads before anything is built."""
     threads = settings.threads or count_cores()
     try:
-        # Two independent products side by side, each with its part of the processor.
+        # Run two independent products in parallel, each on half of the cores.
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
         tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
     except RuntimeError:
@@ -328,15 +329,15 @@ def _set_up(settings: SimpleNamespace) -> None:
 
 
 def _some(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:
-    """Take the pairs of so many sources; of all with 0."""
+    """Return the pairs of the first `sources` sources, or all pairs if it is 0."""
     wanted = list(group_references(pairs))
     kept = set(wanted[:sources] if sources else wanted)
     return [pair for pair in pairs if pair[0] in kept]
 
 
 def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
-    """Say that the disk is full before the work is done."""
-    # The state is three times as large as the weights, and each file is written beside its elder.
+    """Check for enough disk space before training starts."""
+    # The state is three times the size of the weights. A file is replaced only once it is complete.
     needed = 4 * parameters * (2 * 3 + 2) + _ROOM
     parent = os.path.abspath(settings.output)
     while not os.path.isdir(parent):

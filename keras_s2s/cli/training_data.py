@@ -1,4 +1,4 @@
-"""The pairs and the tokenizers of a training."""
+"""Pairs and tokenizers of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.special_ids import UNK_ID
 
-# The tokenizers by the names that the settings have for them.
+# Tokenizer classes by their names in the settings.
 TOKENIZERS: dict[str, Any] = {
     "char": s2s.CharTokenizer,
     "byte": s2s.ByteTokenizer,
@@ -24,10 +24,11 @@ _CHUNK = 4096  # texts that are tokenized at once
 
 
 class Data(SimpleNamespace):
-    """What a training reads.
+    """Data of a training.
 
-    `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`, the `longest`
-    target of train in tokens, the number of `pairs` in train and their `mean_length` in characters.
+    Attributes are `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`,
+    the length `longest` of the longest training target in tokens, the number of training `pairs`
+    and their `mean_length` in characters.
     """
 
 
@@ -35,14 +36,15 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     """Read and check the pairs, and train the tokenizers.
 
     Args:
-        settings: all settings.
-        initial: the `Translator` whose tokenizers are taken; by default they are trained.
+        settings: Namespace of all settings.
+        initial: `Translator` or None. Translator whose tokenizers are used. Defaults to `None`,
+            which trains new ones.
 
     Returns:
-        The data.
+        The `Data`.
 
     Raises:
-        ValueError: if a file is malformed (with path and line).
+        ValueError: If a file is malformed. The message contains path and line.
     """
     valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
     train = settings.train if settings.stream else list(_read(settings))
@@ -69,17 +71,17 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
 
 
 def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
-    """Make the datasets; how many pairs are too long, is logged.
+    """Create the datasets. Logs the number of pairs that are too long.
 
     Args:
-        settings: all settings.
-        data: the data.
+        settings: Namespace of all settings.
+        data: The `Data` of the training.
 
     Returns:
-        The batches to train on, and those held out.
+        A tuple of the training dataset and the held-out dataset.
 
     Raises:
-        ValueError: if no pair is short enough.
+        ValueError: If all pairs are too long.
     """
     sizes = (
         {"batch_tokens": settings.batch_tokens}
@@ -104,11 +106,12 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
     """Return the name of the tokenizer of one side.
 
     Args:
-        settings: All settings.
+        settings: Namespace of all settings.
         side: "source" or "target".
 
     Returns:
-        A key of `TOKENIZERS`. Where the lines have features, "char" becomes "features".
+        A key of `TOKENIZERS`. If the lines have features, the source tokenizer "char" becomes
+        "features".
     """
     kind: str = getattr(settings, f"{side}_tokenizer")
     if side == "source" and kind == "char" and settings.features_column:
@@ -117,19 +120,19 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
 
 
 def _read(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
-    """Read the pairs to train on from their files."""
+    """Read the training pairs from their files."""
     return s2s.iterate_pairs(settings.train, features_column=settings.features_column)
 
 
 def _each(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
-    """Go through the pairs to train on: from their files, or as they were read."""
+    """Iterate over the training pairs, from the files if they are streamed."""
     return _read(settings) if settings.stream else train
 
 
 def _report_pairs(
     settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]
 ) -> tuple[int, float]:
-    """Print how many pairs there are, and warn if held-out sources are trained on as well.
+    """Print the number of pairs, and warn if held-out sources occur in the training pairs.
 
     Returns the number of training pairs and the mean length of their longer side, in characters.
     """
@@ -151,7 +154,7 @@ def _report_pairs(
 
 
 def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
-    """Make the tokenizer of one side."""
+    """Train the tokenizer of one side."""
     kind = tokenizer_kind(settings, side)
     size = getattr(settings, f"{side}_vocabulary_size")
     if kind == "byte":
@@ -162,7 +165,7 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
 
 
 def _longest(settings: SimpleNamespace, data: Data) -> int:
-    """Find how many tokens the longest target has, eos counted."""
+    """Return the number of tokens in the longest target, including eos."""
     longest, chunk = 1, []
     for _, target in _each(settings, data.train):
         chunk.append(target)

@@ -1,4 +1,4 @@
-"""`keras-s2s translate`: standard input to standard output."""
+"""`keras-s2s translate`: translate standard input to standard output."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def translate(
 ) -> None:
     """Translate each line of standard input to a line of standard output, in the same order.
 
-    MODEL is a .keras file, the folder of a run, of a SavedModel, or a .tflite file. An empty line
-    stays an empty line. Columns are separated by tabs: [number] [score log_prob] target.
+    MODEL is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file. An empty
+    line stays empty. Output columns are separated by tabs: [number] [score log_prob] target.
     """
     if sys.stdin is None:
         raise InputError("standard input is closed; the texts to translate come from there")
@@ -74,7 +74,7 @@ def translate(
             else:
                 for line in _lines(number if numbered else None, wanted, scores):
                     write_line(line)
-            if reader.number == number:  # all that were read are answered
+            if reader.number == number:  # all lines read so far are answered
                 with naming_output():
                     sys.stdout.flush()
                 advance(reader.position - before)
@@ -84,20 +84,20 @@ def translate(
 def answers(
     model: Model, reader: LineReader, batch_size: int, columns: str | None = None
 ) -> Iterator[tuple[int, str, list[Hypothesis]]]:
-    """Search for the targets of lines as they come.
+    """Search for the targets of lines as they arrive.
 
     Args:
-        model: the model.
-        reader: the lines.
-        batch_size: how many go through the search at once. Where lines are plentiful, groups of
-            several batches are read, so that texts of like length go together.
-        columns: what to do with tabs, as in `decode_line`.
+        model: The `Model`.
+        reader: `LineReader` for the lines.
+        batch_size: Integer. Number of texts in a batch. If many lines are available, several
+            batches are read at once so that texts of similar length share a batch.
+        columns: How to handle tabs, as in `decode_line`. Defaults to `None`.
 
     Yields:
-        The number of a line, from 1, its text, and its hypotheses, best first.
+        A tuple of the line number (from 1), the text, and its hypotheses, best first.
 
     Raises:
-        ValueError: if a line is not a source; the lines before it are answered.
+        ValueError: If a line is not a valid source. The lines before it are answered first.
     """
     batches = 1
     while lines := reader.read(batches * batch_size):
@@ -118,7 +118,7 @@ def answers(
 
 
 def _lines(number: int | None, found: list[Hypothesis], scores: bool) -> Iterator[str]:
-    """Write hypotheses in columns; an empty line has none, and still gets its line."""
+    """Format hypotheses as columns. An empty text has no hypotheses and yields an empty line."""
     wanted: list[Hypothesis | None] = [*found] or [None]
     for hypothesis in wanted:
         columns = [] if number is None else [str(number)]
