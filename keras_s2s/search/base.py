@@ -29,17 +29,17 @@ from keras_s2s.special_ids import EOS_ID
 
 SearchType = TypeVar("SearchType", bound="Search")
 
-# Upper limits of settings, beyond which a search could only run out of memory.
+# Upper limits of settings. Larger values could only make a search run out of memory.
 MAX_HYPOTHESES = 10_000
 MAX_NGRAM_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """Base class of the searches for the best output of a decoder, which is given as a step.
+    """Base class of searches for the best outputs of a decoder, given as a step function.
 
-    A search knows no model. It is a small value: it is immutable, equal to another search with the
-    same settings, and can be stored in a Keras config.
+    A search does not refer to a model. It is immutable, equals any search with the same settings,
+    and can be stored in a Keras config.
 
     Args:
         max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. May be
@@ -52,7 +52,8 @@ class Search:
         length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.
         suppress_ids: Ids that are never emitted, besides pad and bos. Must not contain eos.
         no_repeat_ngram_size: Forbid repeated n-grams of this size, at most 100. `None` disables it.
-        lexicon: A `Lexicon`, or the sequences of ids to create one from: the only outputs allowed.
+        lexicon: A `Lexicon`, or the sequences of ids to create one from. Only these outputs are
+            allowed. `None` allows all. Defaults to `None`.
     """
 
     max_length: int | None = 100
@@ -103,7 +104,7 @@ class Search:
     ) -> SearchResult:
         """Search for the best outputs of every row.
 
-        The answer for a row depends only on that row. Every hypothesis begins with bos, which is
+        The result for a row depends only on that row. Every hypothesis begins with bos, which is
         fed to `step` first and is not part of the output.
 
         Args:
@@ -162,12 +163,12 @@ class Search:
                 found = found._replace(attention=attention)
             return found
 
-        # It has no Python control flow over tensors: autograph would only take time.
+        # There is no Python control flow over tensors, so autograph would only cost time.
         return tf.autograph.experimental.do_not_convert(run)()
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `step` must return attention, for a coverage penalty."""
+        """Boolean, whether `step` must return attention, for a coverage penalty."""
         return False
 
     def get_config(self) -> dict[str, Any]:
@@ -187,7 +188,7 @@ class Search:
 
     @property
     def _draws(self) -> bool:
-        """Whether the search draws at random, and takes a seed."""
+        """Boolean, whether the search draws at random and accepts a seed."""
         return False
 
     def _search(self, task: SearchTask) -> SearchResult:
@@ -251,7 +252,7 @@ class Search:
         return rules
 
     def _checked_suppress_ids(self, vocabulary_size: int) -> tuple[int, ...]:
-        """Return the ids that are never emitted; all must be in the vocabulary."""
+        """Return the ids that are never emitted. Raise an error if one is not in the vocabulary."""
         if max(self.suppress_ids, default=0) >= vocabulary_size:
             raise InputError(
                 f"Every id in `suppress_ids` must be below vocabulary_size={vocabulary_size}. "

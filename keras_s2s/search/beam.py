@@ -3,7 +3,7 @@
 The search is a loop over `BeamState`. Each step (`BeamSearch._advance`) continues every live
 hypothesis by one token:
 
-1. `SearchStep` (step.py) calls the decoder and the rules: what may follow each hypothesis.
+1. `SearchStep` (step.py) calls the decoder and the rules, and returns the next tokens.
 2. `_best_continuations` ranks the continuations of all live hypotheses of a row.
 3. `_live_pool` keeps the best that do not end; `_finished_pool` keeps the best that have ended.
 4. `_done` decides which rows are done.
@@ -37,7 +37,7 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")
 
-# Up to it, and up to sources of 10,000 tokens, scores stay far above IMPOSSIBLE.
+# Up to this value, and up to sources of 10,000 tokens, scores stay far above IMPOSSIBLE.
 MAX_COVERAGE_PENALTY = 1000.0
 
 
@@ -98,13 +98,13 @@ class BeamSearch(Search):
     Args:
         beam_width: Number of hypotheses kept per row, at most 10,000. Defaults to 5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
-        stopping: When a row is done. "bound", the default: once no live hypothesis can beat the
-            worst of those to be returned. "finished": once `beam_width` hypotheses have finished,
-            whether or not better ones are still live. "length": at `max_length`. A row also stops
-            when no hypothesis can be extended.
-        coverage_penalty: β of 0 to 1000: adds β Σ_i log(min(Σ_t attention_ti, 1)), over source
-            positions i and tokens t, to the score of a hypothesis. Above 0 it needs a step function
-            that returns attention, and `source_lengths`. Defaults to 0.
+        stopping: When a row is done. "bound": when no live hypothesis can beat the worst of those
+            to be returned. "finished": when `beam_width` hypotheses have finished, even if better
+            ones are still live. "length": at `max_length`. A row also stops when no hypothesis can
+            be extended. Defaults to "bound".
+        coverage_penalty: Float β between 0 and 1000. Adds β Σ_i log(min(Σ_t attention_ti, 1)), over
+            source positions i and tokens t, to the score of a hypothesis. A value above 0 needs
+            `source_lengths` and a step function that returns attention. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
             every `Search`.
@@ -151,7 +151,7 @@ class BeamSearch(Search):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `step` must return attention, for a coverage penalty."""
+        """Boolean, whether `step` must return attention, for a coverage penalty."""
         return self.coverage_penalty > 0.0
 
     @property
@@ -180,7 +180,7 @@ class BeamSearch(Search):
         return self._result(last, task)
 
     def _first_state(self, task: SearchTask) -> BeamState:
-        """Return the state before bos: one live hypothesis, because more would be the same."""
+        """Return the state before bos: one live hypothesis, because others would be identical."""
         rows, beam = task.batch_size, self._width
         impossible = tf.fill([rows, beam], IMPOSSIBLE)
         return BeamState(
@@ -238,14 +238,14 @@ class BeamSearch(Search):
     def _of_whole_rows(
         self, candidates: Candidates, state: BeamState, task: SearchTask
     ) -> tuple[Candidates, tf.Tensor]:
-        """Put the candidates of a row's hypotheses side by side, with their total log_probs.
+        """Concatenate the candidates of a row's hypotheses, with their total log_probs.
 
         Returns:
             Candidates `(batch, beam * count)`, and which rows have diverged, `(batch, 1)`.
         """
         beam, count = self._width, candidates.ids.shape[1]  # count: of one hypothesis
         live = tf.reshape(state.live_log_probs, [-1, 1])
-        # An empty place is no hypothesis, whatever the decoder returns for it.
+        # An empty slot is not a hypothesis, whatever the decoder returns for it.
         log_probs = tf.where(live > POSSIBLE, live + candidates.log_probs, IMPOSSIBLE)
         # (batch * beam, count) -> (batch, beam * count): equals stay in order of hypothesis and id
         log_probs = tf.reshape(log_probs, [-1, beam * count])
@@ -256,7 +256,7 @@ class BeamSearch(Search):
         return candidates, diverged
 
     def _live_pool(self, continuations: Continuations, state: BeamState) -> LivePool:
-        """Keep the best continuations that do not end; a row that is done does not change."""
+        """Select the best continuations that do not end. A row that is done does not change."""
         beam = self._width
         positions = first_unfinished(continuations.ids, beam)
         log_probs = tf.gather(continuations.log_probs, positions, batch_dims=1)
@@ -275,7 +275,7 @@ class BeamSearch(Search):
         task: SearchTask,
         hypotheses: HypothesisState,
     ) -> FinishedPool:
-        """Add the continuations that end, if among the best `beam`, and keep the best scores."""
+        """Merge the continuations that end, if among the best `beam`, into the best scores."""
         beam = self._width
         log_probs, parents = continuations.log_probs[:, :beam], continuations.parents[:, :beam]
         ends = tf.equal(continuations.ids[:, :beam], EOS_ID) & (log_probs > POSSIBLE)
@@ -312,7 +312,7 @@ class BeamSearch(Search):
     def _done(
         self, live: LivePool, finished: FinishedPool, length: tf.Tensor, task: SearchTask
     ) -> tf.Tensor:
-        """Decide for each row whether it is done: `(batch, 1)`.
+        """Check for each row whether it is done: `(batch, 1)`.
 
         A row that is done never changes, so it stays done.
         """
@@ -330,7 +330,7 @@ class BeamSearch(Search):
         return self.coverage_penalty * coverage_score(hypotheses.coverage, task.source_lengths)
 
     def _result(self, state: BeamState, task: SearchTask) -> SearchResult:
-        """Fill the slots of the result with the finished, then with the live hypotheses."""
+        """Fill the slots of the result with the finished hypotheses, then with the live ones."""
         beam, live_log_probs = self._width, state.live_log_probs
         live_scores = task.score_ids(live_log_probs, state.ids[:, beam:])
         if self.coverage_penalty:

@@ -16,14 +16,14 @@ from keras_s2s.search.step import NextTokens
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import PAD_ID
 
-# Up to it no possible token ranks below an impossible one.
+# Up to this value, no possible token ranks below an impossible one.
 MAX_DIVERSITY_PENALTY = 1000.0
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiverseBeamSearch(BeamSearch):
-    """Diverse beam search: each group avoids the tokens that the groups before it chose.
+    """Diverse beam search: each group avoids the tokens that earlier groups chose.
 
     Every group is a beam search of `beam_width / num_groups` hypotheses. At each step the groups
     choose one after the other. A continuation is ranked as if its log probability were lower by
@@ -36,7 +36,7 @@ class DiverseBeamSearch(BeamSearch):
         num_groups: Number of groups. Must divide `beam_width`. Defaults to 3.
         diversity_penalty: 0 to 1000, in nats; with 0 all groups are the same. Defaults to 0.5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
-        stopping: When a group is done, as in `BeamSearch`; a row is done when its groups are.
+        stopping: When a group is done, as in `BeamSearch`. A row is done when its groups are.
         coverage_penalty: As in `BeamSearch`.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
@@ -96,9 +96,9 @@ class DiverseBeamSearch(BeamSearch):
     def _best_continuations(
         self, next_tokens: NextTokens, state: BeamState, task: SearchTask
     ) -> Continuations:
-        """Rank the continuations of each group after those of the groups before it are chosen."""
+        """Rank the continuations of each group after earlier groups have chosen theirs."""
         width, groups = self._width, self.num_groups
-        # The penalty may push down this many candidates more than in a beam search.
+        # The penalty may move down this many more candidates than in a beam search.
         chosen_earlier = (groups - 1) * width
         candidates = next_tokens.best(width + 1 + chosen_earlier)
         candidates, diverged = self._of_whole_rows(candidates, state, task)

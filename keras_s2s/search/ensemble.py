@@ -26,7 +26,7 @@ def ensemble_step(
     """Combine several step functions into one.
 
     Args:
-        steps: The step functions, each as a search takes it.
+        steps: Step functions, as for a search.
         vocabulary_size: Number of ids, the same for all.
         average: "probabilities" for the arithmetic mean of the decoders' probabilities,
             "log_probabilities" for their geometric mean, normalized to sum to one.
@@ -77,8 +77,9 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         average: "probabilities" or "log_probabilities", as in `ensemble_step`.
 
     Returns:
-        float32 `(..., vocabulary)`, to be normalized by a softmax like any logits. An id that one
-        decoder makes impossible stays impossible in "log_probabilities"; NaN if none is left.
+        float32 `(..., vocabulary)`, to be normalized by a softmax like any logits. For
+        "log_probabilities", an id that one decoder makes impossible stays impossible. NaN if no
+        id is possible.
     """
     log_probs = tf.stack([log_softmax(tf.cast(one, tf.float32)) for one in logits])
     if average == "log_probabilities":
@@ -86,6 +87,6 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         possible = tf.reduce_min(log_probs, axis=0) > POSSIBLE
         any_possible = tf.reduce_any(possible, axis=-1, keepdims=True)
         impossible = tf.where(any_possible, IMPOSSIBLE, float("nan"))
-        # NaN of a decoder that has diverged is not "possible", and must not be hidden.
+        # The NaN of a decoder that has diverged is not "possible", and must be kept.
         return tf.where(possible | tf.math.is_nan(mean), mean, impossible)
     return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))

@@ -1,7 +1,7 @@
 """Exact search: the best outputs with certainty, by branch and bound.
 
-The search expands open prefixes, a few of every row at once, until none is left that can beat the
-best outputs known. `OpenPrefixes.reopen` keeps the prefixes that are still to be expanded.
+The search expands open prefixes, a few of every row at once, until no prefix can beat the best
+outputs found. `reopen` keeps the prefixes that are still to be expanded.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _CONSIDERED = 64
 class OpenPrefixes(NamedTuple):
     """Prefixes that may lead to a better output, in the order in which they will be expanded.
 
-    Every row has room for as many as the row with the most of them. The large tensors, ids and
-    states, have only one slot for each prefix that exists.
+    Every row has as many places as the row with the most prefixes. The large tensors, ids and
+    states, have a slot only for each prefix that exists.
     """
 
     lengths: tf.Tensor  # (batch, room) int32
@@ -97,11 +97,11 @@ class ExactState(NamedTuple):
 class ExactSearch(Search):
     """Exact search: finds the outputs with the best scores, and certifies that they are the best.
 
-    A log probability only falls as a prefix grows, and no output divides it by more than the
-    longest does, so `log_prob / max_length**length_penalty` bounds the scores of all outputs that
-    begin with a prefix. A prefix whose bound does not beat the best outputs known is not expanded;
-    a beam search finds the first of them. The smaller `max_length`, the tighter the bound, so use a
-    `max_length_ratio`. A batch takes as long as its hardest row.
+    A log probability can only decrease as a prefix grows, and the longest output has the largest
+    divisor, so `log_prob / max_length**length_penalty` bounds the scores of all outputs that
+    begin with a prefix. A prefix whose bound does not beat the best outputs found is not expanded.
+    The initial best outputs come from a beam search. The smaller `max_length`, the tighter the
+    bound, so use a `max_length_ratio`. A batch takes as long as its hardest row.
 
     A row is not certified if it expanded `max_nodes` prefixes, or dropped prefixes because there
     were more than `max_open` or `max_bytes` allow, and those could have led to a better output.
@@ -113,8 +113,8 @@ class ExactSearch(Search):
         beam_width: Width of the beam search that runs first. Defaults to 5.
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
         max_open: Maximum number of open prefixes per row. Defaults to 4096.
-        max_bytes: Maximum memory of the open prefixes of all rows together, each of which keeps a
-            decoder state. Fewer than `max_open` are kept if there are many rows. Defaults to
+        max_bytes: Maximum memory of the open prefixes of all rows together; each keeps a decoder
+            state. With many rows, fewer than `max_open` prefixes are kept. Defaults to
             268,435,456 (256 MiB).
         nodes_per_step: Number of prefixes of a row that are expanded together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
@@ -122,7 +122,7 @@ class ExactSearch(Search):
             every `Search`.
 
     Returns:
-        On a call, a `SearchResult` with `certified` and `nodes`.
+        When called, a `SearchResult` with `certified` and `nodes`.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -178,7 +178,7 @@ class ExactSearch(Search):
         scores = tf.concat([known.scores, last.best.scores], axis=1)
         found = rank_hypotheses(ids, without_repeats(ids, log_probs), scores, self.num_hypotheses)
         worst = tf.where(found.finished, found.scores, IMPOSSIBLE)[:, self.num_hypotheses - 1 :]
-        # If nothing was given up, `given_up` is impossible, and so is a missing output.
+        # If no prefix was given up, `given_up` is IMPOSSIBLE, like the score of a missing output.
         certified = (task.score_bound(last.given_up) <= worst) | (last.given_up <= POSSIBLE)
         certified &= tf.logical_not(tf.math.is_nan(found.scores[:, :1]))
         return found._replace(certified=tf.squeeze(certified, 1), nodes=tf.squeeze(last.nodes, 1))
@@ -231,7 +231,7 @@ class ExactSearch(Search):
         nodes = state.nodes + tf.reduce_sum(expanded, axis=1, keepdims=True)
 
         children, hypotheses, unseen = self._children(chosen, count, task)
-        # No distribution for a prefix that is expanded: nothing of the row is certain any more.
+        # An expanded prefix has no distribution, so nothing about the row is certain any more.
         diverged = tf.reduce_any(tf.math.is_nan(children.log_probs), axis=1, keepdims=True)
         diverged |= state.diverged
         best = self._best_outputs(state.best, children, chosen, task)
@@ -278,7 +278,7 @@ class ExactSearch(Search):
     def _best_outputs(
         self, best: BestOutputs, children: Children, chosen: OpenPrefixes, task: SearchTask
     ) -> BestOutputs:
-        """Add the children that end to the best outputs found so far."""
+        """Merge the children that end into the best outputs found so far."""
         number = self.num_hypotheses
         ends = tf.equal(children.ids, EOS_ID) & (children.log_probs > POSSIBLE)
         scores = task.score(children.log_probs, children.lengths)
@@ -301,8 +301,8 @@ def _may_beat(
     worst: tf.Tensor,
     task: SearchTask,
 ) -> tf.Tensor:
-    """Decide which of the old prefixes and the children are worth expanding."""
-    # The first `count` have just been expanded. A child must not have ended, and must leave room
+    """Compute which of the old prefixes and the children are worth expanding."""
+    # The first `count` have just been expanded. A child must not have ended, and must leave space
     # for eos.
     left = tf.broadcast_to(tf.range(tf.shape(open_.slots)[1]) >= count, tf.shape(open_.lengths))
     continues = tf.not_equal(children.ids, EOS_ID) & (children.lengths < task.max_length)
@@ -312,7 +312,7 @@ def _may_beat(
 
 
 def largest(log_probs: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Return the largest of `(batch, any)` where `where` is true, IMPOSSIBLE if there is none."""
+    """Return the largest of `(batch, any)` where `where` is true, or IMPOSSIBLE."""
     log_probs = tf.where(where, log_probs, IMPOSSIBLE)
     return tf.maximum(tf.reduce_max(log_probs, axis=1, keepdims=True), IMPOSSIBLE)
 
@@ -348,7 +348,7 @@ def reopen(
     waiting = tf.reduce_sum(tf.cast(waits, tf.int32), axis=1, keepdims=True)
     room = tf.clip_by_value(tf.reduce_max(waiting), 1, max_open)
     order_kept, places = tf.math.top_k(order, room)
-    # This includes kept prefixes that are equal to the last one, which is on the safe side.
+    # This includes kept prefixes that equal the last one, which is on the safe side.
     dropped = largest(log_probs, waits & (waiting > room) & (order <= order_kept[:, -1:]))
 
     kept = tf.reshape(order_kept > 0.0, [-1])

@@ -24,13 +24,13 @@ class ExhaustiveSearch(Search):
     """Exhaustive search: scores every output up to `max_length`, and returns the best.
 
     There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, where m is the number of ids
-    that may come before eos. It is only for small vocabularies and short outputs; `ExactSearch`
-    finds the same outputs without this cost. Of equals the shorter comes first, then the one with
-    the lower ids. Only finished hypotheses are returned, unless no output can end: then the
-    unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
+    that may come before eos. This search is only for small vocabularies and short outputs;
+    `ExactSearch` finds the same outputs without this cost. Of equals, the shorter output comes
+    first, then the one with the lower ids. Only finished hypotheses are returned. If no output can
+    end, the unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos. Limits given on a call
+        max_length: Maximum number of tokens of an output, including eos. Limits given in a call
             can only be shorter. Defaults to 100.
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
         max_outputs: Raise an error if there are more outputs than this. Defaults to 100,000.
@@ -38,7 +38,7 @@ class ExhaustiveSearch(Search):
             `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of every `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range; on a call, if there are too many outputs.
+        ValueError: If a setting is out of its range or, in a call, there are too many outputs.
 
     Example:
         >>> import tensorflow as tf
@@ -125,7 +125,7 @@ class ExhaustiveSearch(Search):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the best outputs: ids, log_probs and scores."""
         widths = [log_probs.shape[1] for log_probs in ended]
-        # The outputs of a row side by side, and enough empty ones to fill the result.
+        # Concatenate the outputs of a row, and add enough empty ones to fill the result.
         log_probs = tf.pad(
             tf.concat(ended, axis=1),
             [[0, 0], [0, self.num_hypotheses]],

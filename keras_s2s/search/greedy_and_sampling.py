@@ -17,7 +17,7 @@ from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTok
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
-# Below it, a division by the temperature overflows float32.
+# Below this value, a division by the temperature overflows float32.
 MIN_TEMPERATURE = 1e-6
 MAX_SAMPLES = 1_000_000
 
@@ -88,8 +88,8 @@ def choose_until_eos(task: SearchTask, choose: ChooseToken) -> tuple[tf.Tensor, 
 class GreedySearch(Search):
     """Greedy search: takes the most probable token at each step until eos or `max_length`.
 
-    It finds the same as `BeamSearch(beam_width=1, stopping="finished")`, with less work. Of equally
-    probable tokens it takes the one with the lower id.
+    Finds the same output as `BeamSearch(beam_width=1, stopping="finished")`, with less work. Of
+    equally probable tokens, the one with the lower id is chosen.
 
     Args:
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
@@ -110,7 +110,7 @@ class GreedySearch(Search):
 
     def _search(self, task: SearchTask) -> SearchResult:
         def most_probable(next_tokens: NextTokens, length: tf.Tensor) -> Candidates:
-            # The best token may be an eos that comes too early; then the second best is taken.
+            # The best token may be an eos that comes too early. Then use the second best.
             candidates = next_tokens.best(1 if task.min_length is None else 2)
             if task.min_length is not None:
                 candidates = candidates.forbid_eos(length + 1 < task.min_length)
@@ -127,18 +127,19 @@ class GreedySearch(Search):
 class Sampling(Search):
     """Sampling: draws each token from the model's distribution, until eos or `max_length`.
 
-    The samples of a row depend only on the row, the seed and the number of the sample: the same
-    seed gives the same outputs in every run and every runtime, whatever else is in the batch. Pass
-    one seed per row when the search is called if equal rows must differ. The samples of a row are
-    ordered by score, and may be equal.
+    The samples of a row depend only on the row, the seed and the index of the sample. The same
+    seed gives the same outputs in every run and every runtime, whatever else is in the batch. If
+    equal rows must differ, pass one seed per row in the call. The samples of a row are sorted by
+    score and may contain duplicates.
 
     Args:
         num_hypotheses: Number of samples drawn for each row, at most 1,000,000. Defaults to 1.
         temperature: 1e-6 to 1e6. Probabilities are raised to `1 / temperature` before a token is
             drawn; values below 1 favor probable tokens. The reported log_probs are the model's.
-        top_k: Draw only from this many most probable tokens. `None`: from all.
+        top_k: Draw only from this many most probable tokens. `None` draws from all. Defaults to
+            `None`.
         top_p: Draw only from the most probable tokens that together reach this probability, above 0
-            and at most 1. `None`: from all. Applied after `top_k`.
+            and at most 1. `None` draws from all. Applied after `top_k`. Defaults to `None`.
         seed: Any 32-bit integer. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
@@ -223,7 +224,7 @@ class Sampling(Search):
         """Return the tokens to draw from: all in order of id, or the most probable by rank."""
         vocabulary_size = task.step.vocabulary_size
         if self.top_k is not None:
-            # One more, because one of them may be an eos that comes too early.
+            # One more, because a candidate may be an eos that comes too early.
             count = self.top_k if task.min_length is None else self.top_k + 1
             return next_tokens.best(min(count, vocabulary_size))
         if self.top_p is not None:
@@ -292,7 +293,7 @@ def random_uniform(seed: tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
     mixed = tf.zeros([], tf.int64)
     for word, constant in zip(words, _CONSTANTS, strict=False):
         mixed = _fifth_power(tf.math.floormod(mixed + word + constant, _PRIME))
-    # As int32, because LiteRT has no int64 division.
+    # Cast to int32, because LiteRT has no int64 division.
     return tf.cast(tf.cast(mixed, tf.int32) // 2**7, tf.float32) * 2.0**-24
 
 

@@ -1,4 +1,4 @@
-"""Lexicon: outputs from a given list only."""
+"""Lexicon: a list of the allowed outputs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from keras_s2s.search.rules import mark_ids
 from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
-# Nodes that every tree has. Nothing follows the first; bos leads from the second to the third,
-# where the outputs begin.
+# Nodes of every tree. Nothing follows the first. bos leads from the second to the third, where the
+# outputs begin.
 _NOWHERE, _BEFORE_BOS, _ROOT = 0, 1, 2
 
 
@@ -93,7 +93,7 @@ class Lexicon:
 
 
 class InLexicon:
-    """The output is one of the lexicon.
+    """Rule that allows only the outputs of a lexicon.
 
     Args:
         lexicon: `Lexicon`.
@@ -114,17 +114,17 @@ class InLexicon:
         self.counts = tf.constant(counts)
         self.starts = tf.constant(np.cumsum(counts, dtype=np.int32) - counts)
         self.most = int(counts.max())
-        # `most` more rows, so that the last nodes can read `most` edges too.
+        # Pad with `most` rows, so that the last nodes can also read `most` edges.
         padded = np.pad(edges, [(0, self.most), (0, 0)])
         self.tokens, self.next_nodes = tf.constant(padded[:, 1]), tf.constant(padded[:, 2])
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Start at the node before bos."""
+        """Return the node before bos."""
         return tf.fill([batch_size], _BEFORE_BOS)
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Follow the edge of the last token; allow the tokens of the edges from there."""
+        """Advance along the edge of the last token. Allow the tokens of the edges from there."""
         tokens, next_nodes = self._edges_from(state)
         taken = tf.equal(tokens, tf.expand_dims(last_ids, 1))
         # A hypothesis that has left the tree stays outside.

@@ -23,24 +23,24 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 class SearchResult(NamedTuple):
-    """Hypotheses that a search found, best first, the finished before the unfinished.
+    """Hypotheses found by a search, best first, finished before unfinished.
 
     A slot without a hypothesis contains pad ids, length 0, log_prob and score -1e9, and finished
     False. `length` is the largest number of tokens that the search allowed.
 
-    If the decoder returned logits that contain NaN or +inf, or are all -inf, for a row, the model
-    has diverged. The row then has no hypothesis, and its log_probs and scores are NaN.
+    If the logits of a row contain NaN or +inf, or are all -inf, the model has diverged. The row
+    then has no hypothesis, and its log_probs and scores are NaN.
 
     Attributes:
         ids: int32 `(batch, num_hypotheses, length)`: tokens, including eos, padded on the right.
         lengths: int32 `(batch, num_hypotheses)`: number of tokens, including eos.
         log_probs: float32 `(batch, num_hypotheses)`: natural log probability of the ids.
-        scores: float32 `(batch, num_hypotheses)`: what the hypotheses are ranked by.
+        scores: float32 `(batch, num_hypotheses)`: scores by which the hypotheses are ranked.
         finished: bool `(batch, num_hypotheses)`: whether the hypothesis ends in eos.
         attention: float32 `(batch, num_hypotheses, length, source_length)`: attention of the
             decoder at each token, zero at pads. None unless requested.
-        certified: bool `(batch,)`, only of an `ExactSearch`: whether no output is better.
-        nodes: int32 `(batch,)`, only of an `ExactSearch`: number of expanded prefixes.
+        certified: bool `(batch,)`, only for an `ExactSearch`: whether no output is better.
+        nodes: int32 `(batch,)`, only for an `ExactSearch`: number of expanded prefixes.
     """
 
     ids: tf.Tensor
@@ -55,7 +55,7 @@ class SearchResult(NamedTuple):
     def trim(self) -> SearchResult:
         """Truncate the ids to the longest hypothesis, at least one token.
 
-        Not under XLA, which must know every shape in advance.
+        Does not work under XLA, which must know every shape in advance.
 
         Returns:
             The same result with ids of shape `(batch, num_hypotheses, longest)`.
@@ -82,9 +82,9 @@ class SearchResult(NamedTuple):
 
 
 def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> SearchResult:
-    """Make a result of hypotheses `(batch, num_hypotheses, length)`; clear the empty slots.
+    """Create a result from hypotheses `(batch, num_hypotheses, length)`, and clear empty slots.
 
-    One NaN in the log_probs of a row says that the model has diverged.
+    A NaN in the log_probs of a row means that the model has diverged.
     """
     log_probs = spread_nan(log_probs)
     possible = log_probs > POSSIBLE
@@ -109,8 +109,8 @@ def check_converged(scores: Any, rows: Sequence[int] | None = None) -> None:
     """Raise an error if a model has diverged.
 
     Args:
-        scores: float32 array `(batch, num_hypotheses)`, scores of a `SearchResult`.
-        rows: Number of each row, for the message. Defaults to 0, 1, ….
+        scores: float32 array `(batch, num_hypotheses)`. Scores of a `SearchResult`.
+        rows: Index of each row, for the error message. Defaults to 0, 1, ….
 
     Raises:
         ValueError: If a score is NaN.
@@ -133,7 +133,7 @@ def count_tokens(ids: tf.Tensor) -> tf.Tensor:
 def rank_hypotheses(
     ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor, count: int
 ) -> SearchResult:
-    """Return the best `count` of unordered hypotheses, the finished first.
+    """Return the best `count` of unordered hypotheses, finished before unfinished.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
@@ -146,7 +146,7 @@ def rank_hypotheses(
     scores, by_score = tf.math.top_k(scores, ids.shape[1])
     finished = tf.reduce_any(tf.equal(ids, EOS_ID), axis=2)
     finished = tf.gather(finished, by_score, batch_dims=1) & (scores > IMPOSSIBLE)
-    # top-k keeps the order of equals.
+    # `top_k` keeps the order of equal values.
     _, order = tf.math.top_k(tf.cast(finished, tf.float32), count)
     chosen = tf.gather(by_score, order, batch_dims=1)
     return make_result(
@@ -170,8 +170,8 @@ def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     return tf.where(repeated & (log_probs > POSSIBLE), IMPOSSIBLE, log_probs)  # NaN stays
 
 
-# The attention of this many steps is collected in a small tensor before it is copied to the result:
-# a copy of the whole result at each step would take quadratic time.
+# The attention of this many steps is collected in a small tensor before it is copied to the result.
+# Copying the whole result at each step would take quadratic time.
 _BLOCK = 64
 
 

@@ -1,8 +1,8 @@
 """Rules about which tokens may follow in an output.
 
-A rule is a step function like the decoder's: it takes the last token of each hypothesis and its
-own state, and returns which tokens may follow. A rule applies to the whole output, and several
-rules apply together.
+A rule is a step function like that of a decoder. It takes the last token of each hypothesis and its
+own state, and returns the tokens that may follow. A rule applies to the whole output. If there are
+several rules, all of them apply.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from keras_s2s.special_ids import PAD_ID
 
 
 class BeginsWith:
-    """The output begins with the prefix of its row.
+    """Rule that the output begins with the prefix of its row.
 
     Args:
         prefix: int32 `(batch, prefix_length)`. Each row ends at its first pad.
@@ -23,23 +23,23 @@ class BeginsWith:
 
     def __init__(self, prefix: tf.Tensor, vocabulary_size: int) -> None:
         ended = tf.cumsum(tf.cast(tf.equal(prefix, PAD_ID), tf.int32), axis=1) > 0
-        # One pad at the end, so that there is always a first column.
+        # Append one pad, so that there is always a first column.
         self.prefix = tf.pad(tf.where(ended, PAD_ID, prefix), [[0, 0], [0, 1]])
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Return the rest of each prefix, here all of it."""
+        """Return the remaining prefixes, which are complete before bos."""
         return self.prefix
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Require the next id of the prefix; after its end every id may follow."""
+        """Require the next id of the prefix. After the prefix, allow every id."""
         wanted = state[:, :1]
         allowed = tf.equal(tf.range(self.vocabulary_size), wanted) | tf.equal(wanted, PAD_ID)
         return allowed, tf.pad(state[:, 1:], [[0, 0], [0, 1]])
 
 
 class NoRepeatedNgram:
-    """No n-gram occurs twice in the output.
+    """Rule that no n-gram occurs twice in the output.
 
     Args:
         size: Length n of the n-grams, at least 1.
@@ -53,7 +53,7 @@ class NoRepeatedNgram:
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Return the last tokens, the newest at the right: none yet."""
+        """Return the last tokens, newest on the right. There are none before bos."""
         # Long enough for windows of `size` over the longest output.
         return tf.fill([batch_size, self.max_length + self.size], PAD_ID)
 

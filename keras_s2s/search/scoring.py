@@ -6,7 +6,7 @@ import tensorflow as tf
 
 FORMULAS = ("power", "gnmt")
 
-# A source position without any attention counts as covered this much, to avoid log(0).
+# Floor for the coverage of a source position, to avoid log(0).
 LEAST_COVERAGE = 1e-10
 
 

@@ -1,7 +1,7 @@
-"""One step of a search: the decoder's step and the rules, for every hypothesis at once.
+"""A single step of a search: the decoder's step and the rules, for all hypotheses at once.
 
-`SearchStep` takes the last token and the state of each hypothesis and returns `NextTokens`: what
-may follow, with log probabilities.
+`SearchStep` takes the last token and the state of each hypothesis, and returns `NextTokens`: the
+distribution of the next token.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
 """`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`, and, where the decoder has
 attention, `(n, source_length)` as a third."""
 
-# The log probability of an impossible token. It is finite because LiteRT turns -inf into -3.4e38,
-# and sums of it stay far below POSSIBLE, which no log probability of an output falls under.
+# The log probability of an impossible token. It is finite because LiteRT turns -inf into -3.4e38.
+# Sums of it stay far below POSSIBLE, and the log probability of an output is never below POSSIBLE.
 IMPOSSIBLE = -1e9
 POSSIBLE = -5e8
 
 NEVER_EMITTED = (PAD_ID, BOS_ID)
 
-# Up to this many forbidden ids, the top-k looks further and skips them; more are masked before it.
+# Up to this many forbidden ids, the top-k returns more tokens and skips them. Beyond, the ids are
+# masked before the top-k.
 _FEW = 16
 
 
@@ -49,23 +50,23 @@ class Rule(Protocol):
         """Return the state before bos: a nest of tensors `(batch_size, ...)`."""
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Return what may follow `last_ids` `(n,)`, bool `(n, vocabulary)`, and the new state."""
+        """Return the mask of the tokens that may follow, bool `(n, vocabulary)`, and the state."""
 
 
 class Candidates(NamedTuple):
     """Tokens that may follow each hypothesis, the most probable first, equals by rising id.
 
-    The log probabilities are all NaN if no distribution exists: if the logits contain NaN or
-    +inf, or are all -inf.
+    All log probabilities of a hypothesis are NaN if it has no distribution, because its logits
+    contain NaN or +inf, or are all -inf.
     """
 
     log_probs: tf.Tensor  # (n, count) float32; IMPOSSIBLE where the id may not be emitted
     ids: tf.Tensor  # (n, count) int32
 
     def forbid_eos(self, too_short: tf.Tensor) -> Candidates:
-        """Make eos impossible where `too_short`, which broadcasts with the ids, is true."""
+        """Mask eos where `too_short`, which broadcasts with the ids, is true."""
         forbidden = tf.logical_and(tf.equal(self.ids, EOS_ID), too_short)
-        # Added, because NaN must remain NaN.
+        # Add, because NaN must remain NaN.
         log_probs = tf.where(forbidden, self.log_probs + IMPOSSIBLE, self.log_probs)
         return self._replace(log_probs=log_probs)
 
@@ -87,8 +88,8 @@ class NextTokens(NamedTuple):
             count: Number of tokens that may be emitted.
 
         Returns:
-            At least `count` tokens that may be emitted, fewer if the vocabulary has no more, and
-            between them some that may not.
+            At least `count` tokens that may be emitted, or all if the vocabulary has fewer. Some
+            tokens among them may not be emitted.
         """
         vocabulary_size = self.logits.shape[-1]
         forbidden = {*NEVER_EMITTED, *self.suppress_ids}
@@ -96,7 +97,7 @@ class NextTokens(NamedTuple):
             return Candidates(*top_k(self.log_probs(), min(count, vocabulary_size)))
         logits = tf.cast(self.logits, tf.float32)
         values, ids = top_k(logits, min(count + len(forbidden), vocabulary_size))
-        # One lookup in a table tells which of these few are forbidden.
+        # Look up in one table which of these tokens are forbidden.
         emission = np.zeros(vocabulary_size, np.float32)
         emission[list(forbidden)] = IMPOSSIBLE
         log_probs = normalize(values, logits, values[:, :1]) + tf.gather(emission, ids)
@@ -116,14 +117,14 @@ class NextTokens(NamedTuple):
 
 
 class SearchStep:
-    """Calls the decoder's step function and the rules.
+    """A step of the decoder under the rules.
 
     Args:
         step: Step function of the decoder.
         vocabulary_size: Number of ids.
         suppress_ids: Ids that are never emitted.
-        rules: Rules that the output must obey, all of them.
-        tracks_coverage: Whether the attention is summed up, for a coverage penalty.
+        rules: Rules, all of which apply.
+        tracks_coverage: Whether to sum the attention, for a coverage penalty.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class SearchStep:
     def __call__(
         self, last_ids: tf.Tensor, state: HypothesisState
     ) -> tuple[NextTokens, HypothesisState]:
-        """Read the last token `(n,)` of each hypothesis; return what may follow, and the state."""
+        """Process the last tokens `(n,)`, and return the next tokens and the new state."""
         output = call_step(self.step, last_ids, state.decoder, self.vocabulary_size)
         allowed = None
         rule_states = []
@@ -163,7 +164,7 @@ class SearchStep:
             allowed = also_allowed if allowed is None else tf.logical_and(allowed, also_allowed)
         coverage = state.coverage
         if self.tracks_coverage:
-            # A row that is done reads pad, which covers nothing.
+            # A row that is done reads pad, which does not count as coverage.
             grows = tf.not_equal(tf.expand_dims(last_ids, 1), PAD_ID)
             coverage = coverage + tf.where(grows, output.attention, 0.0)
         next_tokens = NextTokens(output.logits, allowed, self.suppress_ids)
@@ -178,9 +179,9 @@ def log_softmax(logits: tf.Tensor) -> tf.Tensor:
 def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
     """Compute the log probabilities of some of the logits.
 
-    The largest logit is subtracted first: rounding then depends on the differences between the
-    logits, and not on an offset that they share. The result is NaN if the logits contain NaN or
-    +inf, or are all -inf.
+    The largest logit is subtracted first, so that rounding depends on the differences between the
+    logits and not on a common offset. The result is NaN if the logits contain NaN or +inf, or are
+    all -inf.
 
     Args:
         values: float32 `(..., count)`, some of the logits.
@@ -219,7 +220,7 @@ def call_step(
         the attention, if `step` returns one.
 
     Raises:
-        ValueError: If `step` returns something else.
+        ValueError: If `step` returns a wrong structure or shape.
     """
     outputs = step(token_ids, state)
     if not isinstance(outputs, tuple) or len(outputs) not in (2, 3):
@@ -265,7 +266,7 @@ def check_state(state: State, batch_size: int | tf.Tensor) -> State:
     """Return `state` as tensors of `batch_size` rows each; None is an empty state.
 
     Raises:
-        ValueError: If a tensor has another number of rows.
+        ValueError: If a tensor has a wrong number of rows.
     """
     if state is None:
         state = ()
@@ -306,7 +307,7 @@ def loop_shapes(loop_state: Any) -> Any:
 
 
 def _with_static_shape(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """Give `new` the static shape of `old`, which is lost in some steps."""
+    """Set the static shape of `new` to that of `old`, because some steps lose it."""
     new = tf.convert_to_tensor(new)
     if old.shape.rank is not None and new.shape.is_compatible_with(old.shape):
         new.set_shape(old.shape)

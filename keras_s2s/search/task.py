@@ -1,7 +1,7 @@
-"""The task of a search: a batch of rows, their limits and how their outputs are scored.
+"""The task of a search: a batch of rows, their limits, and the scores of their outputs.
 
-`check_row_options` checks what a caller gives for single rows. It is the only such check: models
-call it on known values before they compile a graph, and a search calls it on every value.
+`check_row_options` is the only check of the options of single rows. Models call it on known values
+before they compile a graph, and a search calls it on every value.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from keras_s2s.search.result import count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
 
-# Upper limits of settings. Up to them the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, is
-# far from the overflow of float32, where every score would be 0.
+# Upper limits of settings. Up to them, the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, does
+# not come near the overflow of float32, where every score would be 0.
 MAX_LENGTH = 1_000_000
 MAX_LENGTH_PENALTY = 5.0
 MAX_LENGTH_RATIO = 1000.0
@@ -58,14 +58,17 @@ class SearchTask(NamedTuple):
         return self.score(log_probs, tf.maximum(count_tokens(ids), 1))
 
     def score_bound(self, log_probs: tf.Tensor) -> tf.Tensor:
-        """Bound the scores of all outputs that begin with prefixes `(batch, hypotheses)`.
+        """Compute an upper bound on the scores of all outputs that begin with each prefix.
 
-        A log probability only falls, and no output divides it by more than the longest does.
+        A log probability can only decrease, and the longest output has the largest divisor.
+
+        Args:
+            log_probs: float32 `(batch, prefixes)`.
         """
         return self.score(log_probs, self.max_length)
 
     def repeat(self, times: int) -> SearchTask:
-        """Search every row several times: `(batch * times)` rows, those of row 0 first."""
+        """Repeat every row: `(batch * times)` rows, those of row 0 first."""
         if times == 1:
             return self
 
@@ -87,22 +90,22 @@ class SearchTask(NamedTuple):
 def check_row_options(
     options: Mapping[str, Any], batch_size: int | tf.Tensor, vocabulary_size: int
 ) -> dict[str, tf.Tensor]:
-    """Check the options that rows may have of their own, and return them as tensors.
+    """Check the options that may differ between rows, and return them as tensors.
 
     A value that is known before the graph runs raises an error if it is out of range. A value that
-    is only known when the graph runs is moved into its range.
+    is known only when the graph runs is clipped to its range.
 
     Args:
         options: "source_lengths", "max_length", "min_length", "length_penalty", "seed": a number,
-            or one for each row. "prefix": integers `(batch, prefix_length)`. None: not given.
+            or one per row. "prefix": integers `(batch, prefix_length)`. `None` means not given.
         batch_size: Number of rows.
         vocabulary_size: Number of ids.
 
     Returns:
-        The options that are given, `(batch,)` each, `prefix` int32 `(batch, prefix_length)`.
+        The given options, each `(batch,)`; `prefix` is int32 `(batch, prefix_length)`.
 
     Raises:
-        TypeError: If an option must hold integers and does not.
+        TypeError: If an option that must contain integers does not.
         ValueError: If a shape or value is wrong.
     """
     checked = {}
@@ -126,8 +129,9 @@ def length_limits(
 
     Args:
         batch_size: Number of rows.
-        max_length: Limit of all rows. None: only the ratio counts.
-        max_length_ratio: Limit as a multiple of the source length. None: only `max_length` counts.
+        max_length: Limit of all rows. `None` applies only the ratio.
+        max_length_ratio: Limit as a multiple of the source length. `None` applies only
+            `max_length`.
         source_lengths: int32 `(batch, 1)`, required with a ratio.
 
     Returns:
@@ -149,13 +153,13 @@ def length_limits(
 
 
 def multiply_up(ratio: float, lengths: tf.Tensor) -> tf.Tensor:
-    """Compute ratio * length, rounded up, exactly: 0.3 * 50 is 15.
+    """Compute ratio * length exactly, rounded up: 0.3 * 50 is 15.
 
-    In float32, 0.3 * 50 is slightly more than 15. So the ratio is split into an integer and a
-    fraction of small integers, and only integers are multiplied.
+    In float32, 0.3 * 50 is slightly more than 15. The ratio is therefore split into an integer and
+    a fraction of small integers, so that only integers are multiplied.
 
     Args:
-        ratio: At most MAX_LENGTH_RATIO. Taken as the nearest fraction with a denominator of at
+        ratio: At most MAX_LENGTH_RATIO. Rounded to the nearest fraction with a denominator of at
             most 10,000.
         lengths: int32 tensor, each at most MAX_LENGTH.
 
@@ -171,7 +175,7 @@ def multiply_up(ratio: float, lengths: tf.Tensor) -> tf.Tensor:
 
 
 def largest(limit: tf.Tensor) -> tf.Tensor:
-    """Return the largest limit, 1 for an empty batch."""
+    """Return the largest limit, or 1 for an empty batch."""
     return tf.maximum(tf.reduce_max(limit), 1)
 
 

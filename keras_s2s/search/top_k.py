@@ -11,17 +11,17 @@ WIDE = 1024
 
 
 def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Find the `k` largest values of each row, equals by rising column, like `tf.math.top_k`.
+    """Find the `k` largest values of each row. Of equals, the lower column comes first.
 
-    The k largest lie in the k chunks with the largest maxima: if one lay in another chunk, each of
-    those k maxima would come before it.
+    The k largest values are in the k chunks with the largest maxima. If one were in another chunk,
+    each of those k maxima would come before it.
 
     Args:
-        values: float32 `(n, columns)`, the number of columns known.
+        values: float32 `(n, columns)`, with a known number of columns.
         k: At most the number of columns.
 
     Returns:
-        The values `(n, k)`, falling, and their columns, int32 `(n, k)`.
+        The values `(n, k)`, in descending order, and their columns, int32 `(n, k)`.
     """
     columns = values.shape[1]
     if k == columns:  # TensorFlow then sorts, with a comparison that NaN would break
@@ -32,7 +32,7 @@ def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
     whole = values[:, : num_chunks * CHUNK] if rest else values
     chunks = tf.reshape(whole, [-1, num_chunks, CHUNK])
     chosen = tf.math.top_k(tf.reduce_max(chunks, axis=2), k).indices
-    # In rising order, so that among equals the lower column still comes first.
+    # Sort in ascending order, so that the lower of equal columns still comes first.
     chosen = -tf.math.top_k(-chosen, k).values
     seen = tf.reshape(tf.gather(chunks, chosen, batch_dims=1), [-1, k * CHUNK])
     if rest:  # the columns after the last whole chunk are always candidates
