@@ -12,21 +12,21 @@ from keras_s2s.search import ExactSearch, Search
 
 
 def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
-    """Give `ids` as int32 `(batch, length)`, refuse what the model cannot read.
+    """Check ids and return them as int32 `(batch, length)`.
 
-    Values can be checked only where they are known, outside a graph.
+    Values can be checked only if they are known, outside a graph.
 
     Args:
-        name: the argument's name, for the message.
-        ids: what came.
-        vocabulary_size: how many ids there are.
+        name: Name of the argument, for the error message.
+        ids: Value of the argument.
+        vocabulary_size: Number of ids.
 
     Returns:
         The ids, int32 `(batch, length)` with a length of at least 1.
 
     Raises:
-        TypeError: if they are not integers.
-        ValueError: if they have another rank or do not fit the vocabulary.
+        TypeError: If the ids are not integers.
+        ValueError: If the ids have a wrong rank or do not fit the vocabulary.
     """
     if isinstance(ids, tf.RaggedTensor):
         ids = ids.to_tensor()
@@ -43,14 +43,14 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
 
 
 def check_jit_compile(jit_compile: bool, search: Search) -> None:
-    """Refuse XLA where it cannot be.
+    """Check that XLA can compile a search.
 
     Args:
-        jit_compile: whether it was asked for.
-        search: the search that it is asked for.
+        jit_compile: Whether XLA was requested.
+        search: Search to compile.
 
     Raises:
-        ValueError: if this is within a graph, or the search cannot be compiled.
+        ValueError: If XLA was requested inside a graph, or for a search that it cannot compile.
     """
     if not jit_compile:
         return

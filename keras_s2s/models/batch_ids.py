@@ -1,4 +1,4 @@
-"""Refuses a batch with an id that no vocabulary has, in the graph that trains on it."""
+"""Check of the ids of a training batch, inside the graph."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _REFUSED = re.compile(
 
 
 def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: int) -> Any:
-    """Look at the ids of a batch before anything reads them.
+    """Check that all ids of a batch are in the vocabulary.
 
-    TensorFlow's lookup of an id that is not there says neither which input has it nor where, and
-    on a GPU it says nothing and gives zeros.
+    TensorFlow's own error names neither the input nor the position of an unknown id. On a GPU,
+    TensorFlow raises no error and returns zeros.
 
     Args:
-        data: what `fit` gives a training step, with "source_ids" and "target_inputs".
-        source_vocabulary_size: how many source ids there are.
-        target_vocabulary_size: how many target ids there are.
+        data: Batch that `fit` passes to a training step, with "source_ids" and "target_inputs".
+        source_vocabulary_size: Number of source ids.
+        target_vocabulary_size: Number of target ids.
 
     Returns:
-        The same. Where an id is outside, the graph ends with an `InvalidArgumentError`, which
-        `plain_refusal` makes a `ValueError`.
+        The batch. If an id is out of range, running the graph raises an `InvalidArgumentError`,
+        which `plain_refusal` turns into a `ValueError`.
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     looked_at = {
@@ -49,7 +49,7 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
             tf.debugging.Assert(_fit(ids, size), [_describe(name, tf.cast(ids, tf.int64), size)])
         return tf.constant(False)
 
-    with tf.device("CPU:0"):  # the host need not wait for what a GPU is still computing
+    with tf.device("CPU:0"):  # so that the host does not wait for the GPU
         fitting = tf.stack([_fit(ids, size) for ids, size in looked_at.values()])
         passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
     with tf.control_dependencies([passed]):
@@ -59,7 +59,7 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
 @contextlib.contextmanager
 def plain_refusal() -> Iterator[None]:
-    """Raise what `check_batch` refused as a `ValueError` of one line."""
+    """Convert an error of `check_batch` to a `ValueError` of one line."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
@@ -70,13 +70,13 @@ def plain_refusal() -> Iterator[None]:
 
 
 def _fit(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Say whether all ids are in the vocabulary."""
+    """Check that all ids are in the vocabulary."""
     least, most = (tf.cast(it(ids), tf.int64) for it in (tf.reduce_min, tf.reduce_max))
     return (least >= 0) & (most < vocabulary_size)
 
 
 def _describe(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Say which id is the first that is outside, and where."""
+    """Describe the first id that is out of range, and its position."""
     outside = tf.reshape((ids < 0) | (ids >= vocabulary_size), [-1])
     place = tf.argmax(tf.cast(outside, tf.int32), output_type=tf.int32)
     row, position = place // tf.shape(ids)[1], place % tf.shape(ids)[1]

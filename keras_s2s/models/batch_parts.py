@@ -1,4 +1,4 @@
-"""A batch in parts, which two threads compute side by side."""
+"""Splitting a batch into parts that two threads compute in parallel."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-# More than two were not measured.
+# More than two parts have not been measured.
 _PARTS = 2
 
 
 class Batch(NamedTuple):
-    """What a training step is about.
+    """Data of a training step.
 
     Attributes:
-        inputs: dict of ids `(batch, length)`.
+        inputs: Dict of ids `(batch, length)`.
         labels: int32 `(batch, target_length)`.
-        sample_weight: `(batch,)`, `(batch, target_length)`, or None.
-        shares: float32 `(batch, target_length)`, the weight of each label in the loss of the whole
-            batch, or None where the loss is not known to be a sum.
+        sample_weight: `(batch,)`, `(batch, target_length)`, or `None`.
+        shares: float32 `(batch, target_length)`. Weight of each label in the loss of the whole
+            batch. `None` if the loss is not known to be a sum.
     """
 
     inputs: Any
@@ -30,21 +30,21 @@ class Batch(NamedTuple):
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use, where the system tells, or all."""
+    """Count the cores that this process may use, or all cores if the system does not tell."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def count_parts() -> int:
-    """Say in how many parts a batch is computed quickest, with the threads that TensorFlow has.
+    """Return the number of parts in which a batch is computed fastest.
 
-    Where each operation has one thread and several operations run at once, two halves of a batch
-    keep two cores busier than one product after the other, shared by the two. Where an operation
-    has several threads of its own, halves would only be in one another's way.
+    If each operation has one thread and several operations run at once, two halves of a batch
+    use two cores better than a sequence of products that the cores share. If an operation has
+    several threads of its own, halves would compete for them.
 
     Returns:
-        2 on a CPU with `set_intra_op_parallelism_threads(1)` and two cores or more, otherwise 1.
+        2 on a CPU with `set_intra_op_parallelism_threads(1)` and at least two cores, otherwise 1.
     """
     threads = tf.config.threading
     side_by_side = min(threads.get_inter_op_parallelism_threads() or _PARTS, count_cores())
@@ -54,12 +54,12 @@ def count_parts() -> int:
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
-    """Deal out the rows of a batch.
+    """Split the rows of a batch into parts.
 
     Args:
-        batch: the batch.
-        parts: how many; part k has the rows k, k + parts, and so on, so that parts of a batch that
-            is ordered by length are alike. A part may be empty.
+        batch: Batch to split.
+        parts: Number of parts. Part k has the rows k, k + parts, and so on, so that the parts of a
+            batch that is sorted by length are similar. A part may be empty.
 
     Returns:
         The parts.

@@ -15,21 +15,21 @@ from keras_s2s.losses import as_labels
 
 
 def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, Any]:
-    """Turn `class_weight` into weights of the labels.
+    """Convert `class_weight` to weights of the labels.
 
-    Keras takes labels `(batch, length)` for one-hot rows, and weights by their largest id.
+    Keras interprets labels `(batch, length)` as one-hot rows and weights a row by its largest id.
 
     Args:
-        arguments: the arguments of `fit`.
-        vocabulary_size: the number of target ids.
+        arguments: Arguments of `fit`.
+        vocabulary_size: Number of target ids.
 
     Returns:
-        The arguments with weighted data and no `class_weight`.
+        The arguments with weighted data and without `class_weight`.
 
     Raises:
-        ValueError: if a class is no target id, a weight is no number of at least 0, or there are
-            sample weights too.
-        TypeError: if the data is a `DistributedDataset`.
+        ValueError: If a class is not a target id, a weight is not a number of at least 0, or
+            sample weights are given too.
+        TypeError: If the data is a `DistributedDataset`.
     """
     weights = arguments.get("class_weight")
     if weights is None:
@@ -57,7 +57,7 @@ _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them in
 
 
 def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
-    """Return the weight of each target id, float32; 1 for those without one."""
+    """Return the weight of each target id, float32. Ids without a weight get 1."""
     if not isinstance(weights, Mapping):
         raise InputError(
             f"`class_weight` must be a dict of target ids. Received: class_weight={weights!r}"
@@ -75,12 +75,12 @@ def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
 
 
 def _within(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
-    """Return ids that can be looked up; those outside are refused later, with their place."""
+    """Clip ids to the vocabulary. Ids out of range are reported later, with their position."""
     return np.clip(labels.astype(np.int64), 0, vocabulary_size - 1)
 
 
 def _weigh(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
-    """Give a batch the weights of its labels."""
+    """Add the weights of the labels to a batch."""
     if len(batch) == 3 and batch[2] is not None:
         raise InputError(_BOTH)
     inputs, labels = batch[:2]
@@ -94,11 +94,11 @@ def _weighted(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
 
 
 class _WeightedBatches(keras.utils.PyDataset):
-    """A `PyDataset` whose batches get the weights of their labels.
+    """A `PyDataset` whose batches have label weights.
 
     Args:
-        batches: the `PyDataset`.
-        table: the weight of each target id.
+        batches: `PyDataset` of unweighted batches.
+        table: Weight of each target id.
     """
 
     def __init__(self, batches: keras.utils.PyDataset, table: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The compiled functions of a model: one for each kind of call, as long as its layers stay."""
+"""Cache of the compiled functions of a model: one per kind of call, until its layers change."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import keras
 
 from keras_s2s.graphs import compile_once
 
-_MOST = 16  # functions of one model; each holds its graph, which may be some MB
+_MOST = 16  # functions per model; each holds a graph of up to some MB
 
 
 class CompiledCalls:
-    """Compiles calls once and finds them again by a key.
+    """Cache of compiled calls.
 
-    Not a dict, because Keras tracks the dicts of a layer as a part of what is saved.
+    It is not a dict, because Keras tracks the dicts of a layer as a part of what is saved.
     """
 
     def __init__(self) -> None:
@@ -34,19 +34,19 @@ class CompiledCalls:
         state: GraphState | None = None,
         jit_compile: bool = False,
     ) -> Callable[..., Any]:
-        """Return the compiled form of `function`, made at the first call with `key`.
+        """Return the compiled form of `function`, which is compiled at the first call with `key`.
 
-        With sizes of None in the signature no batch size or length makes a new trace. Autograph
-        is off: our loops are `tf.while_loop`s. The functions that were used last are kept, 16 of
-        them.
+        If sizes in the signature are None, a new batch size or length causes no retracing.
+        Autograph is off, because our loops are `tf.while_loop`s. The 16 functions that were used
+        most recently are kept.
 
         Args:
-            key: Hashable value that tells this call from the others.
+            key: Hashable value that identifies the call.
             function: Function to compile if the key is new.
             signature: `tf.TensorSpec`s of its arguments.
-            state: `GraphState` of the model. If it is another than at the last call, all functions
-                are compiled anew.
-            jit_compile: Whether XLA compiles it, anew for each shape. Defaults to `False`.
+            state: `GraphState` of the model. If it differs from that of the last call, all cached
+                functions are discarded.
+            jit_compile: Whether XLA compiles the function, once per shape. Defaults to `False`.
 
         Returns:
             The compiled function.
@@ -64,10 +64,11 @@ class CompiledCalls:
 
 
 class GraphState:
-    """What a compiled graph of a model depends on besides its inputs; equal while it is up to date.
+    """State of a model on which its compiled graphs depend.
 
-    Values of weights are not part of it: a graph reads them. Which weights there are, and how
-    layers compute with them, is: both change by `enable_lora` and by `quantize`.
+    Two states are equal if a graph compiled for one is valid for the other. Values of weights are
+    not included, because a graph reads them when it runs. The identity of the weights and the
+    modes of the layers are included, because `enable_lora` and `quantize` change both.
 
     Args:
         model: Built model.

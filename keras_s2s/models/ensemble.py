@@ -1,4 +1,4 @@
-"""Several trained models that answer as one."""
+"""Ensemble: several trained models used as one."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ from keras_s2s.search.ensemble import AVERAGES, average_logits
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Ensemble(Searchable):
-    """Several trained models that predict each next token together.
+    """Ensemble of trained models that predict each next token together.
 
-    P(y_t | y_<t, x) is the mean of what the members say, or the geometric mean, made to sum to one
-    again. It is searched, scored, saved and exported like any `Seq2Seq`; the members keep their
-    weights and may still be used, and trained, by themselves. It costs as much as all of them.
+    P(y_t | y_<t, x) is the arithmetic mean of the probabilities of the members, or their geometric
+    mean, normalized to sum to one. An ensemble is searched, scored, saved and exported like any
+    `Seq2Seq`. It costs as much as all of its members together. The members keep their weights and
+    can still be used and trained separately.
 
-    The members may differ in everything but their two vocabularies. They are trained apart, each
-    by `fit`; an ensemble is not trained. The attention is the mean over the members that have any.
+    The members may differ in everything but their two vocabularies. Train each member with `fit`;
+    an ensemble cannot be trained. The attention is the mean over the members that have attention.
 
     Args:
-        models: the trained `Seq2Seq` models, each once.
-        average: "probabilities", or "log_probabilities" for the geometric mean.
+        models: List of trained `Seq2Seq` models, without duplicates.
+        average: "probabilities" for the arithmetic mean, or "log_probabilities" for the geometric
+            mean. Defaults to "probabilities".
 
     Call arguments:
-        inputs: dict of "source_ids" and "target_inputs", as of a `Seq2Seq`.
-        training: whether dropout is on.
+        inputs: Dict of "source_ids" and "target_inputs", as for a `Seq2Seq`.
+        training: Whether dropout is on.
 
     Returns:
-        The log probabilities, which are logits too, float32
-        `(batch, target_length, target_vocabulary_size)`; those of "log_probabilities" do not sum
-        to one until a softmax has been taken.
+        The log probabilities, which are also logits, float32
+        `(batch, target_length, target_vocabulary_size)`. With "log_probabilities", they are
+        normalized only after a softmax.
 
     Raises:
-        TypeError: if `models` is not a list of `Seq2Seq` models.
-        ValueError: if there are none, one stands twice, their vocabularies differ in size, or
-            `average` is unknown.
+        TypeError: If `models` is not a list of `Seq2Seq` models.
+        ValueError: If the list is empty or contains a model twice, the vocabularies differ in
+            size, or `average` is unknown.
 
     Example:
         >>> members = [Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, units)) for units in (4, 8)]
@@ -67,17 +69,17 @@ class Ensemble(Searchable):
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
-        """Do nothing: the members have their weights from the beginning."""
+        """Do nothing, because the members are built already."""
 
     def call(self, inputs: dict[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         logits = [model(inputs, training=training) for model in self.models]
         return average_logits(logits, self.average)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: the members are trained apart.
+        """Raise an error, because members are trained separately.
 
         Raises:
-            ValueError: always.
+            ValueError: Always.
         """
         raise InputError(
             "An `Ensemble` is not trained: that would make its members alike, and their "
@@ -86,10 +88,10 @@ class Ensemble(Searchable):
         )
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse, as `fit` does.
+        """Raise an error, like `fit`.
 
         Raises:
-            ValueError: always.
+            ValueError: Always.
         """
         return self.fit()
 
@@ -120,23 +122,23 @@ class Ensemble(Searchable):
         return average_logits(logits, self.average)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Write all members into one file, without the state of their training.
+        """Save all members to one file, without their optimizer state.
 
         Args:
-            filepath: where to write; must end in ".keras".
-            overwrite: whether a file that is there may be replaced.
-            **kwargs: refused by Keras where they do not fit the `.keras` format.
+            filepath: Path of the file. Must end in ".keras".
+            overwrite: Whether an existing file may be replaced. Defaults to `True`.
+            **kwargs: Arguments of `keras.Model.save`, which must fit the `.keras` format.
         """
         with without_optimizers([self, *self.models]):
             super().save(filepath, overwrite=overwrite, **kwargs)
 
     def get_compile_config(self) -> None:
-        """Give none: what it was compiled with, to be evaluated, does not go into a file."""
+        """Return `None`, because an ensemble is saved without its compile configuration."""
 
     def get_config(self) -> dict[str, Any]:
         models = [keras.saving.serialize_keras_object(model) for model in self.models]
         for model in models:
-            model.pop("compile_config", None)  # an ensemble answers; it is not trained
+            model.pop("compile_config", None)  # an ensemble is not trained
         return {**super().get_config(), "models": models, "average": self.average}
 
     def __repr__(self) -> str:
@@ -144,7 +146,7 @@ class Ensemble(Searchable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Ensemble:
-        """Make the ensemble whose `get_config` gave `config`, with new weights."""
+        """Create an ensemble from its config, with new weights."""
         models = [
             keras.saving.deserialize_keras_object(model, custom_objects=custom_objects)
             for model in config["models"]
@@ -153,7 +155,7 @@ class Ensemble(Searchable):
 
 
 def _check_models(models: Any) -> list[Seq2Seq]:
-    """Check that models can answer together."""
+    """Check that models can form an ensemble."""
     if not isinstance(models, Sequence) or isinstance(models, str):
         raise TypeError(f"`models` must be a list of `Seq2Seq` models. Received: models={models!r}")
     for number, model in enumerate(models):

@@ -1,4 +1,4 @@
-"""Losses and metrics that would take the logits of a model for probabilities."""
+"""Check for losses and metrics that would interpret logits as probabilities."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from keras_s2s.errors import InputError
 
 
 def check_takes_logits(name: str, given: Any, door: str) -> None:
-    """Refuse a Keras loss or metric that takes probabilities, where the model returns logits.
+    """Check that no Keras loss or metric expects probabilities, because the model returns logits.
 
-    Keras computes with them as if they were probabilities, and trains on nonsense without a word.
+    Keras would interpret the logits as probabilities and train on wrong values without an error.
 
     Args:
-        name: Argument of `compile`, for the message.
-        given: What was given: a name, a loss, a metric, or a nest of these.
-        door: What to give instead.
+        name: Name of the argument of `compile`, for the error message.
+        given: Value of the argument: a name, a loss, a metric, or a nest of these.
+        door: What to use instead, for the error message.
 
     Raises:
-        ValueError: if one of them has `from_logits=False`.
+        ValueError: If a loss or metric has `from_logits=False`.
     """
     for item in keras.tree.flatten(given):
         if _takes_probabilities(item):
@@ -34,9 +34,9 @@ def check_takes_logits(name: str, given: Any, door: str) -> None:
 
 
 def _takes_probabilities(item: Any) -> bool:
-    """Whether Keras's own loss or metric was left at `from_logits=False`."""
+    """Check whether a loss or metric of Keras has `from_logits=False`."""
     if isinstance(item, str):
-        if item in ("crossentropy", "ce"):  # Keras makes the sparse metric of it
+        if item in ("crossentropy", "ce"):  # Keras converts it to the sparse metric
             return True
         try:
             item = keras.losses.get(item)

@@ -1,4 +1,4 @@
-"""What the decoder is fed in training: the labels, or what it would have said itself."""
+"""Inputs of the decoder in training: the labels, or outputs of the model itself."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CHOICES = ("argmax", "sample")
 
 
 class OwnOutputs:
-    """Replaces some of the decoder's inputs by what the model puts out, given those before.
+    """Replaces some inputs of the decoder with outputs of the model, given the previous inputs.
 
     A target input y_{t-1} is kept with probability 1 - p. Otherwise the input of step t is the
-    most probable token of step t - 1, or one drawn from its distribution, given all inputs before
-    it, replaced ones among them. Dropout is off while tokens are chosen; pad and bos are never
-    chosen, as in a search.
+    most probable token of step t - 1, or a token drawn from its distribution, given all previous
+    inputs, including replaced ones. Dropout is off while tokens are chosen. As in a search, pad
+    and bos are never chosen.
 
-    Not a layer, because it has nothing that belongs into the file of a model.
+    It is not a layer, because it has nothing to save with the model.
 
     Args:
         choice: "argmax" or "sample".
-        seed: the seed of the draws; by default one of Keras's, which
-            `keras.utils.set_random_seed` seeds.
+        seed: Seed of the draws. `None` uses the global seed, which `keras.utils.set_random_seed`
+            sets.
     """
 
     def __init__(self, choice: str, seed: int | None) -> None:
@@ -41,26 +41,26 @@ class OwnOutputs:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The probability and the state of the seed."""
+        """Variables of the probability and of the seed."""
         return [self.probability, self.seed_generator.state]
 
     def assign(self, probability: Any) -> None:
-        """Set the probability, of 0 to 1, that an input is replaced."""
+        """Set the probability that an input is replaced, between 0 and 1."""
         self.probability.assign(
             check_number("sampling_probability", probability, minimum=0.0, maximum=1.0)
         )
 
     def mix(self, model: Any, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Give the inputs of a model with some of the target inputs replaced.
+        """Return the inputs of a model with some target inputs replaced.
 
-        Where the probability is 0, nothing is computed.
+        If the probability is 0, nothing is computed.
 
         Args:
-            model: the `Searchable` model whose outputs are fed.
-            inputs: dict of "source_ids" and "target_inputs".
+            model: `Searchable` model that computes the outputs.
+            inputs: Dict of "source_ids" and "target_inputs".
 
         Returns:
-            The dict with other "target_inputs".
+            The dict with new "target_inputs".
         """
         target_inputs = inputs["target_inputs"]
 
@@ -72,7 +72,7 @@ class OwnOutputs:
         return {**inputs, "target_inputs": tf.stop_gradient(fed)}
 
     def _mixed(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
-        """Take the decoder's steps one by one, `(batch, target_length)`."""
+        """Run the decoder step by step and return its inputs `(batch, target_length)`."""
         shape = tf.shape(target_inputs)
         by_time = tf.transpose(target_inputs)  # (target_length, batch)
         coins, draws = (
@@ -97,7 +97,7 @@ class OwnOutputs:
         return tf.ensure_shape(tf.transpose(fed), target_inputs.shape)
 
     def _choose(self, logits: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """The tokens that the model puts out, int32 `(batch,)`."""
+        """Choose the output tokens of the model, int32 `(batch,)`."""
         log_probs = NextTokens(logits).log_probs()
         if self.choice == "argmax":
             return tf.argmax(log_probs, axis=-1, output_type=tf.int32)

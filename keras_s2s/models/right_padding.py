@@ -1,4 +1,4 @@
-"""Batches padded on the right, which is all that cuDNN takes."""
+"""Batches padded on the right, as cuDNN requires."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras_s2s.special_ids import PAD_ID
 def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, tf.Tensor, Any]:
     """Move the padding of a batch to the end of each row.
 
-    Attention, pooled contexts and the loss do not depend on where the padding is. Where it is at
-    the end already, which `make_dataset` makes sure of, nothing is moved.
+    Attention, pooled contexts and the loss do not depend on the position of the padding. If the
+    padding is at the end already, as in batches of `make_dataset`, nothing is moved.
 
     Args:
         inputs: Dict of "source_ids" and "target_inputs", integers `(batch, length)`.
@@ -21,8 +21,8 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
         sample_weight: Weights of the rows or of the tokens, or `None`.
 
     Returns:
-        The same, with the tokens of each row in their order, then the padding. Labels and the
-        weights of tokens stay with their target inputs.
+        The same values, with the tokens of each row in their order, then the padding. Labels and
+        token weights stay aligned with their target inputs.
     """
     source_ids, target_inputs = inputs["source_ids"], inputs["target_inputs"]
     targets = [target_inputs, labels]
@@ -47,7 +47,7 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
 
 
 def _has_gap(ids: tf.Tensor) -> tf.Tensor:
-    """Whether a token of `(batch, length)` stands after padding."""
+    """Check whether a token of `(batch, length)` comes after padding."""
     real = tf.not_equal(ids, PAD_ID)
     return tf.reduce_any(real[:, 1:] & ~real[:, :-1])
 

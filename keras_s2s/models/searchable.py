@@ -1,4 +1,4 @@
-"""What all models that can be searched have in common: their public door, and their graphs."""
+"""Base class of models that can be searched, and their compiled graphs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ WEIGHTS_DTYPES = ("float32", "bfloat16")
 
 
 class SearchStart(NamedTuple):
-    """What a search of a batch of sources begins with."""
+    """Start of a search: the step function and state for a batch of sources."""
 
     step: StepFunction
     state: State  # nest of (batch, ...)
-    source_lengths: tf.Tensor  # (batch,) int32, eos counted
-    # ids (batch, num_hypotheses, length) -> attention; None: that of the steps
+    source_lengths: tf.Tensor  # (batch,) int32, including eos
+    # ids (batch, num_hypotheses, length) -> attention; None: use the attention of the steps
     align: Callable[[tf.Tensor], tf.Tensor] | None = None
 
 
 class Searchable(keras.Model):
-    """A model that gives log P(y | x): it can be searched, and it scores given targets.
+    """Model of log P(y | x) that can be searched and can score given targets.
 
-    A subclass says what a search begins with (`begin_search`), what the logits of given targets
-    are (`target_logits`), and of which trained models it consists (`members`).
+    A subclass defines the start of a search (`begin_search`), the logits of given targets
+    (`target_logits`), and the trained models that it consists of (`members`).
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -72,44 +72,45 @@ class Searchable(keras.Model):
     ) -> SearchResult:
         """Search for the best targets of each source, in one compiled graph.
 
-        What is given for each row, so that requests with settings of their own can share a batch,
-        stands in place of the search's own settings. Ids and settings are checked where they are
-        known, outside a graph; in a graph, settings out of range are moved into it.
+        Values per row override the settings of the search, so that requests with different
+        settings can share a batch. Outside a graph, ids and settings are checked. Inside a graph,
+        settings out of range are clipped to their range.
 
         Args:
-            source_ids: int32 `(batch, source_length)`, each row ending in eos; what follows is
+            source_ids: int32 `(batch, source_length)`. Each row ends in eos; ids after it are
                 discarded.
-            search: a `GreedySearch`, `BeamSearch`, or another search.
-            max_length: int32 `(batch,)` or a number, of at least 1: the most tokens, eos counted.
-            min_length: int32 `(batch,)` or a number, of at least 0: the fewest tokens.
-            length_penalty: float32 `(batch,)` or a number, of at least 0: the exponent α.
-            prefix: int32 `(batch, prefix_length)`: target ids that the outputs of each row begin
-                with, up to its first pad. A row of pads is free.
-            seed: int32 `(batch,)` or a number, for a search that draws: the same seed draws the
-                same outputs for a row whatever else is in the batch.
-            return_attention: whether to give the attention too.
-            weights_dtype: the precision of the decoder's products, "float32" or "bfloat16". In
-                bfloat16 a search is quicker where the processor has instructions for it, and
-                about one answer in a hundred changes; states and scores stay float32.
-            jit_compile: whether XLA compiles the search, once for each shape, in seconds. On one
-                thread a search of one source took 0.44 to 0.59 of the time that it takes without,
-                one of 8 to 128 sources 0.9 to 1.5 of it (benchmarks/README.md). Only from Python:
-                an export has no XLA in it.
+            search: A `GreedySearch`, `BeamSearch`, or another search.
+            max_length: int32 `(batch,)` or a number, at least 1. Maximum number of tokens,
+                including eos.
+            min_length: int32 `(batch,)` or a number, at least 0. Minimum number of tokens.
+            length_penalty: float32 `(batch,)` or a number, at least 0. The exponent α.
+            prefix: int32 `(batch, prefix_length)`. Target ids with which the outputs of each row
+                begin, up to the first pad. A row of pads has no prefix.
+            seed: int32 `(batch,)` or a number, for a search that draws. The same seed draws the
+                same outputs for a row, whatever else is in the batch.
+            return_attention: Whether to return the attention. Defaults to `False`.
+            weights_dtype: Precision of the decoder's products, "float32" or "bfloat16". With
+                bfloat16 a search is faster on processors with instructions for it, and about one
+                output in a hundred changes. States and scores stay float32. Defaults to "float32".
+            jit_compile: Whether XLA compiles the search, once per shape, in seconds. On one
+                thread, a search of one source took 0.44 to 0.59 of the time without XLA, and a
+                search of 8 to 128 sources 0.9 to 1.5 of it (benchmarks/README.md). Only from
+                Python: an export contains no XLA. Defaults to `False`.
 
         Returns:
-            A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, trimmed to the
-            longest, lengths, log_probs, scores, finished `(batch, num_hypotheses)`, and, where
-            asked for, attention float32 `(batch, num_hypotheses, target_length, source_length)`:
-            where the decoder looked for each token, 0 behind the last.
+            A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, truncated to the
+            longest; lengths, log_probs, scores and finished `(batch, num_hypotheses)`; and, if
+            requested, attention float32 `(batch, num_hypotheses, target_length, source_length)`:
+            the weights on the source for each token, 0 after the last token.
 
         Raises:
-            TypeError: if `search` is not a search, or ids, lengths or seeds are not integers.
-            ValueError: if ids do not fit the vocabulary, something has another shape or range
-                than above, a seed is given to a search that does not draw, or attention is asked
-                for, by `return_attention` or a coverage penalty, and the model has none, the
-                precision is another, or XLA is asked for within a graph or by an `ExactSearch`.
-                Outside a graph also if the model has diverged: if its logits are NaN, infinite or
-                all -inf. Inside a graph the scores of the row are then NaN, and it has no tokens.
+            TypeError: If `search` is not a search, or ids, lengths or seeds are not integers.
+            ValueError: If ids do not fit the vocabulary, or an argument has a wrong shape or range.
+                Also if a seed is given to a search that does not draw. Also if the model has no
+                attention and `return_attention` or a coverage penalty needs it. Also if XLA is
+                requested inside a graph or for an `ExactSearch`. Outside a graph also if the model
+                has diverged: if its logits are NaN, infinite or all -inf. Inside a graph, the
+                scores of the row are then NaN, and it has no tokens.
         """
         if not isinstance(search, Search):
             raise TypeError(
@@ -161,18 +162,18 @@ class Searchable(keras.Model):
         """Compute log P(y | x) = Σ_t log P(y_t | y_<t, c) of given targets, by teacher forcing.
 
         Args:
-            source_ids: int32 `(batch, source_length)`, each row ending in eos; what follows is
+            source_ids: int32 `(batch, source_length)`. Each row ends in eos; ids after it are
                 discarded.
-            target_ids: int32 `(batch, target_length)`, without bos; the log probability is that
-                of the ids up to the first eos, which it includes; what follows is discarded.
+            target_ids: int32 `(batch, target_length)`, without bos. The log probability includes
+                the first eos; ids after it are discarded.
 
         Returns:
             float32 `(batch,)`, in nats.
 
         Raises:
-            TypeError: if the ids are not integers.
-            ValueError: if the ids have another rank, do not fit the vocabulary, or there are not as
-                many targets as sources.
+            TypeError: If the ids are not integers.
+            ValueError: If the ids have a wrong rank or do not fit the vocabulary, or the numbers
+                of sources and targets differ.
         """
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
         target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
@@ -186,27 +187,27 @@ class Searchable(keras.Model):
 
     @property
     def source_vocabulary_size(self) -> int:
-        """How many source ids there are."""
+        """Number of source ids."""
         return int(self.members()[0].encoder.vocabulary_size)
 
     @property
     def target_vocabulary_size(self) -> int:
-        """How many target ids there are."""
+        """Number of target ids."""
         return int(self.members()[0].decoder.vocabulary_size)
 
     @property
     def has_attention(self) -> bool:
-        """Whether there is attention to ask for."""
+        """Boolean, whether the model has attention."""
         return any(member.decoder.attention for member in self.members())
 
     def check_attention(self, name: str) -> None:
-        """Refuse what needs attention where there is none.
+        """Check that the model has attention.
 
         Args:
-            name: the argument that asks for it, for the message.
+            name: Name of the argument that needs attention, for the error message.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: If the model has no attention.
         """
         if not self.has_attention:
             raise InputError(
@@ -215,18 +216,18 @@ class Searchable(keras.Model):
             )
 
     def members(self) -> tuple[keras.Model, ...]:
-        """Give the trained models that this one consists of."""
+        """Return the trained models that this model consists of."""
         raise NotImplementedError(f"{type(self).__name__} must define `members`.")
 
     def begin_search(
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
-        """Read the sources, and give what a search of their targets begins with.
+        """Encode the sources and return the start of a search of their targets.
 
         Args:
             source_ids: int32 `(batch, source_length)`, checked.
-            return_attention: whether the step must give attention.
-            weights_dtype: the precision of the decoder's products.
+            return_attention: Whether the step must return attention.
+            weights_dtype: Precision of the decoder's products. Defaults to "float32".
 
         Returns:
             The `SearchStart`.
@@ -238,7 +239,7 @@ class Searchable(keras.Model):
 
         Args:
             source_ids: int32 `(batch, source_length)`, checked.
-            target_ids: int32 `(batch, target_length)`, checked; without bos.
+            target_ids: int32 `(batch, target_length)`, checked, without bos.
 
         Returns:
             float32 `(batch, target_length, target_vocabulary_size)`.
@@ -248,7 +249,7 @@ class Searchable(keras.Model):
     def _run(
         self, key: Any, function: Callable[..., Any], *arguments: Any, jit_compile: bool = False
     ) -> Any:
-        """Run compiled; inside a graph that is being traced, become a part of it."""
+        """Run a function compiled, or inline it in a graph that is being traced."""
         if not tf.executing_eagerly():
             return tf.autograph.experimental.do_not_convert(function)(*arguments)
         signature = tf.nest.map_structure(_any_size, arguments)
@@ -264,5 +265,5 @@ class Searchable(keras.Model):
 
 
 def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:
-    """Describe a tensor by its rank and dtype, so that no size makes a new trace."""
+    """Return the spec of a tensor with unknown sizes, so that a new size causes no retracing."""
     return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)

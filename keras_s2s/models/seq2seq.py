@@ -1,4 +1,4 @@
-"""The encoder-decoder model: trained by `fit`, searched in the graph."""
+"""The encoder-decoder model, with training and search."""
 
 from __future__ import annotations
 
@@ -23,42 +23,43 @@ from keras_s2s.special_ids import BOS_ID, PAD_ID
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Seq2Seq(Trainer, Searchable):
-    """An encoder and a decoder that are trained together to give log P(y | x).
+    """Encoder-decoder model of log P(y | x).
 
-    Trained with `fit` by teacher forcing: the label of the step before is the input of the next.
-    The model has its weights from the beginning, because its parts know all their sizes.
+    The model is trained with `fit` by teacher forcing: the label of each step is the input of the
+    next. It is built when it is created, because its parts know all their sizes.
 
     Training computes embeddings, recurrent layers, logits and loss on the real tokens only (see
-    `keras_s2s.layers.packing`), whatever the padding is; attention weighs the padded batch, and a
-    decoder with "bahdanau" attention or input feeding is computed padded, step by step. With
-    `jit_compile=True`, which needs fixed shapes, all of it is; there a decoder of the latter kinds
-    cannot be compiled: Keras warns and goes on without. On a GPU training computes the recurrent
-    layers by cuDNN; what is searched and exported does not, so that it runs anywhere.
+    `keras_s2s.layers.packing`), wherever the padding is. Attention is computed on the padded batch.
+    A decoder with "bahdanau" attention or input feeding runs padded, step by step. With
+    `jit_compile=True`, which needs fixed shapes, everything is computed padded, and XLA cannot
+    compile a decoder of these two kinds: Keras warns and trains it without XLA. On a GPU, training
+    uses cuDNN for the recurrent layers. Searches and exports do not, so that they run anywhere.
 
     Args:
-        encoder: an `LSTMEncoder` or a `GRUEncoder`.
-        decoder: an `LSTMDecoder` or a `GRUDecoder`.
-        share_embeddings: whether the decoder uses the embedding of the encoder, where both sides
-            have one vocabulary.
-        copy_ids: For a decoder with `copy=True`, the target id of each source id, -1 where it
+        encoder: An `LSTMEncoder` or a `GRUEncoder`.
+        decoder: An `LSTMDecoder` or a `GRUDecoder`.
+        share_embeddings: Whether the decoder uses the embedding of the encoder, if both sides have
+            one vocabulary. Defaults to `False`.
+        copy_ids: For a decoder with `copy=True`, the target id of each source id, or -1 if it
             cannot be copied: `keras_s2s.copy_ids(source, target)` of the two tokenizers. Defaults
             to the same ids, for one vocabulary on both sides.
 
     Call arguments:
-        inputs: dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
+        inputs: Dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
             "target_inputs" int32 `(batch, target_length)`, which begin with bos; padded with 0.
-        packed: compute on the real tokens only and give the logits of these alone, as `fit` does.
-        training: whether dropout is on.
+        packed: Whether to compute on the real tokens only and return only their logits, as `fit`
+            does.
+        training: Whether dropout is on.
 
     Returns:
-        The logits, float32 `(batch, target_length, target_vocabulary_size)`; with `packed` the
+        The logits, float32 `(batch, target_length, target_vocabulary_size)`; with `packed`, the
         `PackedLogits`.
 
     Raises:
-        TypeError: if the parts are not an encoder and a decoder.
-        ValueError: if embeddings are to be shared that differ in size, or are built already; if
-            `copy_ids` does not fit the vocabularies, is missing where they differ in size, or is
-            given to a decoder that does not copy.
+        TypeError: If the parts are not an encoder and a decoder.
+        ValueError: If shared embeddings differ in size or are built already. Also if `copy_ids`
+            does not fit the vocabularies, is missing although they differ in size, or is given
+            for a decoder that does not copy.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4, attention="luong"))
@@ -128,7 +129,7 @@ class Seq2Seq(Trainer, Searchable):
         )
 
     def compute_output_shape(self, input_shape: dict[str, Any]) -> tuple[Any, ...]:
-        """Return the shape of the logits, for shapes of the inputs by their names."""
+        """Return the shape of the logits, given a dict of input shapes."""
         return (*input_shape["target_inputs"], self.target_vocabulary_size)
 
     def compute_output_spec(self, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -139,7 +140,7 @@ class Seq2Seq(Trainer, Searchable):
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
-    # `compute`: a model that was trained in mixed precision searches and scores in float32
+    # `compute` is used so that a model trained in mixed precision searches and scores in float32.
     def begin_search(
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
@@ -178,7 +179,7 @@ class Seq2Seq(Trainer, Searchable):
         return tf.reshape(aligned, [shape[0], shape[1], shape[2], tf.shape(aligned)[2]])
 
     def _copied(self, source_ids: tf.Tensor) -> tf.Tensor | None:
-        """Return the target id of each source token, where the decoder copies."""
+        """Return the target id of each source token, if the decoder copies."""
         return tf.gather(tf.constant(self.copy_ids), source_ids) if self.copy_ids else None
 
     def get_config(self) -> dict[str, Any]:
@@ -196,7 +197,7 @@ class Seq2Seq(Trainer, Searchable):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Seq2Seq:
-        """Make the model whose `get_config` gave `config`, with new weights."""
+        """Create a model from its config, with new weights."""
         config = dict(config)
         for name in ("encoder", "decoder"):
             part = {key: value for key, value in config[name].items() if key != "build_config"}
@@ -207,7 +208,7 @@ class Seq2Seq(Trainer, Searchable):
 
 
 def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[int] | None:
-    """Check which target id each source id is copied as."""
+    """Check the target id of each source id, and return them as a list."""
     if not decoder.copy:
         if copy_ids is not None:
             raise InputError(

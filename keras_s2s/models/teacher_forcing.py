@@ -1,4 +1,4 @@
-"""Targets as the decoder reads them, and the log probability that it gives them."""
+"""Decoder inputs for teacher forcing, and log probabilities of targets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from keras_s2s.special_ids import PAD_ID
 
 
 def shift_right(target_ids: tf.Tensor, first_id: int) -> tf.Tensor:
-    """Give the inputs that predict `target_ids`: `first_id`, then all ids but the last.
+    """Return the inputs that predict `target_ids`: `first_id`, then all ids but the last.
 
     Args:
         target_ids: int32 `(batch, target_length)`, padded with 0.
-        first_id: the id of the first input.
+        first_id: Id of the first input.
 
     Returns:
-        int32 `(batch, target_length)`, padding where the target has padding.
+        int32 `(batch, target_length)`, with padding where the target has padding.
     """
     first = tf.fill([tf.shape(target_ids)[0], 1], first_id)
     shifted = tf.concat([first, target_ids[:, :-1]], axis=1)

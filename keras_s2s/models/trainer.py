@@ -1,8 +1,8 @@
-"""Training and evaluation: `fit`, `evaluate`, and the one step that each of them takes.
+"""Training and evaluation: `fit`, `evaluate`, and their steps.
 
-A training step, in the order of `train_step`: check the ids of the batch, feed the decoder some of
-its own outputs, split the batch into parts that run side by side, compute the logits and the loss
-of each part, update the weights, update the metrics.
+`train_step` checks the ids of the batch and replaces some decoder inputs with outputs of the model.
+It splits the batch into parts that run in parallel, and computes the logits and the loss of each.
+Then it updates the weights and the metrics.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
 
 class Trainer(keras.Model):
-    """A model that `fit` trains on the real tokens of each batch.
+    """Model that `fit` trains on the real tokens of each batch.
 
-    A subclass computes the padded logits of a batch; called with `packed=True`, the `PackedLogits`;
-    with `cudnn=True`, on a GPU, the `PaddedLogits`. It has a `source_vocabulary_size` and a
-    `target_vocabulary_size`.
+    A subclass computes the padded logits of a batch. Called with `packed=True`, it returns the
+    `PackedLogits`; with `cudnn=True`, on a GPU, the `PaddedLogits`. It has a
+    `source_vocabulary_size` and a `target_vocabulary_size`.
 
-    With a `SequenceLoss` and the metrics of this package neither the logits nor the losses of
-    padding are computed; any other loss or metric, and an overridden `compute_loss` or
-    `compute_metrics`, gets the padded logits. The results are the same.
+    With a `SequenceLoss` and the metrics of this package, the logits and losses of padding are not
+    computed. Any other loss or metric, and an overridden `compute_loss` or `compute_metrics`, gets
+    the padded logits. The results are the same.
     """
 
     _own_outputs: OwnOutputs | None = None
 
-    # With ids, and on several machines, Keras's own fails.
+    # Keras's own method fails with ids, and on several machines.
     _maybe_symbolic_build = keras_private.maybe_symbolic_build
 
     def compile(
@@ -74,8 +74,8 @@ class Trainer(keras.Model):
             weighted_metrics: Metrics that are weighted by `sample_weight`.
             run_eagerly: Whether to run the steps without a graph, for debugging.
             steps_per_execution: Number of steps that one call of the compiled function runs.
-            jit_compile: Whether XLA compiles the steps, for each shape of a batch anew. "auto"
-                means no.
+            jit_compile: Whether XLA compiles the steps, once per shape of a batch. "auto" means no.
+                Defaults to "auto".
             auto_scale_loss: Whether the loss is scaled in "mixed_float16".
 
         Raises:
@@ -98,7 +98,7 @@ class Trainer(keras.Model):
         )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile the model as it was compiled when `get_compile_config` returned `config`."""
+        """Compile the model with a config that `get_compile_config` returned."""
         if type(self).compile is not Trainer.compile:
             super().compile_from_config(config)  # warns that the override must do it
             return
@@ -131,8 +131,8 @@ class Trainer(keras.Model):
     ) -> keras.callbacks.History:
         """Train the model, like `keras.Model.fit`.
 
-        Two warnings of Keras are not shown for a dataset: that only the dataset itself can shuffle,
-        and that an epoch ended before its length was known. A `Resume` among the callbacks runs
+        For a dataset, two warnings of Keras are not shown: that only the dataset itself can
+        shuffle, and that an epoch ended before its length was known. A `Resume` callback runs
         last.
 
         Args:
@@ -144,9 +144,9 @@ class Trainer(keras.Model):
             verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch).
             callbacks: List of `keras.callbacks.Callback`.
             validation_split: Share of the arrays to validate on.
-            validation_data: What to evaluate the model on after each epoch, like `x` and `y`.
+            validation_data: Data to evaluate the model on after each epoch, like `x` and `y`.
             shuffle: Whether to shuffle arrays before each epoch.
-            class_weight: Dict of the weights of target ids; others weigh 1, padding never counts.
+            class_weight: Dict of weights by target id. Other ids have weight 1; padding has 0.
             sample_weight: Weights of the rows, `(rows,)` or `(rows, 1)`, or of the target tokens,
                 `(rows, target_length)` or `(rows, target_length, 1)`, if `x` is arrays.
             initial_epoch: Number of the epoch to begin with.
@@ -159,9 +159,9 @@ class Trainer(keras.Model):
             A `keras.callbacks.History`: its `history` holds the loss and the metrics of each epoch.
 
         Raises:
-            ValueError: If an id is outside the vocabulary, callbacks are in an order in which they
-                cannot work, a `Resume` cannot repeat the batches of an epoch, or `class_weight`
-                is not one weight for each of some target ids.
+            ValueError: If an id is outside the vocabulary, callbacks are in an invalid order, a
+                `Resume` cannot repeat the batches of an epoch, or `class_weight` does not map
+                target ids to weights.
         """
         if isinstance(x, _DATASETS):
             shuffle = False
@@ -212,7 +212,7 @@ class Trainer(keras.Model):
             steps: Number of batches to evaluate on. Defaults to all.
             callbacks: List of `keras.callbacks.Callback`.
             return_dict: Whether to return a dict instead of a list.
-            **kwargs: What Keras itself passes on within `fit`.
+            **kwargs: Arguments that Keras passes internally from `fit`.
 
         Returns:
             The loss and the metrics.
@@ -254,8 +254,8 @@ class Trainer(keras.Model):
             The loss and the metrics.
 
         Raises:
-            ValueError: If an id is outside the vocabulary, or `class_weight` is not one weight
-                for each of some target ids.
+            ValueError: If an id is outside the vocabulary, or `class_weight` does not map target
+                ids to weights.
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         given = weight_labels(given, self.target_vocabulary_size)
@@ -263,12 +263,12 @@ class Trainer(keras.Model):
             return super().train_on_batch(**given, return_dict=return_dict)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Run one training step on a batch and return the figures of the epoch so far."""
+        """Run one training step on a batch and return the metrics of the epoch so far."""
         inputs, labels, sample_weight = self._checked(data)
         layout = self._layout()
         if self._own_outputs is not None:
-            # Chosen before the step, which is then one of teacher forcing: all target steps at
-            # once, and no gradient through a choice.
+            # The outputs are chosen before the step. The step itself is teacher forcing: all
+            # target steps at once, and no gradient through a choice.
             inputs = self._own_outputs.mix(self, inputs)
         if layout == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
@@ -289,7 +289,7 @@ class Trainer(keras.Model):
         return self._as_keras_reduces(figures[-1])
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluate a batch, padded, and return the figures so far."""
+        """Evaluate a padded batch and return the metrics so far."""
         inputs, labels, sample_weight = self._checked(data)
         if self._layout() == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
@@ -306,14 +306,14 @@ class Trainer(keras.Model):
     def feed_own_outputs(
         self, probability: float, *, choice: str = "argmax", seed: int | None = None
     ) -> None:
-        """Train on what the decoder outputs itself, in place of some of the labels.
+        """Train on outputs of the decoder, in place of some of the labels.
 
-        From now on each target input is replaced in training, with this probability, by the token
-        that the model outputs at the step before: with dropout off, given the inputs that it was
-        fed until then. 0 is teacher forcing, 1 is free running. The loss is still that of the
-        labels; its gradient is exact for what was fed and does not pass through the choice. A
-        training step then runs the decoder step by step first, which takes about a third longer;
-        with 0 it does not.
+        From now on, in training, each target input is replaced with this probability by the token
+        that the model outputs at the previous step: with dropout off, given its previous inputs.
+        0 is teacher forcing, 1 is free running. The loss still compares with the labels. Its
+        gradient is exact for the inputs used and does not pass through the choice. Unless the
+        probability is 0, a training step first runs the decoder step by step, which takes about a
+        third longer.
 
         A `ScheduledSampling` changes the probability while `fit` runs.
 
@@ -333,12 +333,12 @@ class Trainer(keras.Model):
         if own is None or own.choice != choice or seed is not None:
             with self.distribute_strategy.scope():
                 own = OwnOutputs(choice, seed)
-        own.assign(probability)  # raises before anything has changed
+        own.assign(probability)  # raises before the model changes
         self.own_outputs = own
 
     @property
     def own_outputs(self) -> OwnOutputs | None:
-        """What the decoder is fed in place of labels, and how often; None for teacher forcing."""
+        """The `OwnOutputs` that replaces labels in training, or `None` for teacher forcing."""
         return self._own_outputs
 
     @own_outputs.setter
@@ -350,12 +350,12 @@ class Trainer(keras.Model):
 
     @property
     def sampling_probability(self) -> float:
-        """Probability that the decoder is fed its own output in place of a label, 0 to 1."""
+        """Probability that a label is replaced by an output of the decoder, between 0 and 1."""
         own = self._own_outputs
         return 0.0 if own is None else float(own.probability.value.numpy())
 
     def training_variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
-        """Return everything that training changes, created if it was not yet.
+        """Return all variables that training changes, and create those that are missing.
 
         Returns:
             The variables of the model, of its optimizer and of its random seeds; and those of the
@@ -369,8 +369,8 @@ class Trainer(keras.Model):
         return [*self.variables, *self.optimizer.variables, *own], list(self.metrics_variables)
 
     def _checked(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
-        """Return the inputs, labels and weights of a batch whose ids the model has."""
-        if not self.jit_compile:  # XLA can raise no error
+        """Check the ids of a batch and return its inputs, labels and weights."""
+        if not self.jit_compile:  # XLA cannot raise an error
             data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if not getattr(self.loss, "takes_distributions", False):
@@ -378,19 +378,19 @@ class Trainer(keras.Model):
         return inputs, labels, sample_weight
 
     def _layout(self) -> dict[str, bool]:
-        """Return the arguments of a call that trains fastest where this step runs."""
+        """Return the arguments of the call that trains fastest on this device."""
         if self.jit_compile:
             return {}
         return {"cudnn": True} if runs_on_gpu() else {"packed": True}
 
     def _on_the_host(self) -> contextlib.AbstractContextManager[None]:
-        """Compute what needs the labels alone where they are: a GPU would be sent each part."""
+        """Place operations on the labels on the CPU, to avoid many transfers to a GPU."""
         alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
         here = alone and runs_on_gpu()
         return tf.device("CPU:0") if here else contextlib.nullcontext()
 
     def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
-        """Split a batch into the parts that are computed side by side."""
+        """Split a batch into parts that are computed in parallel."""
         if not self._loss_takes_rows():
             return [Batch(inputs, labels, sample_weight, shares=None)]
         with self._on_the_host():
@@ -399,7 +399,7 @@ class Trainer(keras.Model):
         return split_batch(batch, count_parts() if self._metrics_take_rows() else 1)
 
     def _loss_takes_rows(self) -> bool:
-        """Whether the loss is known to be the same without the padding."""
+        """Check whether the loss is known to be the same without the padding."""
         return (
             not self.jit_compile
             and isinstance(self.loss, SequenceLoss)
@@ -408,7 +408,7 @@ class Trainer(keras.Model):
         )
 
     def _metrics_take_rows(self) -> bool:
-        """Whether the metrics, which Keras builds before the first step, are means of tokens."""
+        """Check whether all metrics, which Keras builds before the first step, average tokens."""
         metrics = keras_private.compiled_metrics(self)
         return (
             not self.jit_compile
@@ -420,7 +420,7 @@ class Trainer(keras.Model):
     def _part_loss(
         self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits, num_parts: int
     ) -> tf.Tensor:
-        """Compute a part's share of the loss of the batch, and of what layers have added."""
+        """Compute a part's share of the batch loss and of the losses that layers added."""
         if part.shares is None:
             return keras_private.compute_loss(
                 self, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
@@ -430,11 +430,11 @@ class Trainer(keras.Model):
         return tf.add_n([own, *(it / num_parts for it in keras_private.added_losses(self))])
 
     def _track(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
-        """Add the loss of a batch, of which this replica may have a part, to that of the epoch.
+        """Add the loss of a batch, or of this replica's part, to the loss of the epoch.
 
-        A loss of this package is weighted by its divisor: then the loss of an epoch is that of all
-        its sequences or tokens, whatever the batches are. Other losses are weighted by rows, as
-        in Keras.
+        A loss of this package is weighted by its divisor, so that the loss of an epoch is that of
+        all its sequences or tokens, however they are batched. Other losses are weighted by rows,
+        as in Keras.
         """
         if hasattr(self.loss, "divisor"):
             with self._on_the_host():
@@ -446,7 +446,7 @@ class Trainer(keras.Model):
     def _part_metrics(
         self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits
     ) -> dict[str, tf.Tensor]:
-        """Update the metrics by a part; means over tokens get all tokens as one row."""
+        """Update the metrics with a part. Means over tokens get all tokens as one row."""
         if not self._metrics_take_rows():
             return self.compute_metrics(
                 part.inputs, part.labels, _padded(logits), part.sample_weight
@@ -463,7 +463,7 @@ class Trainer(keras.Model):
         )
 
     def _as_keras_reduces(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return the figures, the same in every replica, in the shape that Keras reduces."""
+        """Return metrics, equal in every replica, in the shape that Keras reduces."""
         if not has_workers(self.distribute_strategy):
             return figures
         return {name: tf.reshape(figure, [1]) for name, figure in figures.items()}
@@ -479,10 +479,10 @@ def _padded(logits: tf.Tensor | PackedLogits | PaddedLogits) -> tf.Tensor:
 
 
 def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """Sort callbacks that save the state of others after those."""
+    """Sort callbacks so that those that save the state of others run last."""
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
-    if boards and importlib.util.find_spec("tensorboard") is None:  # Keras says so after tracing
+    if boards and importlib.util.find_spec("tensorboard") is None:  # Keras checks after tracing
         raise MissingPackageError(
             "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
             "pip install 'keras-s2s[plots]'"
@@ -492,10 +492,10 @@ def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
 
 @contextlib.contextmanager
 def _hooked(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
-    """Let callbacks prepare for a `fit`, and undo what they set, however it ends.
+    """Call the hooks of callbacks before and after a `fit`, also if it fails.
 
-    They may have `begin_fit(model, arguments, callbacks)`, which is called before Keras looks at
-    anything, and `end_fit()`. An `EpochClock` runs before all of them.
+    Callbacks may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
+    reads the arguments, and `end_fit()`. An `EpochClock` runs before all of them.
     """
     given = arguments["callbacks"]
     callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else given
