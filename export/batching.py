@@ -20,13 +20,13 @@ class Batching:
     `--enable_per_model_batching_parameters`.
 
     Args:
-        max_batch_size: the most rows in a batch, and in one request: a longer one is refused.
-        batch_timeout_micros: how many microseconds a request may wait for others.
-        max_enqueued_batches: how many batches may wait; beyond that the server answers at once
+        max_batch_size: The most rows in a batch, and in one request: a longer one is refused.
+        batch_timeout_micros: How many microseconds a request may wait for others.
+        max_enqueued_batches: How many batches may wait; beyond that the server answers at once
             that it is unavailable.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: If a number is out of range.
     """
 
     max_batch_size: int = 64
@@ -47,10 +47,10 @@ def check_batching(batching: Any) -> Batching:
     """Give the settings back where they are a `Batching`.
 
     Args:
-        batching: what came.
+        batching: What came.
 
     Raises:
-        TypeError: if it is something else.
+        TypeError: If it is something else.
     """
     if not isinstance(batching, Batching):
         raise TypeError(f"`batching` must be a `Batching`. Received: batching={batching!r}")

@@ -83,8 +83,8 @@ def litert(
     a token ("float16") or 0.1 a token ("int8") in the mean.
 
     Args:
-        translator: the `Translator`.
-        path: the file; must end in ".tflite".
+        translator: The `Translator`.
+        path: The file; must end in ".tflite".
         quantization: None for float32; "float16" for half the size; "int8" for weights in 8 bits
             and sums in float32, a quarter of the size and quicker.
         signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids" and
@@ -95,21 +95,21 @@ def litert(
         source_length: The fixed length of "source_ids", for runtimes that cannot resize an input;
             then the file takes one row at a time. Pad shorter sources with 0. Needs signatures
             that take ids only. `None` for any length and any batch size.
-        probes: texts to compare with, besides those that are always compared.
-        figures: evaluation figures for the model card, {"WER": 25.1} for instance.
+        probes: Texts to compare with, besides those that are always compared.
+        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
 
     Returns:
         The path of the file. Its metadata have the vocabularies and the model card, in JSON (see
         `read_card`) and to read.
 
     Raises:
-        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
+        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
             not a dict of names and numbers.
-        ValueError: if an argument is out of its range, if a weight is not finite, if a part of the
+        ValueError: If an argument is out of its range, if a weight is not finite, if a part of the
             model needs an operation that LiteRT does not have, or if the
             file does not answer as the model does.
-        ImportError: if the package ai-edge-litert is not installed.
-        OSError: if the file cannot be written or the disk is full.
+        ImportError: If the package ai-edge-litert is not installed.
+        OSError: If the file cannot be written or the disk is full.
     """
     check_translator(translator)
     check_quantization(quantization)
@@ -146,10 +146,10 @@ def check_quantization(quantization: str | None) -> None:
     """Refuse a quantization that is unknown, or that does not work.
 
     Args:
-        quantization: what came.
+        quantization: What came.
 
     Raises:
-        ValueError: if it is not one of `QUANTIZATIONS`.
+        ValueError: If it is not one of `QUANTIZATIONS`.
     """
     if quantization not in QUANTIZATIONS:
         choices = ", ".join(map(repr, QUANTIZATIONS))

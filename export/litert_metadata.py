@@ -14,8 +14,8 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
     """Put named parts into the metadata of a LiteRT file.
 
     Args:
-        content: the file.
-        parts: the bytes of each part, by its name.
+        content: The file.
+        parts: The bytes of each part, by its name.
 
     Returns:
         The file with the parts, an older part of the same name replaced; and written by `pack`,
@@ -39,16 +39,16 @@ def read_metadata(path: str, name: str) -> bytes:
     """Read a part of the metadata of a LiteRT file.
 
     Args:
-        path: the file.
-        name: the name of the part.
+        path: The file.
+        name: The name of the part.
 
     Returns:
         Its bytes.
 
     Raises:
-        FileNotFoundError: if there is no such file, or no such part in it.
-        ValueError: if it is no LiteRT file, or a damaged one.
-        ImportError: if the package ai-edge-litert is not installed.
+        FileNotFoundError: If there is no such file, or no such part in it.
+        ValueError: If it is no LiteRT file, or a damaged one.
+        ImportError: If the package ai-edge-litert is not installed.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path!r}.")
@@ -80,7 +80,7 @@ def list_operations(content: bytes) -> list[str]:
     """List the operations that an interpreter must have to run a LiteRT file.
 
     Args:
-        content: the file.
+        content: The file.
 
     Returns:
         Their names in alphabetical order; those that are not built in as they are registered.

@@ -26,7 +26,7 @@ def pack(model: Any) -> bytes:
     allows. Left out are the names of tensors inside of a graph and buffers without data.
 
     Args:
-        model: a `ModelT`; changed by this.
+        model: A `ModelT`; changed by this.
 
     Returns:
         The file.

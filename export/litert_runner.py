@@ -52,12 +52,12 @@ class LiteRTRunner:
     runner: LiteRT's interpreter takes one call at a time, so calls wait for one another.
 
     Args:
-        path: the file.
-        num_threads: how many threads LiteRT uses; it decides if None.
+        path: The file.
+        num_threads: How many threads LiteRT uses; it decides if None.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no LiteRT file, is damaged, or was not written by
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no LiteRT file, is damaged, or was not written by
             `keras_s2s.export.litert`.
 
     Example:
@@ -96,17 +96,17 @@ class LiteRTRunner:
         """Translate texts, each to the best target found.
 
         Args:
-            texts: a list of str.
-            batch_size: how many texts go through the search at once.
+            texts: A list of str.
+            batch_size: How many texts go through the search at once.
 
         Returns:
             One target for each text.
 
         Raises:
-            TypeError: if `texts` is a single text, or one of them is no str.
-            ValueError: if a text is empty, no valid Unicode or longer than the translator's
+            TypeError: If `texts` is a single text, or one of them is no str.
+            ValueError: If a text is empty, no valid Unicode or longer than the translator's
                 `max_source_length`, or `batch_size` is not positive.
-            ImportError: if it needs the operations of tensorflow-text, and they are not installed.
+            ImportError: If it needs the operations of tensorflow-text, and they are not installed.
         """
         answers = self.search(texts, batch_size=batch_size)
         for number, found in enumerate(answers):
@@ -121,14 +121,14 @@ class LiteRTRunner:
         """Search for targets, as many for each text as the translator had `num_hypotheses`.
 
         Args:
-            texts: a list of str.
-            batch_size: how many texts go through the search at once.
+            texts: A list of str.
+            batch_size: How many texts go through the search at once.
 
         Returns:
             For each text its hypotheses, best first.
 
         Raises:
-            TypeError, ValueError, ImportError: as `translate`.
+            TypeError, ValueError, ImportError: As `translate`.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(
@@ -149,17 +149,17 @@ class LiteRTRunner:
         """Score given targets; it needs the operations of tensorflow-text.
 
         Args:
-            texts: a list of str, the sources.
-            targets: a list of str, one for each source.
+            texts: A list of str, the sources.
+            targets: A list of str, one for each source.
 
         Returns:
             Each target with its score and its log probability.
 
         Raises:
-            TypeError: if one of them is a single text, or holds something else than str.
-            ValueError: if there are not as many targets as texts, a source is empty, or a text is
+            TypeError: If one of them is a single text, or holds something else than str.
+            ValueError: If there are not as many targets as texts, a source is empty, or a text is
                 no valid Unicode.
-            ImportError: if the operations of tensorflow-text are not installed.
+            ImportError: If the operations of tensorflow-text are not installed.
         """
         sources = _check_texts("texts", texts, may_be_empty=False)
         wanted = _check_texts("targets", targets, may_be_empty=True)
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print, for each text, the text, its best target and the score, with tabs between.
 
     Args:
-        arguments: those of the command line if None.
+        arguments: Those of the command line if None.
 
     Returns:
         The exit code: 2 for a mistake of the user, which is told in one line.

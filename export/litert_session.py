@@ -14,12 +14,12 @@ class LiteRTSession:
     """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls signatures.
 
     Args:
-        path: the file.
-        text_operations: whether to add the operations of tensorflow-text to the built-in ones.
+        path: The file.
+        text_operations: Whether to add the operations of tensorflow-text to the built-in ones.
 
     Raises:
-        ImportError: if `ai_edge_litert` is not installed.
-        ValueError: if it is no LiteRT file, or a damaged one.
+        ImportError: If `ai_edge_litert` is not installed.
+        ValueError: If it is no LiteRT file, or a damaged one.
     """
 
     def __init__(self, path: str, *, text_operations: bool = True) -> None:
@@ -39,14 +39,14 @@ class LiteRTSession:
         """Call a signature.
 
         Args:
-            signature: its name.
-            inputs: an array for each of its inputs.
+            signature: Its name.
+            inputs: An array for each of its inputs.
 
         Returns:
             An array for each of its outputs.
 
         Raises:
-            ValueError: if LiteRT cannot run it, for lack of an operation for instance.
+            ValueError: If LiteRT cannot run it, for lack of an operation for instance.
         """
         try:
             run = self._interpreter.get_signature_runner(signature)
@@ -112,7 +112,7 @@ def import_litert() -> Any:
         The module `ai_edge_litert.interpreter`.
 
     Raises:
-        ImportError: if it is not installed, with the extra that installs it.
+        ImportError: If it is not installed, with the extra that installs it.
     """
     try:
         return importlib.import_module("ai_edge_litert.interpreter")

@@ -20,10 +20,10 @@ def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: i
     it runs a model. So "target_ids" are padded to `max_length`, not to the longest of the batch.
 
     Args:
-        ids: the concrete function of the signature.
-        specs: the `tf.TensorSpec` of its input.
-        num_hypotheses: how many the search returns.
-        max_length: the longest target of the search, if there is one. Without it the sizes stay
+        ids: The concrete function of the signature.
+        specs: The `tf.TensorSpec` of its input.
+        num_hypotheses: How many the search returns.
+        max_length: The longest target of the search, if there is one. Without it the sizes stay
             unknown, and only LiteRT's Interpreter can run the signature.
 
     Returns:
@@ -66,7 +66,7 @@ def without_fixed_sizes(graph_def: Any) -> Any:
     """Take the operation that fixes sizes out of a graph, for a check of all the others.
 
     Args:
-        graph_def: a `GraphDef`.
+        graph_def: A `GraphDef`.
 
     Returns:
         A copy.

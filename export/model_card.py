@@ -55,13 +55,13 @@ def make_card(
     """Describe an export.
 
     Args:
-        translator: what was exported.
+        translator: What was exported.
         file_format: "SavedModel", or "LiteRT" with the quantization.
-        signatures: the names of its signatures.
-        operations: the names of the operations that a runtime must have.
-        figures: the user's evaluation figures.
-        parity: what the comparison with the model has shown.
-        source_length: the fixed length of "source_ids", if it has one.
+        signatures: The names of its signatures.
+        operations: The names of the operations that a runtime must have.
+        figures: The user's evaluation figures.
+        parity: What the comparison with the model has shown.
+        source_length: The fixed length of "source_ids", if it has one.
 
     Returns:
         The card, of values that JSON can hold.
@@ -95,11 +95,11 @@ def check_figures(figures: Mapping[str, float]) -> None:
     """Refuse evaluation figures that a card cannot hold.
 
     Args:
-        figures: what came.
+        figures: What came.
 
     Raises:
-        TypeError: if it is not a mapping of names to numbers.
-        ValueError: if a number is not finite.
+        TypeError: If it is not a mapping of names to numbers.
+        ValueError: If a number is not finite.
     """
     if not isinstance(figures, Mapping):
         raise TypeError(
@@ -122,8 +122,8 @@ def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]
     """Give the card, in JSON and to read, and the vocabularies, as files.
 
     Args:
-        translator: what was exported.
-        card: its card.
+        translator: What was exported.
+        card: Its card.
 
     Returns:
         The content of each file, by its name.
@@ -140,15 +140,15 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the model card of an export.
 
     Args:
-        path: the folder of a version, a LiteRT file or an ONNX file.
+        path: The folder of a version, a LiteRT file or an ONNX file.
 
     Returns:
         The card.
 
     Raises:
-        FileNotFoundError: if there is no such folder or file, or it has no card.
-        ValueError: if the card is damaged.
-        ImportError: if it is a LiteRT file and the package ai-edge-litert is not installed.
+        FileNotFoundError: If there is no such folder or file, or it has no card.
+        ValueError: If the card is damaged.
+        ImportError: If it is a LiteRT file and the package ai-edge-litert is not installed.
     """
     path = os.fspath(path)
     content = read_part(path, CARD)
@@ -163,16 +163,16 @@ def read_part(path: str, name: str) -> bytes:
     """Read one of the `card_files` of an export.
 
     Args:
-        path: the folder of a version, a LiteRT file or an ONNX file.
-        name: the name of the part.
+        path: The folder of a version, a LiteRT file or an ONNX file.
+        name: The name of the part.
 
     Returns:
         Its bytes.
 
     Raises:
-        FileNotFoundError: if there is no such folder or file, or it has no such part.
-        ValueError: if the file is damaged.
-        ImportError: if the package that reads the file is not installed.
+        FileNotFoundError: If there is no such folder or file, or it has no such part.
+        ValueError: If the file is damaged.
+        ImportError: If the package that reads the file is not installed.
     """
     if path.endswith(".onnx") and not os.path.isdir(path):
         properties = read_properties(path)
@@ -198,7 +198,7 @@ def to_markdown(card: dict[str, Any]) -> str:
     """Write a card so that people like to read it.
 
     Args:
-        card: what `make_card` gave.
+        card: What `make_card` gave.
 
     Returns:
         Markdown.

@@ -19,7 +19,7 @@ class OnnxSession:
         path: The file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ImportError: If the package onnxruntime is not installed.
         ValueError: If it is not an ONNX file, or damaged, or has an operation that the runtime
             does not have.
@@ -62,7 +62,7 @@ def read_properties(path: str) -> dict[str, str]:
         Its texts by name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ImportError: If the package onnx is not installed.
         ValueError: If it is not an ONNX file.
     """

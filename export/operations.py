@@ -51,13 +51,13 @@ def check_operations(graph_def: Any) -> list[str]:
     """Check that a graph can be run by a stock model server, on any device.
 
     Args:
-        graph_def: a `GraphDef` with its library of functions.
+        graph_def: A `GraphDef` with its library of functions.
 
     Returns:
         The names of its operations, each once, in alphabetical order.
 
     Raises:
-        ValueError: if there is an operation that a server may not have, or a function that must
+        ValueError: If there is an operation that a server may not have, or a function that must
             be compiled by XLA; with its name and place, which begins with the layer it came from.
     """
     functions = {function.signature.name for function in graph_def.library.function}

@@ -42,16 +42,16 @@ def check_parity(
     probability that the runtime reports, and a score within the tolerance of its own answer.
 
     Args:
-        translator: the model.
-        runtime: what was exported.
-        signatures: the names of the signatures to compare.
-        probes: the texts.
+        translator: The model.
+        runtime: What was exported.
+        signatures: The names of the signatures to compare.
+        probes: The texts.
 
     Returns:
         The greatest difference of two scores, as `Parity`.
 
     Raises:
-        ValueError: if they differ, with the signature, the text and both answers.
+        ValueError: If they differ, with the signature, the text and both answers.
     """
     signatures = list(signatures)
     worst, same_texts = 0.0, []
@@ -85,17 +85,17 @@ def check_agreement(
     exported, those that both give to the answers of the runtime.
 
     Args:
-        translator: the model.
-        runtime: what was exported.
-        signatures: the names of the signatures to run.
-        probes: the texts.
-        tolerance: how far the log probability of a token may lie from the model's, in the mean.
+        translator: The model.
+        runtime: What was exported.
+        signatures: The names of the signatures to run.
+        probes: The texts.
+        tolerance: How far the log probability of a token may lie from the model's, in the mean.
 
     Returns:
         How far it does, as `Parity`.
 
     Raises:
-        ValueError: if an output is of the wrong form, or the difference is above the limit.
+        ValueError: If an output is of the wrong form, or the difference is above the limit.
     """
     signatures = list(signatures)
     scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
@@ -122,12 +122,12 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
     """Check that an answer has the promised outputs, and a row for each row of the question.
 
     Args:
-        signature: the signature's name.
-        question: what was asked.
-        answer: what a runtime said.
+        signature: The signature's name.
+        question: What was asked.
+        answer: What a runtime said.
 
     Raises:
-        ValueError: if a name, a dtype or a shape is another one, or a score is not a number.
+        ValueError: If a name, a dtype or a shape is another one, or a score is not a number.
     """
     promised = {output.name: output for output in ALL_SIGNATURES[signature].outputs}
     if "confidences" in question.expected:
@@ -152,8 +152,8 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
     """Find the rows in which an answer is not the model's.
 
     Args:
-        question: what was asked.
-        answer: what a runtime said, in the right form.
+        question: What was asked.
+        answer: What a runtime said, in the right form.
 
     Returns:
         The numbers of the rows.

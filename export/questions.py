@@ -47,14 +47,14 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     """Collect the texts that an export is tried with.
 
     Args:
-        translator: the `Translator`; some texts are made of its source vocabulary.
-        texts: the user's own.
+        translator: The `Translator`; some texts are made of its source vocabulary.
+        texts: The user's own.
 
     Returns:
         The user's texts, then the others.
 
     Raises:
-        TypeError: if `texts` is a single text, or one of them is none.
+        TypeError: If `texts` is a single text, or one of them is none.
     """
     own = [] if isinstance(texts, str | bytes) else list(texts)
     if isinstance(texts, str | bytes) or not all(isinstance(text, str) for text in own):
@@ -75,9 +75,9 @@ def ask_model(translator: Translator, signature: str, probes: list[str]) -> Iter
     """Put to the model what an export will be asked.
 
     Args:
-        translator: the model.
-        signature: the signature's name.
-        probes: the texts: they are asked together, and some of them alone.
+        translator: The model.
+        signature: The signature's name.
+        probes: The texts: they are asked together, and some of them alone.
 
     Yields:
         The questions.

@@ -69,10 +69,10 @@ def saved_model(
     its number. Whatever goes wrong, nothing is left, and no other version is touched.
 
     Args:
-        translator: the `Translator`.
-        path: the folder of the versions, "serving/g2p" for "serving/g2p/1"; made where it does
+        translator: The `Translator`.
+        path: The folder of the versions, "serving/g2p" for "serving/g2p/1"; made where it does
             not exist.
-        version: the version's number; one above the highest there by default.
+        version: The version's number; one above the highest there by default.
         signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids",
             "score" and "options". With `("ids",)` the graph has no operation of tensorflow-text,
             no string and no vocabulary, so that runtimes without them load it; "greedy_ids" and
@@ -80,12 +80,12 @@ def saved_model(
             vocabularies; see `vocabularies`.
         source_length: The fixed length of "source_ids". Pad shorter sources with 0. Needs
             signatures that take ids only. `None` for any length.
-        probes: texts to compare with, besides those that are always compared.
-        figures: evaluation figures for the model card, {"WER": 25.1} for instance.
-        warmup: requests that a model server answers before it makes the version available; none
+        probes: Texts to compare with, besides those that are always compared.
+        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
+        warmup: Requests that a model server answers before it makes the version available; none
             by default. What was written answers them once before it gets its number. Needs the
             package tensorflow-serving-api.
-        batching: how a model server may merge requests; `Batching()` by default.
+        batching: How a model server may merge requests; `Batching()` by default.
 
     Returns:
         The path of the version's folder. Beside the graph it has "batching_params.pbtxt", and a
@@ -93,15 +93,15 @@ def saved_model(
         to read, and the warm-up requests.
 
     Raises:
-        TypeError: if `translator` is not a `Translator`, `probes` not a list of texts, `figures`
+        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, `figures`
             not a dict of names and numbers, `warmup` not a `Warmup` or `batching` not a `Batching`.
-        ValueError: if `path` or `version` cannot be, if a weight or a figure is not finite, if a
+        ValueError: If `path` or `version` cannot be, if a weight or a figure is not finite, if a
             warm-up request is longer than a batch may be, if a part of the model needs an
             operation that a stock model server does not have, or if what was written does not
             answer as the model does.
-        ImportError: if `warmup` is given and tensorflow-serving-api is not installed.
-        FileExistsError: if the version is there already.
-        OSError: if the folder cannot be written or the disk is full.
+        ImportError: If `warmup` is given and tensorflow-serving-api is not installed.
+        FileExistsError: If the version is there already.
+        OSError: If the folder cannot be written or the disk is full.
     """
     check_translator(translator)
     path = os.fspath(path)

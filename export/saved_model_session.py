@@ -21,10 +21,10 @@ class SavedModelSession:
     server fails. What is loaded here was written by this package.
 
     Args:
-        path: the version's folder.
+        path: The version's folder.
 
     Raises:
-        ValueError: if its graph is damaged.
+        ValueError: If its graph is damaged.
         tensorflow.errors.OpError: if its variables cannot be loaded.
     """
 
@@ -56,14 +56,14 @@ class SavedModelSession:
         """Call a signature.
 
         Args:
-            signature: its name.
-            inputs: an array for each of its inputs.
+            signature: Its name.
+            inputs: An array for each of its inputs.
 
         Returns:
             An array for each of its outputs.
 
         Raises:
-            ValueError: if there is no such signature.
+            ValueError: If there is no such signature.
         """
         if signature not in self._signatures:
             raise InputError(

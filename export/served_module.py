@@ -23,8 +23,8 @@ class ServedModule(tf.Module):
     copy of each variable, and a model server then fails with "Could not find variable".
 
     Args:
-        translator: the `Translator`.
-        names: the signatures to save with it. If all take ids, the vocabularies stay out.
+        translator: The `Translator`.
+        names: The signatures to save with it. If all take ids, the vocabularies stay out.
     """
 
     def __init__(self, translator: Translator, names: Iterable[str] = ("serving_default",)) -> None:
@@ -44,11 +44,11 @@ def check_translator(translator: Any) -> None:
     """Refuse what cannot be exported.
 
     Args:
-        translator: what came.
+        translator: What came.
 
     Raises:
-        TypeError: if it is not a `Translator`.
-        ValueError: if a weight is not finite.
+        TypeError: If it is not a `Translator`.
+        ValueError: If a weight is not finite.
     """
     if not isinstance(translator, Translator):
         raise TypeError(
@@ -70,11 +70,11 @@ def check_answers(translator: Translator, texts: list[str]) -> None:
     """Refuse a model whose finite weights give logits that are not: it has diverged too.
 
     Args:
-        translator: the `Translator`.
-        texts: texts to try.
+        translator: The `Translator`.
+        texts: Texts to try.
 
     Raises:
-        ValueError: if the log probability of a target is not a number, or infinite.
+        ValueError: If the log probability of a target is not a number, or infinite.
     """
     source_ids = translator.source.tokenize(tf.constant(texts[:8]))
     size = translator.model.target_vocabulary_size
@@ -99,10 +99,10 @@ def trace(
     """Trace the signatures of a translator into graphs.
 
     Args:
-        translator: the `Translator`.
-        names: the signatures to trace.
-        batch: the number of rows of every input; any if None.
-        source_length: the length of "source_ids"; any if None.
+        translator: The `Translator`.
+        names: The signatures to trace.
+        batch: The number of rows of every input; any if None.
+        source_length: The length of "source_ids"; any if None.
 
     Returns:
         A concrete function for each name. They use variables of the translator, which a
@@ -123,12 +123,12 @@ def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
     """Write a SavedModel.
 
     Args:
-        module: what holds the variables and tables of the functions.
-        functions: a concrete function for each signature.
-        path: the folder to write.
+        module: What holds the variables and tables of the functions.
+        functions: A concrete function for each signature.
+        path: The folder to write.
 
     Raises:
-        OSError: if writing fails, because the disk is full for instance.
+        OSError: If writing fails, because the disk is full for instance.
     """
     try:
         tf.saved_model.save(module, path, signatures=functions)
@@ -140,11 +140,11 @@ def write_file(path: str, content: bytes) -> None:
     """Write a file, or say which one could not be written.
 
     Args:
-        path: the file.
-        content: its bytes.
+        path: The file.
+        content: Its bytes.
 
     Raises:
-        OSError: if writing fails, with the path, which Python leaves out when the disk is full.
+        OSError: If writing fails, with the path, which Python leaves out when the disk is full.
     """
     try:
         with open(path, "wb") as file:

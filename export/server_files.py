@@ -55,26 +55,26 @@ def serving_files(
     The server listens on port 8500 for gRPC and 8501 for REST and metrics.
 
     Args:
-        base_path: the folder of the versions, "serving/g2p", that `saved_model` wrote to.
-        folder: where to write the files; made where it does not exist.
-        name: what clients call the model; the name of `base_path` by default.
-        versions: the versions to serve, all at once; by default the newest one, and a newer one
+        base_path: The folder of the versions, "serving/g2p", that `saved_model` wrote to.
+        folder: Where to write the files; made where it does not exist.
+        name: What clients call the model; the name of `base_path` by default.
+        versions: The versions to serve, all at once; by default the newest one, and a newer one
             as soon as it is there.
-        image: the container image of the server; TensorFlow Serving's own, of the TensorFlow
+        image: The container image of the server; TensorFlow Serving's own, of the TensorFlow
             version that is installed, by default.
-        cpus: how many cores one server has, and how many batches it works on at once.
-        memory: what one server may use, as in "1Gi".
-        replicas: the fewest and the most servers in a cluster.
-        overwrite: whether to write over the files of an earlier call.
+        cpus: How many cores one server has, and how many batches it works on at once.
+        memory: What one server may use, as in "1Gi".
+        replicas: The fewest and the most servers in a cluster.
+        overwrite: Whether to write over the files of an earlier call.
 
     Returns:
         The paths of the files.
 
     Raises:
-        FileNotFoundError: if there is no version in `base_path`, or not one that `versions` names.
-        FileExistsError: if a file is there already, and `overwrite` is not set.
-        ValueError: if a name or a number cannot be.
-        OSError: if a file cannot be written.
+        FileNotFoundError: If there is no version in `base_path`, or not one that `versions` names.
+        FileExistsError: If a file is there already, and `overwrite` is not set.
+        ValueError: If a name or a number cannot be.
+        OSError: If a file cannot be written.
     """
     base_path, folder = os.path.abspath(base_path), os.path.abspath(folder)
     name = os.path.basename(base_path) if name is None else name

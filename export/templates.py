@@ -12,8 +12,8 @@ def fill_template(file: str, /, **values: object) -> str:
     """Fill in a template.
 
     Args:
-        file: its name.
-        **values: what stands for each `${name}` in it.
+        file: Its name.
+        **values: What stands for each `${name}` in it.
 
     Returns:
         The text of the file.

@@ -15,13 +15,13 @@ def check_version(folder: str, version: int | None) -> None:
     """Refuse early what `publish` would refuse after all the work, and what no server could use.
 
     Args:
-        folder: the folder with the versions; it need not exist.
-        version: the version's number; None for the next one.
+        folder: The folder with the versions; it need not exist.
+        version: The version's number; None for the next one.
 
     Raises:
-        ValueError: if `version` is not a positive integer, or `folder` has a number for its name.
-        FileExistsError: if the version is there.
-        NotADirectoryError: if `folder`, or what should be a folder above it, is a file.
+        ValueError: If `version` is not a positive integer, or `folder` has a number for its name.
+        FileExistsError: If the version is there.
+        NotADirectoryError: If `folder`, or what should be a folder above it, is a file.
     """
     above, name = folder, os.path.basename(folder)
     if _is_version(name):
@@ -47,7 +47,7 @@ def find_versions(folder: str) -> set[int]:
     """Find the versions that a model server would see.
 
     Args:
-        folder: the folder with the versions; it need not exist.
+        folder: The folder with the versions; it need not exist.
 
     Returns:
         Their numbers.
@@ -64,13 +64,13 @@ def unfinished_version(folder: str) -> Iterator[str]:
     is gone at the end, with the folders that were made for it.
 
     Args:
-        folder: the folder with the versions; made where it does not exist.
+        folder: The folder with the versions; made where it does not exist.
 
     Yields:
         The name of a new, empty folder.
 
     Raises:
-        OSError: if the folder cannot be made.
+        OSError: If the folder cannot be made.
     """
     with contextlib.ExitStack() as undo:
         for name in _missing_folders(folder):
@@ -84,15 +84,15 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
     """Make a finished folder a version, in one step.
 
     Args:
-        unfinished: what `unfinished_version` gave.
-        folder: the folder with the versions.
-        version: the version's number; None for the next one.
+        unfinished: What `unfinished_version` gave.
+        folder: The folder with the versions.
+        version: The version's number; None for the next one.
 
     Returns:
         The path of the version's folder.
 
     Raises:
-        FileExistsError: if the version has come to be there in the meantime.
+        FileExistsError: If the version has come to be there in the meantime.
     """
     while True:
         check_version(folder, version)

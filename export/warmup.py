@@ -35,14 +35,14 @@ class Warmup:
     signature there is one request for each batch size and each length or text.
 
     Args:
-        batch_sizes: numbers of rows; all rows of a request are alike.
-        lengths: lengths of source texts in tokens, eos not counted. The texts are made of the
+        batch_sizes: Numbers of rows; all rows of a request are alike.
+        lengths: Lengths of source texts in tokens, eos not counted. The texts are made of the
             source vocabulary.
-        texts: source texts of yours, beside those or in place of them.
+        texts: Source texts of yours, beside those or in place of them.
 
     Raises:
-        TypeError: if `texts` is not a list of str.
-        ValueError: if a number is not a positive integer, there is none of a kind, or there would
+        TypeError: If `texts` is not a list of str.
+        ValueError: If a number is not a positive integer, there is none of a kind, or there would
             be more requests than a server accepts.
 
     Example:
@@ -75,13 +75,13 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
     """Refuse warm-up requests that cannot be written, or that a server would stumble over.
 
     Args:
-        warmup: what came.
-        batching: how the server merges requests.
+        warmup: What came.
+        batching: How the server merges requests.
 
     Raises:
-        TypeError: if it is not a `Warmup`.
-        ValueError: if a request has more rows than the server accepts: it would not load the model.
-        ImportError: if the package tensorflow-serving-api is not installed.
+        TypeError: If it is not a `Warmup`.
+        ValueError: If a request has more rows than the server accepts: it would not load the model.
+        ImportError: If the package tensorflow-serving-api is not installed.
     """
     if not isinstance(warmup, Warmup):
         raise TypeError(f"`warmup` must be a `Warmup`. Received: warmup={warmup!r}")
@@ -100,9 +100,9 @@ def make_requests(
     """Make the warm-up requests of a translator.
 
     Args:
-        translator: the `Translator`.
-        warmup: what requests.
-        names: the signatures that are exported.
+        translator: The `Translator`.
+        warmup: What requests.
+        names: The signatures that are exported.
 
     Returns:
         The requests, signature by signature.
@@ -121,11 +121,11 @@ def write_requests(requests: Iterable[Request], path: str) -> None:
     """Write warm-up requests as a model server reads them: TFRecords of `PredictionLog` messages.
 
     Args:
-        requests: the requests.
-        path: the file.
+        requests: The requests.
+        path: The file.
 
     Raises:
-        OSError: if writing fails, because the disk is full for instance.
+        OSError: If writing fails, because the disk is full for instance.
     """
     predict_pb2, prediction_log_pb2 = _import_apis()
     try:

@@ -1,4 +1,4 @@
-"""One model out of several checkpoints."""
+"""Averaging the weights of several checkpoints."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 def average_checkpoints(
     paths: Iterable[str | os.PathLike[str]],
 ) -> Translator | Seq2Seq | Ensemble:
-    """Load several `.keras` files of one beginning, and give the model with their mean weights.
+    """Load several `.keras` files and return the first model with the mean of their weights.
 
-    The weights along the end of a training lie about the same minimum, and their mean often
-    answers better than the last of them, at no cost in use. They are those that
-    `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")` writes, for instance. So it is with
-    trainings that began with one trained model, at another rate or on other pairs. Models that
-    were trained apart from the beginning have no meaningful mean: put these into an `Ensemble`.
+    Checkpoints from the end of one training run lie around the same minimum. Their mean is often
+    more accurate than the last checkpoint, at no extra cost at inference. Such checkpoints are
+    written by `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`, for instance. Models
+    fine-tuned from one trained model, with other learning rates or on other pairs, can be averaged
+    too. Models trained from different initial weights have no meaningful mean: combine them in an
+    `Ensemble`.
 
-    One file after another is loaded. What the model is but for the weights, its search and its
-    vocabularies too, is taken from the first file. To train it on, compile it anew.
+    The files are loaded one at a time. Everything except the weights, including the search and the
+    vocabularies, comes from the first file. Compile the model again before further training.
 
     Args:
-        paths: the files.
+        paths: Paths of the `.keras` files.
 
     Returns:
-        What the first file holds, with the mean of all weights.
+        The object in the first file, with the mean of all weights.
 
     Raises:
-        TypeError: if `paths` is a single path.
-        FileNotFoundError: if there is no such file.
-        ValueError: if there are no paths, a file is damaged, or its model is of another kind or
+        TypeError: If `paths` is a single path.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If there are no paths, a file is damaged, or the models differ in class or
             size.
 
     Example:
@@ -56,7 +57,7 @@ def average_checkpoints(
         - [Attention is all you need (Vaswani et al., 2017), section 6.1](
           https://arxiv.org/abs/1706.03762), averages the last checkpoints
         - [Model soups (Wortsman et al., 2022)](https://arxiv.org/abs/2203.05482), averages
-          trainings that began with one model
+          models fine-tuned from one pretrained model
     """
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"`paths` must be a list of paths. Received: paths={paths!r}")
@@ -74,7 +75,7 @@ def average_checkpoints(
 
 
 def _check_alike(model: Any, other: Any, path: str, other_path: str) -> None:
-    """Refuse a model whose weights are not those of the same places."""
+    """Raise if the classes of the models or the shapes of their weights differ."""
     shapes = [
         (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)
     ]

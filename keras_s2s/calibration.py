@@ -1,4 +1,4 @@
-"""Probabilities that whole outputs are right, calibrated on held-out pairs."""
+"""Calibrating, on held-out pairs, the probability that a whole output is right."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
 
 _TEMPERATURES = np.logspace(-2, 2, 2001)  # neighbors differ by 0.5 %
-_CERTAIN = 1e-6  # of a wrong output's confidence of 1, so that its loss stays finite
+_CERTAIN = 1e-6  # floor for 1 - confidence of a wrong output, so that its loss stays finite
 
 
 class Calibration(NamedTuple):
-    """What a calibration found.
+    """Result of a calibration.
 
     Attributes:
         temperature: The confidence of an output is exp(log_prob / temperature).
         error: Expected calibration error of these confidences on the held-out pairs.
-        error_before: The same with temperature 1.
+        error_before: Expected calibration error with temperature 1.
         confidences: Confidence of the best output of each source, float64 `(sources,)`.
-        right: Whether it equals one of its references, bool `(sources,)`.
+        right: True where the output equals one of its references, bool `(sources,)`.
     """
 
     temperature: float
@@ -32,14 +32,14 @@ class Calibration(NamedTuple):
 
 
 def calibrate(log_probs: Any, right: Any) -> Calibration:
-    """Fit the temperature under which it is most probable what is right and what is wrong.
+    """Fit the temperature that maximizes the likelihood of which outputs are right.
 
     Args:
-        log_probs: Log probability of each output, `(sources,)`.
-        right: Whether each output is right, `(sources,)`.
+        log_probs: `(sources,)`. Log probability of each output.
+        right: `(sources,)`. Whether each output is right.
 
     Returns:
-        The calibration.
+        The `Calibration`.
 
     Raises:
         ValueError: If there are no outputs, the shapes differ, or a log probability is above 0.
@@ -70,13 +70,14 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
 def calibration_error(confidences: Any, right: Any, *, bins: int = 10) -> float:
     """Compute the expected calibration error.
 
-    Outputs are sorted into bins of equal width by their confidence. The error is the mean distance
-    of a bin's mean confidence from its share of right outputs, weighted by its number of outputs.
+    Outputs are binned by confidence, in bins of equal width. The error is the mean absolute
+    difference between a bin's mean confidence and its share of right outputs, weighted by the
+    number of outputs in the bin.
 
     Args:
-        confidences: Confidence of each output, 0 to 1, `(sources,)`.
-        right: Whether each output is right, `(sources,)`.
-        bins: Number of bins.
+        confidences: `(sources,)`. Confidence of each output, 0 to 1.
+        right: `(sources,)`. Whether each output is right.
+        bins: Number of bins. Defaults to 10.
 
     Returns:
         The error, 0 to 1.
@@ -94,16 +95,16 @@ def calibration_error(confidences: Any, right: Any, *, bins: int = 10) -> float:
 def reliability_bins(
     confidences: Any, right: Any, *, bins: int = 10
 ) -> list[tuple[int, float, float]]:
-    """Sort outputs into bins of equal width by their confidence.
+    """Bin outputs by confidence, in bins of equal width.
 
     Args:
-        confidences: Confidence of each output, 0 to 1, `(sources,)`.
-        right: Whether each output is right, `(sources,)`.
-        bins: Number of bins.
+        confidences: `(sources,)`. Confidence of each output, 0 to 1.
+        right: `(sources,)`. Whether each output is right.
+        bins: Number of bins. Defaults to 10.
 
     Returns:
         For each bin that is not empty: its number of outputs, their mean confidence, and the share
-        of them that is right.
+        of right outputs.
 
     Raises:
         ValueError: If a confidence is out of range, or the shapes differ.

@@ -1,4 +1,4 @@
-"""Checks of arguments at the public door: what is wrong, what was expected, what came."""
+"""Argument validation. Each error states what is expected and what was received."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from keras_s2s.errors import InputError
 
 
 def check_positive_int(name: str, value: Any) -> int:
-    """Return `value` when it is an integer of at least 1, raise `ValueError` otherwise."""
+    """Return `value` if it is an integer of at least 1, otherwise raise `ValueError`."""
     return check_int(name, value, minimum=1, expected="a positive integer")
 
 
 def check_int(name: str, value: Any, *, minimum: int, expected: str | None = None) -> int:
-    """Return `value` when it is an integer of at least `minimum`, raise `ValueError` otherwise."""
+    """Return `value` if it is an integer of at least `minimum`, otherwise raise `ValueError`."""
     expected = expected or f"an integer of at least {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
         raise InputError(f"`{name}` must be {expected}. Received: {name}={value!r}")
@@ -25,7 +25,7 @@ def check_int(name: str, value: Any, *, minimum: int, expected: str | None = Non
 def check_number(
     name: str, value: Any, *, minimum: float, maximum: float = math.inf, expected: str | None = None
 ) -> float:
-    """Return `value` as a float when it lies in the range, raise `ValueError` otherwise."""
+    """Return `value` as a float if it is in the range, otherwise raise `ValueError`."""
     if expected is None:
         expected = (
             f"a number of at least {minimum:g}"
@@ -44,14 +44,14 @@ def check_number(
 
 
 def check_at_most(name: str, value: Any, maximum: float) -> Any:
-    """Return `value` when it is at most `maximum`, raise `ValueError` otherwise."""
+    """Return `value` if it is at most `maximum`, otherwise raise `ValueError`."""
     if value > maximum:
         raise InputError(f"`{name}` must be at most {maximum}. Received: {name}={value}")
     return value
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
-    """Return `value` when it is one of `choices`, raise `ValueError` otherwise."""
+    """Return `value` if it is one of `choices`, otherwise raise `ValueError`."""
     choices = list(choices)
     if value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices)

@@ -22,7 +22,7 @@ TEACHER_WEIGHT = 0.8
 
 
 def teach(dataset: tf.data.Dataset, teacher: Searchable, weight: float = TEACHER_WEIGHT) -> Any:
-    """Replace the labels of a dataset by a mixture of them and the teacher's predictions.
+    """Replace the labels of a dataset by a mixture of the labels and the teacher's predictions.
 
     Args:
         dataset: Batches of `make_dataset`.
@@ -49,16 +49,16 @@ def teach(dataset: tf.data.Dataset, teacher: Searchable, weight: float = TEACHER
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class DistillationLoss(keras.losses.Loss):
-    """Cross-entropy with the labels of `teach`, its mean over real tokens.
+    """Cross-entropy with the labels of `teach`, averaged over real tokens.
 
-    Ids `(batch, target_length)`, such as those of held-out batches, are measured as `SequenceLoss`
-    with reduction "token" measures them.
+    For labels that are ids `(batch, target_length)`, such as those of held-out batches, the loss is
+    that of `SequenceLoss` with reduction "token".
 
     Args:
         name: Name of the loss.
     """
 
-    takes_distributions = True  # labels that `Seq2Seq.fit` must not take for ids
+    takes_distributions = True  # tells `Seq2Seq.fit` that labels need not be ids
 
     def __init__(self, name: str = "distillation_loss") -> None:
         super().__init__(name=name, reduction="sum", dtype="float32")
@@ -76,7 +76,7 @@ class DistillationLoss(keras.losses.Loss):
         return tf.math.divide_no_nan(-total, tf.reduce_sum(y_true))
 
     def divisor(self, y_true: Any, sample_weight: Any = None) -> tf.Tensor:
-        """Return the weight of a batch in the mean over several batches: its real tokens.
+        """Return the number of real tokens, the weight of a batch in a mean over batches.
 
         Args:
             y_true: Labels of `teach`, or ids.

@@ -1,4 +1,4 @@
-"""Which epoch a dataset is read for: the one that `fit` is in."""
+"""The current epoch of `fit`, for datasets whose order depends on it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import keras
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Tells the datasets of `make_dataset` which epoch `fit` is in.
+    """Tells the datasets of `make_dataset` the current epoch of `fit`.
 
-    While a `fit` runs, every iteration over such a dataset has the order of the current epoch:
-    how often somebody looked at a batch changes nothing.
+    While `fit` runs, every iteration over such a dataset has the order of the current epoch.
+    Looking at a batch therefore changes nothing.
 
-    A `fit` that begins with `initial_epoch` above 0, or that a `Resume` keeps the state of, counts
-    epochs as it numbers them. Otherwise epochs go on where the last `fit` on the dataset ended, so
-    that repeated calls with `epochs=1` have different orders.
+    If `fit` has an `initial_epoch` above 0, or a `Resume` saves its state, the clock uses the epoch
+    numbers of `fit`. Otherwise epochs are numbered from where the last `fit` on the dataset ended,
+    so that repeated calls with `epochs=1` have different orders.
     """
 
-    # The clock of the `fit` that runs, if any. There is one process-wide, because a dataset that
-    # users have mapped, filtered or distributed cannot be asked for what it is made of.
+    # The clock of the running `fit`, if any. It is process-wide, because a dataset that users have
+    # mapped, filtered or distributed does not reveal the dataset it was made from.
     _running: EpochClock | None = None
 
     def __init__(self, initial_epoch: int = 0) -> None:
@@ -28,17 +28,17 @@ class EpochClock(keras.callbacks.Callback):
         self.is_absolute = initial_epoch > 0
 
     def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Any) -> None:
-        """Begin to tell the epoch.
+        """Start reporting the epoch.
 
         Args:
-            model: the model that is trained.
-            arguments: the arguments of `fit`.
-            callbacks: all callbacks.
+            model: The model being trained.
+            arguments: The arguments of `fit`.
+            callbacks: All callbacks.
         """
         EpochClock._running = self
 
     def end_fit(self) -> None:
-        """Stop telling the epoch, however `fit` ended."""
+        """Stop reporting the epoch, even if `fit` failed."""
         EpochClock._running = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -46,12 +46,12 @@ class EpochClock(keras.callbacks.Callback):
 
     @classmethod
     def running(cls) -> EpochClock | None:
-        """Return the clock of the `fit` that runs, or None outside of `fit`."""
+        """Return the clock of the running `fit`, or None outside of `fit`."""
         return cls._running
 
 
 class EpochCounter:
-    """Numbers the epochs of one dataset; what the number is based on, `EpochClock` says.
+    """Counter for the epochs of one dataset; see `EpochClock` for the numbering.
 
     Outside of `fit`, each iteration over the dataset is an epoch.
 
@@ -64,7 +64,7 @@ class EpochCounter:
         self._clock: EpochClock | None = None
 
     def next(self) -> int:
-        """Return the number of the epoch that an iteration begins."""
+        """Return the epoch number of a new iteration."""
         clock = EpochClock.running()
         if clock is None:
             self._iterations += 1

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """An argument, a setting or the content of a file that cannot be accepted."""
+    """Raised for an invalid argument, setting or file content."""
 
 
 class MissingPackageError(ImportError):
-    """An optional package that is not installed, or a module that cannot be found."""
+    """Raised if an optional package is not installed or a module cannot be found."""

@@ -1,4 +1,4 @@
-"""How often and how far outputs differ from their references."""
+"""Error rates, BLEU and chrF of outputs against their references."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SPLITS: dict[str, Callable[[str], list[str]]] = {
     "characters": lambda text: list("".join(text.split())),
 }
 
-# BLEU counts n-grams of up to four words, and a text of phones or digits has few different ones.
+# BLEU counts n-grams of up to four words, and texts of phones or digits repeat a few n-grams.
 _WORDS_OF_A_SENTENCE = 4
 _WORDS_OF_A_LANGUAGE = 100
 
 
 class ErrorRates(NamedTuple):
-    """Errors of a list of outputs against their references."""
+    """Errors of outputs against their references."""
 
-    sequences: int  # how many outputs were compared
+    sequences: int  # number of outputs compared
     sequence_error_rate: float  # share of outputs that equal none of their references: WER
     token_error_rate: float  # edits to the nearest reference, per reference token (PER, TER)
 
 
 class Comparison(NamedTuple):
-    """An output beside its nearest reference."""
+    """An output compared with its nearest reference."""
 
     right: bool  # whether the output equals one of its references
     edits: int  # insertions, deletions and substitutions from the output to the nearest reference
@@ -40,21 +40,21 @@ class Comparison(NamedTuple):
 
 
 class CorpusScore(NamedTuple):
-    """A score of all outputs together."""
+    """A corpus-level score of all outputs."""
 
     score: float  # 0 to 100, higher is better
-    signature: str  # what makes it comparable: the settings and the version of sacrebleu
+    signature: str  # settings and version of sacrebleu, which make scores comparable
 
 
 def group_references(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Put the targets of each source together.
+    """Group the targets of each source.
 
     Args:
-        pairs: source texts and target texts; a source with several right targets stands in
-            several pairs.
+        pairs: Source texts and target texts. A source with several right targets is in several
+            pairs.
 
     Returns:
-        The different targets of each source, in the order of the pairs.
+        The distinct targets of each source, in the order of the pairs.
 
     Example:
         >>> group_references([("a", "AH"), ("b", "B IY"), ("a", "EY")])
@@ -71,26 +71,27 @@ def error_rates(
 ) -> ErrorRates:
     """Compare outputs with their references.
 
-    The sequence error rate compares whole outputs: their words, and what white space separates
-    them, must be those of a reference. How much white space, and which, has no influence.
+    The sequence error rate compares whole outputs. An output is right if it has the same words as
+    a reference; the kind and amount of white space between words is ignored.
 
     The token error rate is the sum of the edit distances (insertions, deletions, substitutions,
-    each 1) from each output to its nearest reference, divided by the sum of the lengths of these
-    references. Of equally near references the shorter counts, so their order has no influence.
+    each 1) from each output to its nearest reference, divided by the total length of these
+    references. If several references are equally near, the shortest counts, so the order of the
+    references does not matter.
 
     Args:
-        outputs: one text for each source.
-        references: for each source the texts that are right, at least one.
+        outputs: One text for each source.
+        references: The right texts for each source, at least one.
         tokens: Unit of the token error rate: "words" or "phones" (separated by white space)
-            or "characters" (all but white space).
+            or "characters" (all except white space).
 
     Returns:
         The `ErrorRates`, as shares: 0.25 is 25 %.
 
     Raises:
-        ValueError: if the lists differ in length, are empty, or an output has no reference.
-        TypeError: if the references of an output are a single text.
-        ImportError: if rapidfuzz is not installed.
+        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        TypeError: If the references of an output are a single text.
+        ImportError: If rapidfuzz is not installed.
 
     Example:
         >>> error_rates(["a b", "a c"], [["a b"], ["a b", "d a b"]])
@@ -112,17 +113,17 @@ def compare(
     """Compare each output with its nearest reference.
 
     Args:
-        outputs: one text for each source.
-        references: for each source the texts that are right, at least one.
+        outputs: One text for each source.
+        references: The right texts for each source, at least one.
         tokens: "words" or "characters", as in `error_rates`.
 
     Returns:
         The `Comparison` of each output.
 
     Raises:
-        ValueError: if the lists differ in length, are empty, or an output has no reference.
-        TypeError: if the references of an output are a single text.
-        ImportError: if rapidfuzz is not installed.
+        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        TypeError: If the references of an output are a single text.
+        ImportError: If rapidfuzz is not installed.
     """
     split = SPLITS[check_choice("tokens", tokens, SPLITS)]
     _check_references(outputs, references)
@@ -139,14 +140,14 @@ def compare(
 
 
 def is_right(output: str, references: Collection[str]) -> bool:
-    """Return whether an output equals one of its references, apart from the kind of white space.
+    """Return whether an output equals one of its references, ignoring the kind of white space.
 
     Args:
-        output: the text.
-        references: the texts that are right.
+        output: The output text.
+        references: The right texts.
 
     Returns:
-        Whether the words are those of a reference.
+        True if the words are those of a reference.
 
     Example:
         >>> is_right("new  york ", ["new york"]), is_right("newyork", ["new york"])
@@ -156,16 +157,17 @@ def is_right(output: str, references: Collection[str]) -> bool:
 
 
 def meaningful_figures(references: Sequence[Collection[str]]) -> tuple[str, ...]:
-    """Return the names of the figures that tell something about these references.
+    """Return the names of the metrics that are meaningful for these references.
 
-    BLEU and chrF are for sentences of a language. Of single words, phones, digits or dates they
-    mean nothing: the references must have four words on average, and a hundred different ones.
+    BLEU and chrF measure sentences. They mean nothing for single words, phones, digits or dates,
+    so the references must have at least four words on average, and at least a hundred different
+    words.
 
     Args:
-        references: for each source the texts that are right.
+        references: The right texts for each source.
 
     Returns:
-        "wer" and "ter"; for sentences "bleu" and "chrf" too.
+        "wer" and "ter"; for sentences also "bleu" and "chrf".
     """
     texts = [reference.split() for accepted in references for reference in accepted]
     words = {word for text in texts for word in text}
@@ -176,10 +178,10 @@ def meaningful_figures(references: Sequence[Collection[str]]) -> tuple[str, ...]
 
 
 def unit_of(tokenizer: Tokenizer) -> str:
-    """Return the unit of the token error rate that follows a target tokenizer.
+    """Return the unit of the token error rate that suits a target tokenizer.
 
     Args:
-        tokenizer: the tokenizer of the targets.
+        tokenizer: Tokenizer of the targets.
 
     Returns:
         "characters" if its tokens are characters or bytes, otherwise "words".
@@ -193,18 +195,18 @@ def bleu(
     """Compute BLEU of outputs with sacrebleu.
 
     Args:
-        outputs: one text for each source.
-        references: for each source the texts that are right, at least one.
-        tokenize: how sacrebleu splits texts: "13a" for plain text, "none" for text that is split
-            by spaces already, "intl", "char", "zh" and others.
+        outputs: One text for each source.
+        references: The right texts for each source, at least one.
+        tokenize: Tokenizer of sacrebleu: "13a" for plain text, "none" for text that is already
+            split by spaces, "intl", "char", "zh" and others.
 
     Returns:
         The score and its signature.
 
     Raises:
-        ValueError: if the lists differ in length, are empty, or an output has no reference.
-        TypeError: if the references of an output are a single text.
-        ImportError: if sacrebleu is not installed.
+        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        TypeError: If the references of an output are a single text.
+        ImportError: If sacrebleu is not installed.
 
     References:
         - [BLEU (Papineni et al., 2002)](https://aclanthology.org/P02-1040/)
@@ -218,16 +220,16 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
     """Compute chrF of outputs with sacrebleu.
 
     Args:
-        outputs: one text for each source.
-        references: for each source the texts that are right, at least one.
+        outputs: One text for each source.
+        references: The right texts for each source, at least one.
 
     Returns:
         The score and its signature.
 
     Raises:
-        ValueError: if the lists differ in length, are empty, or an output has no reference.
-        TypeError: if the references of an output are a single text.
-        ImportError: if sacrebleu is not installed.
+        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        TypeError: If the references of an output are a single text.
+        ImportError: If sacrebleu is not installed.
 
     References:
         - [chrF (Popović, 2015)](https://aclanthology.org/W15-3049/)
@@ -236,13 +238,13 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
 
 
 def check_installed(figures: Iterable[str]) -> None:
-    """Check, before hours of training, that what computes figures is installed.
+    """Check, before hours of training, that the packages for the metrics are installed.
 
     Args:
-        figures: "wer", "ter", "bleu", "chrf".
+        figures: Names of metrics: "wer", "ter", "bleu", "chrf".
 
     Raises:
-        ImportError: if a package is missing.
+        ImportError: If a package is missing.
     """
     figures = set(figures)
     if figures & {"wer", "ter"}:
@@ -254,7 +256,7 @@ def check_installed(figures: Iterable[str]) -> None:
 def _corpus_score(
     name: str, outputs: Sequence[str], references: Sequence[Collection[str]], **settings: str
 ) -> CorpusScore:
-    """Score by one of sacrebleu's metrics, with as many references as each source has."""
+    """Compute one of sacrebleu's metrics, with all references of each source."""
     _check_references(outputs, references)
     metric = getattr(_sacrebleu(), name)(**settings)
     most = max(len(accepted) for accepted in references)
@@ -286,7 +288,7 @@ def _levenshtein() -> Any:
 
 
 def _check_references(outputs: Sequence[str], references: Sequence[Collection[str]]) -> None:
-    """Check that each output has a list of references, and not a text."""
+    """Check that each output has a list of references, not a single text."""
     if len(outputs) != len(references) or not outputs:
         raise InputError(
             "There must be one entry of `references` for each of `outputs`, and at least one. "

@@ -1,8 +1,8 @@
-"""Files that are replaced as a whole, and folders that one process uses at a time.
+"""Atomic file replacement, and locks that one process at a time can hold.
 
-Locks are `flock` locks: the operating system releases them when a process ends, however it ends.
-An unfinished file is locked while it is written, so an unfinished file without a lock belongs to
-a process that is gone. On a file system without such locks nothing is ever swept.
+Locks are `flock` locks: the operating system releases them when a process ends for any reason.
+An unfinished file is locked while it is written. An unfinished file without a lock was left by a
+process that has ended. On a file system without such locks nothing is removed.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _MARK = ".unfinished"
 
 @contextlib.contextmanager
 def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
-    """Yield the name of a new file beside `path`, and rename it to `path` at the end.
+    """Yield the name of a new file next to `path`, and rename it to `path` at the end.
 
     If the block fails, or the process is killed at any moment, the old file at `path` remains. The
     new file has the permissions of the file that it replaces. If `path` is a symbolic link, the
-    file that it points to is replaced. Files that killed processes left beside `path` are removed.
+    target of the link is replaced. Files that killed processes left next to `path` are removed.
 
     Args:
         path: Destination path. Its folder must exist.
-        suffix: How the name of the unfinished file must end.
+        suffix: Required suffix of the name of the unfinished file.
 
     Yields:
-        The name to write to. The file exists already and must not be replaced by another one.
+        The name to write to. The file exists already and must be written in place.
 
     Raises:
         FileNotFoundError: If the folder of `path` does not exist.
@@ -66,7 +66,7 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check that `written_beside` can write to `path`, before the work that leads to the file.
+    """Check that `written_beside` can write to `path`, before starting long work.
 
     Args:
         path: Destination path.
@@ -84,7 +84,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder_writable(folder: str) -> None:
-    """Check that files can be written in a folder, or that it can be made.
+    """Check that a folder is writable, or can be created.
 
     Args:
         folder: The folder, which need not exist.
@@ -105,12 +105,12 @@ def check_folder_writable(folder: str) -> None:
 
 @contextlib.contextmanager
 def unfinished_folder(folder: str) -> Iterator[str]:
-    """Yield a new, locked folder in `folder`, which is removed at the end unless it was renamed.
+    """Yield a new, locked folder in `folder`, and remove it at the end unless it was renamed.
 
     Folders that killed processes left in `folder` are removed.
 
     Args:
-        folder: The folder to make it in. It must exist.
+        folder: The parent folder. It must exist.
 
     Yields:
         The path of the new folder, whose name begins with ".unfinished-".
@@ -144,7 +144,7 @@ def remove_unfinished(folder: str, name: str = "*") -> None:
 
     Args:
         folder: The folder to look in.
-        name: Name of the file that they were to become; any file by default.
+        name: Name of the destination file. Defaults to any file.
     """
     pattern = name if name == "*" else glob.escape(name)
     _sweep(os.path.join(glob.escape(folder), f".{pattern}.*{_MARK}*"), os.path.isfile, os.remove)
@@ -154,10 +154,10 @@ def remove_unfinished(folder: str, name: str = "*") -> None:
 def locked(path: str) -> Iterator[None]:
     """Hold a lock that one process at a time can have, in a file that is removed at the end.
 
-    The lock of a killed process does not remain; the file that it leaves does no harm.
+    The lock of a killed process is released. The file it leaves is harmless.
 
     Args:
-        path: The file of the lock. Its folder must exist.
+        path: The lock file. Its folder must exist.
 
     Raises:
         BlockingIOError: If another process holds the lock. Its `strerror` names the process.
@@ -184,7 +184,7 @@ def locked(path: str) -> Iterator[None]:
 
 
 def _check_destination(path: str) -> os.stat_result | None:
-    """Refuse what cannot be replaced by a file; return the status of the file that can."""
+    """Raise if `path` cannot be replaced by a file; return the status of an existing file."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         above = folder
@@ -207,19 +207,19 @@ def _check_destination(path: str) -> os.stat_result | None:
 
 
 def _new_file(folder: str, prefix: str, suffix: str, mode: int) -> tuple[str, int]:
-    """Create a locked file with a name of its own; return its path and its open descriptor."""
+    """Create a locked file with a unique name; return its path and its open descriptor."""
     while True:
         name = f"{prefix}.{os.getpid()}-{secrets.token_hex(4)}{_MARK}{suffix}"
         path = os.path.join(folder, name)
-        # The mask of new files' permissions applies here, without being read or changed.
+        # The process's umask applies here, without being read or changed.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
         if _holds_lock(descriptor, path):
             return path, descriptor
-        os.close(descriptor)  # a sweep came between the two calls
+        os.close(descriptor)  # another process removed the file between the two calls
 
 
 def _keep_rights(descriptor: int, before: os.stat_result) -> None:
-    """Give a new file the owner and the permissions of the file that it replaces."""
+    """Copy the owner and permissions of the replaced file to a new file."""
     if not hasattr(os, "fchmod"):  # Windows
         return
     now = os.fstat(descriptor)
@@ -230,7 +230,7 @@ def _keep_rights(descriptor: int, before: os.stat_result) -> None:
 
 
 def _holds_lock(descriptor: int, path: str) -> bool:
-    """Lock an open file; return whether it worked and the file is still the one at `path`."""
+    """Lock an open file; return True if this worked and `path` is still the same file."""
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -245,7 +245,7 @@ def _holds_lock(descriptor: int, path: str) -> bool:
 
 
 def _sweep(pattern: str, fits: Callable[[str], bool], remove: Callable[[str], None]) -> None:
-    """Remove what matches a pattern and is not locked by a living process."""
+    """Remove files that match a pattern and are not locked by a running process."""
     for path in glob.glob(pattern):
         with contextlib.suppress(OSError):
             if fits(path) and not os.path.islink(path) and fcntl is not None:
@@ -259,7 +259,7 @@ def _sweep(pattern: str, fits: Callable[[str], bool], remove: Callable[[str], No
 
 @contextlib.contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Let errors of the operating system name `path` where they name no file, or an unfinished."""
+    """Name `path` in operating system errors that name no file or an unfinished file."""
     try:
         yield
     except OSError as error:
@@ -269,7 +269,7 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _flush_folder(folder: str) -> None:
-    """Make a renaming last through a power failure, where a folder can be opened."""
+    """Flush a renaming to disk, so that it survives a power failure."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

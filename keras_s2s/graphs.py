@@ -11,12 +11,12 @@ import tensorflow as tf
 def compile_once(
     function: Callable[..., Any], signature: Any, *, jit_compile: bool = False
 ) -> Callable[..., Any]:
-    """Compile a function for one signature; autograph is off.
+    """Compile a function for one signature, without autograph.
 
     Args:
-        function: what to compile.
-        signature: the `tf.TensorSpec`s of its arguments.
-        jit_compile: whether XLA compiles it, anew for each shape.
+        function: The function to compile.
+        signature: The `tf.TensorSpec`s of its arguments.
+        jit_compile: Whether to compile with XLA, once for each shape. Defaults to False.
 
     Returns:
         The compiled function.
@@ -24,6 +24,6 @@ def compile_once(
     compiled = tf.function(
         function, input_signature=signature, autograph=False, jit_compile=jit_compile or None
     )
-    # Many objects have such a function of their own, which is no reason to warn of retracing.
+    # Many objects have their own compiled function, so TensorFlow's retracing warning is wrong.
     compiled._omit_frequent_tracing_warning = True
     return compiled

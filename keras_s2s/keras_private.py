@@ -1,7 +1,7 @@
-"""Every private part of Keras that this package uses, and why there is no public one.
+"""Every private part of Keras that this package uses, and why there is no public alternative.
 
-Nothing else in the package names a private attribute of a Keras class, so a new Keras can break
-this module only. tests/test_keras_private.py has one test for each function.
+Nothing else in the package uses a private attribute of a Keras class, so a new version of Keras can
+break only this module. tests/test_keras_private.py has one test for each function.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
 
-# What Keras's own callbacks must remember to continue in another process. Keras has no way to save
-# the state of a callback.
+# The state that Keras's own callbacks need to continue in another process. Keras has no way to
+# save the state of a callback.
 CALLBACK_STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
@@ -39,8 +39,8 @@ def compute_loss(
 ) -> tf.Tensor:
     """Compute the compiled loss of padded logits.
 
-    `compute_loss` is public, but an override in a subclass may have no `training` argument, and
-    only Keras's private method knows.
+    `compute_loss` is public, but an override in a subclass may have no `training` argument. Only
+    Keras's private method handles both cases.
     """
     return model._compute_loss(inputs, labels, logits, sample_weight, training=training)
 
@@ -54,14 +54,14 @@ def added_losses(model: keras.Model) -> list[tf.Tensor]:
 
 
 def has_loss_weights(model: keras.Model) -> bool:
-    """Whether `compile` was given `loss_weights`, which Keras keeps in a private attribute only."""
+    """Return whether `compile` received `loss_weights`; Keras has no public attribute for it."""
     return model._compile_loss._user_loss_weights is not None
 
 
 def compiled_metrics(model: keras.Model) -> list[Any] | None:
     """Return the metrics of `compile`, or None before Keras has built them.
 
-    `model.metrics` holds them wrapped in one metric, from which they cannot be told.
+    `model.metrics` holds them wrapped in one metric, which does not expose them.
     """
     compiled = model._compile_metrics
     if compiled is None:
@@ -70,14 +70,14 @@ def compiled_metrics(model: keras.Model) -> list[Any] | None:
 
 
 def build_metrics(model: keras.Model, labels: tf.Tensor, logits: tf.Tensor) -> None:
-    """Create the variables of the compiled metrics, which Keras does in the first step only."""
+    """Create the variables of the compiled metrics, which Keras creates only in the first step."""
     compiled = model._compile_metrics
     if compiled is not None and not compiled.built:
         compiled.build(labels, logits)
 
 
 def set_initial_epoch(model: keras.Model, epoch: int | None) -> None:
-    """Let `fit` begin with this epoch; None: with its argument `initial_epoch`.
+    """Set the first epoch of `fit`; None restores its argument `initial_epoch`.
 
     Keras's own `BackupAndRestore` resumes in the same way. There is no public attribute.
     """
@@ -87,8 +87,8 @@ def set_initial_epoch(model: keras.Model, epoch: int | None) -> None:
 def maybe_symbolic_build(model: keras.Model, iterator: Any = None, data_batch: Any = None) -> None:
     """Build the metrics of a distributed model from the batch of one replica.
 
-    Replaces the method of `keras.Model` that `fit` calls. Keras takes the mean of the replicas'
-    batches, which are ids here, over an axis that the scalar figures of several machines lack
+    Replaces the method of `keras.Model` that `fit` calls. Keras averages the replicas' batches,
+    which are ids here, over an axis that the scalar metrics of several machines lack
     (https://github.com/keras-team/keras/issues/20585).
     """
     strategy = model._distribute_strategy
@@ -104,8 +104,8 @@ def maybe_symbolic_build(model: keras.Model, iterator: Any = None, data_batch: A
 def without_autocast() -> Any:
     """Return a context in which the weights of a mixed policy are read in float32.
 
-    Keras casts each weight of a layer that is called. There is no public way to cast several of
-    them at once.
+    Keras casts each weight of a layer that is called. There is no public way to cast several
+    weights at once.
     """
     return AutocastScope(None)
 
@@ -113,7 +113,7 @@ def without_autocast() -> Any:
 def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any, Any]:
     """Return the variables of the first and the second moment of the gradient of `variable`.
 
-    `update_step` is the public method to override, but what it updates has private names.
+    `update_step` is the public method to override, but the variables it updates are private.
     """
     number = adam._get_variable_index(variable)
     return adam._momentums[number].value, adam._velocities[number].value
@@ -125,7 +125,7 @@ def adam_update_all(
     """Update all variables with scalars that are computed once.
 
     Replaces the method of `keras.optimizers.Adam` that calls `update_step` for each variable. There
-    is no public place for what the updates share.
+    is no public way for the updates to share values.
     """
     if not adam.amsgrad:
         learning_rate = adam.update_scalars(learning_rate, variables[0].dtype)

@@ -17,15 +17,17 @@ _WEIGHT_SHAPES = "(batch,), (batch, 1), (batch, target_length) or (batch, target
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SequenceLoss(keras.losses.Loss):
-    """-log P(y | x) = -Σ_t log P(y_t | y_<t, c), its mean over sequences or over tokens.
+    """-log P(y | x) = -Σ_t log P(y_t | y_<t, c), averaged over sequences or over tokens.
 
-    Padding counts nowhere: the mask is made from the labels (id 0), so the loss depends neither
+    Padding is ignored. The mask is computed from the labels (id 0), so the loss depends neither
     on the padded length nor on rows of padding.
 
     Args:
-        reduction: "sequence": the sum over the tokens of each sequence, its mean over the
-            sequences of the batch. "token": the mean over the real tokens of the batch.
-        label_smoothing: Float in [0, 1). Share of the probability that is spread evenly over the
+        reduction: "sequence": the sum over the tokens of each sequence, averaged over the
+            sequences of the batch. "token": the mean over the real tokens of the batch. Defaults
+            to "sequence".
+        label_smoothing: Float in [0, 1). Probability mass that is spread evenly over the
+            vocabulary. Defaults to 0.
             vocabulary. Defaults to 0.
         name: Name of the loss.
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. The loss is
@@ -40,11 +42,11 @@ class SequenceLoss(keras.losses.Loss):
             a sequence is the mean of the weights of its tokens.
 
     Returns:
-        A scalar, in nats. In a replica of `tf.distribute`: its part of the mean over the
-        global batch, because the replicas' gradients are summed.
+        A scalar, in nats. In a replica of `tf.distribute`: the replica's part of the mean over the
+        global batch, because the gradients of replicas are summed.
 
     Raises:
-        ValueError: if an argument is out of its range, or labels, logits and weights differ in
+        ValueError: If an argument is out of its range, or labels, logits and weights differ in
             shape.
 
     Example:
@@ -86,15 +88,15 @@ class SequenceLoss(keras.losses.Loss):
         return tf.cast(loss, self.dtype)
 
     def token_shares(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the factor of each token's -log P in the loss.
+        """Return the weight of each token's -log P in the loss.
 
         Args:
             y_true: Integers `(batch, target_length)`. The labels, padded with 0.
-            sample_weight: Weights as in a call.
+            sample_weight: Weights, as in a call.
 
         Returns:
-            `(batch, target_length)`, zero at the padding. Under `tf.distribute` the batch
-            is the global one: the sum over the replicas is the loss.
+            `(batch, target_length)`, zero at the padding. Under `tf.distribute` the weights refer
+            to the global batch: the loss is the sum over the replicas.
         """
         weights = token_weights(y_true, sample_weight, accurate(self.dtype))
         divisor = sum_over_replicas(self._divisor(y_true, weights))
@@ -103,16 +105,16 @@ class SequenceLoss(keras.losses.Loss):
     def divisor(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
         """Return the weight of a batch in the mean over several batches.
 
-        It is the number that the loss of the batch is divided by: the number of its sequences or
-        tokens, or the sum of their weights. With these weights, the mean of the batches' losses
-        is the loss of all of them as one batch.
+        The weight is the number that the loss of the batch is divided by: the number of its
+        sequences or tokens, or the sum of their weights. The mean of the batches' losses with
+        these weights is the loss of all batches taken as one.
 
         Args:
             y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`.
-            sample_weight: Weights as in a call.
+            sample_weight: Weights, as in a call.
 
         Returns:
-            A scalar. In a replica of `tf.distribute`: that of its own part of the batch.
+            A scalar. In a replica of `tf.distribute`: the weight of its part of the batch.
         """
         y_true = as_labels(y_true)
         return self._divisor(y_true, token_weights(y_true, sample_weight, accurate(self.dtype)))
@@ -127,7 +129,7 @@ class SequenceLoss(keras.losses.Loss):
         return f"SequenceLoss({self.reduction!r}, label_smoothing={self.label_smoothing})"
 
     def _divisor(self, y_true: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Divide by tokens, or by sequences with at least one token."""
+        """Return the number of tokens, or of sequences with at least one token, weighted."""
         if self.reduction == "token":
             return tf.reduce_sum(weights)
         tokens = tf.reduce_sum(real_tokens(y_true, weights.dtype), axis=1)
@@ -135,7 +137,7 @@ class SequenceLoss(keras.losses.Loss):
 
 
 def accurate(dtype: Any) -> str:
-    """Return the dtype to compute and count in where results have `dtype`: float32 or float64."""
+    """Return the dtype for computing results of `dtype`: "float32" or "float64"."""
     return "float64" if dtype == "float64" else "float32"
 
 
@@ -149,7 +151,7 @@ def as_labels(y_true: Any) -> tf.Tensor:
         The labels, in their own dtype.
 
     Raises:
-        ValueError: if they have another rank, or are not numbers.
+        ValueError: If they have another rank or are not numbers.
     """
     labels = tf.convert_to_tensor(y_true)
     if not (labels.dtype.is_integer or labels.dtype.is_floating):
@@ -167,14 +169,14 @@ def as_labels(y_true: Any) -> tf.Tensor:
 
 
 def check_logits(labels: tf.Tensor, logits: tf.Tensor) -> None:
-    """Check that each label has its logits, as far as the shapes are known.
+    """Check that labels and logits have matching shapes, as far as the shapes are known.
 
     Args:
         labels: `(batch, target_length)`.
         logits: `(batch, target_length, vocabulary_size)`.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: If the shapes differ.
     """
     fits = logits.shape.rank in (None, 3)
     if not fits or not labels.shape.is_compatible_with(logits.shape[:2]):
@@ -196,19 +198,19 @@ def token_nll(
     label_smoothing: float = 0.0,
     dtype: Any = "float32",
 ) -> tf.Tensor:
-    """Compute -log P of each label, with smoothed labels if asked.
+    """Compute -log P of each label, optionally with label smoothing.
 
-    Smoothing puts `label_smoothing` of the probability evenly on all ids (Szegedy et al., 2016);
-    no one-hot labels are made.
+    Smoothing spreads `label_smoothing` of the probability evenly over all ids (Szegedy et al.,
+    2016). It creates no one-hot labels.
 
     Args:
         target_labels: Integers `(batch, target_length)`.
         logits: Floats `(batch, target_length, vocabulary_size)`.
-        label_smoothing: Share of the probability that is spread, in [0, 1).
-        dtype: "float32" or "float64", to compute in.
+        label_smoothing: Probability mass to spread, in [0, 1). Defaults to 0.
+        dtype: "float32" or "float64", the dtype of the computation.
 
     Returns:
-        `(batch, target_length)`; at the padding, numbers without a meaning.
+        `(batch, target_length)`. Values at the padding are meaningless.
     """
     logits = tf.cast(logits, dtype)
     nll = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -235,7 +237,7 @@ def token_weights(
         `(batch, target_length)`.
 
     Raises:
-        ValueError: if `sample_weight` has another shape.
+        ValueError: If `sample_weight` has another shape.
     """
     real = real_tokens(target_labels, dtype)
     if sample_weight is None:

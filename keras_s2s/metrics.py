@@ -11,16 +11,16 @@ from keras_s2s.losses import accurate, as_labels, check_logits, token_nll, token
 
 
 class TokenMean(keras.metrics.Metric):
-    """The weighted mean of a number of each real target token of an epoch.
+    """Weighted mean, over an epoch, of a value of each real target token.
 
-    Sums and counts are kept over the epoch and divided once, so every token has the same weight
-    whatever the batches are. Padding counts nowhere. A subclass defines the number.
+    Sums and counts are accumulated over the epoch and divided once, so every token has the same
+    weight, whatever the batches are. Padding is ignored. A subclass defines the value.
 
     Args:
         name: Name of the metric.
-        direction: "up" or "down". Which way is better, for Keras's callbacks.
+        direction: "up" or "down". The direction of improvement, for Keras's callbacks.
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. Sums are kept
-            in float64 for "float64", otherwise in float32: float16 counts to 2,048 only.
+            in float64 for "float64", otherwise in float32: float16 can count only to 2,048.
 
     Call arguments:
         y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`. The labels,
@@ -30,7 +30,7 @@ class TokenMean(keras.metrics.Metric):
             `(batch, target_length, 1)` for tokens.
 
     Raises:
-        ValueError: if labels, logits and weights differ in shape.
+        ValueError: If labels, logits and weights differ in shape.
     """
 
     def __init__(self, name: str, direction: str, dtype: Any = None) -> None:
@@ -58,7 +58,7 @@ class TokenMean(keras.metrics.Metric):
         return tf.math.divide_no_nan(self.sum.value, self.total.value)
 
     def _values(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """Return the number of each token, `(batch, target_length)`."""
+        """Return the value of each token, `(batch, target_length)`."""
         raise NotImplementedError
 
 
@@ -66,8 +66,8 @@ class TokenMean(keras.metrics.Metric):
 class Perplexity(TokenMean):
     """exp(-(1/N) Σ log P(y_t | y_<t, c)) over all N real target tokens of an epoch.
 
-    Log probabilities and counts are summed over the epoch and divided once: the exponential of an
-    averaged loss would be another number. Labels are not smoothed. Padding counts nowhere.
+    Log probabilities and counts are summed over the epoch and divided once. This differs from the
+    exponential of an averaged loss. Labels are not smoothed. Padding is ignored.
 
     Args:
         name: Name of the metric.
@@ -93,10 +93,10 @@ class Perplexity(TokenMean):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenAccuracy(TokenMean):
-    """The share of real target tokens whose most probable id is the label, given those before it.
+    """Share of real target tokens whose most probable id is the label, given the tokens before.
 
-    Counts are summed over the epoch and divided once, so every token has the same weight whatever
-    the batches are. Padding counts nowhere.
+    Counts are summed over the epoch and divided once, so every token has the same weight, whatever
+    the batches are. Padding is ignored.
 
     Args:
         name: Name of the metric.

@@ -1,4 +1,4 @@
-"""Adam with its update as one operation, and models without their optimizers."""
+"""Adam with a fused update, and temporarily detached optimizers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_s2s.keras_private import adam_slots, adam_update_all
 
 
 class AdamScalars(NamedTuple):
-    """What the updates of all variables share in a step."""
+    """Scalars that the updates of all variables share in a step."""
 
     learning_rate: tf.Tensor
     beta_1_power: tf.Tensor
@@ -22,16 +22,16 @@ class AdamScalars(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam` whose update of a variable is one operation.
+    """`keras.optimizers.Adam` with one fused operation for the update of a variable.
 
-    Keras writes the update out as a dozen operations, each of which reads or writes a whole
-    variable. TensorFlow has one operation for all of them: with two vocabularies of 8000 a training
-    step takes 7% less time on a CPU, and on a GPU it has hundreds of operations fewer.
+    Keras writes the update as a dozen operations, each of which reads or writes a whole variable.
+    TensorFlow has one operation for all of them. With two vocabularies of 8000, a training step
+    takes 7% less time on a CPU, and has hundreds of operations fewer on a GPU.
 
-    The arithmetic, the arguments and the saved state are those of `keras.optimizers.Adam`:
-    clipping, moving averages of the weights, accumulation, schedules and weight decay work alike,
-    and a state saved by one can be loaded by the other. With `amsgrad=True` the update is Keras's
-    own. `compile("adam")` of a `Seq2Seq` makes a `FusedAdam`.
+    The arithmetic, the arguments and the saved state are those of `keras.optimizers.Adam`.
+    Clipping, moving averages of the weights, accumulation, schedules and weight decay work the
+    same, and each can load the state saved by the other. With `amsgrad=True` the update is Keras's
+    own. `compile("adam")` of a `Seq2Seq` creates a `FusedAdam`.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
@@ -42,11 +42,11 @@ class FusedAdam(keras.optimizers.Adam):
           https://arxiv.org/abs/1412.6980)
     """
 
-    # The same scalars for all variables: computed once, not once for each.
+    # The scalars are the same for all variables, so they are computed once.
     _backend_update_step = adam_update_all
 
     def update_scalars(self, learning_rate: Any, dtype: Any) -> AdamScalars:
-        """Compute what the updates of all variables share in a step."""
+        """Compute the scalars that the updates of all variables share in a step."""
         step = tf.cast(self.iterations.value + 1, dtype)
         return AdamScalars(
             tf.cast(learning_rate, dtype),
@@ -82,10 +82,10 @@ def without_optimizers(models: Iterable[keras.Model]) -> Iterator[None]:
     """Temporarily detach optimizers, so that their state is not saved.
 
     Args:
-        models: trained models.
+        models: Trained models.
 
     Yields:
-        Once, while they have no optimizer.
+        Once, while the models have no optimizer.
     """
     taken = []
     for model in models:

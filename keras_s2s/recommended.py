@@ -1,4 +1,4 @@
-"""Settings of a model and its training that follow from the pairs to train on.
+"""Recommended settings of a model and its training, computed from the training pairs.
 
 TensorFlow is imported inside functions only: `keras-s2s train --help` reads the constants here.
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from keras_s2s.models import Seq2Seq
     from keras_s2s.tokenizers import Tokenizer
 
-# The same for every number of pairs; the command line has its defaults from here.
+# The same for every number of pairs. The command line takes its defaults from here.
 ATTENTION = "luong"
 BIDIRECTIONAL = True
 DROPOUT = 0.3
-FEW_PAIRS = 20_000  # below, a monotonic attention is worth trying
+FEW_PAIRS = 20_000  # with fewer pairs, monotonic attention is worth trying
 GRADIENT_CLIP = 5.0
 LABEL_SMOOTHING = 0.1
 REDUCTION = "token"
@@ -29,11 +29,11 @@ WARMUP_SHARE = 0.1
 
 _BATCH_SIZES = (16, 32, 64, 128)
 _BATCH_CHARACTERS = 8192  # on the longer side, on average
-_STEPS = 170  # of training for one pair; they grow with `pairs**_STEPS_POWER`
+_STEPS = 170  # training steps for one pair; they grow with `pairs**_STEPS_POWER`
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
-# Up to so many pairs (exclusive): units, layers and the highest learning rate.
+# Upper limit of the number of pairs (exclusive), units, layers and highest learning rate.
 _SIZES = ((2_000, 128, 1, 0.004), (FEW_PAIRS, 256, 1, 0.002), (math.inf, 256, 2, 0.002))
 
 
@@ -41,7 +41,7 @@ _SIZES = ((2_000, 128, 1, 0.004), (FEW_PAIRS, 256, 1, 0.002), (math.inf, 256, 2,
 class RecommendedSettings:
     """Settings for training a model on given pairs, each with its reason.
 
-    `recommended_settings` computes them. Printed, they are a table of names, values and reasons.
+    Computed by `recommended_settings`. `print` shows a table of names, values and reasons.
 
     Attributes:
         batch_size: Pairs in a batch, for `make_dataset`.
@@ -55,7 +55,7 @@ class RecommendedSettings:
         encoder_layers: Layers of the encoder.
         decoder_layers: Layers of the decoder.
         steps: Training steps in all epochs.
-        reasons: Why each setting has its value, by name.
+        reasons: The reason for the value of each setting, by name.
     """
 
     batch_size: int
@@ -129,7 +129,7 @@ class RecommendedSettings:
         return model
 
 
-# The settings that follow the pairs.
+# The settings that depend on the pairs.
 FITTED = tuple(
     field.name
     for field in dataclasses.fields(RecommendedSettings)
@@ -140,14 +140,15 @@ FITTED = tuple(
 def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> RecommendedSettings:
     """Compute settings for training a model on given pairs.
 
-    Each setting follows one rule from the number of pairs and the mean length of their longer
-    side, in characters. `keras-s2s train` uses the same rules for all that no flag sets.
-    https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
+    Each setting is computed by one rule from the number of pairs and the mean length of their
+    longer side, in characters. `keras-s2s train` uses the same rules for every flag that is not
+    set. https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the
+    measurements.
 
     Args:
         pairs: The (source, target) pairs to train on, such as those of `read_pairs`.
-        **given: Settings that you choose yourself, by the names of `RecommendedSettings`. The
-            others follow them: with another `batch_size`, `epochs` changes as well.
+        **given: Settings to override, by the names of `RecommendedSettings`. The other settings
+            are adjusted: with another `batch_size`, `epochs` changes as well.
 
     Returns:
         The settings.
@@ -176,12 +177,12 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> Reco
 
 
 def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSettings:
-    """Compute settings from what is known of the pairs.
+    """Compute settings from the number of pairs and their mean length.
 
     Args:
         pairs: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
-        **given: Settings that are chosen already.
+        **given: Settings that are already chosen.
 
     Returns:
         The settings.
@@ -223,7 +224,7 @@ def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSet
 
 
 def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
-    """Return the power of two nearest to half the root of the number of pairs."""
+    """Return the power of two nearest to half the square root of the number of pairs."""
     wanted = math.sqrt(pairs) / 2
     size = min(_BATCH_SIZES, key=lambda it: abs(math.log2(it / wanted)))
     if size * mean_length > _BATCH_CHARACTERS:

@@ -1,4 +1,4 @@
-"""What the replicas of `tf.distribute` tell each other."""
+"""Communication between the replicas of `tf.distribute`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import tensorflow as tf
 
 
 def has_workers(strategy: tf.distribute.Strategy | None) -> bool:
-    """Say whether a strategy goes over several machines, each with a process of its own."""
+    """Return whether a strategy runs on several machines, each with its own process."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Add up what each replica has; outside of a strategy, the value itself.
+    """Sum a value over all replicas; outside of a strategy, return the value itself.
 
     Args:
         value: float32 scalar of this replica.
@@ -26,14 +26,14 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 def gather_from_workers(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-    """Learn the value that every replica has; all of them must ask.
+    """Collect an integer from every replica. All replicas must call this function.
 
     Args:
-        strategy: the strategy over several machines.
-        value: an integer of 64 bits, that of this machine.
+        strategy: The strategy over several machines.
+        value: A 64-bit integer, the value of this machine.
 
     Returns:
-        The values of all replicas, the same list everywhere.
+        The values of all replicas, in the same order everywhere.
     """
 
     def gather() -> tf.Tensor:

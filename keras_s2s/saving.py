@@ -1,4 +1,4 @@
-"""Loading what `Translator.save` wrote."""
+"""Loading the `.keras` files that `Translator.save` writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_s2s.translator import Translator
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
 
-# What zipfile, json and h5py raise for damaged bytes.
+# Errors that zipfile, json and h5py raise for damaged bytes.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -34,7 +34,7 @@ _DAMAGE = (
     ValueError,
 )
 _LARGEST_CONFIG = 64 << 20  # bytes
-_LARGEST_RATIO = 100  # of what a compressed archive expands to, to its own size
+_LARGEST_RATIO = 100  # of the expanded size of an archive to its own size
 _SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
 _LONGEST_REASON = 300  # characters
 
@@ -42,16 +42,16 @@ _LONGEST_REASON = 300  # characters
 def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """Load a translator, or a bare model, from its `.keras` file.
 
-    No code in the file is run, and a damaged file is refused before anything of its size is built.
-    Modules that define classes or functions of your own must be imported before, so that these are
-    registered with Keras.
+    The file cannot run any code. A damaged file is rejected before any memory of its size is
+    allocated. Import modules that define your own classes or functions before loading, so that
+    they are registered with Keras.
 
     Args:
         filepath: Path of the `.keras` file.
 
     Returns:
-        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one. Its answers are
-        those of the object that was saved.
+        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one. It returns the same
+        answers as the saved object.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -82,10 +82,10 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
 
 
 class _Archive(NamedTuple):
-    """What is known of a file before a model is built."""
+    """What is known about a file before a model is built."""
 
     config: Any
-    vocabularies: int  # of how many tokenizers
+    vocabularies: int  # number of tokenizers with a vocabulary
     variables: int  # in the weights file
     values: int  # of all variables together
 
@@ -128,7 +128,7 @@ def _read_archive(filepath: str) -> _Archive:
 
 
 def _variable_sizes(weights: bytes) -> list[int]:
-    """Return the number of values of each variable; refuse more than the file can hold."""
+    """Return the number of values of each variable; raise if the file cannot hold that many."""
     sizes: list[int] = []
 
     def visit(name: str, item: Any) -> None:
@@ -143,7 +143,7 @@ def _variable_sizes(weights: bytes) -> list[int]:
 
 
 def _check_kind(config: Any) -> None:
-    """Refuse models of other kinds."""
+    """Raise if the file holds another kind of model."""
     expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq, Ensemble)}
     found = config.get("registered_name") if isinstance(config, dict) else None
     if not isinstance(found, str) or found not in expected:
@@ -154,7 +154,7 @@ def _check_kind(config: Any) -> None:
 
 
 def _check_sizes(archive: _Archive) -> None:
-    """Refuse sizes that the stored weights cannot have, which would take memory and time."""
+    """Raise if sizes exceed the stored weights, before they cost memory and time."""
     for part in _parts(archive.config):
         given = part["config"] if isinstance(part.get("config"), dict) else {}
         name = part.get("class_name")
@@ -181,7 +181,7 @@ def _check_sizes(archive: _Archive) -> None:
 
 
 def _check_registered(config: Any) -> None:
-    """Refuse classes and functions that no imported module has registered."""
+    """Raise if a class or function is not registered by any imported module."""
     missing = set()
     for part in _parts(config):
         name = part["config"] if part.get("class_name") == "function" else part["registered_name"]
@@ -198,7 +198,7 @@ def _check_registered(config: Any) -> None:
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield the serialized objects in a configuration, also those inside of others."""
+    """Yield the serialized objects in a configuration, including nested ones."""
     waiting = [config]
     while waiting:
         value = waiting.pop()
@@ -211,7 +211,7 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_vocabularies(archive: _Archive) -> None:
-    """Refuse a file from which the vocabulary of a tokenizer is missing."""
+    """Raise if the vocabulary of a tokenizer is missing from the file."""
     names = [it["registered_name"] for it in _parts(archive.config)]
     kinds = [keras.saving.get_registered_object(name) for name in names if isinstance(name, str)]
     tokenizers = [
@@ -226,7 +226,7 @@ def _check_vocabularies(archive: _Archive) -> None:
 
 
 def _check_vocabulary(name: str, content: bytes) -> None:
-    """Refuse what is not a list of tokens."""
+    """Raise if a vocabulary is not a list of tokens."""
     try:
         tokens = json.loads(content)
     except _DAMAGE as error:
@@ -236,7 +236,7 @@ def _check_vocabulary(name: str, content: bytes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error in one line, with its kind where that is needed."""
+    """Return the message of an error in one line, with the error's class where needed."""
     text = " ".join(str(error).split())
     if not isinstance(error, ValueError | OSError | zipfile.BadZipFile):
         text = f"{type(error).__name__}: {text}"
@@ -244,9 +244,9 @@ def _reason(error: Exception) -> str:
 
 
 def _short(value: Any) -> str:
-    """Return a value as text, cut where it is long."""
+    """Return the `repr` of a value, shortened if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python writes no integers of more than 4,300 digits
+    except ValueError:  # Python does not format integers of more than 4,300 digits
         text = "an integer of thousands of digits"
     return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""Where a sequence of ids ends: at its first eos. What follows is discarded."""
+"""The end of a sequence of ids: its first eos. Everything after it is discarded."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
 def until_eos(ids: tf.Tensor) -> tf.Tensor:
-    """Put padding in place of whatever stands behind the first eos.
+    """Replace everything after the first eos by padding.
 
     Args:
-        ids: integers `(..., length)`.
+        ids: Integers `(..., length)`.
 
     Returns:
-        The ids, of the same shape and dtype.
+        The ids, with the same shape and dtype.
     """
     is_eos = tf.cast(tf.equal(ids, EOS_ID), tf.int32)
     ended = tf.cumsum(is_eos, axis=-1, exclusive=True) > 0

@@ -1,4 +1,4 @@
-"""The longest source that a model answers, inside a graph."""
+"""Limiting the length of sources, inside a graph."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ _NO_SCORE = -1e9
 def limit_length(
     ids: tf.Tensor, max_length: int | None, *, truncate: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Limit the length of rows of ids, so that a long row costs no more than its batch mates.
+    """Limit the length of rows of ids, so that a long row does not slow down its batch.
 
     A row ends with its first eos, which counts. A row without eos is as long as the tensor.
 
     Args:
         ids: int32 `(batch, length)`.
-        max_length: The most tokens of a row. `None` for no limit.
-        truncate: Whether longer rows are truncated, and end in eos. Otherwise they are refused:
-            all that remains of them is eos.
+        max_length: Maximum number of tokens of a row. `None` for no limit.
+        truncate: Whether to truncate longer rows, so that they end in eos. Otherwise longer rows
+            are refused: only an eos remains. Defaults to False.
 
     Returns:
-        The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for the
+        The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for refused
+        rows, or `None` if no row can be refused.
         rows that are refused; `None` where none can be.
     """
     if max_length is None or (ids.shape[1] is not None and ids.shape[1] <= max_length):
@@ -47,14 +48,15 @@ def limit_length(
 def without_answers(
     answers: dict[str, tf.Tensor], refused: tf.Tensor | None
 ) -> dict[str, tf.Tensor]:
-    """Return answers with unused slots for the rows that are refused.
+    """Replace the answers of refused rows by unused slots.
 
     Args:
-        answers: Numbers, each `(batch, ...)`: ids and lengths int32, scores float32.
-        refused: bool `(batch,)`, or `None` for none.
+        answers: Tensors, each `(batch, ...)`: ids and lengths int32, scores float32.
+        refused: bool `(batch,)`, or `None` if no row is refused.
 
     Returns:
-        The same, with scores and log probabilities -1e9 in the rows that are refused, and 0 for
+        The answers. In refused rows scores and log probabilities are -1e9, and everything else
+        is 0.
         all else.
     """
     if refused is None:

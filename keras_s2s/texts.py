@@ -1,22 +1,21 @@
-"""What an empty text, white space and a line are, for every part of the package.
+"""Definitions of an empty text, white space and a line, for the whole package.
 
-White space is what `str.isspace` says, U+00A0 and U+3000 included; the tokenizers find the same
-characters in the graph. A text is empty if nothing is left of it without white space at its ends.
-A line ends with LF or CR LF and with nothing else: U+0085, U+2028, VT and FF are white space
-within a line.
+White space is defined by `str.isspace`, including U+00A0 and U+3000; the tokenizers find the same
+characters in the graph. A text is empty if only white space is in it. A line ends with LF or CR LF
+only: U+0085, U+2028, VT and FF are white space within a line.
 """
 
 from __future__ import annotations
 
 
 def is_empty(text: str | bytes) -> bool:
-    r"""Return whether a text has no characters except white space.
+    r"""Return whether a text contains nothing but white space.
 
     Args:
-        text: str, or bytes in UTF-8. Bytes that are not UTF-8 are no white space.
+        text: str, or bytes in UTF-8. Bytes that are not UTF-8 are not white space.
 
     Returns:
-        Whether the text is empty.
+        True if the text is empty.
 
     Example:
         >>> is_empty("\u3000\n"), is_empty(" a "), is_empty("\u00a0".encode())
@@ -31,10 +30,10 @@ def split_lines(text: str) -> list[str]:
     r"""Split a text into lines at LF and CR LF.
 
     Args:
-        text: the text.
+        text: The text.
 
     Returns:
-        The lines without their ends. The last line need not have an end.
+        The lines without their line ends. The last line need not have one.
 
     Example:
         >>> split_lines("a\r\nb\u2028c\n")

@@ -1,4 +1,4 @@
-"""Text in, text out: tokenizers, model and search as one object."""
+"""`Translator`: tokenizers, model and search as one object."""
 
 from __future__ import annotations
 
@@ -32,56 +32,55 @@ from keras_s2s.tokenizers.inputs import check_several, encode_texts
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 from keras_s2s.tokenizers.replacement import replace_unknown
 
-# How much less an unknown token is taken for a source token that the target vocabulary has.
+# Weight of a source token that the target vocabulary has, relative to one that is unknown.
 _ANYTHING_ELSE = 1e-6
-# The default of `max_source_length`; the class says why.
+# The default of `max_source_length`; see the class for the reason.
 MAX_SOURCE_LENGTH = 1000
-# More than a tokenizer makes of a byte: compatibility composition makes 18 letters of U+FDFA.
+# Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
 _TOKENS_PER_BYTE = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Translator(keras.Model):
-    """A trained model with its two tokenizers and the search that answers.
+    """A trained model with its two tokenizers and a search.
 
-    It is what is saved (`save`, one `.keras` file), loaded (`keras_s2s.load`) and exported
-    (`keras_s2s.export`).
+    A translator is saved with `save` (one `.keras` file), loaded with `keras_s2s.load` and exported
+    with `keras_s2s.export`.
 
     Args:
-        model: the `Seq2Seq` model, or an `Ensemble` of several.
-        source: tokenizer of the source; its vocabulary is the encoder's.
-        target: tokenizer of the target; its vocabulary is the decoder's.
-        search: how the targets are searched for; `BeamSearch()` by default.
-        replace_unknown: whether an unknown token in a target reads as the source token that the
-            attention points at, as it stands in the source text, a name for instance; otherwise
-            it reads "⁇". Scores are those of the unknown token. Needs a model with attention and
-            a source tokenizer of characters, words or features. A model that copies points at
-            tokens that the target vocabulary lacks.
-        confidence: Whether answers have "confidences" too: the probability that a whole output is
+        model: A `Seq2Seq` model, or an `Ensemble`.
+        source: Tokenizer of the source. Its vocabulary is that of the encoder.
+        target: Tokenizer of the target. Its vocabulary is that of the decoder.
+        search: The search for targets. Defaults to `BeamSearch()`.
+        replace_unknown: Whether to replace an unknown token in a target by the source token with
+            the most attention, as spelled in the source text; useful for names. Otherwise unknown
+            tokens read "⁇". Scores are those of the unknown token. Requires a model with attention
+            and a source tokenizer of characters, words or features. In a model that copies, source
+            tokens that the target vocabulary lacks are preferred. Defaults to False.
+        confidence: Whether to return "confidences" too: the probability that a whole output is
             right, exp(log_prob / temperature). `calibrate` fits the temperature, which is stored
-            in the file and in exports; a number is the temperature itself. `True` is temperature 1.
-
-        max_source_length: The most tokens of a source, eos counted; `None` for no limit. Defaults
-            to 1000: about 0.1 s of a core, while 8,000 tokens take several seconds, which one
-            request of a server could take from all others. It holds in Python and inside every
-            export. A translator loaded from a file of an earlier version has no limit.
-        truncate_source: What happens to a longer source. `False`: it is refused, with an error by
-            `translate`; a call and an export return no hypothesis for it (the empty text, score
-            and log probability -1e9). `True`: its first tokens are translated, and `translate`
-            warns.
+            in the file and in exports. A number is the temperature; `True` is temperature 1.
+            Defaults to False.
+        max_source_length: Maximum number of tokens of a source, eos counted. `None` for no limit.
+            Defaults to 1000, about 0.1 s on one core; a source of 8,000 tokens takes several
+            seconds and could block a server for all other requests. The limit applies in Python
+            and in every export. A translator loaded from a file of an earlier version has no limit.
+        truncate_source: Whether to translate only the first tokens of a longer source; `translate`
+            then warns. Otherwise `translate` raises an error, and a call or an export returns no
+            hypothesis (the empty text, score and log probability -1e9). Defaults to False.
 
     Call arguments:
-        texts: string tensor `(batch,)`, a list of str or a numpy array.
+        texts: String tensor `(batch,)`, a list of str or a numpy array.
 
     Returns:
-        A dict of "target" string, "scores", "log_probs" and, if asked, "confidences" float32, each
-        `(batch, num_hypotheses)`, best first. A slot without a hypothesis holds the empty text
+        A dict of "target" string, "scores", "log_probs" and, if enabled, "confidences" float32,
+        each `(batch, num_hypotheses)`, best first. A slot without a hypothesis holds the empty text
         and -1e9.
 
     Raises:
-        TypeError: if a part is of another kind.
-        ValueError: if a tokenizer's vocabulary has not the size that the model was made for, its
-            `copy_ids` are those of other tokenizers, or unknown tokens cannot be replaced.
+        TypeError: If a part has the wrong type.
+        ValueError: If a vocabulary size does not match the model, the model's `copy_ids` do not
+            match the tokenizers, or unknown tokens cannot be replaced.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Translator(keras.Model):
         truncate_source: bool = False,
         **kwargs: Any,
     ) -> None:
-        # float32 whatever the global policy is: trained in mixed precision, answered in float32
+        # float32 whatever the global policy is: a model trained in mixed precision too
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
@@ -131,7 +130,7 @@ class Translator(keras.Model):
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
-        """Do nothing: the parts have their weights from the beginning."""
+        """Do nothing: the parts are already built."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
         check_several(texts)
@@ -140,15 +139,15 @@ class Translator(keras.Model):
     def search_texts(
         self, texts: tf.Tensor, search: Search, **row_values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Translate with another search than the translator's own.
+        """Translate with a search other than the translator's own.
 
         Args:
-            texts: string tensor `(batch,)`.
-            search: the search to use.
-            **row_values: what a search takes for each row, as in the model's `search`.
+            texts: String tensor `(batch,)`.
+            search: The search to use.
+            **row_values: Values of a search for each row, as in the model's `search`.
 
         Returns:
-            What a call returns.
+            The same as a call.
         """
         source_ids, refused = self._limit(self.source.tokenize(texts))
         found = self.model.search(
@@ -169,19 +168,20 @@ class Translator(keras.Model):
         """Score given targets: log P(target | source), eos included.
 
         Args:
-            texts: string tensor `(batch,)`, the sources.
-            targets: string tensor `(batch,)`.
-            max_target_length: The most tokens of a target; a longer one is refused.
+            texts: String tensor `(batch,)`. The sources.
+            targets: String tensor `(batch,)`.
+            max_target_length: Maximum number of tokens of a target; a longer one is refused.
+                Defaults to None, no limit.
 
         Returns:
-            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`;
-            -1e9 where a text is longer than its limit.
+            A dict of "log_probs" and "scores" (with the search's length penalty), float32
+            `(batch,)`; -1e9 where a text is longer than its limit.
         """
         source_ids, target_ids = self.source.tokenize(texts), self.target.tokenize(targets)
         return self.score_ids(source_ids, target_ids, max_target_length=max_target_length)
 
     def search_ids(self, source_ids: tf.Tensor, search: Search) -> dict[str, tf.Tensor]:
-        """Search for targets of sources that are ids already.
+        """Search for the targets of sources that are already ids.
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
@@ -212,11 +212,12 @@ class Translator(keras.Model):
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
             target_ids: int32 tensor `(batch, target_length)`.
-            max_target_length: The most tokens of a target; a longer one is refused.
+            max_target_length: Maximum number of tokens of a target; a longer one is refused.
+                Defaults to None, no limit.
 
         Returns:
-            A dict of "log_probs", "scores" (by the search's length penalty), float32 `(batch,)`;
-            -1e9 where a source or a target is longer than its limit.
+            A dict of "log_probs" and "scores" (with the search's length penalty), float32
+            `(batch,)`; -1e9 where a source or a target is longer than its limit.
         """
         source_ids, refused_source = self._limit(source_ids)
         target_ids, refused_target = limit_length(target_ids, max_target_length)
@@ -233,32 +234,31 @@ class Translator(keras.Model):
         return without_answers(without_answers(answers, refused_source), refused_target)
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
-        """Translate texts, each to the best target found.
+        """Translate each text to the best target found.
 
-        Texts of like length go through the search together; the answers come back in the order
-        of the texts.
+        Texts of similar length are batched together. The answers are in the order of the texts.
 
         Args:
-            texts: a list of str, a numpy array or a string tensor `(n,)`.
-            batch_size: how many texts go through the search at once.
+            texts: A list of str, a numpy array or a string tensor `(n,)`.
+            batch_size: Number of texts to search together. Defaults to 64.
 
         Returns:
             One target for each text.
 
         Raises:
-            TypeError: if `texts` is a single text, or one of them is not text.
-            ValueError: if a text is empty, no valid Unicode, or longer than `max_source_length`; or
-                the model has diverged: if its logits are NaN, infinite or all -inf.
+            TypeError: If `texts` is a single text, or one of them is not text.
+            ValueError: If a text is empty, not valid Unicode, or longer than `max_source_length`,
+                or if the model has diverged: its logits are NaN, infinite or all -inf.
         """
         return [target for target, _ in self._answer_all(texts, batch_size)]
 
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
-        """Fit the temperature of the confidences on held-out pairs, and use it from now on.
+        """Fit the temperature of the confidences on held-out pairs, and use it from then on.
 
         Args:
             pairs: Held-out (source, target) pairs that the model was not trained on. A source in
                 several pairs has several right outputs.
-            batch_size: Number of sources searched together.
+            batch_size: Number of sources to search together. Defaults to 64.
 
         Returns:
             The `Calibration`: temperature, expected calibration error before and after, and the
@@ -266,7 +266,7 @@ class Translator(keras.Model):
 
         Raises:
             TypeError: If `pairs` does not hold pairs.
-            ValueError: If there are none.
+            ValueError: If there are no pairs.
         """
         references = group_references(check_pairs(pairs))
         found = self._answer_all(list(references), batch_size)
@@ -279,24 +279,24 @@ class Translator(keras.Model):
         return calibration
 
     def greedy_search(self) -> GreedySearch:
-        """Give the greedy search with the limits of the translator's own search."""
+        """Return a greedy search with the limits of the translator's own search."""
         names = {field.name for field in dataclasses.fields(GreedySearch)}
         return GreedySearch(**{name: getattr(self.search, name) for name in sorted(names)})
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Write model, vocabularies and search into one `.keras` file.
+        """Save model, vocabularies and search in one `.keras` file.
 
-        The file is written beside and then renamed, so that an interrupted save leaves what was
-        there before.
+        The file is written under a temporary name and then renamed. If saving is interrupted, an
+        existing file remains unchanged.
 
         Args:
-            filepath: where to write; must end in ".keras".
-            overwrite: whether a file that is there may be replaced.
-            **kwargs: refused by Keras where they do not fit the `.keras` format.
+            filepath: Destination path; must end in ".keras".
+            overwrite: Whether to replace an existing file. Defaults to True.
+            **kwargs: Passed to Keras, which rejects options that do not fit the `.keras` format.
 
         Raises:
-            ValueError: if the name does not end in ".keras".
-            FileExistsError: if the file is there and `overwrite` is false.
+            ValueError: If the name does not end in ".keras".
+            FileExistsError: If the file exists and `overwrite` is false.
         """
         filepath = os.fspath(filepath)
         if not filepath.endswith(".keras"):
@@ -315,33 +315,33 @@ class Translator(keras.Model):
         format: str = "saved_model",  # noqa: A002, Keras's name
         **options: Any,
     ) -> str:
-        """Export for a runtime; the same as `keras_s2s.export.saved_model` and the others.
+        """Export for a runtime, like the functions of `keras_s2s.export`.
 
         Args:
-            filepath: The folder of the versions of a SavedModel, or a ".tflite" or ".onnx" file.
+            filepath: The folder for the versions of a SavedModel, or a ".tflite" or ".onnx" file.
             format: "saved_model" for TF Serving, "litert" for devices, or "onnx". Keras's name
-                "tf_saved_model" is accepted for the first.
+                "tf_saved_model" is accepted for the first. Defaults to "saved_model".
             **options: The arguments of `keras_s2s.export.saved_model`, `litert` or `onnx`.
 
         Returns:
-            The path of what was written; for a SavedModel the folder of the new version.
+            The path of the export; for a SavedModel, the folder of the new version.
 
         Raises:
-            ValueError: If `format` is another one.
-            TypeError, ValueError, OSError, ImportError: As the function of the format.
+            ValueError: If `format` is unknown.
+            TypeError, ValueError, OSError, ImportError: Raised by the function of the format.
         """
         name = {"tf_saved_model": "saved_model"}.get(format, format)
         check_choice("format", name, ("saved_model", "litert", "onnx"))
-        # The package above this one, found by name: imports point down.
+        # Imported by name, because `export` is a higher-level package.
         exports = importlib.import_module("keras_s2s.export")
         path: str = getattr(exports, name)(self, filepath, **options)
         return path
 
     def check_vocabularies(self) -> None:
-        """Check that the tokenizers are those that the model was made for.
+        """Check that the tokenizers match the model.
 
         Raises:
-            ValueError: if the size of a vocabulary differs, or the model copies by the ids of
+            ValueError: If the size of a vocabulary differs, or the model's `copy_ids` belong to
                 other vocabularies.
         """
         for name, tokenizer, expected in (
@@ -351,7 +351,7 @@ class Translator(keras.Model):
             try:
                 size = tokenizer.vocabulary_size
             except ValueError:
-                continue  # it is being loaded and gets its vocabulary later, from the file's assets
+                continue  # being loaded: the vocabulary is read later, from the file's assets
             if size != expected:
                 raise InputError(
                     f"The vocabulary of `{name}` must have the size that the model was made for, "
@@ -373,12 +373,12 @@ class Translator(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
-        model.pop("compile_config", None)  # a translator answers; it is not trained
+        model.pop("compile_config", None)  # a translator is not trained
         return {
             **super().get_config(),
             "model": model,
             "source": keras.saving.serialize_keras_object(self.source),
-            # None: the tokenizer of the source, whose vocabulary Keras then stores only once
+            # None: the same tokenizer as the source, so that Keras stores its vocabulary once
             "target": None
             if self.target is self.source
             else keras.saving.serialize_keras_object(self.target),
@@ -391,7 +391,7 @@ class Translator(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
-        """Make the translator whose `get_config` gave `config`, with new weights."""
+        """Create a translator from the result of `get_config`, with new weights."""
         config = {"max_source_length": None, **config}  # files of earlier versions: no limit
         for part in ("model", "source", "target", "search"):
             config[part] = keras.saving.deserialize_keras_object(
@@ -412,7 +412,7 @@ class Translator(keras.Model):
         )
 
     def _attention_on_unknown(self, source_ids: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-        """Prefer what is copied as unk, where the model copies: `(…, length, source_length)`."""
+        """Prefer source tokens that are copied as unk: `(…, length, source_length)`."""
         maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
         if not maps:
             return attention
@@ -442,7 +442,7 @@ class Translator(keras.Model):
         return answers
 
     def _figures(self, found: SearchResult) -> dict[str, tf.Tensor]:
-        """Return what an answer says of its hypotheses, float32 `(batch, num_hypotheses)`."""
+        """Return scores, log probabilities and confidences, `(batch, num_hypotheses)`."""
         figures = {"scores": found.scores, "log_probs": found.log_probs}
         if self.temperature is not None:
             figures["confidences"] = tf.exp(found.log_probs / self.temperature)
@@ -454,7 +454,7 @@ class Translator(keras.Model):
         return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)
 
     def _check_lengths(self, encoded: list[bytes]) -> None:
-        """Refuse texts that are too long, or warn that they are truncated."""
+        """Raise if texts are too long, or warn that they are truncated."""
         limit = self.max_source_length
         longest = max(map(len, encoded))
         if limit is None or longest * _TOKENS_PER_BYTE < limit:
@@ -477,7 +477,7 @@ class Translator(keras.Model):
         )
 
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
-        """Detokenize with copies of source tokens; outside a graph, in a compiled one."""
+        """Detokenize with copied source tokens; in eager mode, with a compiled graph."""
         specs = [
             tf.TensorSpec([None, None, None], tf.int32),
             tf.TensorSpec([None], tf.string),
@@ -494,7 +494,7 @@ class Translator(keras.Model):
 
 
 def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
-    """Refuse to replace unknown tokens where it cannot be known by what."""
+    """Raise if the model or the source tokenizer cannot replace unknown tokens."""
     model.check_attention("replace_unknown")
     if not isinstance(source, LookupTokenizer):
         raise InputError(

@@ -18,7 +18,7 @@ def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[s
     """Return the state of callbacks.
 
     Args:
-        callbacks: of Keras, or with a tuple `state_attributes` of the names that are to be kept.
+        callbacks: Of Keras, or with a tuple `state_attributes` of the names that are to be kept.
 
     Returns:
         The "name" and the "state" of each.
@@ -32,8 +32,8 @@ def restore_callbacks(
     """Restore the state of callbacks, matched by the name of their class and their order.
 
     Args:
-        callbacks: the callbacks.
-        states: what `read_callbacks` gave.
+        callbacks: The callbacks.
+        states: What `read_callbacks` gave.
     """
     left: dict[str, list[dict[str, Any]]] = {}
     for state in states:
@@ -51,7 +51,7 @@ def paused(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
     A `ModelCheckpoint` would save a later model under the number of an earlier batch.
 
     Args:
-        callbacks: the callbacks.
+        callbacks: The callbacks.
     """
     hooks = ("on_train_batch_begin", "on_train_batch_end")
     known = [callback for callback in callbacks if isinstance(callback, tuple(CALLBACK_STATE))]
@@ -74,8 +74,8 @@ def continued_logs(
     Rows of epochs that will be trained again are removed.
 
     Args:
-        callbacks: the callbacks.
-        epoch: the first epoch that will be trained; None where nothing is continued.
+        callbacks: The callbacks.
+        epoch: The first epoch that will be trained; None where nothing is continued.
     """
     loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
     before = [logger.append for logger in loggers]

@@ -74,9 +74,9 @@ class Resume(keras.callbacks.Callback):
             silent.
 
     Raises:
-        TypeError: if the model is not a `Seq2Seq`.
-        BlockingIOError: if another training uses the folder.
-        ValueError: if the data cannot be read again in the same order, the file in the folder
+        TypeError: If the model is not a `Seq2Seq`.
+        BlockingIOError: If another training uses the folder.
+        ValueError: If the data cannot be read again in the same order, the file in the folder
             is damaged or belongs to another model, or `every` is something else.
 
     Example:
@@ -126,13 +126,13 @@ class Resume(keras.callbacks.Callback):
         """Check what `fit` was given, and read the state.
 
         Args:
-            model: the model that is trained.
-            arguments: the arguments of `fit`.
-            callbacks: all callbacks, in their order.
+            model: The model that is trained.
+            arguments: The arguments of `fit`.
+            callbacks: All callbacks, in their order.
 
         Raises:
-            BlockingIOError: if another training uses the folder.
-            ValueError: if the batches of an epoch cannot be known, a callback with a state is
+            BlockingIOError: If another training uses the folder.
+            ValueError: If the batches of an epoch cannot be known, a callback with a state is
                 listed after this one, or the state is damaged.
         """
         self._data = _readable_again(arguments)
@@ -327,7 +327,7 @@ def check_every(every: Any) -> Any:
         The same.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: If it is something else.
     """
     if isinstance(every, str) and every == "epoch":
         return every

@@ -43,8 +43,8 @@ class ScheduledSampling(keras.callbacks.Callback):
         seed: Seed of the draws. Defaults to one that `keras.utils.set_random_seed` sets.
 
     Raises:
-        TypeError: if the model is not a `Seq2Seq`.
-        ValueError: if an argument is out of range.
+        TypeError: If the model is not a `Seq2Seq`.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> schedule = ScheduledSampling("linear", scale=1000, maximum=0.25)

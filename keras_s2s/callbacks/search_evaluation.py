@@ -77,10 +77,10 @@ class SearchEvaluation(keras.callbacks.Callback):
         signatures: Signatures of sacrebleu, by "bleu" and "chrf".
 
     Raises:
-        TypeError: if an argument is of another kind, or the model cannot be searched.
-        ValueError: if there are no pairs, a source is empty, a vocabulary is not the model's, or an
+        TypeError: If an argument is of another kind, or the model cannot be searched.
+        ValueError: If there are no pairs, a source is empty, a vocabulary is not the model's, or an
             argument is out of range.
-        ImportError: if what computes a figure is not installed.
+        ImportError: If what computes a figure is not installed.
 
     Example:
         >>> pairs = [("ab", "A B"), ("b", "B")]
@@ -178,12 +178,12 @@ class SearchEvaluation(keras.callbacks.Callback):
         """Refuse callbacks that would read the logs before the figures are in them.
 
         Args:
-            model: the model that is trained.
-            arguments: the arguments of `fit`.
-            callbacks: all callbacks, in their order.
+            model: The model that is trained.
+            arguments: The arguments of `fit`.
+            callbacks: All callbacks, in their order.
 
         Raises:
-            ValueError: if one that watches a figure of this one is listed before it.
+            ValueError: If one that watches a figure of this one is listed before it.
         """
         names = {f"val_{name}" for name in self.metrics}
         for callback in callbacks[: callbacks.index(self)]:

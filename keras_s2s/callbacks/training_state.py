@@ -49,10 +49,10 @@ def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarra
 
     Args:
         variables: Keras variables.
-        values: their values.
+        values: Their values.
 
     Raises:
-        ValueError: if there are more or fewer, or shapes differ.
+        ValueError: If there are more or fewer, or shapes differ.
     """
     found = [tuple(value.shape) for value in values]
     for variable, shape in zip(variables, found, strict=False):
@@ -70,8 +70,8 @@ def save_state(path: str, state: TrainingState) -> None:
     """Write a state beside `path`, and put it in its place when all of it is on the disk.
 
     Args:
-        path: the file; its folder must exist.
-        state: what to write.
+        path: The file; its folder must exist.
+        state: What to write.
     """
     parts: dict[str, Any] = {}
 
@@ -102,13 +102,13 @@ def load_state(path: str) -> TrainingState | None:
     """Read a state.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
         The state, or None where there is no such file.
 
     Raises:
-        ValueError: if the file is damaged.
+        ValueError: If the file is damaged.
     """
     if not os.path.exists(path):
         return None

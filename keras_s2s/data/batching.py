@@ -68,8 +68,8 @@ class LengthBatcher(NamedTuple):
         """Make the batches of some pairs.
 
         Args:
-            source: their sources.
-            target: their targets.
+            source: Their sources.
+            target: Their targets.
             seed: int64 `(2,)`; the order depends on nothing else.
 
         Returns:
@@ -121,9 +121,9 @@ def fill_batches(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
     """Cut a sequence of pairs into batches of at most so many tokens, padding counted.
 
     Args:
-        lengths: the length of the longer side of each pair, `(pairs,)`; none is above
+        lengths: The length of the longer side of each pair, `(pairs,)`; none is above
             `batch_tokens`.
-        batch_tokens: the limit.
+        batch_tokens: The limit.
 
     Returns:
         Where each batch begins, and the end: int32 `(batches + 1,)`.
@@ -156,7 +156,7 @@ def _shuffled_order(source: Side, target: Side, seeds: tf.Tensor) -> tf.Tensor:
 
 
 def _blurred(lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Add noise to lengths: up to 1 it parts equals, what is more mixes neighbours."""
+    """Add noise to lengths: up to 1 it parts equals, what is more mixes neighbors."""
     lengths = tf.cast(lengths, tf.float64)
     noise = tf.random.stateless_uniform(tf.shape(lengths), seed, dtype=tf.float64)
     return lengths + noise * (1.0 + _LENGTH_NOISE * lengths)

@@ -63,22 +63,22 @@ def make_dataset(
     like lengths among half a buffer. So a single large file should not be sorted by anything.
 
     Args:
-        pairs: source texts and target texts; or the path of a file of them, or several paths.
-        source: the tokenizer of the sources.
-        target: the tokenizer of the targets.
-        batch_size: how many pairs a batch has, 64 by default. One batch of an epoch is smaller
+        pairs: Source texts and target texts; or the path of a file of them, or several paths.
+        source: The tokenizer of the sources.
+        target: The tokenizer of the targets.
+        batch_size: How many pairs a batch has, 64 by default. One batch of an epoch is smaller
             if they do not come out even.
-        batch_tokens: in its place, how many tokens a batch has at most on either side, padding
+        batch_tokens: In its place, how many tokens a batch has at most on either side, padding
             counted: rows times the length of the longest text. Longer pairs are left out.
-        shuffle: whether each epoch has another order.
-        seed: the seed of the orders; by default drawn from Python's random numbers, which
+        shuffle: Whether each epoch has another order.
+        seed: The seed of the orders; by default drawn from Python's random numbers, which
             `keras.utils.set_random_seed` seeds.
         initial_epoch: Number of the first epoch of a training loop of your own. `fit` knows the
             epoch itself. Defaults to 0.
-        max_source_length: pairs with more source tokens, eos counted, are left out; how many, is
+        max_source_length: Pairs with more source tokens, eos counted, are left out; how many, is
             logged as a warning of the logger "keras_s2s".
-        max_target_length: the same for target tokens.
-        buffer_size: how many pairs of files may stand in memory as text.
+        max_target_length: The same for target tokens.
+        buffer_size: How many pairs of files may stand in memory as text.
         features_column: Which of the three columns of files holds features, see `read_pairs`.
 
     Returns:
@@ -89,10 +89,10 @@ def make_dataset(
         `ceil(pairs / batch_size)`, unless batches go by tokens.
 
     Raises:
-        TypeError: if `pairs` are neither pairs of `str` nor paths, or a tokenizer is not one.
-        FileNotFoundError: if there is no such file.
-        ValueError: if there are no pairs, none is left, a file is malformed (with path and line),
-            or an argument is out of range.
+        TypeError: If `pairs` are neither pairs of `str` nor paths, or a tokenizer is not one.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If there are no pairs, no pair is left, a file is malformed (the message has
+            path and line number), or an argument is out of range.
 
     Example:
         >>> pairs = [("ab", "A B"), ("b", "B")]

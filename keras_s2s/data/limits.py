@@ -17,9 +17,9 @@ class LengthLimits(NamedTuple):
     """Maximum lengths of a pair in tokens, eos counted; None for no limit.
 
     Attributes:
-        max_source_length: the limit of the source.
-        max_target_length: the limit of the target.
-        batch_tokens: the limit of both, since a batch has to hold at least one pair.
+        max_source_length: The limit of the source.
+        max_target_length: The limit of the target.
+        batch_tokens: The limit of both, since a batch has to hold at least one pair.
     """
 
     max_source_length: int | None
@@ -58,11 +58,11 @@ class LengthLimits(NamedTuple):
         """Log how many pairs are left out, if any.
 
         Args:
-            left_out: how many.
-            pairs: of how many.
+            left_out: How many.
+            pairs: Of how many.
 
         Raises:
-            ValueError: if none is left.
+            ValueError: If none is left.
         """
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:

@@ -41,7 +41,7 @@ def read_pairs(
     `FeatureTokenizer` reads them.
 
     Args:
-        path: the file.
+        path: The file.
         features_column: Which column holds the features, counted from 1: 2 in
             `lemma<TAB>features<TAB>form`, 3 in `lemma<TAB>form<TAB>features`. By default a line
             has two columns, and no features.
@@ -50,10 +50,10 @@ def read_pairs(
         The pairs `(source, target)` in the order of the file.
 
     Raises:
-        TypeError: if `path` is not a path.
-        FileNotFoundError: if there is no such file.
-        IsADirectoryError: if `path` is a folder.
-        ValueError: if the file has no pairs, is damaged, or a line is not a pair; the message
+        TypeError: If `path` is not a path.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If `path` is a folder.
+        ValueError: If the file has no pairs, is damaged, or a line is not a pair; the message
             has the path, the line number and the reason. If `features_column` is not 1, 2 or 3.
 
     Example:
@@ -78,17 +78,17 @@ def iterate_lines(
     """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
 
     Args:
-        path: the file.
-        features_column: as of `read_pairs`, checked.
+        path: The file.
+        features_column: As of `read_pairs`, checked.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
 
     Raises:
-        TypeError: if `path` is not a path.
-        FileNotFoundError: if there is no such file.
-        IsADirectoryError: if `path` is a folder.
-        ValueError: if the file has no pairs, is damaged, or a line is not a pair.
+        TypeError: If `path` is not a path.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If `path` is a folder.
+        ValueError: If the file has no pairs, is damaged, or a line is not a pair.
     """
     name = check_path(path)
     number = 0
@@ -132,15 +132,15 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
     """Separate paths of files from pairs.
 
     Args:
-        pairs: a path, an iterable of paths, or an iterable of something else.
+        pairs: A path, an iterable of paths, or an iterable of something else.
 
     Returns:
         The paths, and what is to be pairs; one of both is empty.
 
     Raises:
-        TypeError: if `pairs` are none of these, or paths and something else.
-        FileNotFoundError: if there is no such file.
-        IsADirectoryError: if a path is that of a folder.
+        TypeError: If `pairs` are none of these, or paths and something else.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If a path is that of a folder.
     """
     if isinstance(pairs, str | os.PathLike):
         return [check_path(pairs)], ()
@@ -157,14 +157,14 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """Check pairs one by one.
 
     Args:
-        pairs: source texts and target texts.
+        pairs: Source texts and target texts.
 
     Yields:
         Each pair.
 
     Raises:
-        TypeError: if something is not a pair of `str`.
-        ValueError: if a text is empty, or has a NUL character or no UTF-8 (a lone surrogate).
+        TypeError: If something is not a pair of `str`.
+        ValueError: If a text is empty, or has a NUL character or no UTF-8 (a lone surrogate).
     """
     for number, pair in enumerate(pairs):
         if (
@@ -189,8 +189,8 @@ def find_fault(source: str, target: str) -> str | None:
     """Return what is wrong with the texts of a pair, if anything.
 
     Args:
-        source: the source text.
-        target: the target text.
+        source: The source text.
+        target: The target text.
 
     Returns:
         The reason why it cannot be taken, or None.
@@ -207,15 +207,15 @@ def check_path(path: str | os.PathLike[str]) -> str:
     """Check that there is a file.
 
     Args:
-        path: the file.
+        path: The file.
 
     Returns:
         Its name.
 
     Raises:
-        TypeError: if `path` is not a path.
-        FileNotFoundError: if there is no such file.
-        IsADirectoryError: if `path` is a folder.
+        TypeError: If `path` is not a path.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If `path` is a folder.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"`path` must be a str or a path. Received: {path!r}")

@@ -53,20 +53,20 @@ def write_records(
     are written whole.
 
     Args:
-        pairs: source texts and target texts, or the file of tab-separated pairs, or several; gone
+        pairs: Source texts and target texts, or the file of tab-separated pairs, or several; gone
             through once, with no more than one pair in memory.
-        prefix: how the files' names begin: "data/train" for
+        prefix: How the files' names begin: "data/train" for
             "data/train-00000-of-00008.tfrecord".
-        shards: how many files to write. More than workers that train; a file of about 100 MB
+        shards: How many files to write. More than workers that train; a file of about 100 MB
             reads well.
 
     Returns:
         The paths of the files.
 
     Raises:
-        TypeError: if `pairs` are not pairs of `str`.
-        FileNotFoundError: if a file to read, or the folder to write into, is not there.
-        ValueError: if there are fewer pairs than `shards`, one is empty on a side, or a file to
+        TypeError: If `pairs` are not pairs of `str`.
+        FileNotFoundError: If a file to read, or the folder to write into, is not there.
+        ValueError: If there are fewer pairs than `shards`, one is empty on a side, or a file to
             read is malformed.
 
     Example:
@@ -101,7 +101,7 @@ class _RecordFile:
     """A file of records that is being written; the last record is held back to be marked.
 
     Args:
-        path: the file.
+        path: The file.
     """
 
     def __init__(self, path: str) -> None:
@@ -140,16 +140,16 @@ def iterate_file(path: str, features_column: int | None = None) -> Iterator[tupl
     """Read the pairs of a file one by one: TFRecords if its name says so, or else a line each.
 
     Args:
-        path: the file.
-        features_column: as of `read_pairs`, checked; records have none, theirs are in the source.
+        path: The file.
+        features_column: As of `read_pairs`, checked; records have none, theirs are in the source.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        IsADirectoryError: if `path` is a folder.
-        ValueError: if the file has no pairs, is damaged, or something in it is not a pair.
+        FileNotFoundError: If the file does not exist.
+        IsADirectoryError: If `path` is a folder.
+        ValueError: If the file has no pairs, is damaged, or something in it is not a pair.
     """
     return _iterate_records(path) if is_records(path) else iterate_lines(path, features_column)
 
@@ -192,10 +192,10 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
     """Follow the marks of the first and the last record.
 
     Args:
-        path: the file.
-        number: the number of this record.
-        example: this record.
-        left: minus the number of records since the file began; 0 after its last record; None in
+        path: The file.
+        number: The number of this record.
+        example: This record.
+        left: Minus the number of records since the file began; 0 after its last record; None in
             a file without marks, such as one of another program.
 
     Returns:
@@ -218,9 +218,9 @@ def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
     """Return what is wrong with the end of a file of records, which TensorFlow does not check.
 
     Args:
-        path: the file.
-        size: how many bytes its records have.
-        compressed: whether it is compressed with gzip.
+        path: The file.
+        size: How many bytes its records have.
+        compressed: Whether it is compressed with gzip.
 
     Returns:
         What is wrong, or None.

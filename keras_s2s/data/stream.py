@@ -35,7 +35,7 @@ def iterate_pairs(
     themselves.
 
     Args:
-        files: the path of a file, tab-separated (see `read_pairs`) or TFRecords (see
+        files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
             `write_records`), or several paths.
         features_column: Which of three columns holds features, see `read_pairs`.
 
@@ -43,9 +43,9 @@ def iterate_pairs(
         An iterator over the pairs `(source, target)` in the order of the files.
 
     Raises:
-        TypeError: if `files` are not paths.
-        FileNotFoundError: if there is no such file.
-        ValueError: if there is no file in them, or `features_column` is not 1, 2 or 3; while
+        TypeError: If `files` are not paths.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If there is no file in them, or `features_column` is not 1, 2 or 3; while
             reading, if a file has no pairs, is damaged, or something in it is not a pair.
 
     Example:
@@ -69,11 +69,11 @@ class PairStream(NamedTuple):
     """Files of pairs, looked through once, to be streamed any number of times.
 
     Attributes:
-        paths: the files.
-        left_out: for each file a bit for each of its pairs, set if it is left out; None if none.
-        pairs: how many pairs there are without those left out.
-        read: how many pairs there are with them.
-        features_column: which of three columns holds features, if any.
+        paths: The files.
+        left_out: For each file a bit for each of its pairs, set if it is left out; None if none.
+        pairs: How many pairs there are without those left out.
+        read: How many pairs there are with them.
+        features_column: Which of three columns holds features, if any.
     """
 
     paths: tuple[str, ...]
@@ -89,8 +89,8 @@ class PairStream(NamedTuple):
         """Look files through, so that whatever is wrong with them is said before training begins.
 
         Args:
-            paths: the files.
-            is_left_out: a function of a list of pairs that gives a bool array of those to leave
+            paths: The files.
+            is_left_out: A function of a list of pairs that gives a bool array of those to leave
                 out; None to leave none out.
             features_column: Which of three columns holds features, if any.
 
@@ -98,7 +98,7 @@ class PairStream(NamedTuple):
             The stream.
 
         Raises:
-            ValueError: if a file cannot be read twice, is damaged, or something in it is no pair.
+            ValueError: If a file cannot be read twice, is damaged, or something in it is no pair.
         """
         left_out, number_read, number_left_out = [], 0, 0
         for path in paths:
@@ -131,9 +131,9 @@ class PairStream(NamedTuple):
         pair may come later by any number of blocks, though seldom by many.
 
         Args:
-            block_size: how many pairs a block has; only the last one has fewer.
-            seed: the seed of the orders; None for the order of the files.
-            epoch: the number of the epoch. The order depends on it and on the seed alone.
+            block_size: How many pairs a block has; only the last one has fewer.
+            seed: The seed of the orders; None for the order of the files.
+            epoch: The number of the epoch. The order depends on it and on the seed alone.
 
         Yields:
             Sources and targets.

@@ -1,4 +1,4 @@
-"""Tokenizers: text to ids and back, in the graph."""
+"""Tokenizers, which convert text to ids and back in the graph."""
 
 from __future__ import annotations
 

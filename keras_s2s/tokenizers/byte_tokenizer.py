@@ -1,4 +1,4 @@
-"""A token for each byte."""
+"""Byte-level tokenizer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_text
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ByteTokenizer(Tokenizer):
-    """Turns the UTF-8 bytes of a text into ids: byte 0 is 4, byte 255 is 259.
+    """Tokenizer of the UTF-8 bytes of a text: byte 0 has id 4, byte 255 has id 259.
 
-    Nothing is unknown to it and nothing is lost, in any script; but letters outside ASCII take
-    two to four tokens. A model may well produce bytes that are not UTF-8.
+    No text has unknown tokens, in any script, and no information is lost. Letters outside ASCII
+    take two to four tokens. A model may produce bytes that are not UTF-8.
 
     Example:
         >>> tokenizer = ByteTokenizer()
@@ -33,17 +33,17 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> ByteTokenizer:
-        """Check the texts; there is nothing to learn, since the vocabulary is always the same.
+        """Check the texts and return a tokenizer; the vocabulary is always the same.
 
         Args:
-            texts: the texts.
+            texts: The texts.
 
         Returns:
             A tokenizer.
 
         Raises:
-            TypeError: if `texts` are not an iterable of `str`.
-            ValueError: if there are none, or one has no UTF-8.
+            TypeError: If `texts` is not an iterable of `str`.
+            ValueError: If there are no texts, or one cannot be encoded in UTF-8.
         """
         if sum(1 for _ in check_texts(texts)) == 0:
             raise InputError("`texts` must hold at least one text. Received: none")
@@ -55,7 +55,7 @@ class ByteTokenizer(Tokenizer):
         return [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Shift the bytes of texts behind the special ids."""
+        """Shift the bytes of texts to the ids after the special tokens."""
         flat = strings.to_bytes(texts)
         return flat.values + len(SPECIAL_TOKENS), flat.lengths
 
@@ -63,7 +63,7 @@ class ByteTokenizer(Tokenizer):
         return "ByteTokenizer()"
 
     def pieces(self) -> tuple[list[bytes], list[bytes]]:
-        """The bytes, alike at the beginning and behind another; see `Tokenizer.pieces`."""
+        """The bytes, the same at the beginning and after another token; see `Tokenizer.pieces`."""
         pieces = [piece.encode() for piece in SPECIAL_PIECES]
         pieces += [bytes([byte]) for byte in range(256)]
         return pieces, pieces

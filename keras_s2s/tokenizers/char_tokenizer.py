@@ -1,4 +1,4 @@
-"""A token for each character."""
+"""Character-level tokenizer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CharTokenizer(LookupTokenizer):
-    """Turns each character (Unicode code point) of a text into an id.
+    """Tokenizer of the characters (Unicode code points) of a text.
 
-    Nothing is normalised: an accent that is a character of its own is a token of its own. Each
-    character that is not in the vocabulary becomes one unk. `detokenize` joins with nothing.
+    Texts are not normalized: a combining accent is a separate token. Each character that is not in
+    the vocabulary becomes one unk. `detokenize` joins characters without a separator.
 
     Args:
-        vocabulary: the token of each id, beginning with the special tokens "[PAD]", "[UNK]",
-            "[BOS]", "[EOS]"; all others are single characters. May only be left out if
+        vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
+            "[BOS]", "[EOS]". All other tokens are single characters. May be omitted only if
             `load_assets` is called next.
-        **kwargs: the arguments of `keras.layers.Layer`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Raises:
-        TypeError: if `vocabulary` is not a list of `str`.
-        ValueError: if `vocabulary` does not begin with the special tokens or has nothing else; if
-            a token stands twice or is not one character.
+        TypeError: If `vocabulary` is not a list of `str`.
+        ValueError: If `vocabulary` does not begin with the special tokens or has no other tokens,
+            or if a token is repeated or is not a single character.
 
     Example:
         >>> tokenizer = CharTokenizer.train(["abba"])
@@ -39,7 +39,7 @@ class CharTokenizer(LookupTokenizer):
 
     @staticmethod
     def split_text(text: str) -> list[str]:
-        """Cut a text into characters in Python."""
+        """Split a text into characters in Python."""
         return list(text)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Which target token a source token is when it is copied."""
+"""The target id that each source id is copied as."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from keras_s2s.tokenizers.tokenizer import Tokenizer
 def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
     """Map the source vocabulary to the target vocabulary, for a decoder with `copy=True`.
 
-    A source token is copied as the target token of the same spelling. A token that the target
-    vocabulary lacks is copied as unk; `Translator(..., replace_unknown=True)` writes it as it
-    stands in the source. Unknown tokens are all unk to the model, which cannot learn to tell one
-    from another; so give both sides one tokenizer where names are to be copied as words, and only
-    names are unknown. Features of a `FeatureTokenizer`, pad and bos are never copied, nor are
+    A source token is copied as the target token with the same spelling. A token that the target
+    vocabulary lacks is copied as unk; `Translator(..., replace_unknown=True)` then writes the
+    source token as spelled in the source. A model sees all unknown tokens as unk and cannot
+    distinguish them. To copy names as words, use one tokenizer for both sides, with a vocabulary
+    that lacks only names. Features of a `FeatureTokenizer`, pad and bos are never copied, nor are
     pieces of a `SentencePieceTokenizer` that the target lacks.
 
     Args:
@@ -23,7 +23,7 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
         target: Tokenizer of the targets.
 
     Returns:
-        For each source id the target id, or -1 where it cannot be copied.
+        The target id for each source id, or -1 if the source id cannot be copied.
 
     Raises:
         TypeError: If `source` or `target` is not a tokenizer.

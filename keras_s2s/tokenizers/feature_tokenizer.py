@@ -1,4 +1,4 @@
-"""A token for each character of a word, and one for each feature after it."""
+"""Tokenizer of the characters of a word and the features after it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ SEPARATOR = ";"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class FeatureTokenizer(LookupTokenizer):
-    """Turns a text such as "walk V;PST" into characters and features: w a l k ;V ;PST.
+    """Tokenizer of a text such as "walk V;PST" into characters and features: w a l k ;V ;PST.
 
-    The last word of a text that has several is a list of features, separated by ";". All that
-    stands before it is read character by character. A text of one word has no features. White
-    space around both is ignored, and empty features are skipped. In the vocabulary a feature
-    begins with ";", so that the feature V and the letter V are different tokens. For
-    morphological inflection, with `read_pairs(path, features_column=2)`.
+    If a text has several words, the last one is a list of features, separated by ";". Everything
+    before it is split into characters. A text of one word has no features. White space around both
+    parts and empty features are ignored. In the vocabulary a feature begins with ";", so that the
+    feature V and the letter V are different tokens. Use it for morphological inflection, with
+    `read_pairs(path, features_column=2)`.
 
     Args:
         vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
-            "[BOS]", "[EOS]"; all others are single characters, or ";" and a feature. May only be
-            left out if `load_assets` is called next.
+            "[BOS]", "[EOS]". All other tokens are single characters, or ";" and a feature. May be
+            omitted only if `load_assets` is called next.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Raises:
         TypeError: If `vocabulary` is not a list of `str`.
-        ValueError: If `vocabulary` does not begin with the special tokens or has nothing else; if
-            a token stands twice or is neither a character nor a feature.
+        ValueError: If `vocabulary` does not begin with the special tokens or has no other tokens,
+            or if a token is repeated or is neither a character nor a feature.
 
     Example:
         >>> tokenizer = FeatureTokenizer.train(["add V;PST", "add V"])
@@ -63,7 +63,7 @@ class FeatureTokenizer(LookupTokenizer):
 
     @classmethod
     def is_token(cls, token: str) -> bool:
-        """Whether a text can have this token: a character, or ";" and a feature."""
+        """Return whether a token is a single character, or ";" and a feature."""
         if is_feature(token):
             return cls.split_text(f"- {token}") == ["-", token]
         return len(token) == 1
@@ -74,7 +74,7 @@ class FeatureTokenizer(LookupTokenizer):
         return [*super().tables, self._feature_table]
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """Return two strings for each id: after a character, and after a feature."""
+        """Two strings for each id: after a character, and after a feature."""
         after_character, _ = super().pieces()
         for token_id, token in enumerate(after_character):
             if is_feature(token):
@@ -82,7 +82,7 @@ class FeatureTokenizer(LookupTokenizer):
         return after_character, super().pieces()[0]
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Look up characters and features, which may be spelled alike, in a table each."""
+        """Look up characters and features, which may have the same spelling, in separate tables."""
         self._known_tokens()
         flat = strings.to_bytes(texts)
         first, last, in_features = _borders(flat)
@@ -105,19 +105,19 @@ class FeatureTokenizer(LookupTokenizer):
         self._is_feature = tuple(is_feature(token) for token in tokens)
 
     def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
-        """Mark ids `(batch, length)` that stand after a feature."""
+        """Mark ids `(batch, length)` that are after a feature."""
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]])
         return tf.gather(tf.constant(self._is_feature), before)
 
 
 def is_feature(token: str) -> bool:
-    """Whether a token of a `FeatureTokenizer` is a feature.
+    """Return whether a token of a `FeatureTokenizer` is a feature.
 
     Args:
-        token: The token, as it stands in the vocabulary.
+        token: The token, as spelled in the vocabulary.
 
     Returns:
-        Whether it is ";" and something after it.
+        True if the token is ";" followed by something.
     """
     return len(token) > len(SEPARATOR) and token.startswith(SEPARATOR)
 
@@ -127,7 +127,7 @@ def _borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     begins_word, ends_word = strings.word_borders(flat)
     words = tf.concat([[0], tf.cumsum(tf.cast(begins_word, tf.int32))], 0)
     splits = tf.gather(words, tf.concat([[0], tf.cumsum(flat.lengths)], 0))
-    row = tf.cumsum(tf.cast(flat.begins_row, tf.int32)) - 1  # of those that are not empty
+    row = tf.cumsum(tf.cast(flat.begins_row, tf.int32)) - 1  # number of the row that is not empty
     before, after = (
         tf.gather(tf.boolean_mask(of_row, flat.lengths > 0), row)
         for of_row in (splits[:-1], splits[1:])

@@ -1,4 +1,4 @@
-"""Texts as users give them, made ready for the graph."""
+"""Checking and encoding texts from users."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keras_s2s.texts import is_empty
 
 
 def check_several(texts: Any) -> None:
-    """Refuse a single text, whose letters would be taken for texts.
+    """Check that `texts` is not a single text, whose letters would be taken for texts.
 
     Args:
-        texts: what the user gave.
+        texts: The texts from the user.
 
     Raises:
-        TypeError: if it is a single text.
+        TypeError: If `texts` is a single text.
     """
     if isinstance(texts, str | bytes):
         raise TypeError(
@@ -27,7 +27,7 @@ def check_several(texts: Any) -> None:
 
 
 def encode_texts(texts: Any) -> list[bytes]:
-    """Bring texts into UTF-8, refuse what is none and say which it was.
+    """Encode texts in UTF-8, and raise with the position of an invalid text.
 
     Args:
         texts: str or bytes, in a list, a numpy array or a string tensor `(n,)`.
@@ -36,8 +36,8 @@ def encode_texts(texts: Any) -> list[bytes]:
         The texts in UTF-8.
 
     Raises:
-        TypeError: if `texts` is a single text, or one of them is not text.
-        ValueError: if a text is empty or no valid Unicode.
+        TypeError: If `texts` is a single text, or one of them is not text.
+        ValueError: If a text is empty or not valid Unicode.
     """
     check_several(texts)
     if isinstance(texts, tf.Tensor):

@@ -1,4 +1,4 @@
-"""What the tokenizers with a trained vocabulary have in common."""
+"""Base class of tokenizers with a lookup table."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ AnyLookupTokenizer = TypeVar("AnyLookupTokenizer", bound="LookupTokenizer")
 
 
 class LookupTokenizer(Tokenizer):
-    """A tokenizer that cuts a text into parts and looks each of them up in a table.
+    """Base class of tokenizers that split a text into tokens and look up each one in a table.
 
-    A sub-class says where the parts begin and end, in the graph (`borders`) and in Python
-    (`split_text`); the two agree on every text. What is not in the vocabulary becomes unk. The
-    spelling of a special token is text like any other: "[EOS]" in a text is never eos.
+    A subclass defines where tokens begin and end, in the graph (`borders`) and in Python
+    (`split_text`); both must agree on every text. Tokens that are not in the vocabulary become unk.
+    The spelling of a special token is ordinary text: "[EOS]" in a text is never eos.
 
     Args:
-        vocabulary: the token of each id, beginning with the special tokens "[PAD]", "[UNK]",
-            "[BOS]", "[EOS]". May only be left out if `load_assets` is called next.
-        **kwargs: the arguments of `keras.layers.Layer`.
+        vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
+            "[BOS]", "[EOS]". May be omitted only if `load_assets` is called next.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Raises:
-        TypeError: if `vocabulary` is not a list of `str`.
-        ValueError: if `vocabulary` does not begin with the special tokens or has nothing else; if
-            a token is empty, stands twice, or is none that a text can be cut into.
+        TypeError: If `vocabulary` is not a list of `str`.
+        ValueError: If `vocabulary` does not begin with the special tokens or has no other tokens,
+            or if a token is empty, is repeated, or is not a single token of this tokenizer.
     """
 
     separator = ""
@@ -57,24 +57,23 @@ class LookupTokenizer(Tokenizer):
         max_vocabulary_size: int | None = None,
         min_count: int = 1,
     ) -> AnyLookupTokenizer:
-        """Make a tokenizer whose vocabulary is what occurs in texts, the commonest first.
+        """Create a tokenizer with the most frequent tokens of texts as its vocabulary.
 
-        Tokens of the same frequency stand in the order of their code points, so that the same
-        texts always give the same ids.
+        Tokens with the same frequency are sorted by code points, so the same texts always result
+        in the same ids.
 
         Args:
-            texts: the texts; gone through once.
-            max_vocabulary_size: how many ids there may be, the four special ones among them; the
-                rarest tokens are left out.
-            min_count: how often a token must occur to be taken.
+            texts: The texts; iterated over once.
+            max_vocabulary_size: Maximum number of ids, the four special ones included. The rarest
+                tokens are dropped.
+            min_count: Minimum frequency of a token.
 
         Returns:
             The tokenizer.
 
         Raises:
-            TypeError: if `texts` are not an iterable of `str`.
-            ValueError: if there are no tokens in them that occur `min_count` times, or an
-                argument is out of range.
+            TypeError: If `texts` is not an iterable of `str`.
+            ValueError: If no token occurs `min_count` times, or an argument is out of range.
         """
         if max_vocabulary_size is not None:
             check_int("max_vocabulary_size", max_vocabulary_size, minimum=len(SPECIAL_TOKENS) + 1)
@@ -101,17 +100,17 @@ class LookupTokenizer(Tokenizer):
 
     @staticmethod
     def split_text(text: str) -> list[str]:
-        """Cut a text into parts in Python, as `borders` does in the graph."""
+        """Split a text into tokens in Python, as `borders` does in the graph."""
         raise NotImplementedError("A sub-class must define `split_text`.")
 
     @classmethod
     def is_token(cls, token: str) -> bool:
-        """Whether a text can have this token."""
+        """Return whether a string is a single token of this tokenizer."""
         return cls.split_text(token) == [token]
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark the first and the last byte of each part: two bool tensors `(bytes,)`."""
+        """Mark the first and the last byte of each token: two bool tensors `(bytes,)`."""
         raise NotImplementedError("A sub-class must define `borders`.")
 
     @property
@@ -121,7 +120,7 @@ class LookupTokenizer(Tokenizer):
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are, the four special ones among them."""
+        """Number of ids, the four special ones included."""
         return len(self._known_tokens())
 
     @property
@@ -131,19 +130,19 @@ class LookupTokenizer(Tokenizer):
         return [self._table]
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Look the parts of texts up."""
+        """Look up the tokens of texts."""
         self._known_tokens()
         flat = strings.to_bytes(texts)
         parts, lengths = strings.substrings(texts, flat, *self.borders(flat))
         return tf.cast(self._table.lookup(parts), tf.int32), lengths
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """The tokens, and the tokens behind the separator; see `Tokenizer.pieces`."""
+        """The tokens, and the tokens after the separator; see `Tokenizer.pieces`."""
         beginning = [*SPECIAL_PIECES, *self._known_tokens()[len(SPECIAL_TOKENS) :]]
         return beginning, [piece and self.separator + piece for piece in beginning]
 
     def save_assets(self, dir_path: str) -> None:
-        """Write the vocabulary into a folder; Keras calls it when it saves a `.keras` file."""
+        """Write the vocabulary to a folder; called by Keras when it saves a `.keras` file."""
         with open(os.path.join(dir_path, _VOCABULARY_FILE), "w", encoding="utf-8") as file:
             json.dump(self.vocabulary, file, ensure_ascii=False, indent=0)
 
@@ -151,12 +150,12 @@ class LookupTokenizer(Tokenizer):
         """Read the vocabulary that `save_assets` wrote.
 
         Args:
-            dir_path: the folder.
+            dir_path: The folder.
 
         Raises:
-            FileNotFoundError: if the file is not there.
-            ValueError: if the file is not JSON in UTF-8, or the vocabulary in it is refused.
-            TypeError: if it holds something else than a list of `str`.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is not JSON in UTF-8, or its vocabulary is invalid.
+            TypeError: If the file does not hold a list of `str`.
         """
         path = os.path.join(dir_path, _VOCABULARY_FILE)
         if not os.path.isfile(path):
@@ -175,7 +174,7 @@ class LookupTokenizer(Tokenizer):
 
     @classmethod
     def _check_vocabulary(cls, vocabulary: Any) -> tuple[str, ...]:
-        """Check a vocabulary at the door."""
+        """Check a vocabulary and return it as a tuple."""
         if isinstance(vocabulary, str) or not isinstance(vocabulary, Sequence):
             raise TypeError(
                 f"`vocabulary` must be a list of str. Received: {type(vocabulary).__name__}"
@@ -211,7 +210,7 @@ class LookupTokenizer(Tokenizer):
         return tokens
 
     def _set_vocabulary(self, tokens: tuple[str, ...]) -> None:
-        """Take a checked vocabulary and make its table, outside of any graph being made."""
+        """Set a checked vocabulary and create its table, outside of any graph being built."""
         self._table = make_table(
             {token: token_id for token_id, token in enumerate(tokens) if token_id > EOS_ID}
         )
@@ -219,7 +218,7 @@ class LookupTokenizer(Tokenizer):
         self._compiled = None
 
     def _known_tokens(self) -> tuple[str, ...]:
-        """The vocabulary; an error if there is none yet."""
+        """The vocabulary; raises if it is not set yet."""
         if not self._tokens:
             raise InputError(
                 f"{type(self).__name__} has no vocabulary yet. Give it one, or make it by "
@@ -229,13 +228,13 @@ class LookupTokenizer(Tokenizer):
 
 
 def make_table(tokens: Mapping[str, int]) -> tf.lookup.StaticHashTable:
-    """Make the table that looks up tokens, outside of any graph being made.
+    """Create a lookup table of tokens, outside of any graph being built.
 
     Args:
         tokens: The id of each token.
 
     Returns:
-        A table from string to int64; unk is the id of all else.
+        A table from string to int64, with unk as its default.
     """
     keys, ids = list(tokens) or [""], list(tokens.values()) or [UNK_ID]
     with tf.init_scope():

@@ -1,4 +1,4 @@
-"""Replacing unknown target tokens by the source tokens that the attention points at."""
+"""Replacing unknown target tokens by the source tokens with the most attention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NO_BYTE = 256
 
 
 class _Spans(NamedTuple):
-    """Where strings lie in a row of bytes."""
+    """Positions of strings in a row of bytes."""
 
     starts: tf.Tensor  # int32
     lengths: tf.Tensor  # int32
@@ -29,23 +29,23 @@ def replace_unknown(
     texts: tf.Tensor,
     attention: tf.Tensor,
 ) -> tf.Tensor:
-    """Detokenize, and in place of each unk write the source token that the decoder looked at most.
+    """Detokenize, and replace each unk by the source token with the most attention.
 
-    The token is copied as it stands in the source text, so also one that the source's vocabulary
-    does not have: a name, for instance. Where there is none, in an empty text, unk reads as ever.
+    The token is copied as spelled in the source text, even if the source vocabulary lacks it, as
+    with a name. If the text is empty, unk reads "⁇".
 
-    LiteRT has no operation that brings strings of two tensors together. So both the tokens and the
-    texts are taken as bytes, which are numbers, until the answer is put together.
+    LiteRT has no operation that joins strings of two tensors. The tokens and the texts are
+    therefore handled as numeric bytes until the answer is joined.
 
     Args:
-        target: the tokenizer of the target.
+        target: Tokenizer of the target.
         target_ids: int32 `(batch, num_hypotheses, length)`.
-        source: the tokenizer of the source.
-        texts: string `(batch,)`, the sources.
+        source: Tokenizer of the source.
+        texts: String `(batch,)`, the sources.
         attention: float32 `(batch, num_hypotheses, length, source_length)`.
 
     Returns:
-        string `(batch, num_hypotheses)`.
+        String `(batch, num_hypotheses)`.
 
     References:
         - [Addressing the rare word problem in neural machine translation (Luong et al., 2015)](
@@ -54,7 +54,7 @@ def replace_unknown(
     flat = strings.to_bytes(texts)
     tokens, splits = _find_tokens(source, flat)
     counts = tf.reshape(splits[1:] - splits[:-1], [-1, 1, 1])
-    exists = tf.expand_dims(counts, 3) > tf.range(tf.shape(attention)[3])  # eos and padding do not
+    exists = tf.expand_dims(counts, 3) > tf.range(tf.shape(attention)[3])  # not eos or padding
     looks_at = tf.argmax(tf.where(exists, attention, -1.0), axis=3, output_type=tf.int32)
     copied = tf.equal(target_ids, UNK_ID) & (counts > 0)
     nothing = tf.size(tokens.starts) - 1
@@ -65,7 +65,7 @@ def replace_unknown(
     behind = tf.cumsum(tf.cast(read, tf.int32), axis=2, exclusive=True) > 0
     numbers = tf.where(copied, target.vocabulary_size, target_ids)
     numbers += tf.where(behind, target.vocabulary_size + 1, 0)
-    # (batch, num_hypotheses, length, 2): what the target's tokenizer writes, and what is copied
+    # (batch, num_hypotheses, length, 2): the target's piece, and the copied token
     starts = [
         tf.gather(pieces.starts, numbers),
         tf.gather(tokens.starts, looks_at) + tf.size(table),
@@ -78,9 +78,9 @@ def replace_unknown(
 
 
 def _find_tokens(source: LookupTokenizer, flat: strings.FlatBytes) -> tuple[_Spans, tf.Tensor]:
-    """Find the tokens of texts: their spans, an empty one behind them, and where each text begins.
+    """Return the spans of the tokens and an empty span, and the number of tokens before each text.
 
-    The third says how many tokens stand before each text, int32 `(batch + 1,)`.
+    The number of tokens before each text is int32 `(batch + 1,)`.
     """
     first, last = source.borders(flat)
     positions = tf.range(tf.size(flat.values))
@@ -92,10 +92,10 @@ def _find_tokens(source: LookupTokenizer, flat: strings.FlatBytes) -> tuple[_Spa
 
 
 def _piece_table(target: Tokenizer) -> tuple[tf.Tensor, _Spans]:
-    """Give the bytes of all pieces, and where they lie.
+    """Return the bytes of all pieces, and their spans.
 
-    Those at the beginning of a text come first, then those behind another token; each ends with
-    what stands before a copied token: nothing, or the separator of two tokens.
+    Pieces at the beginning of a text come first, then pieces after another token. Each group ends
+    with the string before a copied token: nothing, or the separator between two tokens.
     """
     beginning, following = (
         [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
@@ -110,21 +110,21 @@ def _piece_table(target: Tokenizer) -> tuple[tf.Tensor, _Spans]:
 
 
 def _write(table: tf.Tensor, spans: _Spans) -> tf.Tensor:
-    """Join spans `(batch, num_hypotheses, length, 2)` of bytes to strings, one a hypothesis."""
+    """Join spans `(batch, num_hypotheses, length, 2)` of bytes to one string per hypothesis."""
     lengths = tf.reshape(spans.lengths, [-1])
     offsets = tf.cumsum(lengths, exclusive=True)
     total = tf.reduce_sum(lengths)
-    # A span without bytes begins where the next one does, and is passed over.
+    # A span without bytes begins at the same place as the next one, and is skipped.
     begun = tf.scatter_nd(
         tf.expand_dims(offsets, 1), tf.ones_like(offsets), tf.expand_dims(total + 1, 0)
     )
-    span = tf.cumsum(begun)[:-1] - 1  # of each byte
+    span = tf.cumsum(begun)[:-1] - 1  # the span of each byte
     inside = tf.range(total) - tf.gather(offsets, span)
     values = tf.gather(table, tf.gather(tf.reshape(spans.starts, [-1]), span) + inside)
     shape = tf.shape(spans.lengths)[:2]
     row_lengths = tf.reshape(tf.reduce_sum(spans.lengths, axis=[2, 3]), [-1])
     rows = strings.to_rows(values, row_lengths, fill=_NO_BYTE)
     letters = tf.constant([*(bytes([byte]) for byte in range(_NO_BYTE)), b""], tf.string)
-    # `join_rows` asks for an empty string at the end
+    # `join_rows` needs an empty string at the end
     written = tf.gather(letters, tf.concat([tf.reshape(rows, [-1]), [_NO_BYTE]], 0))
     return tf.reshape(strings.join_rows(written, row_lengths, None), shape)

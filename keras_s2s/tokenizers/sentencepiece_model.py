@@ -1,4 +1,4 @@
-"""Reading SentencePiece's model files, without the package that makes them."""
+"""Reading SentencePiece model files without the sentencepiece package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 
-# What a space is inside of a piece: U+2581.
+# The character for a space in a piece: U+2581.
 SPACE_SIGN = "▁"
 
 _UNIGRAM = 1
@@ -21,12 +21,12 @@ _NORMAL, _UNKNOWN, _CONTROL = 1, 2, 3
 _SPECIAL_TYPES = (_CONTROL, _UNKNOWN, _CONTROL, _CONTROL)
 _TYPE_NAMES = {4: "user-defined symbol", 5: "unused piece", 6: "byte"}
 _EXPECTED_IDS = {"pad_id": PAD_ID, "unk_id": UNK_ID, "bos_id": BOS_ID, "eos_id": EOS_ID}
-# A character map with nothing in it: a trie of 0 bytes, and no replacements.
+# An empty character map: a trie of 0 bytes, and no replacements.
 _EMPTY_MAP = bytes(4)
 
-# The fields of sentencepiece_model.proto that are read here: number, type, default. Written out,
-# because `sentencepiece_model_pb2` comes with the package sentencepiece, which loading, using and
-# serving a tokenizer do not need.
+# The fields of sentencepiece_model.proto that are read here: number, type, default. They are
+# written out because `sentencepiece_model_pb2` is part of the sentencepiece package, which is not
+# needed to load, use or serve a tokenizer.
 _FieldProto = descriptor_pb2.FieldDescriptorProto
 _INT, _BOOL = _FieldProto.TYPE_INT32, _FieldProto.TYPE_BOOL
 _FIELDS: dict[str, dict[str, tuple[int, Any, str | None]]] = {
@@ -59,14 +59,14 @@ _FIELDS: dict[str, dict[str, tuple[int, Any, str | None]]] = {
 
 
 class SentencePieceModel(NamedTuple):
-    """A unigram model that the operations of tensorflow-text understand.
+    """A unigram model that the operations of tensorflow-text can run.
 
     Attributes:
-        proto: the model as it was read, as the sentencepiece package writes it.
-        runnable: the model as the converter of tensorflow-text is to get it.
-        pieces: what each id stands for, the special ones as `SPECIAL_TOKENS`.
-        normalization: the name of the rule by which texts are normalized.
-        strips_space: whether the space in front of a text is the model's own.
+        proto: The model as read, in the format of the sentencepiece package.
+        runnable: The model to pass to the converter of tensorflow-text.
+        pieces: The piece of each id, the special ones as `SPECIAL_TOKENS`.
+        normalization: Name of the normalization rule.
+        strips_space: Whether the model adds the space before a text itself.
     """
 
     proto: bytes
@@ -77,25 +77,25 @@ class SentencePieceModel(NamedTuple):
 
 
 def parse_model(proto: bytes) -> SentencePieceModel:
-    """Read a model, and check it before it comes to C++ that checks nothing.
+    """Parse a model, and check it before it is passed to C++ code that checks nothing.
 
     Args:
-        proto: the content of a model file.
+        proto: Content of a model file.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: if it is damaged or no SentencePiece model, or if it is one that does not give
-            the same ids everywhere: not of type unigram, with other special ids, or with pieces
-            of types that LiteRT's tokenizer does not have.
+        ValueError: If the content is damaged or not a SentencePiece model, or if the model would
+            not return the same ids everywhere: it is not of type unigram, has other special ids,
+            or has pieces of types that LiteRT's tokenizer does not support.
     """
     parsed = _message_class()()
     try:
         parsed.ParseFromString(proto)
     except message.DecodeError as error:
         raise _refused("it is damaged, cut off, or something else") from error
-    # They stand behind the pieces: a file that was cut off between two pieces has none.
+    # These fields come after the pieces: a file that was cut off between two pieces has none.
     if not (
         parsed.pieces and parsed.HasField("trainer_spec") and parsed.HasField("normalizer_spec")
     ):
@@ -117,7 +117,7 @@ def parse_model(proto: bytes) -> SentencePieceModel:
 
 
 def read_rules(model: SentencePieceModel) -> dict[str, Any]:
-    """Return what the model says about texts, besides the pieces, as JSON can hold it.
+    """Return the settings of the model besides the pieces, as JSON-compatible values.
 
     Args:
         model: The model.
@@ -138,7 +138,7 @@ def read_rules(model: SentencePieceModel) -> dict[str, Any]:
 
 
 def _refused(reason: str) -> InputError:
-    """Say why a model cannot be used."""
+    """Return the error for a model that cannot be used."""
     return InputError(
         "`proto` must be a SentencePiece model of type unigram, with pad_id=0, unk_id=1, bos_id=2 "
         f"and eos_id=3. Received: one that cannot be used, for {reason}"
@@ -146,7 +146,7 @@ def _refused(reason: str) -> InputError:
 
 
 def _check_settings(trainer: Any, normalizer: Any) -> None:
-    """Refuse what LiteRT's tokenizer does otherwise."""
+    """Raise for settings that LiteRT's tokenizer does not support."""
     if trainer.model_type != _UNIGRAM:
         raise _refused(f"its type is {trainer.model_type} (1 is unigram)")
     for name, expected in _EXPECTED_IDS.items():
@@ -157,7 +157,7 @@ def _check_settings(trainer: Any, normalizer: Any) -> None:
 
 
 def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:
-    """Check the pieces, and give their texts."""
+    """Check the pieces, and return their texts."""
     texts: list[str] = []
     for number, piece in enumerate(pieces):
         special = number < len(SPECIAL_TOKENS)
@@ -182,14 +182,14 @@ def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _check_map(content: bytes) -> None:
-    """Check the map of characters: the size of a trie, the trie, and texts that end in NUL."""
+    """Check the character map: the size of a trie, the trie, and texts that end in NUL."""
     size = int.from_bytes(content[:4], "little")
     texts = content[4 + size :]
     if size % 4 or not texts.endswith(b"\0"):
         raise _refused("it is damaged: its map of characters is not whole")
     nodes = np.frombuffer(content, "<u4", size // 4, offset=4)
-    # Where bit 8 of an inner node is set, something ends: its first child says where the
-    # replacement stands. An inner node has its highest bit clear.
+    # If bit 8 of an inner node is set, an entry ends there, and the first child has the position of
+    # its replacement. The highest bit of an inner node is clear.
     (ends,) = np.nonzero((nodes < 1 << 31) & (nodes & 0x100 > 0))
     children = ends ^ ((nodes[ends] >> 10) << ((nodes[ends] & 0x200) >> 6))
     if np.any(children >= len(nodes)) or np.any(nodes[children] & 0x7FFFFFFF >= len(texts)):
@@ -198,7 +198,7 @@ def _check_map(content: bytes) -> None:
 
 @functools.cache
 def _message_class() -> Any:
-    """The class of the messages in a model file; fields unknown to it are kept as they are."""
+    """Return the message class of a model file; messages preserve unknown fields."""
     package = "keras_s2s.sentencepiece"
     file = descriptor_pb2.FileDescriptorProto(
         name="keras_s2s/sentencepiece_model.proto", package=package, syntax="proto2"

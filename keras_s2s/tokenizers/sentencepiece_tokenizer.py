@@ -1,4 +1,4 @@
-"""A token for each piece of a word."""
+"""Subword tokenizer of SentencePiece unigram models."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_text
 _MODEL_FILE = "sentencepiece.model"
 _CHECKSUM_FILE = "sentencepiece.model.sha256"
 _NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
-# White space that LiteRT's tokenizer takes for spaces, whatever the model says.
+# White space that LiteRT's tokenizer treats as spaces, whatever the model's rule is.
 _TO_SPACES = str.maketrans("\t\n\r", "   ")
-# Longer texts would be passed over without a word; the trainer's own limit is 4192 bytes.
+# The trainer silently skips longer texts; its own limit is 4192 bytes.
 _LONGEST_TEXT = 2**30
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SentencePieceTokenizer(Tokenizer):
-    """Turns a text into ids of word pieces: the most probable way to cut it, by a unigram model.
+    """Subword tokenizer: the most probable split of a text into pieces, by a unigram model.
 
-    Common words are one token, rare ones several, so that a vocabulary of some thousand pieces
-    does for a whole language. Texts are normalized by the model's own rule, runs of spaces become
-    one, and spaces at both ends go; `detokenize` gives texts in that form. Characters that no
-    piece has become unk, one for a run of them.
+    Frequent words are one token, rare words several, so a vocabulary of a few thousand pieces can
+    cover a whole language. Texts are normalized by the model's own rule, runs of spaces become one
+    space, and spaces at both ends are removed; `detokenize` returns texts in that form. A run of
+    characters that no piece covers becomes one unk.
 
-    Training needs the package sentencepiece (`pip install "keras-s2s[subword]"`); loading, using
-    and serving does not.
+    Training needs the package sentencepiece (`pip install "keras-s2s[subword]"`). Loading, using
+    and serving a tokenizer do not.
 
     Args:
-        proto: a model of the sentencepiece package: the content of its file, or the path of it.
-            It must be of type unigram and made with `pad_id=0, unk_id=1, bos_id=2, eos_id=3`,
-            without byte fallback and symbols of your own. May only be left out if `load_assets`
-            is called next.
-        **kwargs: the arguments of `keras.layers.Layer`.
+        proto: Content or path of a model file of the sentencepiece package. The model must be of
+            type unigram, trained with `pad_id=0, unk_id=1, bos_id=2, eos_id=3`, without byte
+            fallback and without user-defined symbols. May be omitted only if `load_assets` is
+            called next.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Raises:
-        TypeError: if `proto` is neither bytes nor a path.
-        FileNotFoundError: if there is no such file.
-        ValueError: if the model is damaged, or another kind of model.
+        TypeError: If `proto` is neither bytes nor a path.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the model is damaged, or is another kind of model.
 
     Example:
         >>> texts = ["low lower lowest", "new newer newest", "wide wider widest"]
@@ -88,16 +88,16 @@ class SentencePieceTokenizer(Tokenizer):
         character_coverage: float = 0.9995,
         normalization: str = "nmt_nfkc",
     ) -> SentencePieceTokenizer:
-        """Find the pieces that make texts most probable.
+        """Train a unigram model on texts.
 
-        The same texts in the same order always give the same pieces. All texts are held in
-        memory meanwhile; of very many, a sample does as well.
+        The same texts in the same order always result in the same pieces. All texts are held in
+        memory during training. For a very large corpus, a sample is sufficient.
 
         Args:
-            texts: the texts; gone through once.
-            vocabulary_size: how many ids there are, the four special ones among them.
-            character_coverage: the part of all characters in the texts that must have pieces; the
-                rarest characters become unk. Take 1.0 where a target must have all of them.
+            texts: The texts; iterated over once.
+            vocabulary_size: Number of ids, the four special ones included.
+            character_coverage: Share of all characters in the texts that must have pieces. The
+                rarest characters become unk. Use 1.0 if targets must contain every character.
             normalization: "nmt_nfkc" (compatibility composition, all white space to spaces, no
                 control characters), "nfkc", both with "_cf" (upper case folded to lower) or
                 "identity".
@@ -106,9 +106,9 @@ class SentencePieceTokenizer(Tokenizer):
             The tokenizer.
 
         Raises:
-            ImportError: if the package sentencepiece is not installed.
-            TypeError: if `texts` are not an iterable of `str`.
-            ValueError: if they do not allow for so many pieces or so few, or an argument is out
+            ImportError: If the package sentencepiece is not installed.
+            TypeError: If `texts` is not an iterable of `str`.
+            ValueError: If the texts do not allow for this number of pieces, or an argument is out
                 of range.
         """
         check_int("vocabulary_size", vocabulary_size, minimum=len(SPECIAL_TOKENS) + 1)
@@ -124,7 +124,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def proto(self) -> bytes:
-        """The model, as the sentencepiece package reads it from a file."""
+        """The model, in the file format of the sentencepiece package."""
         return self._known_model().proto
 
     @property
@@ -134,15 +134,15 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are, the four special ones among them."""
+        """Number of ids, the four special ones included."""
         return len(self._known_model().pieces)
 
     def text_rules(self) -> dict[str, Any]:
-        """The scores of the pieces, and how texts are normalized; see `Tokenizer.text_rules`."""
+        """Return the scores of the pieces and the normalization; see `Tokenizer.text_rules`."""
         return {**super().text_rules(), **read_rules(self._known_model())}
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """The pieces with spaces; no space at the beginning. See `Tokenizer.pieces`."""
+        """The pieces with spaces, without a space at the beginning; see `Tokenizer.pieces`."""
         model = self._known_model()
         following = [piece.replace(SPACE_SIGN, " ") for piece in model.pieces]
         following[: len(SPECIAL_PIECES)] = SPECIAL_PIECES
@@ -164,7 +164,7 @@ class SentencePieceTokenizer(Tokenizer):
         return ids, row_splits[1:] - row_splits[:-1]
 
     def save_assets(self, dir_path: str) -> None:
-        """Write the model into a folder; Keras calls it when it saves a `.keras` file."""
+        """Write the model to a folder; called by Keras when it saves a `.keras` file."""
         proto = self.proto
         with open(os.path.join(dir_path, _MODEL_FILE), "wb") as file:
             file.write(proto)
@@ -175,11 +175,11 @@ class SentencePieceTokenizer(Tokenizer):
         """Read the model that `save_assets` wrote.
 
         Args:
-            dir_path: the folder.
+            dir_path: The folder.
 
         Raises:
-            FileNotFoundError: if a file is not there.
-            ValueError: if the model is not what was written, or cannot be used.
+            FileNotFoundError: If a file does not exist.
+            ValueError: If the model differs from the one that was written, or cannot be used.
         """
         paths = [os.path.join(dir_path, name) for name in (_MODEL_FILE, _CHECKSUM_FILE)]
         for path in paths:
@@ -201,13 +201,13 @@ class SentencePieceTokenizer(Tokenizer):
         return f"SentencePieceTokenizer(vocabulary_size={size})"
 
     def _set_model(self, model: SentencePieceModel) -> None:
-        """Take a checked model."""
+        """Set a checked model."""
         self._model = model
         self._runnable = None
         self._compiled = None
 
     def _known_model(self) -> SentencePieceModel:
-        """The model; an error if there is none yet."""
+        """The model; raises if it is not set yet."""
         if self._model is None:
             raise InputError(
                 "SentencePieceTokenizer has no model yet. Give it one, or make it by "
@@ -228,7 +228,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 def _read(proto: Any) -> bytes:
-    """Take the content of a model file, or read it."""
+    """Return the content of a model file, or read it from a path."""
     if isinstance(proto, bytes):
         return proto
     if not isinstance(proto, str | os.PathLike):
@@ -241,18 +241,18 @@ def _read(proto: Any) -> bytes:
 
 
 def _checksum(proto: bytes) -> str:
-    """The line that `sha256sum --check` understands."""
+    """Return the line that `sha256sum --check` reads."""
     return f"{hashlib.sha256(proto).hexdigest()}  {_MODEL_FILE}\n"
 
 
 def _train(texts: Iterable[str], **options: Any) -> bytes:
-    """Train a model by the sentencepiece package."""
+    """Train a model with the sentencepiece package."""
     trainer = _import_sentencepiece().SentencePieceTrainer
     failures: list[Exception] = []
     counted = [0]
 
     def sentences() -> Iterator[str]:
-        # What is raised in an iterator that C++ calls would be lost.
+        # An exception in an iterator that C++ calls would be lost.
         try:
             for text in check_texts(texts):
                 counted[0] += not is_empty(text)
@@ -289,7 +289,7 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
 
 
 def _import_sentencepiece() -> Any:
-    """Import the package that trains."""
+    """Import the sentencepiece package."""
     try:
         import sentencepiece
     except ImportError as error:

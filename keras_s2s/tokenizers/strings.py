@@ -1,7 +1,7 @@
-"""Strings in the graph, by operations that TensorFlow, a SavedModel and LiteRT all run alike.
+"""String operations that run the same in TensorFlow, in a SavedModel and in LiteRT.
 
-Everything here works on flat tensors with a number of elements per row, so that one long text in
-a batch costs no more than its own length, and nothing looks across the border between two rows.
+All functions work on flat tensors with a number of elements per row, so that a long text in a
+batch adds only its own length. No function reads across the border between two rows.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import tensorflow as tf
 
 from keras_s2s.errors import MissingPackageError
 
-# Pieces that one n-gram operation joins, and how often it is applied where the length is not
-# known when the graph is made: 32**4 pieces are more than a million.
+# Number of pieces that one n-gram operation joins. If the length is not known when the graph is
+# built, the operation is applied four times: 32**4 pieces are more than a million.
 _JOIN_WIDTH = 32
 _JOIN_LEVELS = 4
 
 
 class FlatBytes(NamedTuple):
-    """The bytes of a batch of strings, one behind the other.
+    """The bytes of a batch of strings, concatenated.
 
     Attributes:
         values: int32 `(bytes,)`.
-        lengths: int32 `(batch,)`, the number of bytes of each string.
-        begins_row: bool `(bytes,)`, true at the first byte of each string that is not empty.
-        offsets: int32 `(bytes,)`, the position of each byte in its own string.
+        lengths: int32 `(batch,)`. Number of bytes of each string.
+        begins_row: bool `(bytes,)`. True at the first byte of each string that is not empty.
+        offsets: int32 `(bytes,)`. Position of each byte in its own string.
     """
 
     values: tf.Tensor
@@ -37,14 +37,14 @@ class FlatBytes(NamedTuple):
 class TextOps(NamedTuple):
     """The generated operations of tensorflow-text.
 
-    Its public functions around them check the row splits with an assertion for each property,
-    which makes a graph of 150 nodes one of 4000, slow to save and slow to load.
+    Its public wrappers check the row splits with an assertion for each property. This turns a graph
+    of 150 nodes into one of 4000, which is slow to save and slow to load.
 
     Attributes:
-        bytes: the operations that split strings.
-        ngrams: the operation that joins strings.
-        pieces: the operation that splits strings by a SentencePiece model.
-        converter: the function that brings such a model into the operation's form.
+        bytes: The operations that split strings.
+        ngrams: The operation that joins strings.
+        pieces: The operation that splits strings with a SentencePiece model.
+        converter: The function that converts a SentencePiece model for the operation.
     """
 
     bytes: Any
@@ -54,13 +54,13 @@ class TextOps(NamedTuple):
 
 
 def import_text_ops() -> TextOps:
-    """Import tensorflow-text; called when text is first split or joined, and not before.
+    """Import tensorflow-text; called only when text is first split or joined.
 
     Returns:
         Its operations.
 
     Raises:
-        ImportError: if it is not installed, with what can be done.
+        ImportError: If it is not installed; the message says what to do.
     """
     try:
         from tensorflow_text.core.pybinds import pywrap_model_converter
@@ -85,10 +85,10 @@ def import_text_ops() -> TextOps:
 
 
 def to_bytes(texts: tf.Tensor) -> FlatBytes:
-    """Take strings apart into bytes.
+    """Split strings into bytes.
 
     Args:
-        texts: string `(batch,)`.
+        texts: String `(batch,)`.
 
     Returns:
         Their `FlatBytes`.
@@ -98,7 +98,7 @@ def to_bytes(texts: tf.Tensor) -> FlatBytes:
     )
     splits = tf.cast(row_splits, tf.int32)
     total = tf.size(values)
-    # A row of no bytes begins where the next one does; at the very end there is no byte to mark.
+    # A row without bytes begins at the same place as the next one; the end has no byte to mark.
     marks = tf.scatter_nd(
         tf.expand_dims(splits[:-1], 1), tf.ones_like(splits[:-1]), tf.expand_dims(total + 1, 0)
     )
@@ -113,11 +113,11 @@ def to_bytes(texts: tf.Tensor) -> FlatBytes:
 def character_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
     """Find the first and the last byte of each character (code point).
 
-    A byte of the form 10xxxxxx continues a character; so bytes that are not UTF-8 give characters
-    too, which no vocabulary has.
+    A byte of the form 10xxxxxx continues a character. Bytes that are not UTF-8 therefore form
+    characters too, which no vocabulary has.
 
     Args:
-        flat: the bytes.
+        flat: The bytes.
 
     Returns:
         Two bool tensors `(bytes,)`.
@@ -128,10 +128,10 @@ def character_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def word_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-    """Find the first and the last byte of each word: what `str.split()` finds in Python.
+    """Find the first and the last byte of each word, as `str.split()` does in Python.
 
     Args:
-        flat: the bytes.
+        flat: The bytes.
 
     Returns:
         Two bool tensors `(bytes,)`.
@@ -145,16 +145,16 @@ def word_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
 def substrings(
     texts: tf.Tensor, flat: FlatBytes, first: tf.Tensor, last: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cut strings at the borders found in their bytes.
+    """Split strings at the borders found in their bytes.
 
     Args:
-        texts: string `(batch,)`.
-        flat: their bytes.
-        first: bool `(bytes,)`, true at the first byte of each part.
-        last: bool `(bytes,)`, true at the last byte of each part.
+        texts: String `(batch,)`.
+        flat: The bytes of `texts`.
+        first: bool `(bytes,)`. True at the first byte of each part.
+        last: bool `(bytes,)`. True at the last byte of each part.
 
     Returns:
-        The parts, string `(parts,)`, and how many each text has, int32 `(batch,)`.
+        The parts, string `(parts,)`, and the number of parts of each text, int32 `(batch,)`.
     """
     numbers = tf.concat([[0], tf.cumsum(tf.cast(first, tf.int32))], 0)
     byte_splits = tf.concat([[0], tf.cumsum(flat.lengths)], 0)
@@ -171,13 +171,13 @@ def substrings(
 def to_rows(
     values: tf.Tensor, lengths: tf.Tensor, *, end: int | None = None, fill: int = 0
 ) -> tf.Tensor:
-    """Lay flat values out as rows, padded on the right.
+    """Arrange flat values in rows, padded on the right.
 
     Args:
         values: int32 `(values,)`.
-        lengths: int32 `(batch,)`, how many of them belong to each row.
-        end: what stands behind the last value of each row, if anything.
-        fill: what stands behind that.
+        lengths: int32 `(batch,)`. Number of values in each row.
+        end: Value to append to each row, if any.
+        fill: Padding value.
 
     Returns:
         int32 `(batch, length)`, with a length of at least 1.
@@ -197,16 +197,16 @@ def join_rows(pieces: tf.Tensor, lengths: tf.Tensor, length: int | None) -> tf.T
     """Join the first pieces of each row to one string.
 
     LiteRT has no operation that joins a number of strings known only at run time, but it has
-    n-grams of a fixed width: 32 pieces become one, again and again. (The n-grams are made of
+    n-grams of a fixed width. They join 32 pieces to one, repeatedly. (The n-grams are computed on
     ragged rows: those of a dense tensor write beyond their memory in tensorflow-text 2.21.)
 
     Args:
-        pieces: string `(batch * length + 1,)`, row after row, and an empty string at the end.
-        lengths: int32 `(batch,)`, how many pieces of each row to join.
-        length: the number of pieces in a row, if it is known.
+        pieces: String `(batch * length + 1,)`, row by row, with an empty string at the end.
+        lengths: int32 `(batch,)`. Number of pieces of each row to join.
+        length: Number of pieces in a row, if known.
 
     Returns:
-        string `(batch,)`.
+        String `(batch,)`.
     """
     rows = tf.size(lengths)
     row_length = length if length is not None else (tf.size(pieces) - 1) // tf.maximum(rows, 1)
@@ -220,7 +220,7 @@ def join_rows(pieces: tf.Tensor, lengths: tf.Tensor, length: int | None) -> tf.T
 
 
 def _levels(length: int | None) -> int:
-    """How many rounds of n-grams join rows of that many pieces."""
+    """Return the number of n-gram rounds that join rows of `length` pieces."""
     if length is None:
         return _JOIN_LEVELS
     levels = 1
@@ -232,7 +232,7 @@ def _levels(length: int | None) -> int:
 def _join_groups(
     pieces: tf.Tensor, starts: tf.Tensor, lengths: tf.Tensor, groups: tf.Tensor | int
 ) -> tf.Tensor:
-    """Join each 32 pieces of each row: `(batch * groups + 1,)`, an empty string at the end."""
+    """Join groups of 32 pieces of each row: `(batch * groups + 1,)`, an empty string at the end."""
     nothing = tf.size(pieces) - 1
     index = row_index(starts, lengths, groups * _JOIN_WIDTH, nothing)
     index = tf.concat([tf.reshape(index, [-1]), tf.fill([_JOIN_WIDTH], nothing)], 0)
@@ -250,30 +250,30 @@ def _join_groups(
 def row_index(
     starts: tf.Tensor, lengths: tf.Tensor, width: tf.Tensor | int, otherwise: tf.Tensor
 ) -> tf.Tensor:
-    """Indices of flat values as rows `(batch, width)`; `otherwise` behind the end of each row."""
+    """Return indices of flat values as rows `(batch, width)`, padded with `otherwise`."""
     positions = tf.expand_dims(tf.range(width), 0)
     inside = positions < tf.expand_dims(lengths, 1)
     return tf.where(inside, tf.expand_dims(starts, 1) + positions, otherwise)
 
 
 def _followed_by(marks: tf.Tensor) -> tf.Tensor:
-    """For each element whether the next one is marked, or there is none."""
+    """Mark each element whose next element is marked, and the last element."""
     return tf.concat([marks[1:], tf.ones_like(marks[:1])], 0)
 
 
 def _shift_right(marks: tf.Tensor) -> tf.Tensor:
-    """For each element whether the one before is marked."""
+    """Mark each element whose previous element is marked."""
     return tf.concat([tf.zeros_like(marks[:1]), marks[:-1]], 0)
 
 
 def _next_in_row(values: tf.Tensor, begins_row: tf.Tensor) -> tf.Tensor:
-    """For each byte the next one of the same string, or 0."""
+    """Return the next byte of the same string for each byte, or 0."""
     following = tf.concat([values[1:], tf.zeros_like(values[:1])], 0)
     return tf.where(_followed_by(begins_row), 0, following)
 
 
 def _white_space(flat: FlatBytes) -> tf.Tensor:
-    """Mark all bytes of the characters that `str.isspace()` holds for."""
+    """Mark all bytes of the characters that `str.isspace()` is true for."""
     byte = flat.values
     second = _next_in_row(byte, flat.begins_row)
     third = _next_in_row(second, flat.begins_row)

@@ -1,4 +1,4 @@
-"""What every tokenizer is: text to ids and back, in the graph."""
+"""Base class of all tokenizers."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from keras_s2s.tokenizers import strings
 
-# What detokenize writes for unk: the sign that SentencePiece uses too.
+# The output of `detokenize` for unk, the same as SentencePiece's.
 UNKNOWN_TEXT = "⁇"
-# What the special tokens read as.
+# The output of `detokenize` for the special tokens.
 SPECIAL_PIECES = ("", UNKNOWN_TEXT, "", "")
 
 
 class Tokenizer(keras.layers.Layer):
-    """A layer that turns texts into ids and ids into texts.
+    """Base class of tokenizers: layers that convert texts to ids and ids to texts.
 
-    The graph operations are those of TensorFlow and tensorflow-text, and the same ones run in a
-    SavedModel and in LiteRT. The base class of all tokenizers: a sub-class says how a text is
-    split (`_split`) and what each id reads as (`pieces`).
+    The graph uses operations of TensorFlow and tensorflow-text only, so it also runs in a
+    SavedModel and in LiteRT. A subclass defines how a text is split (`_split`) and the text of each
+    id (`pieces`).
 
     Call arguments:
-        texts: string `(batch,)`, a list of `str`, or one `str`.
+        texts: String `(batch,)`, a list of `str`, or one `str`.
 
     Returns:
-        What `tokenize` returns.
+        The same as `tokenize`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
-        # Keras would turn lists of str into arrays of its own, and looks for tensors among the
-        # arguments.
+        # Keras would convert lists of str to its own arrays, and search the arguments for
+        # tensors.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.built = True
@@ -53,7 +53,7 @@ class Tokenizer(keras.layers.Layer):
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are, the four special ones among them."""
+        """Number of ids, the four special ones included."""
         return len(self.vocabulary)
 
     @property
@@ -62,29 +62,29 @@ class Tokenizer(keras.layers.Layer):
         return []
 
     def text_rules(self) -> dict[str, Any]:
-        """Return what a program needs besides the vocabulary to split and join texts.
+        """Return the settings besides the vocabulary that are needed to split and join texts.
 
-        Exports store it, so that clients without tensorflow-text can tokenize.
+        Exports store them, so that clients without tensorflow-text can tokenize.
 
         Returns:
-            A dict that JSON can hold: "class", and what else the class needs.
+            A JSON-compatible dict: "class", and the settings of the class.
         """
         return {"class": type(self).__name__}
 
     def pieces(self) -> tuple[list[str] | list[bytes], list[str] | list[bytes]]:
-        """What each id reads as, the special ones included.
+        """The text of each id, special ids included.
 
         Returns:
-            Two lists of a string per id: at the beginning of a text, and behind another token.
+            Two lists of a string per id: at the beginning of a text, and after another token.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `pieces`.")
 
     @tf.autograph.experimental.do_not_convert
     def tokenize(self, texts: Any) -> tf.Tensor:
-        """Turn texts into ids.
+        """Convert texts to ids.
 
         Args:
-            texts: string `(batch,)`, a list of `str`, or a single text. Bytes that are not UTF-8
+            texts: String `(batch,)`, a list of `str`, or a single text. Bytes that are not UTF-8
                 become unknown tokens.
 
         Returns:
@@ -92,8 +92,9 @@ class Tokenizer(keras.layers.Layer):
             text `(length,)`.
 
         Raises:
-            TypeError: if `texts` are not strings.
-            ValueError: if `texts` have more than one dimension, or hold a `str` that has no UTF-8.
+            TypeError: If `texts` are not strings.
+            ValueError: If `texts` have more than one dimension, or a `str` cannot be encoded in
+                UTF-8.
         """
         texts = _as_strings(texts)
         if texts.shape.rank == 0:
@@ -104,17 +105,18 @@ class Tokenizer(keras.layers.Layer):
 
     @tf.autograph.experimental.do_not_convert
     def split(self, texts: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Turn texts into ids without eos and without padding, one text behind the other.
+        """Convert texts to ids without eos and padding, and concatenate the ids.
 
         Args:
-            texts: string `(batch,)` or a list of `str`.
+            texts: String `(batch,)` or a list of `str`.
 
         Returns:
-            The ids of all texts, int32 `(tokens,)`, and how many each text has, int32 `(batch,)`.
+            The ids of all texts, int32 `(tokens,)`, and the number of ids of each text, int32
+            `(batch,)`.
 
         Raises:
-            TypeError: if `texts` are not strings.
-            ValueError: if `texts` have not one dimension, or hold a `str` that has no UTF-8.
+            TypeError: If `texts` are not strings.
+            ValueError: If `texts` do not have one dimension, or a `str` cannot be encoded in UTF-8.
         """
         texts = _as_strings(texts)
         if texts.shape.rank == 0:
@@ -125,21 +127,21 @@ class Tokenizer(keras.layers.Layer):
 
     @tf.autograph.experimental.do_not_convert
     def detokenize(self, ids: Any) -> tf.Tensor:
-        """Turn ids into texts.
+        """Convert ids to texts.
 
-        A text ends before the first eos; pad and bos are left out, unk reads "⁇".
+        A text ends before the first eos. pad and bos are skipped, and unk reads "⁇".
 
         Args:
             ids: int32 `(batch, length)` or `(batch, num_hypotheses, length)`; any number of
-                leading dimensions, also none.
+                leading dimensions, including none.
 
         Returns:
-            string, of the leading dimensions' shape.
+            String, with the shape of the leading dimensions.
 
         Raises:
-            TypeError: if `ids` are not integers.
-            ValueError: if `ids` have no dimension, or (outside of a graph) if one is not in the
-                vocabulary; in a graph such an id reads like unk.
+            TypeError: If `ids` are not integers.
+            ValueError: If `ids` have no dimension, or (outside of a graph) if an id is not in the
+                vocabulary. In a graph such an id reads like unk.
         """
         ids = self._as_ids(ids)
         if ids.shape.rank != 2:
@@ -152,49 +154,49 @@ class Tokenizer(keras.layers.Layer):
         return self._detokenize(ids)
 
     def compute_output_shape(self, texts_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The shape of the ids of texts of a shape."""
+        """Return the shape of the ids for texts of the given shape."""
         return (*texts_shape, None)
 
     def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
-        """The ids of a symbolic input, for functional models."""
+        """Return the spec of the ids of a symbolic input, for functional models."""
         return keras.KerasTensor(self.compute_output_shape(texts.shape), dtype="int32")
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable}
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Turn checked texts `(batch,)` into what `split` returns; graph operations only."""
+        """Convert checked texts `(batch,)` as `split` does, with graph operations only."""
         raise NotImplementedError(f"{type(self).__name__} must define `_split`.")
 
     def _tokenize(self, texts: tf.Tensor) -> tf.Tensor:
-        """Turn checked texts `(batch,)` into ids."""
+        """Convert checked texts `(batch,)` to ids."""
         ids, lengths = self._split(texts)
         return strings.to_rows(ids, lengths, end=EOS_ID, fill=PAD_ID)
 
     def _detokenize(self, ids: tf.Tensor) -> tf.Tensor:
-        """Turn checked ids `(batch, length)` into texts."""
+        """Convert checked ids `(batch, length)` to texts."""
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
         lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
         read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
         rows = ids + tf.where(self._reads_as_following(ids, read), self.vocabulary_size, 0)
         beginning, following = self.pieces()
         table = tf.constant([*beginning, *following], tf.string)
-        # join_rows asks for an empty string at the end.
+        # join_rows needs an empty string at the end.
         pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
         return strings.join_rows(pieces, lengths, ids.shape[1])
 
     def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
-        """Mark ids `(batch, length)` that read as the second list of `pieces` says."""
+        """Mark ids `(batch, length)` that read as in the second list of `pieces`."""
         return tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True) > 0
 
     def _compile(self) -> _Compiled:
-        """The graphs for calls outside of a graph, made at the first one."""
+        """Return the graphs for eager calls, created in the first call."""
         if self._compiled is None:
             self._compiled = _Compiled(self)
         return self._compiled
 
     def _as_ids(self, ids: Any) -> tf.Tensor:
-        """Check ids at the door."""
+        """Check ids and return them as a tensor."""
         ids = tf.convert_to_tensor(ids)
         if not ids.dtype.is_integer:
             raise TypeError(f"`ids` must be integers. Received: ids of dtype {ids.dtype.name}")
@@ -211,9 +213,9 @@ class Tokenizer(keras.layers.Layer):
 
 
 class _Compiled:
-    """Graphs of a tokenizer: hundred operations one by one take fifty times as long.
+    """Graphs of a tokenizer; a hundred separate operations would take fifty times as long.
 
-    It stands outside of what Keras and TensorFlow track, so that no export stores it.
+    Kept outside of what Keras and TensorFlow track, so that no export stores it.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -225,17 +227,17 @@ class _Compiled:
 
 
 def check_texts(texts: Any) -> Iterator[str]:
-    """Give texts one by one, checked.
+    """Check texts and yield them one by one.
 
     Args:
-        texts: an iterable of `str`.
+        texts: An iterable of `str`.
 
     Yields:
         Each text.
 
     Raises:
-        TypeError: if `texts` is a single string or holds something else than `str`.
-        ValueError: if a text has no UTF-8 (a lone surrogate).
+        TypeError: If `texts` is a single string or holds anything other than `str`.
+        ValueError: If a text cannot be encoded in UTF-8 (a lone surrogate).
     """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"`texts` must be an iterable of str. Received: {texts!r}")
@@ -248,7 +250,7 @@ def check_texts(texts: Any) -> Iterator[str]:
 
 
 def check_utf8(text: str) -> str:
-    """Return a text, or refuse it if it has a lone surrogate, which no UTF-8 can hold."""
+    """Return a text; raise if it has a lone surrogate, which UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -260,7 +262,7 @@ def check_utf8(text: str) -> str:
 
 
 def _as_strings(texts: Any) -> tf.Tensor:
-    """Check texts at the door: string `(batch,)`, or a scalar."""
+    """Check texts and return them as a string tensor `(batch,)` or a scalar."""
     try:
         tensor = tf.convert_to_tensor(texts, tf.string)
     except (TypeError, ValueError) as error:

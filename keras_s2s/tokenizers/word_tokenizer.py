@@ -1,4 +1,4 @@
-"""A token for each word between white space."""
+"""Word-level tokenizer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class WordTokenizer(LookupTokenizer):
-    """Turns each word of a text into an id; words are what `str.split()` gives.
+    """Tokenizer of the words of a text, as split by `str.split()`.
 
-    So any white space of Unicode parts words (U+00A0 and U+3000 too), and nothing else does: "Go."
-    is one word. Good for symbols that are written apart, as phones are. `detokenize` joins with
-    one space.
+    Any Unicode white space separates words (also U+00A0 and U+3000), and nothing else does: "Go."
+    is one word. Suitable for symbols that are separated by spaces, such as phones. `detokenize`
+    joins words with one space.
 
     Args:
-        vocabulary: the token of each id, beginning with the special tokens "[PAD]", "[UNK]",
-            "[BOS]", "[EOS]"; no token has white space in it. May only be left out if
+        vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
+            "[BOS]", "[EOS]". No token contains white space. May be omitted only if
             `load_assets` is called next.
-        **kwargs: the arguments of `keras.layers.Layer`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Raises:
-        TypeError: if `vocabulary` is not a list of `str`.
-        ValueError: if `vocabulary` does not begin with the special tokens or has nothing else; if
-            a token is empty, stands twice or has white space in it.
+        TypeError: If `vocabulary` is not a list of `str`.
+        ValueError: If `vocabulary` does not begin with the special tokens or has no other tokens,
+            or if a token is empty, is repeated or contains white space.
 
     Example:
         >>> tokenizer = WordTokenizer.train(["HH AH L OW", "L OW"])
@@ -42,7 +42,7 @@ class WordTokenizer(LookupTokenizer):
 
     @staticmethod
     def split_text(text: str) -> list[str]:
-        """Cut a text into words in Python."""
+        """Split a text into words in Python."""
         return text.split()
 
     @staticmethod
