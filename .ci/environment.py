@@ -1,10 +1,10 @@
-"""Make the environment that the Makefile runs in, from nothing but Python.
+"""Create the environment for the Makefile, using only Python.
 
     python3 .ci/environment.py .venv dev
 
-creates `.venv` when it is missing, made by another Python or moved, and installs this checkout in
-it (editable, with the extra `dev`) unless that was done before from the same `pyproject.toml`.
-Plain syntax on purpose: a Python that is too old must get as far as saying so.
+Creates `.venv` if it is missing, was made by another Python, or was moved. Then installs this
+checkout into it (editable, with the extra `dev`), unless that was already done from the same
+`pyproject.toml`. The syntax is kept simple so that an old Python can report that it is too old.
 """
 
 import hashlib
@@ -17,16 +17,16 @@ import threading
 import time
 
 OLDEST, NEWEST = (3, 11), (3, 13)
-CONTAINS = {"dev": ("dev",), "examples": ("examples", "dev")}  # what an extra is satisfied by
+CONTAINS = {"dev": ("dev",), "examples": ("examples", "dev")}  # extras that satisfy an extra
 LARGE = re.compile(r"\(\d\d+(\.\d+)? MB\)$")  # downloads of at least 10 MB
 
 
 class SetupError(Exception):
-    """Something that the person at the terminal has to put right."""
+    """A problem that the user has to fix."""
 
 
 def check_python():
-    """Refuse a Python that TensorFlow has no wheels for, or that cannot make environments."""
+    """Raise an error if TensorFlow has no wheels for this Python, or it cannot create venvs."""
     version = ".".join(str(part) for part in sys.version_info[:3])
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         raise SetupError(
@@ -47,7 +47,7 @@ def check_python():
 
 
 def is_usable(folder, python):
-    """Tell whether `folder` is an environment of this Python version, at the place it was made."""
+    """Return whether `folder` is an environment of this Python version that was not moved."""
     program = "import sys, pip; print(sys.version_info[:2] == {}, sys.prefix)".format(
         tuple(sys.version_info[:2])
     )
@@ -66,7 +66,7 @@ def is_usable(folder, python):
 
 
 def create(folder):
-    """Create the environment, in place of an unusable one."""
+    """Create the environment, replacing an unusable one."""
     import venv
 
     ours = os.path.exists(os.path.join(folder, "pyvenv.cfg"))
@@ -80,7 +80,7 @@ def create(folder):
 
 
 def install(folder, python, extra):
-    """Install this checkout with `extra`; show what pip is at, and its own words if it fails."""
+    """Install this checkout with `extra`. Show pip's progress, and its output if it fails."""
     log_path = os.path.join(folder, "install.log")
     command = [python, "-m", "pip", "install", "--progress-bar=off", "-e", ".[{}]".format(extra)]
     environment = dict(os.environ, PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
@@ -104,7 +104,7 @@ def install(folder, python, extra):
 
 
 class Progress:
-    """One line that moves on a terminal; one line for each large download elsewhere."""
+    """Progress display: an updating line on a terminal, otherwise a line per large download."""
 
     def __enter__(self):
         self.moves = sys.stdout.isatty()
@@ -122,7 +122,7 @@ class Progress:
             sys.stdout.flush()
 
     def show(self, line):
-        """Take one line of pip's."""
+        """Process one line of pip's output."""
         if line.startswith(("Collecting", "Downloading", "Building", "Preparing")):
             self.doing = line
         elif line.startswith("Installing collected"):
@@ -133,7 +133,7 @@ class Progress:
             say("  " + self.doing)
 
     def tick(self):
-        """Redraw the line twice a second, so that a long download is seen to be alive."""
+        """Redraw the line twice a second so that a long download does not look stuck."""
         while not self.done.wait(0.5):
             minutes, seconds = divmod(int(time.time() - self.started), 60)
             line = "  {}:{:02d}  {}".format(minutes, seconds, self.doing)
@@ -142,12 +142,12 @@ class Progress:
 
 
 def say(line):
-    """Print a line at once."""
+    """Print a line and flush."""
     print(line, flush=True)
 
 
 def main(folder, extra):
-    """Bring the environment up to date, and do nothing when it already is."""
+    """Update the environment if necessary."""
     check_python()
     folder = os.path.realpath(folder)
     python = os.path.join(folder, "bin", "python")

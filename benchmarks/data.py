@@ -1,11 +1,11 @@
-"""What batches cost: out of memory, out of tab-separated files and out of TFRecords.
+"""Cost of batches from memory, from tab-separated files and from TFRecords.
 
     python -m benchmarks.data train.tsv.gz
 
-Trains a sub-word tokenizer for each side, makes shuffled datasets of the same pairs in each form,
-and goes through three epochs of each. Tokens are the real target tokens, padding is none. What
-counts is the CPU time of the whole process, as other work may run beside it: of so many tokens per
-CPU second, a training that takes in 20,000 tokens a second uses that part of one core.
+Trains a subword tokenizer for each side, builds shuffled datasets of the same pairs in each format,
+and iterates over three epochs of each. Token counts are real target tokens without padding. The
+metric is the CPU time of the whole process, because other work may run on the machine: a training
+that reads 20,000 tokens per second uses 20,000 / (tokens per CPU second) of one core for its data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Measure what the command line asks for, and print a table."""
+    """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("tsv", help="pairs: source<TAB>target lines, plain or gzip")
     parser.add_argument("--vocabulary", type=int, default=4000, help="pieces a side (default 4000)")
@@ -61,14 +61,14 @@ def main() -> None:
 
 
 def forms(pairs: list[tuple[str, str]], folder: Path) -> dict[str, Any]:
-    """Give the same pairs as they are, and in files.
+    """Return the same pairs in memory and in files.
 
     Args:
-        pairs: the pairs.
-        folder: where to write the files.
+        pairs: List of pairs.
+        folder: Folder to write the files to.
 
     Returns:
-        What `make_dataset` takes, by name.
+        A dictionary from name to the argument of `make_dataset`.
     """
     plain, compressed = folder / "train.tsv", folder / "train.tsv.gz"
     lines = "".join(f"{source}\t{target}\n" for source, target in pairs).encode()
@@ -85,15 +85,15 @@ def forms(pairs: list[tuple[str, str]], folder: Path) -> dict[str, Any]:
 def measure(
     given: Any, tokenizers: list[s2s.SentencePieceTokenizer], batches: dict[str, int]
 ) -> list[str]:
-    """Go through some epochs of a dataset.
+    """Iterate over several epochs of a dataset.
 
     Args:
-        given: what `make_dataset` takes.
-        tokenizers: those of source and target.
-        batches: how they are made.
+        given: Argument of `make_dataset`.
+        tokenizers: Source and target tokenizers.
+        batches: Batching arguments.
 
     Returns:
-        The figures of a row of the table.
+        The values of a table row.
     """
     source, target = tokenizers
     begin = time.process_time()

@@ -1,10 +1,10 @@
-"""How often a beam search misses the best output of a trained model, and what certainty costs.
+"""How often beam search misses the best output of a trained model, and the cost of exact search.
 
     python benchmarks/exact_search.py g2p.keras words.tsv.gz --limit 1000
 
-Searches the source texts of a TSV file by the exact search and by a beam search of width 5 under
-the same limits, and prints one row of a table for each length penalty. "Same" is the share of the
-certified texts for which the beam search found the best output, or one whose score is within 1e-5.
+Searches the source texts of a TSV file with exact search and with beam search of width 5 under the
+same limits, and prints a table row for each length penalty. "Same" is the share of certified texts
+for which beam search found the best output, or one whose score is within 1e-5.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ COLUMNS = (
 
 
 class Found(NamedTuple):
-    """What a search found for every text."""
+    """Results of a search over all texts."""
 
     texts: list[str]
     scores: np.ndarray
-    seconds: float  # in all
+    seconds: float  # total
 
 
 def search_texts(
@@ -47,19 +47,20 @@ def search_texts(
     search: s2s.BeamSearch | s2s.ExactSearch,
     batch: int,
 ) -> tuple[Found, dict[str, np.ndarray]]:
-    """Search in batches of texts of like lengths.
+    """Search in batches of texts of similar length.
 
     Args:
-        translator: the trained model with its tokenizers.
-        texts: the sources, sorted by length.
-        search: the search.
-        batch: how many texts go through it at once.
+        translator: The trained `Translator`.
+        texts: Source texts, sorted by length.
+        search: The search to run.
+        batch: Integer. Number of texts in a batch.
 
     Returns:
-        What it found, and of an exact search "certified" and "nodes" of each text.
+        A tuple of the `Found` and, for an exact search, a dictionary with "certified" and "nodes"
+        for each text.
     """
     model, source, target = translator.model, translator.source, translator.target
-    model.search(source.tokenize(texts[:1]), search)  # traced before the clock runs
+    model.search(source.tokenize(texts[:1]), search)  # trace before timing
     answers: list[str] = []
     scores, extras, seconds = [], [], 0.0
     progress = keras.utils.Progbar(len(texts), unit_name="text")
@@ -82,13 +83,13 @@ def search_texts(
 def compare(
     translator: s2s.Translator, texts: list[str], penalty: float, args: argparse.Namespace
 ) -> str:
-    """Search exactly and by beams; give the row of the table.
+    """Run exact search and beam search, and return a table row.
 
     Args:
-        translator: the trained model with its tokenizers.
-        texts: the sources, sorted by length.
-        penalty: the length penalty.
-        args: the limits of both searches.
+        translator: The trained `Translator`.
+        texts: Source texts, sorted by length.
+        penalty: Float. Length penalty.
+        args: Command line arguments with the limits of both searches.
 
     Returns:
         A line of Markdown.
@@ -120,13 +121,13 @@ def compare(
 
 
 def read_sources(file: str, limit: int | None) -> list[str]:
-    """Read the different source texts of a TSV file, and sort them by length."""
+    """Read the distinct source texts of a TSV file, sorted by length."""
     texts: Iterable[str] = dict.fromkeys(source for source, _ in s2s.read_pairs(file))
     return sorted(list(texts)[:limit], key=len)
 
 
 def main() -> None:
-    """Read, search, print."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a translator's .keras file")
     parser.add_argument("texts", help="a TSV file; its first column is searched")

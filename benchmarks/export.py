@@ -1,10 +1,10 @@
-"""Size and speed of each export of a model, beside other tools, on the same words.
+"""Size and speed of each export of a model, compared with other tools on the same words.
 
     taskset -c 1 python -m benchmarks.export g2p.keras words.tsv.gz --folder /tmp/exports
 
-Writes the exports that are not in the folder yet, starts each runtime in a process of its own, and
-lets them take turns on the words. Prints a table and writes results/export.json. README.md says
-what the columns are, and how the other tools are installed.
+Writes the exports that are missing from the folder, starts each runtime in a separate process, and
+lets them take turns on the words. Prints a table and writes results/export.json. README.md explains
+the columns and how to install the other tools.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))  # the server in C stands there
+sys.path.append(str(ROOT / "tests"))  # contains the C server
 
 BATCH = 32
 COLUMNS = {
@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 class Worker:
-    """A runtime in a process of its own; see export_worker.py."""
+    """A runtime in a separate process; see export_worker.py."""
 
     def __init__(self, kind: str, path: str, python: str = sys.executable) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class Worker:
             self.load = time.perf_counter() - start
 
     def ask(self, texts: list[str]) -> tuple[list[str], float]:
-        """Give the answers to texts that are asked at once, and the seconds."""
+        """Return the answers to a batch of texts, and the seconds."""
         if self.process.stdin is None:
             raise RuntimeError("the worker has no input")
         print(json.dumps(texts), file=self.process.stdin, flush=True)
@@ -67,7 +67,7 @@ class Worker:
         return answers, seconds
 
     def close(self) -> float:
-        """End the process; give the most memory that it held."""
+        """End the process. Return its peak memory."""
         if self.process.stdin is not None:
             self.process.stdin.close()
         memory: float = self._read()
@@ -84,7 +84,7 @@ class Worker:
 
 
 def export(model: str, folder: Path) -> dict[str, Path]:
-    """Write the exports that are not there yet; give the path of each."""
+    """Write the exports that are missing. Return the path of each."""
     paths = {f"LiteRT {kind}": folder / f"{kind}.tflite" for kind in ("float32", "float16", "int8")}
     paths["SavedModel"] = folder / "saved_model" / "1"
     if not all(path.exists() for path in paths.values()):
@@ -106,7 +106,7 @@ def export(model: str, folder: Path) -> dict[str, Path]:
 
 
 def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, dict[str, Any]]:
-    """Let the workers take turns, word by word, and then batch by batch."""
+    """Let the workers take turns, word by word and then batch by batch."""
     rows: dict[str, dict[str, Any]] = {}
     for name, worker in workers.items():
         rows[name] = {"load": worker.load, "first": 1e3 * worker.ask(words[:1])[1]}
@@ -131,7 +131,7 @@ def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, d
 
 
 def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]:
-    """Measure the SavedModel in the C API of TensorFlow, one thread, no Python."""
+    """Measure the SavedModel with the TensorFlow C API: one thread, no Python."""
     import numpy as np
     from helpers import c_server
 
@@ -161,14 +161,14 @@ def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]
 
 
 def size(path: str | Path) -> float:
-    """Give the size of a file, or of all files in a folder, in MB."""
+    """Return the size of a file, or of all files in a folder, in MB."""
     path = Path(path)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) / 1e6
 
 
 def add_peers(workers: dict[str, Worker], peers: list[str], sizes: dict[str, float]) -> None:
-    """Start other tools, each by NAME=PYTHON[=MODEL]."""
+    """Start other tools, each given as NAME=PYTHON[=MODEL]."""
     for peer in peers:
         name, python, model = f"{peer}=".split("=")[:3]
         workers[name] = Worker(name, model, python)
@@ -177,7 +177,7 @@ def add_peers(workers: dict[str, Worker], peers: list[str], sizes: dict[str, flo
 
 
 def report(rows: dict[str, dict[str, Any]], path: Path, words: list[str]) -> None:
-    """Print the table and write the figures."""
+    """Print the table and write the results."""
     print(f"{len(words)} words\n")
     print("| runtime | " + " | ".join(COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
@@ -189,7 +189,7 @@ def report(rows: dict[str, dict[str, Any]], path: Path, words: list[str]) -> Non
 
 
 def main() -> None:
-    """Export, measure, and print."""
+    """Export, measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a .keras file")
     parser.add_argument("words", help="TSV file, plain or gzip: word, pronunciation")

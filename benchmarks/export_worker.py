@@ -1,10 +1,10 @@
-"""Answers words in one runtime, for export.py; each runtime in a process of its own.
+"""Answer words in one runtime, for export.py. Each runtime has its own process.
 
     python benchmarks/export_worker.py KIND PATH [ROOT]
 
-Reads lines of JSON: a list of texts, to be answered at once. Writes for each the answers and the
-seconds that they took; first, when it is ready, an empty list; at the end of the input, the most
-memory that it held, in MB. It imports what its runtime needs and nothing else.
+Reads lines of JSON, each a list of texts to answer as one batch. Writes the answers to each batch
+and the seconds it took. Writes an empty list first, when it is ready, and the peak memory in MB at
+the end of the input. Imports only what its runtime needs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Answer = Callable[[list[str]], list[str]]
 
 
 def load_model(path: str) -> Answer:
-    """The model in Python, as `Translator` answers."""
+    """Load the model in Python, with `Translator`."""
     answer: Answer = importlib.import_module("keras_s2s").load(path).translate
     return answer
 
 
 def load_litert(path: str) -> Answer:
-    """A LiteRT file in `LiteRTRunner`, the file alone, with one thread."""
+    """Load a LiteRT file in `LiteRTRunner`, without the model, with one thread."""
     sys.path.insert(0, os.path.join(sys.argv[3], "export"))
     runner = importlib.import_module("litert_runner").LiteRTRunner(path, num_threads=1)
     answer: Answer = runner.translate
@@ -39,7 +39,7 @@ def load_litert(path: str) -> Answer:
 
 
 def load_g2p_en(path: str) -> Answer:
-    """The network of g2p_en (greedy, one word at a time), without its dictionary and tagger."""
+    """Load the g2p_en network (greedy, one word at a time), without its dictionary and tagger."""
     nltk: Any = importlib.import_module("nltk")
     nltk.download = lambda *_: False
     module: Any = importlib.import_module("g2p_en.g2p")
@@ -49,7 +49,7 @@ def load_g2p_en(path: str) -> Answer:
 
 
 def load_phonetisaurus(path: str) -> Answer:
-    """The command of Phonetisaurus, which loads its model for each list of words."""
+    """Use the command of Phonetisaurus, which loads its model for each list of words."""
     environment = importlib.import_module("phonetisaurus").guess_environment()
 
     def answer(texts: list[str]) -> list[str]:
@@ -79,7 +79,7 @@ KINDS = {
 def main() -> None:
     """Answer until the input ends."""
     answers = os.dup(1)
-    os.dup2(2, 1)  # libraries print to the standard output
+    os.dup2(2, 1)  # libraries print to standard output
     with os.fdopen(answers, "w") as out:
         answer = KINDS[sys.argv[1]](sys.argv[2])
         print(json.dumps([]), file=out, flush=True)
@@ -92,8 +92,8 @@ def main() -> None:
 
 
 def most_memory() -> float:
-    """Give the most memory that this process, or one that it started, has held, in MB."""
-    with open("/proc/self/status") as file:  # what getrusage says began with the parent's memory
+    """Return the peak memory of this process, or of one that it started, in MB."""
+    with open("/proc/self/status") as file:  # getrusage would include the parent's memory
         own = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6
 

@@ -1,12 +1,12 @@
-"""How fast training and search are on a GPU, beside plain Keras and PyTorch.
+"""Training and search speed on a GPU, compared with plain Keras and PyTorch.
 
     python -m benchmarks.gpu OUT training search   # with TensorFlow
     python -m benchmarks.gpu OUT torch             # with PyTorch, in an environment of its own
     python -m benchmarks.gpu OUT tables
 
-Each system trains on the same 30 batches, pass by pass; what is kept is the median time of a pass.
-TensorFloat-32 is used where the framework uses it by default. OUT is a file with a JSON object on
-each line.
+Each system trains on the same 30 batches, pass after pass. The result is the median time of a pass.
+TensorFloat-32 is used where the framework uses it by default. OUT is a file with one JSON object
+per line.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from benchmarks.training_data import WORKLOADS, make_batches
 
 NUM_BATCHES = 30
 PASSES = 5
-SCALES = (1, 8)  # of the batch sizes of the workloads
+SCALES = (1, 8)  # factors for the batch sizes of the workloads
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-# One after the other, so that systems to compare are measured close together.
+# In an order that measures systems to compare close together in time.
 TRAININGS = (
     ("keras_s2s", "float32"),
     ("Keras 3", "float32"),
@@ -42,7 +42,7 @@ SEARCH_SYSTEMS = ("keras_s2s", "yardstick", "keras_s2s XLA")
 
 
 def measure(run: Callable[[], Any], passes: int = PASSES) -> float:
-    """Return the median seconds of a call, after one that is not counted."""
+    """Return the median seconds of a call, after one untimed call."""
     run()
     seconds = []
     for _ in range(passes):
@@ -53,7 +53,7 @@ def measure(run: Callable[[], Any], passes: int = PASSES) -> float:
 
 
 def train(keep: Callable[..., None], only: str) -> None:
-    """Train with TensorFlow."""
+    """Measure training with TensorFlow."""
     from benchmarks import training_systems as systems
 
     for name, workload in WORKLOADS.items():
@@ -69,7 +69,7 @@ def train(keep: Callable[..., None], only: str) -> None:
 
 
 def train_torch(keep: Callable[..., None], device: str) -> None:
-    """Train with PyTorch: padded `nn.LSTM`, fused Adam, autocast for 16 bits."""
+    """Measure training with PyTorch: padded `nn.LSTM`, fused Adam, autocast for 16 bits."""
     import numpy as np
     import torch
 
@@ -106,7 +106,7 @@ def train_torch(keep: Callable[..., None], device: str) -> None:
 
 
 def search(keep: Callable[..., None], only: str) -> None:
-    """Search with TensorFlow."""
+    """Measure search with TensorFlow."""
     from benchmarks.search_tensorflow import SYSTEMS
 
     for system in SEARCH_SYSTEMS:
@@ -118,7 +118,7 @@ def search(keep: Callable[..., None], only: str) -> None:
 
 
 def search_torch(keep: Callable[..., None], device: str) -> None:
-    """Search with PyTorch, all rows together."""
+    """Measure search with PyTorch, all rows in one batch."""
     import torch
 
     from benchmarks.search_torch import SYSTEMS
@@ -136,7 +136,7 @@ def search_torch(keep: Callable[..., None], device: str) -> None:
 
 
 def tables(path: str) -> str:
-    """Format what was kept as Markdown tables of milliseconds."""
+    """Format the results as Markdown tables in milliseconds."""
     lines_kept = Path(path).read_text(encoding="utf-8").splitlines()
     kept = [json.loads(line) for line in lines_kept]
     lines: list[str] = []
@@ -167,7 +167,7 @@ def card() -> str:
 
 
 def main() -> None:
-    """Measure the parts that the command line names."""
+    """Measure the parts given on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", help="file to append figures to")
     parser.add_argument("parts", nargs="+", choices=("training", "search", "torch", "tables"))

@@ -1,10 +1,10 @@
-"""How many operations a training step has on a GPU, counted in its graph on any machine.
+"""Count the GPU operations of a training step in its graph. Runs on any machine.
 
     python -m benchmarks.operations
 
-A step on a GPU takes as long as the host needs to start its operations, so their number is what
-counts. Constants and what only names a value cost nothing. Of the two branches of a condition the
-larger one counts. tests/models/test_operations.py holds the numbers.
+On a GPU, a step takes as long as the host needs to launch its operations, so their number is what
+matters. Constants and operations that only name a value are free. Of the two branches of a
+condition, the larger one counts. tests/models/test_operations.py checks the numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.models import trainer
 
-# What the executor never runs, or runs as a mere name.
+# Operations that the executor never runs, or that only name a value.
 FREE = frozenset(("Const", "Placeholder", "Identity", "IdentityN", "NoOp", "_Arg", "_Retval"))
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -42,7 +42,10 @@ def make_model(
     policy: str = "float32",
     num_layers: int = 2,
 ) -> s2s.Seq2Seq:
-    """Make a compiled model of two layers a side, tiny: the operations are those of a large one."""
+    """Build a small compiled model with two layers per side.
+
+    A large model has the same operations.
+    """
     shared: dict[str, Any] = {"num_layers": num_layers, "dropout": dropout, "dtype": policy}
     model = s2s.Seq2Seq(
         s2s.LSTMEncoder(16, 8, bidirectional=bidirectional, **shared),
@@ -54,13 +57,13 @@ def make_model(
 
 
 def count_operations(model: keras.Model) -> collections.Counter[str]:
-    """Count the operations of a training step by their kind, as on a GPU.
+    """Count the operations of a training step by type, as on a GPU.
 
     Args:
         model: Compiled model.
 
     Returns:
-        The number of operations of each kind.
+        A counter of operations by type.
     """
     ids = tf.TensorSpec([None, None], tf.int32)
 

@@ -1,14 +1,14 @@
-"""How quick the search is, beside a yardstick, other packages, and the machine's own limit.
+"""Search speed, compared with a yardstick, other packages, and the limit of the machine.
 
     python -m benchmarks.search --quick                  # about 10 minutes
     python -m benchmarks.search --peers torch=PYTHON tfa=PYTHON opennmt=PYTHON
     python -m benchmarks.search --curves                 # cost against width, batch, length, ids
 
-All systems do the same: a decoder of the same sizes with random weights that never chooses eos, so
-that every search runs to its last step. They take turns, round by round; what is reported is the
-median over the rounds of each system's ratio to the yardstick in the same round, so that a noisy
-machine disturbs all of them alike. A peer runs in the environment of the PYTHON given for it
-(benchmarks/README.md says how it is made), as a process that is asked in its turn.
+All systems run a decoder of the same sizes with random weights that never predicts eos, so that
+every search runs to its last step. The systems take turns, round by round. The result is the median
+over the rounds of each system's ratio to the yardstick in the same round, so that noise on the
+machine affects all systems alike. A peer runs as a process in the environment of the PYTHON given
+for it (benchmarks/README.md says how to create it).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PEERS = {
 
 
 def main() -> None:
-    """Measure what the command line asks for, print the tables, keep the figures."""
+    """Run the requested benchmarks, print the tables and save the results."""
     arguments = _parse()
     kept: dict[str, Any] = {}
     if RESULTS.exists():
@@ -62,11 +62,11 @@ def main() -> None:
 
 
 class Servers:
-    """The processes that run the systems, each with so many threads.
+    """Processes that run the systems, each with the same number of threads.
 
     Args:
-        threads: threads of each process.
-        peers: for each peer the Python of its environment.
+        threads: Integer. Number of threads of each process.
+        peers: Dictionary from peer name to the Python of its environment.
     """
 
     def __init__(self, threads: int, peers: dict[str, str]) -> None:
@@ -87,7 +87,7 @@ class Servers:
             process.communicate()
 
     def time(self, system: str, sizes: Sizes, batch: int) -> float:
-        """Give the seconds of one search of `batch` sources."""
+        """Return the seconds of one search of `batch` sources."""
         process = self.places[system]
         request = {"system": system, "sizes": sizes, "batch": batch}
         if process.stdin is None or process.stdout is None:
@@ -103,7 +103,7 @@ class Servers:
 def measure(
     servers: Servers, workload: str, arguments: argparse.Namespace
 ) -> dict[str, dict[str, list[float]]]:
-    """Let all systems take turns at each batch size: for each the seconds of each round."""
+    """Let all systems take turns at each batch size. Return the seconds per round for each."""
     sizes = WORKLOADS[workload]
     found = {}
     for batch in BATCHES[workload]:
@@ -118,7 +118,7 @@ def measure(
 
 
 def measure_curves(servers: Servers, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Measure how the cost grows with each size, the others being those of G at batch 8."""
+    """Measure the cost as a function of each size, with the other sizes those of G at batch 8."""
     found: dict[str, dict[str, list[float]]] = {}
     base = WORKLOADS["G"]
     for name, values in {
@@ -138,7 +138,7 @@ def measure_curves(servers: Servers, rounds: int) -> dict[str, dict[str, list[fl
 
 
 def tables(kept: dict[str, Any]) -> str:
-    """Show the figures as Markdown tables, one for each workload and number of threads."""
+    """Format the results as Markdown tables, one per workload and number of threads."""
     lines = []
     for name, batches in kept.items():
         if name.startswith("curves"):
@@ -164,7 +164,7 @@ def _cell(figures: dict[str, list[float]], system: str, batch: int) -> str:
 
 
 def _ratio(figures: dict[str, list[float]], system: str, other: str) -> float:
-    """Give the median of the ratios in the same round."""
+    """Return the median ratio of two systems in the same round."""
     pairs = zip(figures[system], figures[other], strict=False)
     return statistics.median(own / others for own, others in pairs)
 
@@ -174,11 +174,11 @@ def _take_turns(
 ) -> dict[str, list[float]]:
     for system in systems:
         servers.time(system, sizes, batch)
-    # what takes little time is disturbed the most
+    # short measurements are the noisiest
     rounds = max(rounds, min(20, int(3.0 / servers.time("yardstick", sizes, batch))))
     seconds: dict[str, list[float]] = {system: [] for system in systems}
     for number in range(rounds):
-        first = number % len(systems)  # nobody always comes after the same neighbour
+        first = number % len(systems)  # rotate, so that no system always follows the same one
         for system in systems[first:] + systems[:first]:
             if system != "Keras example" or number < 3:
                 seconds[system].append(servers.time(system, sizes, batch))

@@ -14,7 +14,7 @@ from benchmarks.search_sizes import BOS_ID, EOS_ID, Sizes
 
 
 def use_threads(threads: int) -> None:
-    """Give TensorFlow so many threads. Before anything else."""
+    """Set the number of TensorFlow threads. Must be called first."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 

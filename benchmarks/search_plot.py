@@ -1,4 +1,4 @@
-"""Draws how the cost of a search grows with each of its sizes."""
+"""Plot the cost of a search against each of its sizes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LABELS = {
 
 
 def plot(kept: dict[str, Any]) -> Path:
-    """Draw the curves of one thread, or of two where those are all there are.
+    """Plot the curves for one thread, or for two if there are no others.
 
     Args:
-        kept: what the benchmark keeps.
+        kept: Dictionary of saved benchmark results.
 
     Returns:
-        The picture that was written.
+        The path of the plot.
     """
     curves = next(figures for name, figures in kept.items() if name.startswith("curves"))
     figure, axes = plt.subplots(1, len(LABELS), figsize=(11, 2.9), layout="constrained")
@@ -37,7 +37,7 @@ def plot(kept: dict[str, Any]) -> Path:
         for system, style in (("yardstick", "s--"), ("keras_s2s", "o-")):
             cost = [1000 * statistics.median(systems[system]) for _, systems in points]
             axis.plot(values, cost, style, label=system, markersize=4)
-        # what grows in proportion to the size, from the last point on downwards
+        # reference line proportional to the size, down from the last point
         last = 1000 * statistics.median(points[-1][1]["keras_s2s"])
         axis.plot(values, [last * value / values[-1] for value in values], ":", label="linear")
         axis.set(xlabel=label, xscale="log", yscale="log")

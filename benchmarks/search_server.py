@@ -1,9 +1,9 @@
-"""Runs the searches of one environment, when and as often as the benchmark asks.
+"""Run the searches of one environment on request.
 
     python -m benchmarks.search_server benchmarks.search_torch 1
 
-It reads requests from its standard input, one JSON object a line, and answers each with a line
-"@ seconds". So systems that cannot share a process still take turns.
+Reads requests from standard input, one JSON object per line, and answers each with a line "@
+seconds". This lets systems that cannot share a process take turns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.search_sizes import Sizes
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Answer requests until the input ends."""
     module = importlib.import_module(sys.argv[1])
     module.use_threads(int(sys.argv[2]))
     prepared: dict[str, Callable[[], Any]] = {}
@@ -27,7 +27,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         work = (*request["sizes"], request["batch"])
-        if work != at_work:  # what was asked for before keeps its weights no longer
+        if work != at_work:  # free the weights of the previous workload
             prepared, at_work = {}, work
         key = request["system"]
         if key not in prepared:

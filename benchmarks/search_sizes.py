@@ -1,4 +1,4 @@
-"""The sizes that all systems of the search benchmark have in common. Needs nothing installed."""
+"""Sizes shared by all systems of the search benchmark. Has no dependencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NEVER = -100.0  # the bias of eos: every search runs to its last step
 
 
 class Sizes(NamedTuple):
-    """One search: a decoder, and what is asked of it."""
+    """Sizes of a decoder and of a search."""
 
     vocabulary_size: int
     embedding_dim: int

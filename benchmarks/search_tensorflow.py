@@ -1,4 +1,4 @@
-"""The systems of the search benchmark that run in this package's own environment."""
+"""Systems of the search benchmark that run in this package's own environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[[], Any]
 
 
 def use_threads(threads: int) -> None:
-    """Give TensorFlow so many threads. Before anything else."""
+    """Set the number of TensorFlow threads. Must be called first."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
@@ -30,7 +30,7 @@ def use_threads(threads: int) -> None:
 def keras_s2s(
     sizes: Sizes, batch: int, *, jit_compile: bool = False, dtype: str = "float32"
 ) -> Run:
-    """Prepare the search of this package over its own decoder."""
+    """Prepare this package's search over its own decoder."""
     decoder = LSTMDecoder(
         sizes.vocabulary_size,
         sizes.units,
@@ -56,15 +56,16 @@ def keras_s2s(
 
 
 def yardstick(sizes: Sizes, batch: int) -> Run:
-    """Prepare the straightforward search over Keras cells."""
+    """Prepare the yardstick search over Keras cells."""
     search = search_yardstick.make(sizes)
     return functools.partial(_run, search, sizes, batch)
 
 
 def keras_example(sizes: Sizes, batch: int) -> Run:
-    """Prepare Keras's example: greedy, a Python loop of `predict`.
+    """Prepare the Keras example: greedy search in a Python loop of `predict`.
 
-    It knows no beam: to do the products of one it is given `beam_width` rows for each source.
+    It has no beam search. To match the matrix products of one, it gets `beam_width` rows per
+    source.
     """
     rows = batch * sizes.beam_width
     inputs = [keras.Input([1], dtype="int32")]
@@ -90,7 +91,7 @@ def keras_example(sizes: Sizes, batch: int) -> Run:
 
 
 def products(sizes: Sizes, batch: int) -> Run:
-    """Prepare the limit of the processor: nothing but the products of each step."""
+    """Prepare the lower bound of the processor: only the matrix products of each step."""
     kernels = _kernels(sizes)
 
     @tf.function(autograph=False)
@@ -106,7 +107,7 @@ def products(sizes: Sizes, batch: int) -> Run:
 
 
 def _kernels(sizes: Sizes) -> list[Any]:
-    """Make weights of the sizes that a step multiplies with."""
+    """Create the weight matrices of a step."""
     shapes = [(sizes.units, 4 * sizes.units)] * (2 * sizes.num_layers - 1)
     shapes.append((sizes.units, sizes.vocabulary_size))
     if sizes.vocabulary_size > MOST_PROJECTED_TOKENS:
@@ -115,7 +116,7 @@ def _kernels(sizes: Sizes) -> list[Any]:
 
 
 def _any_batch(run: Any, sizes: Sizes) -> Any:
-    """Trace for any batch, as a server has it."""
+    """Trace for any batch size, as a server does."""
     spec = tf.TensorSpec([None, sizes.units])
     return run.get_concrete_function(*[spec] * (2 * sizes.num_layers))
 

@@ -13,7 +13,7 @@ from benchmarks.search_sizes import BOS_ID, EOS_ID, Sizes
 
 
 def use_threads(threads: int) -> None:
-    """Give TensorFlow so many threads. Before anything else."""
+    """Set the number of TensorFlow threads. Must be called first."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
@@ -46,7 +46,7 @@ def addons(sizes: Sizes, batch: int) -> Callable[[], Any]:
 
 
 def yardstick(sizes: Sizes, batch: int) -> Callable[[], Any]:
-    """Prepare the yardstick, to see what the other TensorFlow makes of it."""
+    """Prepare the yardstick, to measure it in this version of TensorFlow."""
     search = search_yardstick.make(sizes)
     return lambda: search(*_states(sizes, batch)).numpy()
 

@@ -1,4 +1,4 @@
-"""PyTorch in the search benchmark: a plain batched search, and one with fairseq's bookkeeping."""
+"""PyTorch in the search benchmark: plain batched search, and one with fairseq's bookkeeping."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ State = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def use_threads(threads: int) -> None:
-    """Give PyTorch so many threads. Before anything else."""
+    """Set the number of PyTorch threads. Must be called first."""
     torch.set_num_threads(threads)
 
 
 class TorchDecoder(torch.nn.Module):
-    """Embedding, `LSTMCell`s and a linear layer, with random weights that never end."""
+    """Embedding, `LSTMCell`s and a linear layer, with random weights that never predict eos."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class TorchDecoder(torch.nn.Module):
             self.logits.bias[EOS_ID] = NEVER
 
     def forward(self, token_ids: torch.Tensor, states: State) -> tuple[torch.Tensor, State]:
-        """Take one step."""
+        """Run one step."""
         values, new_states = self.embedding(token_ids), []
         for cell, state in zip(self.cells, states, strict=True):
             new_states.append(cell(values, state))
@@ -40,7 +40,7 @@ class TorchDecoder(torch.nn.Module):
 
 
 def plain(decoder: TorchDecoder, sizes: Sizes, batch: int) -> torch.Tensor:
-    """Search all rows together, with nothing done for those that have finished but to feed pads."""
+    """Search all rows together. Finished hypotheses are only fed pads."""
     width, vocabulary = sizes.beam_width, sizes.vocabulary_size
     states = _first_states(sizes, batch * width)
     row_starts = torch.arange(batch).unsqueeze(1) * width
@@ -63,7 +63,7 @@ def plain(decoder: TorchDecoder, sizes: Sizes, batch: int) -> torch.Tensor:
 
 
 def fairseq_style(decoder: TorchDecoder, sizes: Sizes, batch: int) -> torch.Tensor:
-    """Search with the bookkeeping of fairseq: 2k candidates, finished ones taken out in Python."""
+    """Search with fairseq's bookkeeping: 2k candidates, and finished ones removed in Python."""
     width, vocabulary = sizes.beam_width, sizes.vocabulary_size
     states = _first_states(sizes, batch * width)
     tokens = torch.full((batch * width, sizes.steps + 1), PAD_ID)
@@ -78,7 +78,7 @@ def fairseq_style(decoder: TorchDecoder, sizes: Sizes, batch: int) -> torch.Tens
         log_probs[log_probs != log_probs] = float("-inf")
         log_probs[:, PAD_ID] = float("-inf")
         total = log_probs.view(batch, width, vocabulary)
-        if time == 0:  # all hypotheses are equal: look at the first
+        if time == 0:  # all hypotheses are equal: use the first only
             total = total[:, ::width, :].contiguous()
         else:
             total = total + scores.view(batch, width, -1)[:, :, time - 1 : time]

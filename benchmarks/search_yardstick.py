@@ -1,9 +1,9 @@
 """The yardstick: a straightforward beam search in the graph, over Keras LSTM cells.
 
-What one writes by hand with Keras's parts and TensorFlow's ops: log_softmax over the vocabulary,
-one top-k over all continuations of a row, a gather of each state. Hypotheses that have finished
-keep their place and take pads. Runs under Keras 3 and Keras 2 alike, so that it can stand beside
-every peer in the peer's own environment.
+This is what a user would write by hand with Keras cells and TensorFlow ops: a log_softmax over the
+vocabulary, one top-k over all continuations of a row, and a gather of each state. Finished
+hypotheses keep their slot and are fed pads. Runs under Keras 2 and 3, so that it can be compared
+with each peer in the peer's own environment.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from benchmarks.search_sizes import BOS_ID, EOS_ID, NEVER, PAD_ID, Sizes
 
 
 class YardstickDecoder:
-    """Embedding, stacked `LSTMCell`s and a dense layer, with random weights that never end.
+    """Embedding, stacked `LSTMCell`s and a dense layer, with random weights that never predict eos.
 
     Args:
-        sizes: the sizes of the decoder.
+        sizes: Sizes of the decoder.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -39,7 +39,7 @@ class YardstickDecoder:
         self.logits.set_weights([kernel, bias])
 
     def step(self, token_ids: tf.Tensor, states: list[Any]) -> tuple[tf.Tensor, list[Any]]:
-        """Take one step for `token_ids` `(rows,)`."""
+        """Run one step for `token_ids` `(rows,)`."""
         values = self.embedding(token_ids)
         new_states = []
         for cell, state in zip(self.cells, states, strict=True):
@@ -51,17 +51,17 @@ class YardstickDecoder:
 def beam_search(
     decoder: YardstickDecoder, states: list[Any], beam_width: int, max_length: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Search.
+    """Run a beam search.
 
     Args:
-        decoder: the decoder.
-        states: for each layer `[hidden, cell]`, each `(batch, units)`.
-        beam_width: hypotheses kept per row.
-        max_length: tokens in the longest output.
+        decoder: The decoder.
+        states: `[hidden, cell]` of each layer, each `(batch, units)`.
+        beam_width: Integer. Number of hypotheses per row.
+        max_length: Integer. Maximum number of output tokens.
 
     Returns:
-        The ids `(batch, beam_width, max_length)` and their log probabilities
-        `(batch, beam_width)`, best first.
+        The ids `(batch, beam_width, max_length)` and their log probabilities `(batch, beam_width)`,
+        best first.
     """
     batch, vocabulary = tf.shape(states[0][0])[0], decoder.vocabulary_size
     states = tf.nest.map_structure(lambda state: tf.repeat(state, beam_width, axis=0), states)
@@ -110,13 +110,13 @@ def beam_search(
 
 
 def make(sizes: Sizes) -> Any:
-    """Make the search as one graph for any batch.
+    """Build the search as a single graph for any batch size.
 
     Args:
-        sizes: the search.
+        sizes: Sizes of the search.
 
     Returns:
-        A function of the states before the first step, which gives the ids.
+        A function from the initial states to the ids.
     """
     decoder = YardstickDecoder(sizes)
 

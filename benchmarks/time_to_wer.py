@@ -1,13 +1,12 @@
-"""CPU seconds until a pronouncing model has a given word error rate, beside Keras 3 and PyTorch.
+"""CPU seconds until a pronunciation model reaches a word error rate, vs. Keras 3 and PyTorch.
 
     taskset -c 1 python -m benchmarks.time_to_wer train.tsv.gz valid.tsv.gz
 
-Each system trains one model, that of `examples/pronunciation.py`, on the same batches in the same
-order under the same schedule, in a process of its own. After every so many steps its weights go
-into this package's model, and one beam search for all of them answers the held-out words. Only the
-training is on the clock: CPU seconds, so that other work on the machine matters little. Where the
-error falls below the target, between two points, is read off the line between them. PyTorch takes
-part where it is installed.
+Each system trains the model of `examples/pronunciation.py` in a separate process, on the same
+batches in the same order with the same schedule. At regular intervals its weights are copied into
+this package's model, and the same beam search evaluates the held-out words for all systems. Only
+training is timed, in CPU seconds, so that other work on the machine matters little. The time to the
+target error is interpolated linearly between two points. PyTorch is included if it is installed.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ Point = dict[str, float]
 
 
 def main() -> None:
-    """Let each system train to the target, print a table, keep the figures."""
+    """Train each system to the target, print a table and save the results."""
     arguments = _parse()
     if arguments.system:
         work(arguments)
@@ -66,12 +65,13 @@ def main() -> None:
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Be one system: train, and print a line of JSON for each point of the curve.
+    """Run one system: train, and print a line of JSON for each point of the curve.
 
     Args:
-        arguments: the files, the sizes, the schedule, the target and the system's name.
+        arguments: Command line arguments with the files, the sizes, the schedule, the target and
+            the name of the system.
     """
-    answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may write as they like
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print to standard output
     tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(arguments.seed)
     pairs = s2s.read_pairs(arguments.train)
@@ -110,16 +110,18 @@ def make_batches(
     source: Tokenizer,
     target: Tokenizer,
 ) -> list[Batch]:
-    """Make the batches of an epoch.
+    """Create the batches of an epoch.
 
     Args:
-        arguments: the size of a batch, the seed, and whether batches are of random pairs.
-        pairs: the pairs.
-        source: the tokenizer of the sources.
-        target: the tokenizer of the targets.
+        arguments: Command line arguments with the batch size, the seed, and whether batches are
+            random.
+        pairs: The pairs.
+        source: Source tokenizer.
+        target: Target tokenizer.
 
     Returns:
-        The batches, as `fit` takes them: of pairs of like lengths, or of random ones, padded.
+        A list of padded batches in the format of `fit`, of pairs of similar length or of random
+        pairs.
     """
     size = 1 if arguments.random_batches else arguments.batch
     dataset = s2s.make_dataset(
@@ -131,15 +133,16 @@ def make_batches(
 
 
 def until(curve: list[Point], target: float, key: str) -> float | None:
-    """Read off a curve where the error rate first is the target.
+    """Return where a curve first reaches the target error rate.
 
     Args:
-        curve: the points, in their order.
-        target: the word error rate.
-        key: what is asked for: "step", "cpu_seconds" or "seconds".
+        curve: Points in order.
+        target: Float. Target word error rate.
+        key: Quantity to return: "step", "cpu_seconds" or "seconds".
 
     Returns:
-        The number, on the line between the two points; None where the curve ends above.
+        The value, interpolated linearly between two points, or `None` if the curve ends above the
+        target.
     """
     before: Point = {"wer": 1.0, key: 0.0}
     for point in curve:
@@ -151,11 +154,11 @@ def until(curve: list[Point], target: float, key: str) -> float | None:
 
 
 def table(curves: dict[str, list[Point]], target: float) -> str:
-    """Show what it took each system as a Markdown table.
+    """Format the results of all systems as a Markdown table.
 
     Args:
-        curves: the points by system; "Keras 3" is among them.
-        target: the word error rate.
+        curves: Dictionary from system to its points. Must include "Keras 3".
+        target: Float. Target word error rate.
 
     Returns:
         The table.
@@ -175,14 +178,14 @@ def table(curves: dict[str, list[Point]], target: float) -> str:
 
 def _make(name: str, sizes: Sizes) -> TrainedModel:
     if name == "PyTorch":
-        from benchmarks.time_to_wer_torch import TorchModel  # PyTorch is needed for it alone
+        from benchmarks.time_to_wer_torch import TorchModel  # only this system needs PyTorch
 
         return TorchModel(sizes)
     return keras_s2s_model(sizes) if name == "keras_s2s" else keras_model(sizes)
 
 
 def _rate(step: int, steps: int) -> float:
-    """Give the part of the highest learning rate: up in 200 steps, and down to zero at the end."""
+    """Return the fraction of the peak learning rate: a 200-step warm-up, then decay to zero."""
     return min((step + 1) / 200, 1.0) * (1.0 - step / steps)
 
 

@@ -1,8 +1,8 @@
 """The model of `benchmarks/time_to_wer.py`, in plain Keras 3 layers and in this package's.
 
-A bidirectional LSTM reads the source; a dense layer makes the first state of the decoder's LSTM out
-of its last states; Luong's attention ("general") looks back at each step, and a dense layer with
-tanh joins what it saw to the state. Sizes are those of `examples/pronunciation.py`.
+A bidirectional LSTM encodes the source. A dense layer maps its final states to the initial state of
+the decoder's LSTM. Luong attention ("general") is computed at each step, and a dense layer with
+tanh combines its context vector with the state. The sizes are those of `examples/pronunciation.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRADIENT_NORM = 5.0
 
 
 class Sizes(NamedTuple):
-    """The sizes of the model."""
+    """Sizes of the model."""
 
     source_vocabulary_size: int
     target_vocabulary_size: int
@@ -30,26 +30,26 @@ class Sizes(NamedTuple):
 
     @property
     def embedding_dim(self) -> int:
-        """The size of the embeddings of both sides."""
+        """Size of the embeddings on both sides."""
         return self.units // 2
 
 
 class TrainedModel(Protocol):
-    """A model that is trained by one of the systems."""
+    """A model that one of the systems trains."""
 
     def train(self, batches: list[Batch], learning_rates: list[float]) -> None:
-        """Take a step of Adam for each batch, at the learning rate of the same place."""
+        """Run one step of Adam for each batch with the learning rate at the same index."""
 
     def weights(self) -> list[Array]:
-        """Give the weights in the order of those of `model_to_search`."""
+        """Return the weights in the order of `model_to_search`."""
 
 
 class FittedModel:
-    """A Keras model, trained by `fit`.
+    """A Keras model trained with `fit`.
 
     Args:
-        model: the model, compiled.
-        order: for each weight of `model_to_search`, the place of the model's own.
+        model: Compiled Keras model.
+        order: For each weight of `model_to_search`, the index of the weight in `model`.
     """
 
     def __init__(self, model: keras.Model, order: Sequence[int] | None = None) -> None:
@@ -57,12 +57,12 @@ class FittedModel:
         self._order = range(len(model.weights)) if order is None else order
 
     def train(self, batches: list[Batch], learning_rates: list[float]) -> None:
-        """Take a step of Adam for each batch, at the learning rate of the same place."""
+        """Run one step of Adam for each batch with the learning rate at the same index."""
         ids = tf.TensorSpec([None, None], tf.int32)
         signature = ({"source_ids": ids, "target_inputs": ids}, ids)
         dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
         options = tf.data.Options()
-        options.autotune.enabled = False  # it would have the end of a round wait
+        options.autotune.enabled = False  # autotuning would delay the end of a round
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
 
         def begin(batch: int, logs: Any = None) -> None:
@@ -74,7 +74,7 @@ class FittedModel:
         )
 
     def weights(self) -> list[Array]:
-        """Give the weights in the order of those of `model_to_search`."""
+        """Return the weights in the order of `model_to_search`."""
         arrays = [weight.numpy() for weight in self._model.weights]
         return [arrays[place] for place in self._order]
 
@@ -92,7 +92,7 @@ def model_to_search(sizes: Sizes) -> s2s.Seq2Seq:
 
 
 def keras_s2s_model(sizes: Sizes) -> FittedModel:
-    """This package, as a user has it."""
+    """Build the model with this package."""
     model = model_to_search(sizes)
     adam = s2s.FusedAdam(global_clipnorm=GRADIENT_NORM)
     model.compile(adam, loss=s2s.SequenceLoss(reduction="token"), metrics=[])
@@ -100,7 +100,7 @@ def keras_s2s_model(sizes: Sizes) -> FittedModel:
 
 
 def keras_model(sizes: Sizes) -> FittedModel:
-    """Plain Keras 3 layers."""
+    """Build the model with plain Keras 3 layers."""
     layers, units = keras.layers, sizes.units
     source_ids = keras.Input([None], dtype="int32", name="source_ids")
     target_inputs = keras.Input([None], dtype="int32", name="target_inputs")

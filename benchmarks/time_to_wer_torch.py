@@ -12,10 +12,10 @@ from benchmarks.time_to_wer_systems import GRADIENT_NORM, Array, Batch, Sizes
 
 
 class TorchModel:
-    """The model of `Network`, trained by a loop.
+    """The PyTorch `Network` with a training loop.
 
     Args:
-        sizes: the sizes.
+        sizes: Sizes of the model.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -24,7 +24,7 @@ class TorchModel:
         self._optimizer = torch.optim.Adam(self._network.parameters())
 
     def train(self, batches: list[Batch], learning_rates: list[float]) -> None:
-        """Take a step of Adam for each batch, at the learning rate of the same place."""
+        """Run one step of Adam for each batch with the learning rate at the same index."""
         for (inputs, labels), learning_rate in zip(batches, learning_rates, strict=True):
             ids = [torch.from_numpy(part.astype(np.int64)) for part in (*inputs.values(), labels)]
             self._optimizer.param_groups[0]["lr"] = learning_rate
@@ -37,7 +37,7 @@ class TorchModel:
             self._optimizer.step()
 
     def weights(self) -> list[Array]:
-        """Give the weights in the order of those of `model_to_search`."""
+        """Return the weights in the order of `model_to_search`."""
         network = self._network
         parts = [
             network.source_embedding.weight,
@@ -56,10 +56,10 @@ class TorchModel:
 
 
 class Network(nn.Module):
-    """A bidirectional `nn.LSTM` over packed sequences, and one that attends to what it gave.
+    """A bidirectional `nn.LSTM` encoder over packed sequences, and an attention decoder.
 
     Args:
-        sizes: the sizes.
+        sizes: Sizes of the model.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -75,7 +75,7 @@ class Network(nn.Module):
         self.logits = nn.Linear(units, sizes.target_vocabulary_size)
 
     def forward(self, source_ids: torch.Tensor, target_inputs: torch.Tensor) -> torch.Tensor:
-        """Give the logits `(batch, target_length, vocabulary_size)`."""
+        """Return the logits `(batch, target_length, vocabulary_size)`."""
         real = source_ids.ne(0)
         packed = nn.utils.rnn.pack_padded_sequence(
             self.source_embedding(source_ids), real.sum(1), batch_first=True, enforce_sorted=False
@@ -92,7 +92,7 @@ class Network(nn.Module):
 
 
 def _lstm(layer: nn.LSTM, name: str) -> list[torch.Tensor]:
-    """Give kernel, recurrent kernel and bias as Keras has them."""
+    """Return kernel, recurrent kernel and bias in the layout of Keras."""
     weights = dict(layer.named_parameters())
     kernels = [weights[f"weight_{kind}{name}"].T for kind in ("ih", "hh")]
     return [*kernels, weights[f"bias_ih{name}"] + weights[f"bias_hh{name}"]]

@@ -1,12 +1,12 @@
-"""How quick training is, beside plain Keras 3 layers and PyTorch.
+"""Training speed, compared with plain Keras 3 layers and PyTorch.
 
     python -m benchmarks.training                 # everything, about 20 minutes
     python -m benchmarks.training --workloads G --threads 1 --rounds 3
 
-Each system is a process of its own, with the threads that are best for it, and they take turns,
-round by round, over the same batches. What is reported is the median over the rounds of each
-system's ratio to plain Keras in the same round, so that a noisy machine disturbs all of them alike.
-Tokens are the real target tokens, padding is none. PyTorch takes part where it is installed.
+Each system is a separate process with the threads that suit it best. The systems take turns, round
+by round, over the same batches. The result is the median over the rounds of each system's ratio to
+plain Keras in the same round, so that noise on the machine affects all systems alike. Token counts
+are real target tokens without padding. PyTorch is included if it is installed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "training.json"
 
 
 def main() -> None:
-    """Measure what the command line asks for, print the tables, keep the figures."""
+    """Run the requested benchmarks, print the tables and save the results."""
     arguments = _parse()
     if arguments.system:
         work(arguments)
@@ -45,16 +45,16 @@ def main() -> None:
 def measure(
     arguments: argparse.Namespace, workload: str, threads: int, precision: str
 ) -> list[dict[str, Any]]:
-    """Let the systems take turns, each in a process of its own.
+    """Let the systems take turns, each in a separate process.
 
     Args:
-        arguments: how many batches and rounds.
+        arguments: Command line arguments with the number of batches and rounds.
         workload: "G" or "T".
-        threads: how many cores and threads each of them has.
-        precision: one of `POLICIES`.
+        threads: Integer. Number of cores and threads of each system.
+        precision: One of `POLICIES`.
 
     Returns:
-        For each system its seconds and CPU seconds for each round, and what they were for.
+        For each system, its seconds and CPU seconds per round, and the configuration.
     """
     names = ["Keras 3", "keras_s2s"]
     if importlib.util.find_spec("torch") and not arguments.without_torch:
@@ -70,7 +70,7 @@ def measure(
         for name in names
     ]
     seconds: list[list[tuple[float, float]]] = [[] for _ in workers]
-    target_tokens = [_ask(worker) for worker in workers]  # one after the other, they warm up
+    target_tokens = [_ask(worker) for worker in workers]  # warm up one after the other
     for _ in range(arguments.rounds):
         for worker, rounds in zip(workers, seconds, strict=True):
             rounds.append(_ask(worker))
@@ -91,15 +91,16 @@ def measure(
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Be one system: train on all batches for each line of the input, and say how long it took.
+    """Run one system: train on all batches for each line of input, and print the time.
 
     Args:
-        arguments: one workload, one number of threads, one precision, and the system's name.
+        arguments: Command line arguments with one workload, one number of threads, one precision,
+            and the name of the system.
     """
     from benchmarks import training_data as data
     from benchmarks import training_systems as systems
 
-    answers, sys.stdout = sys.stdout, sys.stderr  # where libraries may write as they like
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print to standard output
     (workload,), (threads,), (precision,) = (
         arguments.workloads,
         arguments.threads,
@@ -121,10 +122,10 @@ def work(arguments: argparse.Namespace) -> None:
 
 
 def table(figures: list[dict[str, Any]]) -> str:
-    """Show the figures as a Markdown table: tokens a second, and ratios to plain Keras.
+    """Format the results as a Markdown table: tokens per second, and ratios to plain Keras.
 
     Args:
-        figures: what `measure` gave.
+        figures: Results of `measure`.
 
     Returns:
         The table.
@@ -154,7 +155,7 @@ def table(figures: list[dict[str, Any]]) -> str:
 
 
 def _ask(worker: subprocess.Popen[str]) -> Any:
-    """Let a process train once, and wait for what it says."""
+    """Let a process train once, and wait for its result."""
     requests, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
     print("go", file=requests, flush=True)
     return json.loads(answers.readline())

@@ -1,4 +1,4 @@
-"""The workloads and the batches of the training benchmarks. Needs nothing but NumPy."""
+"""Workloads and batches of the training benchmarks. Needs only NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Batch = tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 
 
 class Workload(NamedTuple):
-    """What is trained, and on what."""
+    """Sizes of a model and its training data."""
 
     source_vocabulary_size: int
     target_vocabulary_size: int
@@ -19,7 +19,7 @@ class Workload(NamedTuple):
     num_layers: int
     batch_size: int
     mean_length: float
-    buckets: tuple[int, int]  # the longest source of each
+    buckets: tuple[int, int]  # longest source in each bucket
 
 
 WORKLOADS = {
@@ -31,20 +31,20 @@ WORKLOADS = {
 def make_batches(
     workload: Workload, num_batches: int, *, sorted_by_length: bool = False, seed: int = 0
 ) -> list[Batch]:
-    """Make batches of random ids, padded to the longest of each batch.
+    """Generate batches of random ids, padded to the longest sequence of each batch.
 
-    The lengths are drawn from a gamma distribution, those of the targets within two tokens of
-    their sources'. Pairs are batched as `tf.data.Dataset.bucket_by_sequence_length` does with two
-    buckets, or by length, as `keras_s2s.make_dataset` does, which leaves little padding.
+    Source lengths are drawn from a gamma distribution, and target lengths are within two tokens of
+    them. Pairs are batched with two buckets, as `tf.data.Dataset.bucket_by_sequence_length` does,
+    or by length, as `keras_s2s.make_dataset` does, which leaves little padding.
 
     Args:
-        workload: the sizes.
-        num_batches: how many.
-        sorted_by_length: whether pairs of one length share a batch.
-        seed: of the random numbers.
+        workload: Sizes of the data.
+        num_batches: Integer. Number of batches.
+        sorted_by_length: Boolean. Whether pairs of the same length share a batch.
+        seed: Integer. Random seed.
 
     Returns:
-        The batches, as `fit` takes them.
+        A list of batches in the format of `fit`.
     """
     rng = np.random.default_rng(seed)
     count = num_batches * workload.batch_size
@@ -53,7 +53,7 @@ def make_batches(
     source_lengths = np.clip(draws.round(), 2, longest).astype(int)
     target_lengths = np.clip(source_lengths - rng.integers(0, 3, count), 2, longest).astype(int)
     by_length = np.lexsort((target_lengths, source_lengths))
-    if not sorted_by_length:  # the longer bucket gets whole batches, the rest is the shorter one
+    if not sorted_by_length:  # the longer bucket gets whole batches, the shorter one the rest
         later = np.count_nonzero(source_lengths > workload.buckets[0])
         shorter = count - later // workload.batch_size * workload.batch_size
         by_length = np.concatenate(
@@ -67,7 +67,7 @@ def make_batches(
 
 
 def count_target_tokens(batches: list[Batch]) -> int:
-    """Count the real target tokens, eos included."""
+    """Count the real target tokens, including eos."""
     return int(sum(np.count_nonzero(labels) for _, labels in batches))
 
 

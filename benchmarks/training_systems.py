@@ -1,8 +1,8 @@
-"""The systems that `benchmarks/training.py` compares: one model, written for each of them.
+"""The systems compared by `benchmarks/training.py`: one model, implemented in each of them.
 
-Each trains the same encoder-decoder on the same batches with Adam: an embedding and a stack of
-LSTM layers that read the source, a bridge from the last state to the first states of the decoder,
-an embedding and a stack of LSTM layers that read the target, and the logits.
+Each trains the same encoder-decoder on the same batches with Adam: an embedding and a stack of LSTM
+layers for the source, a bridge from the last state to the initial states of the decoder, an
+embedding and a stack of LSTM layers for the target, and the logits.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from benchmarks.training_data import Batch, Workload
 LEARNING_RATE = 0.001
 
 
-# Takes one pass over the batches.
+# Runs one pass over the batches.
 Train = Callable[[], None]
 
 
 def keras_model(workload: Workload, policy: str) -> keras.Model:
-    """Plain Keras 3: masked `keras.layers.LSTM` trained by `fit`."""
+    """Build the model with plain Keras 3: masked `keras.layers.LSTM`, trained by `fit`."""
     keras.config.set_dtype_policy(policy)
     source_ids = keras.Input([None], dtype="int32", name="source_ids")
     values = keras.layers.Embedding(
@@ -66,7 +66,7 @@ def keras_s2s_model(
     attention: str | None = None,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """This package, as a user has it."""
+    """Build the model with this package."""
     keras.config.set_dtype_policy(policy)
     shared: dict[str, Any] = {
         "embedding_dim": workload.embedding_dim,
@@ -98,14 +98,14 @@ MODELS: dict[str, Callable[[Workload, str], keras.Model]] = {
 
 
 def train_by_fit(model: keras.Model, batches: list[Batch]) -> Train:
-    """Return what trains a compiled model by one pass over the batches."""
+    """Return a function that trains a compiled model for one pass over the batches."""
     dataset = _dataset(batches)
     return lambda: _fit(model, dataset)
 
 
 def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packed: bool) -> Train:
-    """PyTorch: `nn.LSTM` over padded batches, or with the encoder over packed sequences."""
-    import torch  # an extra of this benchmark alone
+    """Return the PyTorch system: `nn.LSTM` over padded batches, or a packed encoder."""
+    import torch  # only this benchmark needs PyTorch
 
     from benchmarks.training_torch import TorchSeq2Seq, train_step
 
@@ -126,16 +126,16 @@ def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packe
 
 
 def make_system(name: str, workload: Workload, batches: list[Batch], policy: str) -> Train:
-    """Make the model of a system.
+    """Build the model of a system.
 
     Args:
         name: "Keras 3", "keras_s2s", "PyTorch, padded" or "PyTorch, packed encoder".
-        workload: the sizes.
-        batches: what to train on.
-        policy: the dtype policy.
+        workload: Sizes of the model.
+        batches: Training batches.
+        policy: Name of the dtype policy.
 
     Returns:
-        What takes one pass over the batches.
+        A function that runs one pass over the batches.
     """
     if name.startswith("PyTorch"):
         return torch_system(workload, batches, policy, packed=name.endswith("packed encoder"))
@@ -143,12 +143,12 @@ def make_system(name: str, workload: Workload, batches: list[Batch], policy: str
 
 
 def use_threads(threads: int, *, side_by_side: bool) -> None:
-    """Hold this process to so many cores and TensorFlow to so many threads.
+    """Restrict this process to a number of cores and TensorFlow to a number of threads.
 
     Args:
-        threads: how many cores.
-        side_by_side: whether each operation has one thread, and operations run side by side, as
-            this package's documentation advises and its command line sets it.
+        threads: Integer. Number of cores.
+        side_by_side: Boolean. Whether each operation has one thread and operations run in parallel,
+            as this package's documentation recommends and its command line does.
     """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[-threads:])
@@ -162,7 +162,7 @@ def _dataset(batches: list[Batch]) -> tf.data.Dataset:
     signature = ({"source_ids": ids, "target_inputs": ids}, ids)
     dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
     options = tf.data.Options()
-    options.autotune.enabled = False  # it would have the end of a round wait
+    options.autotune.enabled = False  # autotuning would delay the end of a round
     return dataset.cache().with_options(options)
 
 

@@ -15,8 +15,8 @@ class TorchSeq2Seq(nn.Module):
     """An encoder and a decoder of `nn.LSTM` layers.
 
     Args:
-        workload: the sizes.
-        packed: whether the encoder runs over `pack_padded_sequence`.
+        workload: Sizes of the model.
+        packed: Boolean. Whether the encoder uses `pack_padded_sequence`.
     """
 
     def __init__(self, workload: Workload, *, packed: bool) -> None:
@@ -36,7 +36,7 @@ class TorchSeq2Seq(nn.Module):
         self.logits = nn.Linear(workload.units, workload.target_vocabulary_size)
 
     def forward(self, source_ids: torch.Tensor, target_inputs: torch.Tensor) -> torch.Tensor:
-        """Give the logits `(batch, target_length, vocabulary_size)`."""
+        """Return the logits `(batch, target_length, vocabulary_size)`."""
         values = self.source_embedding(source_ids)
         lengths = source_ids.ne(0).sum(1)
         if self.packed:
@@ -63,7 +63,7 @@ def train_step(
     bfloat16: bool,
     device: str = "cpu",
 ) -> None:
-    """Take one step of Adam."""
+    """Run one step of Adam."""
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
         logits = model(source_ids, target_inputs)

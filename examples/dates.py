@@ -1,9 +1,9 @@
-"""Dates as people write them, in ten languages, to ISO 8601: an encoder-decoder with attention.
+"""Convert written dates in ten languages to ISO 8601 with an attention encoder-decoder.
 
     python examples/dates.py
 
-makes dates in every style that the CLDR has for ten languages (by the PyPI package Babel), trains
-until no date of the validation set is wrong, and tests on dates that were never seen.
+Generates dates in every CLDR style for ten languages (with the PyPI package Babel), trains until
+all validation dates are correct, and tests on unseen dates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Pairs = list[tuple[str, str]]
 
 
 def make_pairs(number: int) -> Pairs:
-    """Make pairs of a written date and its ISO form, all different."""
+    """Return distinct pairs of a written date and its ISO form."""
     rng = random.Random(0)
     first = datetime.date(1950, 1, 1).toordinal()
     pairs: dict[str, str] = {}
@@ -51,7 +51,7 @@ def build(source: s2s.CharTokenizer, target: s2s.CharTokenizer) -> s2s.Seq2Seq:
 
 
 def main() -> None:
-    """Train, test, keep."""
+    """Train, test and save the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "TEST"), help="other dates")
     parser.add_argument("--pairs", type=int, default=22000, help="how many dates are made")

@@ -1,11 +1,11 @@
-"""A word and what is asked of it, to the inflected word.
+"""Inflect words given their features.
 
     python examples/inflection.py
     python examples/inflection.py --tsv train.tsv valid.tsv
 
-The first learns English plurals, third persons and present participles of made-up and real words,
-as the PyPI package inflect forms them. The second takes lines `lemma FEATURES<tab>form`, such as
-the SIGMORPHON shared tasks have.
+The first command learns English plurals, third-person forms and present participles of real and
+made-up words, inflected with the PyPI package inflect. The second reads lines of the form `lemma
+FEATURES<tab>form`, as in the SIGMORPHON shared tasks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENDS = "b ck d dge ff fe g k l ll m n ng p r rry s sh sy ss t tch th ve x y ze c
 
 
 def make_pairs(number: int) -> tuple[Pairs, Pairs]:
-    """Make words of one or two syllables and inflect them."""
+    """Generate words of one or two syllables and inflect them."""
     rng, engine = random.Random(0), inflect.engine()
     beginnings, middles, ends = BEGINNINGS.split(), MIDDLES.split(), ENDS.split()
     pairs: dict[str, str] = {}
@@ -57,7 +57,7 @@ def build(letters: int, characters: int) -> s2s.Seq2Seq:
 
 
 def main() -> None:
-    """Train, inflect, score."""
+    """Train, inflect and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
     parser.add_argument("--pairs", type=int, default=12000, help="how many forms are made")
@@ -67,7 +67,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
 
     train, test = map(s2s.read_pairs, args.tsv) if args.tsv else make_pairs(args.pairs)
-    random.Random(0).shuffle(train)  # a file may be in the alphabet's order
+    random.Random(0).shuffle(train)  # a file may be sorted alphabetically
     held_out = max(1, len(train) // 30)
     train, valid = train[held_out:], train[:held_out]
     source = s2s.CharTokenizer.train(text for text, _ in train)

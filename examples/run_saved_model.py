@@ -1,6 +1,6 @@
-"""Ask an exported SavedModel: python examples/run_saved_model.py runs/g2p/serving/1 hello world.
+"""Run an exported SavedModel: python examples/run_saved_model.py runs/g2p/serving/1 hello world.
 
-Nothing of keras_s2s is needed: tensorflow, and tensorflow_text for the operations on text.
+Does not need keras_s2s, only tensorflow, and tensorflow_text for the text operations.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if not os.path.isfile(os.path.join(options.folder, "saved_model.pb")):
         f"{os.path.join(options.folder, '1')} for instance"
     )
 
-import tensorflow as tf  # noqa: E402  it takes seconds, for which help and mistakes need not wait
-import tensorflow_text  # noqa: E402, F401  registers the operations on text
+import tensorflow as tf  # noqa: E402  after parsing the arguments: it takes seconds
+import tensorflow_text  # noqa: E402, F401  registers the text operations
 
 served = tf.saved_model.load(options.folder)
 answer = served.signatures["serving_default"](source=tf.constant(options.texts))

@@ -1,9 +1,9 @@
-"""Numbers in digits to numbers in words.
+"""Spell out numbers.
 
     python examples/spelled_numbers.py --language en
 
-learns from numbers that the PyPI package num2words has spelled out. Text-to-speech front ends do
-this; a wrong number is worse there than an ugly one, so the share of wrong ones is what counts.
+Learns from numbers spelled out by the PyPI package num2words. Text-to-speech front ends need this.
+A wrong number is worse there than an awkward one, so the metric is the share of wrong outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pairs = list[tuple[str, str]]
 
 
 def make_pairs(number: int, language: str) -> Pairs:
-    """Make numbers of one to six digits, as many of each length as there are, and spell them."""
+    """Return distinct numbers, spelled out. The number of digits (1 to 6) is drawn uniformly."""
     rng = random.Random(0)
     values: set[int] = set()
     while len(values) < number:
@@ -37,7 +37,7 @@ def make_pairs(number: int, language: str) -> Pairs:
 
 
 def main() -> None:
-    """Train, spell, count what is wrong."""
+    """Train, spell out numbers and count the errors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--language", default="en", help="one that num2words knows")
     parser.add_argument("--pairs", type=int, default=16000)

@@ -1,12 +1,12 @@
-"""Short translation by sub-word pieces, measured by sacrebleu.
+"""Translate short texts with subword tokens, evaluated with sacrebleu.
 
     python examples/translation.py --tsv train.tsv.gz valid.tsv.gz --minutes 10
     python examples/translation.py
 
-The first translates sentences out of files of your own, one pair a line with a tab between (those
-of tatoeba.org, for one; a source may stand on several lines, with several right answers). The
-second needs no file: the names of languages, countries, currencies and time zones, English to
-French, out of the CLDR (by the PyPI package Babel).
+The first command trains on sentence pairs of your own, one tab-separated pair per line, such as
+those from tatoeba.org. A source with several correct targets may occur on several lines. The second
+needs no files: it translates the names of languages, countries, currencies and time zones in the
+CLDR from English to French (with the PyPI package Babel).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Pairs = list[tuple[str, str]]
 
 
 def read_names() -> tuple[Pairs, Pairs]:
-    """Read the names that the CLDR has in English and in French, parted at random."""
+    """Read the names in the CLDR in English and French, with a random split."""
     english, french = babel.Locale("en"), babel.Locale("fr")
     pairs = {
         (name, getattr(french, kind)[key])
@@ -41,7 +41,7 @@ def read_names() -> tuple[Pairs, Pairs]:
 
 
 class Minutes(keras.callbacks.Callback):
-    """Lets the learning rate fall to zero over the time that there is, and stops."""
+    """Decays the learning rate to zero over the time budget, and then stops training."""
 
     def __init__(self, minutes: float) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Minutes(keras.callbacks.Callback):
 
 
 def build(size: int, units: int) -> s2s.Seq2Seq:
-    """Build the model: two layers a side, attention, one embedding for both languages."""
+    """Build a model with two layers per side, attention, and shared embeddings."""
     shape: dict[str, Any] = {
         "embedding_dim": units,
         "num_layers": 2,
@@ -78,7 +78,7 @@ def build(size: int, units: int) -> s2s.Seq2Seq:
 
 
 def main() -> None:
-    """Train, translate, score."""
+    """Train, translate and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
     parser.add_argument("--minutes", type=float, default=3.0, help="time to train")

@@ -1,11 +1,11 @@
-"""Words in Latin letters back to their own script.
+"""Transliterate words from Latin letters back to their own script.
 
     python examples/transliteration.py --script hi
     python examples/transliteration.py --tsv train.tsv.gz valid.tsv.gz
 
-The first takes names in Hindi (ru, el, ar, ... as well) out of the CLDR, by the PyPI package Babel,
-and the way they read in ASCII from the PyPI package anyascii. The second takes pairs of your own,
-such as those of the Dakshina data set; a source may have several right answers.
+The first command uses Hindi names (or ru, el, ar, ...) from the CLDR, with the PyPI package Babel,
+and their ASCII transliterations from the PyPI package anyascii. The second uses pairs of your own,
+such as those of the Dakshina data set. A source may have several correct targets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Pairs = list[tuple[str, str]]
 
 
 def read_names(script: str) -> tuple[Pairs, Pairs]:
-    """Read the words of all names that the CLDR has in a language, parted at random."""
+    """Read the words of all names in the CLDR for a language, with a random split."""
     locale = babel.Locale(script)
     zones = [zone["city"] for zone in locale.time_zones.values() if "city" in zone]
     names = [*locale.languages.values(), *locale.territories.values(), *zones]
@@ -42,7 +42,7 @@ def read_names(script: str) -> tuple[Pairs, Pairs]:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text has letters only, and marks, as the vowels of Hindi are."""
+    """Return whether a text contains only letters and marks, such as Hindi vowel signs."""
     return all(unicodedata.category(character)[0] in "LM" for character in text)
 
 
@@ -61,7 +61,7 @@ def build(letters: int, characters: int) -> s2s.Seq2Seq:
 
 
 def main() -> None:
-    """Train, transliterate, score."""
+    """Train, transliterate and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--script", default="hi", help="the language whose names are taken")
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
@@ -71,7 +71,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
 
     train, test = map(s2s.read_pairs, args.tsv) if args.tsv else read_names(args.script)
-    words = sorted({word for word, _ in train})  # those of a file may be in the alphabet's order
+    words = sorted({word for word, _ in train})  # a file may be sorted alphabetically
     held_out = set(random.Random(0).sample(words, max(1, len(words) // 30)))
     valid = [pair for pair in train if pair[0] in held_out]
     train = [pair for pair in train if pair[0] not in held_out]

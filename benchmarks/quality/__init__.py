@@ -1,1 +1,1 @@
-"""How good the models of `keras-s2s train` are."""
+"""Measure the accuracy of models trained by `keras-s2s train`."""

@@ -1,12 +1,12 @@
-"""Error rates of `keras-s2s train` with its own settings, one command for each task.
+"""Measure the error rates of `keras-s2s train` with its default settings.
 
     python -m benchmarks.quality wikipron-800 DATA --seeds 0 1 2
     python -m benchmarks.quality cmudict DATA --minutes 90
 
-DATA is a folder with the folders of `TASKS`, each with `train.tsv.gz` and `valid.tsv.gz`. Each
-training is a process with one thread, which resumes if the command is given again. Printed are the
-errors on the held-out pairs with 95 % intervals, their means, and the CPU time of the trainings.
-The figures are kept in `benchmarks/results/quality.jsonl`.
+DATA contains the folders listed in `TASKS`, each with `train.tsv.gz` and `valid.tsv.gz`. Each
+training is a process with one thread, which resumes if the command is run again. Prints the errors
+on the held-out pairs with 95% intervals, their means, and the CPU time of training. Results are
+appended to `benchmarks/results/quality.jsonl`.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ WORDS = ("--target-tokenizer", "word")
 
 
 class Task(NamedTuple):
-    """Files that are trained on by the same options.
+    """Files that are trained on with the same options.
 
     Attributes:
-        folders: Each has a train and a valid file.
+        folders: Names of folders, each with a training and a validation file.
         options: Options of `keras-s2s train`.
-        pairs: Number of training pairs; None for all.
-        measured: File to measure on, in place of the held-out pairs.
-        features: Whether sources are a lemma, a space and features.
+        pairs: Integer or None. Number of training pairs. `None` means all.
+        measured: File to evaluate on instead of the held-out pairs.
+        features: Whether a source is a lemma, a space and features.
     """
 
     folders: tuple[str, ...]
@@ -66,7 +66,7 @@ TASKS = {
 
 
 class Measured(NamedTuple):
-    """What one training came to."""
+    """Results of one training."""
 
     folder: str
     seed: int
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
 
 
 def main() -> None:
-    """Train and measure what the command line asks for, and print a table."""
+    """Train and evaluate the requested tasks, and print a table."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0],
         epilog="Other options are passed on to keras-s2s train.",
@@ -106,16 +106,16 @@ def main() -> None:
 
 
 def measure(task: Task, folder: str, seed: int, arguments: argparse.Namespace) -> Measured:
-    """Train on the pairs of a folder and measure the best model.
+    """Train on the pairs of a folder and evaluate the best model.
 
     Args:
         task: The task.
-        folder: One of its folders.
-        seed: Seed of the training.
-        arguments: Those of the command line.
+        folder: One of the folders of the task.
+        seed: Integer. Random seed of the training.
+        arguments: Command line arguments.
 
     Returns:
-        The figures of the best model on the pairs that the task names.
+        The metrics of the best model on the evaluation pairs of the task.
     """
     name = f"{arguments.task}-{arguments.models}-{folder.replace('/', '-')}-{seed}"
     run = arguments.runs / name
@@ -142,13 +142,13 @@ def measure(task: Task, folder: str, seed: int, arguments: argparse.Namespace) -
 
 
 def write_pairs(source: Path, destination: Path, task: Task, pairs: int | None) -> None:
-    """Write the lines of a file that a task trains on, with features in a column of their own.
+    """Write the training pairs of a task, with features in a separate column.
 
     Args:
-        source: File of pairs, compressed with gzip.
-        destination: File to write.
+        source: Path of a gzip-compressed file of pairs.
+        destination: Path of the file to write.
         task: The task.
-        pairs: Number of pairs, evenly spaced in the file; None for all.
+        pairs: Integer or None. Number of pairs, evenly spaced in the file. `None` means all.
     """
     lines = gzip.decompress(source.read_bytes()).decode("utf-8").splitlines()
     if pairs is not None:
@@ -161,7 +161,7 @@ def write_pairs(source: Path, destination: Path, task: Task, pairs: int | None) 
 
 
 def command(words: list[Any]) -> str:
-    """Run a program and return what it prints; end with its message if it fails."""
+    """Run a program and return its output. If it fails, exit with its message."""
     done = subprocess.run([str(it) for it in words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -180,7 +180,7 @@ def line(row: Measured) -> str:
 
 
 def keep(arguments: argparse.Namespace, row: Measured) -> None:
-    """Append a row to the results."""
+    """Append a row to the results file."""
     kept = {"task": arguments.task, "models": arguments.models, "options": arguments.options}
     with RESULTS.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**kept, **row._asdict()}) + "\n")

@@ -1,1 +1,1 @@
-"""What tests of several folders share."""
+"""Code shared by tests in several folders."""

@@ -1,4 +1,4 @@
-"""Exact hard monotonic attention in plain numpy: every alignment written out and summed up."""
+"""Exact hard monotonic attention in plain NumPy, summing over all alignments explicitly."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 class Alignments:
-    """The probability of targets of one source, in float64, by the text of the docstring.
+    """Probabilities of the targets of one source in float64, as the layer's docstring defines them.
 
     Args:
-        layer: The layer, for its weights.
-        memory: `(source_length, memory_units)`, real positions only.
+        layer: The layer that provides the weights.
+        memory: `(source_length, memory_units)`, without padding.
         kernel: `(units, vocabulary_size)` of the logits.
         bias: `(vocabulary_size,)`.
-        mix: Turns features, logits and a position into P(y_t | a_t); a softmax of the logits.
+        mix: Function from features, logits and a position to P(y_t | a_t). Defaults to a softmax of
+            the logits.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Alignments:
         self.mix = mix
 
     def move(self, query: np.ndarray, before: int) -> np.ndarray:
-        """P(a_t = j | a_{t-1} = before), `(source_length,)`; before is -1 at first."""
+        """Return P(a_t = j | a_{t-1} = before), `(source_length,)`. `before` is -1 initially."""
         moves = query @ self.weights["move_kernel"] + self.weights["move_bias"]
         length = len(self.memory)
         scores = [
@@ -52,7 +53,7 @@ class Alignments:
         return np.concatenate([np.zeros(length - len(scores)), softmax(np.array(scores))])
 
     def emit(self, query: np.ndarray, position: int) -> np.ndarray:
-        """P(y_t | a_t = position), `(vocabulary_size,)`."""
+        """Return P(y_t | a_t = position), `(vocabulary_size,)`."""
         memory = self.memory[position] @ self.weights["readout_memory_kernel"]
         features = np.tanh(query @ self.weights["readout_query_kernel"] + memory)
         return self.mix(features, features @ self.kernel + self.bias, position)
@@ -60,7 +61,7 @@ class Alignments:
     def paths(
         self, queries: np.ndarray, labels: list[int]
     ) -> Iterator[tuple[tuple[int, ...], float]]:
-        """Each monotonic alignment and P(alignment, labels)."""
+        """Yield each monotonic alignment with P(alignment, labels)."""
         for path in itertools.combinations_with_replacement(range(len(self.memory)), len(labels)):
             probability, before = 1.0, -1
             for query, position, label in zip(queries, path, labels, strict=True):
@@ -70,11 +71,11 @@ class Alignments:
             yield path, probability
 
     def target(self, queries: np.ndarray, labels: list[int]) -> float:
-        """P(labels), summed over all alignments."""
+        """Return P(labels), summed over all alignments."""
         return sum(probability for _, probability in self.paths(queries, labels))
 
     def next_log_probs(self, queries: np.ndarray, before: list[int]) -> np.ndarray:
-        """Log P(y_t | y_<t) of every y_t, `(vocabulary_size,)`."""
+        """Return log P(y_t | y_<t) of every y_t, `(vocabulary_size,)`."""
         size = len(self.bias)
         joint = np.array([self.target(queries, [*before, label]) for label in range(size)])
         return np.log(joint / joint.sum())

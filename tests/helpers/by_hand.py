@@ -1,4 +1,4 @@
-"""The loss of each token, worked out in numpy with one-hot labels."""
+"""The loss of each token, computed in NumPy with one-hot labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN_WEIGHTS = np.array([[1.0, 0.5, 0.0], [2.0, 9.0, 9.0], [0.0, 1.0, 9.0]])  #
 
 
 def nll(labels=LABELS, logits=LOGITS, label_smoothing=0.0):
-    """-Σ_k q_k log p_k of each token, q being the smoothed one-hot label."""
+    """Return -Σ_k q_k log p_k of each token, where q is the smoothed one-hot label."""
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     one_hot = np.eye(VOCABULARY_SIZE)[labels]
     smoothed = (1 - label_smoothing) * one_hot + label_smoothing / VOCABULARY_SIZE

@@ -1,4 +1,4 @@
-"""A server without Python: serve.c, compiled against the TensorFlow that is installed."""
+"""A server without Python: serve.c, compiled against the installed TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 
 
 def find_compiler() -> str | None:
-    """Find a C compiler on the PATH."""
+    """Return the path of a C compiler, if there is one on the PATH."""
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
@@ -45,7 +45,7 @@ def compile_server(folder: Path) -> Path:
 def ask(
     program: Path, export: str, requests: Iterable[tuple[str, Arrays]], *, num_threads: int = 8
 ) -> list[Arrays]:
-    """Load an export, let so many threads ask everything at once, and read the answers."""
+    """Load an export, send all requests from each of several threads, and return the answers."""
     answers = _run(program, ["-j", str(num_threads)], export, requests)
     blocks = answers.split("\n\n")[:-1]
     return [dict(_read_tensor(line) for line in block.splitlines()) for block in blocks]
@@ -59,7 +59,7 @@ def measure(
     num_threads: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Let so many threads ask for so long; gives times and memory."""
+    """Send requests from `num_threads` threads for `seconds`. Return times and memory."""
     options = ["-j", str(num_threads), "-b", str(seconds)]
     figures: dict[str, float] = json.loads(_run(program, options, export, requests))
     return figures
@@ -68,7 +68,7 @@ def measure(
 def _run(
     program: Path, options: list[str], export: str, requests: Iterable[tuple[str, Arrays]]
 ) -> str:
-    """Start the program, give it the requests, and return what it printed."""
+    """Run the program on the requests and return its output."""
     lines = [
         " ".join([name, *(f"{key} {_write_tensor(value)}" for key, value in inputs.items())])
         for name, inputs in requests

@@ -1,8 +1,8 @@
-"""Damages exports in many ways, asks each by the command line, and prints what came of it.
+"""Damage exports in many ways, run each with the command line, and print the results.
 
     python damaged_exports.py EXPORT CASES SEED
 
-In a process of its own: a runtime in C++ may end the process over bytes that nobody wrote.
+Runs in a separate process because a C++ runtime may crash on corrupt bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_s2s.cli.main import main
 
 
 def damage(draw: random.Random, path: Path) -> str:
-    """Damage a file; return what was done."""
+    """Damage a file. Return a description of the damage."""
     content = path.read_bytes()
     start = draw.randrange(len(content) + 1)
     kind = draw.choice(["cut", "empty", "flip", "hole", "noise", "missing", "text"])
@@ -42,7 +42,7 @@ def damage(draw: random.Random, path: Path) -> str:
 
 
 def ask(path: Path, text: Path) -> tuple[int, str]:
-    """Translate a text; return the exit code and standard error."""
+    """Translate a text. Return the exit code and standard error."""
     errors = io.StringIO()
     before = sys.stdin
     with text.open() as sys.stdin, contextlib.redirect_stderr(errors):

@@ -1,4 +1,4 @@
-"""A decoder of one row in plain numpy, by the text of its docstring."""
+"""A decoder for one row in plain NumPy, as its docstring defines it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class DecoderFormula:
-    """Computes the logits of one target with the weights of a decoder."""
+    """Computes the logits of one target from the weights of a decoder."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.is_gru = isinstance(decoder, GRUDecoder)
-        self.attended: list[np.ndarray] = []  # the weights of each step
-        self.features: list[np.ndarray] = []  # the inputs of the logits of each step
+        self.attended: list[np.ndarray] = []  # attention weights of each step
+        self.features: list[np.ndarray] = []  # inputs of the logits layer at each step
         self.weights = {
             weight.path.split("/", 1)[-1]: weight.numpy().astype(np.float64)
             for weight in decoder.weights

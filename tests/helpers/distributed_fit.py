@@ -1,9 +1,9 @@
-"""Trains a small model on one device or on several, and prints its figures as JSON.
+"""Train a small model on one or several devices, and print its metrics as JSON.
 
     python distributed_fit.py one | mirrored | worker [FOLDER [DIES_AFTER]]
 
-A worker finds its number and the addresses of all of them in TF_CONFIG. Given a folder it keeps
-the state of the training there, by which it goes on; it kills itself after so many steps.
+A worker reads its index and the addresses of all workers from TF_CONFIG. If a folder is given, the
+worker saves its training state there and resumes from it, and kills itself after DIES_AFTER steps.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ BATCH_SIZE, ROWS = 8, 27  # the last batch has three rows
 
 
 def dataset(seed: int) -> tf.data.Dataset:
-    """Batches whose rows have targets of unequal lengths."""
+    """Return batches with targets of different lengths."""
     inputs, labels = make_data(ROWS, seed)
     return tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(BATCH_SIZE)
 
 
 def strategy(kind: str) -> tf.distribute.Strategy:
-    """The strategy of a kind, over CPU devices."""
+    """Return the distribution strategy of a kind, over CPU devices."""
     if kind == "one":
         return tf.distribute.get_strategy()
     if kind == "worker":
@@ -45,7 +45,7 @@ def strategy(kind: str) -> tf.distribute.Strategy:
 
 
 class Dies(keras.callbacks.Callback):
-    """Kills the process after so many steps."""
+    """Kills the process after a number of steps."""
 
     def __init__(self, after: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Dies(keras.callbacks.Callback):
 
 
 def train(reduction: str, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-    """Train within the current scope; give the figures."""
+    """Train within the current scope and return the metrics."""
     keras.utils.set_random_seed(0)
     model = make_model(units=8, attention="luong")
     model.compile(
@@ -73,7 +73,7 @@ def train(reduction: str, callbacks: list[keras.callbacks.Callback]) -> dict[str
 
 
 def main(kind: str, folder: str = "", dies_after: str = "0") -> None:
-    """Train with both means of the loss, or with one where the state is kept."""
+    """Train with both loss reductions, or with one if the state is saved."""
     with strategy(kind).scope():
         if not folder:
             print(json.dumps({reduction: train(reduction, []) for reduction in REDUCTIONS}))

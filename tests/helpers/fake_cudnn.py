@@ -1,9 +1,9 @@
-"""What cuDNN's recurrent layers compute, by the documentation of cuDNN, on a CPU.
+"""CPU implementation of cuDNN's recurrent layers, following the cuDNN documentation.
 
-The parameters are one vector. For each layer from the bottom up, and each of its directions, it has
-for each gate the input matrix (units, input_units), then for each gate the recurrent matrix (units,
-units); after all matrices, in the same order, the biases of the inputs and of the state by gate.
-The gates are i, f, g, o of an LSTM, and r, z, g of a GRU.
+The parameters are one vector. For each layer from the bottom up, and each direction, the vector
+contains the input matrix (units, input_units) of each gate, then the recurrent matrix (units,
+units) of each gate. The input and recurrent biases of each gate follow after all matrices, in the
+same order. The gates are i, f, g, o for an LSTM, and r, z, g for a GRU.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def cudnn_rnn_v3(
     time_major,
     **inputs,
 ):
-    """Stand in for `tf.raw_ops.CudnnRNNV3`, for layers in one direction or two."""
+    """Replace `tf.raw_ops.CudnnRNNV3` for unidirectional and bidirectional layers."""
     assert is_training, "without it there is no gradient"
     assert time_major
-    (values,) = inputs.values()  # its name is that of a function of Python
+    (values,) = inputs.values()  # the argument is named like a Python builtin
     lengths = sequence_lengths.numpy()
     assert len(lengths) == values.shape[1] == input_h.shape[1]
     assert all(1 <= length <= len(values) for length in lengths), "cuDNN takes no empty sequence"
@@ -57,7 +57,7 @@ def cudnn_rnn_v3(
 
 
 def run(values_by_time, lengths, hidden, cell, gates, mode):
-    """One layer in one direction: outputs that are zero at the padding, and the last state."""
+    """Run one layer in one direction. Return outputs, zero at padding, and the last state."""
     outputs = []
     for time, values in enumerate(values_by_time):
         new_hidden, new_cell = {"lstm": lstm, "gru": gru}[mode](values, hidden, cell, gates)
@@ -73,7 +73,7 @@ def reverse(values, lengths):
 
 
 def matrices(params, mode, sizes, units, sides):
-    """Give (W, R, b_W, b_R) of each gate of each layer and side, and what is left of the vector."""
+    """Return (W, R, b_W, b_R) of each gate per layer and direction, and the rest of the vector."""
 
     def take(*shape):
         nonlocal params

@@ -1,7 +1,7 @@
-"""A stand-in for TensorFlow Serving: its REST and gRPC interfaces before a real SavedModel.
+"""A stand-in for TensorFlow Serving: its REST and gRPC interfaces for a real SavedModel.
 
-As in its documents: columns of inputs and of outputs, rows of "instances" and "predictions", the
-status of a model, error messages.
+Follows the TensorFlow Serving documentation: column and row formats for inputs and outputs
+("inputs", "outputs", "instances", "predictions"), model status and error messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLACE = re.compile(r"/v1/models/(?P<model>[^/:]+)(/versions/(?P<version>\d+))?(?
 
 
 class RefusedError(Exception):
-    """A request that the server does not answer, with the names of the error in both interfaces."""
+    """A request that the server rejects, with the names of the error in both interfaces."""
 
     def __init__(self, code: int, name: str, message: str) -> None:
         super().__init__(message)
@@ -33,21 +33,21 @@ class RefusedError(Exception):
 
 
 class Model:
-    """Version 1 of one model, loaded as a server loads it."""
+    """Version 1 of a model, loaded as a server loads it."""
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
         self.session = SavedModelSession(path)
 
     def find(self, name: str, version: int | None) -> None:
-        """Refuse a model or a version that is not loaded."""
+        """Raise an error for a model or version that is not loaded."""
         if name != self.name or version not in (None, 1):
             raise RefusedError(
                 404, "NOT_FOUND", f"Servable not found for request: {name} {version}"
             )
 
     def predict(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Call a signature, where its inputs are the promised ones."""
+        """Call a signature after checking its inputs."""
         if signature not in SIGNATURES:
             raise RefusedError(400, "INVALID_ARGUMENT", f"Signature not found: {signature}")
         promised = {spec.name: spec for spec in SIGNATURES[signature].inputs}
@@ -62,7 +62,7 @@ class Model:
 
 
 def _predict_json(model: Model, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer the body of a REST request."""
+    """Return the answer to the body of a REST request."""
     signature = request.get("signature_name", "serving_default")
     columns = request.get("inputs")
     if columns is None:
@@ -86,7 +86,7 @@ def _predict_json(model: Model, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Give texts as str, at any depth."""
+    """Decode texts to str at any depth."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value.decode() if isinstance(value, bytes) else value
@@ -131,7 +131,7 @@ def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
 
 @contextlib.contextmanager
 def rest_server(model: Model) -> Iterator[str]:
-    """Answer over REST; gives the address."""
+    """Serve a model over REST. Yields the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(model))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -145,7 +145,7 @@ def rest_server(model: Model) -> Iterator[str]:
 
 @contextlib.contextmanager
 def grpc_server(model: Model) -> Iterator[str]:
-    """Answer over gRPC, with the real messages; gives the address."""
+    """Serve a model over gRPC with the real messages. Yields the address."""
     import grpc
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 

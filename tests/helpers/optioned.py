@@ -1,4 +1,4 @@
-"""Models that together have every option of the layers."""
+"""A set of models that covers every option of the layers."""
 
 from __future__ import annotations
 

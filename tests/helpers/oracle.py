@@ -1,7 +1,7 @@
-"""Searches in plain slow Python, written from the rules alone, to compare with the fast ones.
+"""Simple, slow reference searches in plain Python, to compare with the fast ones.
 
-A model is here a function from a prefix (a tuple of ids, bos not among them) to the logits of the
-next token. Nothing is shared with the package but the four special ids.
+A model is a function from a prefix (a tuple of ids without bos) to the logits of the next token.
+The only things shared with the package are the four special ids.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Rules:
     ngram: int | None = None
     lexicon: tuple[Prefix, ...] | None = None
     prefix: Prefix = ()
-    # What is added to the score of an output, by its ids.
+    # Bonus added to the score of an output, as a function of its ids.
     bonus: Callable[[Prefix], float] = lambda ids: 0.0
 
     def allow(self, ids: Prefix) -> bool:
@@ -75,7 +75,7 @@ def log_prob(model: Model, ids: Prefix) -> float:
 
 
 def continuations(model: Model, prefix: Prefix, rules: Rules) -> list[tuple[int, float]]:
-    """All ids that may follow the prefix, with their log probabilities, by rising id."""
+    """Return all ids that may follow the prefix with their log probabilities, in order of id."""
     log_probs = log_softmax(model(prefix))
     return [
         (id_, float(value))
@@ -85,7 +85,7 @@ def continuations(model: Model, prefix: Prefix, rules: Rules) -> list[tuple[int,
 
 
 def all_outputs(model: Model, rules: Rules) -> list[Output]:
-    """Every output that ends in eos within max_length, best first."""
+    """Return every output that ends in eos within max_length, best first."""
     found = []
     prefixes: list[tuple[Prefix, float]] = [((), 0.0)]
     for _ in range(rules.max_length):
@@ -101,14 +101,14 @@ def all_outputs(model: Model, rules: Rules) -> list[Output]:
 
 
 def greedy_search(model: Model, rules: Rules) -> list[Output]:
-    """The one output of a greedy search, none if it comes to where no token is possible."""
+    """Return the greedy output, or an empty list if no token is possible at some step."""
     ids: Prefix = ()
     total = 0.0
     while len(ids) < rules.max_length and ids[-1:] != (EOS,):
         following = continuations(model, ids, rules)
         if not following:
             return []
-        id_, value = max(following, key=lambda pair: pair[1])  # the first of equals
+        id_, value = max(following, key=lambda pair: pair[1])  # the first in case of ties
         ids, total = (*ids, id_), total + value
     return [rules.output(ids, total)]
 
@@ -116,7 +116,7 @@ def greedy_search(model: Model, rules: Rules) -> list[Output]:
 def beam_search(
     model: Model, rules: Rules, beam_width: int, num_hypotheses: int, stopping: str
 ) -> list[Output]:
-    """The answer of a beam search: at most `num_hypotheses` outputs, best first."""
+    """Return the result of a beam search: at most `num_hypotheses` outputs, best first."""
     live: list[tuple[Prefix, float]] = [((), 0.0)]
     finished: list[Output] = []
     for _ in range(rules.max_length):
@@ -125,7 +125,7 @@ def beam_search(
             for prefix, total in live
             for id_, value in continuations(model, prefix, rules)
         ]
-        candidates.sort(key=lambda pair: -pair[1])  # stable: earlier beam, then lower id
+        candidates.sort(key=lambda pair: -pair[1])  # stable sort: earlier beam, then lower id
         for ids, total in candidates[:beam_width]:
             if ids[-1] == EOS:
                 finished.append(rules.output(ids, total))
@@ -147,12 +147,12 @@ def beam_search(
 def diverse_beam_search(
     model: Model, rules: Rules, width: int, num_groups: int, penalty: float, stopping: str
 ) -> list[Output]:
-    """All that a diverse beam search of groups of `width` finds, best first, none twice."""
+    """Return all distinct outputs of a diverse beam search with groups of `width`, best first."""
     live: list[list[tuple[Prefix, float]]] = [[((), 0.0)] for _ in range(num_groups)]
     finished: list[list[Output]] = [[] for _ in range(num_groups)]
     done = [False] * num_groups
     for _ in range(rules.max_length):
-        chosen: list[int] = []  # what earlier groups go on with in this step
+        chosen: list[int] = []  # tokens chosen by earlier groups in this step
         for group in range(num_groups):
             if done[group]:
                 continue
@@ -183,7 +183,7 @@ def diverse_beam_search(
 
 
 def uniform(seed: int, sample: int, step: int) -> float:
-    """The number that a sampling draws, by Python's own integers."""
+    """Return the random number of a sampling step, computed with Python integers."""
     mixed = 0
     constants = (314159265, 271828182, 141421356, 173205080, 223606797, 264575131)
     for word, constant in zip((seed, sample, step, 0, 0, 0), constants, strict=True):
@@ -201,7 +201,7 @@ def sample(
     top_k: int | None,
     top_p: float | None,
 ) -> Output | None:
-    """The sample of that number, None if it comes to where no token is possible."""
+    """Return the sample with the given number, or `None` if no token is possible at some step."""
     ids: Prefix = ()
     total = 0.0
     while len(ids) < rules.max_length and ids[-1:] != (EOS,):

@@ -1,4 +1,4 @@
-"""Checks that all pictures share."""
+"""Checks shared by the tests of all plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Draw = Callable[..., Figure]
 
 
 def check_files(draw: Draw, folder: Path) -> None:
-    """A picture is written as its suffix says, alike each time, and refused under other names."""
+    """Check that PNG and SVG files are reproducible, and that other paths raise an error."""
     for name, start in (("a.png", b"\x89PNG"), ("a.SVG", b"<?xml")):
         draw(path=folder / name)
         first = (folder / name).read_bytes()
@@ -28,7 +28,7 @@ def check_files(draw: Draw, folder: Path) -> None:
 
 
 def texts(figure: Figure) -> list[str]:
-    """What is written inside of the first axes."""
+    """Return the texts inside the first axes."""
     return [text.get_text() for text in figure.axes[0].texts]
 
 

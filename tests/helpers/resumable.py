@@ -23,11 +23,11 @@ TEXTS = [first + second for first in "abcde" for second in "abcde"]
 PAIRS = [(text, " ".join(reversed(text))) for text in TEXTS]
 SOURCE = CharTokenizer.train(TEXTS)
 TARGET = WordTokenizer.train(target for _, target in PAIRS)
-STEPS = 7  # of an epoch
+STEPS = 7  # per epoch
 
 
 class KillAt(keras.callbacks.Callback):
-    """Ends the process, as nothing else does, after so many steps of the optimiser."""
+    """Kills the process abruptly after a number of optimizer steps."""
 
     def __init__(self, step: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def make_data() -> Any:
 def train(
     folder: str | Path, kill_at: int = 0, epochs: int = 4, every: Any = 2, **kwargs: Any
 ) -> Seq2Seq:
-    """Train with callbacks that have a memory, in an order that is not the right one."""
+    """Train with stateful callbacks, deliberately not in the right order."""
     model = make_model()
     callbacks = [
         Resume(folder, every=every),

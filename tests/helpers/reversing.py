@@ -1,4 +1,4 @@
-"""A task that a small model learns in seconds: give the source in reverse."""
+"""A task that a small model learns in seconds: reverse the source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE, LONGEST = 8, 4
 
 
 def make_data(rows: int, seed: int) -> tuple[dict[str, np.ndarray[Any, Any]], Any]:
-    """Inputs and labels of `rows` random sources of 1 to 4 ids."""
+    """Return inputs and labels of `rows` random sources of 1 to 4 ids."""
     random = np.random.default_rng(seed)
     source_ids, target_inputs, labels = np.zeros([3, rows, LONGEST + 1], np.int32)
     for row in range(rows):

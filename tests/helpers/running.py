@@ -1,4 +1,4 @@
-"""The command line run in this process, and in one of its own."""
+"""Run the command line in this process or in a new one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Runner:
         self.monkeypatch, self.captured, self.folder = monkeypatch, capsysbinary, folder
 
     def __call__(self, *arguments: Any, stdin: bytes = b"") -> tuple[int, str, str]:
-        """Run a command; give its exit code, standard output and standard error."""
+        """Run a command. Return its exit code, standard output and standard error."""
         given = self.folder / "stdin"
         given.write_bytes(stdin)
         self.captured.readouterr()
@@ -34,9 +34,9 @@ class Runner:
 
 
 def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line in a process of its own."""
+    """Start the command line in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the command line chooses how loud it is
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the command line sets its own log level
     return subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         env=environment,
@@ -47,5 +47,5 @@ def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def _hear_interrupts() -> None:
-    """Let Ctrl-C end the process, also where these tests run in the background of a shell."""
+    """Restore the default handling of Ctrl-C, which a shell disables for background processes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

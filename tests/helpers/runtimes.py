@@ -1,4 +1,4 @@
-"""Runs a tokenizer where its users run it: as a SavedModel and as a LiteRT file."""
+"""Run a tokenizer in the runtimes of its users: as a SavedModel and as a LiteRT file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import InterpreterWithCustomOps
 
 from keras_s2s.tokenizers import Tokenizer
 
-# Texts that users have and that break what is careless.
+# Realistic texts that break careless implementations.
 NASTY_TEXTS = [
     "",
     "a",
@@ -40,7 +40,7 @@ INVALID_TEXTS = [
 
 
 class Tokenizing(tf.Module):
-    """A tokenizer as an export holds it: functions, and the tables they need."""
+    """A tokenizer as in an export: its functions and the tables they need."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -59,13 +59,13 @@ class Tokenizing(tf.Module):
         )
 
     def save(self, folder: str) -> None:
-        """Write a SavedModel with a signature for each function."""
+        """Save a SavedModel with a signature for each function."""
         names = ("tokenize", "detokenize", "detokenize_hypotheses")
         tf.saved_model.save(self, folder, signatures={name: getattr(self, name) for name in names})
 
 
 class LiteRT:
-    """A tokenizer in a LiteRT file, in LiteRT's own runtime."""
+    """A tokenizer in a LiteRT file, run by LiteRT's own runtime."""
 
     def __init__(self, folder: str) -> None:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -77,14 +77,14 @@ class LiteRT:
         )
 
     def runner(self, name: str) -> Callable[..., dict[str, np.ndarray]]:
-        """The function of one signature."""
+        """Return the function of a signature."""
         return self._interpreter.get_signature_runner(name)
 
     def tokenize(self, texts: Sequence[str | bytes]) -> np.ndarray:
-        """Texts to ids `(batch, length)`."""
+        """Convert texts to ids `(batch, length)`."""
         encoded = [text.encode() if isinstance(text, str) else text for text in texts]
         return self.runner("tokenize")(texts=np.array(encoded, dtype=object))["ids"]
 
     def detokenize(self, ids: np.ndarray) -> list[bytes]:
-        """Ids `(batch, length)` to texts."""
+        """Convert ids `(batch, length)` to texts."""
         return list(self.runner("detokenize")(ids=ids)["texts"])

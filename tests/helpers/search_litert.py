@@ -1,4 +1,4 @@
-"""Runs a search over a table as a LiteRT file, in LiteRT's own runtime."""
+"""Run a table search as a LiteRT file in LiteRT's own runtime."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from keras_s2s.search import Search, SearchResult
 def converted(
     search: Search, vocabulary_size: int, folder: str, **row_options: tuple[tf.DType, int]
 ) -> Callable[..., SearchResult]:
-    """Convert a search with builtin ops only, for any batch and any number of table lines.
+    """Convert a search with builtin ops only, for any batch size and any number of table lines.
 
-    The options of rows are given by dtype and rank.
+    The row options are given by dtype and rank.
     """
 
     def run(

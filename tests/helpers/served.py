@@ -1,4 +1,4 @@
-"""What the tests of the export share: a small translator with answers of its own."""
+"""Shared by the tests of exports: a small translator with fixed random answers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def tiny_translator(
     encoder: dict[str, Any] | None = None,
     decoder: dict[str, Any] | None = None,
 ) -> Translator:
-    """Make a translator whose answers are nonsense, but differ from text to text.
+    """Build a translator whose answers are nonsense but differ from text to text.
 
-    Its weights are random, but at this scale and size no two hypotheses are nearly as good.
+    Its weights are random, scaled so that no two hypotheses have nearly equal scores.
     """
     source, target = CharTokenizer.train([LETTERS]), WordTokenizer.train([PHONES])
     encoder = {"bidirectional": True, **(encoder or {})}
@@ -54,5 +54,5 @@ def tiny_translator(
 
 @functools.cache
 def shared_translator() -> Translator:
-    """Give the translator of all tests that do not change it: its graphs are made only once."""
+    """Return a translator for tests that do not modify it. Its graphs are traced only once."""
     return tiny_translator()

@@ -1,7 +1,7 @@
-"""Exports that go wrong; tests/integration/test_served_faults.py runs it in a process of its own.
+"""Failing exports. tests/integration/test_served_faults.py runs this file in a separate process.
 
-Takes a folder. On a disk that is nearly full it prints the errors as JSON; then it begins an export
-that takes for ever, until it is killed.
+Takes a folder. Prints the errors on a nearly full disk as JSON, then starts an export that never
+ends and has to be killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_s2s.export import litert_export, saved_model_export
 
 
 def error_of(function: Any, *arguments: Any) -> list[str]:
-    """Call a function, and give the kind of its error and what it says."""
+    """Call a function that raises. Return the name and message of the error."""
     try:
         function(*arguments)
     except Exception as error:
@@ -29,7 +29,7 @@ def error_of(function: Any, *arguments: Any) -> list[str]:
 
 
 def never_end(*arguments: Any) -> None:
-    """Stand for a check that is still at work when the process is killed."""
+    """Replace a check that is still running when the process is killed."""
     print("checking", flush=True)
     time.sleep(600)
 
@@ -38,7 +38,7 @@ folder = Path(sys.argv[1])
 translator = tiny_translator(units=16)
 content = litert_export._convert(translator, None, ("serving_default",), None)
 
-# A file may grow to 4 KiB, and then each write fails, as on a full disk.
+# Limit files to 4 KiB, after which each write fails as on a full disk.
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
 with mock.patch.object(litert_export, "_convert", return_value=content):

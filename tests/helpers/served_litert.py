@@ -1,4 +1,4 @@
-"""What the tests of LiteRT files share: a file written quickly."""
+"""Shared by the tests of LiteRT files: write a file quickly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_s2s.export.parity import Parity
 
 
 def write(translator: s2s.Translator, path: str | os.PathLike[str], *signatures: str) -> str:
-    """Export some signatures without asking them: the tests do that."""
+    """Export some signatures without the built-in checks, which the tests perform themselves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(litert_export, "_check", lambda *_: Parity("scores", 1e-4, 0.0, 0, 0))
         return s2s.export.litert(translator, path, signatures=signatures)

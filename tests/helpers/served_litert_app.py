@@ -1,7 +1,8 @@
-"""An app that has LiteRT, NumPy and no TensorFlow; tests/integration/test_served_litert.py runs it.
+"""An app with LiteRT and NumPy but without TensorFlow.
 
-The operations on text come from the libraries of the tensorflow-text wheel, loaded by themselves.
-Takes a file's path, reads a JSON list of texts, and prints the answers as JSON.
+tests/integration/test_served_litert.py runs this file. The text operations come from the libraries
+in the tensorflow-text wheel, loaded on their own. Takes the path of a file, reads a JSON list of
+texts, and prints the answers as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ai_edge_litert.interpreter import InterpreterWithCustomOps
 
 
 def load_text_operations() -> ModuleType:
-    """Load tensorflow-text's registrar without the packages around it."""
+    """Load tensorflow-text's registrar without importing its parent packages."""
     found = importlib.util.find_spec("ai_edge_litert")
     if found is None or found.origin is None:
         raise ImportError("ai_edge_litert has no folder")
@@ -43,7 +44,7 @@ source = np.array(json.load(sys.stdin), dtype=object)
 
 
 def run(signature: str, **inputs: Any) -> dict[str, Any]:
-    """Call a signature; give its outputs as JSON can hold them."""
+    """Call a signature. Return its outputs in a form that JSON can represent."""
     found = interpreter.get_signature_runner(signature)(**inputs)
     if "target" in found:
         found["target"] = np.vectorize(bytes.decode, otypes=[object])(found["target"])

@@ -1,6 +1,6 @@
-"""The configuration messages of TF Serving that its Python package leaves out.
+"""Configuration messages of TF Serving that its Python package does not include.
 
-As in tensorflow/serving: session_bundle_config.proto and monitoring_config.proto.
+Defined as in tensorflow/serving: session_bundle_config.proto and monitoring_config.proto.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NUMBER = (_FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".google.protobuf.Int64Va
 _NAME = (_FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".google.protobuf.StringValue")
 _SWITCH = (_FIELD.TYPE_MESSAGE, _FIELD.LABEL_OPTIONAL, ".google.protobuf.BoolValue")
 
-# The fields of each message, in the order of their numbers.
+# Fields of each message in order of field number.
 _MESSAGES: dict[str, dict[str, tuple[int, int, str | None]]] = {
     "BatchingParameters": {
         "max_batch_size": _NUMBER,
@@ -48,7 +48,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, int, str | None]]] = {
 
 
 def read_message(name: str, content: str | bytes) -> Any:
-    """Parse a message of a name out of its text form, as a model server does."""
+    """Parse a message from its text format, as a model server does."""
     return text_format.Parse(content, _message_classes()[name]())
 
 

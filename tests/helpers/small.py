@@ -1,4 +1,4 @@
-"""Small models with random weights, and a batch that they read."""
+"""Small models with random weights, and a batch for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE_IDS = np.array([[5, 6, 7, 3], [8, 3, 0, 0], [4, 4, 3, 0]], np.int32)
 TARGET_LABELS = np.array([[4, 5, 6, 3], [6, 3, 0, 0], [3, 0, 0, 0]], np.int32)
 TARGET_INPUTS = np.array([[2, 4, 5, 6], [2, 6, 0, 0], [2, 0, 0, 0]], np.int32)
 
-# Together they have every kind of attention, of context and of where it goes.
+# Together these cover every attention, context and context destination.
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no attention": (
         {"bidirectional": True, "num_layers": 2},
@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def make_model(kind: str, **kwargs: Any) -> Seq2Seq:
-    """A model whose weights are large enough for answers to differ."""
+    """Build a model with weights large enough for its answers to differ."""
     encoder, decoder = KINDS[kind]
     model = Seq2Seq(
         LSTMEncoder(SOURCE_SIZE, 3, embedding_dim=2, **encoder, **kwargs),

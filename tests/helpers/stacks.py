@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.stack import RecurrentStack
 
-# cuDNN takes rows that are padded on the right.
+# cuDNN requires padding on the right.
 MASKS = {
     "ragged": [[1, 1, 0], [1, 1, 1], [1, 0, 0]],
     "an empty row": [[1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0]],
@@ -27,7 +27,7 @@ def make_stack(kind, units=3, input_units=2, **kwargs):
 
 
 def train(stack, mask, states, lengths, input_units=2):
-    """Outputs at the real tokens, the last ones, and the gradients of a sum of them."""
+    """Return the outputs at real tokens, the last outputs, and the gradients of a sum of them."""
     mask = np.array(mask, bool)
     random = np.random.default_rng(1)
     inputs = tf.constant(random.normal(size=(*mask.shape, input_units)), tf.float32)
@@ -48,7 +48,7 @@ def train(stack, mask, states, lengths, input_units=2):
             training=True,
         )
         outputs = outputs * mask[..., None]
-        # with a given state cuDNN does not say what the last output of an empty row is
+        # with an initial state, cuDNN does not define the last output of an empty row
         last = last * mask.any(1)[:, None]
         total = tf.add_n([tf.reduce_sum(tf.sin(3.0 * result)) for result in (outputs, last)])
     watched = [inputs, *tf.nest.flatten(parts), *weights]

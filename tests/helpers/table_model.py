@@ -1,4 +1,4 @@
-"""A decoder that is a table: the logits of each state, and where each token leads."""
+"""A table as a decoder: the logits of each state, and the next state for each token."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from keras_s2s.search.step import StepFunction
 
 
 class TableModel:
-    """A table for each row of the batch; the ids so far say which of its lines counts.
+    """A table for each row of the batch. The prefix determines which line of the table is used.
 
     Args:
         logits: `(batch, lines, vocabulary)`.
-        attention: `(batch, lines, source_length)`; None: the step function gives none.
+        attention: `(batch, lines, source_length)`. Defaults to `None`: no attention is returned.
     """
 
     def __init__(self, logits: np.ndarray, attention: np.ndarray | None = None) -> None:
@@ -28,7 +28,7 @@ class TableModel:
 
     @classmethod
     def random(cls, seed: int, batch_size: int, vocabulary_size: int = 7) -> TableModel:
-        """Make one whose probabilities are neither flat nor certain."""
+        """Create a model whose probabilities are neither uniform nor certain."""
         logits = np.random.default_rng(seed).normal(size=(batch_size, 997, vocabulary_size))
         return cls(1.5 * logits)
 
@@ -37,16 +37,16 @@ class TableModel:
         return self.logits.shape[0]
 
     def row(self, row: int) -> oracle.Model:
-        """Give the model of one row, as the oracle wants it."""
+        """Return the model of one row as the oracle expects it."""
         return lambda prefix: self.logits[row, self._line(prefix)]
 
     def looks_at(self, row: int, prefix: oracle.Prefix) -> np.ndarray:
-        """Give the attention of one row behind a prefix: `(source_length,)`."""
+        """Return the attention of one row after a prefix, `(source_length,)`."""
         assert self.attention is not None
         return self.attention[row, self._line(prefix)]
 
     def search(self, search: Search, **row_options: Any) -> SearchResult:
-        """Search by a compiled function, which serves all tables; the result is in numpy."""
+        """Run a compiled search that works for all tables. The result holds NumPy arrays."""
         return_attention = row_options.pop("return_attention", False)
         options = {name: tf.convert_to_tensor(value) for name, value in row_options.items()}
         if self.attention is not None:
@@ -63,14 +63,14 @@ class TableModel:
 
 
 def next_line(line: Any, id_: Any, vocabulary_size: int, num_lines: int) -> Any:
-    """Give short prefixes lines of their own; long ones share them."""
+    """Return the next line of the table. Short prefixes have their own lines, long ones share."""
     return (line * vocabulary_size + id_ + 1) % num_lines
 
 
 def table_step(
     logits: tf.Tensor, attention: tf.Tensor | None = None
 ) -> tuple[StepFunction, tuple[tf.Tensor, tf.Tensor]]:
-    """Make a step function of tables `(batch, lines, ...)`, and its state before bos."""
+    """Return a step function for tables `(batch, lines, ...)`, and its initial state."""
     num_lines, vocabulary_size = tf.shape(logits)[1], logits.shape[2]
 
     def step(token_ids: tf.Tensor, state: Any) -> tuple[tf.Tensor, ...]:
@@ -92,7 +92,7 @@ def compiled(
     options: tuple[tuple[str, tf.DType, int], ...],
     return_attention: bool = False,
 ) -> Callable[..., SearchResult]:
-    """Compile a search for all tables: another table, or another batch size, is only an input."""
+    """Compile a search once for all tables and batch sizes, which are inputs."""
 
     def run(
         logits: tf.Tensor, attention: tf.Tensor | None = None, **options: tf.Tensor
@@ -109,12 +109,12 @@ def compiled(
 
 
 def in_numpy(found: SearchResult) -> SearchResult:
-    """Give the tensors of a result as arrays."""
+    """Convert the tensors of a result to NumPy arrays."""
     return SearchResult(*(None if tensor is None else tensor.numpy() for tensor in found))
 
 
 def outputs(found: SearchResult, row: int) -> list[oracle.Output]:
-    """Give the hypotheses of one row as the oracle gives them, checking what fills the rest."""
+    """Return the hypotheses of one row like the oracle's, and check the padding of unused slots."""
     result: list[oracle.Output] = []
     for place in range(found.ids.shape[1]):
         length = found.lengths[row, place]
@@ -135,7 +135,7 @@ def outputs(found: SearchResult, row: int) -> list[oracle.Output]:
 
 
 def assert_same_outputs(found: list[oracle.Output], expected: list[oracle.Output]) -> None:
-    """Compare ids exactly, numbers to float32 rounding."""
+    """Compare ids exactly, and scores within float32 rounding."""
     assert [output.ids for output in found] == [output.ids for output in expected]
     assert [output.finished for output in found] == [output.finished for output in expected]
     for name in ("log_prob", "score"):
@@ -148,7 +148,7 @@ def assert_same_outputs(found: list[oracle.Output], expected: list[oracle.Output
 
 
 def assert_same_results(found: SearchResult, expected: SearchResult, atol: float) -> None:
-    """Compare ids, lengths and finished exactly, log_probs and scores to `atol`."""
+    """Compare ids, lengths and finished exactly, and log_probs and scores within `atol`."""
     for name in ("ids", "lengths", "finished"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     for name in ("log_probs", "scores"):

@@ -1,4 +1,4 @@
-"""The cases of beam search that the documentation explains, as tables."""
+"""The beam search examples in the documentation, as tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NUM_LINES = 9973
 
 
 def _table(after: dict[oracle.Prefix, dict[int, float]], otherwise: dict[int, float]) -> TableModel:
-    """Make a model of the probabilities after some prefixes, and of those after all others."""
+    """Build a model from the probabilities after some prefixes and those after all others."""
 
     def log_probs(probabilities: dict[int, float]) -> np.ndarray:
         row = np.full(_VOCABULARY_SIZE, -1e9, np.float32)
@@ -35,7 +35,7 @@ def _row(a: float, b: float, c: float, eos: float) -> dict[int, float]:
 
 
 def greedy_is_not_best() -> TableModel:
-    """Greedy search gives A B C eos, P = 0.048; the best by score is A C B eos, P = 0.054."""
+    """Greedy search finds A B C eos, P = 0.048. The best by score is A C B eos, P = 0.054."""
     after = {
         (): _row(0.5, 0.2, 0.2, 0.1),
         (A,): _row(0.1, 0.4, 0.3, 0.2),
@@ -48,13 +48,13 @@ def greedy_is_not_best() -> TableModel:
 
 
 def poor_ones_finish_first() -> TableModel:
-    """With width 2, eos and A eos have finished while A B, which is the best, has not."""
+    """With width 2, eos and A eos finish before A B, which is the best."""
     after = {(): _row(0.8, 0, 0, 0.2), (A,): _row(0, 0.8, 0, 0.2), (A, B): _row(0, 0, 0, 1.0)}
     return _table(after, _row(0.25, 0.25, 0.25, 0.25))
 
 
 def five_tokens() -> TableModel:
-    """With width 2 the candidates of three steps are A, C, AB, CE, ABD, CED."""
+    """With width 2, the candidates of three steps are A, C, AB, CE, ABD, CED."""
     after = {
         (): {A: 0.4, B: 0.1, C: 0.3, D: 0.1, E: 0.1},
         (A,): {A: 0.1, B: 0.5, C: 0.2, D: 0.1, E: 0.1},

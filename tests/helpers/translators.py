@@ -1,4 +1,4 @@
-"""A small translator with random weights: characters to words."""
+"""A small translator with random weights, from characters to words."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def make_translator(**kwargs: Any) -> Translator:
     random = np.random.default_rng(0)
     model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
     one_hot = np.eye(target.vocabulary_size, dtype=np.float32)
-    # never unk, which a text cannot give back, and eos often
+    # eos is frequent, and unk, which has no text form, never occurs
     model.decoder.logits.bias.assign_add(2 * one_hot[EOS_ID] - 30 * one_hot[UNK_ID])
     return Translator(model, source, target, **{"search": SEARCH, **kwargs})

@@ -1,6 +1,6 @@
-"""A first program of somebody who installed the wheel; tests/integration/test_wheel.py runs it.
+"""A first program for users of the wheel. tests/integration/test_wheel.py runs it.
 
-Prints, as JSON, where the package was imported from.
+Prints the location of the imported package as JSON.
 """
 
 from __future__ import annotations
