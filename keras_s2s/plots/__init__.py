@@ -1,6 +1,6 @@
-"""Pictures: where a model looked, how a beam search went, how training went, where errors are.
+"""Pictures of attention, beam searches, training histories, lengths and errors.
 
-Every function gives a matplotlib figure, and writes it where a `path` is given, as PNG or SVG.
+Every function returns a matplotlib figure, and also writes it as PNG or SVG if a `path` is given.
 matplotlib comes with the extra `plots` and is imported only when a picture is drawn.
 """
 

@@ -1,4 +1,4 @@
-"""Attention as a heat map: where the decoder looked for each token."""
+"""Heat map of the attention of a decoder."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
     from keras_s2s.translator import Translator
 
-# Inches: of a cell among few, of one among many, of a side of the map.
+# Inches: size of a cell in a small and in a large map, and sizes of a side of the map.
 _WIDE_CELL, _NARROW_CELL, _SMALLEST, _COMMON, _LARGEST = 0.32, 0.18, 2.2, 6.0, 26.0
-_COLUMN = 0.085  # inches that a letter takes
+_COLUMN = 0.085  # inches, width of a letter
 _SMALLEST_FONT = 5.0  # points
 
 
 def attention(
     translator: Translator, text: str, *, search: Search | None = None, path: Path | None = None
 ) -> Figure:
-    """Translate a text, and draw where the decoder looked for each token of the best target.
+    """Translate a text, and draw the attention for each token of the best target.
 
     Args:
-        translator: a `Translator` whose decoder has attention.
-        text: the source.
-        search: how to search; by default as the translator does.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        translator: A `Translator` whose decoder has attention.
+        text: Source text.
+        search: Search to use. Defaults to that of the translator.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure; see `attention_map`.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if `translator`, `text` or `search` is something else.
-        ValueError: if the decoder has no attention, the text is empty, or the name of the file
-            ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `translator`, `text` or `search` has a wrong type.
+        ValueError: If the decoder has no attention, the text is empty, or the file name has
+            another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
     """
     check_translator(translator)
     source_tokens, source_ids = source_tokens_and_ids(translator, text)
@@ -70,27 +70,27 @@ def attention_map(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw attention weights, a row for each target token and a column for each source token.
+    """Draw attention weights, with a row per target token and a column per source token.
 
-    The source runs to the right, or to the left where its script does. Of very many tokens only
-    every second, third … is written, so that they can be read.
+    The source runs from left to right, or from right to left if its script does. If there are too
+    many tokens to read, only every second, third … token is labeled.
 
     Args:
-        source_tokens: what the columns are.
-        target_tokens: what the rows are.
+        source_tokens: Labels of the columns.
+        target_tokens: Labels of the rows.
         weights: `(target_length, source_length)`, not negative.
-        title: what to write above.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        title: Title of the picture.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if the tokens are not lists of str.
-        ValueError: if the weights are of another shape, not numbers or negative, or the name of
-            the file ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib is not installed.
+        TypeError: If the tokens are not lists of str.
+        ValueError: If the weights have a wrong shape, are not numbers or are negative, or the file
+            name has another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
 
     Example:
         >>> figure = s2s.plots.attention_map(["h", "i"], ["HH", "AY"], [[0.9, 0.1], [0.2, 0.8]])
@@ -108,7 +108,7 @@ def attention_map(
     top = 0.5 + max(map(width, columns)) * _COLUMN + (0.4 if title else 0.0)
     size = left + across + 1.0, 0.15 + down + top
     figure = new_figure(*size, path=path, layout=None)
-    # in inches, so that every cell has its size
+    # Positions are in inches, so that every cell has its size.
     axes = figure.add_axes((left / size[0], 0.15 / size[1], across / size[0], down / size[1]))
     bar = figure.add_axes(
         ((left + across + 0.12) / size[0], 0.15 / size[1], 0.16 / size[0], down / size[1])
@@ -150,21 +150,21 @@ def _check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _side(tokens: int) -> float:
-    """Give the inches of a side of the map."""
+    """Return the size of a side of the map in inches."""
     wide, narrow = tokens * _WIDE_CELL, tokens * _NARROW_CELL
     return min(max(_SMALLEST, min(wide, _COMMON), narrow), _LARGEST)
 
 
 def _side_of_words(labels: list[str]) -> float:
-    """Give the inches of the upper side: if they are few, so many that words stand level."""
-    widest = sorted(map(width, labels))[-2:][0]  # but for one, which may be eos
+    """Return the width of the map in inches, so that a few source tokens fit horizontally."""
+    widest = sorted(map(width, labels))[-2:][0]  # except for one, which may be eos
     level = len(labels) * (widest * _COLUMN + 0.08)
     return max(_side(len(labels)), level if level <= _COMMON else 0.0)
 
 
 def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str]) -> None:
-    """Write the tokens along a side, all of them or as many as can be read."""
-    points = 72 * 0.8 * inches / len(labels)  # for one token
+    """Write the tokens along a side: all of them, or as many as can be read."""
+    points = 72 * 0.8 * inches / len(labels)  # per token
     every = math.ceil(_SMALLEST_FONT / points)
     shown = range(0, len(labels), every)
     axis.set_ticks(
@@ -178,7 +178,7 @@ def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str])
 
 
 def _turn(labels: list[Text], cell: float) -> None:
-    """Turn the tokens upright if several are too wide for a column; one may stand over."""
+    """Rotate the tokens if several are too wide for a column. A single one may overlap."""
     widths = sorted(width(label.get_text()) * _COLUMN for label in labels)
     for label in labels:
         if widths[-2:][0] > cell or (widths[-1] > 1.7 * cell and label is labels[-1]):

@@ -1,4 +1,4 @@
-"""A beam search as a tree: a column for each step, an edge for each token."""
+"""Tree of a beam search, with a column per step and an edge per token."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from keras_s2s.translator import Translator
 
-# Inches: of a hypothesis, between columns, of a letter, of a digit below it.
+# Inches: height of a row, gap between columns, width of a letter, width of a digit below it.
 _ROW, _GAP, _LETTER, _DIGIT = 0.46, 0.6, 0.09, 0.055
 _MARGIN, _HEAD, _FOOT, _TITLE = 0.25, 0.35, 0.5, 0.35  # inches
-_SMALLEST = 6.2  # inches: the legend needs them
+_SMALLEST = 6.2  # inches, minimum width, for the legend
 
 _COLOURS = {"live": BLUE, "finished": GREEN, "pruned": GREY, "winner": ORANGE}
 _MEANINGS = {
@@ -34,11 +34,11 @@ _MEANINGS = {
 
 
 class _Node(NamedTuple):
-    """A hypothesis in its place."""
+    """Hypothesis with its position in the picture."""
 
     x: float
     y: float
-    half: float  # of its column, around x
+    half: float  # half the width of its column
     label: str
     below: str
     kind: str
@@ -55,21 +55,21 @@ def beam_search(
     """Translate a text, and draw how the beam search found the best target.
 
     Args:
-        translator: a `Translator`.
-        text: the source.
-        search: a `BeamSearch` or a `GreedySearch`; by default that of the translator.
-        pruned: how many of the continuations that were given up to draw of each step.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        translator: A `Translator`.
+        text: Source text.
+        search: A `BeamSearch` or a `GreedySearch`. Defaults to that of the translator.
+        pruned: Number of pruned continuations to draw per step. Defaults to 3.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure; see `beam_tree`.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if `translator`, `text` or `search` is something else.
-        ValueError: if the text is empty, `pruned` is out of range, there is no output, or the
-            name of the file ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `translator`, `text` or `search` has a wrong type.
+        ValueError: If the text is empty, `pruned` is out of range, there is no output, or the file
+            name has another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
     """
     check_translator(translator)
     _, source_ids = source_tokens_and_ids(translator, text)
@@ -94,25 +94,25 @@ def beam_tree(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw what a beam search considered, a column for each step.
+    """Draw the hypotheses that a beam search considered, with a column per step.
 
-    Below each token stands log P of the hypothesis up to here, below one that has finished its
-    score as well.
+    Below each token is log P of the hypothesis up to this token. A finished hypothesis also shows
+    its score.
 
     Args:
-        trace: what `trace_beam_search` gave.
-        tokens: how each id is written, as in a tokenizer's `vocabulary`.
-        title: what to write above.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        trace: `BeamTrace` that `trace_beam_search` returned.
+        tokens: Token of each id, as in a tokenizer's `vocabulary`.
+        title: Title of the picture.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if `trace` is something else, or `tokens` is not a list of str.
-        ValueError: if an id has no token, or the name of the file ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `trace` is not a `BeamTrace`, or `tokens` is not a list of str.
+        ValueError: If an id has no token, or the file name has another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
     """
     if not isinstance(trace, BeamTrace):
         raise TypeError(f"`trace` must be a `BeamTrace`. Received: trace={trace!r}")
@@ -151,7 +151,7 @@ def beam_tree(
 
 
 def _check_tokens(trace: BeamTrace, tokens: Any) -> None:
-    """Check that every id can be written."""
+    """Check that every id has a token."""
     token_labels("tokens", tokens)
     largest = max(BOS_ID, *(id_ for step in trace.steps for one in step for id_ in one.ids))
     if largest >= len(tokens):
@@ -162,14 +162,14 @@ def _check_tokens(trace: BeamTrace, tokens: Any) -> None:
 
 
 def _rows(trace: BeamTrace) -> int:
-    """Count the hypotheses of the fullest column."""
+    """Return the largest number of hypotheses in a column."""
     return max(len(step) for step in trace.steps)
 
 
 def _places(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _Node]:
-    """Give each hypothesis its place: below one another those of a step, in their parents' order.
+    """Return the position of each hypothesis.
 
-    So no two edges cross.
+    Each column is in the order of the parents, so that no two edges cross.
     """
     middle = _rows(trace) * _ROW / 2
     start = token_labels("tokens", [tokens[BOS_ID]])[0]
@@ -195,7 +195,7 @@ def _places(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _N
 
 
 def _numbers(candidate: Candidate) -> str:
-    """Write log P, and the score of what has one."""
+    """Format log P, and the score if there is one."""
     numbers = f"{candidate.log_prob:.2f}"
     if candidate.score is not None:
         numbers += f" → {candidate.score:.2f}"
@@ -203,9 +203,9 @@ def _numbers(candidate: Candidate) -> str:
 
 
 def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
-    """Draw the line from a hypothesis to one that it becomes."""
+    """Draw the line from a hypothesis to its continuation."""
     bold = child.kind == "winner"
-    # level beside the tokens, sloping between the columns only; the boxes hide the ends
+    # Level next to the tokens, sloped only between the columns. The boxes hide the ends.
     axes.plot(
         (parent.x, parent.x + parent.half, child.x - child.half, child.x),
         (parent.y, parent.y, child.y, child.y),
@@ -217,7 +217,7 @@ def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
 
 
 def _draw_node(axes: Axes, node: _Node, names: list[str]) -> None:
-    """Write a token into its box, and its numbers below."""
+    """Draw the box of a token, and its numbers below."""
     colour = _COLOURS[node.kind]
     filled = node.kind in ("winner", "finished")
     axes.text(
@@ -244,7 +244,7 @@ def _draw_node(axes: Axes, node: _Node, names: list[str]) -> None:
 
 
 def _draw_legend(axes: Axes, kinds: set[str]) -> None:
-    """Say what the colours mean."""
+    """Draw the legend of the colors."""
     line = matplotlib("lines").Line2D
     shown = [kind for kind in _COLOURS if kind in kinds]
     marks = [

@@ -19,10 +19,10 @@ from keras_s2s.special_ids import EOS_ID
 
 
 class Candidate(NamedTuple):
-    """A hypothesis that a search considered."""
+    """Hypothesis that a search considered."""
 
-    ids: tuple[int, ...]  # all of its tokens
-    log_prob: float  # of all of them
+    ids: tuple[int, ...]  # all tokens of the hypothesis
+    log_prob: float  # of all tokens
     fate: str  # "live", "finished" (it ended) or "pruned" (it was not kept)
     score: float | None = None  # if it ended or is in the result
 
@@ -50,24 +50,24 @@ def trace_beam_search(
 ) -> BeamTrace:
     """Search one row, and record the candidates of each step.
 
-    The search itself runs, eagerly, so the result is the same.
+    The search itself runs eagerly, so that the result is the same.
 
     Args:
-        step: the step function; see `keras_s2s.BeamSearch`.
-        state: nest of tensors `(1, ...)`, the decoder's state before bos.
-        vocabulary_size: number of ids.
-        search: a `BeamSearch` or a `GreedySearch`, which is one of width 1.
-        pruned: how many of the continuations that were given up to keep of each step, the most
-            probable ones.
+        step: Step function; see `keras_s2s.BeamSearch`.
+        state: Nest of tensors `(1, ...)`, the decoder's state before bos.
+        vocabulary_size: Number of ids.
+        search: A `BeamSearch`, or a `GreedySearch`, which is a beam search of width 1.
+        pruned: Number of pruned continuations to record per step, the most probable ones. Defaults
+            to 3.
         **row_options: `source_lengths`, `max_length`, `min_length`, `length_penalty` and `prefix`,
-            as the search takes them.
+            as for the search.
 
     Returns:
         The `BeamTrace`.
 
     Raises:
-        TypeError: if `search` is another search, or an argument is of the wrong type.
-        ValueError: if an argument is out of its range, or there is no output.
+        TypeError: If `search` is another search, or an argument has a wrong type.
+        ValueError: If an argument is out of its range, or there is no output.
 
     Example:
         >>> def step(token_ids, state):  # id 4 twice as probable as eos (3)
@@ -88,7 +88,7 @@ def trace_beam_search(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _TracedBeamSearch(BeamSearch):
-    """A beam search that records its steps; eagerly, and for one row."""
+    """Beam search that records its steps. It runs eagerly, for one row."""
 
     pruned: int
     steps: list[tuple[Candidate, ...]] = dataclasses.field(default_factory=list)
@@ -99,7 +99,7 @@ class _TracedBeamSearch(BeamSearch):
         chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
         log_probs = self._continuations(state, task)
         candidates = [*chosen, *self._given_up(state, log_probs, {one.ids for one in chosen})]
-        # `sorted` is stable: of equals, what was chosen comes first.
+        # `sorted` is stable: of equals, the chosen candidates come first.
         self.steps.append(tuple(sorted(candidates, key=lambda one: -one.log_prob)))
         return after
 
@@ -162,7 +162,7 @@ def _outputs(found: SearchResult) -> tuple[Candidate, ...]:
 
 
 def _settings(search: Any) -> dict[str, Any]:
-    """Return the settings of a beam search; a greedy search is one of width 1."""
+    """Return the settings of a beam search. A greedy search is a beam search of width 1."""
     if type(search) not in (BeamSearch, GreedySearch):
         raise TypeError(
             "`search` must be a `BeamSearch` or a `GreedySearch`: others keep no beam. "

@@ -1,4 +1,4 @@
-"""Making figures and writing them; the only place that knows whether matplotlib is there."""
+"""Creating and writing figures. Only this module imports matplotlib."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 Path = str | os.PathLike[str]
 
-# Told apart by people who see few colours too (Okabe and Ito).
+# Colors that color-blind people can distinguish (Okabe and Ito).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#007A5A", "#8C8C8C"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 
 _DPI = 110
-# Nothing of the day and the machine: the same data give the same file.
+# Omit date and software, so that the same data gives the same file.
 _METADATA: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -28,20 +28,20 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def new_figure(width: float, height: float, *, path: Path | None, layout: str | None) -> Figure:
-    """Make an empty figure, once it is known that it can be written.
+    """Create an empty figure, after checking the file name and importing matplotlib.
 
     Args:
-        width: in inches.
-        height: in inches.
-        path: where it is going to be written; None: nowhere.
-        layout: matplotlib's layout engine; None: the places are given.
+        width: Width in inches.
+        height: Height in inches.
+        path: Path to which the figure will be written, or `None`.
+        layout: Layout engine of matplotlib. `None` for explicit positions.
 
     Returns:
-        The figure. It does not belong to pyplot, so that nobody needs to close it.
+        The figure. It is not registered with pyplot, so it need not be closed.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        ValueError: if the name of the file ends neither in ".png" nor in ".svg".
+        ImportError: If matplotlib is not installed.
+        ValueError: If the file name ends neither in ".png" nor in ".svg".
     """
     if path is not None:
         _suffix(path)
@@ -50,16 +50,16 @@ def new_figure(width: float, height: float, *, path: Path | None, layout: str | 
 
 
 def matplotlib(module: str = "") -> Any:
-    """Import matplotlib, or a module of it.
+    """Import matplotlib or one of its modules.
 
     Args:
-        module: its name below `matplotlib`; empty: matplotlib itself.
+        module: Name of the module within `matplotlib`. Defaults to `matplotlib` itself.
 
     Returns:
         The module.
 
     Raises:
-        ImportError: if matplotlib is not installed.
+        ImportError: If matplotlib is not installed.
     """
     try:
         return importlib.import_module(f"matplotlib.{module}".rstrip("."))
@@ -70,19 +70,19 @@ def matplotlib(module: str = "") -> Any:
 
 
 def finish(figure: Figure, path: Path | None) -> Figure:
-    """Write a figure where a path is given.
+    """Write a figure if a path is given.
 
-    The file is written beside and then renamed, so that nobody finds half of it.
+    The figure is written to a temporary file and then renamed, so that no partial file appears.
 
     Args:
-        figure: the figure.
-        path: where to; None: nowhere.
+        figure: Figure to write.
+        path: Path of the file, or `None` to write nothing.
 
     Returns:
         The figure.
 
     Raises:
-        FileNotFoundError: if the folder of `path` does not exist.
+        FileNotFoundError: If the folder of `path` does not exist.
     """
     if path is None:
         return figure
@@ -93,7 +93,7 @@ def finish(figure: Figure, path: Path | None) -> Figure:
         salt,
         warnings.catch_warnings(),
     ):
-        # `labels.families` has said it already, in words that help.
+        # `labels.families` has already warned, with a more helpful message.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(
             unfinished,
@@ -106,18 +106,18 @@ def finish(figure: Figure, path: Path | None) -> Figure:
 
 
 def whole_numbers(axis: Any, most: int = 10) -> None:
-    """Write whole numbers along an axis, as counts are.
+    """Use only integer ticks along an axis of counts.
 
     Args:
-        axis: the axis of a plot.
-        most: at most so many steps between them: a low panel has room for few.
+        axis: Axis of a plot.
+        most: Maximum number of intervals between ticks. Small panels need fewer. Defaults to 10.
     """
     locator = matplotlib("ticker").MaxNLocator(nbins=most, integer=True, min_n_ticks=1)
     axis.set_major_locator(locator)
 
 
 def _suffix(path: Path) -> str:
-    """Give the suffix that says what to write."""
+    """Return the suffix of a path, which determines the format."""
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in _METADATA:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Learning curves: loss and metrics over the epochs of a training."""
+"""Learning curves: loss and metrics by epoch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VALIDATION = "val_"
-_FALLING = ("loss", "perplexity", "wer", "ter")  # the lower the better
+_FALLING = ("loss", "perplexity", "wer", "ter")  # lower is better
 _RISING = ("accuracy", "bleu", "chrf")
-_ACROSS = 3  # panels in a row
+_ACROSS = 3  # panels per row
 
 
 def learning_curves(
@@ -30,26 +30,27 @@ def learning_curves(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw loss and metrics over the epochs, a panel for each, training beside validation.
+    """Draw loss and metrics by epoch, with a panel for each and training next to validation.
 
-    A dot marks the best epoch of the validation, where the name says what is better.
+    A dot marks the best epoch of the validation, if the name tells whether higher or lower is
+    better.
 
     Args:
-        history: what `model.fit` gave, its `history` (a dict), or the path of the file that
-            `keras.callbacks.CSVLogger` wrote. NaN: no value. A series of half, a third … of the
-            length was taken every second, third … epoch, as `validation_freq` does.
-        title: what to write above.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        history: Return value of `model.fit`, its `history` (a dict), or the path of a file that
+            `keras.callbacks.CSVLogger` wrote. NaN means no value. A series of half, a third … of
+            the length has a value every second, third … epoch, as with `validation_freq`.
+        title: Title of the picture.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if `history` is something else.
-        FileNotFoundError: if the CSV file, or the folder of `path`, does not exist.
-        ValueError: if there are no figures in it, something in it is not a number, a series does
-            not fit the epochs, or the name of the file ends otherwise.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `history` has a wrong type.
+        FileNotFoundError: If the CSV file, or the folder of `path`, does not exist.
+        ValueError: If the history has no epoch, a value is not a number, the length of a series
+            does not fit the epochs, or the file name has another suffix.
 
     Example:
         >>> figure = s2s.plots.learning_curves({"loss": [2.0, 1.0], "val_loss": [2.1, 1.4]})
@@ -70,7 +71,7 @@ def learning_curves(
 
 
 def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
-    """Read the epochs and the values of each series."""
+    """Return the epochs and the values of each series."""
     if isinstance(history, str | os.PathLike):
         columns = _read_csv(os.fspath(history))
     elif isinstance(history, keras.callbacks.History):
@@ -99,7 +100,7 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def _numbers(name: Any, values: Any) -> list[float]:
-    """Check that a series consists of numbers."""
+    """Check that a series consists of numbers, and return them."""
     try:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
@@ -109,11 +110,11 @@ def _numbers(name: Any, values: Any) -> list[float]:
 
 
 def _read_csv(path: str) -> dict[str, list[float]]:
-    """Read what CSVLogger wrote; it writes NA where there is no value."""
+    """Read a file of CSVLogger, which writes NA for missing values."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path!r} to read a history from.")
     with open(path, encoding="utf-8", newline="") as file:
-        # CSVLogger writes commas by default, and whatever `separator` says.
+        # CSVLogger writes commas by default; `separator` may set any other string.
         first = file.readline()
         file.seek(0)
         separator = next((sign for sign in ",;\t" if sign in first), ",")
@@ -131,7 +132,7 @@ def _read_csv(path: str) -> dict[str, list[float]]:
 
 
 def _number(value: str, place: str) -> float:
-    """Read a number, or that there is none."""
+    """Parse a number or a missing value."""
     try:
         return math.nan if value in ("", "NA") else float(value)
     except ValueError:
@@ -139,7 +140,7 @@ def _number(value: str, place: str) -> float:
 
 
 def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], list[float]]]) -> None:
-    """Draw one figure, of training and of validation."""
+    """Draw one metric, in training and validation."""
     for key, label, colour in (
         (name, "training", BLUE),
         (_VALIDATION + name, "validation", ORANGE),
@@ -177,7 +178,7 @@ def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
 
 
 def _best(name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
-    """Find the best epoch; None where nobody can say what is better."""
+    """Find the best epoch, or `None` if the name does not tell what is better."""
     if not points:
         return None
     if name.endswith(_RISING):

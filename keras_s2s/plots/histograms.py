@@ -1,4 +1,4 @@
-"""How long the texts are, and how often longer ones go wrong."""
+"""Histograms of text lengths, and error rates by length."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def length_histogram(
     """Draw how often each length occurs, for one or several lists of lengths.
 
     Args:
-        lengths: for each name, such as "source" and "target", the lengths.
-        title: what to write above.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        lengths: Dict of lists of lengths by name, such as "source" and "target".
+        title: Title of the picture.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        TypeError: if `lengths` is not a dict.
-        ValueError: if there are none, one is not an integer of at least 0, or the name of the
-            file ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib is not installed.
+        TypeError: If `lengths` is not a dict.
+        ValueError: If there are no lengths, a length is not an integer of at least 0, or the file
+            name has another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
 
     Example:
         >>> pairs = [("cat", "K AE T"), ("a", "AH")]
@@ -69,7 +69,7 @@ def length_histogram(
         raise InputError("`lengths` must hold at least one list. Received: none")
     shortest = min(int(array.min()) for array in arrays.values())
     longest = max(int(array.max()) for array in arrays.values())
-    wide = math.ceil((longest + 1 - shortest) / _MOST_BARS)  # lengths that share a bar
+    wide = math.ceil((longest + 1 - shortest) / _MOST_BARS)  # number of lengths per bar
     edges = [edge - 0.5 for edge in range(shortest, longest + 1 + wide, wide)]
     figure = new_figure(6.4, 3.6, path=path, layout="constrained")
     axes = figure.add_subplot()
@@ -99,29 +99,31 @@ def errors_by_length(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw error rates against the length of the source, and how many sources are so long.
+    """Draw error rates by source length, and the number of sources of each length.
 
-    The bars of uncertainty of the wrong outputs are Wilson's intervals at 95 %.
+    The error bars of the wrong outputs are Wilson intervals at 95 %.
 
     Args:
-        sources: the source texts.
-        outputs: the best target of each.
-        references: for each source the texts that are right.
-        source_tokens: what a length counts: "characters" (all but spaces) or "words".
-        target_tokens: what the token error rate counts, likewise.
-        num_bins: groups of lengths, at most; each has about as many sources.
-        title: what to write above.
-        path: where to write the picture, as its suffix says: ".png" or ".svg".
+        sources: Source texts.
+        outputs: Best target of each source.
+        references: Correct targets of each source.
+        source_tokens: Unit of source length: "characters" (without spaces) or "words". Defaults to
+            "characters".
+        target_tokens: Unit of the token error rate: "characters" or "words". Defaults to "words".
+        num_bins: Maximum number of ranges of lengths, each with about as many sources. Defaults to
+            8.
+        title: Title of the picture.
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: if matplotlib or rapidfuzz is not installed.
-        TypeError: if the references of an output are a single text.
-        ValueError: if the lists differ in length or are empty, an output has no reference, an
-            option is out of range, or the name of the file ends otherwise.
-        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: If matplotlib or rapidfuzz is not installed.
+        TypeError: If the references of an output are a single text.
+        ValueError: If the lists differ in length or are empty, an output has no reference, an
+            option is out of range, or the file name has another suffix.
+        FileNotFoundError: If the folder of `path` does not exist.
 
     References:
         - Wilson, 1927, "Probable inference, the law of succession, and statistical inference".
@@ -133,7 +135,7 @@ def errors_by_length(
             "There must be one of `outputs` for each of `sources`. "
             f"Received: {len(sources)} sources, {len(outputs)} outputs"
         )
-    error_rates(outputs, references, tokens=target_tokens)  # refuses what cannot be compared
+    error_rates(outputs, references, tokens=target_tokens)  # raises if they cannot be compared
     lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])
     bins = _bins(lengths, num_bins)
     rates = [
@@ -157,10 +159,10 @@ def errors_by_length(
 
 
 def _check_lengths(name: str, values: Any) -> np.ndarray:
-    """Check that lengths are what they can be."""
+    """Check that lengths are a list of non-negative integers, and return them as an array."""
     try:
         array = np.asarray(values)
-    except ValueError:  # lists of lists of several lengths
+    except ValueError:  # lists of different lengths
         array = np.empty(0)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
         raise InputError(
@@ -171,7 +173,7 @@ def _check_lengths(name: str, values: Any) -> np.ndarray:
 
 
 def _bins(lengths: np.ndarray, number: int) -> list[tuple[int, int]]:
-    """Cut the lengths into ranges with about as many sources each; both ends belong to a range."""
+    """Split the lengths into ranges, ends included, with about as many sources each."""
     places = np.linspace(0, len(lengths), number + 1)[1:-1].astype(int)
     cuts = sorted({int(lengths.min()), *np.sort(lengths)[places].tolist()})
     ends = [cut - 1 for cut in cuts[1:]] + [int(lengths.max())]
@@ -184,7 +186,7 @@ def _rates_of(
     references: Sequence[Collection[str]],
     tokens: str,
 ) -> ErrorRates:
-    """Compute the error rates of some of the outputs."""
+    """Compute the error rates of the outputs at these positions."""
     return error_rates(
         [outputs[place] for place in places],
         [references[place] for place in places],
@@ -193,7 +195,7 @@ def _rates_of(
 
 
 def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
-    """Draw how many outputs and how many tokens are wrong."""
+    """Draw the shares of wrong outputs and of wrong tokens."""
     places = np.arange(len(rates))
     wrong = np.array([rate.sequence_error_rate for rate in rates])
     low, high = _wilson(wrong, np.array([rate.sequences for rate in rates]))
@@ -215,7 +217,7 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
 
 
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the interval in which the true share lies with 95 %."""
+    """Compute the 95 % Wilson interval of a share."""
     z = 1.959964
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)

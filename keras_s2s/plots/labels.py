@@ -1,4 +1,4 @@
-"""Tokens as they are written into a picture: short, visible, in a font that has them."""
+"""Labels of tokens in a picture: short, visible, in a font that has their characters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_s2s.special_ids import SPECIAL_TOKENS
 _LONGEST = 24
 _VISIBLE = {" ": "␣", "\t": "⇥", "\n": "↵", "\u00a0": "␣", "\u3000": "␣", "": "∅"}
 
-# Sans-serif fonts that cover much, as the systems that people use call them.
+# Sans-serif fonts with many characters, by their names on common systems.
 _PREFERRED = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -31,17 +31,17 @@ _PREFERRED = (
 
 
 def token_labels(name: str, tokens: Any) -> list[str]:
-    """Make tokens fit to be seen: white space as signs, long ones cut.
+    """Convert tokens to labels: white space becomes visible, and long tokens are truncated.
 
     Args:
-        name: the argument that they came in.
-        tokens: a sequence of `str`.
+        name: Name of the argument, for the error message.
+        tokens: A sequence of `str`.
 
     Returns:
         A label for each token.
 
     Raises:
-        TypeError: if `tokens` is not a sequence of `str`.
+        TypeError: If `tokens` is not a sequence of `str`.
     """
     if isinstance(tokens, str | bytes) or not isinstance(tokens, Sequence):
         raise TypeError(f"`{name}` must be a list of str. Received: {name}={tokens!r}")
@@ -52,7 +52,7 @@ def token_labels(name: str, tokens: Any) -> list[str]:
 
 
 def width(label: str) -> int:
-    """Count the columns that a label takes; a Chinese character takes two."""
+    """Count the columns of a label. A Chinese character has two."""
     return sum(
         (1 + (unicodedata.east_asian_width(letter) in "WF")) * (not unicodedata.combining(letter))
         for letter in label
@@ -60,7 +60,7 @@ def width(label: str) -> int:
 
 
 def runs_right_to_left(labels: Iterable[str]) -> bool:
-    """Say whether most letters, but for the special tokens, are of a script from right to left."""
+    """Check whether most letters, without special tokens, are of a right-to-left script."""
     letters = (letter for label in labels if label not in SPECIAL_TOKENS for letter in label)
     directions = [unicodedata.bidirectional(letter) for letter in letters]
     right = sum(direction in ("R", "AL") for direction in directions)
@@ -68,12 +68,12 @@ def runs_right_to_left(labels: Iterable[str]) -> bool:
 
 
 def families(labels: Iterable[str]) -> list[str]:
-    """Choose fonts that together have every character: matplotlib's own, and others behind it.
+    """Choose fonts that together have every character: matplotlib's own, then others.
 
-    Warns where no installed font has a character, and where this matplotlib cannot set a script.
+    Warns if no installed font has a character.
 
     Args:
-        labels: what is going to be written.
+        labels: Texts to be written.
 
     Returns:
         Names of font families, for matplotlib's `fontfamily`.
@@ -101,7 +101,7 @@ def families(labels: Iterable[str]) -> list[str]:
 
 
 def _warn(message: str) -> None:
-    """Warn at the line of the user's that has called this package."""
+    """Issue a warning at the line of user code that called this package."""
     level, frame = 2, inspect.currentframe()
     frame = frame and frame.f_back
     while frame and frame.f_globals["__name__"].startswith("keras_s2s."):
@@ -120,19 +120,19 @@ def _label(token: str) -> str:
 
 @functools.cache
 def _installed() -> list[tuple[str, str]]:
-    """List the upright fonts of normal weight, those that fit best beside the usual one first."""
+    """List the upright fonts of normal weight, those most similar to the default font first."""
     manager = matplotlib("font_manager")
-    # matplotlib keeps its list for long: fonts may have been installed since
+    # matplotlib caches its list of fonts, so add those that were installed since.
     known = {entry.fname for entry in manager.fontManager.ttflist}
     for path in sorted(set(manager.findSystemFonts()) - known):
-        with contextlib.suppress(RuntimeError, OSError):  # a font that it cannot draw
+        with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
             manager.fontManager.addfont(path)
     fonts = {
         entry.name: entry.fname
         for entry in manager.fontManager.ttflist
         if entry.style == "normal"
         and entry.weight == 400
-        # pictures in colour cannot be drawn, and the last resort draws a box for every character
+        # Color fonts cannot be drawn, and Last Resort has a box for every character.
         and not entry.name.startswith(("Noto Color", "Last Resort"))
     }
     preferred = {name: place for place, name in enumerate(_PREFERRED)}
@@ -149,8 +149,8 @@ def _installed() -> list[tuple[str, str]]:
 
 @functools.cache
 def _letters_of(path: str) -> frozenset[str]:
-    """Read which characters a font file has."""
+    """Return the characters that a font file has."""
     try:
         return frozenset(map(chr, matplotlib("ft2font").FT2Font(path).get_charmap()))
-    except (RuntimeError, OSError):  # a font that matplotlib cannot draw
+    except (RuntimeError, OSError):  # a font that matplotlib cannot read
         return frozenset()

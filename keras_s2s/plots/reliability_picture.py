@@ -1,4 +1,4 @@
-"""How often outputs of each confidence are right."""
+"""Reliability diagram: the share of correct outputs at each confidence."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def reliability(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw the share of right outputs over their confidence.
+    """Draw the share of correct outputs by confidence.
 
-    Calibrated confidences lie on the diagonal. The area of a point shows how many outputs it
-    stands for.
+    Calibrated confidences are on the diagonal. The area of a point increases with its number
+    of outputs.
 
     Args:
         confidences: Confidence of each output, 0 to 1, such as those of `Translator.calibrate`.
-        right: Whether each output is right.
-        bins: Number of bins of equal width.
+        right: Whether each output is correct.
+        bins: Number of bins of equal width. Defaults to 10.
         title: Title of the picture.
-        path: File to write, ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg".
 
     Returns:
         The matplotlib figure.
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If a confidence is out of range, the shapes differ, or the name of the file
-            ends otherwise.
+        ValueError: If a confidence is out of range, the shapes differ, or the file name has
+            another suffix.
 
     Example:
         >>> figure = s2s.plots.reliability([0.1, 0.4, 0.9, 0.8], [False, True, True, True])

@@ -1,4 +1,4 @@
-"""From a translator and a text to tokens that can be drawn."""
+"""Tokens of texts, for drawing."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from keras_s2s.translator import Translator
 
 
 def check_translator(translator: Any) -> None:
-    """Refuse what is not a translator.
+    """Check that an argument is a `Translator`.
 
     Args:
-        translator: what was given.
+        translator: Value of the argument.
 
     Raises:
-        TypeError: if it is something else.
+        TypeError: If it is not a `Translator`.
     """
     if not isinstance(translator, Translator):
         raise TypeError(
@@ -32,15 +32,15 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
     """Tokenize one text.
 
     Args:
-        translator: whose source tokenizer to use.
-        text: the text.
+        translator: `Translator` whose source tokenizer to use.
+        text: Source text.
 
     Returns:
-        Its tokens, eos too, and their ids, int32 `(1, source_length)`.
+        The tokens, including eos, and their ids, int32 `(1, source_length)`.
 
     Raises:
-        TypeError: if `text` is not a `str`.
-        ValueError: if it is empty.
+        TypeError: If `text` is not a `str`.
+        ValueError: If `text` is empty.
     """
     if not isinstance(text, str):
         raise TypeError(f"`text` must be a str. Received: text={text!r} (type {type(text)})")
@@ -51,12 +51,12 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
 
 
 def tokens_of(tokenizer: Tokenizer, ids: Any) -> list[str]:
-    """Give the tokens of ids `(length,)`, the special ones too."""
+    """Return the tokens of ids `(length,)`, including special tokens."""
     vocabulary = tokenizer.vocabulary
     return [_readable(vocabulary[id_]) for id_ in ids]
 
 
 def _readable(token: str) -> str:
-    """Give the letter that a byte of ASCII is; `<0xE4>` stays what it is."""
+    """Return the character of an ASCII byte token. Leave others, such as `<0xE4>`, unchanged."""
     byte = re.fullmatch("<0x([0-7][0-9A-F])>", token)
     return chr(int(byte[1], 16)) if byte else token
