@@ -1,4 +1,4 @@
-"""The state of other callbacks, which `Resume` saves and restores."""
+"""Saving and restoring the state of other callbacks, for `Resume`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[s
     """Return the state of callbacks.
 
     Args:
-        callbacks: Of Keras, or with a tuple `state_attributes` of the names that are to be kept.
+        callbacks: Callbacks of Keras, or with the names of their state in `state_attributes`.
 
     Returns:
         The "name" and the "state" of each.
@@ -29,11 +29,11 @@ def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[s
 def restore_callbacks(
     callbacks: Iterable[keras.callbacks.Callback], states: Iterable[dict[str, Any]]
 ) -> None:
-    """Restore the state of callbacks, matched by the name of their class and their order.
+    """Restore the state of callbacks, matched by class name and order.
 
     Args:
         callbacks: The callbacks.
-        states: What `read_callbacks` gave.
+        states: The result of `read_callbacks`.
     """
     left: dict[str, list[dict[str, Any]]] = {}
     for state in states:
@@ -46,9 +46,9 @@ def restore_callbacks(
 
 @contextlib.contextmanager
 def paused(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
-    """Keep batches that were trained already from Keras's callbacks with a state.
+    """Hide batches that were already trained from Keras's callbacks with a state.
 
-    A `ModelCheckpoint` would save a later model under the number of an earlier batch.
+    Otherwise a `ModelCheckpoint` would save a later model under the number of an earlier batch.
 
     Args:
         callbacks: The callbacks.
@@ -69,13 +69,13 @@ def paused(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
 def continued_logs(
     callbacks: Iterable[keras.callbacks.Callback], epoch: int | None
 ) -> Iterator[None]:
-    """Let each `CSVLogger` continue its file, which it would overwrite, and close the file.
+    """Make each `CSVLogger` append to its file instead of overwriting it, and close the file.
 
     Rows of epochs that will be trained again are removed.
 
     Args:
         callbacks: The callbacks.
-        epoch: The first epoch that will be trained; None where nothing is continued.
+        epoch: The first epoch that will be trained; None if the training is not resumed.
     """
     loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
     before = [logger.append for logger in loggers]
@@ -88,12 +88,12 @@ def continued_logs(
     finally:
         for logger, append in zip(loggers, before, strict=True):
             logger.append = append
-            if logger.csv_file is not None:  # Keras leaves it open where `fit` was interrupted
+            if logger.csv_file is not None:  # Keras leaves it open if `fit` was interrupted
                 logger.csv_file.close()
 
 
 def _cut_log(path: str, separator: str, epoch: int) -> None:
-    """Remove the rows of `epoch` and later ones, and a row that was cut off."""
+    """Remove the rows of `epoch` and later epochs, and an incomplete row."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter=separator))
     kept = [

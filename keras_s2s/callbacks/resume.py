@@ -1,4 +1,4 @@
-"""A training that continues where it was interrupted."""
+"""Resuming an interrupted training."""
 
 from __future__ import annotations
 
@@ -37,47 +37,47 @@ _LOGGER = logging.getLogger("keras_s2s")
 
 _FILE = "training_state.npz"
 _LOCK = ".lock"
-_FILE_BEFORE = "training_state_before.npz"  # the one before it, on several machines
+_FILE_BEFORE = "training_state_before.npz"  # the previous state, on several machines
 
 
 class Resume(keras.callbacks.Callback):
     """Saves the state of a training in a folder and resumes from it.
 
-    After an interruption at any moment, also a kill or a power failure, the same program run
-    again trains the rest. It ends with the same weights, bit for bit, and the same figures as if
-    it had never been interrupted. If everything is trained already, it trains nothing and has the
-    final weights; with more `epochs` it continues. To start over, remove the folder.
+    After an interruption at any moment, including a kill or a power failure, run the same program
+    again to train the rest. The final weights are the same, bit for bit, and so are the metrics, as
+    without the interruption. If the training is complete, nothing is trained and the final weights
+    are restored; with more `epochs`, training continues. To start over, remove the folder.
 
     The state consists of the weights, the optimizer with its step, learning rate, averages and
     accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, the
     history, and the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
-    `SwapEMAWeights` and `SearchEvaluation`; of other callbacks the attributes that they name in a
-    tuple `state_attributes`. A `CSVLogger` continues its file. The state is written to another
-    file first and then renamed, so it is never half written.
+    `SwapEMAWeights` and `SearchEvaluation`. Other callbacks can list attributes to save in a tuple
+    `state_attributes`. A `CSVLogger` appends to its file. The state is written to a temporary file
+    and then renamed, so it is never incomplete.
 
     **Data** must be a `tf.data.Dataset` that returns the same batches again: one of `make_dataset`
-    with a seed, or one whose order depends on its seeds and on how often it was iterated over; or
-    arrays with `shuffle=False`. Batches of the interrupted epoch that were trained already are
-    read again, not trained; callbacks of your own are called for them again.
+    with a seed, one whose order depends on its seeds and on the number of iterations over it, or
+    arrays with `shuffle=False`. Batches of the interrupted epoch that were already trained are
+    read again, but not trained; your own callbacks are called for them again.
 
-    **Threads.** The last bits of the weights depend on the number of threads. To resume with
+    **Threads.** The last bits of the weights depend on the number of threads. Resuming with
     another number logs a warning of the logger "keras_s2s".
 
-    **Several machines** (`MultiWorkerMirroredStrategy`) keep a state each, in folders of their own,
-    and resume together from the last one that all of them have.
+    **Several machines** (`MultiWorkerMirroredStrategy`) each keep a state in a folder of their own,
+    and resume together from the last state that all of them have.
 
     Args:
         folder: Folder of the state; one for each training, and for each worker.
-        every: "epoch", or a number of steps after which the state is saved too. With Adam it is
-            three times as large as the weights, so saving it at every step takes time.
-        verbose: Whether to print where a training resumes. Defaults to None: unless `fit` is
+        every: "epoch", or a number of steps after which the state is saved too. With Adam the
+            state is three times as large as the weights, so saving it at every step takes time.
+        verbose: Whether to print where a training resumes. Defaults to None: print unless `fit` is
             silent.
 
     Raises:
         TypeError: If the model is not a `Seq2Seq`.
         BlockingIOError: If another training uses the folder.
         ValueError: If the data cannot be read again in the same order, the file in the folder
-            is damaged or belongs to another model, or `every` is something else.
+            is damaged or belongs to another model, or `every` is invalid.
 
     Example:
         >>> import tempfile
@@ -96,7 +96,7 @@ class Resume(keras.callbacks.Callback):
         [0, 1, 2]
     """
 
-    # `fit` puts it after the callbacks whose state it saves.
+    # `fit` calls it after the callbacks whose state it saves.
     runs_last = True
 
     def __init__(
@@ -118,21 +118,21 @@ class Resume(keras.callbacks.Callback):
         self._state: TrainingState | None = None
         self._callbacks: list[keras.callbacks.Callback] = []
         self._epoch = self._steps = self._left_to_skip = 0
-        self._skipped: TrainingState | None = None  # while batches are read again
-        self._undo = contextlib.ExitStack()  # at the end of `fit`
-        self._pause = contextlib.ExitStack()  # at the end of batches that are read again
+        self._skipped: TrainingState | None = None  # while batches are skipped
+        self._undo = contextlib.ExitStack()  # closed at the end of `fit`
+        self._pause = contextlib.ExitStack()  # closed when no batches are left to skip
 
     def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Sequence[Any]) -> None:
-        """Check what `fit` was given, and read the state.
+        """Check the arguments of `fit`, and load the state.
 
         Args:
-            model: The model that is trained.
+            model: The model being trained.
             arguments: The arguments of `fit`.
             callbacks: All callbacks, in their order.
 
         Raises:
             BlockingIOError: If another training uses the folder.
-            ValueError: If the batches of an epoch cannot be known, a callback with a state is
+            ValueError: If the batches of an epoch are not reproducible, a callback with a state is
                 listed after this one, or the state is damaged.
         """
         self._data = _readable_again(arguments)
@@ -154,11 +154,11 @@ class Resume(keras.callbacks.Callback):
         self._undo.enter_context(continued_logs(self._callbacks, epoch))
 
     def end_fit(self) -> None:
-        """Undo what belongs to one `fit`, however it ended."""
+        """Undo everything that belongs to one `fit`, even if it failed."""
         if self._left_to_skip and self.model is not None:
             self.model.train_function = None
         if self.model is not None:
-            set_initial_epoch(self.model, None)  # the next `fit` is another one
+            set_initial_epoch(self.model, None)  # must not affect the next `fit`
         self._left_to_skip = 0
         self._state = self._skipped = self._data = None
         self._callbacks = []
@@ -190,8 +190,8 @@ class Resume(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         before, self._steps = self._steps, batch + 1
         if self._skipped is not None and not self._left_to_skip:
-            # Callbacks have seen an epoch begin, and batches: that may have changed a learning
-            # rate, which the state has as it was after them.
+            # Callbacks were called for the beginning of the epoch and the skipped batches, and may
+            # have changed the learning rate. Restore the state again.
             self._pause.close()
             self._restore(self._skipped)
             self._skipped = None
@@ -204,7 +204,7 @@ class Resume(keras.callbacks.Callback):
         self._save(epoch + 1, 0, self._history(logs or {}))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._restore_history()  # where there was nothing left to train
+        self._restore_history()  # if nothing was left to train
 
     def _restore(self, state: TrainingState) -> None:
         """Restore the model, its optimizer and the other callbacks."""
@@ -213,7 +213,7 @@ class Resume(keras.callbacks.Callback):
         restore_callbacks(self._callbacks, state.callbacks)
 
     def _report(self, state: TrainingState) -> None:
-        """Print where the training resumes, and log whether the last bits will differ."""
+        """Print where the training resumes, and warn if the last bits will differ."""
         if self.params.get("verbose") if self.verbose is None else self.verbose:
             place = (
                 f"after epoch {state.epoch}"
@@ -234,7 +234,7 @@ class Resume(keras.callbacks.Callback):
             )
 
     def _skipping(self, train: Callable[[Any], Any], state: TrainingState) -> Callable[[Any], Any]:
-        """Wrap a training function: first read the batches that were trained already."""
+        """Wrap a training function so that it first skips batches that were already trained."""
         self._skipped = state
 
         def skip(iterator: Any) -> Any:
@@ -259,7 +259,7 @@ class Resume(keras.callbacks.Callback):
         return others[:-1]
 
     def _load(self, strategy: Any) -> TrainingState | None:
-        """Read the state; on several machines the last one that all of them have."""
+        """Load the state; on several machines, the last state that all of them have."""
         state = load_state(self._path)
         if not has_workers(strategy):
             return state
@@ -301,7 +301,7 @@ class Resume(keras.callbacks.Callback):
             ) from error
 
     def _history(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """The history with the epoch that has just ended, if `logs` are given."""
+        """Return the history, with the epoch that has just ended if `logs` are given."""
         kept = self.model.history
         history = {name: [float(it) for it in values] for name, values in kept.history.items()}
         epochs = list(kept.epoch)
@@ -318,16 +318,16 @@ class Resume(keras.callbacks.Callback):
 
 
 def check_every(every: Any) -> Any:
-    """Check how often something is done.
+    """Check the value of an `every` argument.
 
     Args:
         every: "epoch" or a number of steps.
 
     Returns:
-        The same.
+        The same value.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If it is anything else.
     """
     if isinstance(every, str) and every == "epoch":
         return every
@@ -337,7 +337,7 @@ def check_every(every: Any) -> Any:
 
 
 def _readable_again(arguments: dict[str, Any]) -> Any:
-    """Return the dataset that `fit` trains on, () for arrays; refuse what cannot be read again."""
+    """Return the dataset of `fit`, or () for arrays; raise if it cannot be read again."""
     if arguments.get("steps_per_epoch") is not None:
         raise InputError(
             "`Resume` needs epochs that are the dataset's own. "
@@ -356,7 +356,7 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
 
 
 def _threads() -> dict[str, int]:
-    """Return what the last bits of sums depend on, apart from the machine."""
+    """Return the numbers of cores and threads, on which the last bits of sums depend."""
     threading = tf.config.threading
     return {
         "cores": count_cores(),
@@ -370,17 +370,17 @@ def _described(threads: dict[str, int]) -> str:
 
 
 def _position(state: TrainingState | None) -> int:
-    """How far a training has come, as a number that grows."""
+    """Return the progress of a training, as a number that increases."""
     return -1 if state is None else (state.epoch << 40) + state.steps
 
 
 def _advance(data: Any, epochs: int) -> None:
-    """Iterate over a dataset as often as the epochs before did.
+    """Iterate over a dataset as often as in the previous epochs.
 
-    A shuffle of TensorFlow counts iterations; a dataset of `make_dataset` does not in `fit`.
+    TensorFlow's shuffle counts iterations. A dataset of `make_dataset` does not, in `fit`.
 
-    Keras makes an iterator at the beginning of each epoch and, where it knows the number of
-    batches, another one at its end.
+    Keras creates an iterator at the beginning of each epoch and, if it knows the number of
+    batches, another one at the end.
     """
     if isinstance(data, tuple):
         return

@@ -1,4 +1,4 @@
-"""Scheduled sampling: from teacher forcing to what the model will meet in a search."""
+"""Scheduled sampling: a gradual transition from teacher forcing to the model's own outputs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from keras_s2s.models.own_outputs import CHOICES
 _SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "linear": lambda step, k: 1.0 - step / k,
     "exponential": lambda step, k: math.exp(-step / k),
-    # 1 / (1 + exp(i/k) / k), where exp(i/k) may be larger than a float
+    # 1 / (1 + exp(i/k) / k), where exp(i/k) may overflow
     "inverse_sigmoid": lambda step, k: 1.0 / (1.0 + math.exp(min(step / k - math.log(k), 700.0))),
 }
 
 
 class ScheduledSampling(keras.callbacks.Callback):
-    """Feeds the decoder more and more of its own outputs while it is trained.
+    """Feeds the decoder more and more of its own outputs during training.
 
     At step i of the optimizer a label is fed with probability ε_i, and the model's own output with
-    probability p_i = min(maximum, 1 - ε_i), where, with k the scale,
+    probability p_i = min(maximum, 1 - ε_i). With the scale k:
 
         linear:           ε_i = 1 - i / k
         exponential:      ε_i = exp(-i / k)
         inverse_sigmoid:  ε_i = k / (k + exp(i / k))
 
     `Seq2Seq.feed_own_outputs` describes what is fed, and its cost. The probability is in the logs
-    of each epoch as "sampling_probability". After `fit`, however it ends, the model is fed as it
-    was before. Validation uses teacher forcing; a `SearchEvaluation` shows the effect.
+    of each epoch as "sampling_probability". At the end of `fit`, even if it failed, the model's
+    previous setting is restored. Validation uses teacher forcing; use a `SearchEvaluation` to see
+    the effect.
 
     Args:
         schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step and
@@ -39,8 +40,8 @@ class ScheduledSampling(keras.callbacks.Callback):
         scale: Number of at least 1. The k of the equations, in steps. "inverse_sigmoid" reaches
             half of its height after about k·ln(k) steps.
         maximum: Maximum probability, from 0 to 1.
-        choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
-        seed: Seed of the draws. Defaults to one that `keras.utils.set_random_seed` sets.
+        choice: "argmax", the most probable token, or "sample", a token drawn from the softmax.
+        seed: Seed of the draws. Defaults to a seed that `keras.utils.set_random_seed` determines.
 
     Raises:
         TypeError: If the model is not a `Seq2Seq`.
@@ -73,16 +74,16 @@ class ScheduledSampling(keras.callbacks.Callback):
         self.maximum = check_number("maximum", maximum, minimum=0.0, maximum=1.0)
         self.choice = check_choice("choice", choice, CHOICES)
         self.seed = seed
-        self._before: tuple[Any, ...] = ()  # what was fed before `fit`, while it runs
+        self._before: tuple[Any, ...] = ()  # the setting before `fit`, while `fit` runs
 
     def probability(self, step: int) -> float:
         """Compute the probability p_i.
 
         Args:
-            step: i, number of steps that the optimizer has taken.
+            step: Number i of steps that the optimizer has taken.
 
         Returns:
-            How often the model's own output is fed.
+            The probability of feeding the model's own output.
         """
         if callable(self.schedule):
             value = self.schedule(step)
@@ -94,7 +95,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         if not hasattr(self.model, "feed_own_outputs"):
             raise TypeError(f"`ScheduledSampling` needs a `Seq2Seq`. Received: {self.model!r}")
         self._before = (self.model.own_outputs,)
-        self.model.own_outputs = None  # what was fed before keeps its probability and its seed
+        self.model.own_outputs = None  # so that the previous setting keeps its probability and seed
         self.model.feed_own_outputs(0.0, choice=self.choice, seed=self.seed)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -108,7 +109,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         self.end_fit()
 
     def end_fit(self) -> None:
-        """Let the model be fed with what it was before, however `fit` ended."""
+        """Restore the model's setting from before `fit`, even if `fit` failed."""
         if self._before:
             (self.model.own_outputs,) = self._before
         self._before = ()

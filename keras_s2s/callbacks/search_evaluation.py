@@ -1,4 +1,4 @@
-"""Evaluation by the real search while a model is trained."""
+"""Evaluating a model by search during training."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ from keras_s2s.translator import Translator
 
 
 class SearchEvaluation(keras.callbacks.Callback):
-    """Translates held-out texts by the real search, and logs how often and how far it is wrong.
+    """Searches for held-out texts during training, and logs error rates and scores.
 
-    The figures are put into the `logs` of each epoch, so that they are in the history, in the
-    progress bar, and available to the callbacks that are listed after this one:
+    The metrics are added to the `logs` of each epoch, so that they are in the history, in the
+    progress bar, and available to the callbacks listed after this one:
 
     - "val_wer": share of outputs that equal none of their references (sequence error rate, the
       WER of pronunciation);
-    - "val_ter": edits to the nearest reference for each of its tokens (token error rate, PER);
+    - "val_ter": edits to the nearest reference, per reference token (token error rate, PER);
     - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; `signatures` says how they were
       computed.
 
-    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this one,
-    and must be told by `mode="min"` or `mode="max"` which way is better: Keras knows that only of
-    the metrics of `compile`. A `SwapEMAWeights` whose averages are to be searched comes before it.
+    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this
+    callback, with `mode="min"` or `mode="max"`: Keras knows the direction only of the metrics of
+    `compile`. A `SwapEMAWeights` whose averages are to be evaluated must be listed before it.
 
-    A source in several pairs has several right answers. Evaluation takes the time of a search of
+    A source in several pairs has several right answers. An evaluation takes as long as a search
+    over all pairs; a subset of the pairs, or a `GreedySearch`, is often enough.
     all pairs; a part of them, or a `GreedySearch`, is often enough.
 
     Args:
@@ -56,31 +57,31 @@ class SearchEvaluation(keras.callbacks.Callback):
         source: Tokenizer of the sources.
         target: Tokenizer of the targets.
         search: The search. Defaults to `BeamSearch()`.
-        metrics: Which figures, out of "wer", "ter", "bleu" and "chrf". Defaults to "wer" and
-            "ter", and all four where the targets are sentences: at least four words on average,
-            and a hundred different ones. They need the extra `eval`.
+        metrics: Which metrics to compute, out of "wer", "ter", "bleu" and "chrf". Defaults to
+            "wer" and "ter", and to all four if the targets are sentences: at least four words on
+            average, and a hundred different ones. They need the extra `eval`.
         every: "epoch", or a number of steps after which the search runs; the logs of an epoch then
-            have the latest figures.
-        tokens: Unit of the token error rate: "words" or "phones", which white space separates, or
+            have the latest values.
+        tokens: Unit of the token error rate: "words" or "phones", separated by white space, or
             "characters". Defaults to "characters" if `target` is a `CharTokenizer` or a
             `ByteTokenizer`, otherwise to "words".
         bleu_tokenize: sacrebleu's tokenizer for BLEU; "none" for text that is split by spaces.
-        batch_size: Number of texts that are searched at once.
+        batch_size: Number of texts to search together.
         examples: Number of outputs to print with their references after each evaluation, unless
             `fit` is silent (`verbose=0`).
-        log_dir: Folder for TensorBoard, to write figures and examples into by optimizer step.
-            (Keras's own `TensorBoard` callback writes the logs of each epoch.)
+        log_dir: Folder for TensorBoard, for metrics and examples by optimizer step. (Keras's own
+            `TensorBoard` callback writes the logs of each epoch.)
 
     Attributes:
-        figures: Figures of the last evaluation, by their names in the logs.
+        figures: Metrics of the last evaluation, by their names in the logs.
         outputs: Texts that the search returned, by their sources.
         signatures: Signatures of sacrebleu, by "bleu" and "chrf".
 
     Raises:
-        TypeError: If an argument is of another kind, or the model cannot be searched.
-        ValueError: If there are no pairs, a source is empty, a vocabulary is not the model's, or an
-            argument is out of range.
-        ImportError: If what computes a figure is not installed.
+        TypeError: If an argument has the wrong type, or the model cannot be searched.
+        ValueError: If there are no pairs, a source is empty, a vocabulary size does not match the
+            model, or an argument is out of range.
+        ImportError: If the package for a metric is not installed.
 
     Example:
         >>> pairs = [("ab", "A B"), ("b", "B")]
@@ -96,7 +97,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         ['loss', 'val_ter', 'val_wer']
     """
 
-    # What `Resume` keeps of this callback.
+    # The attributes that `Resume` saves.
     state_attributes = ("figures",)
 
     def __init__(
@@ -169,21 +170,21 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.end_fit()
 
     def end_fit(self) -> None:
-        """Close the file for TensorBoard, however `fit` ended."""
+        """Close the TensorBoard file, even if `fit` failed."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Sequence[Any]) -> None:
-        """Refuse callbacks that would read the logs before the figures are in them.
+        """Check that no callback reads the metrics before they are in the logs.
 
         Args:
-            model: The model that is trained.
+            model: The model being trained.
             arguments: The arguments of `fit`.
             callbacks: All callbacks, in their order.
 
         Raises:
-            ValueError: If one that watches a figure of this one is listed before it.
+            ValueError: If a callback that monitors one of the metrics is listed before this one.
         """
         names = {f"val_{name}" for name in self.metrics}
         for callback in callbacks[: callbacks.index(self)]:
@@ -195,10 +196,10 @@ class SearchEvaluation(keras.callbacks.Callback):
                 )
 
     def evaluate(self) -> dict[str, float]:
-        """Search for all held-out texts, and compute the figures.
+        """Search for all held-out texts, and compute the metrics.
 
         Returns:
-            The figures by their names in the logs.
+            The metrics, by their names in the logs.
         """
         if self._translator is None:
             raise InputError("`evaluate` needs a model: it runs while `fit` does.")
@@ -225,7 +226,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         return {f"val_{name}": found[name] for name in self.metrics}
 
     def _report(self) -> str:
-        """The figures, their signatures, and as many examples as are wanted."""
+        """Format the metrics, their signatures and the examples."""
         lines = [", ".join(f"{name} {value:.4f}" for name, value in self.figures.items())]
         lines += [f"{name}: {signature}" for name, signature in self.signatures.items()]
         for source in list(self.outputs)[: self.examples]:
@@ -235,7 +236,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         return "\n".join(lines)
 
     def _write(self) -> None:
-        """Write for TensorBoard, whose package need not be installed for that."""
+        """Write for TensorBoard, without needing its package."""
         step = self._optimizer_steps()
         with self._writer.as_default():
             for name, value in self.figures.items():
@@ -250,7 +251,7 @@ class SearchEvaluation(keras.callbacks.Callback):
 
 
 def _references(pairs: Any) -> dict[str, list[str]]:
-    """Group pairs by source, refuse what cannot be searched before training begins."""
+    """Group pairs by source, and raise before training if a source cannot be searched."""
     if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
         raise TypeError(
             "`pairs` must be an iterable of (source, target), as `read_pairs` gives them. "
@@ -263,7 +264,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
 
 
 def _check_metrics(metrics: Any) -> tuple[str, ...]:
-    """Check which figures are wanted, and that they can be computed."""
+    """Check the names of the metrics, and that their packages are installed."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
     metrics = tuple(metrics)

@@ -1,4 +1,4 @@
-"""The state of a training in one file, which is there wholly or not at all."""
+"""The state of a training, in one file that is written atomically."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueErr
 
 
 class TrainingState(NamedTuple):
-    """Where a training stands."""
+    """The state of a training at one step."""
 
-    epoch: int  # the epoch that is being trained, or comes next
-    steps: int  # how many steps of it were taken
+    epoch: int  # the current epoch, or the next one
+    steps: int  # number of steps taken in this epoch
     stopped: bool  # whether a callback has ended the training
-    history: dict[str, Any]  # "epoch" and "history" of the epochs before
+    history: dict[str, Any]  # "epoch" and "history" of the previous epochs
     callbacks: list[dict[str, Any]]  # "name" and "state" of each
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds
-    metrics: list[np.ndarray]  # the sums of the metrics in this epoch
+    metrics: list[np.ndarray]  # sums of the metrics in this epoch
     threads: dict[str, int] = {}  # cores and threads, on which the last bits depend  # noqa: RUF012
 
 
 def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Copy the values of Keras variables; 16-bit floats, which NumPy has no name for, as float32.
+    """Copy the values of Keras variables; 16-bit floats, unknown to NumPy, become float32.
 
     Args:
         variables: Keras variables.
@@ -45,14 +45,14 @@ def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
 
 
 def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
-    """Assign what `read_values` gave.
+    """Assign the result of `read_values`.
 
     Args:
         variables: Keras variables.
-        values: Their values.
+        values: The values of the variables.
 
     Raises:
-        ValueError: If there are more or fewer, or shapes differ.
+        ValueError: If the number of values or a shape differs.
     """
     found = [tuple(value.shape) for value in values]
     for variable, shape in zip(variables, found, strict=False):
@@ -67,16 +67,16 @@ def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarra
 
 
 def save_state(path: str, state: TrainingState) -> None:
-    """Write a state beside `path`, and put it in its place when all of it is on the disk.
+    """Write a state to a temporary file next to `path`, and rename it when it is complete.
 
     Args:
-        path: The file; its folder must exist.
-        state: What to write.
+        path: Destination path. Its folder must exist.
+        state: The state to write.
     """
     parts: dict[str, Any] = {}
 
     def packed(value: Any) -> Any:
-        """Return what JSON can hold, and collect arrays in `parts`."""
+        """Return a JSON-compatible value, and collect arrays in `parts`."""
         if isinstance(value, np.ndarray) and value.ndim:
             name = f"part_{len(parts)}"
             parts[name] = value
@@ -90,7 +90,7 @@ def save_state(path: str, state: TrainingState) -> None:
     plain = state._replace(variables=[], metrics=[])._asdict()
     plain["sizes"] = [len(state.variables), len(state.metrics)]
     text = json.dumps(packed(plain))
-    for kind in ("variables", "metrics"):  # scalars too are arrays
+    for kind in ("variables", "metrics"):  # scalars are arrays too
         parts |= {f"{kind}_{number}": it for number, it in enumerate(getattr(state, kind))}
     with written_beside(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, state=np.array(text), **parts)
@@ -102,10 +102,10 @@ def load_state(path: str) -> TrainingState | None:
     """Read a state.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        The state, or None where there is no such file.
+        The state, or None if the file does not exist.
 
     Raises:
         ValueError: If the file is damaged.

@@ -1,4 +1,4 @@
-"""Pairs of texts from files, and datasets of ids."""
+"""Reading pairs of texts from files, and making datasets of ids."""
 
 from __future__ import annotations
 

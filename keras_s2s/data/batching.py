@@ -1,4 +1,4 @@
-"""Batches of pairs of similar lengths, from ids in memory."""
+"""Batching pairs of similar lengths, from ids in memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 from keras_s2s.tokenizers.strings import row_index
 
-# By how much of its length a pair may be sorted too high when batches are shuffled. More would mix
-# batches more, and pad them more.
+# Maximum noise in the sort key of a pair when batches are shuffled, relative to its length. More
+# noise would mix batches more, and pad them more.
 _LENGTH_NOISE = 0.05
 
 # A fixed number: see `make_dataset` on autotuning.
@@ -19,12 +19,12 @@ _BATCHES_AT_ONCE = 2
 
 
 class Side(NamedTuple):
-    """Texts of one side as ids: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, and eos.
+    """Ids of the texts of one side: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, eos.
 
     Attributes:
-        ids: int32 `(tokens + 1,)`, without eos, and with one pad at the end.
+        ids: int32 `(tokens + 1,)`. Without eos, and with one pad at the end.
         starts: int64 `(pairs,)`.
-        lengths: int64 `(pairs,)`, eos counted.
+        lengths: int64 `(pairs,)`. eos counted.
     """
 
     ids: Any
@@ -36,8 +36,8 @@ def make_side(ids: tf.Tensor, lengths: tf.Tensor) -> Side:
     """Convert the result of `Tokenizer.split` to a `Side`.
 
     Args:
-        ids: int32 `(tokens,)`, without eos.
-        lengths: int32 `(pairs,)`, eos not counted.
+        ids: int32 `(tokens,)`. Without eos.
+        lengths: int32 `(pairs,)`. eos not counted.
 
     Returns:
         The side.
@@ -51,10 +51,10 @@ class LengthBatcher(NamedTuple):
     """Splits pairs into batches of similar lengths.
 
     Attributes:
-        batch_size: Number of pairs of a batch; None for batches by tokens.
-        batch_tokens: Maximum number of tokens of a batch, the padded longer side counted; None
+        batch_size: Number of pairs in a batch; None for batches by tokens.
+        batch_tokens: Maximum number of tokens in a batch on the longer side, padding counted; None
             for batches by pairs.
-        shuffle: Whether each seed has other batches in another order. Otherwise they are sorted
+        shuffle: Whether each seed has other batches in another order. Otherwise batches are sorted
             by length.
     """
 
@@ -62,18 +62,18 @@ class LengthBatcher(NamedTuple):
     batch_tokens: int | None
     shuffle: bool
 
-    # Autograph has nothing to do in these functions, and warns on Python 3.13 that it cannot.
+    # These functions need no autograph, which would warn on Python 3.13 that it cannot convert.
     @tf.autograph.experimental.do_not_convert
     def batches(self, source: Side, target: Side, seed: tf.Tensor) -> tf.data.Dataset:
-        """Make the batches of some pairs.
+        """Make batches of pairs.
 
         Args:
-            source: Their sources.
-            target: Their targets.
-            seed: int64 `(2,)`; the order depends on nothing else.
+            source: The sources.
+            target: The targets.
+            seed: int64 `(2,)`. The order depends on nothing else.
 
         Returns:
-            The batches, as `make_dataset` describes them.
+            The batches, as described in `make_dataset`.
         """
         seeds = tf.random.split(seed, 4)
         order = _shuffled_order(source, target, seeds) if self.shuffle else _order(source, target)
@@ -93,11 +93,11 @@ class LengthBatcher(NamedTuple):
         return slices.map(batch, num_parallel_calls=_BATCHES_AT_ONCE, deterministic=True)
 
     def _cut_by_pairs(self, pairs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where each batch begins in the order, and its size; one is smaller than the others."""
+        """Return the start and size of each batch; one is smaller than the others."""
         number = -(-pairs // self.batch_size)
         smaller = number - 1
         if self.shuffle:
-            # Not always the longest pairs are in the smaller batch.
+            # The smaller batch is drawn, so that it does not always have the longest pairs.
             smaller = tf.random.stateless_uniform((), seed, maxval=number, dtype=tf.int32)
         numbers = tf.range(number)
         missing = number * self.batch_size - pairs
@@ -108,7 +108,7 @@ class LengthBatcher(NamedTuple):
     def _cut_by_tokens(
         self, source: Side, target: Side, order: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where each batch begins in the order, and its size; each has what just fits."""
+        """Return the start and size of each batch, filled up to `batch_tokens`."""
         lengths = tf.gather(tf.maximum(source.lengths, target.lengths), order)
         borders = tf.numpy_function(
             lambda lengths: fill_batches(lengths, int(self.batch_tokens or 0)), [lengths], tf.int32
@@ -118,15 +118,14 @@ class LengthBatcher(NamedTuple):
 
 
 def fill_batches(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
-    """Cut a sequence of pairs into batches of at most so many tokens, padding counted.
+    """Split a sequence of pairs into batches of at most `batch_tokens` tokens, padding counted.
 
     Args:
-        lengths: The length of the longer side of each pair, `(pairs,)`; none is above
-            `batch_tokens`.
-        batch_tokens: The limit.
+        lengths: `(pairs,)`. Length of the longer side of each pair, at most `batch_tokens`.
+        batch_tokens: Maximum number of tokens in a batch.
 
     Returns:
-        Where each batch begins, and the end: int32 `(batches + 1,)`.
+        The start of each batch, and the end: int32 `(batches + 1,)`.
     """
     borders = [0]
     while borders[-1] < len(lengths):
@@ -143,10 +142,10 @@ def _order(source: Side, target: Side) -> tf.Tensor:
 
 
 def _shuffled_order(source: Side, target: Side, seeds: tf.Tensor) -> tf.Tensor:
-    """Sort pairs by source length and then by target length, both of them blurred.
+    """Sort pairs by source length and then by target length, both with noise.
 
-    Targets run from short to long and back again as sources get longer, so that they do not
-    jump in the middle of a batch.
+    Targets alternate between ascending and descending order as sources get longer, so that target
+    lengths do not jump in the middle of a batch.
     """
     sources = tf.floor(_blurred(source.lengths, seeds[0]))
     targets = _blurred(target.lengths, seeds[1])
@@ -156,25 +155,25 @@ def _shuffled_order(source: Side, target: Side, seeds: tf.Tensor) -> tf.Tensor:
 
 
 def _blurred(lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Add noise to lengths: up to 1 it parts equals, what is more mixes neighbors."""
+    """Add noise to lengths: up to 1 shuffles equal lengths, the rest mixes similar ones."""
     lengths = tf.cast(lengths, tf.float64)
     noise = tf.random.stateless_uniform(tf.shape(lengths), seed, dtype=tf.float64)
     return lengths + noise * (1.0 + _LENGTH_NOISE * lengths)
 
 
 def _batch(source: Side, target: Side, chosen: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """The batch of some pairs."""
+    """Return the batch of the chosen pairs."""
     source_ids = _rows(source, chosen)
     target_labels = _rows(target, chosen)
     first = tf.fill([tf.size(chosen), 1], BOS_ID)
     shifted = tf.concat([first, target_labels[:, :-1]], axis=1)
-    # Labels are padded after eos, and so are the inputs.
+    # Inputs are padded in the same positions as labels, after eos.
     target_inputs = tf.where(tf.equal(target_labels, PAD_ID), PAD_ID, shifted)
     return {"source_ids": source_ids, "target_inputs": target_inputs}, target_labels
 
 
 def _rows(side: Side, chosen: tf.Tensor) -> tf.Tensor:
-    """The ids of some texts with eos, `(batch, length)`, padded to the longest of them."""
+    """Return the ids of texts with eos, `(batch, length)`, padded to the longest text."""
     lengths = tf.gather(side.lengths, chosen)
     width = tf.reduce_max(lengths)
     pad = tf.size(side.ids, out_type=tf.int64) - 1

@@ -1,4 +1,4 @@
-"""Datasets of ids for `model.fit`, batched by length."""
+"""Making datasets of ids for `model.fit`, batched by length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.special_ids import PAD_ID
 from keras_s2s.tokenizers.tokenizer import Tokenizer
 
-# Texts that are tokenized at once.
+# Number of texts tokenized at once.
 _CHUNK = 4096
 _BATCH_SIZE = 64
 _BATCHES_AHEAD = 8
@@ -41,56 +41,58 @@ def make_dataset(
     buffer_size: int = 100_000,
     features_column: int | None = None,
 ) -> tf.data.Dataset:
-    """Make batches of ids out of pairs of texts, or out of files of them.
+    """Make batches of ids from pairs of texts, or from files of pairs.
 
-    Pairs of like source length and like target length share a batch, so that little is padding;
-    each batch is as wide as its longest text. All pairs are seen exactly once an epoch.
+    Pairs with similar source and target lengths share a batch, so that there is little padding.
+    Each batch is as wide as its longest text. Every epoch has all pairs exactly once.
 
-    With `shuffle`, every epoch has batches of other pairs in another order, which depends on the
-    seed and the number of the epoch alone. In `Seq2Seq.fit` that is the epoch which is trained: to
-    look at a batch changes nothing, and a training that is resumed has the order that it would
-    have had. A further `fit` goes on with the number after the last one trained, unless it has an
-    `initial_epoch` or a `Resume`. Outside of `fit`, each iteration over the dataset is an epoch.
-    Without `shuffle`, every epoch has the same batches, from short to long.
+    With `shuffle`, every epoch has different batches in a different order, which depends only on
+    the seed and the epoch number. In `Seq2Seq.fit` this is the epoch being trained: looking at a
+    batch changes nothing, and a resumed training has the same order as an uninterrupted one. A
+    further `fit` continues with the next epoch number, unless it has an `initial_epoch` or a
+    `Resume`. Outside of `fit`, each iteration over the dataset is an epoch. Without `shuffle`,
+    every epoch has the same batches, from short to long.
 
-    **In memory.** Pairs that are given as such are tokenized once, here, and kept as ids.
+    **In memory.** Pairs are tokenized once, in this call, and kept as ids.
 
     **Larger than memory.** Files (tab-separated, see `read_pairs`, or TFRecords, see
-    `write_records`) are looked through once, here, so that what is wrong with them is said before
-    training begins, and then read anew in every epoch. Of their texts at most `buffer_size` pairs
-    (or two batches) wait, and one and a half times as many are on their way as ids. Shuffling reads
-    files in another order, up to eight of them in turn, and draws from what waits; batches are of
-    like lengths among half a buffer. So a single large file should not be sorted by anything.
+    `write_records`) are checked once, in this call, so that errors are raised before training
+    begins. Every epoch then reads them again. At most `buffer_size` pairs (or two batches) are
+    buffered as text, and one and a half times as many as ids. Shuffling reads up to eight files in
+    turn, in random order, and draws from the buffer. Batches have similar lengths within half a
+    buffer. A single large file should therefore not be sorted.
 
     Args:
-        pairs: Source texts and target texts; or the path of a file of them, or several paths.
-        source: The tokenizer of the sources.
-        target: The tokenizer of the targets.
-        batch_size: How many pairs a batch has, 64 by default. One batch of an epoch is smaller
-            if they do not come out even.
-        batch_tokens: In its place, how many tokens a batch has at most on either side, padding
-            counted: rows times the length of the longest text. Longer pairs are left out.
+        pairs: Source texts and target texts, or the path of a file of pairs, or several paths.
+        source: Tokenizer of the sources.
+        target: Tokenizer of the targets.
+        batch_size: Number of pairs in a batch. One batch of an epoch is smaller if the number of
+            pairs is not divisible by it. Defaults to 64.
+        batch_tokens: Alternative to `batch_size`: maximum number of tokens in a batch on either
+            side, padding counted (rows times the length of the longest text). Longer pairs are
+            skipped.
         shuffle: Whether each epoch has another order.
-        seed: The seed of the orders; by default drawn from Python's random numbers, which
+        seed: Seed of the order. Defaults to a draw from Python's random numbers, which
             `keras.utils.set_random_seed` seeds.
-        initial_epoch: Number of the first epoch of a training loop of your own. `fit` knows the
-            epoch itself. Defaults to 0.
-        max_source_length: Pairs with more source tokens, eos counted, are left out; how many, is
-            logged as a warning of the logger "keras_s2s".
-        max_target_length: The same for target tokens.
-        buffer_size: How many pairs of files may stand in memory as text.
+        initial_epoch: Number of the first epoch, for a custom training loop. `fit` sets the epoch
+            itself. Defaults to 0.
+        max_source_length: Maximum number of source tokens, eos counted. Longer pairs are skipped,
+            and their number is logged as a warning of the logger "keras_s2s".
+        max_target_length: Maximum number of target tokens, in the same way.
+        buffer_size: Maximum number of pairs of files in memory as text.
         features_column: Which of the three columns of files holds features, see `read_pairs`.
 
     Returns:
-        A `tf.data.Dataset`, its elements `({"source_ids": …, "target_inputs": …},
-        target_labels)`, int32 `(batch, source_length)`, `(batch, target_length)` and
-        `(batch, target_length)`, padded on the right with 0. `target_labels` end in eos;
-        `target_inputs` are the same tokens after bos, without eos. Its length is known,
-        `ceil(pairs / batch_size)`, unless batches go by tokens.
+        A `tf.data.Dataset` of `({"source_ids": …, "target_inputs": …}, target_labels)`, int32
+        `(batch, source_length)`, `(batch, target_length)` and `(batch, target_length)`, padded on
+        the right with 0. `target_labels` end in eos; `target_inputs` are the same tokens after
+        bos, without eos. The length of the dataset is known, `ceil(pairs / batch_size)`, unless
+        `batch_tokens` is set.
 
     Raises:
-        TypeError: If `pairs` are neither pairs of `str` nor paths, or a tokenizer is not one.
-        FileNotFoundError: If the file does not exist.
+        TypeError: If `pairs` are neither pairs of `str` nor paths, or a tokenizer is not a
+            `Tokenizer`.
+        FileNotFoundError: If a file does not exist.
         ValueError: If there are no pairs, no pair is left, a file is malformed (the message has
             path and line number), or an argument is out of range.
 
@@ -130,12 +132,12 @@ def make_dataset(
     if batcher.batch_size is not None:
         batches = -(-number // batcher.batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    # Each of several machines gets its part of every batch. By default TensorFlow would deal out
-    # whole blocks of files, in which one machine may find more batches than another.
+    # Each machine gets its part of every batch. By default TensorFlow would distribute whole
+    # blocks of files, so that one machine might have more batches than another.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    # TensorFlow's tuner sleeps for longer and longer, up to a minute, and an iterator that is
-    # dropped, as after each `fit` and each validation, waits until it wakes up.
+    # TensorFlow's tuner sleeps for up to a minute. An iterator that is dropped, as after each
+    # `fit` and each validation, waits until the tuner wakes up.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
@@ -143,7 +145,7 @@ def make_dataset(
 def _check_batcher(
     batch_size: int | None, batch_tokens: int | None, shuffle: bool
 ) -> LengthBatcher:
-    """Check that batches go by pairs or by tokens."""
+    """Check that batches are made either by pairs or by tokens."""
     if batch_tokens is None:
         batch_size = _BATCH_SIZE if batch_size is None else batch_size
         return LengthBatcher(check_positive_int("batch_size", batch_size), None, shuffle)
@@ -158,7 +160,7 @@ def _check_batcher(
 def _tokenize(
     pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: LengthLimits
 ) -> tuple[Side, Side]:
-    """Turn pairs that are not too long into ids, as NumPy arrays."""
+    """Tokenize pairs that are not too long, as NumPy arrays of ids."""
     checked = list(check_pairs(pairs))
     if not checked:
         raise InputError("`pairs` must hold at least one pair. Received: none")
@@ -196,7 +198,7 @@ def _block_of_memory(
     @tf.autograph.experimental.do_not_convert
     def block(epoch: tf.Tensor) -> tuple[Side, Side, tf.Tensor]:
         if shuffle:
-            # asked for when the first batch is wanted, which is within the epoch
+            # called for the first batch, which is within the epoch
             epoch = tf.numpy_function(lambda: np.int64(epochs.next()), [], tf.int64)
             epoch = tf.ensure_shape(epoch, [])
         return source, target, tf.stack([first, epoch])
@@ -255,10 +257,10 @@ def _blocks_of_files(
     texts = tf.TensorSpec([None], tf.string)
     place = tf.TensorSpec([2], tf.int64)
     dataset = tf.data.Dataset.from_generator(blocks, output_signature=(texts, texts, place))
-    # The next block is made while batches of this one are taken.
+    # The next block is prepared while the batches of this one are used.
     return dataset.map(to_ids).prefetch(1)
 
 
 def _as_bytes(texts: Sequence[str]) -> np.ndarray:
-    """An array of Python's bytes: in one of NumPy's own, all texts are as wide as the longest."""
+    """Return an object array of bytes: NumPy's own type pads all texts to the longest."""
     return np.array([text.encode("utf-8") for text in texts], dtype=object)

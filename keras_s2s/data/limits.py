@@ -1,4 +1,4 @@
-"""Pairs that are too long for training."""
+"""Skipping pairs that are too long for training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class LengthLimits(NamedTuple):
     """Maximum lengths of a pair in tokens, eos counted; None for no limit.
 
     Attributes:
-        max_source_length: The limit of the source.
-        max_target_length: The limit of the target.
-        batch_tokens: The limit of both, since a batch has to hold at least one pair.
+        max_source_length: Limit of the source.
+        max_target_length: Limit of the target.
+        batch_tokens: Limit of both sides, because a batch must hold at least one pair.
     """
 
     max_source_length: int | None
@@ -27,12 +27,12 @@ class LengthLimits(NamedTuple):
     batch_tokens: int | None
 
     def check(self) -> None:
-        """Raise `ValueError` where a limit is not a positive integer."""
+        """Raise `ValueError` if a limit is not a positive integer."""
         for name, limit in self.given().items():
             check_positive_int(name, limit)
 
     def given(self) -> dict[str, int]:
-        """The limits that there are, by name."""
+        """Return the limits that are not None, by name."""
         return {name: limit for name, limit in self._asdict().items() if limit is not None}
 
     def keep(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
@@ -55,14 +55,14 @@ class LengthLimits(NamedTuple):
         return kept
 
     def report(self, left_out: int, pairs: int) -> None:
-        """Log how many pairs are left out, if any.
+        """Log how many pairs are skipped, if any.
 
         Args:
-            left_out: How many.
-            pairs: Of how many.
+            left_out: Number of skipped pairs.
+            pairs: Number of all pairs.
 
         Raises:
-            ValueError: If none is left.
+            ValueError: If all pairs are skipped.
         """
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:

@@ -1,4 +1,4 @@
-"""Pairs of texts from tab-separated files."""
+"""Reading pairs of texts from tab-separated files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 GZIP_MAGIC = b"\x1f\x8b"
 _PAIR = "source<TAB>target"
-# With the features in column 1, 2 or 3.
+# Formats with the features in column 1, 2 or 3.
 _TRIPLES = (
     "features<TAB>source<TAB>target",
     "source<TAB>features<TAB>target",
@@ -29,22 +29,22 @@ _TRIPLES = (
 def read_pairs(
     path: str | os.PathLike[str], *, features_column: int | None = None
 ) -> list[tuple[str, str]]:
-    r"""Read a file of pairs: a line each, `source<TAB>target`.
+    r"""Read pairs of texts from a tab-separated file, one `source<TAB>target` per line.
 
-    The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (its
-    content says which). Lines end in LF or CR LF, and the last one need not end; empty lines at
-    the end of the file are passed over. Nothing else is changed: white space around a text
-    stays. A source with several targets stands on several lines.
+    The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (detected
+    from the content). Lines end with LF or CR LF; the last line need not. Empty lines at the end of
+    the file are skipped. Nothing else is changed; white space around a text is kept. A source with
+    several targets is on several lines.
 
-    With `features_column` a line has three columns: a source, its features and a target, as the
-    files of SIGMORPHON have. The source of the pair is then both, joined with a space, as a
-    `FeatureTokenizer` reads them.
+    With `features_column`, a line has three columns: a source, its features and a target, as in
+    the files of SIGMORPHON. The source of the pair is then the source and the features, joined with
+    a space, as a `FeatureTokenizer` expects.
 
     Args:
-        path: The file.
-        features_column: Which column holds the features, counted from 1: 2 in
-            `lemma<TAB>features<TAB>form`, 3 in `lemma<TAB>form<TAB>features`. By default a line
-            has two columns, and no features.
+        path: Path of the file.
+        features_column: Column of the features, counted from 1: 2 in
+            `lemma<TAB>features<TAB>form`, 3 in `lemma<TAB>form<TAB>features`. Defaults to None:
+            two columns, without features.
 
     Returns:
         The pairs `(source, target)` in the order of the file.
@@ -54,7 +54,8 @@ def read_pairs(
         FileNotFoundError: If the file does not exist.
         IsADirectoryError: If `path` is a folder.
         ValueError: If the file has no pairs, is damaged, or a line is not a pair; the message
-            has the path, the line number and the reason. If `features_column` is not 1, 2 or 3.
+            has the path, the line number and the reason. Also if `features_column` is not 1, 2
+            or 3.
 
     Example:
         >>> import pathlib, tempfile
@@ -75,11 +76,11 @@ def read_pairs(
 def iterate_lines(
     path: str | os.PathLike[str], features_column: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Read a file of pairs one by one, as `read_pairs` does, but keeping none in memory.
+    """Read the pairs of a file one by one, as `read_pairs` does, without keeping them in memory.
 
     Args:
-        path: The file.
-        features_column: As of `read_pairs`, checked.
+        path: Path of the file.
+        features_column: As for `read_pairs`, already checked.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
@@ -106,10 +107,10 @@ def iterate_lines(
 
 
 def check_features_column(features_column: Any) -> int | None:
-    """Check the number of the column of the features.
+    """Check the number of the features column.
 
     Args:
-        features_column: What came.
+        features_column: The value to check.
 
     Returns:
         The number, or None if there are no features.
@@ -129,18 +130,18 @@ def check_features_column(features_column: Any) -> int | None:
 
 
 def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
-    """Separate paths of files from pairs.
+    """Distinguish paths of files from pairs.
 
     Args:
-        pairs: A path, an iterable of paths, or an iterable of something else.
+        pairs: A path, an iterable of paths, or an iterable of pairs.
 
     Returns:
-        The paths, and what is to be pairs; one of both is empty.
+        The paths, and the unchecked pairs; one of them is empty.
 
     Raises:
-        TypeError: If `pairs` are none of these, or paths and something else.
-        FileNotFoundError: If the file does not exist.
-        IsADirectoryError: If a path is that of a folder.
+        TypeError: If `pairs` is none of these, or mixes paths and pairs.
+        FileNotFoundError: If a file does not exist.
+        IsADirectoryError: If a path is a folder.
     """
     if isinstance(pairs, str | os.PathLike):
         return [check_path(pairs)], ()
@@ -163,8 +164,9 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
         Each pair.
 
     Raises:
-        TypeError: If something is not a pair of `str`.
-        ValueError: If a text is empty, or has a NUL character or no UTF-8 (a lone surrogate).
+        TypeError: If an element is not a pair of `str`.
+        ValueError: If a text is empty, has a NUL character, or cannot be encoded in UTF-8 (a lone
+            surrogate).
     """
     for number, pair in enumerate(pairs):
         if (
@@ -186,14 +188,14 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
 
 
 def find_fault(source: str, target: str) -> str | None:
-    """Return what is wrong with the texts of a pair, if anything.
+    """Return the reason why a pair is invalid, if any.
 
     Args:
         source: The source text.
         target: The target text.
 
     Returns:
-        The reason why it cannot be taken, or None.
+        The reason, or None if the pair is valid.
     """
     for side, text in (("source", source), ("target", target)):
         if is_empty(text):
@@ -204,13 +206,13 @@ def find_fault(source: str, target: str) -> str | None:
 
 
 def check_path(path: str | os.PathLike[str]) -> str:
-    """Check that there is a file.
+    """Check that a file exists.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        Its name.
+        The path as a `str`.
 
     Raises:
         TypeError: If `path` is not a path.
@@ -246,7 +248,7 @@ def _lines(name: str) -> Iterator[bytes]:
 
 
 def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
-    """Look at the content of a file for whether it is compressed."""
+    """Decompress a file if its content is compressed with gzip."""
     magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]  # type: ignore[attr-defined]
     if magic == GZIP_MAGIC:
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
@@ -276,7 +278,7 @@ def _columns(name: str, number: int, line: bytes) -> list[str]:
 def _pair(
     name: str, number: int, columns: list[str], features_column: int | None
 ) -> tuple[str, str]:
-    """Make a pair of the columns of a line."""
+    """Return the pair in the columns of a line."""
     expected = _PAIR if features_column is None else _TRIPLES[features_column - 1]
     if features_column is not None and len(columns) != len(_TRIPLES):
         raise _line_error(
@@ -295,7 +297,7 @@ def _pair(
 
 
 def _advice(columns: list[str]) -> str:
-    """Say what to do about a line with more than two columns."""
+    """Return advice for a line with more than two columns."""
     advice = "Write further targets of a source on lines of their own"
     if len(columns) != len(_TRIPLES):
         return advice

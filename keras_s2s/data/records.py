@@ -1,4 +1,4 @@
-"""Pairs of texts in TFRecord files, many of them, for data larger than memory."""
+"""Pairs of texts in TFRecord files, for data larger than memory."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from keras_s2s.data.pairs import (
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 
-# Records that are read at once: each call takes as long as reading some of them.
+# Number of records read at once: the overhead of a call equals the time of several records.
 _RECORDS_AT_ONCE = 256
-_FRAME = 16  # bytes of a record besides its content: its length and two checksums
+_FRAME = 16  # bytes of a record besides its content: length and two checksums
 _BLOCK = 1 << 16
 # The features that mark the first and the last record of a file.
 _BEGIN, _END = "begins", "ends"
-# What TensorFlow raises over bytes that are not as they were written.
+# Errors that TensorFlow raises for damaged bytes.
 _DAMAGE = (
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
@@ -44,30 +44,30 @@ def write_records(
     *,
     shards: int = 8,
 ) -> list[str]:
-    """Write pairs of texts into TFRecord files, which `make_dataset` streams from.
+    """Write pairs of texts to TFRecord files, which `make_dataset` can stream.
 
-    The pairs are dealt out to the files in turn. Each record is a `tf.train.Example` with the
-    features "source" and "target", a UTF-8 text each. The first record of a file has a feature
-    "begins" too, and the last one a feature "ends" with the number of records, so that a file
-    which is cut off is never read as a shorter one. The files get their names when all of them
-    are written whole.
+    The pairs are distributed to the files in turn. Each record is a `tf.train.Example` with the
+    features "source" and "target", each a UTF-8 text. The first record of a file also has a
+    feature "begins", and the last one a feature "ends" with the number of records, so that a
+    truncated file is never read as a shorter one. The files are renamed to their final names when
+    all of them are complete.
 
     Args:
-        pairs: Source texts and target texts, or the file of tab-separated pairs, or several; gone
-            through once, with no more than one pair in memory.
-        prefix: How the files' names begin: "data/train" for
+        pairs: Source texts and target texts, or the path of a file of tab-separated pairs, or
+            several paths. Iterated over once, with at most one pair in memory.
+        prefix: Prefix of the file names: "data/train" for
             "data/train-00000-of-00008.tfrecord".
-        shards: How many files to write. More than workers that train; a file of about 100 MB
-            reads well.
+        shards: Number of files to write. Use more files than training workers; about 100 MB per
+            file is a good size.
 
     Returns:
         The paths of the files.
 
     Raises:
         TypeError: If `pairs` are not pairs of `str`.
-        FileNotFoundError: If a file to read, or the folder to write into, is not there.
-        ValueError: If there are fewer pairs than `shards`, one is empty on a side, or a file to
-            read is malformed.
+        FileNotFoundError: If an input file or the destination folder does not exist.
+        ValueError: If there are fewer pairs than `shards`, a pair has an empty side, or an input
+            file is malformed.
 
     Example:
         >>> import tempfile
@@ -98,10 +98,10 @@ def write_records(
 
 
 class _RecordFile:
-    """A file of records that is being written; the last record is held back to be marked.
+    """A record file being written; the last record is held back until it can be marked.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
 
     def __init__(self, path: str) -> None:
@@ -132,16 +132,17 @@ class _RecordFile:
 
 
 def is_records(path: str) -> bool:
-    """Return whether a file holds records, by its name: "train.tfrecord-00000-of-00008" too."""
+    """Return whether a file holds records, by its name; "train.tfrecord-00000-of-00008" does."""
     return ".tfrecord" in os.path.basename(path)
 
 
 def iterate_file(path: str, features_column: int | None = None) -> Iterator[tuple[str, str]]:
-    """Read the pairs of a file one by one: TFRecords if its name says so, or else a line each.
+    """Read the pairs of a file one by one: TFRecords if its name says so, otherwise lines.
 
     Args:
-        path: The file.
-        features_column: As of `read_pairs`, checked; records have none, theirs are in the source.
+        path: Path of the file.
+        features_column: As for `read_pairs`, already checked. Ignored for records, which have
+            their features in the source.
 
     Yields:
         The pairs `(source, target)` in the order of the file.
@@ -149,7 +150,7 @@ def iterate_file(path: str, features_column: int | None = None) -> Iterator[tupl
     Raises:
         FileNotFoundError: If the file does not exist.
         IsADirectoryError: If `path` is a folder.
-        ValueError: If the file has no pairs, is damaged, or something in it is not a pair.
+        ValueError: If the file has no pairs, is damaged, or has an invalid pair.
     """
     return _iterate_records(path) if is_records(path) else iterate_lines(path, features_column)
 
@@ -161,7 +162,7 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
         compressed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     records = tf.data.TFRecordDataset(path, compression_type="GZIP" if compressed else "")
     number = size = 0
-    left: int | None = None  # records until the end, counted down from 0; None: not known
+    left: int | None = None  # minus the number of records since the beginning; None: unknown
     try:
         for batch in records.batch(_RECORDS_AT_ONCE):
             for record in batch.numpy().tolist():
@@ -171,7 +172,7 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
                 yield pair
     except _DAMAGE as error:
         with contextlib.suppress(*_DAMAGE):
-            for _ in records.skip(number):  # those of the group that was read at once
+            for _ in records.skip(number):  # records of the group that was read at once
                 number += 1
         raise InputError(
             f"{path}: damaged or cut off after record {number}, or not a TFRecord file; get the "
@@ -189,17 +190,17 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _count(path: str, number: int, example: tf.train.Example, left: int | None) -> int | None:
-    """Follow the marks of the first and the last record.
+    """Check the marks of the first and the last record.
 
     Args:
-        path: The file.
-        number: The number of this record.
+        path: Path of the file.
+        number: Number of this record.
         example: This record.
-        left: Minus the number of records since the file began; 0 after its last record; None in
-            a file without marks, such as one of another program.
+        left: Minus the number of records since the beginning of the file; 0 after its last record;
+            None in a file without marks, such as a file written by another program.
 
     Returns:
-        The same after this record.
+        The value of `left` after this record.
     """
     begin, end = _mark_of(example, _BEGIN), _mark_of(example, _END)
     if begin is None and end is None and left is None:
@@ -215,15 +216,15 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
 
 
 def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
-    """Return what is wrong with the end of a file of records, which TensorFlow does not check.
+    """Check the end of a record file, which TensorFlow does not check.
 
     Args:
-        path: The file.
-        size: How many bytes its records have.
-        compressed: Whether it is compressed with gzip.
+        path: Path of the file.
+        size: Number of bytes of its records.
+        compressed: Whether the file is compressed with gzip.
 
     Returns:
-        What is wrong, or None.
+        A description of the fault, or None.
     """
     found = os.path.getsize(path)
     if compressed:
@@ -240,7 +241,7 @@ def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
 
 
 def _decompressed_size(file: IO[bytes]) -> int:
-    """Decompress all parts of a gzip file, and refuse anything after them."""
+    """Return the decompressed size of all parts of a gzip file; raise for extra data."""
     size, content = 0, file.read(_BLOCK)
     while content:
         decompressor = zlib.decompressobj(wbits=31)
@@ -262,12 +263,12 @@ def _example(source: str, target: str) -> tf.train.Example:
 
 
 def _mark(example: tf.train.Example, name: str, value: int) -> None:
-    """Add a feature to a record, a number."""
+    """Add an integer feature to a record."""
     example.features.feature[name].int64_list.value.append(value)
 
 
 def _mark_of(example: tf.train.Example, name: str) -> int | None:
-    """Return the number that a record has as a feature, or None."""
+    """Return an integer feature of a record, or None."""
     features = example.features.feature
     values: Any = features[name].int64_list.value if name in features else ()
     return values[0] if len(values) == 1 else None

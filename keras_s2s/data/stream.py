@@ -1,4 +1,4 @@
-"""Pairs of texts streamed from files, in another order each epoch."""
+"""Streaming pairs of texts from files, in another order each epoch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column
 from keras_s2s.data.records import iterate_file
 from keras_s2s.errors import InputError
 
-# Files that are read in turn, pair by pair.
+# Number of files that are read in turn, pair by pair.
 _OPEN_FILES = 8
-# Pairs whose lengths are counted at once; a multiple of 8.
+# Number of pairs whose lengths are counted at once; a multiple of 8.
 _CHUNK = 4096
 
 Pair = tuple[str, str]
@@ -29,9 +29,9 @@ def iterate_pairs(
     *,
     features_column: int | None = None,
 ) -> Iterator[Pair]:
-    r"""Read the pairs of files one by one, with no more than a few in memory.
+    r"""Read the pairs of files one by one, keeping only a few in memory.
 
-    For tokenizers, which are trained on an iterable of texts; `make_dataset` takes the files
+    Use it to train tokenizers, which take an iterable of texts. `make_dataset` takes the files
     themselves.
 
     Args:
@@ -44,9 +44,9 @@ def iterate_pairs(
 
     Raises:
         TypeError: If `files` are not paths.
-        FileNotFoundError: If the file does not exist.
-        ValueError: If there is no file in them, or `features_column` is not 1, 2 or 3; while
-            reading, if a file has no pairs, is damaged, or something in it is not a pair.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If there are no files, or `features_column` is not 1, 2 or 3. While reading, if
+            a file has no pairs, is damaged, or has an invalid pair.
 
     Example:
         >>> import pathlib, tempfile
@@ -66,13 +66,14 @@ def iterate_pairs(
 
 
 class PairStream(NamedTuple):
-    """Files of pairs, looked through once, to be streamed any number of times.
+    """Files of pairs that were checked once and can be streamed any number of times.
 
     Attributes:
-        paths: The files.
-        left_out: For each file a bit for each of its pairs, set if it is left out; None if none.
-        pairs: How many pairs there are without those left out.
-        read: How many pairs there are with them.
+        paths: Paths of the files.
+        left_out: For each file, a bit for each of its pairs that is set if the pair is skipped;
+            None if no pair is skipped.
+        pairs: Number of pairs that are not skipped.
+        read: Number of all pairs.
         features_column: Which of three columns holds features, if any.
     """
 
@@ -86,19 +87,19 @@ class PairStream(NamedTuple):
     def scan(
         cls, paths: Sequence[str], is_left_out: Any, features_column: int | None = None
     ) -> PairStream:
-        """Look files through, so that whatever is wrong with them is said before training begins.
+        """Check files, so that errors are raised before training begins.
 
         Args:
-            paths: The files.
-            is_left_out: A function of a list of pairs that gives a bool array of those to leave
-                out; None to leave none out.
+            paths: Paths of the files.
+            is_left_out: A function from a list of pairs to a bool array that marks pairs to skip;
+                None to skip none.
             features_column: Which of three columns holds features, if any.
 
         Returns:
             The stream.
 
         Raises:
-            ValueError: If a file cannot be read twice, is damaged, or something in it is no pair.
+            ValueError: If a file cannot be read twice, is damaged, or has an invalid pair.
         """
         left_out, number_read, number_left_out = [], 0, 0
         for path in paths:
@@ -126,14 +127,14 @@ class PairStream(NamedTuple):
     ) -> Iterator[tuple[list[str], list[str]]]:
         """Read the pairs of an epoch in blocks.
 
-        With a seed, files are read in another order each epoch, several of them in turn, and
-        pairs are drawn from a pool of two blocks: half of it goes out, and is filled again. So a
-        pair may come later by any number of blocks, though seldom by many.
+        With a seed, files are read in another order each epoch, several of them in turn. Pairs
+        are drawn from a pool of two blocks; a block is removed and the pool is filled again. A
+        pair may be delayed by any number of blocks, but rarely by many.
 
         Args:
-            block_size: How many pairs a block has; only the last one has fewer.
-            seed: The seed of the orders; None for the order of the files.
-            epoch: The number of the epoch. The order depends on it and on the seed alone.
+            block_size: Number of pairs in a block; only the last block has fewer.
+            seed: Seed of the order; None for the order of the files.
+            epoch: Number of the epoch. The order depends only on the epoch and the seed.
 
         Yields:
             Sources and targets.
@@ -154,11 +155,11 @@ class PairStream(NamedTuple):
             yield list(sources), list(targets)
 
     def _in_order(self) -> Iterator[Pair]:
-        """Read the files one after the other."""
+        """Read the files one after another."""
         return itertools.chain.from_iterable(map(self._file, range(len(self.paths))))
 
     def _in_turn(self, draw: random.Random) -> Iterator[Pair]:
-        """The pairs of several files in turn, the files in an order that is drawn."""
+        """Yield the pairs of several files in turn, with the files in random order."""
         order = list(range(len(self.paths)))
         draw.shuffle(order)
         waiting = map(self._file, order)
@@ -173,7 +174,7 @@ class PairStream(NamedTuple):
             reading.extendleft(itertools.islice(waiting, 1))
 
     def _file(self, number: int) -> Iterator[Pair]:
-        """The pairs of a file, without those left out."""
+        """Return the pairs of a file, without skipped pairs."""
         pairs = iterate_file(self.paths[number], self.features_column)
         left_out = self.left_out[number]
         if left_out is None:
