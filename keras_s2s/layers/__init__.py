@@ -1,4 +1,4 @@
-"""Layers: encoder, decoder and what they are made of. No layer knows a search."""
+"""Layers: encoders, decoders and their parts. Layers do not depend on the searches."""
 
 from keras_s2s.layers.attention import AttentionPool, BahdanauAttention, LuongAttention
 from keras_s2s.layers.decoder import Decoder

@@ -1,4 +1,4 @@
-"""The sum over all monotonic alignments: forward and backward recursion in log space."""
+"""Sum over all monotonic alignments, by forward and backward recursion in log space."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-# Finite: the LiteRT converter silently turns -inf into another number.
+# Finite, because the LiteRT converter silently turns -inf into another number.
 IMPOSSIBLE = -1e9
 
 
 def first_alignment(rows: tf.Tensor, source_length: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Return log P(a_0 = j, y_0 = v): before the first token, all stand before position 0.
+    """Return log P(a_0 = j, y_0 = v): before the first token, all mass is before position 0.
 
     Args:
         rows: Scalar int32, the number of hypotheses.
@@ -29,11 +29,11 @@ def first_alignment(rows: tf.Tensor, source_length: tf.Tensor, vocabulary_size: 
 def align_step(
     joint: tf.Tensor, token_ids: tf.Tensor, transitions: tf.Tensor, emissions: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Take one step of the forward recursion.
+    """Run one step of the forward recursion.
 
     Args:
         joint: float32 `(rows, source_length + 1, vocabulary_size)`, log P(a_{t-1}, y_{t-1} | …).
-        token_ids: int32 `(rows,)`, the y_{t-1} that came.
+        token_ids: int32 `(rows,)`, the previous tokens y_{t-1}.
         transitions: float32 `(rows, source_length + 1, source_length)`.
         emissions: float32 `(rows, source_length, vocabulary_size)`, log P(y_t | a_t).
 
@@ -45,20 +45,20 @@ def align_step(
     prior = _move(tf.nn.log_softmax(here), transitions)
     joint = tf.expand_dims(prior, 2) + emissions
     log_probs = tf.reduce_logsumexp(joint, axis=1)
-    # after the first token nothing stands before position 0
+    # After the first token, no mass is before position 0.
     return log_probs, tf.pad(joint, [[0, 0], [1, 0], [0, 0]], constant_values=IMPOSSIBLE), prior
 
 
 def align_targets(transitions: tf.Tensor, label_log_probs: tf.Tensor) -> tf.Tensor:
     """Run the forward recursion over given targets.
 
-    The gradient is written by hand: backward a loop carries one row of numbers for each source
-    position, and the gradient of all transitions is computed at once after it.
+    The gradient is written by hand. Its backward loop carries one value per source position, and
+    the gradient of all transitions is computed at once after the loop.
 
     Args:
         transitions: float32 `(batch, target_length, source_length + 1, source_length)`.
         label_log_probs: float32 `(batch, target_length, source_length)`, log P(y_t | a_t) of the
-            targets' own tokens.
+            target tokens.
 
     Returns:
         log P(a_t | y_<t), float32 `(batch, target_length, source_length)`.
@@ -112,7 +112,7 @@ def _move(posterior: tf.Tensor, transitions: tf.Tensor) -> tf.Tensor:
 
 
 def _posterior(prior: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return log P(a_t | y_≤t) of the positions, before the first one too."""
+    """Return log P(a_t | y_≤t) of the positions, including the one before the first."""
     paddings = [[0, 0]] * (prior.shape.rank - 1) + [[1, 0]]
     return tf.pad(tf.nn.log_softmax(prior + labels), paddings, constant_values=IMPOSSIBLE)
 
@@ -136,7 +136,7 @@ def _scan(
 ) -> tf.Tensor:
     """Stack the outputs of `step(time, state) -> (output, state)` in one buffer of this shape.
 
-    The LiteRT converter knows no TensorArray whose elements have a dynamic batch.
+    The LiteRT converter does not support a TensorArray whose elements have a dynamic batch.
     """
 
     def body(time: tf.Tensor, state: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -160,7 +160,7 @@ def _scan(
 def _backward(
     upstream: tf.Tensor, priors: tf.Tensor, transitions: tf.Tensor, labels: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the gradients of the transitions and of the label's log probabilities."""
+    """Return the gradients of the transitions and of the labels' log probabilities."""
     shape = tf.shape(labels)
     posteriors = _posterior(priors, labels)  # (target_length, batch, source_length + 1)
     start = (

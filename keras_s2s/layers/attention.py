@@ -1,4 +1,4 @@
-"""Attention over the memory: for the steps of a decoder, and for one learned query."""
+"""Attention over the memory, for the steps of a decoder or for one learned query."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from keras_s2s.errors import InputError
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.precision import compute
 
-_MASKED = -1e9  # finite: the LiteRT converter silently turns -inf into another number
+_MASKED = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Turn scores into weights that are zero where the mask is false.
+    """Compute a softmax with weights of zero where the mask is false.
 
     Args:
         scores: float `(..., source_length)`.
-        mask: bool, of a shape that broadcasts to that of the scores.
+        mask: bool, broadcastable to the shape of the scores.
 
     Returns:
-        The weights, float32 whatever the scores are: a masked score is -1e9, which float16 cannot
-        hold. Where all is masked they are equal.
+        The weights. They are always float32, because a masked score of -1e9 does not fit into
+        float16. If all positions are masked, the weights are equal.
     """
     penalty = (1.0 - tf.cast(mask, tf.float32)) * _MASKED
     return tf.nn.softmax(tf.cast(scores, tf.float32) + penalty)
 
 
 class _Attention(keras.layers.Layer):
-    """Scores, softmax and weighted sum; what the scores are, a subclass says."""
+    """Base class: scores, softmax and weighted sum. A subclass computes the scores."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = check_positive_int("units", units)
 
     def compute_mask(self, *args: Any) -> None:
-        """Pass no mask on: that of the memory is not that of the queries."""
+        """Return no mask, because the mask of the memory does not apply to the queries."""
 
     def keys(self, memory: tf.Tensor) -> tf.Tensor:
         """Project the memory `(batch, source_length, memory_units)` once for all queries."""
@@ -59,7 +59,7 @@ class _Attention(keras.layers.Layer):
     def attend_rows(
         self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Attend with queries `(rows, units)`: the hypotheses of one source stand together.
+        """Attend with queries `(rows, units)`. Hypotheses of the same source are adjacent.
 
         Returns:
             The attended memory `(rows, memory_units)` and the weights `(rows, source_length)`.
@@ -120,32 +120,33 @@ class _Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LuongAttention(_Attention):
-    """Attention of a state s on the states h of the memory, looked for after the step.
+    """Multiplicative attention of a decoder state s to the states h of the memory.
 
+    The score depends on the argument `score`:
     With `score`:
 
         "general"   score(s, h) = sᵀ·W·h
-        "dot"       score(s, h) = sᵀ·h, which needs states of the same size
+        "dot"       score(s, h) = sᵀ·h, for states of the same size
         "concat"    score(s, h) = vᵀ·tanh(W·[s; h])
 
-    Masking: positions whose mask is false get no weight.
+    Masking: positions whose mask is false get weight zero.
 
     Args:
-        units: size of a query; with "concat" also that of the hidden layer that scores.
+        units: Positive integer. Size of a query; with "concat" also that of the hidden layer.
         score: "general", "dot" or "concat".
 
     Call arguments:
-        queries: float `(batch, queries, units)`; the hypotheses of a row, or its time steps.
+        queries: Float `(batch, queries, units)`. The hypotheses or the time steps of a row.
         keys: `keys(memory)`, `(batch, source_length, units)`.
-        memory: float `(batch, source_length, memory_units)`.
-        mask: bool `(batch, source_length)`, true at real tokens; all true by default.
+        memory: Float `(batch, source_length, memory_units)`.
+        mask: Bool `(batch, source_length)`, true at real tokens. Defaults to all true.
 
     Returns:
         The attended memory `(batch, queries, memory_units)` and the weights, float32
         `(batch, queries, source_length)`.
 
     Raises:
-        ValueError: if an argument is out of its range, or "dot" meets a memory of another size.
+        ValueError: If an argument is out of its range, or "dot" gets a memory of another size.
 
     References:
         - [Effective approaches to attention-based neural machine translation
@@ -190,16 +191,16 @@ class LuongAttention(_Attention):
 class BahdanauAttention(_Attention):
     """Additive attention: score(s, h) = vᵀ·tanh(W·s + U·h).
 
-    Masking: positions whose mask is false get no weight.
+    Masking: positions whose mask is false get weight zero.
 
     Args:
-        units: size of the hidden layer that scores.
+        units: Positive integer. Size of the hidden layer.
 
     Call arguments:
-        queries: float `(batch, queries, query_units)`.
+        queries: Float `(batch, queries, query_units)`.
         keys: `keys(memory)`, `(batch, source_length, units)`.
-        memory: float `(batch, source_length, memory_units)`.
-        mask: bool `(batch, source_length)`, true at real tokens; all true by default.
+        memory: Float `(batch, source_length, memory_units)`.
+        mask: Bool `(batch, source_length)`, true at real tokens. Defaults to all true.
 
     Returns:
         The attended memory `(batch, queries, memory_units)` and the weights, float32
@@ -227,17 +228,17 @@ class BahdanauAttention(_Attention):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class AttentionPool(keras.layers.Layer):
-    """Weighted mean of the states by their fit to one learned query: c = Σ_t a_t·h_t.
+    """Weighted mean of the states, by their similarity to one learned query: c = Σ_t a_t·h_t.
 
-    u_t = tanh(W·h_t + b), a = softmax over t of (qᵀ·u_t), with q a weight of the layer. The
-    softmax is computed in float32 whatever the memory is.
+    u_t = tanh(W·h_t + b), a = softmax over t of (qᵀ·u_t), where q is a weight of the layer. The
+    softmax is always computed in float32.
 
-    Masking: positions whose mask is false get no weight.
+    Masking: positions whose mask is false get weight zero.
 
     Call arguments:
-        memory: float `(batch, source_length, units)`, zero at the padding.
-        mask: bool `(batch, source_length)`, true at real tokens; by default that of the memory, or
-            all true where it has none.
+        memory: Float `(batch, source_length, units)`, zero at the padding.
+        mask: Bool `(batch, source_length)`, true at real tokens. Defaults to the mask of the
+            memory, or to all true if it has none.
 
     Returns:
         The context, `(batch, units)`; zeros for a row without real tokens.
@@ -275,14 +276,14 @@ class AttentionPool(keras.layers.Layer):
         return tf.reduce_sum(weights * memory, axis=1)
 
     def compute_mask(self, memory: Any, mask: Any = None) -> None:
-        """Pass no mask on: there is one context for each row."""
+        """Return no mask, because there is one context per row."""
 
     def compute_output_shape(self, memory_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the context."""
         return memory_shape[0], memory_shape[-1]
 
     def get_config(self) -> dict[str, Any]:
-        # Keras cannot make the config by itself where `dtype` is a policy
+        # Keras cannot create the config automatically if `dtype` is a policy.
         return super().get_config()
 
 
@@ -297,6 +298,6 @@ ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
 
 
 def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
-    """Make the attention of this kind, one of `ATTENTION`."""
+    """Create an attention layer of a kind in `ATTENTION`."""
     layer, arguments = ATTENTION[kind]
     return layer(units, **arguments, **kwargs)

@@ -1,7 +1,7 @@
-"""The context c = q(h_1, ..., h_T): how the states of the encoder become one vector.
+"""The context c = q(h_1, ..., h_T), a vector computed from the states of the encoder.
 
-A q of the user's goes into every export with the model. What LiteRT has no operation for, its
-export refuses; a new last axis, for one, must be `tf.expand_dims(x, -1)`, not `x[:, tf.newaxis]`.
+A custom q is exported with the model. Exporting to LiteRT fails for operations that LiteRT does not
+have. For example, add a last axis with `tf.expand_dims(x, -1)`, not with `x[:, tf.newaxis]`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _EXPECTED = (
 
 
 def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Average the states over the real positions; zeros for a row that has none.
+    """Average the states over the real positions. A row without real positions gets zeros.
 
     Args:
-        memory: float `(batch, source_length, units)`, zero at the padding.
-        mask: bool `(batch, source_length)`, true at real tokens.
+        memory: Float `(batch, source_length, units)`, zero at the padding.
+        mask: Bool `(batch, source_length)`, true at real tokens.
 
     Returns:
         The context, `(batch, units)`.
@@ -45,11 +45,11 @@ def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Take the greatest value of each unit over the real positions; zeros for an empty row.
+    """Compute the maximum of each unit over the real positions. An empty row gets zeros.
 
     Args:
-        memory: float `(batch, source_length, units)`.
-        mask: bool `(batch, source_length)`, true at real tokens.
+        memory: Float `(batch, source_length, units)`.
+        mask: Bool `(batch, source_length)`, true at real tokens.
 
     Returns:
         The context, `(batch, units)`.
@@ -61,20 +61,20 @@ def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def resolve_context(context: Any, dtype: Any = None) -> Context:
-    """Check the argument `context` and resolve its names and configs.
+    """Check the argument `context`, and resolve names and configs.
 
     Args:
         context: "last_state", "mean", "max", "attention_pool", a Keras layer, the config of one
             of these, or a function `q(memory, mask)` registered with Keras.
-        dtype: Dtype policy of the layer that "attention_pool" names.
+        dtype: Dtype policy of the layer created for "attention_pool".
 
     Returns:
-        A name that needs no weights, or what is called with the memory and the mask.
+        A name that needs no weights, or a layer or function of the memory and the mask.
 
     Raises:
-        ValueError: if the name is unknown, a layer takes no mask, or a function could not be
-            loaded again from a file.
-        TypeError: if it is none of these, or a function of other arguments.
+        ValueError: If the name is unknown, a layer does not accept a mask, or a function could not
+            be loaded from a file.
+        TypeError: If the type is wrong, or a function takes other arguments.
     """
     if isinstance(context, dict):
         context = keras.saving.deserialize_keras_object(context)
@@ -84,7 +84,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         return AttentionPool(dtype=dtype) if context == "attention_pool" else context
     if isinstance(context, keras.layers.Layer):
         _check_takes_mask(context)
-        context.supports_masking = True  # without it Keras warns of the mask that it is given
+        context.supports_masking = True  # otherwise Keras warns about the mask
         return context
     if isinstance(context, types.FunctionType):
         _check_function(context)
@@ -100,7 +100,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
 
 
 def serialize_context(context: Context) -> Any:
-    """Return the form of a resolved context that goes into a config."""
+    """Return a resolved context in a form that can be stored in a config."""
     return context if isinstance(context, str) else keras.saving.serialize_keras_object(context)
 
 
@@ -123,7 +123,7 @@ def apply_context(
 
 
 def _check_takes_mask(layer: keras.layers.Layer) -> None:
-    """Refuse a layer that cannot tell the padding from the states."""
+    """Check that a layer accepts a mask, which it needs to ignore the padding."""
     parameters = inspect.signature(layer.call).parameters.values()
     if not any(it.name == "mask" or it.kind is it.VAR_KEYWORD for it in parameters):
         raise InputError(
@@ -133,7 +133,7 @@ def _check_takes_mask(layer: keras.layers.Layer) -> None:
 
 
 def _check_function(function: types.FunctionType) -> None:
-    """Refuse a function that does not take two arguments, or that no file could name."""
+    """Check that a function takes two arguments and is registered with Keras."""
     try:
         inspect.signature(function).bind("memory", "mask")
     except TypeError as error:

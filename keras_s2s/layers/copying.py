@@ -1,4 +1,4 @@
-"""Copying source tokens: a mixture of what the decoder generates and what it attends to."""
+"""Copying source tokens: a mixture of generated tokens and attended source tokens."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_NEVER = -1e9  # finite: the LiteRT converter silently turns -inf into another number
+_NEVER = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CopyGate(keras.layers.Layer):
     """Pointer-generator: P(y) = p·P_vocabulary(y) + (1 - p)·Σ_i a_i·[x_i = y].
 
-    p = sigmoid(wᵀ·r + b) is the probability to generate, r the features of the logits, a the
-    weights of the attention. A source token that the target vocabulary lacks is copied as unk. The
-    share of the attention on source tokens that cannot be copied generates as well.
+    p = sigmoid(wᵀ·r + b) is the probability of generating, r the features of the logits, and a the
+    attention weights. A source token that is not in the target vocabulary is copied as unk. The
+    attention on source tokens that cannot be copied is added to the probability of generating.
 
-    All of it is computed in float32, and in log space, so that no probability underflows.
+    Everything is computed in float32 and in log space, so that no probability underflows.
 
     Call arguments:
         features: Float `(..., units)`.
         logits: Float32 `(..., vocabulary_size)`.
-        copied: Float32 `(..., vocabulary_size + 1)`. The attention on each target id, and on what
-            cannot be copied; sums to 1.
+        copied: Float32 `(..., vocabulary_size + 1)`. Attention on each target id, and on tokens
+            that cannot be copied. Sums to 1.
 
     Returns:
         log P(y), float32 `(..., vocabulary_size)`.
@@ -54,27 +54,27 @@ class CopyGate(keras.layers.Layer):
 
 
 def copied_tokens(copy_ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Say which target id each source position copies.
+    """Encode which target id each source position copies.
 
     Args:
-        copy_ids: Int32 `(batch, source_length)`. The target id of each source token; -1 where it
+        copy_ids: Int32 `(batch, source_length)`. Target id of each source token, or -1 if it
             cannot be copied.
         vocabulary_size: Number of target ids.
 
     Returns:
-        Float32 `(batch, source_length, vocabulary_size + 1)`, one-hot; the last is -1.
+        Float32 `(batch, source_length, vocabulary_size + 1)`, one-hot. The last column is for -1.
     """
     ids = tf.where(copy_ids < 0, vocabulary_size, copy_ids)
     return tf.one_hot(ids, vocabulary_size + 1)
 
 
 def attend_copies(weights: tf.Tensor, copies: tf.Tensor) -> tf.Tensor:
-    """Sum up the attention on each target id.
+    """Sum the attention on each target id.
 
     Args:
-        weights: Float32 `(batch, queries, source_length)`, or `(rows, source_length)` with the
-            hypotheses of a source standing together.
-        copies: What `copied_tokens` returned.
+        weights: Float32 `(batch, queries, source_length)`, or `(rows, source_length)` with
+            adjacent hypotheses of each source.
+        copies: Output of `copied_tokens`.
 
     Returns:
         Float32 `(batch, queries, vocabulary_size + 1)`, or `(rows, vocabulary_size + 1)`.
@@ -88,12 +88,12 @@ def attend_copies(weights: tf.Tensor, copies: tf.Tensor) -> tf.Tensor:
 
 
 def _log(values: tf.Tensor) -> tf.Tensor:
-    """Return the logarithm of values that may be 0, with a gradient that is finite."""
+    """Return the logarithm of values that may be 0, with a finite gradient."""
     positive = values > 0
     return tf.where(positive, tf.math.log(tf.where(positive, values, 1.0)), _NEVER)
 
 
 def _log_add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Return log(exp(first) + exp(second)); LiteRT has no operation for it."""
+    """Return log(exp(first) + exp(second)), for which LiteRT has no operation."""
     greater = tf.maximum(first, second)
     return greater + tf.math.log(tf.exp(first - greater) + tf.exp(second - greater))

@@ -1,11 +1,11 @@
-"""The recurrence of LSTM and GRU layers by cuDNN, which trains them on a GPU.
+"""The recurrence of LSTM and GRU layers by cuDNN, for training on a GPU.
 
-TensorFlow's loop over the steps starts a few small kernels at each of them; cuDNN computes all
-steps of a layer, and of the layers above it, in one operation. It takes a padded batch whose rows
-are padded on the right, and their lengths, which it reads on the host.
+TensorFlow's loop launches a few small kernels at each step. cuDNN computes all steps of a layer,
+and of the layers above it, in one operation. It requires a batch padded on the right, and the
+lengths of the rows on the host.
 
-It is for training and evaluation alone. What is searched and exported holds no operation of cuDNN,
-so that what was trained on a GPU runs anywhere.
+cuDNN is used only in training and evaluation. Searches and exports contain no cuDNN operation, so
+that a model trained on a GPU runs anywhere.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import tensorflow as tf
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.special_ids import PAD_ID
 
-# By the number of gates: cuDNN's name of the layer, and which gates of Keras it has in its order.
+# By number of gates: cuDNN's name of the layer, and the order of Keras's gates for cuDNN.
 _MODES = {4: ("lstm", (0, 1, 2, 3)), 3: ("gru", (1, 0, 2))}
 
 
 class CudnnWeights(NamedTuple):
-    """The weights of one layer in one direction, as Keras lays them out."""
+    """The weights of one layer in one direction, in Keras's layout."""
 
     kernel: tf.Tensor  # (input_units, gates)
     recurrent_kernel: tf.Tensor  # (units, gates)
@@ -32,21 +32,21 @@ class CudnnWeights(NamedTuple):
 
 
 def has_cudnn() -> bool:
-    """Whether this TensorFlow was built for cuDNN and sees a GPU."""
+    """Check whether this TensorFlow was built for cuDNN and sees a GPU."""
     built = tf.sysconfig.get_build_info().get("is_cuda_build", False)
-    # not the logical devices, to list which would begin with them: threads could not be set then
+    # Do not list logical devices: this would initialize them, and threads could not be set then.
     return bool(built and tf.config.get_visible_devices("GPU"))
 
 
 def runs_on_gpu() -> bool:
-    """Whether an operation that is created here and now runs on a GPU with cuDNN.
+    """Check whether an operation created in this context runs on a GPU with cuDNN.
 
-    It does not within `tf.device("CPU")` or in a replica on a CPU, whatever GPU there is.
+    It does not within `tf.device("CPU")` or in a replica on a CPU, even if there is a GPU.
     """
     if not has_cudnn():
         return False
     device = tf.zeros([]).device
-    if not device:  # in a graph that leaves it to where the graph runs
+    if not device:  # a graph whose device is chosen when it runs
         with tf.init_scope():
             device = tf.zeros([]).device
     return tf.DeviceSpec.from_string(device).device_type == "GPU"
@@ -81,10 +81,10 @@ def run_cudnn(
     """
     units, gates = weights[0].recurrent_kernel.shape
     mode, order = _MODES[gates // units]
-    # of the two kinds of 16 bits it is float16 that cuDNN's recurrent layers are documented for
+    # cuDNN's recurrent layers are documented for float16, not for bfloat16.
     dtype = tf.float32 if inputs.dtype == tf.bfloat16 else inputs.dtype
     spare = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    if spare:  # a replica may have no row, which cuDNN does not take: there is one more, of padding
+    if spare:  # a replica may have no rows, which cuDNN does not support, so add one of padding
         inputs, lengths = tf.pad(inputs, [[0, 1], [0, 0], [0, 0]]), tf.pad(lengths, [[0, 1]])
     if states is None:
         hidden = tf.zeros([len(weights), tf.shape(inputs)[0], units], dtype)
@@ -93,7 +93,7 @@ def run_cudnn(
         parts = [tf.cast(tf.stack(part), dtype) for part in zip(*states, strict=True)]
         parts = [tf.pad(part, [[0, 0], [0, 1], [0, 0]]) for part in parts] if spare else parts
     with tf.device("CPU:0"):
-        lengths = tf.maximum(lengths, 1)  # it takes no empty row either
+        lengths = tf.maximum(lengths, 1)  # cuDNN does not support empty rows either
     outputs, last, *_ = tf.raw_ops.CudnnRNNV3(
         input=tf.transpose(tf.cast(inputs, dtype), [1, 0, 2]),
         input_h=parts[0],
@@ -117,9 +117,9 @@ def run_cudnn(
 
 
 def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tensor:
-    """Put the weights into the vector that cuDNN reads: all matrices by gate, then all biases.
+    """Flatten the weights to the vector that cuDNN reads: all matrices by gate, then all biases.
 
-    The gradient is written by hand because what TensorFlow derives has twice the operations.
+    The gradient is written by hand, because TensorFlow's own has twice as many operations.
     """
     matrices = [matrix for layer in weights for matrix in layer[:2]]
     biases = [layer.bias for layer in weights]
@@ -130,7 +130,7 @@ def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tens
         for bias in tensors[len(matrices) :]:
             parts.append(_sort_gates(bias, math.prod(bias.shape) // bias.shape[-1], order))
             if bias.shape.rank == 1:
-                parts.append(tf.zeros(bias.shape, bias.dtype))  # that of the state
+                parts.append(tf.zeros(bias.shape, bias.dtype))  # bias of the state
         sizes = [part.shape[0] for part in parts]
 
         def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -153,9 +153,9 @@ def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tens
 
 
 def _sort_gates(values: tf.Tensor, groups: int, order: tuple[int, ...]) -> tf.Tensor:
-    """Flatten values that are laid out by group and gate, with the gates in cuDNN's order.
+    """Flatten values laid out by group and gate, with the gates in cuDNN's order.
 
-    Done twice, it changes nothing: each order is its own inverse.
+    Each order is its own inverse, so applying the function twice changes nothing.
     """
     if order != tuple(range(len(order))):
         values = tf.gather(tf.reshape(values, [groups, len(order), -1]), order, axis=1)

@@ -1,4 +1,4 @@
-"""The decoder: P(y_t | y_1 ... y_{t-1}, c), a whole target at once or step by step."""
+"""The decoder: P(y_t | y_1 ... y_{t-1}, c), for a whole target or step by step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from keras_s2s.special_ids import PAD_ID
 
 
 class Decoder(RecurrentPart):
-    """An `LSTMDecoder` or a `GRUDecoder`, which differ by their recurrent layer alone.
+    """Base class of `LSTMDecoder` and `GRUDecoder`, which differ only in their recurrent layer.
 
     Its arguments, call arguments and outputs are those of `LSTMDecoder`.
     """
@@ -83,7 +83,7 @@ class Decoder(RecurrentPart):
         self.layer_normalization = bool(layer_normalization)
         self.trainable_embeddings = bool(trainable_embeddings)
         _check_together(self)
-        # XLA does not know the shapes in the gradient of a loop that attends
+        # XLA does not know the shapes in the gradient of a loop with attention.
         self.supports_jit = not (self._by_steps or self._monotonic)
         self._make_sublayers(dropout, recurrent_dropout, word_dropout)
         dtype = self.dtype_policy
@@ -170,7 +170,7 @@ class Decoder(RecurrentPart):
                 features, target_inputs, source, packing, training=training
             )
         else:
-            if cudnn:  # one product over all positions
+            if cudnn:  # compute one product over all positions
                 features, copied = _as_rows(features), _as_rows(copied)
             logits = self._readout.logits_of(features, copied, training=training)
         if cudnn:
@@ -184,13 +184,13 @@ class Decoder(RecurrentPart):
 
         Args:
             context: Float `(batch, context_units)`.
-            source: `DecoderMemory` that `read` returned. Needed with monotonic attention alone.
+            source: `DecoderMemory` that `read` returned. Only needed with monotonic attention.
 
         Returns:
             The `DecoderState`.
 
         Raises:
-            ValueError: If monotonic attention gets no `source`.
+            ValueError: If the attention is monotonic and `source` is missing.
         """
         rows = tf.shape(context)[0]
         readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
@@ -226,21 +226,21 @@ class Decoder(RecurrentPart):
         memory_mask: tf.Tensor | None,
         copy_ids: tf.Tensor | None = None,
     ) -> DecoderMemory:
-        """Prepare what every step reads, once for a batch of sources.
+        """Prepare the tensors that every step reads, once for a batch of sources.
 
         Args:
             context: Float `(batch, context_units)`.
             memory: Float `(batch, source_length, memory_units)`. `None` without attention.
             memory_mask: Bool `(batch, source_length)`. `None` without attention.
-            copy_ids: Int32 `(batch, source_length)`. The target id of each source token, -1 where
-                it cannot be copied. `None` without `copy`.
+            copy_ids: Int32 `(batch, source_length)`. Target id of each source token, or -1 if it
+                cannot be copied. `None` without `copy`.
 
         Returns:
             The `DecoderMemory` for `step`.
 
         Raises:
-            ValueError: if the decoder has attention and the memory or its mask is missing, or it
-                copies and `copy_ids` is missing.
+            ValueError: If the decoder has attention and the memory or its mask is missing, or the
+                decoder copies and `copy_ids` is missing.
         """
         every_step = context if self._context_every_step else None
         if not self.attention:
@@ -262,15 +262,15 @@ class Decoder(RecurrentPart):
         return DecoderMemory(every_step, attended, copies=copied)
 
     def prepare_steps(self, source: DecoderMemory, dtype: str = "float32") -> DecoderMemory:
-        """Prepare the weights too, for the many steps of a search.
+        """Prepare also the weights, for the many steps of a search.
 
         Args:
             source: `DecoderMemory` that `read` returned.
             dtype: Precision of the products of the recurrent layers and of the logits: "float32"
-                or "bfloat16". States, sums and logits are float32 all the same.
+                or "bfloat16". States, sums and logits are always float32. Defaults to "float32".
 
         Returns:
-            The `DecoderMemory` for `step`, with the weights in it.
+            The `DecoderMemory` for `step`, with the weights.
         """
         vectors = tf.convert_to_tensor(self.embedding.embeddings)
         stack = self.stack.prepare_steps(vectors, dtype)
@@ -285,22 +285,21 @@ class Decoder(RecurrentPart):
         *,
         return_attention: bool = False,
     ) -> tuple[Any, ...]:
-        """Take one step for every hypothesis of every source.
+        """Run one step for every hypothesis of every source.
 
         Args:
-            token_ids: Int32 `(rows,)`. Tokens of the step before (bos at first); rows is a multiple
-                of batch, the hypotheses of a source stand together.
+            token_ids: Int32 `(rows,)`. Previous tokens, bos at first. `rows` is a multiple of
+                `batch`, and the hypotheses of a source are adjacent.
             state: `DecoderState`, each part `(rows, units)`.
             source: `DecoderMemory` that `read` or `prepare_steps` returned, `(batch, ...)`.
-            return_attention: Whether to return the weights of the attention too. Defaults to
-                `False`.
+            return_attention: Whether to return the attention weights too. Defaults to `False`.
 
         Returns:
-            The logits, float32 `(rows, vocabulary_size)`, the next state and, where asked for, the
-            weights of the attention, float32 `(rows, source_length)`.
+            The logits, float32 `(rows, vocabulary_size)`; the next state; and, if requested, the
+            attention weights, float32 `(rows, source_length)`.
 
         Raises:
-            ValueError: if weights are asked for and the decoder has no attention.
+            ValueError: If attention is requested and the decoder has none.
         """
         features, state, weights = self._step_features(token_ids, state, source)
         if self._monotonic:
@@ -325,7 +324,7 @@ class Decoder(RecurrentPart):
         context: tf.Tensor,
         source: DecoderMemory,
     ) -> tf.Tensor:
-        """Compute where the tokens of given targets come from, by monotonic attention.
+        """Compute the source positions of given target tokens, by monotonic attention.
 
         Args:
             target_inputs: Int32 `(batch, target_length)`.
@@ -359,17 +358,17 @@ class Decoder(RecurrentPart):
 
     @property
     def _attends_first(self) -> bool:
-        """Whether a step attends with the state before it, and reads what it found."""
+        """True if a step attends with the previous state and reads the attended memory."""
         return self.attention == "bahdanau"
 
     @property
     def _by_steps(self) -> bool:
-        """Whether a step's input depends on the step before it, so that steps cannot be merged."""
+        """True if a step's input depends on the previous step, so that steps cannot be merged."""
         return self._attends_first or self.input_feeding
 
     @property
     def _monotonic(self) -> bool:
-        """Whether the alignment is summed out; no input of a step then depends on attention."""
+        """True if the alignment is summed out. Then no step input depends on attention."""
         return self.attention == "monotonic"
 
     def _features(
@@ -382,7 +381,7 @@ class Decoder(RecurrentPart):
         lengths: tf.Tensor | None,
         training: bool | None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Compute the inputs of the logits for all steps together, and what is copied."""
+        """Compute the inputs of the logits and the copied tokens, for all steps at once."""
         values = compute(self.embedding, ids if packing is None else pack(ids, packing))
         if source.context is not None:
             values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
@@ -412,7 +411,7 @@ class Decoder(RecurrentPart):
         source: DecoderMemory,
         training: bool | None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Run `step` over a whole target, all but the logits."""
+        """Run `step` over a whole target, without the logits."""
         shape = tf.shape(ids)
         ids = tf.transpose(ids)
         real = tf.expand_dims(tf.transpose(mask), 2)  # (target_length, batch, 1)
@@ -432,7 +431,7 @@ class Decoder(RecurrentPart):
 
         if not self.copy:
             return scan_steps(step, state, shape[1], (shape[0], self.units), dtype)[0], None
-        # shares of attention stay float32 in mixed precision
+        # Attention on copied tokens stays float32 in mixed precision.
         width = self.units + self.vocabulary_size + 1
         outputs = scan_steps(step, state, shape[1], (shape[0], width), tf.float32)[0]
         return tf.cast(outputs[:, :, : self.units], dtype), outputs[:, :, self.units :]
@@ -445,7 +444,7 @@ class Decoder(RecurrentPart):
         recurrent_masks: list[tf.Tensor | None] | None = None,
         training: bool | None = False,
     ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
-        """Compute the inputs of the logits, `(rows, units)`, the next state, the attention."""
+        """Compute the inputs of the logits, `(rows, units)`, the next state, and the attention."""
         weights, projected, parts = None, None, []
         prepared = source.weights.stack if source.weights else None
         if prepared is None or prepared.token_inputs is None:
@@ -476,7 +475,7 @@ class Decoder(RecurrentPart):
 
 
 def _check_together(decoder: Decoder) -> None:
-    """Refuse arguments that do not go together."""
+    """Check that the arguments are compatible."""
     if decoder.input_feeding and decoder.attention in (None, "bahdanau", "monotonic"):
         raise InputError(
             "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
@@ -497,7 +496,7 @@ def _check_together(decoder: Decoder) -> None:
 
 
 def _as_rows(values: tf.Tensor | None) -> tf.Tensor | None:
-    """Flatten `(batch, length, size)` to `(batch * length, size)`; rows stay as they are."""
+    """Flatten `(batch, length, size)` to `(batch * length, size)`. Leave rows unchanged."""
     if values is None or values.shape.rank == 2:
         return values
     return tf.reshape(values, [-1, values.shape[-1]])

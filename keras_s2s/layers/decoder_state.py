@@ -15,13 +15,13 @@ class DecoderState(NamedTuple):
     """State of a decoder after a step."""
 
     layers: tuple[RecurrentState, ...]  # each (rows, units)
-    readout: tuple[tf.Tensor, ...] = ()  # with input feeding the last one, (rows, units)
-    # with monotonic attention log P(a_t, y_t), (rows, source_length + 1, vocabulary_size)
+    readout: tuple[tf.Tensor, ...] = ()  # with input feeding: the last readout, (rows, units)
+    # with monotonic attention: log P(a_t, y_t), (rows, source_length + 1, vocabulary_size)
     alignment: tuple[tf.Tensor, ...] = ()
 
 
 class Attended(NamedTuple):
-    """Inputs of attention, one row for each source."""
+    """Inputs of attention, one row per source."""
 
     keys: tf.Tensor  # (batch, source_length, units)
     memory: tf.Tensor  # (batch, source_length, memory_units)
@@ -32,15 +32,15 @@ class DecoderWeights(NamedTuple):
     """The matrices of a decoder's recurrent layers and of its logits."""
 
     stack: StackWeights
-    logits_kernel: tf.Tensor  # (units, vocabulary_size), or tied (vocabulary_size, embedding_dim)
+    logits_kernel: tf.Tensor  # (units, vocabulary_size), tied: (vocabulary_size, embedding_dim)
 
 
 class DecoderMemory(NamedTuple):
-    """Tensors that every step reads and none changes, one row for each source."""
+    """Tensors that every step reads and that do not change, one row per source."""
 
-    context: tf.Tensor | None  # (batch, context_units), where each step reads it
-    attended: Attended | None  # where there is attention
-    weights: DecoderWeights | None = None  # where they were prepared for many steps
+    context: tf.Tensor | None  # (batch, context_units), if each step reads it
+    attended: Attended | None  # if there is attention
+    weights: DecoderWeights | None = None  # if prepared for many steps
     copies: tf.Tensor | None = None  # (batch, source_length, vocabulary_size + 1), with `copy`
 
 

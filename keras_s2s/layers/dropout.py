@@ -1,4 +1,4 @@
-"""Dropout of values, recurrent connections and words in training."""
+"""Dropout of values, recurrent connections and words, in training."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Rates: TypeAlias = float | Sequence[float]
 
 
 def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
-    """Check rates that are given as one number or as one for each place.
+    """Check rates that are given as one number, or as one number per place.
 
     Args:
-        name: Name of the argument, for the message.
+        name: Name of the argument, for the error message.
         rates: Value of the argument.
         count: Number of places.
-        places: Description of the places, for the message.
+        places: Description of the places, for the error message.
 
     Returns:
         A float, or a tuple of `count` floats.
 
     Raises:
-        ValueError: If a rate is not a number between 0 and 1, or their number is not `count`.
+        ValueError: If a rate is not a number between 0 and 1, or there are not `count` rates.
     """
     if not isinstance(rates, Sequence) or isinstance(rates, str):
         return check_number(name, rates, minimum=0.0, maximum=1.0)
@@ -43,7 +43,7 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
 class SequenceDropout(keras.layers.Layer):
     """Dropout of an encoder or a decoder, in training only.
 
-    Values and connections that are kept are divided by the share that is kept.
+    Values and connections that are kept are divided by the probability of keeping them.
 
     Args:
         num_layers: Number of recurrent layers.
@@ -51,7 +51,7 @@ class SequenceDropout(keras.layers.Layer):
             bottom up, and of the outputs of the top layer.
         recurrent_dropout: Float, or `num_layers` floats. Rates of the connections from step to
             step. The same connections are dropped at all steps of a sequence.
-        word_dropout: Float. Rate at which a token is replaced by unk.
+        word_dropout: Float. Probability that a token is replaced by unk.
 
     References:
         - [Dropout (Srivastava et al., 2014)](https://jmlr.org/papers/v15/srivastava14a.html)
@@ -84,22 +84,22 @@ class SequenceDropout(keras.layers.Layer):
         self._recurrent_rates = _repeat(self.recurrent_dropout, num_layers)
         if any((*self._rates, *self._recurrent_rates, self.word_dropout)):
             self.seed_generator = keras.random.SeedGenerator()
-        self.built = True  # it has no weights
+        self.built = True  # there are no weights
 
     def values(self, values: tf.Tensor, place: int, training: bool | None) -> tf.Tensor:
-        """Drop inputs of the layer `place`; with `num_layers`, the outputs of the top layer."""
+        """Drop inputs of layer `place`. With `place == num_layers`, drop outputs of the top."""
         return self._drop(values, self._rates[place], training)
 
     def drops_values(self, place: int, training: bool | None) -> bool:
-        """Whether `values` drops anything at this place."""
+        """Check whether `values` drops anything at this place."""
         return bool(training and self._rates[place])
 
     def drops_recurrent(self, training: bool | None) -> bool:
-        """Whether recurrent connections are dropped in any layer."""
+        """Check whether recurrent connections are dropped in any layer."""
         return bool(training and any(self._recurrent_rates))
 
     def words(self, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Replace tokens by unk, but never pad, bos or eos."""
+        """Replace tokens by unk, except pad, bos and eos."""
         if not training or not self.word_dropout:
             return ids
         coins = keras.random.uniform(tf.shape(ids), dtype="float32", seed=self.seed_generator)
@@ -109,7 +109,7 @@ class SequenceDropout(keras.layers.Layer):
     def recurrent_mask(
         self, layer: int, shape: tuple[tf.Tensor | int, int], dtype: Any, training: bool | None
     ) -> tf.Tensor | None:
-        """Draw the mask of h of a layer for all steps, or return `None` if nothing is dropped."""
+        """Draw a layer's mask of h for all steps, or return `None` if nothing is dropped."""
         rate = self._recurrent_rates[layer]
         return self._drop(tf.ones(shape, dtype), rate, True) if training and rate else None
 

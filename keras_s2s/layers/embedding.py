@@ -1,4 +1,4 @@
-"""An embedding with a dense gradient, so that Adam is Adam."""
+"""Embedding with a dense gradient, for correct steps of Adam."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import tensorflow as tf
 from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
 
-# Bound of new vectors. Keras's 0.05 is too small to move the gates of the first layer, and, through
-# tied logits, the last layer: translation from scratch then learns several times slower.
+# Bound of the initial vectors. Keras's 0.05 is too small to move the gates of the first layer and,
+# with tied logits, the last layer. Translation from scratch then learns several times slower.
 _LARGEST = 0.5
 
 
 def check_integers(name: str, ids: tf.Tensor) -> None:
-    """Refuse ids that are not integers.
+    """Check that ids are integers.
 
     Args:
-        name: Name of the argument, for the message.
+        name: Name of the argument, for the error message.
         ids: Tensor of ids.
 
     Raises:
-        TypeError: if they are not.
+        TypeError: If the ids are not integers.
     """
     if not tf.as_dtype(ids.dtype).is_integer:
         dtype = tf.as_dtype(ids.dtype).name
@@ -34,14 +34,14 @@ def check_integers(name: str, ids: tf.Tensor) -> None:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenEmbedding(keras.layers.Layer):
-    """One vector for each id of a vocabulary.
+    """Embedding layer: a vector for each id of a vocabulary.
 
-    Unlike `keras.layers.Embedding`, its gradient is dense. Keras hands optimizers the sparse rows
-    of an embedding gradient without adding up repeated ids: a token seen n times in a batch takes
-    a step √n times too long under Adam and similar optimizers, and gradient norms are wrong. New
-    vectors are ten times as large, uniform between -0.5 and 0.5.
+    Unlike that of `keras.layers.Embedding`, its gradient is dense. Keras passes sparse gradient
+    rows to the optimizer without summing repeated ids. Under Adam and similar optimizers, a token
+    that occurs n times in a batch then takes a step √n times too long, and gradient norms are
+    wrong. Initial vectors are uniform between -0.5 and 0.5, ten times as large as in Keras.
 
-    Masking: it makes no mask. Encoders and decoders make theirs from the ids.
+    Masking: the layer creates no mask. Encoders and decoders compute their masks from the ids.
 
     Args:
         vocabulary_size: Positive integer. Number of ids.
@@ -54,8 +54,8 @@ class TokenEmbedding(keras.layers.Layer):
         The vectors, shape `ids.shape + (embedding_dim,)`.
 
     Raises:
-        TypeError: if the ids are not integers.
-        ValueError: if an argument is not a positive integer.
+        TypeError: If the ids are not integers.
+        ValueError: If an argument is not a positive integer.
     """
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, **kwargs: Any) -> None:
@@ -74,7 +74,7 @@ class TokenEmbedding(keras.layers.Layer):
 
     def call(self, ids: tf.Tensor) -> tf.Tensor:
         check_integers("ids", ids)
-        if ids.dtype not in (tf.int32, tf.int64):  # TensorFlow gathers by no others
+        if ids.dtype not in (tf.int32, tf.int64):  # `tf.gather` supports no other types
             ids = tf.cast(ids, tf.int32)
         return _gather(tf.convert_to_tensor(self.embeddings), ids)
 
@@ -83,15 +83,15 @@ class TokenEmbedding(keras.layers.Layer):
         return (*ids_shape, self.embedding_dim)
 
     def share(self, other: TokenEmbedding) -> None:
-        """Use the vectors of `other`: trained together, and saved once, with `other`.
+        """Share the vectors of `other`. They are trained together, and saved once, with `other`.
 
-        If either embedding is frozen, the vectors are.
+        If either embedding is frozen, the vectors are frozen.
 
         Args:
-            other: an embedding of the same sizes.
+            other: `TokenEmbedding` of the same sizes.
 
         Raises:
-            ValueError: if the sizes differ, or this embedding has vectors of its own already.
+            ValueError: If the sizes differ, or this embedding is built already.
         """
         sizes = [(it.vocabulary_size, it.embedding_dim) for it in (self, other)]
         if sizes[0] != sizes[1]:
@@ -120,13 +120,13 @@ class TokenEmbedding(keras.layers.Layer):
             super().load_own_variables(store)
 
     def set_embeddings(self, matrix: Any) -> None:
-        """Set the vectors, for example to vectors that were trained elsewhere.
+        """Set the vectors, for example to pretrained vectors.
 
         Args:
-            matrix: numbers `(vocabulary_size, embedding_dim)`; row n is the vector of id n.
+            matrix: Numbers `(vocabulary_size, embedding_dim)`. Row n is the vector of id n.
 
         Raises:
-            ValueError: if the matrix has another shape or holds a number that is not finite.
+            ValueError: If the matrix has a wrong shape or contains a number that is not finite.
         """
         matrix = np.asarray(matrix, np.float32)
         shape = (self.vocabulary_size, self.embedding_dim)
@@ -157,7 +157,7 @@ def _gather(
     table: tf.Tensor, ids: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
-        # in float32: adding ones, bfloat16 comes no further than 256
+        # Sum in float32: adding ones in bfloat16 stops at 256.
         rows = tf.cast(tf.reshape(upstream, [-1, table.shape[1]]), tf.float32)
         total = tf.math.unsorted_segment_sum(rows, tf.reshape(ids, [-1]), table.shape[0])
         return tf.cast(total, table.dtype), None

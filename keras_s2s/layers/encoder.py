@@ -1,4 +1,4 @@
-"""The encoder: source ids to the states h_1 ... h_T and the context c = q(h_1, ..., h_T)."""
+"""The encoder: from source ids to the states h_1 ... h_T and the context c = q(h_1, ..., h_T)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EncoderOutput(NamedTuple):
 
 
 class Encoder(RecurrentPart):
-    """An `LSTMEncoder` or a `GRUEncoder`, which differ by their recurrent layer alone.
+    """Base class of `LSTMEncoder` and `GRUEncoder`, which differ only in their recurrent layer.
 
     Its arguments, call arguments and outputs are those of `LSTMEncoder`.
     """
@@ -113,7 +113,7 @@ class Encoder(RecurrentPart):
             training=training,
         )
         memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
-        if lengths is not None:  # also where a row is empty, which cuDNN does not know
+        if lengths is not None:  # also for empty rows, which cuDNN does not support
             memory = tf.where(tf.expand_dims(read_mask, 2), memory, tf.zeros_like(memory))
         memory = self.dropout_layer.values(memory, self.num_layers, training)
         memory = memory if order is None else tf.gather(memory, order, batch_dims=1)
@@ -142,7 +142,7 @@ class Encoder(RecurrentPart):
         }
 
     def _measure_context(self) -> int:
-        """Return the size of c, by a call on one state, which also builds a layer of the user."""
+        """Return the size of c. Calls q on a single state, which also builds a custom layer."""
         memory = tf.zeros([1, 1, self.memory_units], self.compute_dtype)
         mask = tf.ones([1, 1], tf.bool)
         context = apply_context(self.context, memory, mask, memory[:, 0])

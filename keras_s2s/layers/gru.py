@@ -1,4 +1,4 @@
-"""GRU layers: one of them, and the encoder and the decoder that are made of them."""
+"""GRU layer, GRU encoder and GRU decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.layers.recurrent import RecurrentLayer
 
 @keras.saving.register_keras_serializable(package="keras_s2s", name="GRU")
 class MaskedGRU(RecurrentLayer):
-    r"""One GRU layer, read in one direction, over padded or packed sequences.
+    r"""GRU layer in one direction, over padded or packed sequences.
 
     With x the input and h the state:
 
@@ -23,11 +23,11 @@ class MaskedGRU(RecurrentLayer):
         g = tanh(x·W_g + b_g + r ∘ (h·R_g + d_g))
         h' = z ∘ h + (1 - z) ∘ g
 
-    The weights are those of `keras.layers.GRU`, and those of cuDNN and PyTorch in another order:
+    The weights are those of `keras.layers.GRU`. cuDNN and PyTorch have them in another order:
     `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
     b before d, gates in the order z, r, g.
 
-    On a GPU, `fit` and `evaluate` compute the layers of a model by cuDNN.
+    On a GPU, `fit` and `evaluate` compute the layers of a model with cuDNN.
 
     Masking: at padding, the state passes unchanged and the output is zero.
 
@@ -81,14 +81,14 @@ class MaskedGRU(RecurrentLayer):
         return tf.convert_to_tensor(self.bias)
 
 
-# Keras names the weights in a file by the class of their layer: without this, files that were
-# written when the class was named `GRU` would not load.
+# Keras names the weights in a file after the class of their layer. Without this line, files that
+# were written when the class was named `GRU` would not load.
 MaskedGRU.__name__ = "GRU"
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUEncoder(Encoder):
-    """Encoder of GRU layers: source ids to the states of all positions and one context vector.
+    """Encoder of GRU layers: from source ids to the states of all positions and a context vector.
 
     h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). Arguments and outputs are those of
     `LSTMEncoder`.
@@ -108,7 +108,7 @@ class GRUEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUDecoder(Decoder):
-    """Decoder of GRU layers: logits of each next target token, given the previous ones and c.
+    """Decoder of GRU layers: logits of the next target token, given the previous tokens and c.
 
     s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Arguments and outputs are those of
     `LSTMDecoder`.

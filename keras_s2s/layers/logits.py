@@ -1,4 +1,4 @@
-"""The last layer of a decoder: the logits of all target ids."""
+"""The last layer of a decoder, which computes the logits of all target ids."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Logits(keras.layers.Layer):
     """Logits of all ids: r·W + b, or r·Eᵀ + b with a tied embedding E.
 
     The logits are float32. Called as a layer, it computes in float32. Run by `compute` within a
-    layer of 16 bits, as in training, its product has operands of 16 bits.
+    16-bit layer, as in training, it multiplies 16-bit operands.
 
     Args:
         vocabulary_size: Positive integer. Number of ids.
-        embedding: `TokenEmbedding` whose vectors are the kernel. Defaults to `None`: a kernel of
-            its own.
+        embedding: `TokenEmbedding` whose vectors are the kernel. `None` creates a separate kernel.
+            Defaults to `None`.
 
     Call arguments:
         features: Float `(..., units)`.
@@ -53,7 +53,7 @@ class Logits(keras.layers.Layer):
     def call(self, features: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
         kernel = self.step_kernel() if kernel is None else kernel
         features, tied = tf.cast(features, kernel.dtype), self.embedding is not None
-        if features.shape.rank == 2:  # TensorFlow adds the bias within the product, on a CPU
+        if features.shape.rank == 2:  # on a CPU, TensorFlow fuses the bias into the product
             product = tf.matmul(features, kernel, transpose_b=tied)
         else:
             product = tf.tensordot(features, kernel, axes=[[-1], [1]] if tied else 1)
@@ -64,7 +64,7 @@ class Logits(keras.layers.Layer):
         return (*features_shape[:-1], self.vocabulary_size)
 
     def step_kernel(self) -> tf.Tensor:
-        """Return the kernel: W, or tied E."""
+        """Return the kernel: W, or E if it is tied."""
         return tf.convert_to_tensor(
             self.kernel if self.embedding is None else self.embedding.embeddings
         )

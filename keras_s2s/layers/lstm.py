@@ -1,4 +1,4 @@
-"""LSTM layers: one of them, and the encoder and the decoder that are made of them."""
+"""LSTM layer, LSTM encoder and LSTM decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.layers.recurrent import RecurrentLayer
 
 @keras.saving.register_keras_serializable(package="keras_s2s", name="LSTM")
 class MaskedLSTM(RecurrentLayer):
-    r"""One LSTM layer, read in one direction, over padded or packed sequences.
+    r"""LSTM layer in one direction, over padded or packed sequences.
 
     With x the input and h, c the state:
 
@@ -26,10 +26,9 @@ class MaskedLSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
-    On a GPU, `fit` and `evaluate` compute the layers of a model by cuDNN. Searches and exports use
-    a loop of plain operations that every device runs. `set_weights` takes the
-    weights of `keras.layers.LSTM`, and `set_torch_weights` of an encoder or a decoder takes those
-    of PyTorch.
+    On a GPU, `fit` and `evaluate` compute the layers of a model with cuDNN. Searches and exports
+    use a loop of plain operations that runs on every device. `set_weights` accepts the weights of
+    `keras.layers.LSTM`. `set_torch_weights` of an encoder or a decoder accepts those of PyTorch.
 
     Masking: at padding, the state passes unchanged and the output is zero.
 
@@ -45,7 +44,7 @@ class MaskedLSTM(RecurrentLayer):
         state: Initial `LSTMState`. Defaults to zeros.
         packing: `Packing` by which `inputs` were packed.
         recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
-            every step. With it, training takes a slower loop, also on a GPU.
+            every step. With it, training uses a slower loop, also on a GPU.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
@@ -78,18 +77,18 @@ class MaskedLSTM(RecurrentLayer):
         return tf.convert_to_tensor(self.bias)
 
 
-# Keras names the weights in a file by the class of their layer: without this, files that were
-# written when the class was named `LSTM` would not load.
+# Keras names the weights in a file after the class of their layer. Without this line, files that
+# were written when the class was named `LSTM` would not load.
 MaskedLSTM.__name__ = "LSTM"
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMEncoder(Encoder):
-    """Encoder of LSTM layers: source ids to the states of all positions and one context vector.
+    """Encoder of LSTM layers: from source ids to the states of all positions and a context vector.
 
-    h_t = LSTM(x_t, h_{t-1}) with x_t the embedding of the t-th id, through any number of layers;
-    c = q(h_1, ..., h_T) with q the user's choice. `keras_s2s.layers.stack.RecurrentStack` says how
-    `residual` and `layer_normalization` join the layers.
+    h_t = LSTM(x_t, h_{t-1}), where x_t is the embedding of the t-th id, through any number of
+    layers; c = q(h_1, ..., h_T), where q is the argument `context`. For `residual` and
+    `layer_normalization`, see `keras_s2s.layers.stack.RecurrentStack`.
 
     Masking: the mask is `source_ids != 0` and is returned with the memory. Neither padding nor the
     other rows of a batch change the outputs of a row.
@@ -160,35 +159,34 @@ class LSTMEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMDecoder(Decoder):
-    """Decoder of LSTM layers: logits of each next target token, given the previous ones and c.
+    """Decoder of LSTM layers: logits of the next target token, given the previous tokens and c.
 
-    s_t = LSTM([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Without attention r is the identity.
+    s_t = LSTM([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Without attention, r is the identity.
     With attention a_t, r(s_t) = tanh(V·[s_t; a_t]). The query of Luong's attention is s_t, after
-    the step. The query of "bahdanau" is s_{t-1}, and a_t is an input of the step too. With
-    `input_feeding`, r(s_{t-1}) is an input of the step, zeros at first.
-    `keras_s2s.layers.stack.RecurrentStack` says how `residual` and `layer_normalization` join the
-    layers.
+    the step. The query of "bahdanau" is s_{t-1}, and a_t is also an input of the step. With
+    `input_feeding`, r(s_{t-1}) is an input of the step, zeros at first. For `residual` and
+    `layer_normalization`, see `keras_s2s.layers.stack.RecurrentStack`.
 
     `call` (a whole target, teacher forcing) and `step` (one token, for search) compute the same.
 
-    Masking: the mask of the memory is an argument, or comes with it. Steps whose input is padding
-    keep the state.
+    Masking: the mask of the memory is an argument, or is attached to the memory. Steps whose input
+    is padding keep the state.
 
     Args:
         vocabulary_size: Positive integer. Number of target ids.
         units: Positive integer. Size of the state.
         embedding_dim: Size of an embedding. Defaults to `units`.
         num_layers: Number of stacked LSTM layers. Defaults to 1.
-        context_to: Where c goes: "initial_state" (through one dense layer), "every_step" (beside
-            the embedding), or "both". Defaults to "initial_state".
+        context_to: Where c is used: "initial_state" (through one dense layer), "every_step"
+            (concatenated with the embedding), or "both". Defaults to "initial_state".
         attention: `None`; Luong's with the score sᵀ·W·h ("luong"), sᵀ·h ("luong_dot", which needs
             a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
             "monotonic", which sums over all monotonic alignments (see
             `keras_s2s.layers.monotonic_attention.MonotonicAttention`). Defaults to `None`.
         input_feeding: Whether the readout of Luong's attention is an input of the next step. The
-            steps of a target are then computed one by one in training too. Defaults to `False`.
-        copy: Whether to mix the generated tokens with the source's own tokens, weighted by the
-            attention (a pointer-generator, see `keras_s2s.layers.copying.CopyGate`). Needs an
+            steps of a target are then computed one by one, also in training. Defaults to `False`.
+        copy: Whether to mix generated tokens with tokens copied from the source, weighted by the
+            attention (a pointer-generator, see `keras_s2s.layers.copying.CopyGate`). Needs
             attention. The logits are then log probabilities, as with "monotonic". Defaults to
             `False`.
         tie_output: Whether the embeddings are the kernel of the logits, W = E. Needs
@@ -209,20 +207,20 @@ class LSTMDecoder(Decoder):
         context: Float `(batch, context_units)`.
         memory: Float `(batch, source_length, memory_units)`. Needed with attention.
         memory_mask: Bool `(batch, source_length)`, true at real tokens. Needed with attention.
-        copy_ids: Int32 `(batch, source_length)`. Target id that each source token copies, -1 where
-            there is none. Needed with `copy`.
+        copy_ids: Int32 `(batch, source_length)`. Target id that each source token copies, or -1 if
+            it cannot be copied. Needed with `copy`.
         packed: Whether to compute on the real tokens only, as training on a CPU does, and to
-            return their logits alone.
+            return only their logits.
         training: Whether dropout is on.
 
     Returns:
-        The logits, float32 `(batch, target_length, vocabulary_size)`; with `packed` the
+        The logits, float32 `(batch, target_length, vocabulary_size)`; with `packed`, the
         `PackedLogits`.
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If an argument is out of its range or does not go with another, or attention
-            has no memory.
+        ValueError: If an argument is out of its range or incompatible with another, or the memory
+            for attention is missing.
 
     Example:
         >>> decoder = LSTMDecoder(vocabulary_size=10, units=4)
@@ -249,7 +247,7 @@ class LSTMDecoder(Decoder):
 
 
 def _forget_one(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
-    """Zeros, but ones for the forget gate, so that a new cell remembers."""
+    """Return zeros, with ones for the forget gate so that a new cell remembers."""
     units = shape[0] // 4
     zeros, ones = tf.zeros([units], dtype), tf.ones([units], dtype)
     return tf.concat([zeros, ones, zeros, zeros], axis=0)

@@ -1,4 +1,4 @@
-"""Exact hard monotonic attention: the alignment is a latent variable that is summed out."""
+"""Exact hard monotonic attention, which sums over a latent alignment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_s2s.layers.alignment import (
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.special_ids import PAD_ID
 
-# Moves of this many positions or more share one bias.
+# Moves of at least this many positions share one bias.
 LONGEST_MOVE = 8
 
 Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -31,20 +31,20 @@ class MonotonicAttention(keras.layers.Layer):
     """Exact hard monotonic attention of first order: P(y_t | y_<t) = Σ_j P(a_t = j)·P(y_t | j).
 
     Each target token y_t is aligned to one source position a_t, and positions never decrease. The
-    alignment is not known, so the probability of a target is the sum over all alignments. The
-    first token moves from a position before the first one. With the decoder's output s_t, which
-    does not depend on the alignment, and the memory h_j:
+    alignment is unknown, so the probability of a target is the sum over all alignments. The first
+    token moves from a position before the first one. With the decoder's output s_t, which does not
+    depend on the alignment, and the memory h_j:
 
         P(a_t = j | a_{t-1} = i) = softmax over j ≥ i of (s_tᵀ·W·h_j + b(s_t)[min(j - i, 8)])
         P(y_t | a_t = j)         = softmax(logits(tanh(U·s_t + V·h_j)))
 
     The forward recursion carries log P(a_t = j | y_≤t) from token to token, in log space and
-    float32. The weights of the attention are P(a_t = j | y_<t): where y_t comes from, as far as
-    this is known before y_t is.
+    float32. The attention weights are P(a_t = j | y_<t): the source position of y_t, predicted
+    before y_t is known.
 
-    The cost of a target token is that of `source_length` logits, and `source_length²` numbers for
-    the transitions. So this attention is for the vocabularies of characters and phones, and for
-    tasks whose alignment is monotonic: pronunciation, transliteration, inflection.
+    A target token costs `source_length` logits, and `source_length²` numbers for the transitions.
+    This attention is therefore for vocabularies of characters or phones, and for tasks with a
+    monotonic alignment: pronunciation, transliteration, inflection.
 
     Masking: positions whose mask is false are never aligned.
 
@@ -143,21 +143,21 @@ def target_log_probs(
     packing: Packing | None,
     emit: Emit,
 ) -> tf.Tensor:
-    """Compute log P(y_t | y_<t) of all steps of given targets.
+    """Compute log P(y_t | y_<t) for all steps of given targets.
 
     Args:
         layer: The `MonotonicAttention`.
         queries: The decoder's outputs, `(batch, target_length, query_units)`, or packed
             `(tokens, query_units)`.
         target_inputs: int32 `(batch, target_length)`.
-        attended: keys, memory and mask.
-        packing: How the queries are packed, or None.
-        emit: The function that computes log P(y_t | a_t).
+        attended: Keys, memory and mask.
+        packing: `Packing` of the queries, or `None` if they are padded.
+        emit: Function that computes log P(y_t | a_t).
 
     Returns:
         float32 `(batch, target_length, vocabulary_size)`, or packed `(tokens, vocabulary_size)`.
     """
-    # what is fed next is the label of a step; nothing depends on that of the last
+    # The label of a step is the next input. Nothing depends on the label of the last step.
     labels = tf.concat([target_inputs[:, 1:], target_inputs[:, :1]], axis=1)
     emissions, transitions, chosen = _of_targets(layer, queries, labels, attended, packing, emit)
     priors = align_targets(transitions, chosen)
@@ -178,16 +178,16 @@ def step_log_probs(
     attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
     emit: Emit,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Compute log P(y_t | y_<t) of one step of every hypothesis.
+    """Compute log P(y_t | y_<t) for one step of every hypothesis.
 
     Args:
         layer: The `MonotonicAttention`.
-        queries: The decoder's outputs, `(rows, query_units)`; the hypotheses of a source stand
-            together.
-        token_ids: int32 `(rows,)`, the y_{t-1}.
+        queries: The decoder's outputs, `(rows, query_units)`. Hypotheses of a source are
+            adjacent.
+        token_ids: int32 `(rows,)`, the previous tokens y_{t-1}.
         joint: log P(a_{t-1}, y_{t-1}), see `align_step`.
-        attended: keys, memory and mask, `(batch, ...)`.
-        emit: The function that computes log P(y_t | a_t).
+        attended: Keys, memory and mask, `(batch, ...)`.
+        emit: Function that computes log P(y_t | a_t).
 
     Returns:
         log P(y_t | y_<t) `(rows, vocabulary_size)`, the next `joint`, and P(a_t | y_<t)
@@ -213,14 +213,14 @@ def target_alignments(
     attended: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
     emit: Emit,
 ) -> tf.Tensor:
-    """Compute P(a_t = j | y): where each token of given targets comes from, knowing all of it.
+    """Compute P(a_t = j | y): the source position of each token, given the whole target.
 
     Args:
         layer: The `MonotonicAttention`.
         queries: The decoder's outputs, `(batch, target_length, query_units)`.
-        labels: int32 `(batch, target_length)`, the targets, padded with 0.
-        attended: keys, memory and mask.
-        emit: The function that computes log P(y_t | a_t).
+        labels: int32 `(batch, target_length)`, targets padded with 0.
+        attended: Keys, memory and mask.
+        emit: Function that computes log P(y_t | a_t).
 
     Returns:
         float32 `(batch, target_length, source_length)`, 0 at the padding.

@@ -1,13 +1,13 @@
 """The LSTM recurrence over packed rows, with a gradient written by hand.
 
-What makes training quick on a CPU is not computing what need not be computed. The loop holds
-nothing but h·R on the rows that are still alive; its gates are kept; and the backward loop does
-nothing but dz·Rᵀ. The gradient of the recurrent kernel, which automatic differentiation would
-add up step by step, is one product over all rows after that loop. The results are those of
-`keras.layers.LSTM`; Hochreiter and Schmidhuber, 1997, for the forward equations.
+Training is fast on a CPU because the loops compute as little as possible. The forward loop computes
+only h·R, on the rows that are still alive, and keeps the gates. The backward loop computes only
+dz·Rᵀ. Automatic differentiation would sum the gradient of the recurrent kernel step by step; here
+it is one product over all rows after the loop. The results are those of `keras.layers.LSTM`. For
+the forward equations, see Hochreiter and Schmidhuber, 1997.
 
-In mixed precision only the operands of the products are of 16 bits: gates and states stay
-float32, so that what a cell adds up over many steps is not rounded at each of them.
+In mixed precision, only the operands of the products are 16-bit. Gates and states stay float32, so
+that the sum in a cell is not rounded at each step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_s2s.layers.recurrence import LSTMState, lstm_gates
 
 
 class _Tape(NamedTuple):
-    """What the forward loop keeps for the backward loop: one `(alive, units)` piece a step."""
+    """Values of the forward loop for the backward loop: one `(alive, units)` tensor per step."""
 
     i: tf.TensorArray
     f: tf.TensorArray
@@ -47,10 +47,10 @@ def lstm_packed(
 
     Args:
         projected: `(tokens, 4 * units)`, the packed inputs times the kernel plus the bias.
-        packing: the plan by which the inputs were packed.
-        state: the `LSTMState` `(batch, units)` before the first step, in the batch's own order.
+        packing: `Packing` of the inputs.
+        state: `LSTMState` `(batch, units)` before the first step, in the order of the batch.
         recurrent_kernel: `(units, 4 * units)`.
-        reverse: whether each sequence is read from its end.
+        reverse: Whether each sequence is read from its end. Defaults to `False`.
 
     Returns:
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
@@ -65,7 +65,7 @@ def lstm_packed(
         def gradient(
             d_output: tf.Tensor, d_hidden: tf.Tensor, d_cell: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            # the gradient of a gather comes as IndexedSlices
+            # The gradient of a gather is an `IndexedSlices`.
             d_output, d_hidden, d_cell = map(tf.convert_to_tensor, (d_output, d_hidden, d_cell))
             return _backward(d_output, packing, d_hidden, d_cell, kernel, tape, reverse)
 
@@ -88,7 +88,7 @@ def _forward(
     kernel: tf.Tensor,
     reverse: bool,
 ) -> tuple[_Tape, tf.Tensor, tf.Tensor]:
-    """Run the forward loop; sequences that have ended keep the state in which they ended."""
+    """Run the forward loop. Sequences that have ended keep their last state."""
     length = tf.shape(packing.sizes)[0]
     units = kernel.shape[0]
 
@@ -134,7 +134,7 @@ def _backward(
     tape: _Tape,
     reverse: bool,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Run the backward loop, then make the kernel's gradient in one product."""
+    """Run the backward loop, then compute the kernel's gradient in one product."""
     length = tf.shape(packing.sizes)[0]
     units = kernel.shape[0]
 
@@ -174,5 +174,5 @@ def _backward(
 
 
 def _pieces(length: tf.Tensor, units: int) -> tf.TensorArray:
-    """An array of `length` pieces `(alive, units)`, each with its own number of rows."""
+    """Create an array of `length` tensors `(alive, units)`, with different numbers of rows."""
     return tf.TensorArray(tf.float32, size=length, element_shape=[None, units], infer_shape=False)

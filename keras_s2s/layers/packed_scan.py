@@ -1,7 +1,7 @@
-"""Any recurrence over packed rows, with the gradient of automatic differentiation.
+"""Any recurrence over packed rows, with automatic differentiation.
 
-The LSTM has a quicker loop of its own in `keras_s2s.layers.packed_recurrence`. This one serves
-the recurrences that have none: a GRU, and an LSTM whose recurrent connections are dropped.
+The LSTM has a faster loop in `keras_s2s.layers.packed_recurrence`. This loop is for all other
+recurrences: a GRU, and an LSTM with recurrent dropout.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ def scan_packed(
     recurrent_mask: tf.Tensor | None = None,
     reverse: bool = False,
 ) -> tuple[tf.Tensor, State]:
-    """Run a recurrent layer over packed rows; the state is float32 whatever the rows are.
+    """Run a recurrent layer over packed rows, with a float32 state.
 
     Args:
-        step: the function of projected inputs `(alive, gates)`, a state and a recurrent mask
-            `(alive, units)`, or None where there is none.
+        step: Function of projected inputs `(alive, gates)`, a state, and a recurrent mask
+            `(alive, units)` or `None`.
         projected: `(tokens, gates)`, the packed inputs times the kernel plus the bias.
-        packing: the plan by which the inputs were packed.
-        state: the state `(batch, units)` before the first step, in the batch's own order.
-        recurrent_mask: `(batch, units)`, in the batch's own order, the same for all steps.
-        reverse: whether each sequence is read from its end.
+        packing: `Packing` of the inputs.
+        state: State `(batch, units)` before the first step, in the order of the batch.
+        recurrent_mask: `(batch, units)`, in the order of the batch, the same for all steps.
+            Defaults to `None`.
+        reverse: Whether each sequence is read from its end. Defaults to `False`.
 
     Returns:
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
@@ -78,7 +79,7 @@ def scan_packed(
 
 
 def _pieces(length: tf.Tensor, size: int) -> tf.TensorArray:
-    """An array of `length` pieces `(alive, size)`, each with its own number of rows."""
+    """Create an array of `length` tensors `(alive, size)`, with different numbers of rows."""
     return tf.TensorArray(
         tf.float32,
         size=length,

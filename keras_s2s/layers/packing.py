@@ -1,9 +1,9 @@
-"""Packed sequences: the real tokens of a padded batch, and nothing else.
+"""Packed sequences: only the real tokens of a padded batch.
 
-A padded batch of shape `(batch, length, ...)` is kept as rows of shape `(tokens, ...)`: step 0
-of every sequence first, the longest sequence in front, then step 1 of those that have one, and
-so on. The rows of one step are therefore a slice, every product over the rows touches real
-tokens only, and a recurrent step shrinks as the shorter sequences end.
+A padded batch `(batch, length, ...)` is converted to rows `(tokens, ...)`: first step 0 of every
+sequence, longest sequence first, then step 1 of the sequences that have one, and so on. The rows of
+one step are therefore a slice. Every product over the rows uses only real tokens, and a recurrent
+step shrinks as the shorter sequences end.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import tensorflow as tf
 
 
 class Packing(NamedTuple):
-    """Where each real token of one padded batch stands among its packed rows."""
+    """Positions of the real tokens of a padded batch among its packed rows."""
 
-    indices: tf.Tensor  # int32 (tokens,): place of each row in the flattened (batch * length)
-    sizes: tf.Tensor  # int32 (length,): how many sequences are alive at each step
-    starts: tf.Tensor  # int32 (length,): the first row of each step
-    order: tf.Tensor  # int32 (batch,): sequences by falling length
-    inverse_order: tf.Tensor  # int32 (batch,): where each sequence went
+    indices: tf.Tensor  # int32 (tokens,): position of each row in the flattened (batch * length)
+    sizes: tf.Tensor  # int32 (length,): number of sequences that are alive at each step
+    starts: tf.Tensor  # int32 (length,): first row of each step
+    order: tf.Tensor  # int32 (batch,): sequences by descending length
+    inverse_order: tf.Tensor  # int32 (batch,): position of each sequence in `order`
     shape: tf.Tensor  # int32 (2,): batch, length
 
 
@@ -31,7 +31,7 @@ class PackedLogits(NamedTuple):
     packing: Packing
 
     def pack(self, values: tf.Tensor) -> tf.Tensor:
-        """Return the rows of other values `(batch, length, ...)`, one for each of the logits."""
+        """Pack other values `(batch, length, ...)` to rows that match those of the logits."""
         return pack(values, self.packing)
 
     def unpack(self) -> tf.Tensor:
@@ -40,13 +40,13 @@ class PackedLogits(NamedTuple):
 
 
 class PaddedLogits(NamedTuple):
-    """The logits of all positions of a padded batch, also of the padding."""
+    """The logits of all positions of a padded batch, including the padding."""
 
     rows: tf.Tensor  # float32 (batch * length, vocabulary_size)
     shape: tf.Tensor  # int32 (2,): batch, length
 
     def pack(self, values: tf.Tensor) -> tf.Tensor:
-        """Return the rows of other values `(batch, length, ...)`, one for each of the logits."""
+        """Flatten other values `(batch, length, ...)` to rows that match those of the logits."""
         return tf.reshape(values, [-1, *values.shape[2:]])
 
     def unpack(self) -> tf.Tensor:
@@ -55,13 +55,13 @@ class PaddedLogits(NamedTuple):
 
 
 def make_packing(mask: tf.Tensor) -> Packing:
-    """Plan the packing of a batch.
+    """Compute the packing of a batch.
 
     Args:
-        mask: bool `(batch, length)`, true at real tokens, wherever they stand in their row.
+        mask: Bool `(batch, length)`, true at real tokens, which may be anywhere in a row.
 
     Returns:
-        The `Packing` with which `pack` and `unpack` work.
+        The `Packing` for `pack` and `unpack`.
     """
     shape = tf.shape(mask)
     batch_size, length = shape[0], shape[1]
@@ -82,7 +82,7 @@ def make_packing(mask: tf.Tensor) -> Packing:
 
 
 def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Take the real tokens' rows `(tokens, ...)` out of `(batch, length, ...)`."""
+    """Gather the real tokens' rows `(tokens, ...)` from `(batch, length, ...)`."""
 
     @tf.custom_gradient
     def forward(values: tf.Tensor) -> tuple[tf.Tensor, object]:
@@ -94,7 +94,7 @@ def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:
 
 
 def unpack(rows: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Put packed rows `(tokens, ...)` back into `(batch, length, ...)`, zeros at the padding."""
+    """Scatter packed rows `(tokens, ...)` to `(batch, length, ...)`, with zeros at the padding."""
 
     @tf.custom_gradient
     def forward(rows: tf.Tensor) -> tuple[tf.Tensor, object]:

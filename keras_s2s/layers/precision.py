@@ -1,10 +1,10 @@
-"""In which precision layers compute: products in that of their kernel, and a way out of autocast.
+"""Precision of layers: products in the precision of their kernel, and a way to avoid autocast.
 
 With a mixed policy, `layer(inputs)` reads the weights of the layer in 16 bits (Keras's autocast).
-Training wants that. A search, a log probability and an export do not: they compute in float32,
-whatever the model was trained in. So a layer runs its sublayers by `compute`, which leaves the
-precision to its caller: 16 bits where the outermost layer was called as `layer(inputs)`, and
-float32 where the outermost call was `compute` too.
+Training needs this. Searches, log probabilities and exports compute in float32, whatever precision
+the model was trained in. A layer therefore runs its sublayers with `compute`, which leaves the
+precision to the caller: 16 bits if the outermost layer was called as `layer(inputs)`, and float32
+if the outermost call was also `compute`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tensorflow as tf
 def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     """Run a built layer in the precision of its caller, without the layer's own autocast.
 
-    A quantized layer computes with its quantized weights, as by `layer(inputs)`.
+    A quantized layer uses its quantized weights, as with `layer(inputs)`.
 
     Args:
         layer: Built layer.
@@ -33,7 +33,7 @@ def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
 
 
 def dense(layer: keras.layers.Dense, values: tf.Tensor) -> tf.Tensor:
-    """Run a built dense layer by `compute` and keep the dtype of the values.
+    """Run a built dense layer with `compute`, and keep the dtype of the values.
 
     A dense layer with LoRA or int8 weights returns its own compute dtype.
 

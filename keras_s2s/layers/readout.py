@@ -1,4 +1,4 @@
-"""From the outputs of a decoder's recurrent layers to the logits of the next token."""
+"""Readout: from the outputs of a decoder's recurrent layers to the logits of the next token."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from keras_s2s.layers.precision import compute
 
 
 class Readout:
-    """Computes the logits of a decoder from features, and sums over alignments where it must.
+    """Computes the logits of a decoder from features, and sums over alignments if necessary.
 
     With `copy` or monotonic attention the logits are log probabilities.
 
     Args:
-        decoder: The `Decoder`, whose layers it runs.
+        decoder: `Decoder` whose layers are used.
     """
 
     def __init__(self, decoder: Any) -> None:
@@ -43,7 +43,7 @@ class Readout:
             features: Float `(..., units)`.
             copied: Float32 `(..., vocabulary_size + 1)`, the attention on each target id, with
                 `copy`.
-            kernel: The kernel of the logits, where a search has prepared it.
+            kernel: Kernel of the logits, if a search has prepared it. Defaults to `None`.
             training: Whether dropout is on.
 
         Returns:
@@ -52,11 +52,11 @@ class Readout:
         decoder = self._decoder
         features = decoder.dropout_layer.values(features, decoder.num_layers, training)
         if kernel is not None or (training and features.dtype != tf.float32):
-            # the largest product of a training step has 16-bit operands like the others
+            # In training, the largest product has 16-bit operands like the others.
             logits = compute(decoder.logits, features, kernel)
         else:
-            # called as a layer of float32, so that the decoder's autocast ends here: the logits
-            # are float32 when a model trained in mixed precision is evaluated
+            # Called as a float32 layer to end the decoder's autocast, so that the logits of a
+            # model trained in mixed precision are float32 in evaluation.
             logits = decoder.logits(tf.cast(features, tf.float32))
         return logits if copied is None else decoder.copy_gate(features, logits, copied)
 
@@ -74,8 +74,8 @@ class Readout:
         Args:
             queries: Outputs of the recurrent layers, padded or packed.
             target_inputs: Int32 `(batch, target_length)`.
-            source: What `Decoder.read` returned.
-            packing: How the queries are packed, or `None`.
+            source: `DecoderMemory` that `Decoder.read` returned.
+            packing: `Packing` of the queries, or `None` if they are padded.
             training: Whether dropout is on.
 
         Returns:
@@ -92,9 +92,9 @@ class Readout:
 
         Args:
             queries: Outputs of the recurrent layers, `(rows, units)`.
-            token_ids: Int32 `(rows,)`, the tokens of the step before.
-            state: The state before them.
-            source: What `Decoder.read` returned.
+            token_ids: Int32 `(rows,)`, the previous tokens.
+            state: State before the previous tokens.
+            source: `DecoderMemory` that `Decoder.read` returned.
 
         Returns:
             Float32 `(rows, vocabulary_size)`, the state with the new alignment, and P(a_t | y_<t)
@@ -113,7 +113,7 @@ class Readout:
         Args:
             queries: Outputs of the recurrent layers, `(batch, target_length, units)`.
             labels: Int32 `(batch, target_length)`.
-            source: What `Decoder.read` returned.
+            source: `DecoderMemory` that `Decoder.read` returned.
 
         Returns:
             Float32 `(batch, target_length, source_length)`.

@@ -1,4 +1,4 @@
-"""One step of an LSTM and of a GRU, and the loop over a padded batch that every runtime can run."""
+"""The steps of an LSTM and of a GRU, and a loop over a padded batch that runs in every runtime."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from keras_s2s.layers.precision import product
 
 
 class LSTMState(NamedTuple):
-    """The state of one LSTM layer after some step."""
+    """The state of an LSTM layer after a step."""
 
     hidden: tf.Tensor  # (batch, units)
     cell: tf.Tensor  # (batch, units)
 
 
 class GRUState(NamedTuple):
-    """The state of one GRU layer after some step."""
+    """The state of a GRU layer after a step."""
 
     hidden: tf.Tensor  # (batch, units)
 
@@ -30,7 +30,7 @@ State = TypeVar("State", bound=RecurrentState)
 
 
 def lstm_gates(preactivations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Activate the gates i, f, g, o (Keras's order) of `(rows, 4 * units)` preactivations."""
+    """Compute the gates i, f, g, o (Keras's order) from preactivations `(rows, 4 * units)`."""
     i, f, g, o = tf.split(preactivations, 4, axis=-1)
     return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
 
@@ -41,16 +41,17 @@ def lstm_step(
     recurrent_kernel: tf.Tensor,
     recurrent_mask: tf.Tensor | None = None,
 ) -> LSTMState:
-    """Take one LSTM step.
+    """Run one LSTM step.
 
     Args:
         projected: `(rows, 4 * units)`, the inputs times the kernel plus the bias.
-        state: the `LSTMState` before it, `(rows, units)`.
+        state: `LSTMState` before the step, `(rows, units)`.
         recurrent_kernel: `(units, 4 * units)`.
-        recurrent_mask: mask applied to h before the recurrent product, `(rows, units)`.
+        recurrent_mask: `(rows, units)`. Mask applied to h before the recurrent product. Defaults
+            to `None`.
 
     Returns:
-        The `LSTMState` after it.
+        The `LSTMState` after the step.
     """
     recurrent = _recurrent_product(state.hidden, recurrent_kernel, recurrent_mask)
     i, f, g, o = lstm_gates(projected + recurrent)
@@ -65,17 +66,18 @@ def gru_step(
     recurrent_bias: tf.Tensor,
     recurrent_mask: tf.Tensor | None = None,
 ) -> GRUState:
-    """Take one GRU step, gates in the order z, r, g (Keras's order).
+    """Run one GRU step, with gates in the order z, r, g (Keras's order).
 
     Args:
         projected: `(rows, 3 * units)`, the inputs times the kernel plus the bias.
-        state: the `GRUState` before it, `(rows, units)`.
+        state: `GRUState` before the step, `(rows, units)`.
         recurrent_kernel: `(units, 3 * units)`.
         recurrent_bias: `(3 * units,)`.
-        recurrent_mask: mask applied to h before the recurrent product, `(rows, units)`.
+        recurrent_mask: `(rows, units)`. Mask applied to h before the recurrent product. Defaults
+            to `None`.
 
     Returns:
-        The `GRUState` after it.
+        The `GRUState` after the step.
     """
     recurrent = _recurrent_product(state.hidden, recurrent_kernel, recurrent_mask)
     recurrent += tf.cast(recurrent_bias, recurrent.dtype)
@@ -95,19 +97,19 @@ def scan_steps(
     *,
     reverse: bool = False,
 ) -> tuple[tf.Tensor, Any]:
-    """Run `step(time, state) -> (output, state)` over all times and stack its outputs.
+    """Run `step(time, state) -> (output, state)` over all times and stack the outputs.
 
-    The outputs are written into one buffer, not into a TensorArray, because the LiteRT converter
-    knows no TensorArray whose elements have a dynamic batch. Each write copies the buffer, so
-    that part of the cost grows with the square of the length.
+    The outputs are written to a buffer, because the LiteRT converter does not support a TensorArray
+    whose elements have a dynamic batch. Each write copies the buffer, so that part of the cost
+    grows with the square of the length.
 
     Args:
-        step: the function of a scalar int32 time and a state.
-        state: a nest of tensors whose shapes do not change.
-        length: scalar int32, the number of steps.
+        step: Function of a scalar int32 time and a state.
+        state: Nest of tensors whose shapes do not change.
+        length: Scalar int32, the number of steps.
         output_shape: `(batch, units)` of one output.
-        dtype: dtype of the outputs.
-        reverse: whether time runs from `length - 1` down to 0.
+        dtype: Dtype of the outputs.
+        reverse: Whether time runs from `length - 1` to 0. Defaults to `False`.
 
     Returns:
         The outputs `(batch, length, units)`, in the order of time, and the last state.
@@ -135,7 +137,7 @@ def scan_steps(
         body,
         (0, outputs, *leaves),
         shape_invariants=invariants,
-        maximum_iterations=num_steps,  # XLA must know it to keep what the gradient needs
+        maximum_iterations=num_steps,  # XLA needs it to keep values for the gradient
     )
     return tf.transpose(outputs, [1, 0, 2]), tf.nest.pack_sequence_as(state, leaves)
 
@@ -150,15 +152,15 @@ def scan_padded(
 ) -> tuple[tf.Tensor, State]:
     """Run a recurrent layer over a padded batch.
 
-    At the padding the state passes unchanged and the output is zero, so neither depends on how
-    far a batch is padded.
+    At the padding, the state passes unchanged and the output is zero. The amount of padding does
+    not matter.
 
     Args:
-        step: the function of projected inputs `(batch, gates)` and a state.
+        step: Function of projected inputs `(batch, gates)` and a state.
         projected: `(batch, length, gates)`, the inputs times the kernel plus the bias.
-        mask: bool `(batch, length)`, true at real tokens.
-        state: the state before the first step.
-        reverse: whether the sequence is read from its end.
+        mask: Bool `(batch, length)`, true at real tokens.
+        state: State before the first step.
+        reverse: Whether the sequence is read from its end. Defaults to `False`.
 
     Returns:
         The outputs `(batch, length, units)` and the state after the last real token.
@@ -184,7 +186,7 @@ def scan_padded(
 def _recurrent_product(
     hidden: tf.Tensor, kernel: tf.Tensor, recurrent_mask: tf.Tensor | None
 ) -> tf.Tensor:
-    """Multiply h, where it is not dropped, by the recurrent kernel."""
+    """Multiply h, masked if there is a mask, by the recurrent kernel."""
     if recurrent_mask is not None:
         hidden = hidden * tf.cast(recurrent_mask, hidden.dtype)
     return product(hidden, kernel)

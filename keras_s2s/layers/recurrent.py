@@ -1,16 +1,16 @@
-"""One recurrent layer in one direction: what an LSTM and a GRU share, and which loop computes it.
+"""Base class of recurrent layers, and the choice of the loop that computes them.
 
-Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose, but for
-cuDNN, which `RecurrentStack` calls for several layers at once:
+Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose between
+three of them. `RecurrentStack` calls cuDNN, for several layers at once.
 
-- `recurrence.scan_padded`: padded inputs, on any device. Search and every export. It is a loop of
-  plain operations, which every runtime has: what was trained on a GPU runs on a phone.
+- `recurrence.scan_padded`: padded inputs, on any device, in searches and exports. It is a loop of
+  plain operations that every runtime has, so that a model trained on a GPU runs on a phone.
 - `cudnn_recurrence.run_cudnn`: padded inputs, in training and evaluation on a GPU.
 - `packed_recurrence.lstm_packed`: packed inputs of an LSTM on a CPU. Its gradient is written by
-  hand, so that nothing is added up step by step.
-- `packed_scan.scan_packed`: packed inputs otherwise: a GRU on a CPU, recurrent dropout anywhere.
+  hand, to avoid sums at each step.
+- `packed_scan.scan_packed`: other packed inputs: a GRU on a CPU, or recurrent dropout anywhere.
 
-Packed inputs are those of training: see `keras_s2s.layers.packing`.
+Packed inputs are used in training: see `keras_s2s.layers.packing`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
 
 
 class StepWeights(NamedTuple):
-    """The matrices that a step of one recurrent layer multiplies with."""
+    """Matrices of a step of one recurrent layer."""
 
     kernel: tf.Tensor  # (input_units, num_gates * units)
     recurrent_kernel: tf.Tensor  # (units, num_gates * units)
 
 
 class RecurrentLayer(keras.layers.Layer):
-    """One recurrent layer, read in one direction, over padded or packed sequences.
+    """Recurrent layer in one direction, over padded or packed sequences.
 
-    A subclass says what its state is, adds its biases in `build`, and takes one step.
+    A subclass defines its state and its step, and adds its biases in `build`.
     """
 
     state_type: ClassVar[type[Any]]
@@ -52,7 +52,7 @@ class RecurrentLayer(keras.layers.Layer):
         self.units = check_positive_int("units", units)
         self.go_backwards = bool(go_backwards)
         self.supports_masking = True
-        # else Keras would have XLA compile every training on a GPU, which then is no cuDNN's
+        # Otherwise Keras would compile every training on a GPU with XLA, without cuDNN.
         self.supports_jit = not has_cudnn()
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
@@ -94,15 +94,15 @@ class RecurrentLayer(keras.layers.Layer):
         weights: StepWeights | None = None,
         projected: tf.Tensor | None = None,
     ) -> RecurrentState:
-        """Take one step.
+        """Run one step.
 
         Args:
-            inputs: Float `(rows, input_units)`, or `None` if `projected` holds all of them.
+            inputs: Float `(rows, input_units)`, or `None` if `projected` includes all inputs.
             state: State before the step, `(rows, units)`.
             recurrent_mask: Float `(rows, units)`. Mask applied to h before the recurrent product.
             weights: `StepWeights`, prepared once for many steps. Defaults to `step_weights()`.
-            projected: Float `(rows, num_gates * units)`. Projected inputs that are known already,
-                bias included.
+            projected: Float `(rows, num_gates * units)`. Inputs that are projected already,
+                including the bias. Defaults to `None`.
 
         Returns:
             The state after the step.
@@ -115,18 +115,18 @@ class RecurrentLayer(keras.layers.Layer):
         return self._step_function(weights.recurrent_kernel)(projected, state, recurrent_mask)
 
     def step_weights(self) -> StepWeights:
-        """Return the matrices that a step multiplies with."""
+        """Return the matrices of a step."""
         return StepWeights(
             tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
         )
 
     def cudnn_weights(self) -> CudnnWeights:
-        """Return the weights for `run_cudnn`, which casts all of them at once."""
+        """Return the weights for `run_cudnn`, which casts them together."""
         with without_autocast():
             return CudnnWeights(*self.step_weights(), tf.convert_to_tensor(self.bias))
 
     def project(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Project `(rows, vector_units)`, the first of the inputs: the `projected` of a step."""
+        """Project the first inputs, `(rows, vector_units)`, to the `projected` of a step."""
         kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
         return tf.matmul(vectors, kernel) + self._input_bias()
 
@@ -160,7 +160,7 @@ class RecurrentLayer(keras.layers.Layer):
         state: RecurrentState,
         recurrent_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, RecurrentState]:
-        """Run over packed rows by the function that the table above names."""
+        """Run over packed rows, by the function listed at the top of this module."""
         recurrent_kernel = self.step_weights().recurrent_kernel
         reverse = self.go_backwards
         projected = self._project(inputs)
@@ -185,6 +185,6 @@ class RecurrentLayer(keras.layers.Layer):
 
 
 def _orthogonal(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
-    """Draw an orthogonal matrix, in float32 for 16 bits, in which TensorFlow has no QR."""
+    """Draw an orthogonal matrix, in float32 if the dtype has 16 bits, as TensorFlow's QR needs."""
     drawn = "float32" if dtype in ("float16", "bfloat16") else dtype
     return tf.cast(keras.initializers.Orthogonal()(shape, drawn), dtype)

@@ -1,4 +1,4 @@
-"""What an encoder and a decoder share: embeddings, dropout and a stack of recurrent layers."""
+"""Base class of encoders and decoders: embeddings, dropout and a stack of recurrent layers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from keras_s2s.layers.stack import RecurrentStack
 from keras_s2s.layers.sublayer_settings import restore_sublayers, sublayer_settings
 from keras_s2s.layers.torch_weights import Array, from_torch, to_torch
 
-# What a repr leaves out, besides zeros and what is not wanted.
+# Arguments that a repr omits, besides zeros and disabled options.
 _ELSEWHERE = ("vocabulary_size", "units", "trainable", "dtype")
 _USUAL = (("num_layers", 1), ("trainable_embeddings", True))
 
 
 class RecurrentPart(keras.layers.Layer):
-    """An encoder or a decoder, as far as they are alike.
+    """Base class of encoders and decoders.
 
-    `Encoder` and `Decoder` spell out their arguments, keep each under its own name, and then call
+    `Encoder` and `Decoder` define their arguments, keep each under its own name, and then call
     `_make_sublayers`.
     """
 
@@ -39,21 +39,21 @@ class RecurrentPart(keras.layers.Layer):
     trainable_embeddings: bool
 
     def get_torch_weights(self) -> dict[str, Array]:
-        """Return the weights of the recurrent layers as PyTorch's `nn.LSTM` or `nn.GRU` has them.
+        """Return the weights of the recurrent layers in the format of PyTorch.
 
         Returns:
-            What `state_dict()` of the PyTorch module of the same sizes would hold, as arrays.
+            Dict of arrays, like `state_dict()` of an `nn.LSTM` or `nn.GRU` of the same sizes.
         """
         return to_torch(self.stack.levels())
 
     def set_torch_weights(self, weights: Mapping[str, Any]) -> None:
-        """Take the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
+        """Set the weights of the recurrent layers from PyTorch's `nn.LSTM` or `nn.GRU`.
 
         Args:
-            weights: `state_dict()` of a PyTorch module of the same sizes, its values as arrays.
+            weights: `state_dict()` of a PyTorch module of the same sizes, with arrays as values.
 
         Raises:
-            ValueError: if a weight is missing, left over, or of another shape.
+            ValueError: If a weight is missing, unexpected, or has a wrong shape.
         """
         from_torch(self.stack.levels(), weights)
 
@@ -63,7 +63,7 @@ class RecurrentPart(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make the layer whose `get_config` returned `config`, with new weights."""
+        """Create a layer from its config, with new weights."""
         config = dict(config)
         settings = config.pop("sublayers", {})
         part: Self = super().from_config(config)
@@ -78,7 +78,7 @@ class RecurrentPart(keras.layers.Layer):
         *,
         bidirectional: bool = False,
     ) -> None:
-        """Check the rates and make the sublayers that the arguments ask for."""
+        """Check the rates, and create the sublayers."""
         dtype = self.dtype_policy
         if dtype.quantization_mode is not None:
             raise InputError(
@@ -118,17 +118,17 @@ class RecurrentPart(keras.layers.Layer):
 
     def _freeze(self) -> None:
         """Freeze the sublayers if the argument `trainable` is False."""
-        if not self.trainable:  # TensorFlow ignores `self.trainable = False` where it is False
+        if not self.trainable:  # TensorFlow ignores `self.trainable = False` if already False
             for layer in self._layers:
                 layer.trainable = False
 
     def _foreign_layer(self) -> keras.layers.Layer | None:
-        """Return the layer of the user's own, if there is one."""
+        """Return the custom layer given as `context`, or `None`."""
         context = getattr(self, "context", None)
         return context if isinstance(context, keras.layers.Layer) else None
 
     def _kept_arguments(self, kind: type[RecurrentPart]) -> dict[str, Any]:
-        """Return what `kind.__init__` was given, which stands under the names of its arguments."""
+        """Return the arguments of `kind.__init__`, which are attributes of the same names."""
         parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
         return {
             parameter.name: getattr(self, parameter.name)

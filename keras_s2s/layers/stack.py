@@ -1,4 +1,4 @@
-"""Stacked recurrent layers, for encoders and decoders alike."""
+"""Stacked recurrent layers, for encoders and decoders."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keras_s2s.layers.precision import compute
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.recurrent import RecurrentLayer, StepWeights
 
-# A table of so many projected tokens costs about as much as it saves in a dozen steps of a single
-# hypothesis; a larger vocabulary would make short searches slower.
+# A table of this many projected tokens costs about as much as it saves in a dozen steps of a single
+# hypothesis. A larger table would make short searches slower.
 MOST_PROJECTED_TOKENS = 256
 
 
@@ -24,18 +24,18 @@ class StackOutput(NamedTuple):
     """Outputs of a stack for a batch of sequences."""
 
     outputs: tf.Tensor  # (batch, length, output_units), or (tokens, output_units)
-    last: tf.Tensor  # (batch, output_units): the output where each direction read last
+    last: tf.Tensor  # (batch, output_units): output at the token that each direction read last
 
 
 class StackWeights(NamedTuple):
-    """The matrices of all layers of a stack, and what each token adds to the lowest."""
+    """Matrices of all layers of a stack, and the projections of tokens in the lowest layer."""
 
     layers: tuple[StepWeights, ...]
     token_inputs: tf.Tensor | None  # (vocabulary_size, gates * units); None: too many tokens
 
 
 class RecurrentStack(keras.layers.Layer):
-    """Recurrent layers from the bottom up, each in one direction or in both.
+    """Stack of recurrent layers, each in one or both directions.
 
     With f_l the l-th recurrent layer (of each direction) and x_l its inputs,
 
@@ -43,8 +43,8 @@ class RecurrentStack(keras.layers.Layer):
         y_l = N_l(f_l(drop(x_l))) + x_l,  x_{l+1} = y_l        with them, from the second layer up
 
     where N_l is layer normalization over the units of one direction, or the identity. It applies
-    to the outputs of a layer and not inside its cell: the recurrence stays that of a plain LSTM or
-    GRU, with its speed and its weights.
+    to the outputs of a layer and not inside its cell. The recurrence is that of a plain LSTM or
+    GRU, with the same speed and weights.
 
     Args:
         layer: Class of the recurrent layers.
@@ -52,8 +52,8 @@ class RecurrentStack(keras.layers.Layer):
         dropout: `SequenceDropout` of the encoder or decoder.
         num_layers: Positive integer. Number of layers.
         bidirectional: Whether each layer reads in both directions. Defaults to `False`.
-        residual: Whether there are residual connections. Defaults to `False`.
-        layer_normalization: Whether there is layer normalization. Defaults to `False`.
+        residual: Whether to add residual connections. Defaults to `False`.
+        layer_normalization: Whether to add layer normalization. Defaults to `False`.
 
     References:
         - [Layer normalization (Ba et al., 2016)](https://arxiv.org/abs/1607.06450)
@@ -107,7 +107,7 @@ class RecurrentStack(keras.layers.Layer):
         training: bool | None = None,
     ) -> StackOutput:
         if self.dropout.drops_recurrent(training):
-            lengths = None  # cuDNN has no such connections
+            lengths = None  # cuDNN does not support recurrent dropout
         last: list[tf.Tensor] = []
         values = inputs
         real = tf.expand_dims(mask, 2)
@@ -143,13 +143,13 @@ class RecurrentStack(keras.layers.Layer):
         weights: StackWeights | None = None,
         projected: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tuple[RecurrentState, ...]]:
-        """Take one step in the forward direction.
+        """Run one step in the forward direction.
 
         Args:
-            inputs: Float `(rows, input_units)`, or `None` if `projected` holds all of them.
+            inputs: Float `(rows, input_units)`, or `None` if `projected` includes all inputs.
             states: State of each layer, `(rows, units)`.
-            recurrent_masks: Masks that `recurrent_masks` drew before the first step. Defaults to
-                `None`: no recurrent dropout.
+            recurrent_masks: Masks that `recurrent_masks` drew before the first step. `None` means
+                no recurrent dropout. Defaults to `None`.
             training: Whether dropout is on.
             weights: `StackWeights` that `prepare_steps` returned.
             projected: Float `(rows, num_gates * units)`. Projected inputs of the lowest layer.
@@ -173,12 +173,12 @@ class RecurrentStack(keras.layers.Layer):
         return values, tuple(new_states)
 
     def prepare_steps(self, token_vectors: tf.Tensor, dtype: str) -> StackWeights:
-        """Prepare the weights for many steps without dropout, as a search takes them.
+        """Prepare the weights for many steps without dropout, as in a search.
 
         Args:
-            token_vectors: Embeddings `(vocabulary_size, embedding_dim)`, which come first among
-                the inputs of a step. If there are few tokens, they are projected here, once for
-                all steps, and the kernel of the lowest layer keeps its other rows only.
+            token_vectors: Embeddings `(vocabulary_size, embedding_dim)`, the first part of the
+                inputs of a step. If there are few tokens, they are projected here, once for all
+                steps, and the kernel of the lowest layer keeps only its other rows.
             dtype: Precision of the products, "float32" or "bfloat16".
 
         Returns:
@@ -202,12 +202,12 @@ class RecurrentStack(keras.layers.Layer):
         ]
 
     def levels(self) -> list[tuple[RecurrentLayer, ...]]:
-        """Return the one or two directions of each layer, from the bottom up."""
+        """Return the directions of each layer, from the bottom up."""
         stacks = [stack for stack in (self.forward_layers, self.backward_layers) if stack]
         return list(zip(*stacks, strict=True))
 
     def _runs(self, *, fused: bool, training: bool | None) -> list[tuple[int, int]]:
-        """Return the first and the last level of each run of levels that is computed at once."""
+        """Return the first and last levels of each group of levels that is computed at once."""
         if not fused or self.norms or self.residual:
             return [(level, level) for level in range(self.num_layers)]
         starts = [
@@ -271,7 +271,7 @@ class RecurrentStack(keras.layers.Layer):
         if not self.norms:
             return values
         norm = self.norms[level * (2 if self.backward_layers else 1) + side]
-        # not by its `call`, which would give a search the precision of the training
+        # Do not use its `call`, which would run a search in the precision of the training.
         return keras.ops.layer_normalization(
             values, norm.gamma, norm.beta, axis=-1, epsilon=norm.epsilon
         )

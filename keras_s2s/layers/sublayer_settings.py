@@ -1,9 +1,9 @@
-"""What a user changed in the sublayers of an encoder or a decoder, as a part of its config.
+"""Changed settings of the sublayers of an encoder or a decoder, as a part of its config.
 
-The arguments of an encoder say which sublayers it has. What is done to these afterwards, as with
-any Keras layer, no argument says: `encoder.stack.trainable = False`, `model.quantize("int8")`,
-`decoder.bridge.enable_lora(4)`. It goes into the config, so that loaded, copied and cloned layers
-have it.
+The arguments of an encoder define its sublayers. Later changes to them, as with any Keras layer,
+are not arguments: `encoder.stack.trainable = False`, `model.quantize("int8")`,
+`decoder.bridge.enable_lora(4)`. They are stored in the config, so that loaded, copied and cloned
+layers have them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import keras
 def sublayer_settings(
     layer: keras.layers.Layer, foreign: keras.layers.Layer | None = None
 ) -> dict[str, Any]:
-    """Return what was changed in the sublayers of a layer.
+    """Return the changed settings of the sublayers of a layer.
 
     Args:
         layer: Encoder or decoder.
@@ -50,11 +50,11 @@ def restore_sublayers(
     settings: dict[str, Any],
     foreign: keras.layers.Layer | None = None,
 ) -> None:
-    """Change the sublayers of a layer that is not built yet.
+    """Apply changed settings to the sublayers of a layer that is not built yet.
 
     Args:
         layer: Encoder or decoder.
-        settings: What `sublayer_settings` returned.
+        settings: Output of `sublayer_settings`.
         foreign: Sublayer whose own sublayers are left to its own config.
     """
     parts = dict(_walk(layer, foreign))

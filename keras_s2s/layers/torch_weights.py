@@ -1,8 +1,8 @@
-"""The weights of recurrent layers in the form of PyTorch's `nn.LSTM` and `nn.GRU`.
+"""The weights of recurrent layers in the format of PyTorch's `nn.LSTM` and `nn.GRU`.
 
-PyTorch keeps each kernel transposed, and two biases, of which an LSTM uses the sum. The gates of
-its LSTM are in our order, i f g o. Its GRU has r z n where Keras has z r g, and applies the reset
-gate after the product, as ours does.
+PyTorch transposes each kernel and has two biases, whose sum an LSTM uses. The gates of its LSTM are
+in our order, i f g o. The gates of its GRU are r z n, and Keras's are z r g. Its GRU applies the
+reset gate after the product, like ours.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
     """Return weights under the names of a PyTorch module's `state_dict()`.
 
     Args:
-        levels: the layers from the bottom up, each with its one or two directions.
+        levels: Layers from the bottom up, each with its one or two directions.
 
     Returns:
         float32 arrays by name: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, with
-        the suffix `_reverse` for the other direction.
+        the suffix `_reverse` for the backward direction.
     """
     weights = {}
     for level, directions in enumerate(levels):
@@ -42,14 +42,14 @@ def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
 
 
 def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str, Any]) -> None:
-    """Take weights that `state_dict()` of a PyTorch module of the same sizes gave.
+    """Set weights from the `state_dict()` of a PyTorch module of the same sizes.
 
     Args:
-        levels: the layers from the bottom up, each with its one or two directions; built.
-        weights: arrays by PyTorch's names.
+        levels: Built layers from the bottom up, each with its one or two directions.
+        weights: Arrays by PyTorch's names.
 
     Raises:
-        ValueError: if a weight is missing, left over, or of another shape.
+        ValueError: If a weight is missing, unexpected, or has a wrong shape.
     """
     expected = to_torch(levels)
     _check_names(expected, weights)
@@ -79,7 +79,7 @@ def _names(level: int, side: int) -> list[str]:
 
 
 def _swap_gates(layer: RecurrentLayer, value: Array) -> Array:
-    """Exchange the first two gates of a GRU, which stand in another order, along the first axis."""
+    """Swap the first two gates of a GRU along the first axis. Leave an LSTM unchanged."""
     if _is_lstm(layer):
         return value
     first, second, third = np.split(value, 3)
