@@ -123,7 +123,7 @@ class SearchStep:
         step: Step function of the decoder.
         vocabulary_size: Number of ids.
         suppress_ids: Ids that are never emitted.
-        rules: Rules, all of which apply.
+        rules: Rules that the output must obey.
         tracks_coverage: Whether to sum the attention, for a coverage penalty.
     """
 
