@@ -1,7 +1,7 @@
-"""Export: what was trained is what is served.
+"""Exports for TF Serving, LiteRT and ONNX, checked against the model.
 
-Names are imported when they are first used (PEP 562), so that the files of a model server can be
-written without TensorFlow. No module here has the name of a function: it would hide it.
+Names are imported on first use (PEP 562), so that the files for a model server can be written
+without TensorFlow. No module here may have the name of a function, which it would hide.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public name `name` when it is first used."""
+    """Import the public name `name` on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module 'keras_s2s.export' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_s2s.export.{_MODULES[name]}"), name)
-    globals()[name] = value  # found without `__getattr__` the next time
+    globals()[name] = value  # later uses do not call `__getattr__`
     return value
 
 

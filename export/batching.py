@@ -1,4 +1,4 @@
-"""How a model server merges requests: `batching_params.pbtxt` in the folder of a version."""
+"""Server-side batching of requests: `batching_params.pbtxt` in the folder of a version."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ BATCHING_FILE = "batching_params.pbtxt"
 
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """Says how a model server may merge requests that come at the same time into one batch.
+    """Settings for how a model server merges concurrent requests into one batch.
 
-    The answer to a row does not depend on what else is in its batch. A server merges requests
-    where it runs with `--enable_batching`, and reads these settings from the version's folder with
+    The answer to a row does not depend on the other rows of its batch. A server merges requests if
+    it runs with `--enable_batching`, and reads these settings from the version's folder with
     `--enable_per_model_batching_parameters`.
 
     Args:
-        max_batch_size: The most rows in a batch, and in one request: a longer one is refused.
-        batch_timeout_micros: How many microseconds a request may wait for others.
-        max_enqueued_batches: How many batches may wait; beyond that the server answers at once
-            that it is unavailable.
+        max_batch_size: Maximum number of rows in a batch and in a request; larger requests are
+            refused.
+        batch_timeout_micros: Maximum time that a request waits for others, in microseconds.
+        max_enqueued_batches: Maximum number of waiting batches. Beyond it, the server immediately
+            returns the error "unavailable".
 
     Raises:
         ValueError: If a number is out of range.
@@ -39,18 +40,18 @@ class Batching:
         check_positive_int("max_enqueued_batches", self.max_enqueued_batches)
 
     def to_file(self) -> bytes:
-        """Give the content of the file: a `BatchingParameters` message as text, explained."""
+        """Return the content of the file: a `BatchingParameters` text message with comments."""
         return fill_template(BATCHING_FILE, **dataclasses.asdict(self)).encode()
 
 
 def check_batching(batching: Any) -> Batching:
-    """Give the settings back where they are a `Batching`.
+    """Check that `batching` is a `Batching`, and return it.
 
     Args:
-        batching: What came.
+        batching: The value to check.
 
     Raises:
-        TypeError: If it is something else.
+        TypeError: If it is anything else.
     """
     if not isinstance(batching, Batching):
         raise TypeError(f"`batching` must be a `Batching`. Received: batching={batching!r}")

@@ -1,4 +1,4 @@
-"""What changes for users when one model replaces another."""
+"""Comparing the answers of two models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Answer(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A text that gets another target."""
+    """A text whose target differs."""
 
     source: str
     before: Answer
@@ -24,13 +24,13 @@ class Change(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The differences between two models on the same texts.
+    """Differences between two models on the same texts.
 
     Attributes:
-        num_texts: How many texts were compared.
-        changes: Those with another target, the greatest change of the score first.
+        num_texts: Number of texts compared.
+        changes: Texts with a different target, sorted by the change of the score, largest first.
         mean_score_difference: Mean absolute difference of the scores of equal targets.
-        max_score_difference: The greatest such difference.
+        max_score_difference: Maximum absolute difference of the scores of equal targets.
     """
 
     num_texts: int
@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
     @property
     def share_changed(self) -> float:
-        """The share of the texts that get another target."""
+        """Share of the texts whose target differs."""
         return len(self.changes) / self.num_texts if self.num_texts else 0.0
 
 
@@ -48,15 +48,15 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
     """Compare the answers of two models.
 
     Args:
-        texts: The texts that both were asked.
-        before: An answer for each text by the model in use.
-        after: An answer for each text by the model to come.
+        texts: The texts that both models answered.
+        before: The answer of the current model to each text.
+        after: The answer of the new model to each text.
 
     Returns:
         The differences.
 
     Raises:
-        ValueError: If there is not an answer for each text.
+        ValueError: If the number of answers differs from the number of texts.
 
     Example:
         >>> found = compare(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],

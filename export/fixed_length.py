@@ -1,4 +1,4 @@
-"""Comparing an export whose sources have a fixed length with the model."""
+"""Running and checking exports whose sources have a fixed length."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def short_texts(translator: Translator, texts: list[str], source_length: int) ->
     Args:
         translator: The `Translator`.
         texts: The texts.
-        source_length: The length.
+        source_length: Maximum number of ids.
 
     Returns:
-        Those of the texts that fit; the empty text always does.
+        The texts that fit; the empty text always does.
     """
     _, lengths = translator.source.split(tf.constant(texts))
     fits = (lengths.numpy() < source_length).tolist()
@@ -39,7 +39,7 @@ def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
         The inputs, with "source_ids" of that length.
 
     Raises:
-        ValueError: If they are longer.
+        ValueError: If "source_ids" are longer.
     """
     length = inputs["source_ids"].shape[1]
     if length > source_length:
@@ -51,11 +51,11 @@ def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
 
 
 def padded(runtime: Runtime, source_length: int) -> Runtime:
-    """Wrap a runtime that takes "source_ids" of a fixed length.
+    """Wrap a runtime whose "source_ids" have a fixed length.
 
     Args:
         runtime: The runtime.
-        source_length: The length.
+        source_length: The fixed length.
 
     Returns:
         A runtime that takes shorter "source_ids" and pads them.
@@ -72,10 +72,10 @@ def one_by_one(runtime: Runtime, source_length: int | None) -> Runtime:
 
     Args:
         runtime: The runtime.
-        source_length: The length that its "source_ids" must have, or `None` for any.
+        source_length: The fixed length of its "source_ids", or `None` for any length.
 
     Returns:
-        A runtime that takes a batch of rows, and calls the other once for each.
+        A runtime that takes a batch of rows, and calls the wrapped one for each row.
     """
     run_row = runtime if source_length is None else padded(runtime, source_length)
 

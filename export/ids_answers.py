@@ -1,4 +1,4 @@
-"""Answers texts by an export that takes ids, tokenizing outside of its graph."""
+"""Answering texts with an export that takes ids, by tokenizing outside of its graph."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from keras_s2s.export.text_tokenizer import PAD_ID, TextTokenizer
 
 
 class IdsAnswers:
-    """Answers "serving_default" and "score" by an export of "ids" and "score_ids".
+    """Runtime for "serving_default" and "score" that calls an export of "ids" and "score_ids".
 
     Args:
-        path: The export, which has the vocabularies.
-        runtime: What runs it.
+        path: Path of the export, which must have the vocabularies.
+        runtime: The runtime of the export.
 
     Raises:
         FileNotFoundError: If the export has no vocabularies.
@@ -41,14 +41,14 @@ class IdsAnswers:
 
         Args:
             signature: "serving_default" or "score".
-            inputs: The inputs of that signature.
+            inputs: The inputs of the signature.
 
         Returns:
-            Its outputs.
+            The outputs of the signature.
 
         Raises:
-            ValueError: If the export does not have the signature on ids, or a source is longer
-                than its fixed length.
+            ValueError: If the export lacks the corresponding signature on ids, or a source is
+                longer than the fixed length of the export.
         """
         wanted = ("score_ids",) if signature == "score" else ("ids", "greedy_ids")
         names = [name for name in wanted if name in self._signatures]
@@ -71,7 +71,7 @@ class IdsAnswers:
         return {"target": target, "scores": found["scores"], "log_probs": found["log_probs"]}
 
     def _ask(self, name: str, inputs: Arrays) -> Arrays:
-        """Run the export, row by row where it takes one row."""
+        """Run the export, row by row if it takes one row at a time."""
         if self._source_length is None or not self._one_row:
             return self._runtime(name, inputs)
         size = len(inputs["source_ids"])

@@ -1,4 +1,4 @@
-"""Export for LiteRT: one file for phones and other devices."""
+"""Export to LiteRT: one file for phones and other devices."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
 _LOGGER = logging.getLogger(__name__)
-_COMPILED_TEXTS = 4  # that CompiledModel is asked: it runs the same kernels as the Interpreter
+_COMPILED_TEXTS = 4  # for CompiledModel, which runs the same kernels as the Interpreter
 
-# How far the log probability of a token may lie from the model's in the mean: the weights are not
-# the same any more. None: they are, and so must the answers be.
+# Maximum mean difference of a token's log probability from the model's, because quantization
+# changes the weights. None: the weights are unchanged, so the answers must be equal.
 QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
 
 
@@ -57,14 +57,14 @@ def litert(
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
-    """Write a translator as one LiteRT file: text in, text out, with the search inside.
+    """Export a translator as one LiteRT file that takes text and returns text, search included.
 
-    Its signatures "serving_default", "greedy", "ids" and "score" (see
-    `keras_s2s.export.signatures`) take any batch size and length and share the weights. Those that
-    take text need the operations of tensorflow-text; "ids" has built-in operations only and runs
-    in any interpreter, and, where the search has a `max_length`, to which it then pads its
-    "target_ids", also in LiteRT's CompiledModel, in C++ and in browsers. In Python (see
-    `LiteRTRunner` for one without TensorFlow):
+    The signatures "serving_default", "greedy", "ids" and "score" (see
+    `keras_s2s.export.signatures`) take any batch size and length, and share the weights. Signatures
+    with text need the operations of tensorflow-text. "ids" has built-in operations only and runs
+    in any interpreter. If the search has a `max_length`, "ids" pads its "target_ids" to it and also
+    runs in LiteRT's CompiledModel, in C++ and in browsers. In Python (see `LiteRTRunner` for a
+    runner without TensorFlow):
 
         import tensorflow_text  # comes with TensorFlow; an app links the operations instead
         from ai_edge_litert.interpreter import InterpreterWithCustomOps
@@ -76,38 +76,38 @@ def litert(
         pronounce = interpreter.get_signature_runner("serving_default")
         pronounce(source=np.array(["hello"], dtype=object))["target"]  # (batch, num_hypotheses)
 
-    The file is written beside `path`, run in LiteRT's interpreter, compared with the model, and
-    then renamed; whatever goes wrong, what was at `path` before stays. In float32 it must give the
-    same text and scores within 1e-4. Quantized weights are other weights, so there no such
-    equality can be asked for: the log probabilities of the model's own answers may differ by 0.01
-    a token ("float16") or 0.1 a token ("int8") in the mean.
+    The file is written under a temporary name, run in LiteRT's interpreter, compared with the
+    model, and then renamed. If anything fails, an existing file at `path` remains unchanged. In
+    float32 the file must return the same text, and scores within 1e-4. Quantization changes the
+    weights, so equality is not required: the log probabilities of the model's own answers may
+    differ by a mean of 0.01 per token ("float16") or 0.1 per token ("int8").
 
     Args:
         translator: The `Translator`.
-        path: The file; must end in ".tflite".
-        quantization: None for float32; "float16" for half the size; "int8" for weights in 8 bits
-            and sums in float32, a quarter of the size and quicker.
-        signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids" and
-            "score". With `("ids",)` the file has no operation on text and no vocabulary in its
-            graph, and "ids" is its first and only signature; "greedy_ids" and "score_ids" are the
-            same for the other two. The app then splits text by the vocabularies, which
-            `vocabularies` reads from the file.
-        source_length: The fixed length of "source_ids", for runtimes that cannot resize an input;
-            then the file takes one row at a time. Pad shorter sources with 0. Needs signatures
-            that take ids only. `None` for any length and any batch size.
-        probes: Texts to compare with, besides those that are always compared.
-        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
+        path: Destination path; must end in ".tflite".
+        quantization: None for float32; "float16" for half the size; "int8" for 8-bit weights and
+            float32 sums, which is faster and takes a quarter of the size. Defaults to None.
+        signatures: The signatures to export. Defaults to "serving_default", "greedy", "ids" and
+            "score". With `("ids",)` the graph has no text operation and no vocabulary, and "ids"
+            is the first and only signature of the file. "greedy_ids" and "score_ids" are the
+            equivalents of "greedy" and "score" on ids. The app then splits text with the
+            vocabularies, which `vocabularies` reads from the file.
+        source_length: Fixed length of "source_ids", for runtimes that cannot resize an input. The
+            file then takes one row at a time; pad shorter sources with 0. Requires that all
+            signatures take ids. Defaults to `None`, any length and any batch size.
+        probes: Texts to compare, in addition to the standard ones.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
 
     Returns:
-        The path of the file. Its metadata have the vocabularies and the model card, in JSON (see
-        `read_card`) and to read.
+        The path of the file. Its metadata contain the vocabularies and the model card, as JSON
+        (see `read_card`) and as Markdown.
 
     Raises:
-        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, or `figures`
-            not a dict of names and numbers.
-        ValueError: If an argument is out of its range, if a weight is not finite, if a part of the
-            model needs an operation that LiteRT does not have, or if the
-            file does not answer as the model does.
+        TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, or
+            `figures` is not a dict of names and numbers.
+        ValueError: If an argument is out of range, a weight is not finite, the model needs an
+            operation that LiteRT does not have, or the answers of the file differ from the
+            model's.
         ImportError: If the package ai-edge-litert is not installed.
         OSError: If the file cannot be written or the disk is full.
     """
@@ -143,10 +143,10 @@ def litert(
 
 
 def check_quantization(quantization: str | None) -> None:
-    """Refuse a quantization that is unknown, or that does not work.
+    """Check the name of a quantization.
 
     Args:
-        quantization: What came.
+        quantization: The value to check.
 
     Raises:
         ValueError: If it is not one of `QUANTIZATIONS`.
@@ -166,7 +166,7 @@ def _convert(
     names: tuple[str, ...],
     source_length: int | None,
 ) -> bytes:
-    """Convert all signatures at once, by way of a SavedModel, so that they share the weights."""
+    """Convert all signatures at once, through a SavedModel, so that they share the weights."""
     sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
     _LOGGER.info("tracing the signatures %s", ", ".join(names))
     module, functions = ServedModule(translator, names), trace(translator, names, **sizes)
@@ -227,7 +227,7 @@ def _check_compiled(
     texts: list[str],
     interpreter: Runtime,
 ) -> None:
-    """Compare LiteRT's CompiledModel with its Interpreter, of which it must give the answers."""
+    """Check that LiteRT's CompiledModel returns the answers of its Interpreter."""
     source_ids = translator.source.tokenize(tf.constant(texts[:_COMPILED_TEXTS])).numpy()
     answers, shapes = {}, {}
     for name, search, num_hypotheses in _searches(translator):
@@ -249,7 +249,7 @@ def _check_compiled(
 
 
 def _searches(translator: Translator) -> list[tuple[str, Search, int]]:
-    """Return the signatures that search on ids: the search, and its number of hypotheses."""
+    """Return the signatures that search on ids, each with its search and number of hypotheses."""
     search = translator.search
     return [
         ("ids", search, getattr(search, "num_hypotheses", 1)),  # a greedy search has one

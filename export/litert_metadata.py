@@ -1,4 +1,4 @@
-"""Names, bytes and operations that a LiteRT file carries beside its graphs."""
+"""Metadata and operations of a LiteRT file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keras_s2s.export.litert_packing import IDENTIFIER, import_schema, pack
 
 
 def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
-    """Put named parts into the metadata of a LiteRT file.
+    """Add named parts to the metadata of a LiteRT file.
 
     Args:
-        content: The file.
-        parts: The bytes of each part, by its name.
+        content: Content of the file.
+        parts: The bytes of each part, by name.
 
     Returns:
-        The file with the parts, an older part of the same name replaced; and written by `pack`,
-        which makes it smaller.
+        The content of the file with the parts. Existing parts of the same name are replaced. The
+        file is written by `pack`, which makes it smaller.
     """
     schema = import_schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -39,15 +39,15 @@ def read_metadata(path: str, name: str) -> bytes:
     """Read a part of the metadata of a LiteRT file.
 
     Args:
-        path: The file.
-        name: The name of the part.
+        path: Path of the file.
+        name: Name of the part.
 
     Returns:
-        Its bytes.
+        The bytes of the part.
 
     Raises:
-        FileNotFoundError: If there is no such file, or no such part in it.
-        ValueError: If it is no LiteRT file, or a damaged one.
+        FileNotFoundError: If the file does not exist or has no such part.
+        ValueError: If the file is damaged or not a LiteRT file.
         ImportError: If the package ai-edge-litert is not installed.
     """
     if not os.path.isfile(path):
@@ -77,13 +77,13 @@ def _find_part(content: bytes, name: str) -> bytes | None:
 
 
 def list_operations(content: bytes) -> list[str]:
-    """List the operations that an interpreter must have to run a LiteRT file.
+    """List the operations that an interpreter needs to run a LiteRT file.
 
     Args:
-        content: The file.
+        content: Content of the file.
 
     Returns:
-        Their names in alphabetical order; those that are not built in as they are registered.
+        Names of operations in alphabetical order; custom operations by their registered names.
     """
     schema = import_schema()
     builtin = {number: name for name, number in vars(schema.BuiltinOperator).items()}

@@ -1,4 +1,4 @@
-"""Writing a LiteRT file without what it holds twice."""
+"""Writing a LiteRT file without duplicate parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IDENTIFIER = b"TFL3"
 
 
 def import_schema() -> Any:
-    """Import the classes of a LiteRT file.
+    """Import the classes of the LiteRT file format.
 
     Returns:
         The module `ai_edge_litert.schema_py_generated`.
@@ -18,18 +18,18 @@ def import_schema() -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """Write a model; the runtime reads the same from it, but it is smaller.
+    """Write a model to a smaller file that the runtime reads in the same way.
 
-    A converted search is thousands of small tensors and operations in tens of graphs, many of
-    them alike: four signatures hold the same loops, and each tensor that uses a quantized weight
-    repeats the scales of its rows. What is alike is written once and referred to, which the format
-    allows. Left out are the names of tensors inside of a graph and buffers without data.
+    A converted search has thousands of small tensors and operations in tens of graphs, many of
+    them identical: four signatures contain the same loops, and each tensor that uses a quantized
+    weight repeats the scales of its rows. Identical parts are written once and referenced, which
+    the format allows. Names of tensors inside of a graph and buffers without data are omitted.
 
     Args:
-        model: A `ModelT`; changed by this.
+        model: A `ModelT`; modified in place.
 
     Returns:
-        The file.
+        The content of the file.
     """
     _drop_buffers(model)
     shared: dict[Any, _Shared] = {}
@@ -47,7 +47,7 @@ def pack(model: Any) -> bytes:
 
 
 class _Shared:
-    """A part of a file that is written where it is first asked for, and then referred to."""
+    """A part of a file that is written on first use, and then referenced."""
 
     def __init__(self, part: Any) -> None:
         self._part, self._place = part, None
@@ -59,12 +59,12 @@ class _Shared:
 
 
 def _share(shared: dict[Any, _Shared], part: Any) -> _Shared | None:
-    """Give the one of all parts that are alike."""
+    """Return the shared part that is identical to `part`."""
     return None if part is None else shared.setdefault(_content(part), _Shared(part))
 
 
 def _content(part: Any) -> Any:
-    """Give what makes a part the same as another, to be compared and hashed."""
+    """Return a hashable value that is equal for identical parts."""
     if isinstance(part, _Shared):
         return id(part)
     if hasattr(part, "tobytes"):
@@ -77,13 +77,13 @@ def _content(part: Any) -> Any:
 
 
 def _drop_buffers(model: Any) -> None:
-    """Let all tensors without data have buffer 0, which has none; number the others anew."""
+    """Point all tensors without data to the empty buffer 0, and renumber the other buffers."""
     holders = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     holders += model.metadata or []
     numbers = {0: 0}
     for holder in holders:
         buffer = model.buffers[holder.buffer]
-        # a buffer behind the end of a file of more than 2 GB has a size, and no data here
+        # a buffer stored after the model, in files of more than 2 GB, has a size but no data here
         if buffer.data is None and not buffer.size:
             holder.buffer = 0
         numbers.setdefault(holder.buffer, len(numbers))

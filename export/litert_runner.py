@@ -1,6 +1,7 @@
-"""Asks a LiteRT file without TensorFlow: this file needs NumPy and ai-edge-litert, and no other.
+"""Runs a LiteRT file without TensorFlow.
 
-An app copies it, or imports it as `keras_s2s.export.litert_runner`. By itself it is a command:
+This module needs only NumPy, ai-edge-litert and `keras_s2s.errors`. An app can copy it, or import
+it as `keras_s2s.export.litert_runner`. It is also a command:
 
     python litert_runner.py g2p.tflite hello world
 """
@@ -28,7 +29,7 @@ _NUM_SPECIAL = 4
 _UNKNOWN_TEXT = "⁇"
 # The score of a slot without a hypothesis.
 _NO_SCORE = -1e9
-# What plain Python can split and join as the graph does; the others need tensorflow-text.
+# Tokenizers that plain Python can replace, with their separators; others need tensorflow-text.
 _SEPARATORS = {"CharTokenizer": "", "WordTokenizer": " ", "ByteTokenizer": ""}
 _SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
 
@@ -42,22 +43,21 @@ class Hypothesis(NamedTuple):
 
 
 class LiteRTRunner:
-    """Asks a LiteRT file that `keras_s2s.export.litert` wrote, text in and text out.
+    """Runner for a LiteRT file written by `keras_s2s.export.litert`: text in, text out.
 
-    Where both tokenizers are those of characters, words or bytes, or the source's is a
-    `FeatureTokenizer`, `translate` and `search` run the signature "ids" on built-in operations,
-    with the vocabularies that are in the file. Other tokenizers, `replace_unknown`, and `score`
-    need the operations of tensorflow-text; they are taken from that package's library, which is
-    loaded without importing TensorFlow. Several threads may call a
-    runner: LiteRT's interpreter takes one call at a time, so calls wait for one another.
+    If both tokenizers are of characters, words or bytes, or the source's is a `FeatureTokenizer`,
+    `translate` and `search` run the signature "ids" with built-in operations and the vocabularies
+    in the file. Other tokenizers, `replace_unknown`, and `score` need the operations of
+    tensorflow-text, which are loaded from that package's library without importing TensorFlow.
+    Several threads may call a runner, but LiteRT's interpreter processes one call at a time.
 
     Args:
-        path: The file.
-        num_threads: How many threads LiteRT uses; it decides if None.
+        path: Path of the file.
+        num_threads: Number of threads of LiteRT. Defaults to None: LiteRT decides.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is no LiteRT file, is damaged, or was not written by
+        ValueError: If the file is damaged, is not a LiteRT file, or was not written by
             `keras_s2s.export.litert`.
 
     Example:
@@ -73,7 +73,7 @@ class LiteRTRunner:
         if not os.path.isfile(self._path):
             raise FileNotFoundError(f"There is no file {self._path!r}.")
         interpreter = importlib.import_module("ai_edge_litert.interpreter")
-        try:  # which verifies the file, so that it comes first
+        try:  # loading verifies the file, so it comes first
             self._interpreter = interpreter.Interpreter(self._path, num_threads=num_threads)
         except ValueError as error:
             raise InputError(f"{self._path!r} is no LiteRT file, or damaged: {error}") from error
@@ -89,24 +89,24 @@ class LiteRTRunner:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The model card: what is in the file, and how it was checked."""
+        """The model card: the content of the file, and how it was checked."""
         return self._card
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
-        """Translate texts, each to the best target found.
+        """Translate each text to the best target found.
 
         Args:
             texts: A list of str.
-            batch_size: How many texts go through the search at once.
+            batch_size: Number of texts to search together. Defaults to 64.
 
         Returns:
             One target for each text.
 
         Raises:
-            TypeError: If `texts` is a single text, or one of them is no str.
-            ValueError: If a text is empty, no valid Unicode or longer than the translator's
+            TypeError: If `texts` is a single text, or one of them is not a str.
+            ValueError: If a text is empty, not valid Unicode or longer than the translator's
                 `max_source_length`, or `batch_size` is not positive.
-            ImportError: If it needs the operations of tensorflow-text, and they are not installed.
+            ImportError: If the operations of tensorflow-text are needed but not installed.
         """
         answers = self.search(texts, batch_size=batch_size)
         for number, found in enumerate(answers):
@@ -118,17 +118,17 @@ class LiteRTRunner:
         return [found[0].text for found in answers]
 
     def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
-        """Search for targets, as many for each text as the translator had `num_hypotheses`.
+        """Search for targets, with the translator's `num_hypotheses` for each text.
 
         Args:
             texts: A list of str.
-            batch_size: How many texts go through the search at once.
+            batch_size: Number of texts to search together. Defaults to 64.
 
         Returns:
-            For each text its hypotheses, best first.
+            The hypotheses of each text, best first.
 
         Raises:
-            TypeError, ValueError, ImportError: As `translate`.
+            TypeError, ValueError, ImportError: As for `translate`.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(
@@ -146,19 +146,19 @@ class LiteRTRunner:
         return answers
 
     def score(self, texts: Iterable[str], targets: Iterable[str]) -> list[Hypothesis]:
-        """Score given targets; it needs the operations of tensorflow-text.
+        """Score given targets; needs the operations of tensorflow-text.
 
         Args:
-            texts: A list of str, the sources.
-            targets: A list of str, one for each source.
+            texts: A list of str. The sources.
+            targets: A list of str. One target for each source.
 
         Returns:
             Each target with its score and its log probability.
 
         Raises:
-            TypeError: If one of them is a single text, or holds something else than str.
-            ValueError: If there are not as many targets as texts, a source is empty, or a text is
-                no valid Unicode.
+            TypeError: If an argument is a single text, or holds anything other than str.
+            ValueError: If the numbers of texts and targets differ, a source is empty, or a text is
+                not valid Unicode.
             ImportError: If the operations of tensorflow-text are not installed.
         """
         sources = _check_texts("texts", texts, may_be_empty=False)
@@ -175,7 +175,7 @@ class LiteRTRunner:
         return [Hypothesis(text, float(score), float(log_prob)) for text, score, log_prob in rows]
 
     def _search_ids(self, texts: list[str]) -> list[list[Hypothesis]]:
-        """Search by "ids", with the text handled here."""
+        """Search with "ids", tokenizing in Python."""
         rows = [self._tokenize(text) for text in texts]
         source_ids = np.full((len(rows), max(map(len, rows))), _PAD_ID, np.int32)
         for number, ids in enumerate(rows):
@@ -189,13 +189,13 @@ class LiteRTRunner:
         return _hypotheses(targets, found)
 
     def _search_texts(self, texts: list[str]) -> list[list[Hypothesis]]:
-        """Search by "serving_default", with the text handled in the graph."""
+        """Search with "serving_default", tokenizing in the graph."""
         found = self._ask_text("serving_default", source=_strings(texts))
         targets = [[text.decode("utf-8", "replace") for text in row] for row in found["target"]]
         return _hypotheses(targets, found)
 
     def _tokenize(self, text: str) -> list[int]:
-        """Turn a text into ids that end in eos."""
+        """Convert a text to ids that end in eos."""
         kind, _ = self._source
         if kind == "ByteTokenizer":
             return [*(byte + _NUM_SPECIAL for byte in text.encode()), _EOS_ID]
@@ -207,7 +207,7 @@ class LiteRTRunner:
         return [*(self._ids.get(part, _UNK_ID) for part in parts), _EOS_ID]
 
     def _detokenize(self, ids: list[int]) -> str:
-        """Turn ids into a text, up to the first eos."""
+        """Convert ids to a text, up to the first eos."""
         kind, tokens = self._target
         if _EOS_ID in ids:
             ids = ids[: ids.index(_EOS_ID)]
@@ -238,13 +238,13 @@ class LiteRTRunner:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print, for each text, the text, its best target and the score, with tabs between.
+    """Print each text, its best target and the score, separated by tabs.
 
     Args:
-        arguments: Those of the command line if None.
+        arguments: The arguments. Defaults to None: those of the command line.
 
     Returns:
-        The exit code: 2 for a mistake of the user, which is told in one line.
+        The exit code: 2 for a user error, which is reported in one line.
     """
     parser = argparse.ArgumentParser(description="Ask a LiteRT file that keras_s2s wrote.")
     parser.add_argument("path", help="the .tflite file")
@@ -270,7 +270,7 @@ def _split_lines(text: str) -> list[str]:
 
 
 def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
-    """Give texts as a list, or say which of them is none."""
+    """Return texts as a list; raise with the position of an invalid text."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"`{name}` must be a list of str. Received: {name}={texts!r}")
     found = list(texts)
@@ -292,7 +292,7 @@ def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
 
 
 def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Read the model card and the two vocabularies of a file that the runtime has verified."""
+    """Read the model card and both vocabularies of a file that the runtime has verified."""
     schema = importlib.import_module("ai_edge_litert.schema_py_generated")
     model = schema.Model.GetRootAs(Path(path).read_bytes())
     entries = [model.Metadata(number) for number in range(model.MetadataLength())]
@@ -313,7 +313,7 @@ def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
 
 
 def _load_text_operations() -> list[Any]:
-    """Load tensorflow-text's registrar, without the packages around it where they are not."""
+    """Load tensorflow-text's registrar, without importing the packages around it if possible."""
     found = [importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_text")]
     folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
     if len(folders) < len(found):
@@ -321,7 +321,7 @@ def _load_text_operations() -> list[Any]:
             "This needs the operations of tensorflow-text, which are not installed: "
             "pip install tensorflow-text"
         )
-    if "tensorflow" in sys.modules:  # a second copy of the library would not end well
+    if "tensorflow" in sys.modules:  # loading a second copy of the library is unsafe
         registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar
     else:
         ctypes.CDLL(str(next(folders[0].glob("libtensorflow_framework.*"))))
@@ -335,12 +335,12 @@ def _load_text_operations() -> list[Any]:
 
 
 def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Give texts as LiteRT takes them: an array of bytes objects."""
+    """Return texts in LiteRT's form: an array of bytes objects."""
     return np.array([text.encode() for text in texts], dtype=object)
 
 
 def _hypotheses(targets: list[list[str]], found: dict[str, Any]) -> list[list[Hypothesis]]:
-    """Put targets and their figures together, by text and by hypothesis."""
+    """Group targets and their scores by text and by hypothesis."""
     figures = zip(targets, found["scores"].tolist(), found["log_probs"].tolist(), strict=True)
     return [[Hypothesis(*each) for each in zip(*row, strict=True)] for row in figures]
 

@@ -1,4 +1,4 @@
-"""Runs a LiteRT file as an app does."""
+"""Running a LiteRT file as an app does."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keras_s2s.errors import InputError, MissingPackageError
 
 
 class LiteRTSession:
-    """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls signatures.
+    """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls its signatures.
 
     Args:
-        path: The file.
+        path: Path of the file.
         text_operations: Whether to add the operations of tensorflow-text to the built-in ones.
 
     Raises:
         ImportError: If `ai_edge_litert` is not installed.
-        ValueError: If it is no LiteRT file, or a damaged one.
+        ValueError: If the file is damaged or not a LiteRT file.
     """
 
     def __init__(self, path: str, *, text_operations: bool = True) -> None:
@@ -39,14 +39,15 @@ class LiteRTSession:
         """Call a signature.
 
         Args:
-            signature: Its name.
-            inputs: An array for each of its inputs.
+            signature: Name of the signature.
+            inputs: An array for each input.
 
         Returns:
-            An array for each of its outputs.
+            An array for each output.
 
         Raises:
-            ValueError: If LiteRT cannot run it, for lack of an operation for instance.
+            ValueError: If LiteRT cannot run the signature, for example because of a missing
+                operation.
         """
         try:
             run = self._interpreter.get_signature_runner(signature)
@@ -61,13 +62,13 @@ class LiteRTSession:
 class CompiledSession:
     """Loads a LiteRT file into `ai_edge_litert`'s CompiledModel, and calls its ids signatures.
 
-    It takes one row at a time: in version 2.3.0 the buffers that it makes for the outputs of a
-    resized batch are too small, and reading them ends the process.
+    It takes one row at a time: in version 2.3.0 the output buffers of a resized batch are too
+    small, and reading them crashes the process.
 
     Args:
-        path: The file; the search in it has a `max_length`.
-        source_length: The fixed length of "source_ids", or `None` where it can be resized.
-        shapes: For each signature the shape of each output for one row.
+        path: Path of the file, whose search must have a `max_length`.
+        source_length: Fixed length of "source_ids", or `None` if it can be resized.
+        shapes: For each signature, the shape of each output for one row.
     """
 
     def __init__(
@@ -84,11 +85,11 @@ class CompiledSession:
         """Call a signature with one row.
 
         Args:
-            signature: Its name.
+            signature: Name of the signature.
             inputs: "source_ids", int32 `(1, length)`.
 
         Returns:
-            An array for each of its outputs.
+            An array for each output.
         """
         model, source_ids = self._model, np.ascontiguousarray(inputs["source_ids"], np.int32)
         if self._source_length is None:
@@ -112,7 +113,7 @@ def import_litert() -> Any:
         The module `ai_edge_litert.interpreter`.
 
     Raises:
-        ImportError: If it is not installed, with the extra that installs it.
+        ImportError: If it is not installed; the message names the extra that installs it.
     """
     try:
         return importlib.import_module("ai_edge_litert.interpreter")

@@ -1,4 +1,4 @@
-"""Outputs of a size that LiteRT knows before it runs the search."""
+"""Output sizes that LiteRT can compute before it runs the search."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-# The only operation of a known size whose part that is filled in may have an unknown one: LiteRT's
-# DYNAMIC_UPDATE_SLICE. A SavedModel for servers has none.
+# The only operation with a known output size that accepts an update of unknown size: LiteRT's
+# DYNAMIC_UPDATE_SLICE. A SavedModel for servers does not use it.
 _OPERATION = "XlaDynamicUpdateSlice"
 
 
 def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: int | None) -> Any:
-    """Give a signature such as "ids" outputs whose sizes follow from those of the input.
+    """Fix the output sizes of a signature such as "ids", given the sizes of its input.
 
-    LiteRT's CompiledModel, which runs in C++ and in browsers, makes room for the outputs before
-    it runs a model. So "target_ids" are padded to `max_length`, not to the longest of the batch.
+    LiteRT's CompiledModel, which runs in C++ and in browsers, allocates the outputs before it
+    runs a model. "target_ids" are therefore padded to `max_length`, not to the longest of the
+    batch.
 
     Args:
-        ids: The concrete function of the signature.
+        ids: Concrete function of the signature.
         specs: The `tf.TensorSpec` of its input.
-        num_hypotheses: How many the search returns.
-        max_length: The longest target of the search, if there is one. Without it the sizes stay
+        num_hypotheses: Number of hypotheses that the search returns.
+        max_length: Maximum target length of the search, if there is one. Without it the sizes stay
             unknown, and only LiteRT's Interpreter can run the signature.
 
     Returns:
@@ -51,8 +52,8 @@ def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, .
     """Return the fixed shape of each output for one source.
 
     Args:
-        num_hypotheses: How many the search returns.
-        max_length: The longest target of the search.
+        num_hypotheses: Number of hypotheses that the search returns.
+        max_length: Maximum target length of the search.
 
     Returns:
         The shape of each output of a signature that searches on ids.
@@ -63,13 +64,13 @@ def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, .
 
 
 def without_fixed_sizes(graph_def: Any) -> Any:
-    """Take the operation that fixes sizes out of a graph, for a check of all the others.
+    """Remove the operation that fixes sizes from a graph, so that all others can be checked.
 
     Args:
         graph_def: A `GraphDef`.
 
     Returns:
-        A copy.
+        A modified copy.
     """
     copy = type(graph_def)()
     copy.CopyFrom(graph_def)

@@ -1,4 +1,4 @@
-"""The model card: what an export is and how it was checked, for people and for programs."""
+"""The model card of an export: its contents and how it was checked."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, NOTES
 from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
 
-# Files beside the graph, and the names of the same in the metadata of a LiteRT file.
+# Names of files next to the graph, and of metadata in a LiteRT file.
 CARD = "model_card.json"
 READABLE_CARD = "model_card.md"
 TOKENIZERS = "tokenizers.json"
 VOCABULARIES = {"source": "source_vocabulary.json", "target": "target_vocabulary.json"}
 
-# What a model server leaves alone in a version's folder.
+# Folder of a version that a model server ignores.
 EXTRA_FOLDER = "assets.extra"
 
-# Settings that are longer are cut off: a lexicon may have a million entries.
+# Longer settings are truncated: a lexicon may have a million entries.
 _LONGEST_LIST, _LONGEST_TEXT = 16, 80
 
 _PACKAGES = (
@@ -55,16 +55,16 @@ def make_card(
     """Describe an export.
 
     Args:
-        translator: What was exported.
+        translator: The exported translator.
         file_format: "SavedModel", or "LiteRT" with the quantization.
-        signatures: The names of its signatures.
-        operations: The names of the operations that a runtime must have.
-        figures: The user's evaluation figures.
-        parity: What the comparison with the model has shown.
-        source_length: The fixed length of "source_ids", if it has one.
+        signatures: Names of the signatures.
+        operations: Names of the operations that a runtime needs.
+        figures: Evaluation metrics from the user.
+        parity: Result of the comparison with the model.
+        source_length: Fixed length of "source_ids", if any.
 
     Returns:
-        The card, of values that JSON can hold.
+        The card, as JSON-compatible values.
     """
     return {
         "format": file_format,
@@ -92,10 +92,10 @@ def make_card(
 
 
 def check_figures(figures: Mapping[str, float]) -> None:
-    """Refuse evaluation figures that a card cannot hold.
+    """Check that a card can hold the evaluation metrics.
 
     Args:
-        figures: What came.
+        figures: The value to check.
 
     Raises:
         TypeError: If it is not a mapping of names to numbers.
@@ -119,14 +119,14 @@ def check_figures(figures: Mapping[str, float]) -> None:
 
 
 def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]:
-    """Give the card, in JSON and to read, and the vocabularies, as files.
+    """Return the card, as JSON and as Markdown, and the vocabularies, as files.
 
     Args:
-        translator: What was exported.
-        card: Its card.
+        translator: The exported translator.
+        card: The card of the export.
 
     Returns:
-        The content of each file, by its name.
+        The content of each file, by name.
     """
     files = {CARD: _to_json(card), READABLE_CARD: to_markdown(card).encode()}
     files[VOCABULARIES["source"]] = _to_json(translator.source.vocabulary)
@@ -146,7 +146,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         The card.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file, or it has no card.
+        FileNotFoundError: If the folder or file does not exist or has no card.
         ValueError: If the card is damaged.
         ImportError: If it is a LiteRT file and the package ai-edge-litert is not installed.
     """
@@ -164,13 +164,13 @@ def read_part(path: str, name: str) -> bytes:
 
     Args:
         path: The folder of a version, a LiteRT file or an ONNX file.
-        name: The name of the part.
+        name: Name of the part.
 
     Returns:
-        Its bytes.
+        The bytes of the part.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file, or it has no such part.
+        FileNotFoundError: If the folder or file does not exist or has no such part.
         ValueError: If the file is damaged.
         ImportError: If the package that reads the file is not installed.
     """
@@ -195,13 +195,13 @@ def read_part(path: str, name: str) -> bytes:
 
 
 def to_markdown(card: dict[str, Any]) -> str:
-    """Write a card so that people like to read it.
+    """Format a card as Markdown.
 
     Args:
-        card: What `make_card` gave.
+        card: The result of `make_card`.
 
     Returns:
-        Markdown.
+        The Markdown text.
     """
     parity = card["parity"]
     lines = [
@@ -253,14 +253,14 @@ def _to_json(value: Any) -> bytes:
 
 
 def _versions() -> dict[str, str]:
-    """Give the version of Python and of each package that is installed."""
+    """Return the versions of Python and of the installed packages."""
     installed = {part.name: part.version for part in importlib.metadata.distributions()}
     found = {name: installed[name] for name in _PACKAGES if name in installed}
     return {"python": platform.python_version(), **found}
 
 
 def _describe(part: Any) -> dict[str, Any]:
-    """Give the settings of a search or of a layer, long ones cut off."""
+    """Return the settings of a search or of a layer, long ones truncated."""
     config = {name: _short(value) for name, value in part.get_config().items()}
     for name in ("name", "trainable", "dtype"):
         config.pop(name, None)
@@ -268,7 +268,7 @@ def _describe(part: Any) -> dict[str, Any]:
 
 
 def _describe_model(model: Searchable) -> dict[str, Any]:
-    """Give the settings of encoder and decoder; of an ensemble, of each member."""
+    """Return the settings of encoder and decoder; for an ensemble, of each member."""
     members = [
         {"encoder": _describe(member.encoder), "decoder": _describe(member.decoder)}
         for member in model.members()
@@ -279,7 +279,7 @@ def _describe_model(model: Searchable) -> dict[str, Any]:
 
 
 def _model_lines(card: dict[str, Any]) -> list[str]:
-    """Write the rows of a table about encoder and decoder; of an ensemble, of each member."""
+    """Format the table rows about encoder and decoder; for an ensemble, of each member."""
     members = card.get("members", [card])
     lines = [f"| average | {card['average']} |"] if "average" in card else []
     for number, member in enumerate(members, 1):
@@ -295,7 +295,7 @@ def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
 
 
 def _describe_signature(name: str, *, confidence: bool) -> dict[str, dict[str, str]]:
-    """Give the dtype and shape of each input and output, as in "int32 [batch, length]"."""
+    """Return the dtype and shape of each input and output, as in "int32 [batch, length]"."""
     inputs, outputs = ALL_SIGNATURES[name]
     if confidence and not name.startswith("score"):
         outputs = (*outputs, CONFIDENCES)
@@ -309,13 +309,13 @@ def _describe_signature(name: str, *, confidence: bool) -> dict[str, dict[str, s
 
 
 def _axes(spec: Any, side: str) -> list[str]:
-    """Name the axes of an input or output, as many as it may have."""
+    """Return the names of the axes of an input or output."""
     is_ids = side == "inputs" and spec.shape.rank == 2
     return ["batch", "length"] if is_ids else ["batch", "num_hypotheses", "length"]
 
 
 def _short(value: Any) -> Any:
-    """Give a setting as JSON can hold it; of a long one, or of an object, how it begins."""
+    """Return a JSON-compatible setting; truncate long values and the text of objects."""
     plain = value is None or isinstance(value, bool | int | float | str)
     if not plain and isinstance(value, list | tuple) and len(value) <= _LONGEST_LIST:
         return [_short(item) for item in value]
@@ -326,5 +326,5 @@ def _short(value: Any) -> Any:
 
 
 def _in_line(values: dict[str, Any]) -> str:
-    """Write settings in one cell of a table."""
+    """Format settings for one cell of a table."""
     return "; ".join(f"{name} {value}" for name, value in values.items() if value is not None)

@@ -1,4 +1,4 @@
-"""Export for ONNX Runtime, Triton and everything else that reads ONNX."""
+"""Export to ONNX, for ONNX Runtime, Triton and other runtimes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keras_s2s.export.signatures import check_signatures, input_specs
 from keras_s2s.files import check_writable, written_beside
 from keras_s2s.translator import Translator
 
-# How far the log probability of a token may lie from the model's in the mean, as for LiteRT.
+# Maximum mean difference of a token's log probability from the model's, as for LiteRT.
 QUANTIZATIONS = {None: None, "int8": 0.1}
 # The first set of operators that tf2onnx 1.17 writes all of the searches in.
 _LOGGER = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ def onnx(
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
-    """Write a translator as one ONNX file: ids in, ids out, with the search inside.
+    """Export a translator as one ONNX file that takes ids and returns ids, search included.
 
     An ONNX file has one signature. It takes any batch size and any length, or the fixed
-    `source_length`. It has standard operators only; the client splits and joins texts, by the
+    `source_length`. It has standard operators only. The client splits and joins texts with the
     vocabularies in the metadata of the file (see `vocabularies`). In Python:
 
         import onnxruntime
@@ -54,30 +54,30 @@ def onnx(
         session = onnxruntime.InferenceSession("g2p.onnx")
         session.run(["target_ids", "scores"], {"source_ids": source_ids})
 
-    The file is written beside `path`, run in ONNX Runtime, compared with the model, and then
-    renamed. In float32 it must return the same ids, and scores within 1e-4; with int8 weights the
-    log probabilities of its answers may differ by 0.1 a token in the mean.
+    The file is written under a temporary name, run in ONNX Runtime, compared with the model, and
+    then renamed. In float32 it must return the same ids, and scores within 1e-4. With int8 weights
+    the log probabilities of its answers may differ by a mean of 0.1 per token.
 
     Args:
         translator: The `Translator`.
-        path: The file; must end in ".onnx".
+        path: Destination path; must end in ".onnx".
         signature: "ids", "greedy_ids" or "score_ids". Defaults to "ids".
-        source_length: The fixed length of "source_ids". `None` for any length.
-        quantization: `None` for float32; "int8" for weights in 8 bits and sums in float32
-            (dynamic quantization).
-        probes: Texts to compare with, besides those that are always compared.
-        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
+        source_length: Fixed length of "source_ids". Defaults to `None`, any length.
+        quantization: `None` for float32; "int8" for 8-bit weights and float32 sums (dynamic
+            quantization). Defaults to `None`.
+        probes: Texts to compare, in addition to the standard ones.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
 
     Returns:
-        The path of the file. Its metadata have the vocabularies and the model card (see
+        The path of the file. Its metadata contain the vocabularies and the model card (see
         `read_card`).
 
     Raises:
-        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, or
-            `figures` not a dict of names and numbers.
-        ValueError: If an argument is out of its range, if a weight is not finite, if the model
-            has an operation that ONNX does not have, or if the file does not answer as the model
-            does.
+        TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, or
+            `figures` is not a dict of names and numbers.
+        ValueError: If an argument is out of range, a weight is not finite, the model has an
+            operation that ONNX does not have, or the answers of the file differ from the
+            model's.
         ImportError: If onnx, onnxruntime or tf2onnx is not installed.
         OSError: If the file cannot be written.
     """
@@ -119,7 +119,7 @@ def onnx(
 
 
 def _convert(translator: Translator, signature: str, source_length: int | None) -> Any:
-    """Convert a signature; return a `ModelProto`."""
+    """Convert a signature to a `ModelProto`."""
     (function,) = trace(translator, (signature,), source_length=source_length).values()
     specs = input_specs(signature, source_length=source_length)
     traced = tf.function(function, input_signature=specs, autograph=False)
@@ -134,7 +134,7 @@ def _convert(translator: Translator, signature: str, source_length: int | None) 
 
 
 def _quantize(model: Any) -> Any:
-    """Store the weights of products in 8 bits."""
+    """Store the weights of matrix products in 8 bits."""
     quantizing = import_onnx("onnxruntime.quantization")
     with tempfile.TemporaryDirectory() as folder, _quiet(""):
         before, after = (os.path.join(folder, f"{name}.onnx") for name in ("float32", "int8"))
@@ -150,7 +150,7 @@ def _quantize(model: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet(*loggers: str) -> Iterator[None]:
-    """Keep the warnings of converters, which no user can act on, from the user."""
+    """Suppress warnings of converters that users cannot act on."""
     levels = {name: logging.getLogger(name).level for name in loggers}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -164,7 +164,7 @@ def _quiet(*loggers: str) -> Iterator[None]:
 
 
 def _check_operators(model: Any) -> list[str]:
-    """Return the operators of a model, or refuse the first that ONNX does not have."""
+    """Return the operators of a model; raise for the first one that ONNX does not have."""
     definitions = import_onnx("onnx").defs
     names = set()
     for graph in (model.graph, *model.functions):
@@ -180,7 +180,7 @@ def _check_operators(model: Any) -> list[str]:
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
-    """Yield all nodes of a graph, those of loops and branches included."""
+    """Yield all nodes of a graph, including those of loops and branches."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:

@@ -1,4 +1,4 @@
-"""Runs an ONNX file in ONNX Runtime, and reads what it carries."""
+"""Running an ONNX file in ONNX Runtime, and reading its metadata."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class OnnxSession:
     """Loads an ONNX file of this package into ONNX Runtime.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ImportError: If the package onnxruntime is not installed.
-        ValueError: If it is not an ONNX file, or damaged, or has an operation that the runtime
-            does not have.
+        ValueError: If the file is damaged, is not an ONNX file, or has an operation that the
+            runtime does not have.
     """
 
     def __init__(self, path: str) -> None:
@@ -35,18 +35,18 @@ class OnnxSession:
             self._session = runtime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # a class for each kind of fault, of no common base
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise InputError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Run the file.
 
         Args:
-            signature: The name of its only signature.
-            inputs: An array for each of its inputs.
+            signature: Name of the only signature.
+            inputs: An array for each input.
 
         Returns:
-            An array for each of its outputs.
+            An array for each output.
         """
         names = [output.name for output in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, inputs), strict=True))
@@ -56,15 +56,15 @@ def read_properties(path: str) -> dict[str, str]:
     """Read the metadata of an ONNX file.
 
     Args:
-        path: The file.
+        path: Path of the file.
 
     Returns:
-        Its texts by name.
+        The metadata texts, by name.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ImportError: If the package onnx is not installed.
-        ValueError: If it is not an ONNX file.
+        ValueError: If the file is not an ONNX file.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path!r}.")
@@ -81,13 +81,13 @@ def import_onnx(name: str) -> Any:
     """Import one of the packages for ONNX.
 
     Args:
-        name: "onnx", "onnxruntime", "tf2onnx", or a module of them.
+        name: "onnx", "onnxruntime", "tf2onnx", or one of their modules.
 
     Returns:
         The module.
 
     Raises:
-        ImportError: If it is not installed, with the extra that installs it.
+        ImportError: If it is not installed; the message names the extra that installs it.
     """
     try:
         with warnings.catch_warnings():

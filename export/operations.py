@@ -1,4 +1,4 @@
-"""Which operations an exported graph may have: those that a stock model server has."""
+"""Checking that a stock model server has all operations of an exported graph."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 
-# Operations that TensorFlow has, but no server can run them, or not every one.
+# Operations of TensorFlow that no server, or not every server, can run.
 _REFUSED = {
     r"CudnnRNN.*": "it runs on a GPU only, and was chosen because the model was traced on one",
     r"(Eager)?PyFunc(Stateless)?": "it calls Python, which a server does not have",
     r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
 }
 
-# Operations of tensorflow-text, which the model server links, that lack its prefix "TFText>".
+# Operations of tensorflow-text, linked into the model server, that lack the prefix "TFText>".
 _TENSORFLOW_TEXT = {
     "CaseFoldUTF8",
     "ConstrainedSequence",
@@ -48,17 +48,17 @@ _TENSORFLOW_TEXT = {
 
 
 def check_operations(graph_def: Any) -> list[str]:
-    """Check that a graph can be run by a stock model server, on any device.
+    """Check that a stock model server can run a graph, on any device.
 
     Args:
-        graph_def: A `GraphDef` with its library of functions.
+        graph_def: A `GraphDef` with its function library.
 
     Returns:
-        The names of its operations, each once, in alphabetical order.
+        The distinct names of its operations, in alphabetical order.
 
     Raises:
-        ValueError: If there is an operation that a server may not have, or a function that must
-            be compiled by XLA; with its name and place, which begins with the layer it came from.
+        ValueError: If a server lacks an operation, or a function must be compiled by XLA. The
+            message has its name and place, which begins with the layer that created it.
     """
     functions = {function.signature.name for function in graph_def.library.function}
     for function in graph_def.library.function:
@@ -73,7 +73,7 @@ def check_operations(graph_def: Any) -> list[str]:
 
 
 def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:
-    """Give all nodes, and where each of them is."""
+    """Yield all nodes with their places."""
     for node in graph_def.node:
         yield node, f"node {node.name!r}"
     for function in graph_def.library.function:
@@ -82,7 +82,7 @@ def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _check_operation(name: str, place: str) -> None:
-    """Refuse an operation that a stock model server does not have."""
+    """Raise for an operation that a stock model server does not have."""
     for pattern, reason in _REFUSED.items():
         if re.fullmatch(pattern, name):
             raise InputError(f"Cannot export the operation {name!r} at {place}: {reason}.")
@@ -95,7 +95,7 @@ def _check_operation(name: str, place: str) -> None:
 
 
 def _check_not_compiled(attributes: Any, place: str) -> None:
-    """Refuse `jit_compile=True`, which would stay in the file."""
+    """Raise for `jit_compile=True`, which would be stored in the file."""
     if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
         raise InputError(
             f"Cannot export '_XlaMustCompile' at {place}: a stock model server does not compile. "

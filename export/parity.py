@@ -1,4 +1,4 @@
-"""The parity gate: what was exported answers as the model does, or the export fails."""
+"""Parity check: an export must return the same answers as the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_s2s.export.questions import Arrays, Question, ask_model
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
 
-# How far the scores that two runtimes give to the same text may lie apart.
+# Maximum difference between the scores of two runtimes for the same text.
 TOLERANCE = 1e-4
 # The score of a slot without a hypothesis.
 _NO_SCORE = -1e9
@@ -23,35 +23,35 @@ Runtime = Callable[[str, Arrays], Arrays]
 
 
 class Parity(NamedTuple):
-    """How like the model an export is; part of its model card."""
+    """Agreement of an export with the model; part of its model card."""
 
-    compared: str  # what was compared: "scores", or "log_probs per token"
-    tolerance: float  # how far they were allowed to lie apart
-    difference: float  # how far they did
-    num_texts: int  # how many probe texts the first searching signature was asked, in all batches
-    num_same_texts: int  # to how many of them its best answer was the model's
+    compared: str  # the quantity compared: "scores", or "log_probs per token"
+    tolerance: float  # maximum difference allowed
+    difference: float  # difference found
+    num_texts: int  # probe texts asked of the first searching signature, in all batches
+    num_same_texts: int  # number of them whose best answer equals the model's
 
 
 def check_parity(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
 ) -> Parity:
-    """Compare what was exported with the model: same text, scores within `TOLERANCE`.
+    """Compare an export with the model: same text, scores within `TOLERANCE`.
 
-    Rounding differs from runtime to runtime, so where two answers are equally good it may decide
-    which comes first. Another text passes, but only where the model itself gives it the log
-    probability that the runtime reports, and a score within the tolerance of its own answer.
+    Rounding differs between runtimes, so it may decide the order of two answers with almost equal
+    scores. A different text passes only if the model itself gives it the log probability that the
+    runtime reports, and a score within the tolerance of the model's own answer.
 
     Args:
         translator: The model.
-        runtime: What was exported.
-        signatures: The names of the signatures to compare.
+        runtime: The export.
+        signatures: Names of the signatures to compare.
         probes: The texts.
 
     Returns:
-        The greatest difference of two scores, as `Parity`.
+        The maximum difference of two scores, as `Parity`.
 
     Raises:
-        ValueError: If they differ, with the signature, the text and both answers.
+        ValueError: If they differ; the message has the signature, the text and both answers.
     """
     signatures = list(signatures)
     worst, same_texts = 0.0, []
@@ -78,24 +78,24 @@ def check_agreement(
     probes: list[str],
     tolerance: float,
 ) -> Parity:
-    """Compare what was exported with other weights than the model's: quantized ones.
+    """Compare an export with quantized weights with the model.
 
-    Every signature must run and give outputs of the right form. By "score" or "score_ids" the log
-    probabilities are compared that both give to the model's own best answers; where neither is
-    exported, those that both give to the answers of the runtime.
+    Every signature must run and return outputs of the right form. "score" or "score_ids" compares
+    the log probabilities that both give to the model's own best answers. If neither is exported,
+    the log probabilities that both give to the answers of the runtime are compared.
 
     Args:
         translator: The model.
-        runtime: What was exported.
-        signatures: The names of the signatures to run.
+        runtime: The export.
+        signatures: Names of the signatures to run.
         probes: The texts.
-        tolerance: How far the log probability of a token may lie from the model's, in the mean.
+        tolerance: Maximum mean difference of a token's log probability from the model's.
 
     Returns:
-        How far it does, as `Parity`.
+        The difference, as `Parity`.
 
     Raises:
-        ValueError: If an output is of the wrong form, or the difference is above the limit.
+        ValueError: If an output has the wrong form, or the difference exceeds the tolerance.
     """
     signatures = list(signatures)
     scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
@@ -119,15 +119,15 @@ def check_agreement(
 
 
 def check_form(signature: str, question: Question, answer: Arrays) -> None:
-    """Check that an answer has the promised outputs, and a row for each row of the question.
+    """Check that an answer has the expected outputs, with a row for each row of the question.
 
     Args:
-        signature: The signature's name.
-        question: What was asked.
-        answer: What a runtime said.
+        signature: Name of the signature.
+        question: The question.
+        answer: The answer of a runtime.
 
     Raises:
-        ValueError: If a name, a dtype or a shape is another one, or a score is not a number.
+        ValueError: If a name, a dtype or a shape differs, or a score is not a number.
     """
     promised = {output.name: output for output in ALL_SIGNATURES[signature].outputs}
     if "confidences" in question.expected:
@@ -149,18 +149,18 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
 
 
 def find_differences(question: Question, answer: Arrays) -> list[int]:
-    """Find the rows in which an answer is not the model's.
+    """Find the rows in which an answer differs from the model's.
 
     Args:
-        question: What was asked.
-        answer: What a runtime said, in the right form.
+        question: The question.
+        answer: The answer of a runtime, in the right form.
 
     Returns:
-        The numbers of the rows.
+        The indices of the rows.
     """
     expected = question.expected
     same = np.isclose(answer["scores"], expected["scores"], rtol=0, atol=TOLERANCE)
-    # a log probability is a sum over all tokens, so its rounding grows with it
+    # a log probability is a sum over all tokens, so its rounding error grows with it
     same &= np.isclose(answer["log_probs"], expected["log_probs"], rtol=1e-5, atol=TOLERANCE)
     if "confidences" in expected:
         same &= np.isclose(answer["confidences"], expected["confidences"], rtol=0, atol=TOLERANCE)
@@ -176,7 +176,7 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
 
 
 def _counted(signatures: list[str]) -> str | None:
-    """Return the signature whose best answers are counted: the first that searches."""
+    """Return the signature whose best answers are counted: the default or the first search."""
     searching = (name for name in signatures if not name.startswith("score"))
     return "serving_default" if "serving_default" in signatures else next(searching, None)
 
@@ -194,7 +194,7 @@ def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any,
 def _ask_both(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
 ) -> Iterator[tuple[str, Question, Arrays]]:
-    """Ask model and runtime the same; give the signature, the question and the answer."""
+    """Yield each signature with its question and the answer of the runtime."""
     for signature in signatures:
         for question in ask_model(translator, signature, probes):
             answer = runtime(signature, question.inputs)
@@ -203,7 +203,7 @@ def _ask_both(
 
 
 def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:
-    """Say of each hypothesis whether it is the same text, or the same ids."""
+    """Return, for each hypothesis, whether the text or the ids are the same."""
     if "target" in expected:
         return np.asarray(expected["target"].astype(object) == answer["target"].astype(object))
     if "target_ids" in expected:
@@ -219,5 +219,5 @@ def _padded(ids: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
 
 
 def _row(arrays: Arrays, row: int) -> str:
-    """Describe what was said about one row."""
+    """Format the answer to one row."""
     return ", ".join(f"{name} {value[row].tolist()}" for name, value in sorted(arrays.items()))

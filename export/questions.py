@@ -1,4 +1,4 @@
-"""The questions that an export is asked before it is given out, and the model's answers."""
+"""The questions for checking an export, and the model's answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from keras_s2s.translator import Translator
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
-# Empty, white space, letters with and without accents, scripts from right to left and without
-# spaces, a character outside the basic plane, one made of seven, control characters, the names of
-# special tokens, and a text longer than most that a model was trained on.
+# Empty, white space, letters with and without accents, right-to-left scripts and scripts without
+# spaces, a character outside the basic plane, a character of seven code points, control characters,
+# names of special tokens, and a text longer than most training texts.
 NASTY_TEXTS = (
     "",
     " ",
@@ -35,26 +35,26 @@ NASTY_TEXTS = (
 
 
 class Question(NamedTuple):
-    """A call of a signature, and what the model says to it."""
+    """A call of a signature, and the model's answer."""
 
-    texts: list[str]  # what the rows are about, for messages
+    texts: list[str]  # texts of the rows, for messages
     inputs: Arrays
     expected: Arrays
-    rescore: Callable[[Arrays], Any]  # the model's log_probs of somebody else's answer
+    rescore: Callable[[Arrays], Any]  # the model's log_probs of another runtime's answer
 
 
 def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
-    """Collect the texts that an export is tried with.
+    """Collect the texts for checking an export.
 
     Args:
-        translator: The `Translator`; some texts are made of its source vocabulary.
-        texts: The user's own.
+        translator: The `Translator`; some texts are made from its source vocabulary.
+        texts: Additional texts from the user.
 
     Returns:
         The user's texts, then the others.
 
     Raises:
-        TypeError: If `texts` is a single text, or one of them is none.
+        TypeError: If `texts` is a single text, or one of them is not text.
     """
     own = [] if isinstance(texts, str | bytes) else list(texts)
     if isinstance(texts, str | bytes) or not all(isinstance(text, str) for text in own):
@@ -72,12 +72,12 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
 
 
 def ask_model(translator: Translator, signature: str, probes: list[str]) -> Iterator[Question]:
-    """Put to the model what an export will be asked.
+    """Ask the model the questions for an export.
 
     Args:
         translator: The model.
-        signature: The signature's name.
-        probes: The texts: they are asked together, and some of them alone.
+        signature: Name of the signature.
+        probes: The texts. They are asked together, and some of them alone.
 
     Yields:
         The questions.
@@ -119,7 +119,7 @@ def _ask_search(
         ids = translator.target.tokenize(tf.constant(target.ravel(), tf.string))
         finished = translator.model.log_prob(source_ids, ids)
         unfinished = translator.model.log_prob(source_ids, tf.where(ids == EOS_ID, PAD_ID, ids))
-        # a text does not say whether eos was among its ids; the log probability does
+        # a text does not show whether eos was among its ids; the log probability does
         either = np.reshape([finished, unfinished], (2, *target.shape))
         nearest = np.abs(either - answer["log_probs"]).argmin(axis=0)
         return np.where(nearest == 0, *either)
@@ -182,5 +182,5 @@ _ASK: dict[str, Callable[[Translator, list[str]], Question]] = {
 
 
 def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Give texts as every runtime takes them: an array of bytes objects."""
+    """Return texts in the form of all runtimes: an array of bytes objects."""
     return np.array([text.encode("utf-8") for text in texts], dtype=object)

@@ -1,4 +1,4 @@
-"""Export for TF Serving, and for everything else that loads a SavedModel."""
+"""Export to SavedModel, for TF Serving and everything else that loads one."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def saved_model(
     warmup: Warmup | None = None,
     batching: Batching | None = None,
 ) -> str:
-    """Write a translator as the next version of a SavedModel: text in, text out.
+    """Export a translator as the next version of a SavedModel that takes and returns text.
 
     Tokenizers, search and model are one graph, with the signatures of
-    `keras_s2s.export.signatures`. TF Serving, TensorFlow's C API and Python load it; it needs
-    nothing of this package. In Python:
+    `keras_s2s.export.signatures`. TF Serving, TensorFlow's C API and Python can load it without
+    this package. In Python:
 
         import tensorflow as tf
         import tensorflow_text  # registers its operations
@@ -64,43 +64,43 @@ def saved_model(
         served = tf.saved_model.load("serving/g2p/1").signatures["serving_default"]
         served(source=tf.constant(["hello"]))["target"]  # (batch, num_hypotheses), best first
 
-    The version is written beside the others under a name that no server looks at, then loaded as
-    a server loads it and compared with the model: same text, scores within 1e-4. Only then it gets
-    its number. Whatever goes wrong, nothing is left, and no other version is touched.
+    The version is written under a temporary name that servers ignore, loaded as a server loads it,
+    and compared with the model: same text, scores within 1e-4. Only then is it renamed to its
+    number. If anything fails, nothing is left, and no other version is changed.
 
     Args:
         translator: The `Translator`.
-        path: The folder of the versions, "serving/g2p" for "serving/g2p/1"; made where it does
-            not exist.
-        version: The version's number; one above the highest there by default.
-        signatures: The signatures to write. Defaults to "serving_default", "greedy", "ids",
+        path: Folder of the versions, "serving/g2p" for "serving/g2p/1"; created if it does not
+            exist.
+        version: Number of the version. Defaults to one above the highest existing version.
+        signatures: The signatures to export. Defaults to "serving_default", "greedy", "ids",
             "score" and "options". With `("ids",)` the graph has no operation of tensorflow-text,
-            no string and no vocabulary, so that runtimes without them load it; "greedy_ids" and
-            "score_ids" are the same for the other two. The client then splits text by the
-            vocabularies; see `vocabularies`.
-        source_length: The fixed length of "source_ids". Pad shorter sources with 0. Needs
-            signatures that take ids only. `None` for any length.
-        probes: Texts to compare with, besides those that are always compared.
-        figures: Evaluation figures for the model card, {"WER": 25.1} for instance.
-        warmup: Requests that a model server answers before it makes the version available; none
-            by default. What was written answers them once before it gets its number. Needs the
-            package tensorflow-serving-api.
-        batching: How a model server may merge requests; `Batching()` by default.
+            no string and no vocabulary, so that runtimes without them can load it. "greedy_ids"
+            and "score_ids" are the equivalents of "greedy" and "score" on ids. The client then
+            splits text with the vocabularies; see `vocabularies`.
+        source_length: Fixed length of "source_ids"; pad shorter sources with 0. Requires that all
+            signatures take ids. Defaults to `None`, any length.
+        probes: Texts to compare, in addition to the standard ones.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        warmup: Requests that a model server answers before it makes the version available. They
+            are tested before the version is published. Needs the package tensorflow-serving-api.
+            Defaults to none.
+        batching: How a model server may merge requests. Defaults to `Batching()`.
 
     Returns:
-        The path of the version's folder. Beside the graph it has "batching_params.pbtxt", and a
-        folder "assets.extra" with the vocabularies, the model card, in JSON (see `read_card`) and
-        to read, and the warm-up requests.
+        The path of the version's folder. Next to the graph it has "batching_params.pbtxt", and a
+        folder "assets.extra" with the vocabularies, the model card, as JSON (see `read_card`) and
+        as Markdown, and the warm-up requests.
 
     Raises:
-        TypeError: If `translator` is not a `Translator`, `probes` not a list of texts, `figures`
-            not a dict of names and numbers, `warmup` not a `Warmup` or `batching` not a `Batching`.
-        ValueError: If `path` or `version` cannot be, if a weight or a figure is not finite, if a
-            warm-up request is longer than a batch may be, if a part of the model needs an
-            operation that a stock model server does not have, or if what was written does not
-            answer as the model does.
+        TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, `figures`
+            is not a dict of names and numbers, `warmup` is not a `Warmup` or `batching` is not a
+            `Batching`.
+        ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, a
+            warm-up request is larger than the maximum batch, the model needs an operation that a
+            stock model server does not have, or the answers of the export differ from the model's.
         ImportError: If `warmup` is given and tensorflow-serving-api is not installed.
-        FileExistsError: If the version is there already.
+        FileExistsError: If the version exists already.
         OSError: If the folder cannot be written or the disk is full.
     """
     check_translator(translator)
@@ -161,7 +161,7 @@ def saved_model(
 
 
 def _check_space(folder: str, needed: int) -> None:
-    """Say that the disk is full before the work is done."""
+    """Raise early if the disk does not have enough free space."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(
@@ -171,7 +171,7 @@ def _check_space(folder: str, needed: int) -> None:
 
 
 def _write_files(folder: str, files: Mapping[str, bytes]) -> None:
-    """Write files into a new folder."""
+    """Write files to a new folder."""
     os.mkdir(folder)
     for name, content in files.items():
         write_file(os.path.join(folder, name), content)

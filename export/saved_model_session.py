@@ -1,4 +1,4 @@
-"""Runs a SavedModel as a model server does."""
+"""Running a SavedModel as a model server does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from keras_s2s.errors import InputError
 class SavedModelSession:
     """Loads the graph and the variables of a SavedModel into a session, and calls signatures.
 
-    `tf.saved_model.load` would rebuild Python objects instead, and forgives faults at which a
-    server fails. What is loaded here was written by this package.
+    `tf.saved_model.load` would rebuild Python objects instead, and tolerates faults that make a
+    server fail. Use it only for SavedModels written by this package.
 
     Args:
-        path: The version's folder.
+        path: Folder of the version.
 
     Raises:
         ValueError: If its graph is damaged.
-        tensorflow.errors.OpError: if its variables cannot be loaded.
+        tensorflow.errors.OpError: If its variables cannot be loaded.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +46,7 @@ class SavedModelSession:
             self._session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
             (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
             self._session.run(initialize.name)
-        except (KeyError, TypeError, ValueError) as error:  # of TensorFlow, about the graph
+        except (KeyError, TypeError, ValueError) as error:  # from TensorFlow, for a damaged graph
             reason = " ".join(str(error).split())[:300]
             raise InputError(
                 f"{path}: its graph is damaged, or not of keras_s2s: {reason}"
@@ -56,14 +56,14 @@ class SavedModelSession:
         """Call a signature.
 
         Args:
-            signature: Its name.
-            inputs: An array for each of its inputs.
+            signature: Name of the signature.
+            inputs: An array for each input.
 
         Returns:
-            An array for each of its outputs.
+            An array for each output.
 
         Raises:
-            ValueError: If there is no such signature.
+            ValueError: If the signature does not exist.
         """
         if signature not in self._signatures:
             raise InputError(
@@ -89,7 +89,7 @@ class SavedModelSession:
 
 
 def read_saved_model(path: str) -> Any:
-    """Read the `SavedModel` message of a version's folder, or raise `ValueError`."""
+    """Read the `SavedModel` message in a version's folder, or raise `ValueError`."""
     saved = saved_model_pb2.SavedModel()
     name = os.path.join(path, "saved_model.pb")
     with open(name, "rb") as file:

@@ -1,4 +1,4 @@
-"""A translator as TensorFlow functions: what both exports are made from."""
+"""A translator as TensorFlow functions, the basis of all exports."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Outputs = dict[str, tf.Tensor]
 
 
 class ServedModule(tf.Module):
-    """Holds what a SavedModel stores of a translator: its weights and its tables, each once.
+    """Module with the parts of a translator to save: its weights and its tables, each once.
 
-    It does not hold the translator. A `tf.Module` that holds a Keras model is saved with a second
-    copy of each variable, and a model server then fails with "Could not find variable".
+    It does not hold the translator itself. A `tf.Module` that holds a Keras model is saved with a
+    second copy of each variable, and a model server then fails with "Could not find variable".
 
     Args:
         translator: The `Translator`.
-        names: The signatures to save with it. If all take ids, the vocabularies stay out.
+        names: The signatures to save. If all of them take ids, the vocabularies are left out.
     """
 
     def __init__(self, translator: Translator, names: Iterable[str] = ("serving_default",)) -> None:
@@ -34,17 +34,17 @@ class ServedModule(tf.Module):
             self.tables = [*translator.source.tables, *translator.target.tables]
 
     def size(self) -> int:
-        """Give the size of the weights in bytes."""
+        """Return the size of the weights in bytes."""
         return sum(
             int(np.prod(variable.shape)) * variable.dtype.size for variable in self.variables_
         )
 
 
 def check_translator(translator: Any) -> None:
-    """Refuse what cannot be exported.
+    """Check that a translator can be exported.
 
     Args:
-        translator: What came.
+        translator: The value to check.
 
     Raises:
         TypeError: If it is not a `Translator`.
@@ -67,20 +67,20 @@ def check_translator(translator: Any) -> None:
 
 
 def check_answers(translator: Translator, texts: list[str]) -> None:
-    """Refuse a model whose finite weights give logits that are not: it has diverged too.
+    """Raise if finite weights produce logits that are not finite: the model has diverged too.
 
     Args:
         translator: The `Translator`.
         texts: Texts to try.
 
     Raises:
-        ValueError: If the log probability of a target is not a number, or infinite.
+        ValueError: If the log probability of a target is NaN or infinite.
     """
     source_ids = translator.source.tokenize(tf.constant(texts[:8]))
     size = translator.model.target_vocabulary_size
     target_ids = tf.tile([[UNK_ID, size - 1, EOS_ID]], [tf.shape(source_ids)[0], 1])
     log_probs = translator.model.log_prob(source_ids, target_ids).numpy()
-    # -inf may be right: an output that the model cannot have
+    # -inf may be right: an output that the model cannot produce
     (spoilt,) = np.nonzero(np.isnan(log_probs) | (log_probs == np.inf))
     if len(spoilt):
         raise InputError(
@@ -101,12 +101,12 @@ def trace(
     Args:
         translator: The `Translator`.
         names: The signatures to trace.
-        batch: The number of rows of every input; any if None.
-        source_length: The length of "source_ids"; any if None.
+        batch: Number of rows of every input; None for any.
+        source_length: Length of "source_ids"; None for any.
 
     Returns:
-        A concrete function for each name. They use variables of the translator, which a
-        `ServedModule` keeps when they are saved.
+        A concrete function for each name. The functions use variables of the translator, which a
+        `ServedModule` must hold when they are saved.
     """
     functions = _functions(translator)
     return {
@@ -123,12 +123,12 @@ def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
     """Write a SavedModel.
 
     Args:
-        module: What holds the variables and tables of the functions.
+        module: The module that holds the variables and tables of the functions.
         functions: A concrete function for each signature.
-        path: The folder to write.
+        path: Destination folder.
 
     Raises:
-        OSError: If writing fails, because the disk is full for instance.
+        OSError: If writing fails, for example because the disk is full.
     """
     try:
         tf.saved_model.save(module, path, signatures=functions)
@@ -137,14 +137,14 @@ def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Write a file, or say which one could not be written.
+    """Write a file, and name it in any error.
 
     Args:
-        path: The file.
-        content: Its bytes.
+        path: Destination path.
+        content: The bytes to write.
 
     Raises:
-        OSError: If writing fails, with the path, which Python leaves out when the disk is full.
+        OSError: If writing fails. It names the path, which Python omits when the disk is full.
     """
     try:
         with open(path, "wb") as file:
@@ -154,7 +154,7 @@ def write_file(path: str, content: bytes) -> None:
 
 
 def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
-    """Give the Python function of each signature."""
+    """Return the Python function of each signature."""
     search = translator.search
     longest = max(OPTIONS_MAX_LENGTH, search.max_length or 0)
 

@@ -1,4 +1,4 @@
-"""Files to run a model server with: its configuration, containers, Kubernetes, monitoring."""
+"""Files for running a model server: configuration, containers, Kubernetes and monitoring."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.export.templates import fill_template
 from keras_s2s.export.versions import find_versions
 from keras_s2s.files import written_beside
 
-# The names in a cluster and in a container file.
+# Names that clusters and container files accept.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _MEMORY = re.compile(r"[1-9][0-9]*(Mi|Gi)")
 
@@ -42,12 +42,12 @@ def serving_files(
     replicas: tuple[int, int] = (2, 8),
     overwrite: bool = False,
 ) -> list[str]:
-    """Write what it takes to run TF Serving on an export: "deploy/" beside "serving/g2p".
+    """Write the files to run TF Serving on an export, such as "deploy/" for "serving/g2p".
 
-    The model server's own settings are "models.config" (which versions of which model),
-    "batching.config" (threads of its batches) and "monitoring.config" (metrics for Prometheus).
-    "compose.yaml" runs it in a container, with Prometheus where asked for; "kustomization.yaml"
-    and "kubernetes.yaml" in a cluster, with a readiness probe, a service and autoscaling:
+    The settings of the model server are "models.config" (models and versions), "batching.config"
+    (batching threads) and "monitoring.config" (metrics for Prometheus). "compose.yaml" runs it in
+    a container, with optional Prometheus. "kustomization.yaml" and "kubernetes.yaml" run it in a
+    cluster, with a readiness probe, a service and autoscaling:
 
         docker compose --file deploy/compose.yaml up
         kubectl apply --kustomize deploy
@@ -55,25 +55,25 @@ def serving_files(
     The server listens on port 8500 for gRPC and 8501 for REST and metrics.
 
     Args:
-        base_path: The folder of the versions, "serving/g2p", that `saved_model` wrote to.
-        folder: Where to write the files; made where it does not exist.
-        name: What clients call the model; the name of `base_path` by default.
-        versions: The versions to serve, all at once; by default the newest one, and a newer one
-            as soon as it is there.
-        image: The container image of the server; TensorFlow Serving's own, of the TensorFlow
-            version that is installed, by default.
-        cpus: How many cores one server has, and how many batches it works on at once.
-        memory: What one server may use, as in "1Gi".
-        replicas: The fewest and the most servers in a cluster.
-        overwrite: Whether to write over the files of an earlier call.
+        base_path: Folder of the versions that `saved_model` wrote, such as "serving/g2p".
+        folder: Destination folder; created if it does not exist.
+        name: Name of the model for clients. Defaults to the name of `base_path`.
+        versions: The versions to serve, all at once. Defaults to the newest version, replaced by
+            a newer one as soon as it exists.
+        image: Container image of the server. Defaults to TensorFlow Serving's own, for the
+            installed version of TensorFlow.
+        cpus: Number of cores of one server, and number of batches it processes concurrently.
+        memory: Memory limit of one server, such as "1Gi".
+        replicas: Minimum and maximum number of servers in a cluster.
+        overwrite: Whether to replace existing files.
 
     Returns:
         The paths of the files.
 
     Raises:
-        FileNotFoundError: If there is no version in `base_path`, or not one that `versions` names.
-        FileExistsError: If a file is there already, and `overwrite` is not set.
-        ValueError: If a name or a number cannot be.
+        FileNotFoundError: If `base_path` has no version, or lacks one of `versions`.
+        FileExistsError: If a file exists already and `overwrite` is not set.
+        ValueError: If a name or a number is invalid.
         OSError: If a file cannot be written.
     """
     base_path, folder = os.path.abspath(base_path), os.path.abspath(folder)
@@ -109,7 +109,7 @@ def serving_files(
 
 
 def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None:
-    """Refuse names and numbers that a container or a cluster would refuse."""
+    """Raise for names and numbers that a container or a cluster would reject."""
     if not _NAME.fullmatch(name):
         raise InputError(
             "`name` must be lower-case letters, digits and hyphens, with a letter in front, as in "
@@ -127,7 +127,7 @@ def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None
 
 
 def _version_policy(base_path: str, versions: Iterable[int]) -> str:
-    """Give the policy of the versions to serve, as `models.config` spells it."""
+    """Return the policy of the versions to serve, in the format of `models.config`."""
     found, wanted = find_versions(base_path), sorted(set(versions))
     missing = [version for version in wanted if version not in found]
     if not found or missing:
@@ -141,12 +141,12 @@ def _version_policy(base_path: str, versions: Iterable[int]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Write a text as YAML."""
+    """Quote a text for YAML."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _write(folder: str, contents: dict[str, bytes]) -> list[str]:
-    """Write files beside those that a server may be reading, and put them in place at the end."""
+    """Write files under temporary names, and rename them at the end: a server may read them."""
     paths = {os.path.join(folder, name): content for name, content in contents.items()}
     with contextlib.ExitStack() as unfinished:
         for path, content in paths.items():

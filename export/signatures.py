@@ -1,8 +1,8 @@
-"""What is served: the names, inputs and outputs of every signature.
+"""Names, inputs and outputs of every signature.
 
-These names are a promise to clients: a name, shape or dtype changes only with a major version.
-In all of them the first dimension is the batch, of any size, and an input gets the same answer
-whatever else is in its batch, so that a model server can merge requests.
+The signatures are a stable interface for clients: a name, shape or dtype changes only with a major
+version. In all of them the first dimension is the batch, of any size. The answer to an input does
+not depend on the rest of its batch, so a model server can merge requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keras_s2s.errors import InputError
 
 
 class Signature(NamedTuple):
-    """What one signature takes and gives; None stands for a size that is not fixed."""
+    """Inputs and outputs of a signature; None stands for a size that is not fixed."""
 
     inputs: tuple[tf.TensorSpec, ...]
     outputs: tuple[tf.TensorSpec, ...]
@@ -44,15 +44,15 @@ _SCORED = (
 )
 
 SIGNATURES = {
-    # The search that the translator was made with.
+    # The translator's own search.
     "serving_default": Signature((_SOURCE,), _TRANSLATION),
-    # The most probable token at each step: one hypothesis, the quickest answer.
+    # The most probable token at each step: one hypothesis, the fastest answer.
     "greedy": Signature((_SOURCE,), _TRANSLATION),
-    # The same search as `serving_default` for clients that have their own tokenizer.
+    # The same search as `serving_default`, for clients with their own tokenizer.
     "ids": Signature((_SOURCE_IDS,), _FOUND_IDS),
-    # log P(target | source), and that divided by length**length_penalty.
+    # log P(target | source), and the same divided by length**length_penalty.
     "score": Signature((_SOURCE, tf.TensorSpec([None], tf.string, name="target")), _SCORED),
-    # `serving_default` with each row's own settings; values out of range are moved into it.
+    # `serving_default` with settings for each row; values out of range are clipped.
     "options": Signature(
         (
             _SOURCE,
@@ -64,7 +64,7 @@ SIGNATURES = {
     ),
 }
 
-# `greedy` and `score` on ids: exported where they are asked for.
+# `greedy` and `score` on ids, exported on request.
 ID_SIGNATURES = {
     "greedy_ids": Signature((_SOURCE_IDS,), _FOUND_IDS),
     "score_ids": Signature(
@@ -79,19 +79,19 @@ _IDS_NOTE = (
     "`pad_variable_length_inputs` takes, the first id of the request. A row without eos must "
     "not be sent to a server that pads: it would read the padding as text."
 )
-# What clients of a signature must know; stored with each export.
+# Notes for clients of a signature; stored with each export.
 NOTES = dict.fromkeys(("ids", "greedy_ids", "score_ids"), _IDS_NOTE)
 
-# A further output of the signatures that search, if the translator has `confidence`: the calibrated
-# probability that a whole output is right; 0 in a slot without a hypothesis.
+# An additional output of the signatures that search, if the translator has `confidence`: the
+# calibrated probability that a whole output is right; 0 in a slot without a hypothesis.
 CONFIDENCES = tf.TensorSpec([None, None], tf.float32, name="confidences")
 
-# What a LiteRT file has: `options` would add a fifth search to every app.
+# Signatures of a LiteRT file: `options` would add a fifth search to every app.
 LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
 
-# The largest `max_length` that a request to `options` can ask for, and the longest target that
-# `score` takes, where the translator's own is smaller: a request must not be able to fill a
-# server's memory.
+# The largest `max_length` that a request to `options` can set, and the longest target that `score`
+# takes, unless the translator's own is larger. It prevents a request from filling a server's
+# memory.
 OPTIONS_MAX_LENGTH = 1000
 
 
@@ -106,17 +106,17 @@ def check_signatures(
     """Check which signatures to export.
 
     Args:
-        signatures: Their names. `None` for the default.
-        default: The names of the default.
-        source_length: The fixed length of "source_ids", or `None`.
+        signatures: Names of the signatures. `None` for the default.
+        default: Names of the default signatures.
+        source_length: Fixed length of "source_ids", or `None`.
 
     Returns:
         The names.
 
     Raises:
         TypeError: If `signatures` is not a list of names.
-        ValueError: If a name is unknown or repeated, if there is none, or if `source_length` is
-            not a positive integer or a signature takes text beside it.
+        ValueError: If a name is unknown or repeated, there are no names, `source_length` is not a
+            positive integer, or a signature takes text although `source_length` is set.
     """
     if signatures is None:
         names = tuple(default)
@@ -147,9 +147,9 @@ def input_specs(
     """Return the inputs of a signature, with the sizes that an export fixes.
 
     Args:
-        name: The signature.
-        batch: The number of rows, or `None` for any.
-        source_length: The length of "source_ids", or `None` for any.
+        name: Name of the signature.
+        batch: Number of rows, or `None` for any.
+        source_length: Length of "source_ids", or `None` for any.
 
     Returns:
         A `tf.TensorSpec` for each input.

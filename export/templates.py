@@ -1,4 +1,4 @@
-"""The files for a model server that are written out of templates: those in `export/serving/`."""
+"""Filling in the templates in `export/serving/`, for the files of a model server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def fill_template(file: str, /, **values: object) -> str:
     """Fill in a template.
 
     Args:
-        file: Its name.
-        **values: What stands for each `${name}` in it.
+        file: Name of the template.
+        **values: The value of each `${name}` in it.
 
     Returns:
-        The text of the file.
+        The content of the file.
     """
     template = (_FOLDER / file).read_text(encoding="utf-8")
     return string.Template(template).substitute(values)

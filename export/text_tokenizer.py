@@ -1,8 +1,8 @@
-"""Splits texts into ids and joins ids to texts in plain Python: this file imports nothing else.
+"""Tokenizing and detokenizing texts without TensorFlow or NumPy.
 
-The reference implementation for clients of an export that takes ids; docs/how-to/ids.md says the
-rules in words, and `examples/tokenizers` has the same in C++ and JavaScript. By itself it is a
-command, for a folder that `keras_s2s.export.vocabularies` wrote:
+This is the reference implementation for clients of an export that takes ids.
+docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in C++ and
+JavaScript. The module is also a command, for a folder written by `keras_s2s.export.vocabularies`:
 
     python text_tokenizer.py FOLDER source "a text"
 """
@@ -24,16 +24,16 @@ PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 _NUM_SPECIAL = 4
 _UNKNOWN_TEXT = "⁇"
 _SPACE_SIGN = "▁"
-# How much less probable an unknown byte is than the least probable piece, as a logarithm.
+# Difference between the log probabilities of the least probable piece and an unknown byte.
 _UNKNOWN_PENALTY = 10.0
 
 
 class TextTokenizer:
-    """Splits and joins texts as the tokenizer of an export does in its graph.
+    """Tokenizer that splits and joins texts like the graph of an export.
 
     Args:
         tokens: The vocabulary: the token of each id.
-        rules: The class of the tokenizer and its settings; see `Tokenizer.text_rules`.
+        rules: Class of the tokenizer and its settings; see `Tokenizer.text_rules`.
 
     Raises:
         ValueError: If the class is unknown.
@@ -74,7 +74,7 @@ class TextTokenizer:
         return _JOIN[self._kind](parts, self.rules)
 
     def _join_features(self, ids: list[int]) -> str:
-        """Join characters; a feature has a space before it, or its own ";" after a feature."""
+        """Join characters; a feature is preceded by a space, or by ";" after another feature."""
         text, before = "", ""
         for number in ids:
             token = self.tokens[number]
@@ -90,7 +90,8 @@ def load_tokenizers(folder: str | Path) -> tuple[TextTokenizer, TextTokenizer]:
     """Load both tokenizers of an export.
 
     Args:
-        folder: What `keras_s2s.export.vocabularies` wrote, or "assets.extra" of a SavedModel.
+        folder: A folder written by `keras_s2s.export.vocabularies`, or "assets.extra" of a
+            SavedModel.
 
     Returns:
         The tokenizers of source and target.
@@ -107,19 +108,19 @@ def load_tokenizers(folder: str | Path) -> tuple[TextTokenizer, TextTokenizer]:
 
 
 def _split_features(text: str) -> list[str]:
-    """Split a text into characters, and the features that its last word lists."""
+    """Split a text into characters and the features in its last word."""
     word, *features = text.strip().rsplit(maxsplit=1) or [""]
     listed = features[0].split(";") if features else []
     return [*word, *(";" + feature for feature in listed if feature)]
 
 
 def _is_feature(token: str) -> bool:
-    """Whether a token of a FeatureTokenizer is a feature."""
+    """Return whether a token of a FeatureTokenizer is a feature."""
     return len(token) > 1 and token.startswith(";")
 
 
 def _join_pieces(parts: list[str], rules: dict[str, Any]) -> str:
-    """Join pieces of words; the space in front of a text is the model's own."""
+    """Join pieces of words; remove a leading space that the model added itself."""
     text = "".join(parts).replace(_SPACE_SIGN, " ")
     first = parts[0].replace(_SPACE_SIGN, " ") if parts else ""
     if first.startswith(" ") and (rules["add_dummy_prefix"] or rules["remove_extra_whitespaces"]):
@@ -142,7 +143,7 @@ _JOIN: dict[str, Any] = {
 
 
 class _Pieces:
-    """The unigram model of a SentencePieceTokenizer: the most probable pieces of a text."""
+    """Unigram model of a SentencePieceTokenizer, which finds the most probable pieces of a text."""
 
     def __init__(self, tokens: list[str], rules: dict[str, Any]) -> None:
         self._rules = rules
@@ -161,7 +162,7 @@ class _Pieces:
         return self._search(self._normalize(text.encode()))
 
     def _normalize(self, text: bytes) -> bytes:
-        """Replace characters by the model's map, and spaces by its sign for them."""
+        """Replace characters by the model's map, and spaces by U+2581."""
         if self._rules["add_dummy_prefix"]:
             text = b" " + text
         text = self._replace(text)
@@ -176,7 +177,7 @@ class _Pieces:
         return text
 
     def _replace(self, text: bytes) -> bytes:
-        """Replace the longest prefix in the map, again and again."""
+        """Replace the longest prefix in the map, repeatedly."""
         found, place = [], 0
         while place < len(text):
             length, start = self._longest_prefix(text, place)
@@ -190,7 +191,7 @@ class _Pieces:
         return b"".join(found)
 
     def _longest_prefix(self, text: bytes, place: int) -> tuple[int, int]:
-        """Follow the trie (a double array, as darts-clone writes it): length, and replacement."""
+        """Return the length and replacement of the longest prefix in the darts-clone trie."""
         if not self._trie:
             return 0, 0
         found = (0, 0)
@@ -206,8 +207,8 @@ class _Pieces:
         return found
 
     def _search(self, text: bytes) -> list[int]:
-        """Find the pieces with the greatest sum of scores: Viterbi's algorithm over bytes."""
-        # for each place: the score, the id of the piece that ends there, where it begins
+        """Find the pieces with the highest sum of scores: Viterbi's algorithm over bytes."""
+        # for each position: the score, the id of the piece that ends there, and its start
         best: list[Any] = [None] * (len(text) + 1)
         best[0] = (0.0, -1, -1)
         for start in range(len(text)):
@@ -229,12 +230,12 @@ class _Pieces:
 
 
 def _children(unit: int) -> int:
-    """Return where the children of a unit of the trie stand, relative to it."""
+    """Return the offset of the children of a trie unit."""
     return (unit >> 10) << ((unit & 0x200) >> 6)
 
 
 def _update(best: list[Any], place: int, score: float, number: int, start: int) -> None:
-    """Keep the better way to a place; sums are rounded to float32, as in the graph."""
+    """Keep the better path to a position; sums are rounded to float32, as in the graph."""
     score = _float32(score)
     if best[place] is None or best[place][0] < score:
         best[place] = (score, number, start)

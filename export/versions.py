@@ -1,4 +1,4 @@
-"""Numbered version folders, in which a model server finds whole versions only."""
+"""Numbered version folders that are published atomically."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from keras_s2s.files import unfinished_folder
 
 
 def check_version(folder: str, version: int | None) -> None:
-    """Refuse early what `publish` would refuse after all the work, and what no server could use.
+    """Check a version number and folder before the export begins.
 
     Args:
-        folder: The folder with the versions; it need not exist.
-        version: The version's number; None for the next one.
+        folder: Folder of the versions; it need not exist.
+        version: Number of the version; None for the next one.
 
     Raises:
-        ValueError: If `version` is not a positive integer, or `folder` has a number for its name.
-        FileExistsError: If the version is there.
-        NotADirectoryError: If `folder`, or what should be a folder above it, is a file.
+        ValueError: If `version` is not a positive integer, or the name of `folder` is a number.
+        FileExistsError: If the version exists.
+        NotADirectoryError: If `folder` or one of its parents is a file.
     """
     above, name = folder, os.path.basename(folder)
     if _is_version(name):
@@ -47,10 +47,10 @@ def find_versions(folder: str) -> set[int]:
     """Find the versions that a model server would see.
 
     Args:
-        folder: The folder with the versions; it need not exist.
+        folder: Folder of the versions; it need not exist.
 
     Returns:
-        Their numbers.
+        The version numbers.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return {int(name) for name in names if _is_version(name)}
@@ -58,19 +58,19 @@ def find_versions(folder: str) -> set[int]:
 
 @contextlib.contextmanager
 def unfinished_version(folder: str) -> Iterator[str]:
-    """Give a folder to write a version to, beside the versions that are there.
+    """Yield a new folder for writing a version, next to the existing versions.
 
-    Its name is no number, so that no server takes it for a version. Unless it was published, it
-    is gone at the end, with the folders that were made for it.
+    Its name is not a number, so servers ignore it. Unless the folder is published, it is removed
+    at the end, together with any parent folders created for it.
 
     Args:
-        folder: The folder with the versions; made where it does not exist.
+        folder: Folder of the versions; created if it does not exist.
 
     Yields:
-        The name of a new, empty folder.
+        The path of a new, empty folder.
 
     Raises:
-        OSError: If the folder cannot be made.
+        OSError: If the folder cannot be created.
     """
     with contextlib.ExitStack() as undo:
         for name in _missing_folders(folder):
@@ -81,18 +81,18 @@ def unfinished_version(folder: str) -> Iterator[str]:
 
 
 def publish(unfinished: str, folder: str, version: int | None) -> str:
-    """Make a finished folder a version, in one step.
+    """Rename a finished folder to its version number.
 
     Args:
-        unfinished: What `unfinished_version` gave.
-        folder: The folder with the versions.
-        version: The version's number; None for the next one.
+        unfinished: The folder from `unfinished_version`.
+        folder: Folder of the versions.
+        version: Number of the version; None for the next one.
 
     Returns:
         The path of the version's folder.
 
     Raises:
-        FileExistsError: If the version has come to be there in the meantime.
+        FileExistsError: If the version was created in the meantime.
     """
     while True:
         check_version(folder, version)
@@ -103,17 +103,17 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
         except OSError:
             if not os.path.lexists(path):
                 raise
-            continue  # somebody else has just published this number
+            continue  # another process has just published this number
         return path
 
 
 def _is_version(name: str) -> bool:
-    """Say whether a model server would take a folder of that name for a version."""
+    """Return whether a model server would take a folder of that name for a version."""
     return name.isascii() and name.isdigit()
 
 
 def _missing_folders(folder: str) -> list[str]:
-    """Give those of a folder and the folders above it that are not there, the outermost first."""
+    """Return a folder and its parents that do not exist, outermost first."""
     missing: list[str] = []
     while not os.path.isdir(folder):
         missing.insert(0, folder)
@@ -122,6 +122,6 @@ def _missing_folders(folder: str) -> list[str]:
 
 
 def _remove_empty(folder: str) -> None:
-    """Remove a folder, unless something has been published in it."""
+    """Remove a folder unless a version was published in it."""
     with contextlib.suppress(OSError):
         os.rmdir(folder)

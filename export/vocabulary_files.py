@@ -1,4 +1,4 @@
-"""The vocabularies of an export, for programs that split and join texts themselves."""
+"""The vocabularies of an export, for programs that tokenize texts themselves."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from keras_s2s.files import written_beside
 def vocabularies(
     path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
 ) -> dict[str, list[str]]:
-    """Read the vocabularies of an export; write them as files, if a folder is given.
+    """Read the vocabularies of an export, and optionally write them to files.
 
     Args:
         path: The export: the folder of a version, a LiteRT file or an ONNX file.
-        folder: Where to write "source_vocabulary.json", "target_vocabulary.json" (a list of
-            tokens each) and "tokenizers.json" (how the texts of both sides are split), for an
-            app. Existing files are replaced. The page "Clients that tokenize" has the rules.
+        folder: Folder to write "source_vocabulary.json" and "target_vocabulary.json" (a list of
+            tokens each) and "tokenizers.json" (how the texts of both sides are split) to, for an
+            app. Existing files are replaced. The page "Clients that tokenize" describes the rules.
+            Defaults to None: no files.
 
     Returns:
         A dict of "source" and "target": the token of each id.
 
     Raises:
-        FileNotFoundError: If there is no such export, or it has no vocabularies.
+        FileNotFoundError: If the export does not exist or has no vocabularies.
         ValueError: If a file is damaged.
         OSError: If the files cannot be written.
         ImportError: If the package that reads the file is not installed.

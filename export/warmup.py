@@ -1,4 +1,4 @@
-"""Warm-up requests: what a model server asks a version before it lets clients ask."""
+"""Warm-up requests, which a model server runs before it makes a version available."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_s2s.translator import Translator
 
 WARMUP_FILE = "tf_serving_warmup_requests"
 
-# A model server refuses a version with more.
+# A model server rejects a version with more requests.
 MAX_REQUESTS = 1000
 
 Request = tuple[str, dict[str, np.ndarray[Any, Any]]]
@@ -28,22 +28,22 @@ Request = tuple[str, dict[str, np.ndarray[Any, Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Warmup:
-    """Names the requests that a model server answers before it makes a version available.
+    """Requests that a model server answers before it makes a version available.
 
-    The first answer of a graph takes longer than the others, and so does the first of a size.
-    With warm-up requests that time is part of loading, and no client waits for it. For each
-    signature there is one request for each batch size and each length or text.
+    The first answer of a graph takes longer than the others, and so does the first answer for a
+    new size. Warm-up requests make that time part of loading, so that no client waits for it.
+    Each signature gets one request for each batch size and each length or text.
 
     Args:
-        batch_sizes: Numbers of rows; all rows of a request are alike.
-        lengths: Lengths of source texts in tokens, eos not counted. The texts are made of the
+        batch_sizes: Numbers of rows. All rows of a request are the same.
+        lengths: Lengths of source texts in tokens, eos not counted. The texts are made from the
             source vocabulary.
-        texts: Source texts of yours, beside those or in place of them.
+        texts: Your own source texts, in addition to those or instead of them.
 
     Raises:
         TypeError: If `texts` is not a list of str.
-        ValueError: If a number is not a positive integer, there is none of a kind, or there would
-            be more requests than a server accepts.
+        ValueError: If a number is not a positive integer, there are no batch sizes, there are
+            neither lengths nor texts, or there would be more requests than a server accepts.
 
     Example:
         ```python
@@ -72,15 +72,15 @@ class Warmup:
 
 
 def check_warmup(warmup: Any, batching: Batching) -> None:
-    """Refuse warm-up requests that cannot be written, or that a server would stumble over.
+    """Check that warm-up requests can be written, and that a server will accept them.
 
     Args:
-        warmup: What came.
-        batching: How the server merges requests.
+        warmup: The value to check.
+        batching: The batching settings of the server.
 
     Raises:
         TypeError: If it is not a `Warmup`.
-        ValueError: If a request has more rows than the server accepts: it would not load the model.
+        ValueError: If a request has more rows than the server accepts; it would not load the model.
         ImportError: If the package tensorflow-serving-api is not installed.
     """
     if not isinstance(warmup, Warmup):
@@ -101,8 +101,8 @@ def make_requests(
 
     Args:
         translator: The `Translator`.
-        warmup: What requests.
-        names: The signatures that are exported.
+        warmup: The sizes and texts of the requests.
+        names: The exported signatures.
 
     Returns:
         The requests, signature by signature.
@@ -122,10 +122,10 @@ def write_requests(requests: Iterable[Request], path: str) -> None:
 
     Args:
         requests: The requests.
-        path: The file.
+        path: Destination path.
 
     Raises:
-        OSError: If writing fails, because the disk is full for instance.
+        OSError: If writing fails, for example because the disk is full.
     """
     predict_pb2, prediction_log_pb2 = _import_apis()
     try:
@@ -145,7 +145,7 @@ def write_requests(requests: Iterable[Request], path: str) -> None:
 
 
 def _row_of_each(translator: Translator, text: str) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Give the inputs of each signature, in batches of one, that ask about a text."""
+    """Return the inputs of each signature for one text, in batches of one."""
     search = translator.search
     source = {"source": np.array([text.encode()], dtype=object)}
     found = translator.search_texts(tf.constant([text]), translator.greedy_search())
@@ -171,11 +171,11 @@ def _row_of_each(translator: Translator, text: str) -> dict[str, dict[str, np.nd
 
 
 def _make_texts(tokenizer: Tokenizer, lengths: Iterable[int]) -> list[str]:
-    """Make a text for each length in tokens; for pieces of words the length is about that."""
+    """Make a text for each length in tokens; for subword tokenizers the length is approximate."""
     ids = np.arange(len(SPECIAL_TOKENS), tokenizer.vocabulary_size, dtype=np.int32)
     alone = tokenizer.detokenize(tf.constant(ids[:, np.newaxis])).numpy()
     again = tokenizer.tokenize(tf.constant(alone)).numpy()[:, :2]
-    # tokens that are texts by themselves: not a byte out of the middle of a character
+    # tokens that are valid texts on their own: not a byte from the middle of a character
     usable = (again[:, 0] == ids) & (again[:, 1] == EOS_ID)
     ids = ids[usable & [text.decode(errors="ignore").encode() == text for text in alone]]
     generator = np.random.default_rng(0)
@@ -187,7 +187,7 @@ def _make_texts(tokenizer: Tokenizer, lengths: Iterable[int]) -> list[str]:
 
 
 def _import_apis() -> tuple[Any, Any]:
-    """Import the messages of a model server, or say what to install."""
+    """Import the messages of a model server; raise with the package to install."""
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:

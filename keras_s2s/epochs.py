@@ -8,7 +8,7 @@ import keras
 
 
 class EpochClock(keras.callbacks.Callback):
-    """Tells the datasets of `make_dataset` the current epoch of `fit`.
+    """Callback that provides the current epoch of `fit` to the datasets of `make_dataset`.
 
     While `fit` runs, every iteration over such a dataset has the order of the current epoch.
     Looking at a batch therefore changes nothing.

@@ -82,7 +82,7 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
 
 
 class _Archive(NamedTuple):
-    """What is known about a file before a model is built."""
+    """Contents of a file that can be read before a model is built."""
 
     config: Any
     vocabularies: int  # number of tokenizers with a vocabulary

@@ -1,1 +1,1 @@
-"""Templates of what runs a model server: `serving_files` and `saved_model` fill them in."""
+"""Templates of the files for a model server, for `serving_files` and `saved_model`."""

@@ -49,8 +49,8 @@ class Resume(keras.callbacks.Callback):
     are restored; with more `epochs`, training continues. To start over, remove the folder.
 
     The state consists of the weights, the optimizer with its step, learning rate, averages and
-    accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, the
-    history, and the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
+    accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and the
+    history. It includes the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
     `SwapEMAWeights` and `SearchEvaluation`. Other callbacks can list attributes to save in a tuple
     `state_attributes`. A `CSVLogger` appends to its file. The state is written to a temporary file
     and then renamed, so it is never incomplete.

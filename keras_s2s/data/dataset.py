@@ -80,7 +80,7 @@ def make_dataset(
             and their number is logged as a warning of the logger "keras_s2s".
         max_target_length: Maximum number of target tokens, in the same way.
         buffer_size: Maximum number of pairs of files in memory as text.
-        features_column: Which of the three columns of files holds features, see `read_pairs`.
+        features_column: Number of the features column of files, see `read_pairs`.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": …, "target_inputs": …}, target_labels)`, int32

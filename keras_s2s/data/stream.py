@@ -37,7 +37,7 @@ def iterate_pairs(
     Args:
         files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
             `write_records`), or several paths.
-        features_column: Which of three columns holds features, see `read_pairs`.
+        features_column: Number of the features column, see `read_pairs`.
 
     Returns:
         An iterator over the pairs `(source, target)` in the order of the files.
@@ -74,7 +74,7 @@ class PairStream(NamedTuple):
             None if no pair is skipped.
         pairs: Number of pairs that are not skipped.
         read: Number of all pairs.
-        features_column: Which of three columns holds features, if any.
+        features_column: Number of the features column, if any.
     """
 
     paths: tuple[str, ...]
@@ -93,7 +93,7 @@ class PairStream(NamedTuple):
             paths: Paths of the files.
             is_left_out: A function from a list of pairs to a bool array that marks pairs to skip;
                 None to skip none.
-            features_column: Which of three columns holds features, if any.
+            features_column: Number of the features column, if any.
 
         Returns:
             The stream.
