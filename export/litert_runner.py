@@ -1,7 +1,7 @@
 """Runs a LiteRT file without TensorFlow.
 
-This module needs only NumPy, ai-edge-litert and `keras_s2s.errors`. An app can copy it, or import
-it as `keras_s2s.export.litert_runner`. It is also a command:
+This module needs only NumPy and ai-edge-litert. An app can copy it, or import it as
+`keras_s2s.export.litert_runner`. It is also a command:
 
     python litert_runner.py g2p.tflite hello world
 """
@@ -22,7 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_s2s.errors import InputError, MissingPackageError
+# A copy of this file outside the package raises the built-in types.
+_errors = importlib.import_module("keras_s2s.errors") if __package__ else None
+InputError: type[ValueError] = _errors.InputError if _errors else ValueError
+MissingPackageError: type[ImportError] = _errors.MissingPackageError if _errors else ImportError
 
 _PAD_ID, _UNK_ID, _BOS_ID, _EOS_ID = 0, 1, 2, 3
 _NUM_SPECIAL = 4

@@ -1,8 +1,8 @@
 """Tokenizing and detokenizing texts without TensorFlow or NumPy.
 
 This is the reference implementation for clients of an export that takes ids.
-docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in C++ and
-JavaScript. The module is also a command, for a folder written by `keras_s2s.export.vocabularies`:
+docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in JavaScript. The
+module is also a command, for a folder written by `keras_s2s.export.vocabularies`:
 
     python text_tokenizer.py FOLDER source "a text"
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import base64
+import importlib
 import json
 import struct
 import sys
@@ -18,7 +19,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_s2s.errors import InputError
+# A copy of this file outside the package raises the built-in type.
+_errors = importlib.import_module("keras_s2s.errors") if __package__ else None
+InputError: type[ValueError] = _errors.InputError if _errors else ValueError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3
 _NUM_SPECIAL = 4
