@@ -138,8 +138,13 @@ def luong() -> Seq2Seq:
 def test_one_graph_searches_every_batch_size_and_length(luong, monkeypatch):
     traces = []
     search = GreedySearch(max_length=3)
-    plain = luong._search
-    monkeypatch.setattr(luong, "_search", lambda *args: traces.append(1) or plain(*args))
+    begin = luong.begin_search
+
+    def counted(*args, **options):
+        traces.append(1)
+        return begin(*args, **options)
+
+    monkeypatch.setattr(luong, "begin_search", counted)
     for batch in (SOURCE_IDS, SOURCE_IDS[:1], SOURCE_IDS[:, :3], SOURCE_IDS[:0]):
         luong.search(batch, search)
     assert len(traces) == 1
