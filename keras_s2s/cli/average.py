@@ -11,7 +11,7 @@ from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_ali
 from keras_s2s.cli.streams import write_line
 
 
-@click.command(short_help="Make one model with the mean weights of several.")
+@click.command(short_help="Average the weights of several models.")
 @MODELS
 @OUTPUT
 @IMPORT

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CHANGED = 1  # exit code if more changed than allowed
 
 
-@click.command(short_help="Compare the answers of two models.")
+@click.command(short_help="Compare the outputs of two models.")
 @click.argument("before", type=click.Path(exists=True), metavar="BEFORE")
 @click.argument("after", type=click.Path(exists=True), metavar="AFTER")
 @click.argument("texts", type=click.Path(exists=True, dir_okay=False), metavar="TEXTS")
@@ -28,22 +28,22 @@ _CHANGED = 1  # exit code if more changed than allowed
     "--max-changed",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Exit with code 1 if a greater share of the answers changes, 0.01 for instance.",
+    help="Exit with code 1 if more than this share of the outputs changes, such as 0.01.",
 )
 @click.option(
     "--max-score-difference",
     type=click.FloatRange(0),
     metavar="NUMBER",
-    help="Exit with code 1 if the score of an unchanged answer differs by more.",
+    help="Exit with code 1 if the score of an unchanged output differs by more than this.",
 )
 @click.option(
     "--most",
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="Changed answers to list.",
+    help="Maximum number of changes to list.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, with all changed answers.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON with all changes.")
 @IMPORT
 @BATCH_SIZE
 def compare(

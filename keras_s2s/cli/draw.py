@@ -28,12 +28,12 @@ _PICTURE = click.argument(
 _TOKENS = click.Choice(["words", "characters"])
 
 
-@click.group(short_help="Draw attention, a search, learning curves, errors.")
+@click.group(short_help="Plot attention, searches, learning curves or errors.")
 def draw() -> None:
     """Draw a plot and save it as PNG or SVG, depending on the file suffix. Needs matplotlib."""
 
 
-@draw.command(short_help="Where the decoder looked.")
+@draw.command(short_help="Plot attention weights.")
 @MODEL
 @click.argument("text")
 @_PICTURE
@@ -47,7 +47,7 @@ def attention(model: str, text: str, picture: str, **options: Any) -> None:
     draw_attention(translator, text, search=chosen, path=picture)
 
 
-@draw.command(short_help="How a beam search found its answer.")
+@draw.command(short_help="Plot a beam search tree.")
 @MODEL
 @click.argument("text")
 @_PICTURE
@@ -61,7 +61,7 @@ def search(model: str, text: str, picture: str, **options: Any) -> None:
     beam_search(translator, text, search=chosen, path=picture)
 
 
-@draw.command(short_help="How a training went.")
+@draw.command(short_help="Plot learning curves.")
 @click.argument("curve", type=click.Path(exists=True), metavar="RUN")
 @_PICTURE
 def curves(curve: str, picture: str) -> None:
@@ -75,7 +75,7 @@ def curves(curve: str, picture: str) -> None:
     learning_curves(path, path=picture)
 
 
-@draw.command(short_help="Which lengths go wrong.")
+@draw.command(short_help="Plot error rates by source length.")
 @MODEL
 @PAIRS
 @FEATURES_COLUMN

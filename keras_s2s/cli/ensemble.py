@@ -10,7 +10,7 @@ from keras_s2s.cli.several_models import MODELS, OUTPUT, check_request, load_ali
 from keras_s2s.cli.streams import write_line
 
 
-@click.command(short_help="Make one model of several, which are searched together.")
+@click.command(short_help="Combine several models into an ensemble.")
 @MODELS
 @OUTPUT
 @click.option(
@@ -18,7 +18,7 @@ from keras_s2s.cli.streams import write_line
     type=click.Choice(["probabilities", "log_probabilities"]),
     default="probabilities",
     show_default=True,
-    help="Of which the mean is taken at each step.",
+    help="Quantity to average at each step.",
 )
 @IMPORT
 @OVERWRITE

@@ -16,45 +16,45 @@ from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.files import check_writable
 
 
-@click.command(short_help="Measure errors on held-out pairs.")
+@click.command(short_help="Evaluate a model on held-out pairs.")
 @MODEL
 @PAIRS
 @FEATURES_COLUMN
 @click.option(
     "--metrics",
-    help=f"Which figures, separated by commas, out of {', '.join(METRICS)} [default: wer and ter; "
-    "all where the targets are sentences].",
+    help=f"Metrics to compute, separated by commas: {', '.join(METRICS)} [default: wer and ter; "
+    "all if the targets are sentences].",
 )
 @click.option(
     "--tokens",
     type=click.Choice(["words", "characters", "phones"]),
-    help="Unit of the token error rate, which is called PER for phones [default: characters if the "
-    "target tokenizer of a .keras file is of characters or bytes, otherwise words].",
+    help="Unit of the token error rate, which is called PER for phones [default: characters if a "
+    ".keras file has a character or byte target tokenizer, otherwise words].",
 )
 @click.option(
     "--bleu-tokenize",
     default="13a",
     show_default=True,
-    help='How sacrebleu splits texts for BLEU; "none" where spaces do it.',
+    help='sacrebleu tokenization for BLEU; "none" splits at spaces.',
 )
 @click.option(
     "--confusions",
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many of the commonest confusions to tell.",
+    help="Number of most frequent confusions to list.",
 )
 @click.option(
     "--bootstrap",
     type=click.IntRange(2),
     default=1000,
     show_default=True,
-    help="Samples for the intervals of confidence.",
+    help="Number of bootstrap samples for the confidence intervals.",
 )
 @click.option(
     "--outputs",
     type=click.Path(dir_okay=False, writable=True),
-    help="A file to write source, output and references to, in columns.",
+    help="Write sources, outputs and references to this file, in tab-separated columns.",
 )
 @JSON
 @IMPORT

@@ -20,43 +20,47 @@ _FORMATS = {".tflite": "litert", ".onnx": "onnx"}
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 
 
-@click.command(short_help="Export for TF Serving or for devices.")
+@click.command(short_help="Export for TF Serving, LiteRT or ONNX Runtime.")
 @click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 @click.argument("out", type=click.Path(), metavar="OUT")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["saved_model", "litert", "onnx"]),
-    help="What to write [default: by the ending of OUT, .tflite or .onnx; saved_model otherwise].",
+    help="Export format [default: by the suffix of OUT, .tflite or .onnx; otherwise saved_model].",
 )
 @click.option(
     "--quantization",
     type=click.Choice(["float16", "int8"]),
-    help="Smaller weights, for litert [default: float32].",
+    help="Quantize the weights, for litert (onnx: int8 only) [default: float32].",
 )
-@click.option("--version", type=click.IntRange(1), help="Number of the version of a SavedModel.")
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    help="Version number of the SavedModel [default: the next one].",
+)
 @click.option(
     "--probes",
     type=click.Path(exists=True, dir_okay=False),
-    help="A file of sources, a line each, by which the export is compared with the model too.",
+    help="File with one source per line, used as additional inputs when checking the export.",
 )
 @click.option(
     "--figures",
     type=click.Path(exists=True, dir_okay=False),
-    help="A JSON file of names and numbers, for the model card.",
+    help="JSON file of names and numbers to add to the model card.",
 )
 @click.option(
     "--warmup-length",
     type=click.IntRange(1),
     multiple=True,
-    help="Source tokens of a request that a model server asks before its clients may; may be given "
-    "several times, for saved_model.",
+    help="Source length in tokens of a warm-up request, which a server runs while loading. May "
+    "be given several times; for saved_model.",
 )
 @click.option(
     "--warmup-batch-size",
     type=click.IntRange(1),
     multiple=True,
-    help="Sources of such a request; may be given several times [default: 1].",
+    help="Batch size of the warm-up requests. May be given several times [default: 1].",
 )
 @IMPORT
 @click.option(
@@ -64,14 +68,13 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
     "signatures",
     type=click.Choice([*_TEXT_SIGNATURES, "ids", "greedy_ids", "score_ids"]),
     multiple=True,
-    help="A signature to write, in place of the default ones; may be given several times. With "
-    "ids alone the export runs where tensorflow-text is not; inspect --vocabulary writes its "
-    "vocabularies.",
+    help="Signature to write instead of the default ones. May be given several times. With only "
+    "ids the export does not need tensorflow-text; inspect --vocabulary writes its vocabularies.",
 )
 @click.option(
     "--source-length",
     type=click.IntRange(1),
-    help="Fixed length of the sources of ids, for runtimes that cannot resize inputs.",
+    help="Fixed source length of the signature ids, for runtimes that cannot resize inputs.",
 )
 @OVERWRITE
 def export(

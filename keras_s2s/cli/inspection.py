@@ -17,7 +17,7 @@ from keras_s2s.cli.streams import write_line
 from keras_s2s.errors import InputError
 
 
-@click.command("inspect", short_help="Tell what a model or an export is.")
+@click.command("inspect", short_help="Describe a model or an export.")
 @click.argument("path", type=click.Path(exists=True), metavar="PATH")
 @IMPORT
 @JSON
@@ -25,7 +25,7 @@ from keras_s2s.errors import InputError
     "--vocabulary",
     type=click.Path(file_okay=False),
     metavar="FOLDER",
-    help="Write the vocabularies of an export into FOLDER, and how to tokenize by them.",
+    help="Write the vocabularies of an export and tokenization instructions into FOLDER.",
 )
 def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     """Print the model card of an export, or a similar card for a .keras file or run folder."""

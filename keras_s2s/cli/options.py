@@ -12,25 +12,24 @@ from keras_s2s.cli.setting_table import STOPPING
 from keras_s2s.files import check_writable
 
 STOPPING_HELP = (
-    "When a beam search has done: bound, when nothing better can come; finished, when as many "
-    "targets as the beam is wide have ended; length, at the longest [default: the model's]."
+    "When a beam search stops: bound (no better output is possible), finished (as many outputs as "
+    "the beam width are finished) or length (at the maximum length) [default: the model's]."
 )
 MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
 FEATURES_COLUMN = click.option(
     "--features-column",
     type=click.IntRange(1, 3),
-    help="Column of PAIRS that holds features, where lines have three: 2 in "
-    "lemma<TAB>features<TAB>form.",
+    help="Column with features, if PAIRS has three columns: 2 for lemma<TAB>features<TAB>form.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 BATCH_SIZE = click.option(
     "--batch-size",
     type=click.IntRange(1, 1 << 20),
     default=64,
     show_default=True,
-    help="Texts that go through the model at once.",
+    help="Number of texts per batch.",
 )
 
 
@@ -64,17 +63,17 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--max-length",
             type=click.IntRange(1, 1 << 20),
-            help="The most target tokens, end included [default: the model's].",
+            help="Maximum number of target tokens, including eos [default: the model's].",
         ),
         click.option(
             "--length-penalty",
             type=click.FloatRange(0),
-            help="α in score = log P / length**α [default: the model's].",
+            help="Length penalty α in score = log P / length**α [default: the model's].",
         ),
         click.option(
             "--beam-width",
             type=click.IntRange(1, 1 << 16),
-            help="Hypotheses that are kept at each step [default: the model's].",
+            help="Number of hypotheses kept at each step [default: the model's].",
         ),
     ):
         command = option(command)

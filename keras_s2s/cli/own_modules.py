@@ -27,7 +27,7 @@ IMPORT: Any = click.option(
     metavar="MODULE",
     expose_value=False,
     callback=_keep,
-    help="Python module that registers your own layers or functions, from the current folder or "
+    help="Python module that registers custom layers or functions, in the current folder or "
     "installed. May be given several times.",
 )
 

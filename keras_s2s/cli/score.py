@@ -20,7 +20,7 @@ _GROUP = 8  # batches
 @MODEL
 @PAIRS
 @FEATURES_COLUMN
-@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each pair.")
+@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON per pair.")
 @IMPORT
 @BATCH_SIZE
 def score(

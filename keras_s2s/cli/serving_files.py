@@ -10,29 +10,31 @@ from keras_s2s.cli.options import OVERWRITE
 from keras_s2s.cli.streams import write_line
 
 
-@click.command(short_help="Write what TF Serving is run with.")
+@click.command(short_help="Write configuration files for TF Serving.")
 @click.argument("served", type=click.Path(exists=True, file_okay=False), metavar="SERVED")
 @click.argument("folder", type=click.Path(file_okay=False), metavar="FOLDER")
-@click.option("--name", help="What clients call the model [default: the name of SERVED].")
+@click.option("--name", help="Model name for clients [default: the name of SERVED].")
 @click.option(
     "--version",
     "versions",
     type=click.IntRange(1),
     multiple=True,
-    help="A version to serve; may be given several times [default: always the newest].",
+    help="Version to serve. May be given several times [default: always the newest].",
 )
-@click.option("--image", help="Container image of the server [default: TF Serving's own].")
 @click.option(
-    "--cpus", type=click.IntRange(1), default=2, show_default=True, help="Cores of a server."
+    "--image", help="Container image of the server [default: the official TF Serving image]."
 )
-@click.option("--memory", default="1Gi", show_default=True, help="Memory of a server.")
+@click.option(
+    "--cpus", type=click.IntRange(1), default=2, show_default=True, help="CPU cores per server."
+)
+@click.option("--memory", default="1Gi", show_default=True, help="Memory per server.")
 @click.option(
     "--replicas",
     type=click.IntRange(1),
     nargs=2,
     default=(2, 8),
     show_default=True,
-    help="The fewest and the most servers in a cluster.",
+    help="Minimum and maximum number of servers in a cluster.",
 )
 @OVERWRITE
 def serving_files(served: str, folder: str, **settings: Any) -> None:

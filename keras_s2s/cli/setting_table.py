@@ -25,7 +25,7 @@ def _fitted(
     name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
 ) -> Setting:
     """Define a setting whose default is derived from the number and length of the pairs."""
-    text = f"{text}; null: fitted to the pairs"
+    text = f"{text}; null: chosen to suit the pairs"
     return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, optional=True)
 
 
@@ -34,52 +34,57 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "train",
             None,
-            "Pairs to train on: source<TAB>target lines; one file or more",
+            "Training pairs: one or more files of source<TAB>target lines",
             several=True,
         ),
-        Setting("valid", None, "Held-out pairs, by which the best model is chosen"),
+        Setting("valid", None, "Held-out pairs for choosing the best model"),
         Setting(
             "features_column",
             None,
-            "Column that holds features, where lines have three: 2 in lemma<TAB>features<TAB>form; "
-            "null: lines have two columns",
+            "Column with features in files with three columns: 2 for lemma<TAB>features<TAB>form; "
+            "null: files have two columns",
             int,
             minimum=1,
             maximum=3,
             optional=True,
         ),
         Setting(
-            "output", "run", "Folder of the run; empty, or that of the same run, which goes on"
+            "output",
+            "run",
+            "Run folder: a new or empty folder, or that of an interrupted run to resume",
         ),
         Setting(
             "import",
             None,
-            "Python module that registers your own layers or functions; one or more; null: none",
+            "One or more Python modules that register custom layers or functions; null: none",
             several=True,
             optional=True,
         ),
         Setting(
-            "stream", False, "Read the pairs from the files in each epoch, not into memory", bool
+            "stream",
+            False,
+            "Read the pairs from the files in each epoch instead of loading them into memory",
+            bool,
         ),
     ),
     "Text": (
         Setting(
             "source_tokenizer",
             "char",
-            "What a source token is: char, byte, word, subword, or features (characters of a word, "
-            "then features as in V;PST), which replaces char with features_column",
+            "Source tokenizer: char, byte, word, subword, or features (characters of a word, then "
+            "features such as V;PST). With features_column, char means features",
             choices=TOKENIZERS,
         ),
         Setting(
             "target_tokenizer",
             "char",
-            "What a target token is: char, byte, word or subword",
+            "Target tokenizer: char, byte, word or subword",
             choices=TOKENIZERS[:4],
         ),
         Setting(
             "source_vocabulary_size",
             None,
-            "Most source tokens; null: all there are, 8000 subwords",
+            "Maximum size of the source vocabulary; null: no limit, 8000 for subword",
             int,
             minimum=5,
             optional=True,
@@ -87,7 +92,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "target_vocabulary_size",
             None,
-            "Most target tokens; null: all there are, 8000 subwords",
+            "Maximum size of the target vocabulary; null: no limit, 8000 for subword",
             int,
             minimum=5,
             optional=True,
@@ -95,7 +100,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "max_source_length",
             None,
-            "Longer sources are left out in training; null: none",
+            "Skip pairs with longer sources in training; null: no limit",
             int,
             minimum=1,
             optional=True,
@@ -103,7 +108,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "max_target_length",
             None,
-            "Longer targets are left out in training; null: none",
+            "Skip pairs with longer targets in training; null: no limit",
             int,
             minimum=1,
             optional=True,
@@ -113,125 +118,150 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "init_from",
             None,
-            "Model whose weights and vocabularies it begins with, of these settings: a .keras "
-            "file or the folder of a run; null: none",
+            "Model to start from, a .keras file or a run folder with the same model settings: "
+            "training uses its weights and vocabularies; null: none",
             optional=True,
         ),
-        Setting("cell", "lstm", "Recurrent layers: lstm or gru", choices=("lstm", "gru")),
+        Setting(
+            "cell", "lstm", "Type of the recurrent layers: lstm or gru", choices=("lstm", "gru")
+        ),
         _fitted(
             "units",
-            "Size of the recurrent states of the decoder and each encoder direction",
+            "Number of units of the decoder and of each encoder direction",
             maximum=_LARGEST,
         ),
         Setting(
             "embedding_dim",
             None,
-            "Size of the embeddings; null: as units",
+            "Size of the embeddings; null: same as units",
             int,
             minimum=1,
             maximum=_LARGEST,
             optional=True,
         ),
-        _fitted("encoder_layers", "Layers of the encoder", maximum=_DEEPEST),
-        _fitted("decoder_layers", "Layers of the decoder", maximum=_DEEPEST),
-        Setting("bidirectional", BIDIRECTIONAL, "Read the source in both directions", bool),
+        _fitted("encoder_layers", "Number of encoder layers", maximum=_DEEPEST),
+        _fitted("decoder_layers", "Number of decoder layers", maximum=_DEEPEST),
+        Setting("bidirectional", BIDIRECTIONAL, "Use a bidirectional encoder", bool),
         Setting(
             "context",
             "last_state",
-            "c = q(h_1 ... h_T): last_state, mean, max, attention_pool, or your own by the name "
-            "that import registers, package>name",
+            "How to compute the context vector c = q(h_1 ... h_T): last_state, mean, max, "
+            "attention_pool, or the registered name of a custom function, package>name",
             choices=("last_state", "mean", "max", "attention_pool"),
             registered=True,
         ),
         Setting(
             "context_to",
             "initial_state",
-            "Where c goes: initial_state, every_step or both",
+            "Where the decoder uses c: initial_state, every_step or both",
             choices=("initial_state", "every_step", "both"),
         ),
         Setting(
             "attention",
             ATTENTION,
-            "none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard monotonic)",
+            "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
+            "monotonic)",
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
-        Setting("copy", False, "Copy source tokens by the weights of the attention", bool),
-        Setting("input_feeding", False, "Feed what attention gave to the next step; slower", bool),
         Setting(
-            "residual", False, "Add the inputs of each layer but the first to its outputs", bool
+            "copy", False, "Copy source tokens with probabilities given by the attention", bool
         ),
-        Setting("layer_normalization", False, "Normalise what each layer gives out", bool),
-        _fitted("dropout", "Dropout rate of the inputs of layers", float, 0, maximum=0.95),
-        _rate("recurrent_dropout", 0.0, "The same for the connections from step to step"),
-        _rate("word_dropout", 0.0, "Rate at which a token becomes unknown in training"),
+        Setting(
+            "input_feeding",
+            False,
+            "Feed the attention output to the next decoder step; slower",
+            bool,
+        ),
+        Setting(
+            "residual", False, "Add residual connections around all layers but the first", bool
+        ),
+        Setting(
+            "layer_normalization",
+            False,
+            "Apply layer normalization to the output of each layer",
+            bool,
+        ),
+        _fitted("dropout", "Dropout rate of layer inputs", float, 0, maximum=0.95),
+        _rate("recurrent_dropout", 0.0, "Dropout rate of recurrent connections"),
+        _rate(
+            "word_dropout",
+            0.0,
+            "Rate at which tokens are replaced by the unknown token in training",
+        ),
     ),
     "Training": (
         Setting(
             "models",
             1,
-            "Number of models to train, from seeds `seed`, `seed` + 1, ...; more than one: each in "
-            "its own folder, and best.keras is their ensemble. `minutes` are for each",
+            "Number of models to train, with seeds `seed`, `seed` + 1, .... With more than one, "
+            "each has its own folder, best.keras is their ensemble, and `minutes` applies to each",
             int,
             minimum=1,
         ),
         Setting(
             "teacher",
             None,
-            "Model to distill, usually an ensemble: training learns its predictions, takes its "
-            "vocabularies and has no label smoothing. A .keras file or a run's folder; null: none",
+            "Model to distill, usually an ensemble: a .keras file or a run folder. Training learns "
+            "its predictions, uses its vocabularies and ignores label_smoothing; null: none",
             optional=True,
         ),
         _fitted("epochs", "Number of passes over the training pairs"),
         Setting(
             "minutes",
             None,
-            "Stop after this many minutes of wall-clock time, which interruptions do not add to; "
-            "the learning rate then falls by that time. null: no limit",
+            "Stop after this many minutes of wall-clock time, not counting interruptions; the "
+            "learning rate schedule ends by then; null: no limit",
             float,
             minimum=0.001,
             optional=True,
         ),
         _fitted(
             "patience",
-            "Epochs after warm-up without a better WER, TER or loss before training stops; "
-            "0: never stop early",
+            "Stop after this many epochs (after warm-up) in which neither `watch` nor TER nor the "
+            "loss improved; 0: never stop early",
             int,
             0,
         ),
         Setting(
             "watch",
             "wer",
-            "The figure that says what is better: wer, ter, bleu or chrf",
+            "Metric for choosing the best model: wer, ter, bleu or chrf",
             choices=("wer", "ter", "bleu", "chrf"),
         ),
-        _fitted("batch_size", "Pairs in a batch"),
+        _fitted("batch_size", "Number of pairs per batch"),
         Setting(
             "batch_tokens",
             None,
-            "In its place: most tokens of a batch on either side",
+            "Maximum number of tokens per batch on either side; null: use batch_size",
             int,
             minimum=1,
             optional=True,
         ),
-        _fitted("learning_rate", "Highest learning rate of Adam", float, 1e-9, maximum=10),
+        _fitted("learning_rate", "Peak learning rate of Adam", float, 1e-9, maximum=10),
         Setting(
             "schedule",
             "cosine",
-            "Its way down: constant, linear, cosine, inverse_sqrt or plateau",
+            "Learning rate schedule after warm-up: constant, linear, cosine, inverse_sqrt or "
+            "plateau",
             choices=("constant", "linear", "cosine", "inverse_sqrt", "plateau"),
         ),
-        _fitted("warmup_steps", "Steps during which the learning rate rises from 0", int, 0),
+        _fitted(
+            "warmup_steps",
+            "Number of warm-up steps, in which the learning rate rises from 0",
+            int,
+            0,
+        ),
         Setting(
             "gradient_clip",
             GRADIENT_CLIP,
-            "Largest norm of the gradients together; null: any",
+            "Clip the gradients to this global norm; null: no clipping",
             float,
             minimum=1e-6,
             optional=True,
         ),
         _fitted(
             "label_smoothing",
-            "Probability mass that the loss spreads over the vocabulary",
+            "Label smoothing: probability mass that the loss spreads over the vocabulary",
             float,
             0,
             maximum=0.9,
@@ -239,29 +269,34 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "reduction",
             REDUCTION,
-            "Mean of the loss over the tokens or the sequences of a batch",
+            "Average the loss over the tokens (token) or sequences (sequence) of a batch",
             choices=("token", "sequence"),
         ),
         Setting(
             "precision",
             "float32",
-            "float32, mixed_bfloat16 or mixed_float16",
+            "Dtype policy: float32, mixed_bfloat16 or mixed_float16",
             choices=("float32", "mixed_bfloat16", "mixed_float16"),
         ),
         Setting(
-            "seed", 0, "Seed of weights, orders and dropout", int, minimum=0, maximum=2**32 - 1
+            "seed",
+            0,
+            "Random seed of initial weights, shuffling and dropout",
+            int,
+            minimum=0,
+            maximum=2**32 - 1,
         ),
         Setting(
             "save_every",
             1000,
-            "Steps between two savings of the state; it is saved each epoch too",
+            "Save the training state every so many steps, in addition to each epoch",
             int,
             minimum=1,
         ),
         Setting(
             "threads",
             None,
-            "Threads of the processor; null: as many as it has",
+            "Number of CPU threads; null: all cores",
             int,
             minimum=1,
             optional=True,
@@ -271,22 +306,28 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "beam_width",
             5,
-            "Hypotheses that are kept at each step; 1 is greedy search",
+            "Beam width: hypotheses kept at each step; 1: greedy search",
             int,
             minimum=1,
         ),
-        Setting("length_penalty", 0.75, "α in score = log P / length**α", float, minimum=0),
+        Setting(
+            "length_penalty",
+            0.75,
+            "Length penalty α in score = log P / length**α",
+            float,
+            minimum=0,
+        ),
         Setting(
             "stopping",
             "bound",
-            "A search ends when: nothing better can come (bound), as many outputs as the beam is "
-            "wide have ended (finished), at max_length (length)",
+            "When a search stops: bound (no better output is possible), finished (`beam_width` "
+            "outputs are finished) or length (at max_length)",
             choices=STOPPING,
         ),
         Setting(
             "max_length",
             None,
-            "Longest output; null: 1.2 times the longest target of training",
+            "Maximum number of output tokens; null: 1.2 times the longest training target",
             int,
             minimum=1,
             optional=True,
@@ -299,22 +340,22 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             choices=("words", "characters", "phones"),
             optional=True,
         ),
-        Setting("bleu_tokenize", "13a", "How sacrebleu splits texts; none where spaces do it"),
+        Setting("bleu_tokenize", "13a", "sacrebleu tokenization for BLEU; none: split at spaces"),
         Setting(
             "evaluation_sources",
             1000,
-            "Held-out sources that are searched for each epoch; 0: all",
+            "Number of held-out sources to evaluate after each epoch; 0: all",
             int,
             minimum=0,
         ),
         Setting(
             "confidence",
             False,
-            "Calibrate on the held-out pairs the probability that an output is right; answers of "
-            "the model and its exports then have `confidences`",
+            "Calibrate on the held-out pairs the probability that an output is correct, and add "
+            "`confidences` to the outputs of the model and its exports",
             bool,
         ),
-        Setting("samples", 50, "Outputs that are written into samples.txt", int, minimum=0),
+        Setting("samples", 50, "Number of sample outputs in samples.txt", int, minimum=0),
     ),
 }
 SETTINGS = {setting.name: setting for section in SECTIONS.values() for setting in section}

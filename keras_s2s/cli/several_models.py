@@ -18,7 +18,7 @@ OUTPUT = click.option(
     "--output",
     required=True,
     type=click.Path(dir_okay=False),
-    help="The .keras file to write.",
+    help="Path of the .keras file to write.",
 )
 
 

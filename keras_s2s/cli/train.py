@@ -40,12 +40,12 @@ def _option(setting: Setting) -> Callable[..., Any]:
 
 @click.command(short_help="Train a model on files of pairs.")
 @click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False), help="A YAML file of settings."
+    "--config", type=click.Path(exists=True, dir_okay=False), help="YAML file with settings."
 )
 @click.option(
     "--write-config",
     type=click.Path(dir_okay=False),
-    help="Write such a file, in which each line is explained, and do nothing else.",
+    help="Write a settings file with an explanation on each line, and exit.",
 )
 @_setting_options
 def train(config: str | None, write_config: str | None, **flags: Any) -> None:

@@ -33,16 +33,18 @@ _LARGEST_GROUP = 8  # batches
     "num_hypotheses",
     type=click.IntRange(1, 1 << 16),
     metavar="N",
-    help="Write the N best targets of each source, a line each, behind the number of the source.",
+    help="Write the N best targets of each source, one per line, after its line number.",
 )
 @click.option(
     "--columns",
     type=click.Choice(["first", "text"]),
-    help="What to do with lines that have tabs: translate the first column, or the whole line as "
-    "one text [default: refuse them].",
+    help="How to handle lines with tabs: translate only the first column, or the whole line as one "
+    "text [default: raise an error].",
 )
-@click.option("--scores", is_flag=True, help="Write score and log probability before each target.")
-@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each source.")
+@click.option(
+    "--scores", is_flag=True, help="Write the score and log probability before each target."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON per source.")
 @IMPORT
 @search_options
 @BATCH_SIZE
