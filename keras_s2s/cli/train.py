@@ -27,7 +27,8 @@ def _option(setting: Setting) -> Callable[..., Any]:
     name = "--" + setting.name.replace("_", "-")
     default = "null" if setting.default is None else str(setting.default).lower()
     shown = "" if setting.default is None else f" [default: {default}]"
-    settings: dict[str, Any] = {"help": f"{setting.help}{shown}.", "default": None}
+    text = setting.help.replace("; null: ", "; default: ")  # a settings file says null
+    settings: dict[str, Any] = {"help": f"{text}{shown}.", "default": None}
     if setting.kind is bool:
         return click.option(f"{name}/--no-{name[2:]}", setting.name, **settings)
     if setting.several:
