@@ -130,3 +130,11 @@ def adam_update_all(
     if not adam.amsgrad:
         learning_rate = adam.update_scalars(learning_rate, variables[0].dtype)
     keras.optimizers.Adam._backend_update_step(adam, gradients, variables, learning_rate)
+
+
+def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return a layer and all layers inside it, at every depth.
+
+    `keras.Model.layers` is public, but has the outermost layers only.
+    """
+    return list(model._flatten_layers())

@@ -47,7 +47,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     def update_scalars(self, learning_rate: Any, dtype: Any) -> AdamScalars:
         """Compute the scalars that the updates of all variables share in a step."""
-        step = tf.cast(self.iterations.value + 1, dtype)
+        step = tf.cast(self.iterations + 1, dtype)  # no variable where gradients accumulate
         return AdamScalars(
             tf.cast(learning_rate, dtype),
             tf.cast(self.beta_1, dtype) ** step,

@@ -152,3 +152,12 @@ def test_callbacks_keep_their_state_under_the_names_that_are_saved(kind):
         callback.on_train_begin()
     missing = [it for it in keras_private.CALLBACK_STATE[kind] if not hasattr(callback, it)]
     assert missing == []
+
+
+def test_all_layers_are_found_at_every_depth():
+    inner = keras.layers.Dense(2)
+    outer = keras.Sequential([keras.Sequential([inner])])
+    outer.build((None, 3))
+    found = keras_private.all_layers(outer)
+    assert outer in found
+    assert inner in found

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_s2s.graphs import compile_once
+from keras_s2s.keras_private import all_layers
 
 _MOST = 16  # functions per model; each holds a graph of up to some MB
 
@@ -75,7 +76,7 @@ class GraphState:
     """
 
     def __init__(self, model: keras.layers.Layer) -> None:
-        layers = model._flatten_layers()
+        layers = all_layers(model)
         self._objects = (*model.weights, *layers)
         self._modes = [
             (getattr(layer, "lora_enabled", False), layer.dtype_policy.name) for layer in layers

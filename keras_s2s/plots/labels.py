@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
@@ -104,7 +105,8 @@ def _warn(message: str) -> None:
     """Issue a warning at the line of user code that called this package."""
     level, frame = 2, inspect.currentframe()
     frame = frame and frame.f_back
-    while frame and frame.f_globals["__name__"].startswith("keras_s2s."):
+    # The command line shows warnings that come from this package, so its frames count as a caller.
+    while frame and re.match(r"keras_s2s\.(?!cli\.)", frame.f_globals["__name__"]):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
 

@@ -9,8 +9,10 @@ from helpers.served import WORDS, shared_translator
 
 from keras_s2s.export.litert_sizes import fix_sizes, without_fixed_sizes
 from keras_s2s.export.served_module import ServedModule, save, trace
+from keras_s2s.export.signatures import input_specs
 
 NUM_HYPOTHESES, MAX_LENGTH = 2, 12  # those of the search
+SPECS = input_specs("ids")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def translator():
 @pytest.fixture(scope="module")
 def function(translator):
     ids = trace(translator, ["ids"])["ids"]
-    return fix_sizes(ids, NUM_HYPOTHESES, MAX_LENGTH)
+    return fix_sizes(ids, SPECS, NUM_HYPOTHESES, MAX_LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_the_compiled_model_runs_it_at_any_length(content, translator):
 
 def test_without_a_longest_target_the_signature_stays(translator):
     ids = trace(translator, ["ids"])["ids"]
-    assert fix_sizes(ids, NUM_HYPOTHESES, None) is ids
+    assert fix_sizes(ids, SPECS, NUM_HYPOTHESES, None) is ids
 
 
 def test_all_other_operations_are_left_to_be_checked(function):
