@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any, NamedTuple
 
 from keras_s2s.errors import InputError
@@ -54,6 +55,11 @@ class Setting(NamedTuple):
                 self.choices and value not in self.choices and not own
             ):
                 raise self._error(value)
+            if not _can_be_a_path(value):
+                raise InputError(
+                    f"`{self.name}` must be a text without NUL and without lone surrogates. "
+                    f"Received: {shortened(value)}"
+                )
             return value
         try:
             number = self.kind(value)
@@ -92,3 +98,11 @@ def shortened(value: Any) -> str:
     """Return the `repr` of a value for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]} ... ({len(text)} characters)"
+
+
+def _can_be_a_path(text: str) -> bool:
+    """Return whether the operating system takes a text as a path or as an argument."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

@@ -63,6 +63,8 @@ def test_the_template_explains_every_line_and_reads_back_as_the_defaults(run, tm
         ("x" * 1000 + ": 3\n", "line 1: there is no setting `xxxxxxxx"),
         ("? [a, b]\n: 3\n", "line 1: the name of a setting is expected"),
         ("units: 8\n---\nunits: 9\n", "line 2: not YAML: but found another document"),
+        ('valid: v\noutput: "a\\0b"\n', "line 2: `output` must be a text without NUL and witho"),
+        ('import: ["\\ud800"]\n', "line 1: `import` must be a text without NUL and without lone"),
         ("context: mean>\ncontext: x\n", "line 2: `context` stands there twice"),
         ("- units\n", ": lines of `setting: value` are expected"),
     ],
