@@ -66,8 +66,8 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
     """
     if not len(texts) == len(before) == len(after):
         raise InputError(
-            "There must be an answer for each text. Received: "
-            f"{len(texts)} texts, {len(before)} and {len(after)} answers"
+            f"`before` and `after` must hold one answer for each text. Received: {len(texts)} "
+            f"texts, {len(before)} and {len(after)} answers"
         )
     changes, differences = [], []
     for source, first, second in zip(texts, before, after, strict=True):

@@ -54,8 +54,8 @@ class IdsAnswers:
         names = [name for name in wanted if name in self._signatures]
         if not names:
             raise InputError(
-                f"{self._path}: cannot answer, since it has none of the signatures "
-                f"{', '.join(wanted)}. Received: an export with {', '.join(self._signatures)}"
+                f"{self._path}: the export must have one of the signatures {', '.join(wanted)}. "
+                f"Received: {', '.join(self._signatures)}"
             )
         given = {"source_ids": self._rows(self._source, inputs["source"], self._source_length)}
         if signature == "score":
@@ -87,8 +87,8 @@ class IdsAnswers:
         longest = max(map(len, rows))
         if length is not None and longest > length:
             raise InputError(
-                f"{self._path}: takes sources of {length} tokens at most, eos counted. "
-                f"Received: {longest} tokens"
+                f"{self._path}: sources must have at most {length} tokens, eos counted. Received: "
+                f"{longest} tokens"
             )
         ids = np.full((len(rows), length or longest), PAD_ID, np.int32)
         for number, row in enumerate(rows):

@@ -122,7 +122,7 @@ def litert(
     check_writable(path)
     check_figures(figures)
     names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
-    _LOGGER.info("finding out what to compare")
+    _LOGGER.info("computing the expected answers")
     texts = make_probes(translator, probes)
     check_answers(translator, texts)
     with written_beside(path, suffix=".tflite") as unfinished:
@@ -154,9 +154,9 @@ def check_quantization(quantization: str | None) -> None:
     if quantization not in QUANTIZATIONS:
         choices = ", ".join(map(repr, QUANTIZATIONS))
         raise InputError(
-            f"`quantization` must be one of {choices}. Full integer quantization, of the "
-            "activations too, is none of them: TensorFlow's calibrator crashes on the loops of a "
-            f"recurrent model. Received: quantization={quantization!r}"
+            f"`quantization` must be one of {choices}. Full integer quantization is not "
+            "supported, because TensorFlow's calibrator crashes on the loops of a recurrent "
+            f"model. Received: quantization={quantization!r}"
         )
 
 
@@ -242,9 +242,9 @@ def _check_compiled(
         for output, found in compiled(name, {"source_ids": source_ids}).items():
             if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
                 raise InputError(
-                    "LiteRT's CompiledModel does not answer as its Interpreter does, so the file "
-                    f"was removed. Signature {name!r}, output {output!r}. "
-                    f"Expected: {expected[output].tolist()}. Received: {found.tolist()}"
+                    "LiteRT's CompiledModel and its Interpreter give different answers, so the "
+                    f"file was removed. Signature {name!r}, output {output!r}. Expected: "
+                    f"{expected[output].tolist()}. Received: {found.tolist()}"
                 )
 
 

@@ -55,7 +55,9 @@ def read_metadata(path: str, name: str) -> bytes:
     with open(path, "rb") as file:
         content = file.read()
     if content[4:8] != IDENTIFIER:
-        raise InputError(f"{path!r} is no LiteRT file. Received: it begins with {content[:8]!r}")
+        raise InputError(
+            f"{path!r} is not a LiteRT file. Received: a file that begins with {content[:8]!r}"
+        )
     try:
         part = _find_part(content, name)
     except (struct.error, IndexError, TypeError, ValueError) as error:

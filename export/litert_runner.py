@@ -79,7 +79,9 @@ class LiteRTRunner:
         try:  # loading verifies the file, so it comes first
             self._interpreter = interpreter.Interpreter(self._path, num_threads=num_threads)
         except ValueError as error:
-            raise InputError(f"{self._path!r} is no LiteRT file, or damaged: {error}") from error
+            raise InputError(
+                f"{self._path!r} is not a LiteRT file, or is damaged: {error}"
+            ) from error
         card, source, target = _read_metadata(self._path)
         self._card = card
         kinds = [card["source"]["class"], card["target"]["class"]]
@@ -115,8 +117,8 @@ class LiteRTRunner:
         for number, found in enumerate(answers):
             if not found:
                 raise InputError(
-                    f"There is no target for the text at position {number}. The most tokens of a "
-                    f"source are {self._card.get('max_source_length')}"
+                    f"No target was found for the text at position {number}. The maximum number "
+                    f"of source tokens is {self._card.get('max_source_length')}"
                 )
         return [found[0].text for found in answers]
 
@@ -168,8 +170,8 @@ class LiteRTRunner:
         wanted = _check_texts("targets", targets, may_be_empty=True)
         if len(sources) != len(wanted):
             raise InputError(
-                "`targets` must hold a target for each of the texts. Received: "
-                f"{len(sources)} texts and {len(wanted)} targets"
+                f"`targets` must hold one target for each text. Received: {len(sources)} texts "
+                f"and {len(wanted)} targets"
             )
         if not sources:
             return []
@@ -249,9 +251,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 2 for a user error, which is reported in one line.
     """
-    parser = argparse.ArgumentParser(description="Ask a LiteRT file that keras_s2s wrote.")
+    parser = argparse.ArgumentParser(description="Run a LiteRT file written by keras_s2s.")
     parser.add_argument("path", help="the .tflite file")
-    parser.add_argument("texts", nargs="*", help="texts to translate; lines of stdin if none")
+    parser.add_argument(
+        "texts", nargs="*", help="texts to translate; default: the lines of standard input"
+    )
     options = parser.parse_args(arguments)
     try:
         texts = options.texts or _split_lines(sys.stdin.read())
@@ -321,8 +325,8 @@ def _load_text_operations() -> list[Any]:
     folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
     if len(folders) < len(found):
         raise MissingPackageError(
-            "This needs the operations of tensorflow-text, which are not installed: "
-            "pip install tensorflow-text"
+            "This file needs the operations of tensorflow-text, which is not installed: pip "
+            "install tensorflow-text"
         )
     if "tensorflow" in sys.modules:  # loading a second copy of the library is unsafe
         registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar

@@ -33,7 +33,7 @@ class LiteRTSession:
                 custom_op_registerers=operations, model_path=path
             )
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: no LiteRT file, or a damaged one: {error}") from error
+            raise InputError(f"{path}: not a LiteRT file, or damaged: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Call a signature.

@@ -92,7 +92,7 @@ def onnx(
         raise InputError(f"The file name must end in '.onnx'. Received: path={path!r}")
     check_writable(path)
     check_figures(figures)
-    _LOGGER.info("finding out what to compare")
+    _LOGGER.info("computing the expected answers")
     texts = make_probes(translator, probes)
     check_answers(translator, texts)
     with written_beside(path, suffix=".onnx") as unfinished:

@@ -36,7 +36,7 @@ class OnnxSession:
                 path, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common base class
-            raise InputError(f"{path}: not an ONNX file, or a damaged one: {error}") from error
+            raise InputError(f"{path}: not an ONNX file, or damaged: {error}") from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Run the file.
@@ -73,7 +73,7 @@ def read_properties(path: str) -> dict[str, str]:
     try:
         model = onnx.load_model(path, load_external_data=False)
     except decode_error as error:
-        raise InputError(f"{path!r} is not an ONNX file, or a damaged one: {error}") from error
+        raise InputError(f"{path!r} is not an ONNX file, or is damaged: {error}") from error
     return {entry.key: entry.value for entry in model.metadata_props}
 
 

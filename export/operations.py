@@ -12,7 +12,7 @@ from keras_s2s.errors import InputError
 
 # Operations of TensorFlow that no server, or not every server, can run.
 _REFUSED = {
-    r"CudnnRNN.*": "it runs on a GPU only, and was chosen because the model was traced on one",
+    r"CudnnRNN.*": "it runs only on a GPU, and was selected because the model was traced on one",
     r"(Eager)?PyFunc(Stateless)?": "it calls Python, which a server does not have",
     r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
 }
@@ -98,6 +98,6 @@ def _check_not_compiled(attributes: Any, place: str) -> None:
     """Raise for `jit_compile=True`, which would be stored in the file."""
     if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
         raise InputError(
-            f"Cannot export '_XlaMustCompile' at {place}: a stock model server does not compile. "
-            "Leave out `jit_compile=True` in the functions that the model calls."
+            f"Cannot export '_XlaMustCompile' at {place}: a stock model server has no XLA "
+            "compiler. Remove `jit_compile=True` from the functions that the model calls."
         )

@@ -59,10 +59,10 @@ def check_parity(
         wrong = find_differences(question, answer)
         if wrong:
             raise InputError(
-                "What was exported does not answer as the model does, so it was removed. "
+                "The export and the model give different answers, so the export was removed. "
                 f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
-                f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. "
-                f"Received: {_row(answer, wrong[0])}"
+                f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. Received: "
+                f"{_row(answer, wrong[0])}"
             )
         difference = np.abs(answer["scores"] - question.expected["scores"])
         worst = max(worst, float(np.max(difference)))
@@ -111,9 +111,9 @@ def check_agreement(
     mean = total / max(num_tokens, 1)
     if mean > tolerance:
         raise InputError(
-            "What was exported is too far from the model, so it was removed. Expected: log "
-            f"probabilities that differ by at most {tolerance} a token in the mean. "
-            f"Received: {mean:.3g}"
+            "The export differs too much from the model, so it was removed. Expected: log "
+            f"probabilities that differ by at most {tolerance} per token on average. Received: "
+            f"{mean:.3g}"
         )
     return Parity("log_probs per token", tolerance, mean, len(same_texts), sum(same_texts))
 
@@ -142,8 +142,8 @@ def check_form(signature: str, question: Question, answer: Arrays) -> None:
             or (output.dtype.is_floating and not np.all(np.isfinite(value)))
         ):
             raise InputError(
-                f"What was exported gives a wrong output {name!r} of the signature "
-                f"{signature!r}, so it was removed. Expected: finite values of shape "
+                f"The export returns a wrong output {name!r} for the signature {signature!r}, so "
+                "it was removed. Expected: finite values of shape "
                 f"{question.expected[name].shape}. Received: {value!r} among the shapes {found}"
             )
 

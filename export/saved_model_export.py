@@ -107,7 +107,7 @@ def saved_model(
     path = os.fspath(path)
     if "://" in path:
         raise InputError(
-            "`path` must be a folder of this machine; a version can be copied from there. "
+            "`path` must be a local folder. Copy the finished version to remote storage. "
             f"Received: path={path!r}"
         )
     folder = os.path.abspath(path)
@@ -118,7 +118,7 @@ def saved_model(
     if warmup is not None:
         check_warmup(warmup, batching)
     names = check_signatures(signatures, SIGNATURES, source_length)
-    _LOGGER.info("finding out what to compare")
+    _LOGGER.info("computing the expected answers")
     texts = make_probes(translator, probes)
     check_answers(translator, texts)
     _LOGGER.info("tracing the signatures %s", ", ".join(names))
@@ -165,8 +165,7 @@ def _check_space(folder: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(
-            f"There is not enough room on the disk of {folder!r}. Expected: {needed} bytes. "
-            f"Received: {free} bytes"
+            f"Not enough disk space in {folder!r}. Expected: {needed} bytes. Received: {free} bytes"
         )
 
 

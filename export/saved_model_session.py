@@ -32,7 +32,7 @@ class SavedModelSession:
         saved = read_saved_model(path)
         if len(saved.meta_graphs) != 1:
             raise InputError(
-                f"{path}: no SavedModel, or a damaged one: {len(saved.meta_graphs)} graphs in "
+                f"{path}: not a SavedModel, or damaged: {len(saved.meta_graphs)} graphs in "
                 "saved_model.pb. Expected: 1"
             )
         (meta_graph,) = saved.meta_graphs
@@ -49,7 +49,7 @@ class SavedModelSession:
         except (KeyError, TypeError, ValueError) as error:  # from TensorFlow, for a damaged graph
             reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"{path}: its graph is damaged, or not of keras_s2s: {reason}"
+                f"{path}: its graph is damaged, or was not written by keras_s2s: {reason}"
             ) from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -97,5 +97,5 @@ def read_saved_model(path: str) -> Any:
     try:
         saved.ParseFromString(content)
     except DecodeError as error:
-        raise InputError(f"{name}: no SavedModel, or a damaged one: {error}") from error
+        raise InputError(f"{name}: not a SavedModel, or damaged: {error}") from error
     return saved

@@ -60,9 +60,9 @@ def check_translator(translator: Any) -> None:
         spoilt = int(np.sum(~np.isfinite(values)))
         if spoilt:
             raise InputError(
-                "The weights of a translator that is exported must be finite; this one's training "
-                f"has diverged. Received: {spoilt} of {values.size} values of {path!r} that "
-                "are not"
+                "The weights of an exported translator must be finite, but its training has "
+                f"diverged. Received: {spoilt} of {values.size} values of {path!r} that are not "
+                "finite"
             )
 
 
@@ -84,8 +84,8 @@ def check_answers(translator: Translator, texts: list[str]) -> None:
     (spoilt,) = np.nonzero(np.isnan(log_probs) | (log_probs == np.inf))
     if len(spoilt):
         raise InputError(
-            "The log probabilities of a translator that is exported must be finite; this one's "
-            f"training has diverged. Received: {log_probs[spoilt[0]]} for {texts[spoilt[0]]!r}"
+            "The log probabilities of an exported translator must be finite, but its training has "
+            f"diverged. Received: {log_probs[spoilt[0]]} for {texts[spoilt[0]]!r}"
         )
 
 

@@ -101,9 +101,8 @@ def serving_files(
     for file in contents:
         if not overwrite and os.path.lexists(os.path.join(folder, file)):
             raise FileExistsError(
-                f"{file!r} is there already, and may have been changed by hand; "
-                "`overwrite=True` writes it anew. "
-                f"Received: folder={folder!r}"
+                f"{file!r} already exists and may have been edited by hand; `overwrite=True` "
+                f"replaces it. Received: folder={folder!r}"
             )
     return _write(folder, contents)
 
@@ -112,8 +111,9 @@ def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None
     """Raise for names and numbers that a container or a cluster would reject."""
     if not _NAME.fullmatch(name):
         raise InputError(
-            "`name` must be lower-case letters, digits and hyphens, with a letter in front, as in "
-            f"'g2p', because containers are called so. Received: name={name!r}"
+            "`name` must start with a letter and consist of lower-case letters, digits and "
+            "hyphens, as in 'g2p', because it is also the name of the container. Received: "
+            f"name={name!r}"
         )
     check_positive_int("cpus", cpus)
     if not _MEMORY.fullmatch(memory):
@@ -122,7 +122,8 @@ def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None
         check_positive_int("replicas", number)
     if len(replicas) != 2 or replicas[0] > replicas[1]:
         raise InputError(
-            f"`replicas` must be the fewest and the most servers. Received: replicas={replicas!r}"
+            "`replicas` must be the minimum and the maximum number of servers. Received: "
+            f"replicas={replicas!r}"
         )
 
 
@@ -132,8 +133,9 @@ def _version_policy(base_path: str, versions: Iterable[int]) -> str:
     missing = [version for version in wanted if version not in found]
     if not found or missing:
         raise FileNotFoundError(
-            f"{base_path!r} must be a folder with versions, 'serving/g2p' for 'serving/g2p/1'. "
-            f"Received: the versions {sorted(found)}, and versions={wanted}"
+            f"{base_path!r} must be a folder that contains versions, such as 'serving/g2p' for "
+            f"'serving/g2p/1'. Received: a folder with the versions {sorted(found)}, and "
+            f"versions={wanted}"
         )
     if not wanted:
         return "latest { num_versions: 1 }"

@@ -74,10 +74,10 @@ ID_SIGNATURES = {
 ALL_SIGNATURES = {**SIGNATURES, **ID_SIGNATURES}
 
 _IDS_NOTE = (
-    "Each row of `source_ids` must hold the id of eos (3). What follows the first eos of a row "
-    "is not read, so it does not matter what a row is padded with: 0, or what TF Serving's "
-    "`pad_variable_length_inputs` takes, the first id of the request. A row without eos must "
-    "not be sent to a server that pads: it would read the padding as text."
+    "Each row of `source_ids` must hold the id of eos (3). Everything after the first eos of a "
+    "row is ignored, so a row may be padded with 0, or as TF Serving's "
+    "`pad_variable_length_inputs` does, with the first id of the request. A row without eos must "
+    "not be sent to a server that pads: the padding would be read as text."
 )
 # Notes for clients of a signature; stored with each export.
 NOTES = dict.fromkeys(("ids", "greedy_ids", "score_ids"), _IDS_NOTE)
@@ -135,7 +135,7 @@ def check_signatures(
         check_positive_int("source_length", source_length)
         if any(map(takes_text, names)):
             raise InputError(
-                "`source_length` must go with signatures that take ids only, such as "
+                "`source_length` requires signatures that take only ids, such as "
                 f"signatures=('ids',). Received: signatures={names!r}"
             )
     return names

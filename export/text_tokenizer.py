@@ -45,7 +45,9 @@ class TextTokenizer:
     def __init__(self, tokens: Sequence[str], rules: dict[str, Any]) -> None:
         kind = rules["class"]
         if kind not in _SPLIT:
-            raise InputError(f"Texts of a {kind!r} cannot be split here. Expected: {list(_SPLIT)}")
+            raise InputError(
+                f"The tokenizer class must be one of {', '.join(_SPLIT)}. Received: {kind!r}"
+            )
         self.tokens, self.rules = list(tokens), rules
         self._kind = kind
         self.ids = {token: number for number, token in enumerate(tokens) if number >= _NUM_SPECIAL}

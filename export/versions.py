@@ -26,9 +26,9 @@ def check_version(folder: str, version: int | None) -> None:
     above, name = folder, os.path.basename(folder)
     if _is_version(name):
         raise InputError(
-            "`path` must be the folder of the versions, not a version, because a server would take "
-            f"{name!r} for a version that is broken; give `version={int(name)}` beside the path. "
-            f"Received: {folder!r}"
+            "`path` must be the folder of the versions, not a version: a server would treat "
+            f"{name!r} as a broken version. Pass `version={int(name)}` instead. Received: "
+            f"{folder!r}"
         )
     while not os.path.lexists(above):
         above = os.path.dirname(above)
@@ -38,8 +38,9 @@ def check_version(folder: str, version: int | None) -> None:
         check_positive_int("version", version)
         if int(version) in find_versions(folder):
             raise FileExistsError(
-                f"Version {version} is there already, and a version is never changed. Leave out "
-                f"`version` for the next one. Received: {os.path.join(folder, str(version))!r}"
+                f"Version {version} already exists, and versions are never changed. Omit "
+                "`version` to write the next one. Received: "
+                f"{os.path.join(folder, str(version))!r}"
             )
 
 

@@ -65,9 +65,9 @@ class Warmup:
         count = len(SIGNATURES) * len(self.batch_sizes) * (len(self.lengths) + len(self.texts))
         if not 1 <= count <= MAX_REQUESTS:
             raise InputError(
-                f"Warm-up must be between 1 and {MAX_REQUESTS} requests: {len(SIGNATURES)} "
+                f"A `Warmup` must make between 1 and {MAX_REQUESTS} requests: {len(SIGNATURES)} "
                 "signatures for each of `batch_sizes` and each of `lengths` and `texts`. "
-                f"Received: {count} requests by {self!r}"
+                f"Received: {count} requests from {self!r}"
             )
 
 
@@ -88,8 +88,8 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
     if max(warmup.batch_sizes) > batching.max_batch_size:
         raise InputError(
             "The batch sizes of `warmup` must be at most the `max_batch_size` of `batching`, "
-            f"{batching.max_batch_size}, because a server that batches refuses longer requests "
-            f"and would not load the version. Received: {tuple(warmup.batch_sizes)}"
+            f"{batching.max_batch_size}, because a batching server rejects larger requests and "
+            f"would not load the version. Received: {tuple(warmup.batch_sizes)}"
         )
     _import_apis()
 

@@ -47,8 +47,8 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     values, truths = np.asarray(log_probs, np.float64), np.asarray(right, bool)
     if values.ndim != 1 or values.shape != truths.shape or not values.size:
         raise InputError(
-            "`log_probs` and `right` must have the same shape (sources,), at least one of them. "
-            f"Received: shapes {values.shape} and {truths.shape}"
+            "`log_probs` and `right` must have the same shape (sources,), with at least one "
+            f"source. Received: shapes {values.shape} and {truths.shape}"
         )
     if not np.all(values <= 1e-3):
         raise InputError(f"`log_probs` must not be above 0. Received: {values.max()}")

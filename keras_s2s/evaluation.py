@@ -291,8 +291,8 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
     """Check that each output has a list of references, not a single text."""
     if len(outputs) != len(references) or not outputs:
         raise InputError(
-            "There must be one entry of `references` for each of `outputs`, and at least one. "
-            f"Received: {len(outputs)} outputs, {len(references)} references"
+            "`references` must have one entry for each of `outputs`, and at least one. Received: "
+            f"{len(outputs)} outputs, {len(references)} references"
         )
     for number, accepted in enumerate(references):
         if isinstance(accepted, str):

@@ -73,10 +73,7 @@ class SequenceLoss(keras.losses.Loss):
             "label_smoothing", label_smoothing, minimum=0.0, maximum=1.0
         )
         if self.label_smoothing == 1.0:
-            raise InputError(
-                "`label_smoothing` must be below 1: nothing of the labels would be left. "
-                "Received: label_smoothing=1.0"
-            )
+            raise InputError("`label_smoothing` must be below 1. Received: label_smoothing=1.0")
 
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None

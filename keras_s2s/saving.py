@@ -94,7 +94,7 @@ def _read_archive(filepath: str) -> _Archive:
     """Read and check everything but the values of the weights."""
     size = os.path.getsize(filepath)
     if not zipfile.is_zipfile(filepath):
-        raise InputError(f"not a .keras file, or truncated: no zip archive ({size} bytes)")
+        raise InputError(f"not a .keras file, or truncated: not a zip archive ({size} bytes)")
     if not filepath.endswith(".keras"):
         raise InputError("the name of a saved model must end in '.keras'; rename the file")
     try:
@@ -148,8 +148,8 @@ def _check_kind(config: Any) -> None:
     found = config.get("registered_name") if isinstance(config, dict) else None
     if not isinstance(found, str) or found not in expected:
         raise InputError(
-            f"it holds another kind of model. Expected: {', '.join(sorted(expected))}. "
-            f"Received: {found!r}"
+            f"it is another kind of model. Expected: {', '.join(sorted(expected))}. Received: "
+            f"{found!r}"
         )
 
 

@@ -303,7 +303,7 @@ class Translator(keras.Model):
             raise InputError(f"The file name must end in '.keras'. Received: filepath={filepath!r}")
         if not overwrite and os.path.exists(filepath):
             raise FileExistsError(
-                f"{filepath!r} is there already; `overwrite=True` would replace it."
+                f"{filepath!r} already exists; use `overwrite=True` to replace it."
             )
         members = without_optimizers([self.model, *self.model.members()])
         with written_beside(filepath, suffix=".keras") as unfinished, members:
@@ -354,7 +354,7 @@ class Translator(keras.Model):
                 continue  # being loaded: the vocabulary is read later, from the file's assets
             if size != expected:
                 raise InputError(
-                    f"The vocabulary of `{name}` must have the size that the model was made for, "
+                    f"The vocabulary of `{name}` must have the size that the model expects, "
                     f"{expected}. Received: a tokenizer with {size} tokens"
                 )
         maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
@@ -366,7 +366,7 @@ class Translator(keras.Model):
             return  # being loaded
         if any(list(ids) != expected_map for ids in maps):
             raise InputError(
-                "`model` must copy by the ids of its tokenizers: Seq2Seq(..., "
+                "`model` must use the copy_ids of these tokenizers: Seq2Seq(..., "
                 "copy_ids=keras_s2s.copy_ids(source, target)). Received: a model with the "
                 "copy_ids of other tokenizers"
             )
@@ -498,8 +498,8 @@ def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
     model.check_attention("replace_unknown")
     if not isinstance(source, LookupTokenizer):
         raise InputError(
-            "`replace_unknown` needs a source tokenizer that says which part of a text a token is: "
-            f"a `CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
+            "`replace_unknown` needs a source tokenizer whose tokens are parts of the text: a "
+            f"`CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
         )
 
 

@@ -278,15 +278,15 @@ def rewrite(path, name, content):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut_off, r"not a \.keras file, or truncated: no zip archive \(\d+ bytes\)"),
-        (empty, r"not a \.keras file, or truncated: no zip archive \(0 bytes\)"),
-        (text, r"not a \.keras file, or truncated: no zip archive \(10 bytes\)"),
+        (cut_off, r"not a \.keras file, or truncated: not a zip archive \(\d+ bytes\)"),
+        (empty, r"not a \.keras file, or truncated: not a zip archive \(0 bytes\)"),
+        (text, r"not a \.keras file, or truncated: not a zip archive \(10 bytes\)"),
         (weights_changed, "its part 'model.weights.h5' is damaged"),
         (directory_changed, "it is damaged: Bad magic number"),
         (config_without_json, "it is damaged: Expecting property name"),
         (foreign_archive, r"not a \.keras file\. Missing: config\.json, model\.weights\.h5"),
         (another_model, r"another kind of model. Expected: keras_s2s>Ensemble, .*Received: None"),
-        (config_of_nothing, "it holds another kind of model.*Received: None"),
+        (config_of_nothing, "it is another kind of model.*Received: None"),
         (config_too_deep, "it is damaged: RecursionError"),
         (expanding, "it expands to more than 100 times its size"),
         (without_vocabulary, "a vocabulary is missing. Expected: those of CharTokenizer and WordT"),
@@ -310,7 +310,7 @@ def rewrite(path, name, content):
         (with_(units=5), "its parts do not make a model: "),
         (with_(cell="x"), "its parts do not make a model: "),
         (weights_without_values, "its part 'model.weights.h5' is damaged: 'vars' claims the shape"),
-        (vocabulary_of_another_size, "must have the size that the .* was made for.*with 5 tokens"),
+        (vocabulary_of_another_size, "must have the size that the model expects, .*with 5 tokens"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

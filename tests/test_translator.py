@@ -157,9 +157,7 @@ def test_each_part_must_be_of_its_kind(translator, name):
 @pytest.mark.parametrize(("name", "size"), [("source", 8), ("target", 7)])
 def test_each_vocabulary_must_be_that_of_the_model(translator, name, size):
     parts = {part: getattr(translator, part) for part in ("model", "source", "target")}
-    message = (
-        f"`{name}` must have the size .* made for, {size}. Received: a tokenizer with 5 tokens"
-    )
+    message = f"`{name}` must have the size that the model expects, {size}. Received: a tokenizer"
     with pytest.raises(ValueError, match=message):
         Translator(**{**parts, name: CharTokenizer.train(["a"])})
 
@@ -229,7 +227,7 @@ def test_a_model_that_copies_by_other_ids_is_refused():
         LSTMDecoder(7, 2, attention="luong", copy=True),
         copy_ids=[-1, 1, -1, 3, 6, 5, 4],
     )
-    with pytest.raises(ValueError, match="`model` must copy by the ids of its tokenizers"):
+    with pytest.raises(ValueError, match="`model` must use the copy_ids of these tokenizers"):
         Translator(model, source, target)
 
 

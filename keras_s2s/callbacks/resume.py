@@ -146,7 +146,7 @@ class Resume(keras.callbacks.Callback):
         except BlockingIOError as error:
             raise BlockingIOError(
                 f"Another training saves its state in the folder {self.folder!r} of `Resume` "
-                f"({error.strerror})"
+                f"({error.strerror}). Wait for it to end, or choose another folder"
             ) from None
         remove_unfinished(self.folder)
         self._state = self._load(model.distribute_strategy)
@@ -167,7 +167,9 @@ class Resume(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._data is None:
-            raise TypeError(f"`Resume` needs the `fit` of a `Seq2Seq`. Received: {self.model!r}")
+            raise TypeError(
+                f"`Resume` must be a callback of the `fit` of a `Seq2Seq`. Received: {self.model!r}"
+            )
         state = self._state
         if state is None:
             return
@@ -226,7 +228,7 @@ class Resume(keras.callbacks.Callback):
         here = _threads()
         if state.threads and state.threads != here:
             _LOGGER.warning(
-                "The training in %s began with %s; it continues with %s, so the last bits of the "
+                "The training in %s started with %s and resumes with %s, so the last bits of the "
                 "weights will differ.",
                 self.folder,
                 _described(state.threads),
@@ -270,9 +272,9 @@ class Resume(keras.callbacks.Callback):
             if _position(state) == common:
                 return state
         raise InputError(
-            f"Cannot resume from {self.folder!r}: the states of the workers are not of one "
-            "training, or that of another worker was removed. Remove the folders of all workers "
-            "to begin anew."
+            f"Cannot resume from {self.folder!r}: the states of the workers come from different "
+            "trainings, or one of them was removed. Remove the folders of all workers to start "
+            "over."
         )
 
     def _save(self, epoch: int, steps: int, history: dict[str, Any]) -> None:
@@ -340,7 +342,7 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
     """Return the dataset of `fit`, or () for arrays; raise if it cannot be read again."""
     if arguments.get("steps_per_epoch") is not None:
         raise InputError(
-            "`Resume` needs epochs that are the dataset's own. "
+            "With `Resume`, an epoch must be one pass over the dataset: omit `steps_per_epoch`. "
             f"Received: steps_per_epoch={arguments['steps_per_epoch']!r}"
         )
     data = arguments.get("x")
@@ -349,7 +351,7 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
     if hasattr(data, "__next__") or arguments.get("shuffle", True):
         how = "" if hasattr(data, "__next__") else ", shuffled"
         raise InputError(
-            "`Resume` needs batches that can be read again: a dataset, such as that of "
+            "`Resume` needs data that can be read again: a dataset, such as one from "
             f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}{how}"
         )
     return ()

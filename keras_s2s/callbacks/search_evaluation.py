@@ -191,8 +191,9 @@ class SearchEvaluation(keras.callbacks.Callback):
             watched = getattr(callback, "monitor", None)
             if watched in names:
                 raise InputError(
-                    f"`SearchEvaluation` must be listed before what watches its figures. Received: "
-                    f"a `{type(callback).__name__}` of {watched!r} before it"
+                    "`SearchEvaluation` must be listed before the callbacks that monitor its "
+                    f"metrics. Received: a `{type(callback).__name__}` that monitors {watched!r} "
+                    "before it"
                 )
 
     def evaluate(self) -> dict[str, float]:
@@ -202,7 +203,7 @@ class SearchEvaluation(keras.callbacks.Callback):
             The metrics, by their names in the logs.
         """
         if self._translator is None:
-            raise InputError("`evaluate` needs a model: it runs while `fit` does.")
+            raise InputError("`evaluate` needs a model: it can only be called during `fit`.")
         sources = list(self.references)
         outputs = self._translator.translate(sources, batch_size=self.batch_size)
         self.outputs = dict(zip(sources, outputs, strict=True))
@@ -254,7 +255,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
     """Group pairs by source, and raise before training if a source cannot be searched."""
     if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
         raise TypeError(
-            "`pairs` must be an iterable of (source, target), as `read_pairs` gives them. "
+            "`pairs` must be an iterable of (source, target), as `read_pairs` returns them. "
             f"Received: pairs={pairs!r}"
         )
     references = group_references(check_pairs(pairs))
@@ -269,7 +270,9 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
         raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
     metrics = tuple(metrics)
     if not metrics:
-        raise InputError(f"`metrics` must name some of {', '.join(FIGURES)}. Received: none")
+        raise InputError(
+            f"`metrics` must name at least one of {', '.join(FIGURES)}. Received: none"
+        )
     for name in metrics:
         check_choice("metrics", name, FIGURES)
     check_installed(metrics)

@@ -58,10 +58,11 @@ def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarra
     for variable, shape in zip(variables, found, strict=False):
         if tuple(variable.shape) != shape:
             raise InputError(
-                f"{variable.path!r} has the shape {tuple(variable.shape)}, not {shape} as there"
+                f"{variable.path!r} has the shape {tuple(variable.shape)}, not {shape} as in "
+                "the file"
             )
     if len(variables) != len(found):
-        raise InputError(f"there are {len(variables)} variables, not {len(found)} as there")
+        raise InputError(f"there are {len(variables)} variables, not {len(found)} as in the file")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
@@ -128,5 +129,5 @@ def load_state(path: str) -> TrainingState | None:
             return TrainingState(**plain)
     except _DAMAGE as error:
         raise InputError(
-            f"Cannot resume from {path!r}: it is damaged ({error}). Remove it to begin anew."
+            f"Cannot resume from {path!r}: it is damaged ({error}). Remove it to start over."
         ) from error

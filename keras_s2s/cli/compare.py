@@ -99,8 +99,8 @@ def _answers(path: str, sources: list[str], batch_size: int) -> list[Any]:
 def _to_text(found: Comparison, most: int) -> str:
     lines = [
         f"{len(found.changes)} of {found.num_texts} answers changed ({found.share_changed:.2%})",
-        f"scores of the others differ by {found.mean_score_difference:.2g} in the mean, "
-        f"{found.max_score_difference:.2g} at most",
+        f"scores of the others differ by {found.mean_score_difference:.2g} on average, at most "
+        f"{found.max_score_difference:.2g}",
     ]
     for change in found.changes[:most]:
         columns = (change.source, change.before.target, change.after.target)

@@ -117,5 +117,8 @@ def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """Load a `.keras` model, which unlike an export can be inspected, and its search settings."""
     answering = load_model(model, **options)
     if answering.translator is None:
-        raise InputError(f"{model}: an export shows only its answers; draw from a .keras file")
+        raise InputError(
+            f"{model}: an export returns only final answers. Expected: a .keras file or a run "
+            "folder"
+        )
     return answering.translator, answering.settings

@@ -84,9 +84,9 @@ def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> st
     """
     rows, early = callbacks.curve.rows, callbacks.early
     if early is not None and early.wait >= early.patience:
-        reason = f"no figure has improved for {early.patience} epochs (--patience)"
+        reason = f"no metric has improved for {early.patience} epochs (--patience)"
     elif callbacks.pace.is_over() and len(rows) < settings.epochs:
-        reason = f"its {settings.minutes:g} minutes are over (--minutes)"
+        reason = f"the time limit of {settings.minutes:g} minutes is reached (--minutes)"
     else:
         reason = "all epochs are done (--epochs)"
     lines = [f"ended after epoch {len(rows)}: {reason}"]

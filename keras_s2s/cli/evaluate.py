@@ -83,7 +83,7 @@ def evaluate(
     for name in wanted:
         if name not in METRICS:
             raise click.BadParameter(
-                f"{name!r} is none of {', '.join(METRICS)}.", param_hint="'--metrics'"
+                f"{name!r} is not one of {', '.join(METRICS)}.", param_hint="'--metrics'"
             )
     if outputs is not None and (os.path.isfile(outputs) or not os.path.exists(outputs)):
         check_writable(outputs)  # skipped for devices such as /dev/stdout

@@ -99,15 +99,17 @@ def export(
     """
     file_format = file_format or _FORMATS.get(os.path.splitext(out)[1], "saved_model")
     if file_format == "saved_model" and quantization is not None:
-        raise click.UsageError("--quantization goes with --format litert and onnx only.")
+        raise click.UsageError("--quantization requires --format litert or onnx.")
     if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
-        raise click.UsageError("--format onnx takes --quantization int8 and one --signature only.")
+        raise click.UsageError(
+            "--format onnx supports only --quantization int8 and a single --signature."
+        )
     if file_format != "saved_model" and version is not None:
-        raise click.UsageError("--version goes with --format saved_model only.")
+        raise click.UsageError("--version requires --format saved_model.")
     if file_format != "saved_model" and warmup_length:
-        raise click.UsageError("--warmup-length goes with --format saved_model only.")
+        raise click.UsageError("--warmup-length requires --format saved_model.")
     if warmup_batch_size and not warmup_length:
-        raise click.UsageError("--warmup-batch-size goes with --warmup-length only.")
+        raise click.UsageError("--warmup-batch-size requires --warmup-length.")
     if file_format != "saved_model":
         check_free(out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
@@ -142,7 +144,9 @@ def _read_figures(path: str | None) -> dict[str, float]:
         except ValueError as error:
             raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: names and numbers are expected, as in {{'wer': 0.25}}")
+        raise InputError(
+            f"{path}: must be a JSON object of names and numbers, such as {{'wer': 0.25}}"
+        )
     values = {
         name: value["value"] if isinstance(value, dict) and "value" in value else value
         for name, value in content.items()

@@ -51,7 +51,7 @@ def fit_to_pairs(
         setattr(settings, name, getattr(fitted, name))
         reason = f"that of {settings.init_from}" if name in given else fitted.reasons[name]
         if name == "batch_size" and settings.batch_tokens:
-            reason = "not used: batches go by `batch_tokens`"
+            reason = "not used: `batch_tokens` limits the batches"
         click.echo(f"  {name:15s} {getattr(fitted, name)!s:>6s}  {reason}")
     if settings.attention == ATTENTION and pairs < FEW_PAIRS:
         click.echo(

@@ -69,8 +69,8 @@ def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> 
         found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
         if found is not wanted:
             raise InputError(
-                f"{path}: its {side} tokenizer is a {found.__name__}. Expected: that of "
-                f"`{side}_tokenizer: {kind}`, a {wanted.__name__}"
+                f"{path}: its {side} tokenizer is a {found.__name__}. Expected: a "
+                f"{wanted.__name__}, by the setting `{side}_tokenizer: {kind}`"
             )
 
 
@@ -89,9 +89,9 @@ def take_weights(model: Any, initial: Any, path: str) -> None:
     for name in [*here, *there]:
         if here.get(name) != there.get(name):
             raise InputError(
-                f"{path}: its model is not that of the settings: {name} is {there.get(name)!r} in "
-                f"it, {here.get(name)!r} by the settings. --config with the settings.yaml of its "
-                "run has them all"
+                f"{path}: its model does not match the settings: {name} is {there.get(name)!r} in "
+                f"the file and {here.get(name)!r} in the settings. Use --config with the "
+                "settings.yaml of its run"
             )
     model.set_weights(initial.model.get_weights())
 

@@ -140,6 +140,6 @@ def _report(error: Exception) -> int:
     text = describe(error)
     if is_fault(error):
         kind = type(error).__name__
-        text = f"{kind}: {text} (a fault of {_NAME}: please report it, with what --debug shows)"
+        text = f"{kind}: {text} (a bug in {_NAME}: please report it with the output of --debug)"
     click.echo(f"{_NAME}: failed: {text}", err=True)
     return FAILURE

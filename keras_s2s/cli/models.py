@@ -140,8 +140,8 @@ def load_model(path: str, **options: Any) -> Model:
     if is_export(path):
         if given:
             raise InputError(
-                f"{path}: an export has its search inside; "
-                f"{', '.join(map(_option, given))} can be chosen for a .keras file only"
+                f"{path}: the search of an export is fixed; {', '.join(map(_option, given))} can "
+                "only be used with a .keras file"
             )
         return _load_export(path)
     return _load_keras(path, given)
@@ -201,8 +201,8 @@ def load_translator(path: str) -> Any:
 
     if not isinstance(loaded, keras_s2s.Translator):
         raise InputError(
-            f"{path}: a bare model, which has no tokenizers. Expected: a translator, as "
-            "`Translator.save` and `keras-s2s train` write it"
+            f"{path}: a bare model without tokenizers. Expected: a translator, as written by "
+            "`Translator.save` or `keras-s2s train`"
         )
     return loaded
 
@@ -257,8 +257,8 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
     number = options.get("num_hypotheses", 1)
     if width is not None and number > width:
         raise InputError(
-            f"--nbest {number} needs a beam of at least that width. Received: {width}; give "
-            f"--beam-width {number} too"
+            f"--nbest {number} requires a beam width of at least {number}. Received: {width}. Add "
+            f"--beam-width {number}"
         )
     if options.keys() <= known:
         return dataclasses.replace(search, **options)

@@ -45,7 +45,7 @@ def check_free(path: str, overwrite: bool) -> None:
         OSError: If the folder does not exist or is not writable.
     """
     if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(f"{path}: there is a file already; --overwrite replaces it")
+        raise FileExistsError(f"{path}: the file already exists; use --overwrite to replace it")
     check_writable(path)
 
 

@@ -54,7 +54,7 @@ class Report(NamedTuple):
 
     def to_text(self) -> str:
         """Return the report as readable text, with error rates in percent."""
-        lines = [f"{self.sources} sources; 95 % intervals of confidence by bootstrap"]
+        lines = [f"{self.sources} sources; 95 % bootstrap confidence intervals"]
         for name, figure in self.figures.items():
             value, low, high = (100 * it if name in _SHARES else it for it in figure)
             unit = "%" if name in _SHARES else " "
@@ -63,7 +63,7 @@ class Report(NamedTuple):
                 f"{self.signatures.get(name, '')}".rstrip()
             )
         if self.confusions:
-            lines += ["", "commonest confusions, reference → output:"]
+            lines += ["", "most frequent confusions, reference → output:"]
         lines += [
             f"{it.count:7d}  {it.reference or _NOTHING} → {it.output or _NOTHING}"
             for it in self.confusions

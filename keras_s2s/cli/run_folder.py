@@ -71,8 +71,8 @@ def claimed(folder: str) -> Iterator[None]:
             undo.enter_context(locked(os.path.join(folder, _LOCK)))
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"{folder}: another training runs in this folder ({error.strerror}). Choose "
-                "another --output, or wait for its end"
+                f"{folder}: another training is running in this folder ({error.strerror}). Wait "
+                "for it to end, or choose another --output"
             ) from None
         remove_unfinished(folder)
         yield
@@ -123,7 +123,7 @@ def check_folder(settings: SimpleNamespace) -> bool:
     path = os.path.join(folder, SETTINGS_FILE)
     if not os.path.exists(path):
         raise InputError(
-            f"{folder}: something else is in this folder, {sorted(found)[0]!r} for instance. "
+            f"{folder}: the folder must be empty or hold a run. It contains {sorted(found)[0]!r}. "
             "Choose another --output"
         )
     run = read_config(path)
@@ -131,8 +131,8 @@ def check_folder(settings: SimpleNamespace) -> bool:
     differences = list(same_training(vars(settings), run))
     if differences:
         raise InputError(
-            f"{folder}: there is a run with other settings in this folder "
-            f"({'; '.join(differences)}). Choose another --output, or the same settings"
+            f"{folder}: the run in this folder has other settings ({'; '.join(differences)}). Use "
+            "the same settings, or choose another --output"
         )
     return True
 
@@ -160,8 +160,8 @@ def check_data(settings: SimpleNamespace) -> None:
     for side, listed in data.items():
         if [it["sha256"] for it in listed] != [it["sha256"] for it in before[side]]:
             raise InputError(
-                f"{settings.output}: the run in this folder began with other data: the files of "
-                f"`{side}` have changed. Choose another --output"
+                f"{settings.output}: the run in this folder was started with other data: the "
+                f"files of `{side}` have changed. Choose another --output"
             )
 
 

@@ -50,8 +50,8 @@ def serving_files(served: str, folder: str, **settings: Any) -> None:
         paths = exports.serving_files(served, folder, **settings)
     except FileExistsError:
         raise FileExistsError(
-            f"{folder}: there are files of an earlier call, which may have been changed by hand; "
-            "--overwrite replaces them"
+            f"{folder}: the folder holds files of an earlier call, which may have been edited by "
+            "hand; use --overwrite to replace them"
         ) from None
     for path in paths:
         write_line(path)

@@ -57,7 +57,7 @@ class Setting(NamedTuple):
                 raise self._error(value)
             if not _can_be_a_path(value):
                 raise InputError(
-                    f"`{self.name}` must be a text without NUL and without lone surrogates. "
+                    f"`{self.name}` must be text without NUL characters or lone surrogates. "
                     f"Received: {shortened(value)}"
                 )
             return value
@@ -78,7 +78,11 @@ class Setting(NamedTuple):
     def expected(self) -> str:
         """Return a description of the allowed values."""
         if self.choices:
-            own = ", or the registered name of your own: package>name" if self.registered else ""
+            own = (
+                ", or the registered name of a custom function: package>name"
+                if self.registered
+                else ""
+            )
             return f"one of {', '.join(self.choices)}{own}"
         if self.kind is str:
             return "a text"

@@ -25,7 +25,7 @@ def _fitted(
     name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
 ) -> Setting:
     """Define a setting whose default is derived from the number and length of the pairs."""
-    text = f"{text}; null: chosen to suit the pairs"
+    text = f"{text}; null: recommended for the training pairs"
     return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, optional=True)
 
 
@@ -289,7 +289,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "save_every",
             1000,
-            "Save the training state every so many steps, in addition to each epoch",
+            "Save the training state after this number of steps, in addition to each epoch",
             int,
             minimum=1,
         ),

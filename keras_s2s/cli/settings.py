@@ -37,7 +37,7 @@ def read_config(path: str) -> dict[str, Any]:
         if key not in SETTINGS:
             raise InputError(f"{path}, line {line}: {unknown(key)}")
         if key in found:
-            raise InputError(f"{path}, line {line}: `{key}` stands there twice")
+            raise InputError(f"{path}, line {line}: `{key}` appears twice")
         if value is None and key in ("train", "valid"):
             continue  # a new template has null here
         try:
@@ -51,7 +51,9 @@ def unknown(key: str) -> str:
     """Return an error message for an unknown setting that suggests a similar name."""
     key = key if len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]} ..."
     near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1, cutoff=0.5)
-    hint = f" Is `{near[0]}` meant?" if near else " `keras-s2s train --help` has them all."
+    hint = (
+        f" Did you mean `{near[0]}`?" if near else " `keras-s2s train --help` lists all settings."
+    )
     return f"there is no setting `{key}`.{hint}"
 
 
@@ -71,7 +73,9 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
     values |= {name: SETTINGS[name].check(value) for name, value in given.items()}
     for name in ("train", "valid"):
         if not values[name]:
-            raise InputError(f"`{name}` is missing: --{name} FILE, or `{name}: FILE` in the config")
+            raise InputError(
+                f"`{name}` is missing. Use --{name} FILE, or `{name}: FILE` in the settings file"
+            )
     return SimpleNamespace(**values)
 
 
@@ -110,7 +114,7 @@ def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     for name, setting in SETTINGS.items():
         mine, other = here.get(name), there.get(name, setting.default)
         if name not in free and mine != other:
-            yield f"{name} {other!r} there, {mine!r} here"
+            yield f"{name} is {other!r} there, {mine!r} here"
 
 
 def missing_files(paths: Iterable[str]) -> None:
@@ -136,7 +140,7 @@ def _read_text(path: str) -> str:
     with open(path, "rb") as file:
         content = file.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
-        raise InputError(f"{path}: more than {_LARGEST_FILE} bytes, which no settings need")
+        raise InputError(f"{path}: more than {_LARGEST_FILE} bytes, the limit for a settings file")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -179,11 +183,11 @@ def _items(path: str, text: str) -> Iterator[tuple[str, Any, int]]:
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            raise InputError(f"{path}: lines of `setting: value` are expected")
+            raise InputError(f"{path}: expected lines of `setting: value`")
         for key, value in root.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise InputError(f"{path}, line {line}: the name of a setting is expected")
+                raise InputError(f"{path}, line {line}: expected the name of a setting")
             yield key.value, _construct(loader, value, f"{path}, line {line}"), line
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
@@ -200,4 +204,4 @@ def _construct(loader: _Loader, node: Any, place: str) -> Any:
         raise
     except Exception as error:  # PyYAML's constructors raise various errors for odd scalars
         kind = node.tag.rpartition(":")[2]
-        raise InputError(f"{place}: not a value of the kind {kind!r}: {error}") from error
+        raise InputError(f"{place}: not a value of type {kind!r}: {error}") from error

@@ -59,8 +59,8 @@ def load_alike(models: Sequence[str]) -> list[Any]:
         for side in ("source", "target"):
             if _identity(getattr(translators[0], side)) != _identity(getattr(other, side)):
                 raise InputError(
-                    f"{path}: its {side} tokenizer is not that of {models[0]}. Expected: models "
-                    "that were trained on the same vocabularies"
+                    f"{path}: its {side} tokenizer differs from that of {models[0]}. Expected: "
+                    "models trained with the same vocabularies"
                 )
     return translators
 

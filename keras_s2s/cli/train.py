@@ -79,5 +79,5 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
 
 def _write_config(path: str, given: dict[str, Any]) -> None:
     if os.path.exists(path):
-        raise FileExistsError(f"{path}: there is such a file already")
+        raise FileExistsError(f"{path}: the file already exists")
     write_text(path, to_yaml(given))

@@ -192,12 +192,12 @@ def fit(
             verbose=0,
         ).history
     except KeyboardInterrupt:
-        click.echo("\ninterrupted; the same command goes on from here", err=True)
+        click.echo("\ninterrupted; run the same command again to resume", err=True)
         raise
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
         raise DivergedError(
             f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
-            f"rate is too high, perhaps. {state} has to be removed to begin anew"
+            f"rate may be too high. Remove {state} to start over"
         )
     click.echo(describe_ending(settings, callbacks))
 
@@ -308,8 +308,8 @@ def _context(name: str) -> Any:
     own = keras.saving.get_registered_object(name)
     if own is None:
         raise InputError(
-            f"`context` {name!r} is not registered with Keras. Give the module that registers it: "
-            "--import MODULE"
+            f"`context` {name!r} is not registered with Keras. Use --import MODULE for the module "
+            "that registers it"
         )
     return own() if isinstance(own, type) else own
 
@@ -322,7 +322,10 @@ def _set_up(settings: SimpleNamespace) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
         tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
     except RuntimeError:
-        click.echo("threads are as they were: TensorFlow has begun already", err=True)
+        click.echo(
+            "the number of threads is unchanged, because TensorFlow is already initialized",
+            err=True,
+        )
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
@@ -345,6 +348,6 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise InputError(
-            f"{settings.output}: there is not enough room on the disk. Expected: "
-            f"{needed >> 20} MB. Received: {free >> 20} MB"
+            f"{settings.output}: not enough disk space. Expected: {needed >> 20} MB. Received: "
+            f"{free >> 20} MB"
         )

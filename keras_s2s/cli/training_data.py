@@ -146,8 +146,8 @@ def _report_pairs(
     click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
     if both:
         click.echo(
-            f"{len(both):,} of {len(held_out):,} held-out sources are trained on too: the figures "
-            "will be too good",
+            f"{len(both):,} of {len(held_out):,} held-out sources are also in the training data: "
+            "the error rates will be too low",
             err=True,
         )
     return number, characters / max(number, 1)

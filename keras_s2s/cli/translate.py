@@ -62,7 +62,7 @@ def translate(
     line stays empty. Output columns are separated by tabs: [number] [score log_prob] target.
     """
     if sys.stdin is None:
-        raise InputError("standard input is closed; the texts to translate come from there")
+        raise InputError("standard input is closed. Expected: texts to translate, one per line")
     answering = load_model(model, **options)
     numbered = options["num_hypotheses"] is not None
     stdin = sys.stdin.buffer

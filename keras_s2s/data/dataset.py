@@ -151,7 +151,7 @@ def _check_batcher(
         return LengthBatcher(check_positive_int("batch_size", batch_size), None, shuffle)
     if batch_size is not None:
         raise InputError(
-            "Batches go by `batch_size` or by `batch_tokens`. Received both: "
+            "`batch_size` and `batch_tokens` cannot be combined. Received: "
             f"batch_size={batch_size!r}, batch_tokens={batch_tokens!r}"
         )
     return LengthBatcher(None, check_positive_int("batch_tokens", batch_tokens), shuffle)

@@ -67,8 +67,8 @@ class LengthLimits(NamedTuple):
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:
             raise InputError(
-                f"At least one pair must keep to {limits} (eos counted). "
-                f"Received: {pairs} pairs, all of them longer"
+                f"At least one pair must be within {limits} (eos counted). Received: {pairs} "
+                "pairs, all of them longer"
             )
         if left_out:
-            _LOGGER.warning("Left out %d of %d pairs: longer than %s.", left_out, pairs, limits)
+            _LOGGER.warning("Skipped %d of %d pairs: longer than %s.", left_out, pairs, limits)

@@ -242,8 +242,8 @@ def _lines(name: str) -> Iterator[bytes]:
                 yield content.removesuffix(b"\n").removesuffix(b"\r")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(
-                f"{name}: damaged or cut off after line {number}; get the file again. "
-                f"Decompressing it failed with: {error}"
+                f"{name}: damaged or truncated after line {number}. Get the file again. "
+                f"Decompressing it failed: {error}"
             ) from error
 
 

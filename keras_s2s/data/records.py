@@ -175,18 +175,19 @@ def _iterate_records(path: str) -> Iterator[tuple[str, str]]:
             for _ in records.skip(number):  # records of the group that was read at once
                 number += 1
         raise InputError(
-            f"{path}: damaged or cut off after record {number}, or not a TFRecord file; get the "
-            f"file again. Reading it failed with: {error.message}"
+            f"{path}: damaged or truncated after record {number}, or not a TFRecord file. Get the "
+            f"file again. Reading it failed: {error.message}"
         ) from error
     if number == 0:
         raise InputError(f"{path}: the file is empty. Expected: records of source and target")
     if left is not None and left != 0:
         raise InputError(
-            f"{path}: cut off after record {number}: its last record is missing; get the file again"
+            f"{path}: truncated after record {number}: its last record is missing. Get the "
+            "file again"
         )
     fault = _end_fault(path, size, compressed=compressed)
     if fault:
-        raise InputError(f"{path}: cut off or padded after record {number}: {fault}")
+        raise InputError(f"{path}: truncated or padded after record {number}: {fault}")
 
 
 def _count(path: str, number: int, example: tf.train.Example, left: int | None) -> int | None:
@@ -247,7 +248,7 @@ def _decompressed_size(file: IO[bytes]) -> int:
         decompressor = zlib.decompressobj(wbits=31)
         while not decompressor.eof:
             if not content:
-                raise EOFError("the compressed content is cut off")
+                raise EOFError("the compressed content is truncated")
             size += len(decompressor.decompress(content))
             content = decompressor.unused_data or file.read(_BLOCK)
     return size

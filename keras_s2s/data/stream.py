@@ -105,8 +105,8 @@ class PairStream(NamedTuple):
         for path in paths:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise InputError(
-                    f"{path}: not a file that can be read again each epoch. Read a pipe by "
-                    "`read_pairs` instead"
+                    f"{path}: must be a regular file, which each epoch reads again. Use "
+                    "`read_pairs` for a pipe"
                 )
             bits = []
             pairs = iterate_file(path, features_column)

@@ -198,8 +198,8 @@ class Decoder(RecurrentPart):
         if self._monotonic:
             if source is None or source.attended is None:
                 raise InputError(
-                    "`source` must be what `read` returned where attention='monotonic'. "
-                    "Received: source=None"
+                    "`source` must be the result of `read` if attention='monotonic'. Received: "
+                    "source=None"
                 )
             source_length = tf.shape(source.attended.mask)[1]
             alignment = (first_alignment(rows, source_length, self.vocabulary_size),)
@@ -478,18 +478,18 @@ def _check_together(decoder: Decoder) -> None:
     """Check that the arguments are compatible."""
     if decoder.input_feeding and decoder.attention in (None, "bahdanau", "monotonic"):
         raise InputError(
-            "`input_feeding` feeds what Luong's attention gave to the next step, so it needs "
+            "`input_feeding` feeds the output of Luong attention to the next step, so it needs "
             "attention='luong', 'luong_dot' or 'luong_concat'. Received: input_feeding=True, "
             f"attention={decoder.attention!r}"
         )
     if decoder.copy and not decoder.attention:
         raise InputError(
-            "`copy` copies source tokens by the weights of an attention. "
+            "`copy` uses attention weights to copy source tokens, so it needs `attention`. "
             "Received: copy=True, attention=None"
         )
     if decoder.tie_output and decoder.embedding_dim != decoder.units:
         raise InputError(
-            "`tie_output` makes the embeddings the kernel of the logits, so it needs "
+            "`tie_output` uses the embeddings as the kernel of the logits, so it needs "
             f"embedding_dim == units. Received: embedding_dim={decoder.embedding_dim}, "
             f"units={decoder.units}"
         )

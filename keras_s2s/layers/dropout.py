@@ -35,7 +35,7 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
         return check_number(name, rates, minimum=0.0, maximum=1.0)
     if len(rates) != count:
         raise InputError(
-            f"`{name}` must be one rate, or {count} of them: {places}. Received: {name}={rates!r}"
+            f"`{name}` must be one rate, or {count} rates: {places}. Received: {name}={rates!r}"
         )
     return tuple(check_number(name, rate, minimum=0.0, maximum=1.0) for rate in rates)
 
@@ -74,7 +74,10 @@ class SequenceDropout(keras.layers.Layer):
             "dropout",
             dropout,
             num_layers + 1,
-            "of the inputs of each layer, from the bottom up, and of what comes out of the top",
+            (
+                "one for the inputs of each layer, from the bottom up, and one for the outputs of "
+                "the top layer"
+            ),
         )
         self.recurrent_dropout = check_rates(
             "recurrent_dropout", recurrent_dropout, num_layers, "one for each layer"

@@ -101,8 +101,8 @@ class TokenEmbedding(keras.layers.Layer):
             )
         if self.built:
             raise InputError(
-                "An embedding must be shared before it is built. Received: an embedding that has "
-                "vectors of its own"
+                "An embedding must be shared before it is built. Received: an embedding that is "
+                "already built"
             )
         if not other.built:
             other.build()

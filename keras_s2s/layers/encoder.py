@@ -67,8 +67,8 @@ class Encoder(RecurrentPart):
         self.reverse_source = bool(reverse_source)
         if self.bidirectional and self.reverse_source:
             raise InputError(
-                "A bidirectional encoder reads the source both ways already: `reverse_source` "
-                "goes with `bidirectional=False`. Received: bidirectional=True, "
+                "`reverse_source` requires `bidirectional=False`: a bidirectional encoder already "
+                "reads the source in both directions. Received: bidirectional=True, "
                 "reverse_source=True"
             )
         self.residual = bool(residual)
@@ -148,8 +148,8 @@ class Encoder(RecurrentPart):
         context = apply_context(self.context, memory, mask, memory[:, 0])
         if context.shape.rank != 2:
             raise InputError(
-                "`context` must give one vector for each row, of shape (batch, context_units). "
-                f"Received: context={self.context!r}, which gives shape {tuple(context.shape)} "
+                "`context` must return one vector for each row, of shape (batch, context_units). "
+                f"Received: context={self.context!r}, which returns shape {tuple(context.shape)} "
                 f"for a memory of shape {tuple(memory.shape)}"
             )
         return int(context.shape[-1])

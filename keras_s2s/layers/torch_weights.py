@@ -90,6 +90,6 @@ def _check_names(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> Non
     missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected)
     if missing or left_over:
         raise InputError(
-            "`weights` must be those of a PyTorch module with as many layers and directions. "
-            f"Received: {missing} missing, {left_over} left over"
+            "`weights` must come from a PyTorch module with the same number of layers and "
+            f"directions. Received: {missing} missing, {left_over} left over"
         )

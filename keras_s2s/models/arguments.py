@@ -56,12 +56,12 @@ def check_jit_compile(jit_compile: bool, search: Search) -> None:
         return
     if not tf.executing_eagerly():
         raise InputError(
-            "`jit_compile` must be False within a graph: no server would run what is exported. "
-            "Received: jit_compile=True"
+            "`jit_compile` must be False inside a graph: servers cannot run exports that need "
+            "XLA. Received: jit_compile=True"
         )
     if isinstance(search, ExactSearch):
         raise InputError(
-            "`jit_compile` must be False for an `ExactSearch`, whose memory grows as it needs. "
+            "`jit_compile` must be False for an `ExactSearch`, whose memory has no fixed size. "
             "Received: jit_compile=True"
         )
 

@@ -82,9 +82,8 @@ class Ensemble(Searchable):
             ValueError: Always.
         """
         raise InputError(
-            "An `Ensemble` is not trained: that would make its members alike, and their "
-            "differences are its use. Train each of them by its own `fit`, from another seed, and "
-            "put them together afterwards."
+            "An `Ensemble` cannot be trained, because training would make its members alike. "
+            "Train each member with its own `fit` and its own seed, then combine them."
         )
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -168,8 +167,7 @@ def _check_models(models: Any) -> list[Seq2Seq]:
         raise InputError("`models` must hold at least one model. Received: none")
     if len({id(model) for model in models}) < len(models):
         raise InputError(
-            "`models` must hold every model once. "
-            f"Received: {[model.name for model in models]}, one of them twice"
+            f"`models` must not hold a model twice. Received: {[model.name for model in models]}"
         )
     for side in ("source", "target"):
         sizes = [getattr(model, f"{side}_vocabulary_size") for model in models]

@@ -180,8 +180,8 @@ class Searchable(keras.Model):
         rows = source_ids.shape[0], target_ids.shape[0]
         if None not in rows and rows[0] != rows[1]:
             raise InputError(
-                "`source_ids` and `target_ids` must have as many rows as each other. "
-                f"Received: {rows[0]} sources and {rows[1]} targets"
+                "`source_ids` and `target_ids` must have the same number of rows. Received: "
+                f"{rows[0]} sources and {rows[1]} targets"
             )
         return self._run("log_prob", self._log_prob, source_ids, target_ids)
 

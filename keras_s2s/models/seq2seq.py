@@ -219,9 +219,9 @@ def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[i
     if copy_ids is None:
         if sizes[0] != sizes[1]:
             raise InputError(
-                "`copy_ids` must be given where the two vocabularies differ: "
-                "keras_s2s.copy_ids(source, target) returns it. Received: copy_ids=None with "
-                f"{sizes[0]} source ids and {sizes[1]} target ids"
+                "`copy_ids` is required if the two vocabularies differ. Pass "
+                f"keras_s2s.copy_ids(source, target). Received: copy_ids=None with {sizes[0]} "
+                f"source ids and {sizes[1]} target ids"
             )
         return [-1 if token_id in (PAD_ID, BOS_ID) else token_id for token_id in range(sizes[0])]
     ids = np.asarray(copy_ids)

@@ -80,7 +80,7 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
         columns = history
     if not isinstance(columns, Mapping):
         raise TypeError(
-            "`history` must be what `fit` gives, a dict of lists, or the path of a CSV file. "
+            "`history` must be the result of `fit`, a dict of lists, or the path of a CSV file. "
             f"Received: history={history!r} (type {type(history)})"
         )
     columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
@@ -91,8 +91,8 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
     for name, values in columns.items():
         if not values or epochs % len(values):
             raise InputError(
-                f"`history` must have a value for each epoch, or for every second, third … of "
-                f"them. Received: {len(values)} values of {name!r}, {epochs} epochs"
+                "`history` must have a value for each epoch, or for every second, third, … epoch. "
+                f"Received: {len(values)} values of {name!r}, {epochs} epochs"
             )
         every = epochs // len(values)
         series[name] = list(range(every, epochs + 1, every)), values

@@ -78,7 +78,7 @@ def length_histogram(
         colour = COLOURS[number % len(COLOURS)]
         axes.hist(array, edges, label=label, color=colour, alpha=0.35)
         axes.hist(array, edges, histtype="step", color=colour)
-    axes.set_xlabel("length in tokens" if wide == 1 else f"length in tokens, {wide} to a bar")
+    axes.set_xlabel("length in tokens" if wide == 1 else f"length in tokens, {wide} per bar")
     axes.set_ylabel("texts")
     whole_numbers(axes.xaxis)
     whole_numbers(axes.yaxis)
@@ -132,8 +132,8 @@ def errors_by_length(
     check_positive_int("num_bins", num_bins)
     if len(sources) != len(outputs):
         raise InputError(
-            "There must be one of `outputs` for each of `sources`. "
-            f"Received: {len(sources)} sources, {len(outputs)} outputs"
+            f"`outputs` must have one output for each source. Received: {len(sources)} sources, "
+            f"{len(outputs)} outputs"
         )
     error_rates(outputs, references, tokens=target_tokens)  # raises if they cannot be compared
     lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])

@@ -53,7 +53,7 @@ def reliability(
     axes.scatter([it[1] for it in points], [it[2] for it in points], sizes, color=BLUE, alpha=0.6)
     error = calibration_error(confidences, right, bins=bins)
     axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f} %)")
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("share of correct outputs")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     if title:

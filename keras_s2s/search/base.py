@@ -137,7 +137,7 @@ class Search:
             raise TypeError(f"`step` must be callable. Received: step={step!r}")
         if seed is not None and not self._draws:
             raise InputError(
-                "`seed` must be given only to a search that draws, such as `Sampling`. "
+                "`seed` must be None for a search without randomness; `Sampling` accepts one. "
                 f"Received: a seed for {type(self).__name__}"
             )
         rows = _check_batch_size(batch_size)
@@ -275,8 +275,8 @@ class Search:
             self._keep_count("max_length", MAX_LENGTH)
         elif self.max_length_ratio is None:
             raise InputError(
-                "`max_length` may be None only where `max_length_ratio` is given. "
-                "Received: max_length=None, max_length_ratio=None"
+                "`max_length` must not be None unless `max_length_ratio` is given. Received: "
+                "max_length=None, max_length_ratio=None"
             )
         if self.max_length_ratio is not None:
             ratio = checks.check_number("max_length_ratio", self.max_length_ratio, minimum=0.0)

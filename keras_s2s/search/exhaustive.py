@@ -159,8 +159,8 @@ class ExhaustiveSearch(Search):
             shown = f"{count:,}" if count < 10**15 else f"more than 10**{len(str(count)) - 1}"
             raise InputError(
                 f"An exhaustive search must have at most max_outputs={self.max_outputs} outputs. "
-                f"Received: {shown} outputs, by max_length={self.max_length} and "
-                f"vocabulary_size={vocabulary_size}; `ExactSearch` may serve instead"
+                f"Received: {shown} outputs, from max_length={self.max_length} and "
+                f"vocabulary_size={vocabulary_size}. Use `ExactSearch` instead"
             )
 
 

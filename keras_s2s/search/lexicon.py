@@ -45,8 +45,8 @@ class Lexicon:
         for output in ended:
             if BOS_ID in output or min(output, default=0) < 0:
                 raise InputError(
-                    "An output of a lexicon must consist of ids of at least 1, bos not among "
-                    f"them. Received: {output}"
+                    "An output of a lexicon must consist of ids of at least 1, without bos. "
+                    f"Received: {output}"
                 )
         self.outputs = tuple(ended)
         self._hash = hash(self.outputs)

@@ -243,7 +243,8 @@ def call_step(
         tf.nest.assert_same_structure(state, new_state)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"`step` must return a state of the structure that it was given. Received: {error}"
+            "`step` must return a state with the same structure as its input state. Received: "
+            f"{error}"
         ) from error
     new_state = tf.nest.map_structure(_with_static_shape, state, new_state)
     return StepOutput(logits, new_state, tf.cast(attention[0], tf.float32) if attention else None)
@@ -277,7 +278,7 @@ def check_state(state: State, batch_size: int | tf.Tensor) -> State:
         shape = tensor.shape
         if shape.rank == 0 or (rows is not None and not shape[:1].is_compatible_with([rows])):
             raise InputError(
-                "Every tensor in `state` must have one row for each of the batch: a first "
+                "Every tensor in `state` must have one row for each row of the batch: a first "
                 f"dimension of {rows}. Received: {tensor.dtype.name} of shape {shape}"
             )
         return tensor

@@ -88,8 +88,8 @@ class LookupTokenizer(Tokenizer):
         ]
         if not tokens:
             raise InputError(
-                f"`texts` must hold at least one token that occurs {min_count} times. "
-                f"Received: texts with {len(counts)} different tokens, none of them so often"
+                f"`texts` must hold at least one token that occurs {min_count} times. Received: "
+                f"texts with {len(counts)} different tokens, none of which occurs that often"
                 if counts
                 else "`texts` must hold at least one token. Received: none"
             )
@@ -199,12 +199,12 @@ class LookupTokenizer(Tokenizer):
             )
         if len(tokens) == len(SPECIAL_TOKENS):
             raise InputError(
-                "`vocabulary` must have a token behind the special ones. Received: none"
+                "`vocabulary` must have at least one token after the special tokens. Received: none"
             )
         for token_id, token in enumerate(tokens[len(SPECIAL_TOKENS) :], len(SPECIAL_TOKENS)):
             if not cls.is_token(check_utf8(token)):
                 raise InputError(
-                    f"`vocabulary` of {cls.__name__} must hold nothing that a text is not cut "
+                    f"`vocabulary` of {cls.__name__} must hold only tokens that it splits texts "
                     f"into. Received: {token!r} as token {token_id}"
                 )
         return tokens
@@ -221,7 +221,7 @@ class LookupTokenizer(Tokenizer):
         """The vocabulary; raises if it is not set yet."""
         if not self._tokens:
             raise InputError(
-                f"{type(self).__name__} has no vocabulary yet. Give it one, or make it by "
+                f"{type(self).__name__} has no vocabulary. Pass `vocabulary`, or create it with "
                 f"`{type(self).__name__}.train(texts)`."
             )
         return self._tokens

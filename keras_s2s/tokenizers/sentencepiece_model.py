@@ -94,12 +94,12 @@ def parse_model(proto: bytes) -> SentencePieceModel:
     try:
         parsed.ParseFromString(proto)
     except message.DecodeError as error:
-        raise _refused("it is damaged, cut off, or something else") from error
+        raise _refused("it is damaged, truncated, or another kind of file") from error
     # These fields come after the pieces: a file that was cut off between two pieces has none.
     if not (
         parsed.pieces and parsed.HasField("trainer_spec") and parsed.HasField("normalizer_spec")
     ):
-        raise _refused("it is cut off, or something else: it lacks pieces or settings")
+        raise _refused("it is truncated, or another kind of file: it lacks pieces or settings")
     _check_settings(parsed.trainer_spec, parsed.normalizer_spec)
     pieces = _check_pieces(parsed.pieces)
     settings = parsed.normalizer_spec
@@ -141,7 +141,7 @@ def _refused(reason: str) -> InputError:
     """Return the error for a model that cannot be used."""
     return InputError(
         "`proto` must be a SentencePiece model of type unigram, with pad_id=0, unk_id=1, bos_id=2 "
-        f"and eos_id=3. Received: one that cannot be used, for {reason}"
+        f"and eos_id=3. Received: a model that cannot be used, because {reason}"
     )
 
 
@@ -153,7 +153,7 @@ def _check_settings(trainer: Any, normalizer: Any) -> None:
         if getattr(trainer, name) != expected:
             raise _refused(f"it has {name}={getattr(trainer, name)}")
     if trainer.treat_whitespace_as_suffix or not normalizer.escape_whitespaces:
-        raise _refused("its pieces do not have the space in front")
+        raise _refused("its pieces do not start with the space")
 
 
 def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:
@@ -175,9 +175,9 @@ def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:
             raise _refused(f"it is damaged: its piece {number} is {text!r}, score {piece.score}")
         texts.append(SPECIAL_TOKENS[number] if special else text)
     if len(texts) <= len(SPECIAL_TOKENS):
-        raise _refused("it has no pieces but the special ones")
+        raise _refused("it has only special pieces")
     if len(set(texts[len(SPECIAL_TOKENS) :])) < len(texts) - len(SPECIAL_TOKENS):
-        raise _refused("it is damaged: it has a piece twice")
+        raise _refused("it is damaged: it holds a piece twice")
     return tuple(texts)
 
 
@@ -186,14 +186,14 @@ def _check_map(content: bytes) -> None:
     size = int.from_bytes(content[:4], "little")
     texts = content[4 + size :]
     if size % 4 or not texts.endswith(b"\0"):
-        raise _refused("it is damaged: its map of characters is not whole")
+        raise _refused("it is damaged: its character map is incomplete")
     nodes = np.frombuffer(content, "<u4", size // 4, offset=4)
     # If bit 8 of an inner node is set, an entry ends there, and the first child has the position of
     # its replacement. The highest bit of an inner node is clear.
     (ends,) = np.nonzero((nodes < 1 << 31) & (nodes & 0x100 > 0))
     children = ends ^ ((nodes[ends] >> 10) << ((nodes[ends] & 0x200) >> 6))
     if np.any(children >= len(nodes)) or np.any(nodes[children] & 0x7FFFFFFF >= len(texts)):
-        raise _refused("it is damaged: its map of characters leads out of it")
+        raise _refused("it is damaged: its character map points outside itself")
 
 
 @functools.cache

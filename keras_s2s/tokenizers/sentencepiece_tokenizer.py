@@ -191,8 +191,8 @@ class SentencePieceTokenizer(Tokenizer):
             proto, expected = model.read(), checksum.read()
         if _checksum(proto).encode() != expected:
             raise InputError(
-                f"{paths[0]}: not the model that was saved, by its SHA-256 in {_CHECKSUM_FILE}; it "
-                "was damaged or changed since. Get the file anew"
+                f"{paths[0]}: its SHA-256 differs from the one in {_CHECKSUM_FILE}: it was "
+                "damaged or changed after it was saved. Get the file again"
             )
         self._set_model(parse_model(proto))
 
@@ -210,7 +210,7 @@ class SentencePieceTokenizer(Tokenizer):
         """The model; raises if it is not set yet."""
         if self._model is None:
             raise InputError(
-                "SentencePieceTokenizer has no model yet. Give it one, or make it by "
+                "SentencePieceTokenizer has no model. Pass `proto`, or create it with "
                 "`SentencePieceTokenizer.train(texts)`."
             )
         return self._model
@@ -280,8 +280,8 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
         if not counted[0]:
             raise InputError("`texts` must hold at least one token. Received: none") from None
         raise InputError(
-            f"`texts` do not allow for a vocabulary of {options['vocab_size']} pieces. "
-            f"SentencePiece says: {error}"
+            f"`texts` must allow a vocabulary of {options['vocab_size']} pieces. SentencePiece "
+            f"reports: {error}"
         ) from error
     if failures:
         raise failures[0]

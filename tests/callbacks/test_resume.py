@@ -244,7 +244,7 @@ def test_a_damaged_state_is_refused(damage, model_of_start, tmp_path):
     content = bytearray((tmp_path / FILE).read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / FILE).write_bytes(content if damage is None else damage)
-    with pytest.raises(ValueError, match=r"npz': it is damaged .* Remove it to begin anew"):
+    with pytest.raises(ValueError, match=r"npz': it is damaged .* Remove it to start over"):
         fit(model_of_start(), tmp_path, epochs=2)
 
 
@@ -290,7 +290,7 @@ def test_it_stands_behind_the_others_or_is_moved_there(model_of_start, tmp_path)
 def test_it_needs_the_fit_of_this_package(tmp_path):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="needs the `fit` of a `Seq2Seq`"):
+    with pytest.raises(TypeError, match="must be a callback of the `fit` of a `Seq2Seq`"):
         model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[Resume(tmp_path)])
 
 
@@ -316,7 +316,7 @@ def test_the_states_of_several_machines_must_have_a_step_in_common(
     fit(model_of_start(), tmp_path, epochs=2)  # both have the same
     assert (tmp_path / "training_state_before.npz").exists()
     elsewhere.append(7)
-    with pytest.raises(ValueError, match="the states of the workers are not of one training"):
+    with pytest.raises(ValueError, match="the states of the workers come from different trainings"):
         fit(model_of_start(), tmp_path, epochs=3)
 
 
@@ -433,8 +433,8 @@ def test_it_says_that_the_number_of_threads_has_changed(
     monkeypatch.setattr(resume, "count_cores", lambda: 64)
     fit(model_of_start(), tmp_path, epochs=1)
     (message,) = caplog.messages
-    assert f"began with {cores} cores, " in message
-    assert "it continues with 64 cores, " in message
+    assert f"started with {cores} cores, " in message
+    assert "resumes with 64 cores, " in message
     assert "the last bits of the weights will differ" in message
 
 
@@ -449,7 +449,7 @@ def test_it_hides_no_error_of_fit(model_of_start, tmp_path):
 
 def test_a_generator_cannot_be_read_again(model_of_start, tmp_path):
     batches = (batch for batch in make_data())
-    with pytest.raises(ValueError, match=r"batches that can be read again: .* Received: <class 'g"):
+    with pytest.raises(ValueError, match=r"data that can be read again: .* Received: <class 'g"):
         fit(model_of_start(), tmp_path, data=batches, shuffle=False)
 
 

@@ -218,14 +218,14 @@ def test_a_vocabulary_that_is_not_the_models_is_refused_before_training(model):
 
 
 def test_it_evaluates_only_while_fit_runs():
-    with pytest.raises(ValueError, match="runs while `fit` does"):
+    with pytest.raises(ValueError, match="can only be called during `fit`"):
         evaluation().evaluate()
 
 
 @pytest.mark.parametrize(
     ("pairs", "error", "match"),
     [
-        ("valid.tsv", TypeError, "as `read_pairs` gives them"),
+        ("valid.tsv", TypeError, "as `read_pairs` returns them"),
         (3, TypeError, "Received: pairs=3"),
         ([], ValueError, "at least one pair"),
         ([("a", "b"), (" ", "b")], ValueError, r"\(' ', 'b'\) as pair 1: the source is empty"),

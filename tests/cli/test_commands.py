@@ -111,14 +111,14 @@ def test_an_export_is_inspected_and_answers(
     code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
     assert (code, errors) == (0, "loading the model\n")
     steps = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert steps[0] == "finding out what to compare"
+    assert steps[0] == "computing the expected answers"
     assert steps[1].startswith("tracing the signatures ")
     assert steps[2] == ("converting for LiteRT" if options else "writing the SavedModel")
     assert re.fullmatch(r"comparing \d+ answers with the model", steps[3])
     if options:  # a file is not replaced unasked; a SavedModel gets another version
         code, _, errors = run("export", model, tmp_path / out, *options)
         assert code == 2
-        assert "there is a file already; --overwrite replaces it" in errors
+        assert "the file already exists; use --overwrite to replace it" in errors
     assert output.strip() in (str(tmp_path / "serving" / "1"), str(tmp_path / "g2p.tflite"))
     _, output, _ = run("inspect", tmp_path / out, "--json")
     card = json.loads(output)
@@ -168,13 +168,13 @@ def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damage
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--quantization", "int8"], "--quantization goes with --format litert and onnx only"),
-        (["--format", "litert", "--version", "2"], "--version goes with --format saved_model only"),
+        (["--quantization", "int8"], "--quantization requires --format litert or onnx"),
+        (["--format", "litert", "--version", "2"], "--version requires --format saved_model"),
         (
             ["--format", "litert", "--warmup-length", "2"],
-            "--warmup-length goes with --format saved_model only",
+            "--warmup-length requires --format saved_model",
         ),
-        (["--warmup-batch-size", "2"], "--warmup-batch-size goes with --warmup-length only"),
+        (["--warmup-batch-size", "2"], "--warmup-batch-size requires --warmup-length"),
     ],
 )
 def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, message):
@@ -211,7 +211,7 @@ def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
     assert "maxReplicas: 4" in (tmp_path / "deploy" / "kubernetes.yaml").read_text()
     code, _, errors = run(*call)
     assert code == 2
-    assert "--overwrite replaces them" in errors
+    assert "use --overwrite to replace them" in errors
     assert run(*call, "--overwrite", "--version", 1)[0] == 0
     assert "versions: 1" in (tmp_path / "deploy" / "models.config").read_text()
     code, _, errors = run(*call, "--overwrite", "--version", 9)
@@ -335,7 +335,7 @@ def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
     translator.model.save(path)
     code, _, errors = run("translate", path)
     assert code == 2
-    assert "a bare model, which has no tokenizers" in errors
+    assert "a bare model without tokenizers" in errors
     _, output, _ = run("inspect", path)
     assert output.startswith("Seq2Seq, a bare model without tokenizers")
 
@@ -347,7 +347,7 @@ def test_a_fault_of_ours_is_one_line_with_its_kind_and_debug_shows_where(
     code, _, errors = run("score", model, pairs)
     assert code == 1
     assert errors.startswith("keras-s2s: failed: KeyError:")
-    assert "please report it, with what --debug shows" in errors
+    assert "please report it with the output of --debug" in errors
     assert errors.count("\n") == 1
     code, _, errors = run("score", model, pairs, "--debug")
     assert code == 1

@@ -46,7 +46,7 @@ def test_thousands_of_damaged_exports_are_refused_or_answer(exports, kind, cases
 
 def test_an_empty_graph_is_told_by_its_path(exports, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"damaged one: 0 graphs in saved_model\.pb\. Expected: 1"):
+    with pytest.raises(ValueError, match=r"or damaged: 0 graphs in saved_model\.pb\. Expected: 1"):
         SavedModelSession(str(tmp_path))
 
 

@@ -66,7 +66,7 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(run, model, other, tmp_
     output.write_bytes(b"work")
     code, _, errors = run("ensemble", model, other, "--output", output)
     assert code == 2
-    assert "both.keras: there is a file already; --overwrite replaces it" in errors
+    assert "both.keras: the file already exists; use --overwrite to replace it" in errors
     assert output.read_bytes() == b"work"
     assert run("ensemble", model, other, "--output", output, "--overwrite")[0] == 0
     assert output.stat().st_size > 1000

@@ -42,8 +42,8 @@ def test_an_epoch_is_a_line(capsys):
 @pytest.mark.parametrize(
     ("wait", "seconds", "reason"),
     [
-        (3, 0, "no figure has improved for 3 epochs (--patience)"),
-        (2, 60, "its 1 minutes are over (--minutes)"),
+        (3, 0, "no metric has improved for 3 epochs (--patience)"),
+        (2, 60, "the time limit of 1 minutes is reached (--minutes)"),
         (2, 0, "all epochs are done (--epochs)"),
     ],
 )

@@ -59,9 +59,15 @@ def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "units of the encoder is 8 in it, 9 by the settings"),
-        (["--decoder-layers", "2"], "num_layers of the decoder is 1 in it, 2 by the settings"),
-        (["--cell", "gru"], "encoder is 'LSTMEncoder' in it, 'GRUEncoder' by the settings"),
+        (["--units", "9"], "units of the encoder is 8 in the file and 9 in the settings"),
+        (
+            ["--decoder-layers", "2"],
+            "num_layers of the decoder is 1 in the file and 2 in the settings",
+        ),
+        (
+            ["--cell", "gru"],
+            "encoder is 'LSTMEncoder' in the file and 'GRUEncoder' in the settings",
+        ),
         (["--target-tokenizer", "char"], "its target tokenizer is a WordTokenizer"),
     ],
 )

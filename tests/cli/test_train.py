@@ -117,8 +117,8 @@ def test_a_folder_is_one_training_s_at_a_time(run, files, tmp_path, options):
         code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options)
     assert code == 2
     assert errors == (
-        f"keras-s2s: {folder}: another training runs in this folder (in use by process "
-        f"{os.getpid()}). Choose another --output, or wait for its end\n"
+        f"keras-s2s: {folder}: another training is running in this folder (in use by process "
+        f"{os.getpid()}). Wait for it to end, or choose another --output\n"
     )
 
 
@@ -145,7 +145,7 @@ def test_a_folder_below_a_file_is_named_at_once(run, files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "a run with other settings in this folder (units 8 there, 9 here"),
+        (["--units", "9"], "the run in this folder has other settings (units is 8 there, 9 here"),
         (["--source-tokenizer", "byte"], "(source_tokenizer 'char' there, 'byte' here"),
     ],
 )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_before_anything_is_written(run, files, tmp_path, mo
     folder = tmp_path / "run"
     code, _, errors = run("train", *files, *OPTIONS, "--output", folder)
     assert code == 2
-    assert "there is not enough room on the disk" in errors
+    assert "not enough disk space" in errors
     assert not folder.exists()
 
 
@@ -188,7 +188,7 @@ def interrupted(monkeypatch):
 def test_ctrl_c_says_how_to_go_on(run, files, tmp_path):
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 130
-    assert errors.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert errors.splitlines()[-1] == "interrupted; run the same command again to resume"
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -237,7 +237,7 @@ def test_a_q_of_the_user_is_trained_with(run, files, tmp_path, monkeypatch):
 def test_held_out_sources_that_are_trained_on_are_told_of(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
-    assert "4 of 4 held-out sources are trained on too" in errors
+    assert "4 of 4 held-out sources are also in the training data" in errors
 
 
 @pytest.mark.usefixtures("interrupted")

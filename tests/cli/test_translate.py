@@ -103,7 +103,7 @@ def test_options_that_do_not_go_together_are_a_mistake(run, model):
     code, _, errors = run("translate", model, "--nbest", 9, stdin=b"a\n")
     assert code == 2
     assert errors.count("\n") == 1
-    assert "--nbest 9 needs a beam of at least that width" in errors
+    assert "--nbest 9 requires a beam width of at least 9" in errors
     code, output, _ = run("translate", model, "--nbest", 9, "--beam-width", 9, stdin=b"a\n")
     assert code == 0
     assert output.startswith("1\t")

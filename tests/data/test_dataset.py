@@ -330,7 +330,7 @@ def test_pairs_longer_than_a_batch_are_left_out(kind, given, caplog):
     assert 0 < len(kept) < len(PAIRS)
     assert sorted(itertools.chain(*_epoch(dataset))) == sorted(kept)
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out {200 - len(kept)} of 200 pairs: longer than batch_tokens=9."
+        f"Skipped {200 - len(kept)} of 200 pairs: longer than batch_tokens=9."
     ]
 
 
@@ -349,7 +349,7 @@ def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, 
     assert len(dataset) == -(-len(kept) // 8)
     assert sorted(itertools.chain(*_epoch(dataset))) == sorted(kept)
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out {200 - len(kept)} of 200 pairs: longer than max_source_length=6, "
+        f"Skipped {200 - len(kept)} of 200 pairs: longer than max_source_length=6, "
         "max_target_length=5."
     ]
     with pytest.raises(ValueError, match=r"Received: 200 pairs, all of them longer"):
@@ -396,9 +396,9 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(caplog):
         assert kept == [[("a", "B")]]
         make_dataset(pairs, SOURCE, TARGET, max_source_length=4, max_target_length=4)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "Left out 1 of 4 pairs: longer than max_source_length=3."),
-        ("WARNING", "Left out 2 of 4 pairs: longer than max_target_length=2."),
-        ("WARNING", "Left out 3 of 4 pairs: longer than max_source_length=2, max_target_length=2."),
+        ("WARNING", "Skipped 1 of 4 pairs: longer than max_source_length=3."),
+        ("WARNING", "Skipped 2 of 4 pairs: longer than max_target_length=2."),
+        ("WARNING", "Skipped 3 of 4 pairs: longer than max_source_length=2, max_target_length=2."),
     ]
 
 
@@ -443,7 +443,7 @@ def test_bad_pairs_are_refused(pairs, error, message):
         ({"batch_tokens": 0}, "`batch_tokens` must be a positive integer"),
         (
             {"batch_size": 8, "batch_tokens": 99},
-            "by `batch_size` or by `batch_tokens`. Received both: batch_size=8, batch_tokens=99",
+            "`batch_tokens` cannot be combined. Received: batch_size=8, batch_tokens=99",
         ),
         ({"max_source_length": 0}, "`max_source_length` must be a positive integer"),
         ({"max_target_length": 2.5}, "`max_target_length` must be a positive integer"),

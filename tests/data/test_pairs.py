@@ -200,7 +200,9 @@ def _damaged() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("damage", _damaged())
 def test_a_damaged_gzip_file_is_refused(damage, tmp_path):
-    with pytest.raises(ValueError, match=r"pairs\.gz: damaged or cut off after line \d+; get the"):
+    with pytest.raises(
+        ValueError, match=r"pairs\.gz: damaged or truncated after line \d+\. Get the"
+    ):
         read_pairs(_write(tmp_path, _damaged()[damage], "pairs.gz"))
 
 

@@ -99,20 +99,20 @@ def test_a_record_that_is_no_pair_is_refused_by_its_number(record, reason, tmp_p
     assert str(caught.value).startswith(f"{path}, record 3: {reason}. Expected: the features")
 
 
-@pytest.mark.parametrize("damage", ["cut off", "changed", "something else"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "something else"])
 def test_a_damaged_file_is_refused(damage, tmp_path):
     path = _write(tmp_path, *[GOOD] * 5)
     with open(path, "rb") as file:
         content = bytearray(file.read())
     if damage == "changed":
         content[-7] ^= 1
-    content = {"cut off": content[:-3], "something else": bytearray(b"a\tb\n" * 9)}.get(
+    content = {"truncated": content[:-3], "something else": bytearray(b"a\tb\n" * 9)}.get(
         damage, content
     )
     with open(path, "wb") as file:
         file.write(content)
     with pytest.raises(
-        ValueError, match=r"bad\.tfrecord: damaged or cut off after record [04], or"
+        ValueError, match=r"bad\.tfrecord: damaged or truncated after record [04], or"
     ):
         list(iterate_file(path))
 
@@ -171,7 +171,7 @@ def test_a_file_cut_off_near_the_end_of_a_record_is_refused(compressed, behind, 
     cut = content[: ends[300] + behind]
     with open(path, "wb") as file:
         file.write(gzip.compress(cut) if compressed else cut)
-    with pytest.raises(ValueError, match=r"train-00000-of-00001\.tfrecord: .*cut off after rec"):
+    with pytest.raises(ValueError, match=r"train-00000-of-00001\.tfrecord: .*truncated after rec"):
         list(iterate_file(path))
 
 
@@ -181,7 +181,7 @@ def test_compressed_records_that_are_cut_off_are_refused(cut, tmp_path):
     whole = gzip.compress(_framed(path)[0])
     with open(path, "wb") as file:
         file.write(whole[:-cut])
-    with pytest.raises(ValueError, match=r"\.tfrecord: .*cut off (or padded )?after record \d+"):
+    with pytest.raises(ValueError, match=r"\.tfrecord: .*truncated (or padded )?after record \d+"):
         list(iterate_file(path))
 
 
@@ -192,7 +192,7 @@ def test_padded_records_are_refused(compressed, padding, tmp_path):
     content, _ = _framed(path)
     with open(path, "wb") as file:
         file.write((gzip.compress(content) if compressed else content) + padding)
-    with pytest.raises(ValueError, match=r"cut off (or padded )?after record 10"):
+    with pytest.raises(ValueError, match=r"truncated (or padded )?after record 10"):
         list(iterate_file(path))
 
 
@@ -203,7 +203,7 @@ def test_records_of_the_version_before_and_of_other_programs_are_read(tmp_path):
     for behind in range(1, 12):  # without marks, at least a part of a record is noticed
         with open(path, "wb") as file:
             file.write(content[: ends[-2] + behind])
-        with pytest.raises(ValueError, match="cut off or padded after record 299: "):
+        with pytest.raises(ValueError, match="truncated or padded after record 299: "):
             list(iterate_file(path))
 
 
@@ -223,7 +223,7 @@ def test_files_that_were_put_together_are_read(compressed, tmp_path):
         ([1, 2, 3], "record 3: records are missing before it, or were appended"),
         ([0, 1, 3], "record 3: 4 records should end here, 3 do"),
         ([0, 1, 2, 3, 1], "record 5: records are missing before it, or were appended"),
-        ([0, 1], "cut off after record 2: its last record is missing; get the file again"),
+        ([0, 1], "truncated after record 2: its last record is missing. Get the file again"),
     ],
 )
 def test_records_that_are_missing_are_noticed(order, message, tmp_path):

@@ -149,6 +149,6 @@ def test_what_is_no_file_is_refused(files, error, message):
 def test_a_pipe_is_refused():
     reader, writer = os.pipe()
     os.close(writer)
-    with pytest.raises(ValueError, match="not a file that can be read again each epoch"):
+    with pytest.raises(ValueError, match="must be a regular file, which each epoch reads again"):
         PairStream.scan([f"/dev/fd/{reader}"], None)
     os.close(reader)

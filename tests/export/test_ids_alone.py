@@ -99,7 +99,9 @@ def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path
         return {name: np.ones(shape, np.int32) for name, shape in shapes.items()}
 
     monkeypatch.setattr(CompiledSession, "__call__", answer)
-    with pytest.raises(ValueError, match="CompiledModel does not answer as its Interpreter"):
+    with pytest.raises(
+        ValueError, match="CompiledModel and its Interpreter give different answers"
+    ):
         s2s.export.litert(
             translator, tmp_path / "g.tflite", signatures=("greedy_ids",), source_length=8
         )
@@ -124,7 +126,7 @@ def test_quantized_ids_are_compared_by_their_own_answers(translator, tmp_path):
         ({"signatures": ["idz"]}, ValueError, "must be some of serving_default, .*score_ids"),
         ({"signatures": []}, ValueError, "each once"),
         ({"signatures": ["ids", "ids"]}, ValueError, "each once"),
-        ({"source_length": 8}, ValueError, "must go with signatures that take ids only"),
+        ({"source_length": 8}, ValueError, "requires signatures that take only ids"),
         ({"signatures": ["ids"], "source_length": 0}, ValueError, "must be a positive integer"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_file_without_a_card_is_refused(content, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 a zip archive"])
 def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "model.tflite").write_bytes(content)
-    with pytest.raises(ValueError, match="is no LiteRT file"):
+    with pytest.raises(ValueError, match="is not a LiteRT file"):
         read_card(tmp_path / "model.tflite")
 
 

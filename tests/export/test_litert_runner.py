@@ -211,13 +211,13 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
 @pytest.mark.parametrize("size", [0, 20, 20000])
 def test_a_truncated_file_is_refused(path, tmp_path, size):
     (tmp_path / "g2p.tflite").write_bytes(Path(path).read_bytes()[:size])
-    with pytest.raises(ValueError, match="is no LiteRT file, or damaged"):
+    with pytest.raises(ValueError, match="is not a LiteRT file, or is damaged"):
         LiteRTRunner(tmp_path / "g2p.tflite")
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "g2p.tflite").write_bytes(b"PK\3\4 a zip archive")
-    with pytest.raises(ValueError, match="is no LiteRT file, or damaged"):
+    with pytest.raises(ValueError, match="is not a LiteRT file, or is damaged"):
         LiteRTRunner(tmp_path / "g2p.tflite")
 
 

@@ -79,7 +79,10 @@ def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_
     found = OnnxSession.__call__
     monkeypatch.setattr(OnnxSession, "__call__", answer)
     (tmp_path / "g.onnx").write_text("before")
-    with pytest.raises(ValueError, match="does not answer as the model does, so it was removed"):
+    with pytest.raises(
+        ValueError,
+        match="The export and the model give different answers, so the export was removed",
+    ):
         s2s.export.onnx(translator, tmp_path / "g.onnx", signature="greedy_ids", source_length=9)
     assert (tmp_path / "g.onnx").read_text() == "before"
     assert os.listdir(tmp_path) == ["g.onnx"]
@@ -113,9 +116,9 @@ def test_what_is_no_onnx_file_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         s2s.export.read_card(path)
     path.write_bytes(b"PK\3\4")
-    with pytest.raises(ValueError, match="not an ONNX file, or a damaged one"):
+    with pytest.raises(ValueError, match="not an ONNX file, or damaged"):
         OnnxSession(str(path))
-    with pytest.raises(ValueError, match="is not an ONNX file, or a damaged one"):
+    with pytest.raises(ValueError, match="is not an ONNX file, or is damaged"):
         s2s.export.read_card(path)
 
 
@@ -132,7 +135,7 @@ def test_the_door_of_keras_takes_its_formats_only(translator, tmp_path):
         translator.export(tmp_path / "g", format="openvino")
     with pytest.raises(ValueError, match=r"must end in '\.tflite'"):
         translator.export(tmp_path / "g", format="litert")
-    with pytest.raises(ValueError, match="a folder of this machine"):
+    with pytest.raises(ValueError, match="must be a local folder"):
         translator.export("gs://bucket/g", format="tf_saved_model")
 
 

@@ -137,7 +137,7 @@ def test_weights_that_are_too_far_from_the_models_are_refused(translator, runtim
         return answer
 
     runtime.change = change
-    with pytest.raises(ValueError, match=r"differ by at most 0.1 a token in the mean. Received"):
+    with pytest.raises(ValueError, match=r"differ by at most 0.1 per token on average. Received"):
         check_agreement(translator, runtime, ["score"], PROBES, 0.1)
 
 

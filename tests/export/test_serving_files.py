@@ -204,21 +204,22 @@ def test_odd_paths_and_other_images_are_written_as_they_are(base_path, tmp_path)
 
 
 def test_a_folder_without_versions_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must be a folder with versions"):
+    with pytest.raises(FileNotFoundError, match="must be a folder that contains versions"):
         serving_files(tmp_path / "g2p", tmp_path / "deploy")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_version_that_is_not_there_is_refused(base_path, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"Received: the versions \[1, 2\], and versions=\[3\]"
+        FileNotFoundError,
+        match=r"Received: a folder with the versions \[1, 2\], and versions=\[3\]",
     ):
         serving_files(base_path, tmp_path / "deploy", versions=[3])
 
 
 def test_files_that_are_there_are_kept_unless_they_may_go(base_path, deploy):
     (deploy / "models.config").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"'models\.config' is there already"):
+    with pytest.raises(FileExistsError, match=r"'models\.config' already exists"):
         serving_files(base_path, deploy)
     assert (deploy / "models.config").read_text() == "mine"
     serving_files(base_path, deploy, versions=[1], overwrite=True)
@@ -236,13 +237,16 @@ def test_a_failure_leaves_the_files_of_before(base_path, deploy, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "G2P"}, "`name` must be lower-case letters"),
-        ({"name": "g" * 64}, "`name` must be lower-case letters"),
+        ({"name": "G2P"}, "`name` must start with a letter"),
+        ({"name": "g" * 64}, "`name` must start with a letter"),
         ({"cpus": 0}, "`cpus` must be a positive integer"),
         ({"memory": "1 GB"}, r"`memory` must be as in '512Mi' or '1Gi'. Received: memory='1 GB'"),
         ({"replicas": (0, 2)}, "`replicas` must be a positive integer"),
-        ({"replicas": (3, 2)}, r"the fewest and the most servers. Received: replicas=\(3, 2\)"),
-        ({"replicas": (3,)}, "the fewest and the most servers"),
+        (
+            {"replicas": (3, 2)},
+            r"the minimum and the maximum number of servers. Received: replicas=\(3, 2\)",
+        ),
+        ({"replicas": (3,)}, "the minimum and the maximum number of servers"),
     ],
 )
 def test_names_and_numbers_must_be_possible(base_path, tmp_path, settings, message):

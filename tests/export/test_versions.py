@@ -35,7 +35,7 @@ def test_a_version_can_be_named(tmp_path):
 @pytest.mark.parametrize("name", ["3", "003"])
 def test_a_version_that_is_there_is_refused_and_left_alone(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(FileExistsError, match="Version 3 is there already"):
+    with pytest.raises(FileExistsError, match="Version 3 already exists"):
         write_version(tmp_path, 3)
     assert os.listdir(tmp_path) == [name]
     assert os.listdir(tmp_path / name) == []
@@ -49,7 +49,7 @@ def test_a_version_is_a_positive_integer(tmp_path, version):
 
 @pytest.mark.parametrize("name", ["3", "003"])
 def test_a_version_is_no_folder_for_versions(tmp_path, name):
-    with pytest.raises(ValueError, match=r"not a version, because .* give `version=3` beside"):
+    with pytest.raises(ValueError, match=r"not a version: .* Pass `version=3` instead"):
         check_version(os.path.join(tmp_path, name), None)
 
 

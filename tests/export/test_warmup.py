@@ -117,7 +117,7 @@ def test_what_is_no_warmup_is_refused():
     "settings", [{}, {"batch_sizes": (), "lengths": (1,)}, {"lengths": range(1, 202)}]
 )
 def test_there_must_be_requests_but_not_too_many(settings):
-    with pytest.raises(ValueError, match="Warm-up must be between 1 and 1000 requests"):
+    with pytest.raises(ValueError, match="must make between 1 and 1000 requests"):
         Warmup(**settings)
 
 

@@ -157,7 +157,11 @@ def test_a_shared_embedding_is_one_weight():
     ("size", "built", "message"),
     [
         (SIZE + 1, False, r"same vocabulary_size and embedding_dim\. Received: \(7, 3\) and \(8"),
-        (SIZE, True, r"must be shared before it is built\. Received: an embedding that has"),
+        (
+            SIZE,
+            True,
+            r"must be shared before it is built\. Received: an embedding that is already built",
+        ),
     ],
 )
 def test_embeddings_that_cannot_be_shared_are_refused(size, built, message):

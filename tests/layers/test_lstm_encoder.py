@@ -158,7 +158,9 @@ def test_a_layer_may_be_q():
 
 
 def test_what_is_no_vector_for_each_row_is_refused():
-    with pytest.raises(ValueError, match=r"one vector for each row.*which gives shape \(1, 1, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"one vector for each row.*which returns shape \(1, 1, 3\)"
+    ):
         LSTMEncoder(SIZE, UNITS, context=all_states).build((None, None))
 
 
@@ -192,7 +194,7 @@ def test_a_batch_of_no_rows_gives_no_rows(packed):
         ({"recurrent_dropout": [0.1, 0.2]}, "must be one rate, or 1 of them: one for each layer"),
         ({"dropout": 1.5}, "`dropout` must be a number between 0 and 1. Received: dropout=1.5"),
         ({"context": "first"}, "`context` must be 'last_state'.*Received: context='first'"),
-        ({"bidirectional": True, "reverse_source": True}, "both ways already.*reverse_source=True"),
+        ({"bidirectional": True, "reverse_source": True}, "both directions.*reverse_source=True"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

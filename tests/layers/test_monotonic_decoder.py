@@ -199,8 +199,11 @@ def test_mixed_precision_sums_up_in_float32(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"copy": True}, "`copy` copies source tokens by the weights of an attention"),
-        ({"attention": "monotonic", "input_feeding": True}, "`input_feeding` feeds what Luong's"),
+        ({"copy": True}, "`copy` uses attention weights to copy source tokens"),
+        (
+            {"attention": "monotonic", "input_feeding": True},
+            "`input_feeding` feeds the output of Luong",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(options, message):
@@ -215,7 +218,7 @@ def test_a_decoder_that_copies_needs_to_know_what():
 
 
 def test_monotonic_attention_needs_the_source_for_its_first_state():
-    with pytest.raises(ValueError, match="`source` must be what `read` returned"):
+    with pytest.raises(ValueError, match="`source` must be the result of `read`"):
         make(KINDS["monotonic"]).initial_state(tf.constant(C))
 
 

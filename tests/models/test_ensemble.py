@@ -142,7 +142,7 @@ def test_it_is_evaluated_but_not_trained(plain, models):
     log_probs = plain.log_prob(SOURCE_IDS, TARGET_LABELS)
     np.testing.assert_allclose(loss, -np.mean(log_probs), atol=1e-5)
     for train in (plain.fit, plain.train_on_batch):
-        with pytest.raises(ValueError, match=r"An `Ensemble` is not trained.*Train each of them"):
+        with pytest.raises(ValueError, match=r"An `Ensemble` cannot be trained.*Train each member"):
             train(inputs(), TARGET_LABELS)
 
 
@@ -180,7 +180,7 @@ def test_the_file_holds_no_state_of_training(models, tmp_path):
         ("model", TypeError, r"must be a list of `Seq2Seq` models\. Received: models='model'"),
         ([make_model("luong"), "m"], TypeError, r"Received: 'm' \(type <class 'str'>\) at posit"),
         ([], ValueError, r"`models` must hold at least one model\. Received: none"),
-        ([make_model("luong")] * 2, ValueError, r"must hold every model once\. Received: \['seq2"),
+        ([make_model("luong")] * 2, ValueError, r"must not hold a model twice\. Received: \['seq2"),
     ],
 )
 def test_what_is_no_list_of_models_is_refused(models, error, message):

@@ -44,7 +44,7 @@ def test_xla_is_refused_where_it_cannot_be():
     def serve(source_ids):
         return model.search(source_ids, SEARCH, jit_compile=True)
 
-    with pytest.raises(ValueError, match="`jit_compile` must be False within a graph"):
+    with pytest.raises(ValueError, match="`jit_compile` must be False inside a graph"):
         serve(SOURCE_IDS)
 
 

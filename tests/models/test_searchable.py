@@ -139,7 +139,7 @@ def test_each_row_draws_by_its_own_seed(luong):
         ({"min_length": [1, -1, 0]}, ValueError, "`min_length` must be at least 0 in every row"),
         ({"length_penalty": -0.1}, ValueError, "`length_penalty` must be at least 0 in every row"),
         ({"length_penalty": np.nan}, ValueError, "`length_penalty` must be at least 0"),
-        ({"seed": 1}, ValueError, "`seed` must be given only to a search that draws"),
+        ({"seed": 1}, ValueError, "`seed` must be None for a search without randomness"),
         ({"prefix": [[7]] * 3}, ValueError, "Every id in `prefix` must .* below vocabulary_size=7"),
         ({"prefix": [[-1]] * 3}, ValueError, "Every id in `prefix` must be at least 0"),
         ({"prefix": [[4]]}, ValueError, r"`prefix` must have the shape \(3, prefix_length\)"),

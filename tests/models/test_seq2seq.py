@@ -197,7 +197,9 @@ def test_ids_that_the_model_cannot_read_are_refused(luong, source_ids, error, me
 def test_targets_that_the_model_cannot_read_are_refused(luong):
     with pytest.raises(ValueError, match=r"`target_ids` must lie in \[0, 7\)"):
         luong.log_prob(SOURCE_IDS, TARGET_LABELS + 4)
-    with pytest.raises(ValueError, match=r"as many rows.*Received: 3 sources and 2 targets"):
+    with pytest.raises(
+        ValueError, match=r"the same number of rows.*Received: 3 sources and 2 targets"
+    ):
         luong.log_prob(SOURCE_IDS, TARGET_LABELS[:2])
 
 

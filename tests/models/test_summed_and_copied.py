@@ -168,7 +168,7 @@ def test_one_vocabulary_on_both_sides_needs_no_copy_ids():
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (None, "`copy_ids` must be given where the two vocabularies differ"),
+        (None, "`copy_ids` is required if the two vocabularies differ"),
         ([4, 5], "`copy_ids` must hold an integer for each of the 9 source ids"),
         ([0.5] * 9, "`copy_ids` must hold an integer"),
         ([7] * 9, "`copy_ids` must lie between -1 and 6"),

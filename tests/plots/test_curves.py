@@ -71,7 +71,7 @@ def test_the_curves_are_written(tmp_path):
 @pytest.mark.parametrize(
     ("history", "error", "expected"),
     [
-        (3, TypeError, "`history` must be what `fit` gives"),
+        (3, TypeError, "`history` must be the result of `fit`"),
         ({}, ValueError, "must hold at least one epoch"),
         ({"loss": []}, ValueError, r"must hold at least one epoch. Received: \['loss'\]"),
         ({"loss": [1.0, "x"]}, ValueError, "must hold lists of numbers. Received: 'loss'"),

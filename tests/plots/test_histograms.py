@@ -32,7 +32,7 @@ def test_each_length_has_its_bar():
 
 def test_far_apart_lengths_share_bars():
     (axes,) = plots.length_histogram({"a": [1, 1000], "b": np.array([3])}).axes
-    assert axes.get_xlabel() == "length in tokens, 17 to a bar"
+    assert axes.get_xlabel() == "length in tokens, 17 per bar"
     assert sum(heights(axes)) == 3
 
 
@@ -94,8 +94,8 @@ def test_bad_lengths_are_refused(lengths, error, expected):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"sources": ["a"]}, "one of `outputs` for each of `sources`. Received: 1 sources, 6"),
-        ({"references": []}, "one entry of `references` for each of `outputs`"),
+        ({"sources": ["a"]}, "one output for each source. Received: 1 sources, 6"),
+        ({"references": []}, "one entry for each of `outputs`"),
         ({"source_tokens": "letters"}, "`source_tokens` must be one of"),
         ({"target_tokens": "letters"}, "`tokens` must be one of"),
         ({"num_bins": 0}, "`num_bins` must be a positive integer"),

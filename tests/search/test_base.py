@@ -55,7 +55,7 @@ def test_a_search_cannot_be_changed():
     ("settings", "message"),
     [
         ({"max_length": 0}, "`max_length` must be a positive integer. Received: max_length=0"),
-        ({"max_length": None}, "`max_length` may be None only where `max_length_ratio` is given"),
+        ({"max_length": None}, "`max_length` must not be None unless `max_length_ratio` is given"),
         ({"max_length_ratio": -1}, "`max_length_ratio` must be a number of at least 0"),
         ({"max_length_ratio": 0}, "`max_length_ratio` must be above 0"),
         ({"min_length": 0}, "`min_length` must be a positive integer"),
@@ -78,7 +78,11 @@ def test_bad_settings_are_refused(kind, settings, message):
         ({"batch_size": -1}, ValueError, "`batch_size` must be an integer of at least 0"),
         ({"batch_size": 2.5}, ValueError, "`batch_size` must be an integer of at least 0"),
         ({"vocabulary_size": 3}, ValueError, "`vocabulary_size` must be an integer of at least 4"),
-        ({"batch_size": 3}, ValueError, "Every tensor in `state` must have one row for each of"),
+        (
+            {"batch_size": 3},
+            ValueError,
+            "Every tensor in `state` must have one row for each row of",
+        ),
         ({"state": tf.constant(0)}, ValueError, "a first dimension of 2. Received: int32 of shape"),
         ({"max_length": [1, 2, 3]}, ValueError, r"`max_length` must be one number, or one for eac"),
         ({"max_length": [1, 0]}, ValueError, r"`max_length` must be at least 1 in every row. Rec"),
@@ -132,7 +136,10 @@ def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
         (lambda ids, state: (tf.zeros([2, 7]), state), r"Received: float32 of shape \(2, 7\)"),
         (lambda ids, state: (tf.zeros([1, 6]), state), r"shape \(1, 6\) for n=2"),
         (lambda ids, state: (tf.zeros([4, 6]), state), r"shape \(4, 6\) for n=2"),
-        (lambda ids, state: (tf.zeros([2, 6]), ()), "`step` must return a state of the structure"),
+        (
+            lambda ids, state: (tf.zeros([2, 6]), ()),
+            "`step` must return a state with the same structure",
+        ),
     ],
 )
 def test_a_step_that_breaks_its_promise_is_refused(step, message):

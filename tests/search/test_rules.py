@@ -174,8 +174,8 @@ def test_rules_hold_in_litert(tmp_path):
         ({"suppress_ids": (-1,)}, "`suppress_ids` must be an integer of at least 0"),
         ({"no_repeat_ngram_size": 0}, "`no_repeat_ngram_size` must be a positive integer"),
         ({"lexicon": ()}, "`outputs` of a lexicon must not be empty. Received: no output"),
-        ({"lexicon": ((2, 4),)}, r"must consist of ids of at least 1, bos not .* \(2, 4\)"),
-        ({"lexicon": ((4, -1),)}, r"must consist of ids of at least 1, bos not .* \(4, -1\)"),
+        ({"lexicon": ((2, 4),)}, r"must consist of ids of at least 1, without bos.* \(2, 4\)"),
+        ({"lexicon": ((4, -1),)}, r"must consist of ids of at least 1, without bos.* \(4, -1\)"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -193,7 +193,7 @@ def test_bad_settings_are_refused(settings, message):
         ({}, {"prefix": [[4]]}, ValueError, r"`prefix` must have the shape .* shape \(1, 1\)"),
         ({}, {"prefix": [[6], [4]]}, ValueError, "Every id in `prefix` must be at least 0 and b"),
         ({}, {"prefix": [[-1], [4]]}, ValueError, "Received: ids from -1 to 4"),
-        ({}, {"seed": 3}, ValueError, "`seed` must be given only to a search that draws"),
+        ({}, {"seed": 3}, ValueError, "`seed` must be None for a search without randomness"),
     ],
 )
 def test_what_does_not_fit_the_vocabulary_or_the_batch_is_refused(

@@ -173,7 +173,7 @@ def test_an_asset_that_is_changed_or_missing_is_refused(tokenizer, name, tmp_pat
     path = tmp_path / name
     content = path.read_bytes()
     path.write_bytes(content[:-3] + b"x" + content[-2:])
-    with pytest.raises(ValueError, match=r"\.model: not the model that was saved, by its SHA-256"):
+    with pytest.raises(ValueError, match=r"\.model: its SHA-256 differs from the one in"):
         SentencePieceTokenizer().load_assets(str(tmp_path))
     path.unlink()
     with pytest.raises(
@@ -187,7 +187,7 @@ def test_an_asset_that_is_changed_or_missing_is_refused(tokenizer, name, tmp_pat
 )
 def test_nothing_is_done_without_a_model(use):
     arguments = {"tokenize": (["a"],), "detokenize": ([[4]],)}
-    with pytest.raises(ValueError, match="SentencePieceTokenizer has no model yet"):
+    with pytest.raises(ValueError, match="SentencePieceTokenizer has no model"):
         getattr(SentencePieceTokenizer(), use)(*arguments[use])
 
 
@@ -228,23 +228,25 @@ def _charsmap(content: bytes) -> Any:
         (_piece(7, piece=""), "damaged: its piece 7 is ''"),
         (_piece(7, piece="a\0"), r"damaged: its piece 7 is 'a\\x00'"),
         (_piece(7, score=float("nan")), "damaged: its piece 7 is '.*', score nan"),
-        (_piece(7, piece="▁"), "damaged: it has a piece twice"),
+        (_piece(7, piece="▁"), "damaged: it holds a piece twice"),
         (lambda model: model.ClearField("normalizer_spec"), "it lacks pieces or settings"),
         (lambda model: model.ClearField("pieces"), "it lacks pieces or settings"),
-        (_charsmap(b"\4\0\0"), "its map of characters is not whole"),
-        (_charsmap(b"\0\1\0\0" + bytes(50)), "its map of characters is not whole"),
-        (_charsmap(b"\0\0\0\0no end"), "its map of characters is not whole"),
+        (_charsmap(b"\4\0\0"), "its character map is incomplete"),
+        (_charsmap(b"\0\1\0\0" + bytes(50)), "its character map is incomplete"),
+        (_charsmap(b"\0\0\0\0no end"), "its character map is incomplete"),
         # A trie whose first child is not there, and one whose replacement is not.
-        (_charsmap(b"\4\0\0\0" + b"\0\5\0\0" + b"x\0"), "its map of characters leads out"),
+        (_charsmap(b"\4\0\0\0" + b"\0\5\0\0" + b"x\0"), "its character map points outside"),
         (
             _charsmap(b"\x08\0\0\0" + b"\0\5\0\0" + b"\xff\0\0\x80" + b"x\0"),
-            "its map of characters leads out",
+            "its character map points outside",
         ),
     ],
 )
 def test_a_model_that_was_tampered_with_is_refused(change, reason):
     proto = _changed(_trained(), change)
-    with pytest.raises(ValueError, match=f"Received: one that cannot be used, for .*{reason}"):
+    with pytest.raises(
+        ValueError, match=f"Received: a model that cannot be used, because .*{reason}"
+    ):
         SentencePieceTokenizer(proto)
 
 
@@ -252,7 +254,7 @@ def test_a_model_with_only_special_pieces_is_refused():
     def change(model: Any) -> None:
         del model.pieces[4:]
 
-    with pytest.raises(ValueError, match="it has no pieces but the special ones"):
+    with pytest.raises(ValueError, match="it has only special pieces"):
         SentencePieceTokenizer(_changed(_trained(), change))
 
 
@@ -268,20 +270,20 @@ def test_a_model_with_a_piece_that_is_not_utf8_is_refused():
         ({"model_type": "bpe"}, r"its type is 2 \(1 is unigram\)"),
         ({"pad_id": -1}, "it has pad_id=-1"),
         ({"unk_id": 3, "eos_id": 1}, "it has unk_id=3"),
-        ({"treat_whitespace_as_suffix": True}, "its pieces do not have the space in front"),
+        ({"treat_whitespace_as_suffix": True}, "its pieces do not start with the space"),
         ({"byte_fallback": True, "vocab_size": 300}, "its piece 4 is a byte"),
         ({"user_defined_symbols": ["<de>"]}, "its piece 4 is a user-defined symbol"),
     ],
     ids=str,
 )
 def test_a_model_of_another_kind_is_refused(options, reason):
-    with pytest.raises(ValueError, match=f"cannot be used, for {reason}"):
+    with pytest.raises(ValueError, match=f"cannot be used, because {reason}"):
         SentencePieceTokenizer(_trained(**options))
 
 
 @pytest.mark.parametrize("proto", [b"", b"\x1f\x8b\x08", b"[PAD]\n[UNK]\n", bytes(100)], ids=repr)
 def test_what_is_no_model_is_refused(proto):
-    with pytest.raises(ValueError, match="cannot be used, for it is"):
+    with pytest.raises(ValueError, match="cannot be used, because it is"):
         SentencePieceTokenizer(proto)
 
 
