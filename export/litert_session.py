@@ -119,6 +119,6 @@ def import_litert() -> Any:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
         raise MissingPackageError(
-            "LiteRT files need the package ai-edge-litert, which runs them as an app does, to "
-            f'try out an export too: pip install "keras-s2s[litert]". Importing it failed: {error}'
+            "LiteRT files need the package ai-edge-litert, also to check an "
+            f'export: pip install "keras-s2s[litert]". Importing it failed: {error}'
         ) from error

@@ -80,8 +80,20 @@ def curves(curve: str, picture: str) -> None:
 @PAIRS
 @FEATURES_COLUMN
 @_PICTURE
-@click.option("--source-tokens", type=_TOKENS, default="characters", show_default=True)
-@click.option("--target-tokens", type=_TOKENS, default="words", show_default=True)
+@click.option(
+    "--source-tokens",
+    type=_TOKENS,
+    default="characters",
+    show_default=True,
+    help="Unit of the source lengths.",
+)
+@click.option(
+    "--target-tokens",
+    type=_TOKENS,
+    default="words",
+    show_default=True,
+    help="Unit of the token error rate.",
+)
 @IMPORT
 @search_options
 @BATCH_SIZE

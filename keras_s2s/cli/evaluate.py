@@ -22,14 +22,15 @@ from keras_s2s.files import check_writable
 @FEATURES_COLUMN
 @click.option(
     "--metrics",
-    help=f"Metrics to compute, separated by commas: {', '.join(METRICS)} [default: wer and ter; "
-    "all if the targets are sentences].",
+    help=f"Metrics to compute, separated by commas: {', '.join(METRICS)}.",
+    show_default="wer and ter; all if the targets are sentences",
 )
 @click.option(
     "--tokens",
     type=click.Choice(["words", "characters", "phones"]),
-    help="Unit of the token error rate, which is called PER for phones [default: characters if a "
-    ".keras file has a character or byte target tokenizer, otherwise words].",
+    help="Unit of the token error rate, which is called PER for phones.",
+    show_default="characters if a .keras file has a character or byte target tokenizer, "
+    "otherwise words",
 )
 @click.option(
     "--bleu-tokenize",

@@ -27,17 +27,20 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
     "--format",
     "file_format",
     type=click.Choice(["saved_model", "litert", "onnx"]),
-    help="Export format [default: by the suffix of OUT, .tflite or .onnx; otherwise saved_model].",
+    help="Export format.",
+    show_default="by the suffix of OUT, .tflite or .onnx; otherwise saved_model",
 )
 @click.option(
     "--quantization",
     type=click.Choice(["float16", "int8"]),
-    help="Quantize the weights, for litert (onnx: int8 only) [default: float32].",
+    help="Quantize the weights, for litert (onnx: int8 only).",
+    show_default="float32",
 )
 @click.option(
     "--version",
     type=click.IntRange(1),
-    help="Version number of the SavedModel [default: the next one].",
+    help="Version number of the SavedModel.",
+    show_default="the next one",
 )
 @click.option(
     "--probes",
@@ -60,7 +63,8 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
     "--warmup-batch-size",
     type=click.IntRange(1),
     multiple=True,
-    help="Batch size of the warm-up requests. May be given several times [default: 1].",
+    help="Batch size of the warm-up requests. May be given several times.",
+    show_default="1",
 )
 @IMPORT
 @click.option(

@@ -55,7 +55,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 2 a mistake in what was asked for, 1 any other failure.",
+    epilog="Exit codes: 0 success, 2 a mistake in the command or its input, 1 any other failure.",
 )
 @click.version_option(package_name="keras-s2s", prog_name=_NAME)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings.")

@@ -13,8 +13,9 @@ from keras_s2s.files import check_writable
 
 STOPPING_HELP = (
     "When a beam search stops: bound (no better output is possible), finished (as many outputs as "
-    "the beam width are finished) or length (at the maximum length) [default: the model's]."
+    "the beam width are finished) or length (at the maximum length)."
 )
+_OF_MODEL = "the model's"
 MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
 FEATURES_COLUMN = click.option(
@@ -59,21 +60,26 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
         The function with the options `beam_width`, `length_penalty`, `max_length` and `stopping`.
     """
     for option in (
-        click.option("--stopping", type=click.Choice(STOPPING), help=STOPPING_HELP),
+        click.option(
+            "--stopping", type=click.Choice(STOPPING), show_default=_OF_MODEL, help=STOPPING_HELP
+        ),
         click.option(
             "--max-length",
             type=click.IntRange(1, 1 << 20),
-            help="Maximum number of target tokens, including eos [default: the model's].",
+            help="Maximum number of target tokens, including eos.",
+            show_default=_OF_MODEL,
         ),
         click.option(
             "--length-penalty",
             type=click.FloatRange(0),
-            help="Length penalty α in score = log P / length**α [default: the model's].",
+            help="Length penalty α in score = log P / length**α.",
+            show_default=_OF_MODEL,
         ),
         click.option(
             "--beam-width",
             type=click.IntRange(1, 1 << 16),
-            help="Number of hypotheses kept at each step [default: the model's].",
+            help="Number of hypotheses kept at each step.",
+            show_default=_OF_MODEL,
         ),
     ):
         command = option(command)

@@ -27,20 +27,21 @@ _README = "README.txt"
 _LOCK = ".lock"
 
 _EXPLANATION = """\
-A run of `keras-s2s train`. The same command goes on from here; with more --epochs, further.
+A run of `keras-s2s train`. To resume an interrupted training, run the same command again. To
+train longer, run it with a larger --epochs.
 
-settings.yaml            every setting, explained: keras-s2s train --config settings.yaml
-data.json                the files of pairs, with their checksums
-source_vocabulary.json   the source tokens, by their ids
-target_vocabulary.json   the target tokens, by their ids
-best.keras               the best model with its tokenizers and its search
-learning_curve.csv       loss and figures of each epoch (.png: the same as a picture)
-figures.json             the errors of best.keras on the held-out pairs
-samples.txt              what best.keras gives for some of them
-reliability.png          with --confidence: the share of right outputs over their confidence
-state/                   what an interrupted training goes on from; may be removed when it is done
-model-1/, model-2/, ...  with --models, a run of each model; best.keras is then their ensemble, and
-                         the learning curves and states are in these folders
+best.keras               the best model with its tokenizers and search settings
+settings.yaml            all settings with explanations: keras-s2s train --config settings.yaml
+data.json                paths and checksums of the data files
+source_vocabulary.json   the source tokens, in the order of their ids
+target_vocabulary.json   the target tokens, in the order of their ids
+learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot)
+figures.json             metrics of best.keras on all held-out pairs
+samples.txt              outputs of best.keras for some held-out sources
+reliability.png          with --confidence: the share of correct outputs for each confidence
+state/                   the state to resume from; you can delete it when training is done
+model-1/, model-2/, ...  with --models: the run of each model, with its learning curve and state;
+                         best.keras is their ensemble
 
     keras-s2s translate {folder} < sources.txt
     keras-s2s evaluate {folder} test.tsv

@@ -13,16 +13,19 @@ from keras_s2s.cli.streams import write_line
 @click.command(short_help="Write configuration files for TF Serving.")
 @click.argument("served", type=click.Path(exists=True, file_okay=False), metavar="SERVED")
 @click.argument("folder", type=click.Path(file_okay=False), metavar="FOLDER")
-@click.option("--name", help="Model name for clients [default: the name of SERVED].")
+@click.option("--name", show_default="the name of SERVED", help="Model name for clients.")
 @click.option(
     "--version",
     "versions",
     type=click.IntRange(1),
     multiple=True,
-    help="Version to serve. May be given several times [default: always the newest].",
+    help="Version to serve. May be given several times.",
+    show_default="always the newest",
 )
 @click.option(
-    "--image", help="Container image of the server [default: the official TF Serving image]."
+    "--image",
+    show_default="the official TF Serving image",
+    help="Container image of the server.",
 )
 @click.option(
     "--cpus", type=click.IntRange(1), default=2, show_default=True, help="CPU cores per server."

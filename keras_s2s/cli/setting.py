@@ -75,6 +75,15 @@ class Setting(NamedTuple):
     def _error(self, value: Any) -> InputError:
         return InputError(f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}")
 
+    def bounds(self) -> str:
+        """Return the allowed range of a number in click's notation, `0<=x<=1`."""
+        show = str if self.kind is int else "{:g}".format
+        below = "" if self.minimum is None else show(self.minimum)
+        above = "" if math.isinf(self.maximum) else show(self.maximum)
+        if below and above:
+            return f"{below}<=x<={above}"
+        return f"x>={below}" if below else ""
+
     def expected(self) -> str:
         """Return a description of the allowed values."""
         if self.choices:

@@ -88,14 +88,16 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     Returns:
         The text of the file.
     """
-    lines = ["# A training of keras-s2s: keras-s2s train --config THIS_FILE"]
+    lines = ["# Settings of keras-s2s train. To use them: keras-s2s train --config THIS_FILE"]
     for title, section in SECTIONS.items():
         lines += ["", f"# {title}"]
         for setting in section:
             value = values.get(setting.name, setting.default)
             text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
             written = f"{setting.name}: {text.removesuffix(chr(10)).removesuffix('...').strip()}"
-            lines.append(f"{written:36s}  # {setting.help}.")
+            text, null, unset = setting.help.partition("; null: ")
+            allowed = f" ({setting.bounds()})" if setting.bounds() else ""
+            lines.append(f"{written:36s}  # {text}{allowed}{null}{unset}.")
     return "\n".join(lines) + "\n"
 
 

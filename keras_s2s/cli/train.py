@@ -12,8 +12,34 @@ from keras_s2s.cli.own_modules import import_modules
 from keras_s2s.cli.quiet import import_package
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting
-from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
+
+_METAVARS = {
+    "train": "FILE",
+    "valid": "FILE",
+    "output": "FOLDER",
+    "import": "MODULE",
+    "init_from": "MODEL",
+    "teacher": "MODEL",
+    "context": "NAME",
+}
+
+
+class _TrainCommand(click.Command):
+    """Command whose help lists the options in the sections of a settings file."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {
+            option.name: record
+            for option in self.get_params(ctx)
+            if (record := option.get_help_record(ctx)) is not None
+        }
+        sections = {title: [it.name for it in listed] for title, listed in SECTIONS.items()}
+        sections = {"Options": [name for name in records if name not in SETTINGS]} | sections
+        for title, names in sections.items():
+            with formatter.section(title):
+                formatter.write_dl([records[name] for name in names])
 
 
 def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,21 +51,26 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _option(setting: Setting) -> Callable[..., Any]:
     name = "--" + setting.name.replace("_", "-")
-    default = "null" if setting.default is None else str(setting.default).lower()
-    shown = "" if setting.default is None else f" [default: {default}]"
-    text = setting.help.replace("; null: ", "; default: ")  # a settings file says null
-    settings: dict[str, Any] = {"help": f"{text}{shown}.", "default": None}
+    text, _, unset = setting.help.partition("; null: ")  # null is for settings files
+    default = unset if setting.default is None else str(setting.default).lower()
+    if unset and setting.default is not None:
+        text += f" (null in a settings file: {unset})"
+    extra = "; ".join(filter(None, [default and f"default: {default}", setting.bounds()]))
+    settings: dict[str, Any] = {
+        "help": f"{text}." + (f"  [{extra}]" if extra else ""),
+        "default": None,
+        "metavar": _METAVARS.get(setting.name),
+    }
     if setting.kind is bool:
         return click.option(f"{name}/--no-{name[2:]}", setting.name, **settings)
     if setting.several:
-        metavar = "MODULE" if setting.name == "import" else "FILE"
-        return click.option(name, setting.name, multiple=True, metavar=metavar, **settings)
+        return click.option(name, setting.name, multiple=True, **settings)
     choices = setting.choices if not setting.registered else ()
     kind: Any = click.Choice(choices) if choices else setting.kind
     return click.option(name, setting.name, type=kind, **settings)
 
 
-@click.command(short_help="Train a model on files of pairs.")
+@click.command(cls=_TrainCommand, short_help="Train a model on files of pairs.")
 @click.option(
     "--config", type=click.Path(exists=True, dir_okay=False), help="YAML file with settings."
 )

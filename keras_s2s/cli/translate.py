@@ -39,7 +39,8 @@ _LARGEST_GROUP = 8  # batches
     "--columns",
     type=click.Choice(["first", "text"]),
     help="How to handle lines with tabs: translate only the first column, or the whole line as one "
-    "text [default: raise an error].",
+    "text.",
+    show_default="raise an error",
 )
 @click.option(
     "--scores", is_flag=True, help="Write the score and log probability before each target."

@@ -144,8 +144,8 @@ def _check_function(function: types.FunctionType) -> None:
     name = keras.saving.get_registered_name(function)
     if keras.saving.get_registered_object(name) is not function:
         raise InputError(
-            f"The function {function.__name__!r} given as `context` could not be loaded again "
-            "from a saved model, because Keras does not know it by name. Put "
-            '`@keras.saving.register_keras_serializable(package="...")` above a named function, '
+            f"The function {function.__name__!r} given as `context` cannot be loaded from "
+            "a saved model, because it is not registered with Keras. Decorate the function with "
+            '`@keras.saving.register_keras_serializable(package="...")`, '
             f"or write a Keras layer. Received: context={function!r}"
         )

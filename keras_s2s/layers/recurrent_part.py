@@ -82,8 +82,8 @@ class RecurrentPart(keras.layers.Layer):
         dtype = self.dtype_policy
         if dtype.quantization_mode is not None:
             raise InputError(
-                "`dtype` must not be a quantized policy: quantize a built model by "
-                '`model.quantize("int8")`, or its export by `export.litert(..., '
+                "`dtype` must not be a quantized policy: quantize a built model with "
+                '`model.quantize("int8")`, or its export with `export.litert(..., '
                 f'quantization="int8")`. Received: dtype={dtype.name!r}'
             )
         self.embedding = TokenEmbedding(

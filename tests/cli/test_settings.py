@@ -98,10 +98,22 @@ def test_a_flag_takes_the_place_of_a_line(run, tmp_path):
     assert found["train"] == ["a", "b"]
 
 
+def test_the_help_lists_every_setting_once_in_its_section(run):
+    code, output, _ = run("train", "--help")
+    assert code == 0
+    titles = [line for line in output.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles == ["Options:", "Files:", "Text:", "Model:", "Training:", "Search:"]
+    for name in SETTINGS:
+        assert output.count(f"\n  --{name.replace('_', '-')} ") == 1, name
+    text = " ".join(output.split())
+    assert "[default: recommended for the training pairs; 1<=x<=32768]" in text
+    assert "to this global norm (null in a settings file: no clipping). [default: 5.0" in text
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "`train` is missing: --train FILE"),
+        ([], "`train` is missing. Use --train FILE"),
         (["--train", "no.tsv", "--valid", "no.tsv"], "no.tsv: there is no such file"),
         (["--train", ".", "--valid", "no.tsv"], ".: a folder. Expected: a file"),
         (["--seed", "4294967296"], "`seed` must be an integer between 0 and 4294967295. Receive"),
