@@ -7,19 +7,20 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format wheel docs clean dev-environment examples-environment has-python
+.PHONY: help quickstart test test-all check format wheel release docs clean dev-environment examples-environment has-python
 
 help:
-	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronouncing model'
+	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronunciation model'
 	@echo 'make test                    every check, then the tests'
-	@echo 'make test-all                the slow tests too, half an hour: programs of the docs, examples, all exports'
+	@echo 'make test-all                the slow tests too: programs of the docs, examples, all exports'
 	@echo 'make check                   format, lint, types, layers'
-	@echo 'make format                  put the files in the form that check asks for'
+	@echo 'make format                  format the files as check requires'
 	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'
+	@echo 'make release                 build, check and try out a release; uploads nothing'
 	@echo 'make docs                    the documentation, in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo
-	@echo 'PYTHON=python3.12 chooses a Python (3.11 to 3.13), VENV=... where to install.'
+	@echo 'PYTHON=python3.12 selects a Python (3.11 to 3.13), VENV=... the environment.'
 
 quickstart: examples-environment
 	@$(bin)/python examples/pronunciation.py --minutes $(MINUTES)
@@ -45,6 +46,10 @@ format: dev-environment
 wheel: dev-environment
 	@rm -rf build
 	@$(bin)/python -m build --outdir dist
+
+release: dev-environment
+	@rm -rf build
+	@$(bin)/python .ci/release.py
 
 # Not --quiet: then mkdocs would not count its warnings, and `strict` in mkdocs.yml would be idle.
 docs: dev-environment

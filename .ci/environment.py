@@ -71,7 +71,7 @@ def create(folder):
 
     ours = os.path.exists(os.path.join(folder, "pyvenv.cfg"))
     if os.path.exists(folder) and os.listdir(folder) and not ours:
-        raise SetupError("{} is no environment; nothing was changed in it.".format(folder))
+        raise SetupError("{} is not an environment. Nothing was changed in it.".format(folder))
     say("Creating {} with Python {}.{}".format(os.path.relpath(folder), *sys.version_info[:2]))
     try:
         venv.EnvBuilder(clear=True, with_pip=True, symlinks=True).create(folder)
@@ -84,7 +84,7 @@ def install(folder, python, extra):
     log_path = os.path.join(folder, "install.log")
     command = [python, "-m", "pip", "install", "--progress-bar=off", "-e", ".[{}]".format(extra)]
     environment = dict(os.environ, PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    say("Installing keras_s2s[{}]: TensorFlow and its kin, up to 800 MB to download".format(extra))
+    say("Installing keras_s2s[{}]: TensorFlow and other packages, up to 800 MB".format(extra))
     started = time.time()
     with open(log_path, "w") as log:
         pip = subprocess.Popen(
@@ -99,7 +99,7 @@ def install(folder, python, extra):
     if status != 0:
         with open(log_path) as log:
             tail = log.read().splitlines()[-20:]
-        raise SetupError("\n".join([*tail, "pip could not install it; all it said: " + log_path]))
+        raise SetupError("\n".join([*tail, "pip failed. Its full output: " + log_path]))
     say("Installed in {:.0f} s".format(time.time() - started))
 
 
@@ -175,4 +175,4 @@ if __name__ == "__main__":
     except SetupError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("Interrupted; the same command goes on from here.")
+        sys.exit("Interrupted. Run the same command again to continue.")

@@ -1,4 +1,4 @@
-"""How often beam search misses the best output of a trained model, and the cost of exact search.
+"""Measure how often beam search misses the best output, and what exact search costs.
 
     python benchmarks/exact_search.py g2p.keras words.tsv.gz --limit 1000
 

@@ -106,7 +106,7 @@ def export(model: str, folder: Path) -> dict[str, Path]:
 
 
 def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, dict[str, Any]]:
-    """Let the workers take turns, word by word and then batch by batch."""
+    """Run the workers in turn, word by word and then batch by batch."""
     rows: dict[str, dict[str, Any]] = {}
     for name, worker in workers.items():
         rows[name] = {"load": worker.load, "first": 1e3 * worker.ask(words[:1])[1]}

@@ -103,7 +103,7 @@ class Servers:
 def measure(
     servers: Servers, workload: str, arguments: argparse.Namespace
 ) -> dict[str, dict[str, list[float]]]:
-    """Let all systems take turns at each batch size. Return the seconds per round for each."""
+    """Run all systems in turn at each batch size. Return the seconds per round for each."""
     sizes = WORKLOADS[workload]
     found = {}
     for batch in BATCHES[workload]:

@@ -45,7 +45,7 @@ def main() -> None:
 def measure(
     arguments: argparse.Namespace, workload: str, threads: int, precision: str
 ) -> list[dict[str, Any]]:
-    """Let the systems take turns, each in a separate process.
+    """Run the systems in turn, each in a separate process.
 
     Args:
         arguments: Command line arguments with the number of batches and rounds.
@@ -155,7 +155,7 @@ def table(figures: list[dict[str, Any]]) -> str:
 
 
 def _ask(worker: subprocess.Popen[str]) -> Any:
-    """Let a process train once, and wait for its result."""
+    """Train once in a process, and wait for its result."""
     requests, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
     print("go", file=requests, flush=True)
     return json.loads(answers.readline())

@@ -1,8 +1,8 @@
 """The systems compared by `benchmarks/training.py`: one model, implemented in each of them.
 
-Each trains the same encoder-decoder on the same batches with Adam: an embedding and a stack of LSTM
-layers for the source, a bridge from the last state to the initial states of the decoder, an
-embedding and a stack of LSTM layers for the target, and the logits.
+Each trains the same encoder-decoder on the same batches with Adam. The source and the target each
+have an embedding and a stack of LSTM layers. A bridge leads from the last state of the encoder to
+the initial states of the decoder, and a dense layer computes the logits.
 """
 
 from __future__ import annotations

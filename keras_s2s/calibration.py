@@ -32,7 +32,7 @@ class Calibration(NamedTuple):
 
 
 def calibrate(log_probs: Any, right: Any) -> Calibration:
-    """Fit the temperature that maximizes the likelihood of which outputs are right.
+    """Fit the temperature that maximizes the likelihood of the labels `right`.
 
     Args:
         log_probs: `(sources,)`. Log probability of each output.

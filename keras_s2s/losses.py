@@ -17,7 +17,9 @@ _WEIGHT_SHAPES = "(batch,), (batch, 1), (batch, target_length) or (batch, target
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SequenceLoss(keras.losses.Loss):
-    """-log P(y | x) = -Σ_t log P(y_t | y_<t, c), averaged over sequences or over tokens.
+    """Negative log likelihood of the target, averaged over sequences or over tokens.
+
+    The loss of a sequence is -log P(y | x) = -Σ_t log P(y_t | y_<t, c).
 
     Padding is ignored. The mask is computed from the labels (id 0), so the loss depends neither
     on the padded length nor on rows of padding.

@@ -64,7 +64,9 @@ class TokenMean(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Perplexity(TokenMean):
-    """exp(-(1/N) Σ log P(y_t | y_<t, c)) over all N real target tokens of an epoch.
+    """Perplexity of the real target tokens of an epoch.
+
+    It is exp(-(1/N) Σ log P(y_t | y_<t, c)) over all N tokens.
 
     Log probabilities and counts are summed over the epoch and divided once. This differs from the
     exponential of an averaged loss. Labels are not smoothed. Padding is ignored.

@@ -43,7 +43,9 @@ def test_a_folder_that_is_no_environment_is_left_alone(
     environment: ModuleType, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(environment.SetupError, match="is no environment; nothing was changed"):
+    with pytest.raises(
+        environment.SetupError, match=r"is not an environment\. Nothing was changed"
+    ):
         environment.create(str(tmp_path))
     assert (tmp_path / "thesis.txt").exists()
 

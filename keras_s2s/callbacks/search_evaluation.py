@@ -41,25 +41,24 @@ class SearchEvaluation(keras.callbacks.Callback):
     - "val_wer": share of outputs that equal none of their references (sequence error rate, the
       WER of pronunciation);
     - "val_ter": edits to the nearest reference, per reference token (token error rate, PER);
-    - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; `signatures` says how they were
-      computed.
+    - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; the attribute `signatures` holds
+      their settings.
 
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this
     callback, with `mode="min"` or `mode="max"`: Keras knows the direction only of the metrics of
     `compile`. A `SwapEMAWeights` whose averages are to be evaluated must be listed before it.
 
-    A source in several pairs has several right answers. An evaluation takes as long as a search
-    over all pairs; a subset of the pairs, or a `GreedySearch`, is often enough.
-    all pairs; a part of them, or a `GreedySearch`, is often enough.
+    A source that occurs in several pairs has several correct targets. An evaluation takes as long
+    as a search over all pairs; a subset of the pairs, or a `GreedySearch`, is often enough.
 
     Args:
         pairs: Held-out source texts and target texts.
         source: Tokenizer of the sources.
         target: Tokenizer of the targets.
         search: The search. Defaults to `BeamSearch()`.
-        metrics: Which metrics to compute, out of "wer", "ter", "bleu" and "chrf". Defaults to
+        metrics: Metrics to compute, from "wer", "ter", "bleu" and "chrf". Defaults to
             "wer" and "ter", and to all four if the targets are sentences: at least four words on
-            average, and a hundred different ones. They need the extra `eval`.
+            average, and at least a hundred different words. They need the extra `eval`.
         every: "epoch", or a number of steps after which the search runs; the logs of an epoch then
             have the latest values.
         tokens: Unit of the token error rate: "words" or "phones", separated by white space, or

@@ -29,7 +29,7 @@ def import_package() -> None:
 
 @contextlib.contextmanager
 def hushed(doing: str) -> Iterator[None]:
-    """Hold back what C++ libraries write to standard error, and show it only after an error.
+    """Buffer what C++ libraries write to standard error, and show it only after an error.
 
     Some of these messages cannot be turned off: TensorFlow writes before it can be configured, and
     LiteRT has no setting. `--debug` shows all of them. Log messages of this package, such as the

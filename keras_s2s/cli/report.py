@@ -28,7 +28,7 @@ class Figure(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Confusion:
-    """How often the outputs have one token in place of another. `None` means no token."""
+    """Reference token, the output token in its place, and their count. `None`: no token."""
 
     reference: str | None
     output: str | None

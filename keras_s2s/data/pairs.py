@@ -139,7 +139,7 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
         The paths, and the unchecked pairs; one of them is empty.
 
     Raises:
-        TypeError: If `pairs` is none of these, or mixes paths and pairs.
+        TypeError: If `pairs` is anything else, or mixes paths and pairs.
         FileNotFoundError: If a file does not exist.
         IsADirectoryError: If a path is a folder.
     """

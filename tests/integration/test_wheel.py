@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "export"]
 
 
@@ -63,7 +65,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {
         "keras_s2s",
-        "keras_s2s-0.1.0.dist-info",
+        f"keras_s2s-{VERSION}.dist-info",
     }
     assert "keras_s2s/py.typed" in names
     assert "keras_s2s/export/__init__.py" in names
