@@ -19,6 +19,7 @@ from keras_s2s.export.litert_sizes import fix_sizes, found_shapes, without_fixed
 from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import TOLERANCE, Parity, Runtime, check_agreement, check_parity
+from keras_s2s.export.progress import show_progress
 from keras_s2s.export.questions import Arrays, make_probes
 from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.served_module import (
@@ -56,6 +57,7 @@ def litert(
     source_length: int | None = None,
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
+    verbose: bool = True,
 ) -> str:
     """Export a translator as one LiteRT file that takes text and returns text, search included.
 
@@ -97,6 +99,7 @@ def litert(
             signatures take ids. Defaults to `None`, any length and any batch size.
         probes: Texts to compare, in addition to the standard ones.
         figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:
         The path of the file. Its metadata contain the vocabularies and the model card, as JSON
@@ -122,10 +125,10 @@ def litert(
     check_writable(path)
     check_figures(figures)
     names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
-    _LOGGER.info("computing the expected answers")
-    texts = make_probes(translator, probes)
-    check_answers(translator, texts)
-    with written_beside(path, suffix=".tflite") as unfinished:
+    with show_progress(verbose), written_beside(path, suffix=".tflite") as unfinished:
+        _LOGGER.info("computing the expected answers")
+        texts = make_probes(translator, probes)
+        check_answers(translator, texts)
         content = _convert(translator, quantization, names, source_length)
         card = make_card(
             translator,
@@ -199,7 +202,6 @@ def _check(
     texts: list[str],
 ) -> Parity:
     """Run a file in LiteRT, ids with built-in operations only, and compare it with the model."""
-    _LOGGER.info("comparing %d answers with the model", len(texts))
     plain_session = LiteRTSession(path, text_operations=False)
     session = LiteRTSession(path) if any(map(takes_text, names)) else plain_session
 

@@ -19,6 +19,7 @@ from keras_s2s.export.fixed_length import padded, short_texts
 from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.onnx_session import OnnxSession, import_onnx
 from keras_s2s.export.parity import Parity, Runtime, check_agreement, check_parity
+from keras_s2s.export.progress import show_progress
 from keras_s2s.export.questions import make_probes
 from keras_s2s.export.served_module import check_answers, check_translator, trace, write_file
 from keras_s2s.export.signatures import check_signatures, input_specs
@@ -27,8 +28,8 @@ from keras_s2s.translator import Translator
 
 # Maximum mean difference of a token's log probability from the model's, as for LiteRT.
 QUANTIZATIONS = {None: None, "int8": 0.1}
-# The first set of operators that tf2onnx 1.17 writes all of the searches in.
 _LOGGER = logging.getLogger(__name__)
+# The first set of operators that tf2onnx 1.17 writes all of the searches in.
 _OPSET = 18
 _SIGNATURES = ("ids", "greedy_ids", "score_ids")
 
@@ -42,6 +43,7 @@ def onnx(
     quantization: str | None = None,
     probes: Iterable[str] = (),
     figures: Mapping[str, float] = MappingProxyType({}),
+    verbose: bool = True,
 ) -> str:
     """Export a translator as one ONNX file that takes ids and returns ids, search included.
 
@@ -67,6 +69,7 @@ def onnx(
             quantization). Defaults to `None`.
         probes: Texts to compare, in addition to the standard ones.
         figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:
         The path of the file. Its metadata contain the vocabularies and the model card (see
@@ -92,10 +95,10 @@ def onnx(
         raise InputError(f"The file name must end in '.onnx'. Received: path={path!r}")
     check_writable(path)
     check_figures(figures)
-    _LOGGER.info("computing the expected answers")
-    texts = make_probes(translator, probes)
-    check_answers(translator, texts)
-    with written_beside(path, suffix=".onnx") as unfinished:
+    with show_progress(verbose), written_beside(path, suffix=".onnx") as unfinished:
+        _LOGGER.info("computing the expected answers")
+        texts = make_probes(translator, probes)
+        check_answers(translator, texts)
         _LOGGER.info("tracing the signature %s and converting it for ONNX", signature)
         model = _convert(translator, signature, source_length)
         if quantization is not None:
@@ -109,7 +112,6 @@ def onnx(
             figures=figures,
         )
         write_file(unfinished, model.SerializeToString())
-        _LOGGER.info("comparing %d answers with the model", len(texts))
         parity = _check(translator, unfinished, signature, source_length, quantization, texts)
         card["parity"] = parity._asdict()
         for name, content in card_files(translator, card).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from keras_s2s.errors import InputError
 from keras_s2s.export.questions import Arrays, Question, ask_model
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
+
+_LOGGER = logging.getLogger(__name__)
 
 # Maximum difference between the scores of two runtimes for the same text.
 TOLERANCE = 1e-4
@@ -196,6 +199,7 @@ def _ask_both(
 ) -> Iterator[tuple[str, Question, Arrays]]:
     """Yield each signature with its question and the answer of the runtime."""
     for signature in signatures:
+        _LOGGER.info("comparing %d answers of %s with the model", len(probes), signature)
         for question in ask_model(translator, signature, probes):
             answer = runtime(signature, question.inputs)
             check_form(signature, question, answer)

@@ -14,6 +14,7 @@ from keras_s2s.export.fixed_length import pad_sources, padded, short_texts
 from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
 from keras_s2s.export.operations import check_operations
 from keras_s2s.export.parity import Runtime, check_parity
+from keras_s2s.export.progress import show_progress
 from keras_s2s.export.questions import make_probes
 from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
 from keras_s2s.export.served_module import (
@@ -51,6 +52,7 @@ def saved_model(
     figures: Mapping[str, float] = MappingProxyType({}),
     warmup: Warmup | None = None,
     batching: Batching | None = None,
+    verbose: bool = True,
 ) -> str:
     """Export a translator as the next version of a SavedModel that takes and returns text.
 
@@ -86,6 +88,7 @@ def saved_model(
             are tested before the version is published. Needs the package tensorflow-serving-api.
             Defaults to none.
         batching: How a model server may merge requests. Defaults to `Batching()`.
+        verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:
         The path of the version's folder. Next to the graph it has "batching_params.pbtxt", and a
@@ -119,46 +122,46 @@ def saved_model(
     if warmup is not None:
         check_warmup(warmup, batching)
     names = check_signatures(signatures, SIGNATURES, source_length)
-    _LOGGER.info("computing the expected answers")
-    texts = make_probes(translator, probes)
-    check_answers(translator, texts)
-    _LOGGER.info("tracing the signatures %s", ", ".join(names))
-    module = ServedModule(translator, names)
-    functions = trace(translator, names, source_length=source_length)
-    requests = [] if warmup is None else make_requests(translator, warmup, names)
-    if source_length is not None:
-        requests = [(name, pad_sources(inputs, source_length)) for name, inputs in requests]
-    with unfinished_version(folder) as unfinished:
-        _check_space(unfinished, module.size() + _GRAPH_SIZE)
-        _LOGGER.info("writing the SavedModel")
-        save(module, functions, unfinished)
-        (meta_graph,) = read_saved_model(unfinished).meta_graphs
-        card = make_card(
-            translator,
-            file_format="SavedModel",
-            signatures=names,
-            source_length=source_length,
-            operations=check_operations(meta_graph.graph_def),
-            figures=figures,
-        )
-        with SavedModelSession(unfinished) as session:
-            asked: Runtime = session
-            if source_length is not None:
-                asked = padded(session, source_length)
-                texts = short_texts(translator, texts, source_length)
-            _LOGGER.info("comparing %d answers with the model", len(texts))
-            parity = check_parity(translator, asked, names, texts)
+    with show_progress(verbose):
+        _LOGGER.info("computing the expected answers")
+        texts = make_probes(translator, probes)
+        check_answers(translator, texts)
+        _LOGGER.info("tracing the signatures %s", ", ".join(names))
+        module = ServedModule(translator, names)
+        functions = trace(translator, names, source_length=source_length)
+        requests = [] if warmup is None else make_requests(translator, warmup, names)
+        if source_length is not None:
+            requests = [(name, pad_sources(inputs, source_length)) for name, inputs in requests]
+        with unfinished_version(folder) as unfinished:
+            _check_space(unfinished, module.size() + _GRAPH_SIZE)
+            _LOGGER.info("writing the SavedModel")
+            save(module, functions, unfinished)
+            (meta_graph,) = read_saved_model(unfinished).meta_graphs
+            card = make_card(
+                translator,
+                file_format="SavedModel",
+                signatures=names,
+                source_length=source_length,
+                operations=check_operations(meta_graph.graph_def),
+                figures=figures,
+            )
+            with SavedModelSession(unfinished) as session:
+                asked: Runtime = session
+                if source_length is not None:
+                    asked = padded(session, source_length)
+                    texts = short_texts(translator, texts, source_length)
+                parity = check_parity(translator, asked, names, texts)
+                if requests:
+                    _LOGGER.info("answering %d warm-up requests", len(requests))
+                for name, inputs in requests:
+                    session(name, inputs)
+            card["parity"] = parity._asdict()
+            extra = os.path.join(unfinished, EXTRA_FOLDER)
+            _write_files(extra, card_files(translator, card))
             if requests:
-                _LOGGER.info("answering %d warm-up requests", len(requests))
-            for name, inputs in requests:
-                session(name, inputs)
-        card["parity"] = parity._asdict()
-        extra = os.path.join(unfinished, EXTRA_FOLDER)
-        _write_files(extra, card_files(translator, card))
-        if requests:
-            write_requests(requests, os.path.join(extra, WARMUP_FILE))
-        write_file(os.path.join(unfinished, BATCHING_FILE), batching.to_file())
-        return publish(unfinished, folder, version)
+                write_requests(requests, os.path.join(extra, WARMUP_FILE))
+            write_file(os.path.join(unfinished, BATCHING_FILE), batching.to_file())
+            return publish(unfinished, folder, version)
 
 
 def _check_space(folder: str, needed: int) -> None:

@@ -1,8 +1,8 @@
 """Tokenizing and detokenizing texts without TensorFlow or NumPy.
 
 This is the reference implementation for clients of an export that takes ids.
-docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in JavaScript. The
-module is also a command, for a folder written by `keras_s2s.export.vocabularies`:
+docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in C++ and
+JavaScript. The module is also a command, for a folder written by `keras_s2s.export.vocabularies`:
 
     python text_tokenizer.py FOLDER source "a text"
 """

@@ -1,4 +1,4 @@
-/* The functions of LiteRT's C interface that pronounce.cc calls.
+/* The functions of LiteRT's C interface that translate.cc calls.
  *
  * The Python package ai-edge-litert has the runtime, libLiteRt.so, but no headers. A project that
  * has LiteRT's SDK includes its headers (litert/c/litert_compiled_model.h and others) instead.

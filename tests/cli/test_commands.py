@@ -114,7 +114,7 @@ def test_an_export_is_inspected_and_answers(
     assert steps[0] == "computing the expected answers"
     assert steps[1].startswith("tracing the signatures ")
     assert steps[2] == ("converting for LiteRT" if options else "writing the SavedModel")
-    assert re.fullmatch(r"comparing \d+ answers with the model", steps[3])
+    assert re.fullmatch(r"comparing \d+ answers of serving_default with the model", steps[3])
     if options:  # a file is not replaced unasked; a SavedModel gets another version
         code, _, errors = run("export", model, tmp_path / out, *options)
         assert code == 2

@@ -63,6 +63,18 @@ print(json.dumps(found.tolist()))
     assert json.loads(found.stdout) == expected.numpy().tolist()
 
 
+@pytest.mark.slow
+def test_saved_model_cli_runs_ids_alone(folder, translator, tmp_path):
+    ids = translator.source.tokenize(["hello"]).numpy().tolist()
+    program = "from tensorflow.python.tools.saved_model_cli import main; main()"
+    command = [sys.executable, "-c", program, "run", "--dir", folder, "--tag_set", "serve"]
+    command += ["--signature_def", "ids", "--outdir", tmp_path]
+    command += ["--input_exprs", f"source_ids=np.array({ids}, np.int32)"]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = translator.search_ids(tf.constant(ids), translator.search)["target_ids"]
+    np.testing.assert_array_equal(np.load(tmp_path / "target_ids.npy"), expected)
+
+
 def test_ids_are_the_first_and_only_subgraph_with_a_fixed_length(fixed, translator):
     interpreter = Interpreter(fixed)  # as a runtime without signatures and resizing uses it
     interpreter.allocate_tensors()

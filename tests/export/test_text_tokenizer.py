@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.runtimes import NASTY_TEXTS
+from helpers.runtimes import INVALID_TEXTS, NASTY_TEXTS
 
 from keras_s2s import (
     ByteTokenizer,
@@ -114,6 +114,68 @@ def test_javascript_tokenizes_as_the_graph_does(tokenizer, plain, tmp_path):
         assert texts == [plain.detokenize(row) for row in rows]
 
 
+@pytest.fixture(scope="module")
+def cpp_program(tmp_path_factory):
+    if shutil.which("g++") is None:
+        pytest.skip("There is no g++ to build the C++ tokenizers with.")
+    built = tmp_path_factory.mktemp("cpp") / "ask"
+    source = ROOT / "tests" / "helpers" / "ask_tokenizer.cc"
+    options = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-O1"]
+    headers = f"-I{ROOT / 'examples' / 'tokenizers'}"
+    subprocess.run(["g++", *options, headers, "-o", built, source], check=True)
+    return built
+
+
+def write_files(tokenizer, folder):
+    """Write what `keras_s2s.export.vocabularies` writes, with one tokenizer for both sides."""
+    for side in ("source", "target"):
+        path = folder / f"{side}_vocabulary.json"
+        path.write_text(json.dumps(tokenizer.vocabulary, ensure_ascii=False, indent=1), "utf-8")
+    rules = dict.fromkeys(("source", "target"), tokenizer.text_rules())
+    (folder / "tokenizers.json").write_text(json.dumps(rules))
+
+
+def test_cpp_tokenizes_as_the_graph_does(tokenizer, cpp_program, tmp_path):
+    texts = [text.encode() for text in TEXTS]
+    if not isinstance(tokenizer, SentencePieceTokenizer):  # replaces invalid UTF-8 its own way
+        texts += INVALID_TEXTS
+    generator = random.Random(3)
+    size = tokenizer.vocabulary_size
+    rows = [[generator.randrange(size) for _ in range(12)] for _ in range(200)]
+    write_files(tokenizer, tmp_path)
+    asked = json.dumps({"texts": [it.hex() for it in texts], "rows": rows, "other": [None, 1e3]})
+    done = subprocess.run(
+        [cpp_program, tmp_path], input=asked, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    expected = [row[: row.index(3) + 1] for row in tokenizer.tokenize(texts).numpy().tolist()]
+    assert found["ids"] == expected
+    joined = tokenizer.detokenize(rows).numpy().tolist()
+    assert [bytes.fromhex(text) for text in found["texts"]] == joined
+
+
+def test_cpp_says_what_is_wrong_with_its_files(cpp_program, tmp_path):
+    tokenizer = WordTokenizer.train(["hello"])
+
+    def complain():
+        done = subprocess.run(
+            [cpp_program, tmp_path], input="{}", capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        return done.stderr
+
+    assert "cannot read" in complain()
+    write_files(tokenizer, tmp_path)
+    (tmp_path / "tokenizers.json").write_text('{"source": {"class": "Foreign"}}')
+    assert "texts of a Foreign cannot be split here" in complain()
+    (tmp_path / "tokenizers.json").write_text('{"target": {}}')
+    assert 'the JSON object has no "source"' in complain()
+    for damaged in ("", "[", '["a"', '{"a" 1}', '["\\ud83d"]', '["\\u00g0"]', "[1] 2", "[nul]"):
+        (tmp_path / "source_vocabulary.json").write_text(damaged)
+        assert "not JSON, at byte" in complain()
+
+
 def test_a_tokenizer_of_others_is_refused():
     with pytest.raises(ValueError, match=r"tokenizer class must be one of .* Received: 'Foreign'"):
         TextTokenizer(["[PAD]"], {"class": "Foreign"})
@@ -121,10 +183,7 @@ def test_a_tokenizer_of_others_is_refused():
 
 def test_the_file_alone_is_a_command(tmp_path):
     tokenizer = WordTokenizer.train(["hello world"])
-    for side in ("source", "target"):
-        (tmp_path / f"{side}_vocabulary.json").write_text(json.dumps(tokenizer.vocabulary))
-    rules = dict.fromkeys(("source", "target"), tokenizer.text_rules())
-    (tmp_path / "tokenizers.json").write_text(json.dumps(rules))
+    write_files(tokenizer, tmp_path)
     command = [sys.executable, "-I", "-S", text_tokenizer.__file__, tmp_path, "source", "hello you"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert json.loads(found) == tokenizer.tokenize("hello you").numpy().tolist()

@@ -1,0 +1,12 @@
+// The special ids of every vocabulary, and how they read.
+#pragma once
+
+#include <cstdint>
+
+namespace keras_s2s {
+
+constexpr int32_t kPad = 0, kUnknown = 1, kBos = 2, kEos = 3, kNumSpecial = 4;
+constexpr const char* kUnknownText = "\u2047";
+constexpr const char* kSpaceSign = "\u2581";  // how pieces of words write a space
+
+}  // namespace keras_s2s
