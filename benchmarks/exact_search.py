@@ -131,7 +131,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a translator's .keras file")
     parser.add_argument("texts", help="a TSV file; its first column is searched")
-    parser.add_argument("--limit", type=int, help="so many different texts, the first of the file")
+    parser.add_argument(
+        "--limit", type=int, help="number of different texts to search, from the start of the file"
+    )
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[0.75, 0.0])
     parser.add_argument("--max-length", type=int, default=40)
     parser.add_argument("--max-length-ratio", type=float, help="none by default")
