@@ -1,8 +1,8 @@
-"""Extension for griffe, which reads the docstrings for the reference: Keras's own sections.
+"""Extension for griffe that adds Keras's own docstring sections to the reference.
 
-Keras's sections "Example:", "Call arguments:" and, in the docstring of a class, "Returns:" are
-unknown to griffe. The docstring of a search lists the settings that all searches share only as
-`**settings`. mkdocs.yml loads this file.
+Griffe does not know "Example:", "Call arguments:" and, for a class, "Returns:". The
+docstring of a search lists the settings that all searches share only as `**settings`.
+mkdocs.yml loads this file.
 """
 
 from __future__ import annotations
@@ -36,16 +36,24 @@ class DocstringSections(griffe.Extension):
 def with_settings(text: str, search: griffe.Class) -> str:
     """Replace the argument `**settings` by the settings of every `Search`."""
     bases = [base for base in search.mro() if base.name == "Search" and base.docstring]
-    found = section("Args", bases[0].docstring.value) if bases and bases[0].docstring else None
+    found = (
+        section("Args", bases[0].docstring.value)
+        if bases and bases[0].docstring
+        else None
+    )
     if found is None:
         return text
     settings = found["body"].rstrip("\n") + "\n"
-    return re.sub(r"^    \*\*settings:.*\n(?:     .*\n)*", lambda _: settings, text, flags=re.M)
+    return re.sub(
+        r"^    \*\*settings:.*\n(?:     .*\n)*", lambda _: settings, text, flags=re.M
+    )
 
 
 def section(title: str, text: str) -> re.Match[str] | None:
     """Find a section: its title and the indented lines below it."""
-    return re.search(rf"^{title}:\n(?P<body>(?:(?: .*)?(?:\n|\Z))+)", text, re.MULTILINE)
+    return re.search(
+        rf"^{title}:\n(?P<body>(?:(?: .*)?(?:\n|\Z))+)", text, re.MULTILINE
+    )
 
 
 def replace_section(text: str, title: str, rewrite: Any) -> str:
@@ -54,9 +62,12 @@ def replace_section(text: str, title: str, rewrite: Any) -> str:
     if found is None:
         return text
     body = rewrite(found["body"]).strip("\n")
-    return f"{text[: found.start()]}{TITLE.format(title)}\n\n{body}\n\n{text[found.end() :]}"
+    before, after = text[: found.start()], text[found.end() :]
+    return f"{before}{TITLE.format(title)}\n\n{body}\n\n{after}"
 
 
 def as_list(arguments: str) -> str:
     """Turn `name: description` into list items."""
-    return re.sub(r"^(\w+):", r"- `\1`:", textwrap.dedent(arguments), flags=re.MULTILINE)
+    return re.sub(
+        r"^(\w+):", r"- `\1`:", textwrap.dedent(arguments), flags=re.MULTILINE
+    )

@@ -1,7 +1,7 @@
-"""Makes the pictures of the documentation: `python docs/make_images.py`.
+"""Create the images of the documentation: `python docs/make_images.py`.
 
-The data are small and stand here: the two tables of the explanation of beam search, a model that
-learns to turn strings round within a minute, and made-up lengths and errors.
+The data are small and defined here: the two tables of the explanation of beam search, a
+model that learns to reverse strings within a minute, and invented lengths and errors.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OTHERWISE = {"A": 0.25, "B": 0.25, "C": 0.25, "[EOS]": 0.25}
 
 
 def trace(table: Table, search: s2s.BeamSearch, pruned: int) -> s2s.plots.BeamTrace:
-    """Search over a table; the state of a hypothesis is what it consists of up to here."""
+    """Search over a table. The state of a hypothesis is its tokens so far."""
 
     def step(token_ids: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         prefixes = []
@@ -52,30 +52,39 @@ def trace(table: Table, search: s2s.BeamSearch, pruned: int) -> s2s.plots.BeamTr
             prefixes.append(before.decode() + token)
         rows = [table.get(prefix, OTHERWISE) for prefix in prefixes]
         logits = [
-            [math.log(row[token]) if token in row else -1e9 for token in TOKENS] for row in rows
+            [math.log(row[token]) if token in row else -1e9 for token in TOKENS]
+            for row in rows
         ]
         return tf.constant(logits), tf.constant(prefixes)
 
-    return s2s.plots.trace_beam_search(step, tf.constant([""]), len(TOKENS), search, pruned=pruned)
+    return s2s.plots.trace_beam_search(
+        step, tf.constant([""]), len(TOKENS), search, pruned=pruned
+    )
 
 
 def make_beam_pictures() -> None:
     """Draw the two textbook cases."""
     search = s2s.BeamSearch(beam_width=2, num_hypotheses=2, max_length=3)
     s2s.plots.beam_tree(
-        trace(FIVE_TOKENS, search, 8), TOKENS, path=IMAGES / "beam_search_candidates.png"
+        trace(FIVE_TOKENS, search, 8),
+        TOKENS,
+        path=IMAGES / "beam_search_candidates.png",
     )
     search = s2s.BeamSearch(beam_width=2, max_length=4)
     s2s.plots.beam_tree(
-        trace(GREEDY_IS_NOT_BEST, search, 3), TOKENS, path=IMAGES / "beam_search_finds_more.png"
+        trace(GREEDY_IS_NOT_BEST, search, 3),
+        TOKENS,
+        path=IMAGES / "beam_search_finds_more.png",
     )
 
 
 def make_model_pictures() -> None:
-    """Train a model to turn strings round, and draw what it learned and where it looks."""
+    """Train a model to reverse strings, and draw its learning curves and attention."""
     keras.utils.set_random_seed(0)
     draw = random.Random(0)  # noqa: S311
-    texts = ["".join(draw.choices("abcdefgh", k=draw.randint(3, 9))) for _ in range(4000)]
+    texts = [
+        "".join(draw.choices("abcdefgh", k=draw.randint(3, 9))) for _ in range(4000)
+    ]
     pairs = [(text, text[::-1]) for text in texts]
     source = s2s.CharTokenizer.train(texts)
     model = s2s.Seq2Seq(
@@ -88,13 +97,17 @@ def make_model_pictures() -> None:
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )
     history = model.fit(
-        s2s.make_dataset(pairs[500:], source, source, batch_size=32, shuffle=True, seed=0),
+        s2s.make_dataset(
+            pairs[500:], source, source, batch_size=32, shuffle=True, seed=0
+        ),
         validation_data=s2s.make_dataset(pairs[:500], source, source),
         epochs=10,
         verbose=0,
     )
     s2s.plots.learning_curves(history, path=IMAGES / "learning_curves.png")
-    translator = s2s.Translator(model, source, source, search=s2s.BeamSearch(beam_width=3))
+    translator = s2s.Translator(
+        model, source, source, search=s2s.BeamSearch(beam_width=3)
+    )
     s2s.plots.attention(translator, "abcdefgh", path=IMAGES / "attention.png")
     s2s.plots.beam_search(translator, "cabbage", path=IMAGES / "beam_search.png")
 
@@ -107,7 +120,9 @@ def make_scripts_picture() -> None:
     distance = np.abs(np.arange(len(source))[np.newaxis] - looks_at[:, np.newaxis])
     weights = np.exp(-1.5 * distance)
     weights /= weights.sum(axis=1, keepdims=True)
-    s2s.plots.attention_map(source, target, weights, path=IMAGES / "attention_scripts.png")
+    s2s.plots.attention_map(
+        source, target, weights, path=IMAGES / "attention_scripts.png"
+    )
 
 
 def make_histograms() -> None:
@@ -119,12 +134,17 @@ def make_histograms() -> None:
         {"letters": letters, "phones": phones}, path=IMAGES / "length_histogram.png"
     )
     sources = ["x" * length for length in letters]
-    right = draw.random(len(sources)) < [math.exp(-len(source) / 25) for source in sources]
+    right = draw.random(len(sources)) < [
+        math.exp(-len(source) / 25) for source in sources
+    ]
     outputs = [" ".join("a" * len(source)) for source in sources]
     references = [
-        [output if good else f"b {output[2:]}"] for output, good in zip(outputs, right, strict=True)
+        [output if good else f"b {output[2:]}"]
+        for output, good in zip(outputs, right, strict=True)
     ]
-    s2s.plots.errors_by_length(sources, outputs, references, path=IMAGES / "errors_by_length.png")
+    s2s.plots.errors_by_length(
+        sources, outputs, references, path=IMAGES / "errors_by_length.png"
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
     (program,) = blocks("python")
     exec(compile(program, "page", "exec"), {})  # noqa: S102
     outputs = {}
-    lines = "".join(blocks("bash")).splitlines()
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
     for line in lines:
         name, *arguments = shlex.split(line)
         assert name == "keras-s2s"
