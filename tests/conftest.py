@@ -1,4 +1,4 @@
-"""What every test runs under: quiet, on the CPU, from the same seed."""
+"""Fixtures for all tests: quiet, on the CPU, with the same seed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ hypothesis.settings.load_profile("repeatable")
 
 @pytest.fixture(autouse=True)
 def same_seed() -> None:
-    """Seed Python, NumPy and TensorFlow alike before each test that has Keras at hand."""
+    """Seed Python, NumPy and TensorFlow before each test that has imported Keras."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)

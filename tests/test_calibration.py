@@ -1,4 +1,4 @@
-"""Confidences: probabilities that whole outputs are right."""
+"""Confidences: probabilities that outputs are correct."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_cannot_be_calibrated_is_refused(log_probs, right, message):
         ([0.5], [True], 0, "`bins` must be a positive integer"),
     ],
 )
-def test_bins_that_cannot_be_are_refused(confidences, right, bins, message):
+def test_invalid_bins_are_refused(confidences, right, bins, message):
     with pytest.raises(ValueError, match=message):
         reliability_bins(confidences, right, bins=bins)
 
@@ -90,7 +90,7 @@ def test_a_translator_has_no_confidences_unless_it_is_asked():
 
 
 @pytest.mark.parametrize("confidence", [0, -1.0, "yes", None])
-def test_a_confidence_that_is_no_temperature_is_refused(confidence):
+def test_a_confidence_that_is_not_a_temperature_is_refused(confidence):
     with pytest.raises(ValueError, match="`confidence` must be False, True or a positive number"):
         make_translator(confidence=confidence)
 

@@ -1,4 +1,4 @@
-"""Every refusal says what is wrong, what was expected and what came."""
+"""Error messages state what is wrong, what was expected and what was received."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_positive_integer_comes_back_as_an_int(value):
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 2.0, np.float32(2), "2", None, [2]])
-def test_what_is_no_positive_integer_is_refused(value):
+def test_what_is_not_a_positive_integer_is_refused(value):
     message = f"`beam_width` must be a positive integer. Received: beam_width={value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_positive_int("beam_width", value)
@@ -40,7 +40,7 @@ def test_a_number_comes_back_as_a_float(value):
 @pytest.mark.parametrize(
     "value", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", b"1", None, [0.1, 0.2]]
 )
-def test_what_is_no_number_in_the_range_is_refused(value):
+def test_what_is_not_a_number_in_the_range_is_refused(value):
     message = f"`dropout` must be a number between 0 and 1. Received: dropout={value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_number("dropout", value, minimum=0, maximum=1)

@@ -1,4 +1,4 @@
-"""Every layer, model, loss and metric comes back from its config; searches: see tests/search."""
+"""Every layer, model, loss and metric is restored from its config."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def config(instance: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_comes_back_from_its_config(case):
+def test_it_is_restored_from_its_config(case):
     instance = CASES[case]()
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(instance))
     assert type(again) is type(instance) is REGISTERED[public_name(case)]

@@ -1,4 +1,4 @@
-"""However a `.keras` file is damaged: it loads, or a `ValueError` names it and the reason."""
+"""A damaged `.keras` file loads, or raises a `ValueError` with its path and the reason."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def places(value):
 
 
 def damage(data, content: bytes) -> bytes:
-    """Cut bytes, change some, or put others between them."""
+    """Remove, change or insert bytes."""
     start = data.draw(st.integers(0, len(content)))
     length = data.draw(st.sampled_from([0, 1, 2, 50, len(content)]))
     new = data.draw(st.sampled_from([b"", b"\0", b"\xff\xfe", b"[" * 5000, b"9" * 5000]))

@@ -1,4 +1,4 @@
-"""A model that learns the predictions of another."""
+"""Distillation: a model learns the predictions of another."""
 
 from __future__ import annotations
 

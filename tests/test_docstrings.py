@@ -1,4 +1,4 @@
-"""Docstrings keep their word: every example runs, every public method says what it does."""
+"""Every example in a docstring runs, and every public method has a docstring."""
 
 from __future__ import annotations
 

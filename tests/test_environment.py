@@ -1,4 +1,4 @@
-"""`.ci/environment.py` says what stands in its way."""
+"""`.ci/environment.py` reports problems clearly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_python_without_venv_is_refused(
         environment.check_python()
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(
+def test_a_folder_that_is_not_an_environment_is_left_alone(
     environment: ModuleType, tmp_path: Path
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")

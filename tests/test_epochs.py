@@ -1,4 +1,4 @@
-"""There is one notion of the epoch: the one that `fit` is in."""
+"""Datasets know the epoch that `fit` is in."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(datasets, epochs, initial_epoch=0, looks=()):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
-def test_an_epoch_has_the_order_of_its_number_however_often_somebody_looked(kind, tmp_path):
+def test_the_order_of_an_epoch_depends_only_on_its_number(kind, tmp_path):
     dataset = made(kind, tmp_path)
     epochs = [order(dataset) for _ in range(4)]  # outside of `fit`, each iteration is one
     assert len({str(epoch) for epoch in epochs}) == 4

@@ -143,7 +143,7 @@ def test_bleu_is_the_geometric_mean_of_the_precisions():
     assert "version:" in signature
 
 
-def test_bleu_counts_the_tokens_that_it_is_told():
+def test_bleu_counts_the_requested_tokens():
     output, reference = ["words are four, and five"], [["words are four , and five"]]
     assert bleu(output, reference).score > 99
     score, signature = bleu(output, reference, tokenize="none")

@@ -1,4 +1,4 @@
-"""Nobody ever finds half of a file, and what killed processes leave is removed."""
+"""Files are written atomically, and leftovers of killed processes are removed."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize("check", [write, check_writable])
-def test_a_read_only_file_system_is_told_with_the_path(tmp_path, monkeypatch, check):
+def test_a_read_only_file_system_is_reported_with_the_path(tmp_path, monkeypatch, check):
     opened = os.open
 
     def read_only(path, flags, *mode):
@@ -185,7 +185,7 @@ def test_a_read_only_file_system_is_told_with_the_path(tmp_path, monkeypatch, ch
         check(tmp_path / "model.keras")
 
 
-def test_a_full_disk_is_told_with_the_path(tmp_path):
+def test_a_full_disk_is_reported_with_the_path(tmp_path):
     error = OSError(errno.ENOSPC, "No space left on device")  # as a write has it: without a name
     with pytest.raises(OSError, match=r"No space left on device: '.*/model\.keras'$"):
         write_half(tmp_path / "model.keras", error)
@@ -288,7 +288,7 @@ OPERATIONS = ("open", "fchmod", "fsync", "replace", "remove", "close", "fstat", 
 
 
 def write_and_die(path: Path, moment: int) -> None:
-    """Write in this process, and end it at one of the operations."""
+    """Write in this process, and exit at one of the operations."""
     count = iter(range(1000))
 
     def deadly(operation):

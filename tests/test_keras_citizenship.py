@@ -1,4 +1,4 @@
-"""Objects behave as people who know Keras expect: with its tools, and when copied and printed."""
+"""Objects work with Keras's tools, and can be copied and printed."""
 
 from __future__ import annotations
 

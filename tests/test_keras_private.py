@@ -1,4 +1,4 @@
-"""The private parts of Keras that must stay: each test names what a new Keras would break."""
+"""Private parts of Keras: each test names what a new version would break."""
 
 from __future__ import annotations
 

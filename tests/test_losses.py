@@ -111,7 +111,7 @@ def test_it_is_computed_in_float32_and_reads_large_ids(reduction, dtype):
 
 
 @every_reduction
-def test_it_comes_back_from_its_config(reduction):
+def test_it_is_restored_from_its_config(reduction):
     loss = SequenceLoss(reduction=reduction, label_smoothing=0.2, name="mine")
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(again, SequenceLoss)
@@ -176,7 +176,7 @@ def test_weights_of_one_are_no_weights_where_a_row_is_padding_too(reduction, sha
     assert float(loss(labels[[0, 2]], LOGITS[[0, 2]])) == pytest.approx(without, rel=1e-6)
 
 
-def test_a_row_of_padding_is_no_sequence():
+def test_a_row_of_padding_is_not_a_sequence():
     labels, logits = np.array([[4, 5, 3, 0], [0, 0, 0, 0]]), np.zeros([2, 4, 8])
     assert float(SequenceLoss()(labels, logits)) == pytest.approx(3 * np.log(8), rel=1e-6)
 

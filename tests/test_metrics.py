@@ -100,7 +100,7 @@ def test_the_result_has_the_dtype_that_was_asked_for_and_sums_are_accurate(kind,
 
 
 @every_metric
-def test_it_comes_back_from_its_config(kind):
+def test_it_is_restored_from_its_config(kind):
     metric = kind(name="mine", dtype="float16")
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert isinstance(again, kind)

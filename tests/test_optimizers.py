@@ -72,7 +72,7 @@ def test_adam_by_its_name_is_fused_and_other_optimizers_are_the_user_s_own():
 
 
 def test_it_continues_from_the_state_of_keras_s_adam():
-    """And the other way round: the state is the same, number by number."""
+    """And vice versa: the state is identical."""
     variable = keras.Variable([1.0, 2.0])
     adams = [FusedAdam(0.1), keras.optimizers.Adam(0.1)]
     for first, then in (adams, adams[::-1]):

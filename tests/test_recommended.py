@@ -1,4 +1,4 @@
-"""Settings that follow from the pairs to train on."""
+"""Settings recommended for training pairs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_no_pairs_are_refused():
 
 
 @pytest.mark.parametrize("pairs", ["a\tb", [("a", 1)], [("a",)], ["abc"]])
-def test_what_is_no_pair_is_refused(pairs):
+def test_what_is_not_a_pair_is_refused(pairs):
     with pytest.raises(TypeError, match="`pairs` must"):
         recommended_settings(pairs)
 

@@ -1,4 +1,4 @@
-"""One file holds model, vocabularies and search; what else stands in a file is refused."""
+"""One file holds model, vocabularies and search; other content is rejected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @keras.saving.register_keras_serializable(package="tests.saving")
 class Gate(keras.layers.Layer):
-    """A context with a weight of its own."""
+    """A context layer with a weight."""
 
     def build(self, memory_shape):
         self.kernel = self.add_weight(shape=(memory_shape[-1],), initializer="normal")
@@ -132,7 +132,7 @@ def test_the_file_of_a_trained_translator_holds_no_state_of_training(translator,
     loaded.save(tmp_path / "again.keras")  # without ever having had an optimizer
 
 
-def test_a_file_that_is_there_is_replaced_only_where_that_is_allowed(translator, tmp_path):
+def test_a_file_that_exists_is_replaced_only_if_allowed(translator, tmp_path):
     path = tmp_path / "t.keras"
     path.write_text("old")
     with pytest.raises(FileExistsError, match=r"t\.keras' is there already; `overwrite=True`"):
@@ -157,7 +157,7 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
-def test_where_a_translator_cannot_be_saved_the_reason_is_said(translator, tmp_path):
+def test_where_a_translator_cannot_be_saved_the_reason_is_reported(translator, tmp_path):
     with pytest.raises(ValueError, match=r"must end in '\.keras'\. Received: filepath='.*\.h5'"):
         translator.save(tmp_path / "t.h5")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' to write"):
@@ -239,7 +239,7 @@ def no_weights(path):
 
 
 def weights_without_values(path):
-    """A file of some kilobytes whose variable claims four terabytes."""
+    """A small file with a variable that claims four terabytes."""
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         file.create_dataset("vars", (10**12,), "float32", chunks=(1024,))
@@ -263,7 +263,7 @@ def read(path, name):
 
 
 def rewrite(path, name, content):
-    """Put `content` in place of the first part of an archive whose name ends so."""
+    """Replace the first part of an archive whose name ends as given."""
     with zipfile.ZipFile(path) as archive:
         parts = {part: archive.read(part) for part in archive.namelist()}
     name = next(part for part in parts if part.endswith(name))
@@ -314,7 +314,7 @@ def rewrite(path, name, content):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_is_no_translator_is_refused(saved, tmp_path, harm, message):
+def test_what_is_not_a_translator_is_refused(saved, tmp_path, harm, message):
     path = tmp_path / "t.keras"
     shutil.copy(saved, path)
     harm(path)
@@ -337,7 +337,7 @@ def test_a_file_by_another_name_is_refused(saved, tmp_path):
 
 
 @pytest.mark.parametrize("own", [Gate, first_state])
-def test_a_name_that_is_not_registered_is_told(tmp_path, monkeypatch, own):
+def test_a_name_that_is_not_registered_is_reported(tmp_path, monkeypatch, own):
     monkeypatch.setitem(KINDS, "own", ({"context": own() if own is Gate else own}, {}))
     make_model("own").save(tmp_path / "m.keras")
     name = f"tests.saving>{own.__name__}"
@@ -348,7 +348,7 @@ def test_a_name_that_is_not_registered_is_told(tmp_path, monkeypatch, own):
     assert isinstance(load(tmp_path / "m.keras"), Seq2Seq)
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_what_is_not_a_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': it is no such file"):
         load(tmp_path / "t.keras")
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*': it is a folder"):

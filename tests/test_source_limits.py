@@ -1,4 +1,4 @@
-"""The longest source: the same limit in Python and in every runtime."""
+"""The maximum source length is the same in Python and every runtime."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_long_row_is_refused_and_costs_no_more_than_its_batch_mates():
     assert refused.numpy().tolist() == [True, False, False, True]
 
 
-def test_a_long_row_is_truncated_where_that_is_asked_for():
+def test_a_long_row_is_truncated_on_request():
     ids, refused = limit_length(tf.constant(IDS), 3, truncate=True)
     assert ids.numpy().tolist() == [[4, 5, 3], [4, 3, 9], [4, 5, 3], [4, 5, 3]]
     assert refused is None
@@ -60,7 +60,7 @@ def test_translate_refuses_a_long_text_by_its_position(translator):
     assert translator.translate(["hello h"]) == tiny_translator().translate(["hello h"])
 
 
-def test_a_truncated_text_is_told_and_answered_as_its_beginning():
+def test_a_truncated_text_is_reported_and_answered_as_its_beginning():
     translator = make_translator(max_source_length=8, truncate_source=True)
     with pytest.warns(UserWarning, match="1 texts were truncated .* position 1, 18 tokens"):
         found = translator.translate(TEXTS)

@@ -26,7 +26,7 @@ def translator() -> Translator:
 
 @pytest.fixture(scope="module")
 def answers(translator) -> dict[str, np.ndarray]:
-    """What a call gives for all texts."""
+    """Return the outputs of a call for all texts."""
     found = translator(tf.constant(TEXTS))
     return {name: values.numpy() for name, values in found.items()}
 
@@ -136,7 +136,7 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
         (["a", "\xa0"], ValueError, r"must not be empty\. Received: '\\xa0' at position 1"),
     ],
 )
-def test_what_is_no_text_is_refused(translator, texts, error, message):
+def test_what_is_not_a_text_is_refused(translator, texts, error, message):
     with pytest.raises(error, match=message):
         translator.translate(texts)
 
@@ -169,7 +169,7 @@ def test_without_a_search_it_is_beam_search(translator):
 
 @pytest.fixture(scope="module")
 def copying() -> Translator:
-    """A translator that often says unk, and then copies a character."""
+    """A translator that often outputs unk, and then copies a character."""
     translator = make_translator(replace_unknown=True)
     likely = 34 * np.eye(7, dtype=np.float32)[UNK_ID]
     translator.model.decoder.logits.bias.assign_add(likely)
@@ -238,7 +238,7 @@ def test_unknown_tokens_cannot_be_replaced_without_attention():
         Translator(model, *tokenizers, replace_unknown=True)
 
 
-def test_unknown_tokens_cannot_be_replaced_by_what_is_no_part_of_the_text():
+def test_unknown_tokens_cannot_be_replaced_by_what_is_not_a_part_of_the_text():
     model = Seq2Seq(LSTMEncoder(260, 2), LSTMDecoder(260, 2, attention="luong"))
     with pytest.raises(ValueError, match=r"a `CharTokenizer` or a `WordTokenizer`\. Received: sou"):
         Translator(model, ByteTokenizer(), ByteTokenizer(), replace_unknown=True)

@@ -1,4 +1,4 @@
-"""An interrupted training ends as an uninterrupted one, bit for bit."""
+"""A resumed training ends with the same weights as an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILE = "training_state.npz"
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Ends a training by an error after so many batches."""
+    """Ends a training with an error after a number of batches."""
 
     def __init__(self, batches):
         super().__init__()
@@ -67,7 +67,7 @@ def test_killed_twice_at_any_step_it_ends_with_the_same_weights(uninterrupted, t
 
 @pytest.fixture(scope="module")
 def model_of_start():
-    """A model as it is before the first step, each time that it is asked for; compiled once."""
+    """Return a compiled model with its initial weights."""
     model = make_model()
     variables, _ = model.training_variables()
     values = training_state.read_values(variables)
@@ -118,7 +118,7 @@ DATA = {
 @pytest.mark.parametrize(
     ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
 )
-def test_data_goes_on_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
+def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
     def options():
         return {"data": DATA[data](tmp_path), "every": every}
 
@@ -164,7 +164,7 @@ def test_callbacks_remember_the_epochs_before(model_of_start, tmp_path):
     assert_same_weights(model.get_weights(), expected)
 
 
-def test_with_more_epochs_it_goes_on(model_of_start, tmp_path):
+def test_with_more_epochs_it_continues(model_of_start, tmp_path):
     model = model_of_start()
     whole = fit(model, tmp_path / "whole", epochs=2)
     expected = state_of(model)
@@ -261,7 +261,7 @@ def test_the_state_of_another_model_is_refused(model_of_start, tmp_path):
         fit(model_of_start(), tmp_path)
 
 
-def test_a_folder_is_one_training_s_at_a_time(model_of_start, tmp_path):
+def test_only_one_training_at_a_time_uses_a_folder(model_of_start, tmp_path):
     callback = Resume(tmp_path)
     with (
         locked(str(tmp_path / ".lock")),
@@ -278,7 +278,7 @@ def test_steps_that_are_not_the_epochs_of_the_data_are_refused(model_of_start, t
         fit(model_of_start(), tmp_path, data=make_data().repeat(), steps_per_epoch=3)
 
 
-def test_it_stands_behind_the_others_or_is_moved_there(model_of_start, tmp_path):
+def test_it_comes_after_the_others_or_is_moved_there(model_of_start, tmp_path):
     model = model_of_start()
     early = keras.callbacks.EarlyStopping("loss")
     in_order = keras.callbacks.CallbackList([Resume(tmp_path), early], model=model)
@@ -329,7 +329,7 @@ class Rates(keras.callbacks.Callback):
 
 
 class InterruptValidation(keras.callbacks.Callback):
-    """Ends a training by an error when an epoch is validated."""
+    """Ends a training with an error when an epoch is validated."""
 
     def __init__(self, epoch):
         super().__init__()
@@ -406,7 +406,7 @@ def test_who_looks_at_a_batch_or_says_the_epoch_changes_nothing(model_of_start, 
     assert_same_weights(state_of(model), expected)
 
 
-def test_it_says_that_a_training_goes_on_and_from_where(model_of_start, tmp_path, capsys):
+def test_it_reports_where_a_training_resumes(model_of_start, tmp_path, capsys):
     def said(verbose=2, own=None, **kwargs):
         callbacks = [Resume(tmp_path, every=3, verbose=own), *kwargs.pop("callbacks", [])]
         model_of_start().fit(make_data(), verbose=verbose, callbacks=callbacks, **kwargs)

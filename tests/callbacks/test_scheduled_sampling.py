@@ -49,7 +49,7 @@ def test_arguments_out_of_range_are_refused(arguments, match):
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Ends a training by an error."""
+    """Ends a training with an error."""
 
     def on_train_batch_end(self, batch, logs=None):
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The real search, run while a model is trained, and what follows from its figures."""
+"""Evaluation by search during training, and the callbacks that use its metrics."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def evaluation(**kwargs) -> SearchEvaluation:
 
 @pytest.fixture(scope="module")
 def model() -> Seq2Seq:
-    """A model whose weights do not matter, compiled once."""
+    """A compiled model with arbitrary weights."""
     return make_model()
 
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    """A training that its figures have stopped, and its best model."""
+    """A training stopped early by its metrics, and its best model."""
     path = tmp_path_factory.mktemp("best") / "best.keras"
     callback = evaluation(metrics=("wer", "ter", "bleu", "chrf"))
     model = make_model()
@@ -197,7 +197,7 @@ def test_in_mixed_precision_the_search_runs_in_float32():
     assert set(callback.outputs) == {"ab", "a", "cc"}
 
 
-def test_what_watches_a_figure_must_stand_behind(model):
+def test_callbacks_that_monitor_a_metric_must_come_later(model):
     early = keras.callbacks.EarlyStopping("val_ter", mode="min")
     with pytest.raises(ValueError, match="a `EarlyStopping` of 'val_ter' before it"):
         model.fit(dataset(), verbose=0, callbacks=[early, evaluation()])
@@ -257,7 +257,7 @@ def test_arguments_out_of_range_are_refused(arguments, error, match):
 @pytest.mark.parametrize(
     ("metric", "module"), [("wer", "rapidfuzz.distance"), ("bleu", "sacrebleu")]
 )
-def test_what_is_missing_is_said_before_training(metric, module, monkeypatch):
+def test_what_is_missing_is_reported_before_training(metric, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"keras-s2s\[eval\]"):
         evaluation(metrics=[metric])

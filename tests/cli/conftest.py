@@ -1,4 +1,4 @@
-"""A small model in a file, and a way to run commands on it."""
+"""Fixtures: a small model in a file, and a function that runs commands."""
 
 from __future__ import annotations
 

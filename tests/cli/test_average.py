@@ -1,4 +1,4 @@
-"""The mean weights of several models, from the command line."""
+"""`keras-s2s average`."""
 
 from __future__ import annotations
 

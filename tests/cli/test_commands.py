@@ -1,4 +1,4 @@
-"""The commands beside `train` and `translate`, and what is said of mistakes."""
+"""Commands other than `train` and `translate`, and error messages."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
     ids=lambda command: command[0],
 )
 @pytest.mark.parametrize("place", ["nowhere", "file"])
-def test_a_path_that_cannot_be_written_is_named_before_the_work(
+def test_a_path_that_cannot_be_written_is_named_before_the_work_starts(
     run, model, pairs, tmp_path, monkeypatch, command, place
 ):
     monkeypatch.setattr("keras_s2s.load", None)
@@ -256,7 +256,7 @@ def first_state(memory, mask):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A model with a q of its own, and the folder of the module that registers it, unregistered."""
+    """A model with a custom context, and the folder of the module that registers it."""
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "own_q.py").write_text(OWN)
@@ -320,7 +320,7 @@ def test_a_malformed_line_is_named(run, model, pairs):
     )
 
 
-def test_a_file_that_is_no_model_is_a_mistake(run, pairs, tmp_path):
+def test_a_file_that_is_not_a_model_is_a_mistake(run, pairs, tmp_path):
     code, _, errors = run("inspect", pairs)
     assert code == 2
     assert errors.count("\n") == 1
@@ -340,7 +340,7 @@ def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
     assert output.startswith("Seq2Seq, a bare model without tokenizers")
 
 
-def test_a_fault_of_ours_is_one_line_with_its_kind_and_debug_shows_where(
+def test_a_bug_is_reported_in_one_line_and_debug_shows_the_traceback(
     run, model, pairs, monkeypatch
 ):
     monkeypatch.setattr("keras_s2s.read_pairs", lambda path, **options: {}[path])

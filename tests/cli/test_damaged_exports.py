@@ -1,4 +1,4 @@
-"""However an export is damaged: it answers, or one line names it, and the process lives."""
+"""A damaged export answers or is reported in one line; the process never crashes."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_thousands_of_damaged_exports_are_refused_or_answer(exports, kind, cases
     ask(exports[kind], cases, seed=2)
 
 
-def test_an_empty_graph_is_told_by_its_path(exports, tmp_path):
+def test_an_empty_graph_is_reported_by_its_path(exports, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(ValueError, match=r"or damaged: 0 graphs in saved_model\.pb\. Expected: 1"):
         SavedModelSession(str(tmp_path))
 
 
-def test_a_signature_that_is_not_there_is_told(exports):
+def test_a_signature_that_does_not_exist_is_reported(exports):
     with (
         SavedModelSession(str(exports["saved_model"])) as session,
         pytest.raises(ValueError, match=r"no signature 'classify' .*one of greedy, ids, "),

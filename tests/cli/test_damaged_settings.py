@@ -1,4 +1,4 @@
-"""However a settings file is damaged: it is read, or one line has its path and its place."""
+"""A damaged settings file is read, or reported with its path and line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from the command line."""
+"""`keras-s2s draw`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
     assert begins.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
 
 
-def test_letters_that_no_font_has_are_told_in_one_line(run, model, tmp_path, monkeypatch):
+def test_letters_that_no_font_has_are_reported_in_one_line(run, model, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_s2s.plots.labels._installed", list)
     code, _, errors = run("draw", "search", model, "ab猫", tmp_path / "picture.png")
     assert code == 0
@@ -61,13 +61,13 @@ def test_errors_are_drawn_by_length(run, model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["picture.jpeg", "no/such/folder/picture.png"])
-def test_a_picture_that_cannot_be_is_refused(name, run, model, tmp_path):
+def test_an_invalid_picture_is_refused(name, run, model, tmp_path):
     code, _, errors = run("draw", "attention", model, "abcd", tmp_path / name)
     assert code == 2
     assert name.rpartition("/")[2] in errors
 
 
-def test_an_export_cannot_be_looked_into(run, tmp_path, monkeypatch):
+def test_an_export_cannot_be_plotted(run, tmp_path, monkeypatch):
     monkeypatch.setattr(draw, "load_model", lambda path, **options: Model(None, None, None, None))
     code, _, errors = run("draw", "search", tmp_path, "abcd", tmp_path / "picture.png")
     assert code == 2

@@ -1,4 +1,4 @@
-"""Several models as one, from the command line."""
+"""`keras-s2s ensemble`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_ids_must_mean_the_same(run, model, translator, tmp_path):
     assert not (tmp_path / "both.keras").exists()
 
 
-def test_a_file_is_replaced_only_where_that_is_asked_for(run, model, other, tmp_path):
+def test_a_file_is_replaced_only_on_request(run, model, other, tmp_path):
     output = tmp_path / "both.keras"
     output.write_bytes(b"work")
     code, _, errors = run("ensemble", model, other, "--output", output)
@@ -77,7 +77,7 @@ def test_a_file_is_replaced_only_where_that_is_asked_for(run, model, other, tmp_
     [(1, "both.keras", "needs two models or more"), (2, "both.h5", "must end in .keras")],
 )
 @pytest.mark.parametrize("command", ["average", "ensemble"])
-def test_mistakes_are_said_before_anything_is_loaded(
+def test_mistakes_are_reported_before_anything_is_loaded(
     run, tmp_path, command, number, name, complaint
 ):
     nothing = tmp_path / "nothing.keras"

@@ -1,4 +1,4 @@
-"""What a training says: figures in one form, why it ended, and what was kept."""
+"""Output of a training: metrics, why it ended, and the kept epoch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_epoch_is_a_line(capsys):
         (2, 0, "all epochs are done (--epochs)"),
     ],
 )
-def test_why_it_ended_and_what_was_kept_is_said(wait, seconds, reason):
+def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, reason):
     keep, early = KeepBest(None, "best.keras", "wer"), StopEarly(3, 0, "wer")
     pace = Pace(0.1, "constant", 0, epochs=9, minutes=1.0)
     keep.best_epoch, early.wait, pace.seconds = 1, wait, seconds

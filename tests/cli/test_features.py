@@ -1,4 +1,4 @@
-"""Raw files of lemma, features and form, from training to evaluation."""
+"""Files with lemma, features and form, from training to evaluation."""
 
 from __future__ import annotations
 

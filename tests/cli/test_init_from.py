@@ -1,4 +1,4 @@
-"""A training that begins with the weights and the vocabularies of another."""
+"""Training from the weights and vocabularies of another model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def files(tmp_path_factory):
 
 
 def save_initial(folder, **settings):
-    """Save a model that knows a letter more than there are in the files."""
+    """Save a model with one letter more than the files have."""
     source = keras_s2s.CharTokenizer.train(["abcd"])
     target = keras_s2s.WordTokenizer.train(["a b c d"])
     encoder = keras_s2s.LSTMEncoder(source.vocabulary_size, 8, bidirectional=True)

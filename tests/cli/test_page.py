@@ -1,4 +1,4 @@
-"""The commands of the page on the command line run as printed, one after the other."""
+"""The commands on the command line page run as printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries write is held, and a terminal sees what is going on."""
+"""Library output is buffered, and a terminal shows progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOISE = b"noise of a library"
 
 @contextlib.contextmanager
 def terminal():
-    """Put a terminal in the place of standard error; give what it shows when it is over."""
+    """Replace standard error by a terminal, and return what it shows in the end."""
     master, slave = os.openpty()
     before, shown = os.dup(2), []
     os.dup2(slave, 2)
@@ -35,7 +35,7 @@ def quiet(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def test_what_is_written_is_not_shown_but_that_it_goes_on_is():
+def test_output_is_hidden_but_progress_is_shown():
     with terminal() as shown, hushed("Exporting"):
         os.write(2, NOISE)
         time.sleep(1.2)

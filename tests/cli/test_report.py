@@ -1,4 +1,4 @@
-"""Figures, their intervals, and what is mistaken for what."""
+"""Metrics, their intervals, and confusions."""
 
 from __future__ import annotations
 

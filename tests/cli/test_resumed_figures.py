@@ -1,4 +1,4 @@
-"""A training of the command line that was killed in a validation ends with the same figures."""
+"""A training killed during validation resumes to the same metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 
 class InterruptValidation(keras.callbacks.Callback):
-    """Ends a training by an error when its first epoch is validated."""
+    """Ends a training with an error when its first epoch is validated."""
 
     def on_test_begin(self, logs=None):
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Settings from files and flags: explained, and refused where they cannot be."""
+"""Settings from files and options: explained and validated."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def settings(tmp_path):
     })  # fmt: skip
 
 
-def test_a_training_goes_on_in_its_own_folder_only(settings, tmp_path):
+def test_a_training_resumes_in_its_own_folder_only(settings, tmp_path):
     folder = tmp_path / "run"
     assert check_folder(settings) is False
     folder.mkdir()
@@ -163,7 +163,7 @@ def test_a_training_goes_on_in_its_own_folder_only(settings, tmp_path):
         check_folder(settings)
 
 
-def test_a_training_goes_on_with_its_own_data_only(settings, tmp_path):
+def test_a_training_resumes_with_its_own_data_only(settings, tmp_path):
     (tmp_path / "run").mkdir()
     check_data(settings)
     check_data(settings)

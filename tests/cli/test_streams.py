@@ -1,4 +1,4 @@
-"""Groups of lines: as many as there are, without waiting for more."""
+"""Reading lines in groups, without waiting for more lines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_what_would_break_columns_becomes_a_space_and_nothing_else_does():
     assert in_column(others) == others
 
 
-def test_no_progress_is_shown_where_there_is_no_terminal(capsys):
+def test_no_progress_is_shown_without_a_terminal(capsys):
     with progress("Working", 3) as advance:
         advance(3)
     assert capsys.readouterr() == ("", "")

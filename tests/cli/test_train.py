@@ -1,4 +1,4 @@
-"""A training by the command line: what it leaves, and that it goes on after a kill."""
+"""`keras-s2s train`: the run folder, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def begin(files, folder):
 
 @pytest.fixture(scope="module")
 def finished(files, tmp_path_factory):
-    """The folder of a training that nobody has interrupted."""
+    """The folder of an uninterrupted training."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with begin(files, folder) as process:
         _, errors = process.communicate(timeout=300)
@@ -89,7 +89,7 @@ def test_figures_are_those_of_the_best_model(finished, files, run):
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_figures(finished, files, tmp_path):
+def test_a_killed_training_resumes_to_the_same_figures(finished, files, tmp_path):
     folder = tmp_path / "killed"
     state = folder / "state" / "training_state.npz"
     with begin(files, folder) as process:
@@ -110,7 +110,7 @@ def test_a_killed_training_goes_on_to_the_same_figures(finished, files, tmp_path
 
 
 @pytest.mark.parametrize("options", [[], ["--units", "9"]])
-def test_a_folder_is_one_training_s_at_a_time(run, files, tmp_path, options):
+def test_only_one_training_at_a_time_uses_a_folder(run, files, tmp_path, options):
     folder = tmp_path / "run"
     folder.mkdir()
     with locked(str(folder / ".lock")):
@@ -165,7 +165,7 @@ def test_a_malformed_line_is_named_before_anything_is_written(run, files, tmp_pa
     assert not folder.exists()
 
 
-def test_a_full_disk_is_said_before_anything_is_written(run, files, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(run, files, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1 << 20))
     folder = tmp_path / "run"
     code, _, errors = run("train", *files, *OPTIONS, "--output", folder)
@@ -176,7 +176,7 @@ def test_a_full_disk_is_said_before_anything_is_written(run, files, tmp_path, mo
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """All is made ready, and then somebody presses Ctrl-C."""
+    """A training interrupted by Ctrl-C before the first step."""
 
     def fit(*arguments, **options):
         raise KeyboardInterrupt
@@ -234,7 +234,7 @@ def test_a_q_of_the_user_is_trained_with(run, files, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_held_out_sources_that_are_trained_on_are_told_of(run, files, tmp_path):
+def test_held_out_sources_that_are_trained_on_are_reported(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
     assert "4 of 4 held-out sources are also in the training data" in errors
@@ -250,7 +250,7 @@ def test_settings_that_do_not_go_together_are_a_mistake(run, files, tmp_path):
     assert not folder.exists()
 
 
-def test_a_loss_that_is_no_number_is_a_failure(run, files, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_a_number_is_a_failure(run, files, tmp_path, monkeypatch):
     history = SimpleNamespace(history={"loss": [1.0, float("nan")]})
     monkeypatch.setattr("keras_s2s.Seq2Seq.fit", lambda *arguments, **options: history)
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
@@ -316,7 +316,7 @@ def test_ties_of_the_watched_figure_are_broken_by_ter_and_then_by_the_loss():
 
 
 def stopping_epoch(rows, *, patience=2, warmup_steps=0, watch="wer"):
-    """Return the epoch after which training stops; None if it goes on."""
+    """Return the epoch after which training stops, or None."""
     steps = SimpleNamespace(numpy=lambda: 0)
     model = SimpleNamespace(stop_training=False, optimizer=SimpleNamespace(iterations=steps))
     stop = StopEarly(patience, warmup_steps, watch)
@@ -342,7 +342,7 @@ def test_a_better_watched_figure_keeps_training_alive(watch, better):
 
 
 @pytest.mark.parametrize("place", [1, 2])
-def test_training_goes_on_while_ter_or_the_loss_still_falls(place):
+def test_training_continues_while_ter_or_the_loss_still_falls(place):
     rows = [[1.0, 0.9, 0.9] for _ in range(6)]
     for epoch, row in enumerate(rows):
         row[place] -= 0.1 * epoch
@@ -405,7 +405,7 @@ def test_the_command_line_trains_the_recommended_model(files):
     assert ours.optimizer.global_clipnorm == theirs.optimizer.global_clipnorm
 
 
-def test_a_model_that_is_always_wrong_is_told_of(run, files, tmp_path):
+def test_a_model_that_is_always_wrong_is_reported(run, files, tmp_path):
     options = [*OPTIONS, "--learning-rate", "1e-9", "--epochs", "1", "--output", tmp_path / "run"]
     code, _, errors = run("train", *files, *options)
     assert code == 0

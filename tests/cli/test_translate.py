@@ -1,4 +1,4 @@
-"""Lines in, lines out: in order, at once, and to the end."""
+"""`keras-s2s translate`: lines in, lines out, in order and immediately."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from keras_s2s.data.batching import LengthBatcher, fill_batches, make_side
 
 
 def _filled_in_python(lengths: list[int], batch_tokens: int) -> list[int]:
-    """The same, one pair after the other."""
+    """The same in plain Python, one pair after the other."""
     borders, longest = [0], 0
     for number, length in enumerate(lengths):
         longest = max(longest, length)

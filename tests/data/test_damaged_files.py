@@ -43,7 +43,7 @@ def contents(tmp_path_factory):
 
 @st.composite
 def damages(draw):
-    """A function that damages bytes: cut, padded, changed, with something put in or left out."""
+    """Functions that damage bytes: truncate, pad, change, insert or remove some."""
     kind = draw(st.sampled_from(["cut", "pad", "change", "insert", "leave out", "repeat", "noise"]))
     at, length = draw(st.floats(0, 1, exclude_max=True)), draw(st.integers(1, 40))
     noise = draw(st.binary(min_size=1, max_size=40))

@@ -16,7 +16,7 @@ from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
 
 
 def _random_pairs(number: int, seed: int = 0, longest: int = 12) -> list[tuple[str, str]]:
-    """Pairs of different lengths, each of them another one."""
+    """Distinct pairs of different lengths."""
     random = np.random.default_rng(seed)
     pairs: dict[str, str] = {}
     while len(pairs) < number:
@@ -58,7 +58,7 @@ def _texts(batch) -> list[tuple[str, str]]:
 
 
 def _read(ids: np.ndarray, vocabulary: list[str], separator: str) -> list[str]:
-    """Ids to texts in plain Python, which is quicker for many small batches."""
+    """Convert ids to texts in plain Python, which is faster for many small batches."""
     rows = (row[: row.index(3)] for row in ids.tolist())
     return [separator.join(vocabulary[i] for i in row) for row in rows]
 
@@ -265,7 +265,7 @@ def test_an_epoch_of_files_depends_on_the_seed_and_its_number_alone(given):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
-def test_a_training_goes_on_with_the_epoch_that_would_have_come(kind, given):
+def test_a_training_resumes_with_the_epoch_that_would_have_come(kind, given):
     def made(initial_epoch):
         return make_dataset(
             given[kind],
@@ -356,7 +356,7 @@ def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, 
         make_dataset(given[kind], SOURCE, TARGET, max_source_length=1)
 
 
-def test_what_is_wrong_with_a_file_is_said_before_training_begins(tmp_path):
+def test_what_is_wrong_with_a_file_is_reported_before_training_begins(tmp_path):
     path = tmp_path / "bad.tsv"
     path.write_bytes(b"a\tB\n" * 3 + b"no tab\n")
     with pytest.raises(ValueError, match=r"bad\.tsv, line 4: no tab in the line"):
@@ -365,7 +365,7 @@ def test_what_is_wrong_with_a_file_is_said_before_training_begins(tmp_path):
         make_dataset([path, tmp_path / "nowhere.tsv"], SOURCE, TARGET)
 
 
-def test_a_file_that_is_changed_in_the_meantime_is_refused(tmp_path):
+def test_a_file_that_is_changed_meanwhile_is_refused(tmp_path):
     path = tmp_path / "changed.tsv"
     path.write_bytes(b"a\tB\n" * 100)
     dataset = make_dataset(path, SOURCE, TARGET)
@@ -455,7 +455,7 @@ def test_bad_arguments_are_refused(arguments, message):
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_what_is_no_tokenizer_is_refused(side):
+def test_what_is_not_a_tokenizer_is_refused(side):
     tokenizers = {"source": SOURCE, "target": TARGET, side: str.split}
     with pytest.raises(TypeError, match=f"`{side}` must be a Tokenizer. Received: <method 'split'"):
         make_dataset(PAIRS, **tokenizers)

@@ -114,7 +114,7 @@ def test_what_was_written_is_read(pairs, tmp_path):
     ids=repr,
 )
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_line_that_is_no_pair_is_refused_by_its_number(line, reason, compressed, tmp_path):
+def test_a_line_that_is_not_a_pair_is_refused_by_its_number(line, reason, compressed, tmp_path):
     content = b"good\tgood\n" * 2 + line + b"\ngood\tgood\n"
     path = _write(tmp_path, gzip.compress(content) if compressed else content)
     with pytest.raises(ValueError, match=r"pairs\.tsv, line 3: ") as caught:
@@ -206,7 +206,7 @@ def test_a_damaged_gzip_file_is_refused(damage, tmp_path):
         read_pairs(_write(tmp_path, _damaged()[damage], "pairs.gz"))
 
 
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path):
+def test_a_file_that_contradicts_its_name_is_rejected(tmp_path):
     with pytest.raises(ValueError, match=r"name ends in \.gz, but the content is not gzip"):
         read_pairs(_write(tmp_path, LINES.encode(), "pairs.gz"))
 
@@ -224,6 +224,6 @@ def test_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("path", [None, 0, ["a.tsv"]])
-def test_what_is_no_path_is_refused(path: Any):
+def test_what_is_not_a_path_is_refused(path: Any):
     with pytest.raises(TypeError, match=r"`path` must be a str or a path\. Received: "):
         read_pairs(path)

@@ -90,7 +90,7 @@ def test_compressed_records_are_read(tmp_path):
     ],
     ids=["noise", "no target", "two targets", "no UTF-8", "no source", "empty target", "NUL"],
 )
-def test_a_record_that_is_no_pair_is_refused_by_its_number(record, reason, tmp_path):
+def test_a_record_that_is_not_a_pair_is_refused_by_its_number(record, reason, tmp_path):
     path = _write(tmp_path, GOOD, GOOD, record, GOOD)
     pairs = iterate_file(path)
     assert [next(pairs), next(pairs)] == [("a", "b")] * 2
@@ -153,7 +153,7 @@ def test_bad_arguments_are_refused(tmp_path):
 
 
 def _framed(path):
-    """Where each record of a file ends."""
+    """Return the content of a file and the end of each record."""
     with open(path, "rb") as file:
         content = file.read()
     ends = [0]
@@ -165,7 +165,7 @@ def _framed(path):
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("behind", [0, 1, 4, 8, 11, 12, 15])
-def test_a_file_cut_off_near_the_end_of_a_record_is_refused(compressed, behind, tmp_path):
+def test_a_file_truncated_near_the_end_of_a_record_is_refused(compressed, behind, tmp_path):
     (path,) = write_records(PAIRS * 60, tmp_path / "train", shards=1)
     content, ends = _framed(path)
     cut = content[: ends[300] + behind]
@@ -176,7 +176,7 @@ def test_a_file_cut_off_near_the_end_of_a_record_is_refused(compressed, behind, 
 
 
 @pytest.mark.parametrize("cut", [1, 4, 7, 8, 9, 100])
-def test_compressed_records_that_are_cut_off_are_refused(cut, tmp_path):
+def test_compressed_records_that_are_truncated_are_refused(cut, tmp_path):
     (path,) = write_records(PAIRS * 60, tmp_path / "train", shards=1)
     whole = gzip.compress(_framed(path)[0])
     with open(path, "wb") as file:

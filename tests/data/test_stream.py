@@ -141,7 +141,7 @@ def test_files_are_read_one_by_one(tmp_path):
         ("nowhere.tsv", FileNotFoundError, "there is no such file"),
     ],
 )
-def test_what_is_no_file_is_refused(files, error, message):
+def test_what_is_not_a_file_is_refused(files, error, message):
     with pytest.raises(error, match=message):
         iterate_pairs(files)
 

@@ -1,4 +1,4 @@
-"""The programs in README and documentation run as printed, and the links lead somewhere."""
+"""The programs in README and documentation run as printed, and links are valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = {str(path.relative_to(DOCS)): path.read_text("utf-8") for path in DOCS.r
 
 
 def programs(text):
-    """The Python of a page, its lines where they stand, for tracebacks."""
+    """Return the Python code of a page, with its line numbers for tracebacks."""
     lines, inside = [], False
     for line in text.splitlines():
         if inside and line == "```":

@@ -1,4 +1,4 @@
-"""Every search, tokenizer and context, and an ensemble, goes through the parity gate."""
+"""Every search, tokenizer and context, and an ensemble, passes the parity check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEXICON = [[4, 5, 3], [4, 3], [6, 5, 4, 3], [5, 3]]
 
 @keras.saving.register_keras_serializable(package="tests.kinds")
 class Gate(keras.layers.Layer):
-    """A context with a weight of its own."""
+    """A context layer with a weight."""
 
     def build(self, memory_shape):
         self.kernel = self.add_weight(shape=(memory_shape[-1],), initializer="normal")
@@ -39,7 +39,7 @@ def first_state(memory, mask):
 
 
 class Kind(NamedTuple):
-    """What a case is made of; `contexts` and `attention` of each member."""
+    """A test case; `contexts` and `attention` are those of each member."""
 
     source: type[Any]
     target: type[Any]
@@ -142,7 +142,7 @@ def test_a_litert_file_of_every_kind_answers_as_the_model(name, tmp_path, monkey
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """An ensemble of some size, which copies unknown words, as a SavedModel."""
+    """SavedModel of an ensemble that copies unknown words."""
     translator = make_translator(KINDS["ensemble, unknown tokens copied"], units=64)
     folder = tmp_path_factory.mktemp("serving") / "t"
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Exports that take ids alone run where there is no tensorflow-text."""
+"""Exports that take only ids run without tensorflow-text."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_quantized_ids_are_compared_by_their_own_answers(translator, tmp_path):
     ],
 )
 @pytest.mark.parametrize("name", ["litert", "saved_model"])
-def test_signatures_that_cannot_be_are_refused(translator, tmp_path, name, options, error, message):
+def test_invalid_signatures_are_refused(translator, tmp_path, name, options, error, message):
     path = tmp_path / ("g.tflite" if name == "litert" else "g")
     with pytest.raises(error, match=message):
         getattr(s2s.export, name)(translator, path, **options)
@@ -170,12 +170,12 @@ def test_vocabularies_are_read_and_written(kind, request, translator, tmp_path):
     assert target.detokenize([4, 5, 3]) == "AA AE"
 
 
-def test_a_folder_without_vocabularies_is_told(tmp_path):
+def test_a_folder_without_vocabularies_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no 'source_vocabulary\.json' in"):
         s2s.export.vocabularies(tmp_path)
 
 
-def test_damaged_vocabularies_are_told(tmp_path):
+def test_damaged_vocabularies_are_reported(tmp_path):
     (tmp_path / "assets.extra").mkdir()
     (tmp_path / "assets.extra" / "target_vocabulary.json").write_text("[")
     (tmp_path / "assets.extra" / "source_vocabulary.json").write_text("[")

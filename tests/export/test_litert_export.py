@@ -87,7 +87,7 @@ def test_what_cannot_run_is_refused_with_the_operation(exported):
 
 @pytest.fixture(scope="module")
 def wide_translator():
-    """Wide enough for its weights to be most of the file."""
+    """A translator whose weights are most of its file."""
     return tiny_translator(units=128, scale=0.2)
 
 
@@ -170,17 +170,17 @@ def test_another_ending_is_refused(translator, tmp_path, name):
         s2s.export.litert(translator, tmp_path / name)
 
 
-def test_a_folder_is_no_file(translator, tmp_path):
+def test_a_folder_is_not_a_file(translator, tmp_path):
     (tmp_path / "g2p.tflite").mkdir()
     with pytest.raises(IsADirectoryError, match="must be the name of a file"):
         s2s.export.litert(translator, tmp_path / "g2p.tflite")
 
 
-def test_a_folder_that_is_not_there_is_told(translator, tmp_path):
+def test_a_folder_that_does_not_exist_is_reported(translator, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         s2s.export.litert(translator, tmp_path / "missing" / "g2p.tflite")
 
 
-def test_what_is_no_translator_is_refused(tmp_path):
+def test_what_is_not_a_translator_is_refused(tmp_path):
     with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
         s2s.export.litert("g2p.keras", tmp_path / "g2p.tflite")

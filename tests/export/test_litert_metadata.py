@@ -12,7 +12,7 @@ from keras_s2s.export.model_card import read_card
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
-    """A small LiteRT file: bytes of a text, and a product that has nothing to do with them."""
+    """A small LiteRT file with the bytes of a text and an unrelated product."""
     kernel = tf.Variable(tf.random.normal([300, 7]))
     module = tf.Module()
     module.kernel = kernel
@@ -74,6 +74,6 @@ def test_another_file_is_refused(tmp_path, content):
         read_card(tmp_path / "model.tflite")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         read_card(tmp_path / "model.tflite")

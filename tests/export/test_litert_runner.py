@@ -41,7 +41,7 @@ TOKENIZERS = {
 
 
 def make_translator(source, target, **options):
-    """Make one whose answers are nonsense, but differ from text to text; unk among them."""
+    """Return a translator whose answers are nonsense, but differ, with some unk."""
     source, target = source.train(TEXTS), target.train(TEXTS)
     model = s2s.Seq2Seq(
         s2s.LSTMEncoder(source.vocabulary_size, 6),
@@ -73,7 +73,7 @@ def runner(path):
 
 
 def check_answers(translator, found, texts):
-    """Compare with the model: text and order exactly, figures but for rounding."""
+    """Compare with the model: texts and order exactly, scores up to rounding."""
     expected = translator(tf.constant(texts))
     assert [[each.text for each in row] for row in found] == [
         [target.decode("utf-8", "replace") for target in row]
@@ -181,7 +181,7 @@ def test_the_card_is_there(runner, translator):
         (["\ud800"], ValueError, "must be valid Unicode. Received: .* at position 0"),
     ],
 )
-def test_what_is_no_text_is_refused(runner, texts, error, message):
+def test_what_is_not_a_text_is_refused(runner, texts, error, message):
     with pytest.raises(error, match=message):
         runner.translate(texts)
 
@@ -203,7 +203,7 @@ def test_without_the_operations_on_text_the_package_is_named(path, monkeypatch):
         LiteRTRunner(path).score(["a"], ["AA"])
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         LiteRTRunner(tmp_path / "g2p.tflite")
 

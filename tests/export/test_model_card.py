@@ -105,7 +105,7 @@ def test_a_card_says_how_ids_may_be_padded(card):
         (28, "(4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, …"),
     ],
 )
-def test_a_long_setting_is_cut_off(translator, last, shown):
+def test_a_long_setting_is_truncated(translator, last, shown):
     search = s2s.BeamSearch(suppress_ids=tuple(range(4, last)))
     other = s2s.Translator(translator.model, translator.source, translator.target, search=search)
     card = make_card(other, file_format="SavedModel", signatures=[], operations=[], figures={})

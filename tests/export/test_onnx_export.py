@@ -1,4 +1,4 @@
-"""One file that ONNX Runtime answers from as the model does."""
+"""Export to ONNX: ONNX Runtime gives the model's answers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_
         ({"path": "g.tflite"}, "must end in '.onnx'"),
     ],
 )
-def test_what_cannot_be_is_refused(translator, tmp_path, options, message):
+def test_invalid_arguments_are_refused(translator, tmp_path, options, message):
     path = tmp_path / options.pop("path", "g.onnx")
     with pytest.raises(ValueError, match=message):
         s2s.export.onnx(translator, path, **options)
@@ -109,7 +109,7 @@ def test_a_missing_package_is_named_with_its_extra(translator, tmp_path, monkeyp
         s2s.export.onnx(translator, tmp_path / "g.onnx")
 
 
-def test_what_is_no_onnx_file_is_told(tmp_path):
+def test_what_is_not_an_onnx_file_is_reported(tmp_path):
     path = tmp_path / "g.onnx"
     with pytest.raises(FileNotFoundError, match="There is no file"):
         OnnxSession(str(path))

@@ -27,7 +27,7 @@ def functions(translator):
 
 @pytest.fixture
 def runtime(functions):
-    """The model itself as a runtime; a test may give it a `change` of its answers."""
+    """The model itself as a runtime; `change` modifies its answers."""
 
     def run(signature, inputs):
         found = functions[signature](**{name: tf.constant(value) for name, value in inputs.items()})

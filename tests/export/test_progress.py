@@ -1,4 +1,4 @@
-"""An export tells what it is doing, as Keras's do."""
+"""An export prints its progress, as Keras's exports do."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def contents(folder):
 
 @pytest.fixture
 def versions(exported, tmp_path):
-    """A folder with version 1, which nothing may change."""
+    """A folder with version 1, which must not change."""
     folder = tmp_path / "model"
     shutil.copytree(os.path.dirname(exported), folder)
     before = contents(folder)
@@ -161,7 +161,7 @@ def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch,
 
 
 class Anything:
-    """Stands for the slow steps where a test is about the folders."""
+    """Replacement for the slow steps in tests of folders."""
 
     meta_graphs = property(lambda self: [self])
     graph_def = None
@@ -176,13 +176,13 @@ class Anything:
         return None
 
 
-def test_a_version_that_is_there_is_refused_before_the_work(translator, versions, monkeypatch):
+def test_a_version_that_exists_is_refused_before_the_work_starts(translator, versions, monkeypatch):
     monkeypatch.setattr(saved_model_export, "trace", None)
     with pytest.raises(FileExistsError, match="Version 1 already exists"):
         s2s.export.saved_model(translator, versions, version=1)
 
 
-def test_a_full_disk_is_told_before_the_work(translator, versions, monkeypatch):
+def test_a_full_disk_is_reported_before_the_work_starts(translator, versions, monkeypatch):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9, 4, 5))
     monkeypatch.setattr(saved_model_export, "trace", Anything())
@@ -192,13 +192,13 @@ def test_a_full_disk_is_told_before_the_work(translator, versions, monkeypatch):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_told(translator, tmp_path):
+def test_a_folder_that_may_not_be_written_is_reported(translator, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match=str(tmp_path)):
         s2s.export.saved_model(translator, tmp_path / "model")
 
 
-def test_a_file_is_no_folder_for_versions(translator, tmp_path):
+def test_a_file_is_not_a_folder_for_versions(translator, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="must be a folder for versions"):
         s2s.export.saved_model(translator, tmp_path / "file")
@@ -211,13 +211,13 @@ def test_a_place_elsewhere_is_refused(translator, path):
         s2s.export.saved_model(translator, path)
 
 
-def test_a_version_is_no_folder_for_versions(translator, tmp_path):
+def test_a_version_is_not_a_folder_for_versions(translator, tmp_path):
     with pytest.raises(ValueError, match="must be the folder of the versions, not a version"):
         s2s.export.saved_model(translator, tmp_path / "2")
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_no_translator_is_refused(tmp_path):
+def test_what_is_not_a_translator_is_refused(tmp_path):
     with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
         s2s.export.saved_model("g2p.keras", tmp_path)
 

@@ -90,13 +90,13 @@ def test_a_request_cannot_ask_for_endless_answers():
     assert len(found["target"].numpy()[0, 0].split()) == OPTIONS_MAX_LENGTH
 
 
-def test_what_is_no_translator_is_refused(translator):
+def test_what_is_not_a_translator_is_refused(translator):
     with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: Seq2Seq"):
         check_translator(translator.model)
 
 
 def test_a_model_with_its_first_biases_can_be_exported(translator):
-    """For smoke tests and measurements of speed, and with biases that are imported as zeros."""
+    """For smoke tests, benchmarks, and biases imported as zeros."""
     model = Seq2Seq.from_config(translator.model.get_config())
     check_translator(Translator(model, translator.source, translator.target))
 

@@ -17,7 +17,7 @@ METRICS = "/monitoring/prometheus/metrics"
 
 @pytest.fixture
 def base_path(tmp_path):
-    """A folder with versions 1 and 2, and something that is none."""
+    """A folder with versions 1 and 2 and another entry."""
     for name in ("1", "2", ".unfinished"):
         (tmp_path / "serving" / "g2p" / name).mkdir(parents=True)
     return tmp_path / "serving" / "g2p"
@@ -30,7 +30,7 @@ def deploy(base_path, tmp_path):
 
 
 def read_models(path):
-    """Read `models.config` as a server does; gives its only model."""
+    """Read `models.config` as a server does, and return its only model."""
     model_server_config_pb2 = pytest.importorskip(
         "tensorflow_serving.config.model_server_config_pb2"
     )
@@ -209,7 +209,7 @@ def test_a_folder_without_versions_is_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_version_that_is_not_there_is_refused(base_path, tmp_path):
+def test_a_version_that_does_not_exist_is_refused(base_path, tmp_path):
     with pytest.raises(
         FileNotFoundError,
         match=r"Received: a folder with the versions \[1, 2\], and versions=\[3\]",

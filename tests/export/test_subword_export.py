@@ -1,4 +1,4 @@
-"""A translator between sub-words answers alike in a SavedModel and in a LiteRT file."""
+"""A subword translator gives the same answers in a SavedModel and a LiteRT file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def translator():
 
 @pytest.fixture(scope="module")
 def saved(translator, tmp_path_factory):
-    """A SavedModel of one signature: to export all of them takes long, and shows no more."""
+    """A SavedModel with one signature, which is faster to export than all."""
     folder = str(tmp_path_factory.mktemp("subword"))
     save(ServedModule(translator), trace(translator, ["greedy"]), folder)
     return folder

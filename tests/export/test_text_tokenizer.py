@@ -44,7 +44,7 @@ TOKENIZERS = {
 
 
 def make_texts():
-    """Nasty texts, and random ones of their characters and of some that normalization changes."""
+    """Difficult texts, and random ones from their and other characters."""
     generator = random.Random(0)
     letters = sorted({*"".join([*NASTY_TEXTS, *WORDS]), *" \t\n\r\u3000\xa0\u200b\ufeffＡ１½ﷺé;;"})
     made = ["".join(generator.choices(letters, k=generator.randrange(1, 25))) for _ in range(300)]
@@ -127,7 +127,7 @@ def cpp_program(tmp_path_factory):
 
 
 def write_files(tokenizer, folder):
-    """Write what `keras_s2s.export.vocabularies` writes, with one tokenizer for both sides."""
+    """Write the files of `keras_s2s.export.vocabularies`, with one tokenizer for both sides."""
     for side in ("source", "target"):
         path = folder / f"{side}_vocabulary.json"
         path.write_text(json.dumps(tokenizer.vocabulary, ensure_ascii=False, indent=1), "utf-8")

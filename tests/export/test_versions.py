@@ -33,7 +33,7 @@ def test_a_version_can_be_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["3", "003"])
-def test_a_version_that_is_there_is_refused_and_left_alone(tmp_path, name):
+def test_a_version_that_exists_is_refused_and_left_alone(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(FileExistsError, match="Version 3 already exists"):
         write_version(tmp_path, 3)
@@ -48,13 +48,13 @@ def test_a_version_is_a_positive_integer(tmp_path, version):
 
 
 @pytest.mark.parametrize("name", ["3", "003"])
-def test_a_version_is_no_folder_for_versions(tmp_path, name):
+def test_a_version_is_not_a_folder_for_versions(tmp_path, name):
     with pytest.raises(ValueError, match=r"not a version: .* Pass `version=3` instead"):
         check_version(os.path.join(tmp_path, name), None)
 
 
 @pytest.mark.parametrize("below", ["", "below/model"])
-def test_a_file_is_no_folder_for_versions(tmp_path, below):
+def test_a_file_is_not_a_folder_for_versions(tmp_path, below):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"file' must be a folder for versions"):
         check_version(os.path.join(tmp_path, "file", below), None)
@@ -109,7 +109,7 @@ def test_a_number_taken_at_the_last_moment_is_not_overwritten(tmp_path, monkeypa
     assert os.listdir(tmp_path / "1") == ["another's"]
 
 
-def test_an_error_of_the_disk_is_told(tmp_path, monkeypatch):
+def test_an_error_of_the_disk_is_reported(tmp_path, monkeypatch):
     def rename(unfinished, path):
         raise OSError("read-only file system")
 
@@ -133,7 +133,7 @@ OPERATIONS = ("mkdir", "open", "stat", "fstat", "listdir", "rename", "rmdir", "c
 
 
 def publish_and_die(folder: str, moment: int) -> None:
-    """Write a version in this process, and end it at one of the operations."""
+    """Write a version in this process, and exit at one of the operations."""
     count = itertools.count()
 
     def deadly(operation):

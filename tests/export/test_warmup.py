@@ -93,7 +93,7 @@ def test_a_server_reads_what_was_written(requests, tmp_path):
             np.testing.assert_array_equal(tf.make_ndarray(request.inputs[key]), value)
 
 
-def test_a_missing_package_is_told_before_the_work(translator, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_before_the_work_starts(translator, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model_export, "trace", None)
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     with pytest.raises(ImportError, match=r"tensorflow-serving-api.*'keras-s2s\[serving\]'"):
@@ -108,7 +108,7 @@ def test_a_request_longer_than_a_batch_is_refused():
         check_warmup(Warmup(batch_sizes=(1, 8), lengths=(3,)), s2s.export.Batching(4))
 
 
-def test_what_is_no_warmup_is_refused():
+def test_what_is_not_a_warmup_is_refused():
     with pytest.raises(TypeError, match=r"`warmup` must be a `Warmup`. Received: warmup=True"):
         check_warmup(True, s2s.export.Batching())
 
@@ -133,7 +133,7 @@ def test_texts_must_be_a_list(texts):
         Warmup(texts=texts)
 
 
-def test_a_full_disk_is_told(requests, tmp_path):
+def test_a_full_disk_is_reported(requests, tmp_path):
     pytest.importorskip("tensorflow_serving.apis")
     path = str(tmp_path / "missing" / "requests")
     with pytest.raises(OSError, match=f"Could not write the warm-up requests to '{path}'"):

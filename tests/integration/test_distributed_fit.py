@@ -79,7 +79,7 @@ def test_two_processes_have_the_figures_of_one(on_one_device):
 
 
 @pytest.mark.slow
-def test_a_worker_that_was_killed_goes_on_with_the_figures_of_one_device(on_one_device, tmp_path):
+def test_a_worker_that_was_killed_resumes_with_the_figures_of_one_device(on_one_device, tmp_path):
     folders = [str(tmp_path / str(worker)) for worker in range(2)]
     survivor, victim = start_workers((folders[0],), (folders[1], "6"))
     assert victim.wait(timeout=300) == -signal.SIGKILL

@@ -34,7 +34,7 @@ def faults(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("number", "place"), [(0, "full/model/"), (1, "full.tflite")])
-def test_a_full_disk_is_told_with_the_place(faults, number, place):
+def test_a_full_disk_is_reported_with_the_place(faults, number, place):
     folder, errors = faults
     kind, message = errors[number]
     assert kind == "OSError"

@@ -87,7 +87,7 @@ def test_the_last_state_is_taken_as_it_is():
     ],
     ids=["last_state", "mean", "max", "attention_pool", "function", "own layer", "Keras's layer"],
 )
-def test_a_context_comes_back_from_its_config(context):
+def test_a_context_is_restored_from_its_config(context):
     resolved = resolve_context(context)
     again = resolve_context(serialize_context(resolved))
     assert again == resolved or (
@@ -127,6 +127,6 @@ def test_a_function_of_ones_own_gets_memory_and_mask_whatever_it_calls_them():
         (WeightedSum, TypeError, r"Received: context=<class"),
     ],
 )
-def test_what_is_no_context_is_refused(context, error, message):
+def test_what_is_not_a_context_is_refused(context, error, message):
     with pytest.raises(error, match=message):
         resolve_context(context)

@@ -64,6 +64,6 @@ def test_without_rates_there_is_nothing_to_save():
         ([0.1], r"must be one rate, or 2 of them: here and there\. Received: dropout=\[0\.1\]"),
     ],
 )
-def test_what_are_no_rates_is_refused(rates, message):
+def test_what_is_not_a_rate_is_refused(rates, message):
     with pytest.raises(ValueError, match=message):
         check_rates("dropout", rates, 2, "here and there")

@@ -122,6 +122,6 @@ def test_embeddings_may_be_given_before_and_after_it_is_built():
         ),
     ],
 )
-def test_what_is_no_matrix_of_embeddings_is_refused(matrix, message):
+def test_what_is_not_a_matrix_of_embeddings_is_refused(matrix, message):
     with pytest.raises(ValueError, match=message):
         TokenEmbedding(3, 2).set_embeddings(matrix)

@@ -157,7 +157,7 @@ def test_a_layer_may_be_q():
     np.testing.assert_array_equal(encoded.context[:, UNITS], LENGTHS)
 
 
-def test_what_is_no_vector_for_each_row_is_refused():
+def test_what_is_not_a_vector_for_each_row_is_refused():
     with pytest.raises(
         ValueError, match=r"one vector for each row.*which returns shape \(1, 1, 3\)"
     ):

@@ -160,7 +160,7 @@ def test_what_is_improbable_is_not_rounded_away():
     np.testing.assert_allclose(priors[0, 1], [-69.0776, 0.0], atol=1e-3)
 
 
-def test_a_batch_of_no_rows_is_no_error():
+def test_a_batch_of_no_rows_is_not_an_error():
     empty = align_targets(tf.zeros([0, 3, 5, 4]), tf.zeros([0, 3, 4]))
     assert empty.shape == (0, 3, 4)
 

@@ -65,7 +65,7 @@ def test_the_gradients_are_each_others_adjoint(mask):
     np.testing.assert_array_equal(tape.gradient(unpacked, rows, values), packed)
 
 
-def test_the_gradient_of_a_gather_behind_is_taken_too():
+def test_the_gradient_of_a_gather_after_it_is_taken_too():
     packing = make_packing(tf.constant([[True, True]]))
     values = tf.ones([1, 2, 1])
     with tf.GradientTape(persistent=True) as tape:

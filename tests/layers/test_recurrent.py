@@ -44,7 +44,7 @@ def make_pair(kind, *, go_backwards: bool):
 
 
 def make_batch(kind, mask):
-    """Inputs, mask, first state, and weights that make one number of what comes out."""
+    """Inputs, mask, initial state, and weights that reduce the outputs to one number."""
     state_type = kind.state_type
     mask = np.array(mask, bool)
     random = np.random.default_rng(1)
@@ -60,7 +60,7 @@ def make_batch(kind, mask):
 
 
 def with_gradients(layer, run, inputs, state, upstream):
-    """What `run` gives, and its gradients for inputs, first state and weights."""
+    """Return the result of `run` and its gradients."""
     variables = [variable.value for variable in layer.trainable_variables]
     with tf.GradientTape() as tape:
         tape.watch([inputs, *state])
@@ -97,7 +97,7 @@ def run_keras(layer, mask):
 
 
 def keras_state(state):
-    """Keras takes the one part of a GRU's state without a list."""
+    """Return a state as Keras takes it: that of a GRU without a list."""
     return list(state) if len(state) > 1 else state.hidden
 
 

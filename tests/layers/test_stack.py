@@ -1,4 +1,4 @@
-"""Layers are joined as the formula of the stack says, packed and padded, whole and by steps."""
+"""Stacked layers follow their formula, packed and padded, whole and step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is frozen, adapted or quantized stays so, at every level, through every copy."""
+"""Frozen, adapted or quantized layers stay so at every level and in every copy."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def scores(model):
 
 
 def log_probs(model):
-    """What `log_prob` gives, by the model as Keras calls it."""
+    """Compute `log_prob` by calling the model."""
     chosen = tf.gather(tf.nn.log_softmax(model(inputs())), TARGET_LABELS, batch_dims=2)
     return tf.reduce_sum(chosen * tf.cast(TARGET_LABELS != 0, tf.float32), axis=1)
 

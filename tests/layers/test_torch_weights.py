@@ -1,4 +1,4 @@
-"""Weights go to PyTorch's layout and come from it: its equations give the same numbers."""
+"""Weights in PyTorch's layout give the same results by PyTorch's equations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make(kind):
 
 
 def torch_weights(gates):
-    """What `nn.LSTM(DIM, UNITS, LAYERS, bidirectional=True).state_dict()` has, or `nn.GRU`'s."""
+    """`nn.LSTM(DIM, UNITS, LAYERS, bidirectional=True).state_dict()`, or that of `nn.GRU`."""
     random = np.random.default_rng(1)
     weights = {}
     for layer, inputs in enumerate([DIM, 2 * UNITS]):
@@ -44,7 +44,7 @@ def sigmoid(x):
 
 
 def torch_step(x, state, weights, suffix):
-    """One step by the equations in the documentation of `torch.nn.LSTM` and `torch.nn.GRU`."""
+    """Compute one step by the equations of `torch.nn.LSTM` and `torch.nn.GRU`."""
     hidden = state[0]
     from_input = weights[f"weight_ih_{suffix}"] @ x + weights[f"bias_ih_{suffix}"]
     from_hidden = weights[f"weight_hh_{suffix}"] @ hidden + weights[f"bias_hh_{suffix}"]
@@ -59,7 +59,7 @@ def torch_step(x, state, weights, suffix):
 
 
 def torch_outputs(values, weights, parts):
-    """The outputs `(length, 2 * UNITS)` of the whole module for values `(length, DIM)`."""
+    """Compute the outputs `(length, 2 * UNITS)` of the module for values `(length, DIM)`."""
     for layer in range(LAYERS):
         sides = []
         for side, order in (("", 1), ("_reverse", -1)):

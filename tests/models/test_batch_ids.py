@@ -1,4 +1,4 @@
-"""Ids outside of the vocabulary in what `fit` and `evaluate` are given."""
+"""Ids outside the vocabulary in the data of `fit` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model():
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 @pytest.mark.parametrize("foreign", [-1, 12, 99])
 @pytest.mark.parametrize("name", SIZES)
-def test_a_foreign_id_is_told_by_its_place(model, name, foreign, method):
+def test_a_foreign_id_is_reported_by_its_place(model, name, foreign, method):
     batch = make_batch()
     batch[name][1, 1] = foreign
     before = model.get_weights()
@@ -51,7 +51,7 @@ def test_a_foreign_id_is_told_by_its_place(model, name, foreign, method):
         np.testing.assert_array_equal(new, old)
 
 
-def test_a_foreign_id_is_told_in_held_out_pairs(model):
+def test_a_foreign_id_is_reported_in_held_out_pairs(model):
     held_out = make_batch()
     held_out["source_ids"][0, 2] = 10
     with pytest.raises(ValueError, match=r"`source_ids` must lie .* id 10 in row 0 at position 2"):
@@ -59,7 +59,7 @@ def test_a_foreign_id_is_told_in_held_out_pairs(model):
 
 
 @pytest.mark.parametrize("setting", ["run_eagerly", "own_outputs"])
-def test_a_foreign_id_is_told_however_a_step_is_taken(model, setting):
+def test_a_foreign_id_is_reported_however_a_step_is_taken(model, setting):
     if setting == "own_outputs":
         model.feed_own_outputs(0.5)
     else:
@@ -76,7 +76,7 @@ def test_other_ids_are_trained_on(model, dtype):
     assert np.isfinite(history["loss"][0])
 
 
-def test_what_a_dataset_refuses_is_told_as_it_is(model):
+def test_what_a_dataset_refuses_is_reported_as_it_is(model):
     def refuse(inputs, labels):
         with tf.control_dependencies([tf.debugging.Assert(labels[0, 0] < 0, ["a line of mine"])]):
             return inputs, tf.identity(labels)

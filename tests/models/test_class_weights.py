@@ -1,4 +1,4 @@
-"""`class_weight` is a weight for each label; padding never counts."""
+"""`class_weight` weights each label; padding is ignored."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_padding_never_counts(model):
         ({4: "1"}, r"`class_weight\[4\]` must be a number of at least 0"),
     ],
 )
-def test_weights_that_are_none_are_refused(class_weight, message, model):
+def test_invalid_weights_are_refused(class_weight, message, model):
     with pytest.raises(ValueError, match=message):
         model.fit(inputs(), TARGET_LABELS, class_weight=class_weight, verbose=0)
 

@@ -1,4 +1,4 @@
-"""A call is compiled once, whatever the batch size and the length."""
+"""A call is compiled once for all batch sizes and lengths."""
 
 from __future__ import annotations
 

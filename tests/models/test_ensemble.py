@@ -1,4 +1,4 @@
-"""An ensemble is the mean of its members, in training's form, in scoring and in searching."""
+"""An ensemble is the mean of its members in `call`, scoring and search."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ensemble(request, models) -> Ensemble:
 
 @pytest.fixture(scope="module")
 def plain(models) -> Ensemble:
-    """For what does not depend on the kind of mean."""
+    """An ensemble for tests that do not depend on the kind of mean."""
     return Ensemble(models)
 
 
@@ -183,7 +183,7 @@ def test_the_file_holds_no_state_of_training(models, tmp_path):
         ([make_model("luong")] * 2, ValueError, r"must not hold a model twice\. Received: \['seq2"),
     ],
 )
-def test_what_is_no_list_of_models_is_refused(models, error, message):
+def test_what_is_not_a_list_of_models_is_refused(models, error, message):
     with pytest.raises(error, match=message):
         Ensemble(models)
 

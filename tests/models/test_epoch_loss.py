@@ -1,4 +1,4 @@
-"""The loss of an epoch is that of all its pairs, whatever the batches are."""
+"""The loss of an epoch does not depend on how pairs are batched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`model.fit` trains it, with what Keras has for training."""
+"""`model.fit` works with Keras's training features."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEARCH = GreedySearch(max_length=6)
 
 
 def share_right(model, search=SEARCH) -> float:
-    """How many of the held-out sources are answered rightly."""
+    """Return the share of held-out sources with a correct answer."""
     found = model.search(VALID_INPUTS["source_ids"], search).ids[:, 0, : VALID_LABELS.shape[1]]
     found = np.pad(found, [(0, 0), (0, VALID_LABELS.shape[1] - found.shape[1])])
     return float((found == VALID_LABELS).all(axis=1).mean())
@@ -28,7 +28,7 @@ def share_right(model, search=SEARCH) -> float:
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    """A model that has learned to reverse, its history, and its best file."""
+    """A model trained to reverse strings, its history and its best file."""
     keras.utils.set_random_seed(0)
     model = compile_model(make_model(attention="luong"))
     path = tmp_path_factory.mktemp("fit") / "best.keras"

@@ -1,4 +1,4 @@
-"""The operations of a training step on a GPU, which takes as long as the host starts them."""
+"""Number of operations of a training step on a GPU, which determines its time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_step_on_a_gpu_has_few_operations(name, policy, count):
 
 
 def test_more_layers_add_few_operations(count):
-    """Layers that nothing stands between are computed by one operation."""
+    """Adjacent layers are computed by one operation."""
     two, four = (count("plain", num_layers=layers) for layers in (2, 4))
     assert four["CudnnRNNV3"] == two["CudnnRNNV3"] == 2
     assert four.total() - two.total() <= 120

@@ -1,4 +1,4 @@
-"""What the decoder is fed in training: labels, its own outputs, or some of both."""
+"""Decoder inputs in training: labels, its own outputs, or a mixture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scattered(model):
 
 
 def fed_by_hand(model, coins, draws=None):
-    """Feed step by step, by whole forward passes."""
+    """Feed own outputs step by step with full forward passes."""
     fed = INPUTS["target_inputs"].copy()
     for time in range(1, LENGTH):
         inputs = {"source_ids": INPUTS["source_ids"], "target_inputs": fed}
@@ -51,7 +51,7 @@ def fed_by_hand(model, coins, draws=None):
 
 
 def draws_of(seed):
-    """The numbers that an `OwnOutputs` of this seed draws first."""
+    """Return the first numbers drawn by an `OwnOutputs` with this seed."""
     generator = keras.random.SeedGenerator(seed)
     return [
         keras.random.uniform((LENGTH, ROWS), dtype="float32", seed=generator).numpy()

@@ -1,4 +1,4 @@
-"""A search that XLA compiles or that multiplies in bfloat16 answers as it should."""
+"""Searches compiled by XLA or in bfloat16 give correct answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_compiled_by_xla_it_draws_the_same():
     np.testing.assert_array_equal(found.ids, expected.ids)
 
 
-def test_xla_is_refused_where_it_cannot_be():
+def test_xla_is_refused_where_it_cannot_run():
     model = make_model("luong")
     with pytest.raises(ValueError, match="must be False for an `ExactSearch`"):
         model.search(SOURCE_IDS, ExactSearch(max_length=3), jit_compile=True)

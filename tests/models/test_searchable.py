@@ -1,4 +1,4 @@
-"""What a search of a model takes for each row, and the attention that it gives."""
+"""Search options for each row, and the returned attention."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def luong() -> Seq2Seq:
 
 
 def looks(model, source_ids, target_ids):
-    """Where the decoder looks for each token of one target, step by step."""
+    """Return the attention for each token of one target, step by step."""
     source_ids = tf.constant(source_ids[np.newaxis])
     encoded = model.encoder(source_ids)
     memory, state = model.decoder.read(*encoded), model.decoder.initial_state(encoded.context)

@@ -1,4 +1,4 @@
-"""The model answers for each row alone, and the same way in training, scoring and searching."""
+"""Rows are independent, and training, scoring and search agree."""
 
 from __future__ import annotations
 

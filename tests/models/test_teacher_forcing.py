@@ -1,4 +1,4 @@
-"""The label of the step before is the input of the next."""
+"""Teacher forcing: the label of a step is the input of the next."""
 
 from __future__ import annotations
 

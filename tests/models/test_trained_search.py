@@ -1,4 +1,4 @@
-"""The lists of a trained model keep the promises about scores."""
+"""Hypotheses of trained models keep the promises about scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE_IDS = make_data(24, seed=9)[0]["source_ids"]
 
 @pytest.fixture(scope="module")
 def members() -> list[Seq2Seq]:
-    """Two models, trained for seconds: not sure of everything."""
+    """Two models, trained briefly, so that they are uncertain."""
     keras.utils.set_random_seed(1)
     models = []
     for attention, steps in (("luong", 200), (None, 100)):

@@ -1,4 +1,4 @@
-"""A training step on the real tokens alone does what a step on the padded batch does."""
+"""A packed training step equals a step on the padded batch."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def padded_step(model, loss, sample_weight):
 
 
 def train_once(model, sample_weight=None, **kwargs):
-    """Take one step by plain gradient descent, with a step of 1; give the figures."""
+    """Take one step of plain gradient descent at rate 1, and return the metrics."""
     model.compile(keras.optimizers.SGD(1.0), run_eagerly=True, **kwargs)
     return model.train_on_batch(INPUTS, TARGET_LABELS, sample_weight, return_dict=True)
 
 
 def check_step(model, loss, sample_weight, **kwargs):
-    """A step must go down the gradient of the padded batch; give the figures and the logits."""
+    """Check a step against the gradient of the padded batch; return metrics and logits."""
     expected, gradients, logits = padded_step(model, loss, sample_weight)
     before = model.get_weights()
     figures = train_once(model, sample_weight, loss=loss, **kwargs)
@@ -119,7 +119,7 @@ def test_a_weight_of_the_loss_is_kept():
 
 
 def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
-    """In the graph, with dropout off, and with a last batch of a single row."""
+    """In the graph, without dropout, with a last batch of one row."""
     ended = []
     for parts in (1, 2):
         monkeypatch.setattr(trainer, "count_parts", lambda parts=parts: parts)

@@ -20,7 +20,7 @@ def found():
 
 
 def boxes(figure):
-    """The tokens in their boxes: where they stand, what they read, and the colour of the box."""
+    """The boxes of the tokens: position, text and color."""
     drawn = [text for text in figure.axes[0].texts if text.get_bbox_patch()]
     return [
         (
@@ -33,7 +33,7 @@ def boxes(figure):
 
 
 def column(figure, number):
-    """The boxes of a step, from above."""
+    """The boxes of a step, from top to bottom."""
     drawn = boxes(figure)
     places = sorted({x for x, *_ in drawn})
     return [

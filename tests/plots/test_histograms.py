@@ -45,7 +45,7 @@ def test_errors_are_those_of_the_sources_of_a_length():
     assert lower.get_xlabel() == "length of the source in characters"
 
 
-def test_tokens_are_counted_as_is_said():
+def test_tokens_are_counted_as_requested():
     upper, lower = plots.errors_by_length(
         ["a b", "abcdef"],
         ["xy", "xz"],

@@ -40,7 +40,7 @@ def test_latin_letters_need_no_other_font():
     assert labels.families(["abc", "é"]) == matplotlib.rcParams["font.family"]
 
 
-def test_a_font_that_has_the_letters_is_put_behind(monkeypatch):
+def test_a_font_that_has_the_letters_is_added(monkeypatch):
     fonts = [("Some Sans", "some"), ("Kanji Sans", "kanji"), ("Late Sans", "late")]
     letters = {"some": "xyz", "kanji": "東京", "late": "東京"}
     monkeypatch.setattr(labels, "_installed", lambda: fonts)

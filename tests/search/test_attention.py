@@ -1,4 +1,4 @@
-"""Attention: what the result has of it, and the coverage penalty."""
+"""Attention in the result, and the coverage penalty."""
 
 from __future__ import annotations
 

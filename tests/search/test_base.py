@@ -101,7 +101,7 @@ def test_bad_arguments_are_refused(search, arguments, error, message):
         search(**given)
 
 
-def test_a_batch_size_that_is_no_scalar_is_refused():
+def test_a_batch_size_that_is_not_a_scalar_is_refused():
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
     def run(batch_size):
         return GreedySearch()(lambda ids, state: (ids, state), (), batch_size, 6)

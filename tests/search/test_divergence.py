@@ -1,4 +1,4 @@
-"""A model that has diverged is never answered by an empty or plausible result."""
+"""A diverged model never gives an empty or plausible result."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_litert_reports_it_too(search, tmp_path):
         assert not found.ids[1].any()
 
 
-def test_what_is_no_hypothesis_may_have_no_distribution():
-    """After the only possible token, empty places of the beam read ids that nothing follows."""
+def test_what_is_not_a_hypothesis_may_have_no_distribution():
+    """After the only possible token, unused beams hold ids without continuations."""
 
     def step(token_ids, state):
         logits = tf.constant([[np.nan] * 5, [-np.inf, -np.inf, -np.inf, -np.inf, 0.0]], tf.float32)

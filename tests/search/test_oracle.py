@@ -1,4 +1,4 @@
-"""The oracle is checked against what the textbook says, so that it can check the rest."""
+"""The oracle reproduces the textbook cases."""
 
 from __future__ import annotations
 

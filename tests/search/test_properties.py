@@ -77,7 +77,7 @@ def rules_of(rules: dict[str, Any], row_options: dict[str, np.ndarray], row: int
 
 
 def check(case, search, rules, expected_of) -> None:
-    """Compare each row, and each log_prob with that of the reported ids."""
+    """Compare each row with the oracle, and each log_prob with that of its ids."""
     model, row_options = case
     found = model.search(search, **row_options)
     for row in range(CASES):

@@ -1,4 +1,4 @@
-"""The rules for what may follow, in the searches that take them."""
+"""Rules that restrict the next token, in all searches that accept them."""
 
 from __future__ import annotations
 

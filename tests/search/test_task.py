@@ -16,7 +16,7 @@ LENGTHS = np.arange(201, dtype=np.int32)
 @pytest.mark.parametrize(
     ("ratio", "length", "limit"), [(0.3, 50, 15), (1.2, 25, 30), (0.6, 25, 15)]
 )
-def test_a_ratio_is_rounded_up_only_if_the_product_is_no_integer(ratio, length, limit):
+def test_a_ratio_is_rounded_up_only_if_the_product_is_not_an_integer(ratio, length, limit):
     step = lambda ids, state: (tf.tile([[0.0, 0.0, 0.0, -9.0, 9.0]], [tf.size(ids), 1]), state)  # noqa: E731
     search = GreedySearch(max_length=None, max_length_ratio=ratio)
     found = search(step, (), 1, 5, source_lengths=tf.constant([length]))

@@ -9,7 +9,7 @@ from keras_s2s.tokenizers import ByteTokenizer
 TOKENIZER = ByteTokenizer()
 
 
-def test_ids_are_the_bytes_behind_the_special_ids():
+def test_ids_are_the_bytes_after_the_special_ids():
     tokenizer = ByteTokenizer()
     assert tokenizer.tokenize([bytes(range(256))]).numpy().tolist() == [[*range(4, 260), 3]]
     assert tokenizer.vocabulary_size == len(tokenizer.vocabulary) == 260

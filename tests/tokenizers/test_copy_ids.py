@@ -1,4 +1,4 @@
-"""Which target token a copied source token is."""
+"""The target ids of copied source tokens."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def test_one_vocabulary_is_copied_as_it_is():
     assert copy_ids(tokenizer, tokenizer)[4:] == list(range(4, 260))
 
 
-def test_what_is_no_tokenizer_is_refused():
+def test_what_is_not_a_tokenizer_is_refused():
     with pytest.raises(TypeError, match="`target` must be a Tokenizer"):
         copy_ids(ByteTokenizer(), ["a"])

@@ -1,4 +1,4 @@
-"""Characters of a word, and its features one by one."""
+"""Tokens of a word's characters and its features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 
 
 def read(tokenizer: Tokenizer, text: str | bytes) -> list[str]:
-    """What a text is in the graph, token by token, without eos."""
+    """Return the tokens of a text in the graph, without eos."""
     return [tokenizer.vocabulary[number] for number in tokenizer.tokenize([text]).numpy()[0][:-1]]
 
 

@@ -1,4 +1,4 @@
-"""Training, checking and storing the vocabulary of char and word tokenizers."""
+"""Training, validating and saving the vocabulary of char and word tokenizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown tokens are replaced by source tokens as Python would do it, in LiteRT too."""
+"""Unknown tokens are replaced by source tokens, in the graph and in LiteRT."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TARGETS = [
 
 
 def questions(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of three hypotheses a text, many of them unknown, and where they look."""
+    """Ids of three hypotheses per text, many unknown, and their attention."""
     random = np.random.default_rng(seed)
     ids = random.integers(0, size, size=(len(TEXTS), 3, LENGTH)).astype(np.int32)
     ids[random.random(ids.shape) < 0.5] = 1
@@ -51,7 +51,7 @@ def by_hand(target: Tokenizer, ids, source: LookupTokenizer, text: str, attentio
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: type(target).__name__)
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
-def test_an_unknown_token_becomes_the_source_token_that_is_looked_at(source, target):
+def test_an_unknown_token_becomes_the_source_token_with_the_most_attention(source, target):
     ids, attention = questions(target.vocabulary_size)
     found = replace_unknown(target, tf.constant(ids), source, tf.constant(TEXTS), attention)
     for row, text in enumerate(TEXTS):

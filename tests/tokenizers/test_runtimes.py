@@ -1,4 +1,4 @@
-"""Each tokenizer gives the same in Python, in a SavedModel and in LiteRT."""
+"""Each tokenizer gives the same result in Python, a SavedModel and LiteRT."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_row_does_not_depend_on_its_batch_mates(exported):
 
 
 def _read_in_python(tokenizer: Tokenizer, ids: np.ndarray) -> list[bytes]:
-    """The reading of ids, worked out in plain Python."""
+    """Convert ids to a text in plain Python."""
     beginning, following = tokenizer.pieces()
     texts = []
     for row in ids.tolist():

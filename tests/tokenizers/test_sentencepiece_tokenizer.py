@@ -1,4 +1,4 @@
-"""Training, checking and storing the model of a sub-word tokenizer."""
+"""Training, validating and saving the model of a subword tokenizer."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_nothing_is_done_without_a_model(use):
         getattr(SentencePieceTokenizer(), use)(*arguments[use])
 
 
-def test_a_model_that_is_cut_off_anywhere_is_refused():
+def test_a_model_that_is_truncated_anywhere_is_refused():
     proto = _trained()
     for end in [*range(0, 400, 7), *range(400, len(proto), 4999), len(proto) - 1]:
         with pytest.raises(
@@ -282,7 +282,7 @@ def test_a_model_of_another_kind_is_refused(options, reason):
 
 
 @pytest.mark.parametrize("proto", [b"", b"\x1f\x8b\x08", b"[PAD]\n[UNK]\n", bytes(100)], ids=repr)
-def test_what_is_no_model_is_refused(proto):
+def test_what_is_not_a_model_is_refused(proto):
     with pytest.raises(ValueError, match="cannot be used, because it is"):
         SentencePieceTokenizer(proto)
 

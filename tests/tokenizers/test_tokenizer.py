@@ -1,4 +1,4 @@
-"""What holds for every tokenizer."""
+"""Promises of every tokenizer."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_it_says_what_it_is():
     [1, None, [1], ["a", 1], [None], [["a"], ["b", "c"]], {"a": 1}, np.array([1.0])],
     ids=repr,
 )
-def test_texts_that_are_no_strings_are_refused(tokenizer, texts):
+def test_texts_that_are_not_strings_are_refused(tokenizer, texts):
     with pytest.raises(TypeError, match=r"`texts` must be a string tensor, a list of str, or a s"):
         tokenizer.tokenize(texts)
 
@@ -219,7 +219,7 @@ def test_texts_of_two_dimensions_are_refused(tokenizer):
         tokenizer.tokenize([["a", "b"]])
 
 
-def test_ids_that_are_no_integers_are_refused(tokenizer):
+def test_ids_that_are_not_integers_are_refused(tokenizer):
     with pytest.raises(TypeError, match=r"must be integers\. Received: ids of dtype float32"):
         tokenizer.detokenize([[4.0]])
 

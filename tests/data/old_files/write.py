@@ -75,7 +75,7 @@ def trained(model: s2s.Seq2Seq) -> s2s.Seq2Seq:
 
 
 def layer_model() -> keras.Model:
-    """The layers by themselves, in a model of Keras's functional API."""
+    """The layers in a model of Keras's functional API."""
     ids = keras.Input([None], dtype="int32", name="ids")
     mask = keras.ops.not_equal(ids, 0)
     values = layers.TokenEmbedding(9, 3)(ids)
@@ -96,7 +96,7 @@ def answers(model: s2s.Seq2Seq) -> dict[str, list]:
 
 
 def compress(path: Path) -> None:
-    """Make a file as small as it can be; what is in it stays."""
+    """Recompress a file without changing its content."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
