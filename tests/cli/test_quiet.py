@@ -24,8 +24,11 @@ def terminal():
         yield shown
     finally:
         os.dup2(before, 2)
-        os.write(slave, b"|")  # so that there is something to read
-        shown.append(os.read(master, 10000).removesuffix(b"|"))
+        os.write(slave, b"|")  # the end: one read may return less than was written
+        read = b""
+        while not read.endswith(b"|"):
+            read += os.read(master, 10000)
+        shown.append(read.removesuffix(b"|"))
         for descriptor in (before, master, slave):
             os.close(descriptor)
 
