@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import sys
 
@@ -25,3 +26,37 @@ def same_seed() -> None:
     """Seed Python, NumPy and TensorFlow before each test that has imported Keras."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m 'not slow'` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the parameter sets of a `sampled(n)` test slow, except `n` of them."""
+    tests = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for sets in tests.values():
+        mark = sets[0].get_closest_marker("sampled")
+        assert mark is not None
+        for item in _without_sample(sets, *mark.args):
+            item.add_marker(pytest.mark.slow)
+
+
+def _without_sample(sets: list[pytest.Item], size: int) -> list[pytest.Item]:
+    """Return the parameter sets that are not in the sample.
+
+    The sample is chosen one set at a time: the first with the most values that no chosen set has,
+    then the most pairs of values. A sample that is large enough has every value.
+    """
+    left, seen = list(sets), set[object]()
+    for _ in range(min(size, len(sets))):
+        chosen = max(left, key=lambda item: [len(new - seen) for new in _values_and_pairs(item)])
+        seen = seen.union(*_values_and_pairs(chosen))
+        left.remove(chosen)
+    return left
+
+
+def _values_and_pairs(item: pytest.Item) -> tuple[set[object], set[object]]:
+    """Return the parameters with their values, and all pairs of these."""
+    values = sorted(item.callspec.indices.items())  # type: ignore[attr-defined]
+    return set(values), {(a, b) for i, a in enumerate(values) for b in values[:i]}

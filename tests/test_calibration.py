@@ -10,6 +10,7 @@ import keras_s2s
 from keras_s2s.calibration import calibrate, calibration_error, reliability_bins
 
 
+@pytest.mark.slow
 def test_the_fitted_temperature_is_that_of_the_truth():
     random = np.random.default_rng(0)
     log_probs = -random.exponential(1.0, 20_000)
@@ -66,6 +67,7 @@ def test_invalid_bins_are_refused(confidences, right, bins, message):
 PAIRS = [("ab", "one"), ("ab", "two three"), ("cd", "three"), ("abcd", "one two")]
 
 
+@pytest.mark.slow
 def test_confidences_follow_the_log_probabilities_and_the_temperature(tmp_path):
     translator = make_translator(confidence=True)
     plain = translator(["ab", "cd"])
@@ -96,6 +98,7 @@ def test_a_confidence_that_is_not_a_temperature_is_refused(confidence):
 
 
 @pytest.mark.parametrize("export", ["saved_model", "litert"])
+@pytest.mark.slow
 def test_exports_answer_with_confidences(export, tmp_path):
     translator = make_translator(confidence=2.5)
     texts = ["ab", "cd", "abcd"]

@@ -54,6 +54,7 @@ def test_the_loss_of_hard_labels_is_that_of_ids(data, teacher):
 
 
 @pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.sampled(1)
 def test_the_loss_of_an_epoch_does_not_depend_on_the_batches(soft, data, teacher):
     batches = teach(data, teacher, 0.75) if soft else data
     student = Seq2Seq(LSTMEncoder(6, 4), LSTMDecoder(6, 4))
@@ -73,6 +74,7 @@ def test_padding_does_not_change_the_loss(data, teacher):
     assert float(loss(*longer)) == pytest.approx(float(loss(soft, logits)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_student_comes_to_predict_what_its_teacher_does(data, teacher):
     student = Seq2Seq(LSTMEncoder(6, 8), LSTMDecoder(6, 8))
     student.compile(keras.optimizers.Adam(0.05), loss=DistillationLoss())

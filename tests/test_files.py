@@ -307,6 +307,7 @@ def write_and_die(path: Path, moment: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads, and forks
 @pytest.mark.parametrize("before", [None, "old"])
+@pytest.mark.sampled(1)
 def test_killed_at_any_operation_the_old_or_the_new_remains(tmp_path, before):
     path = tmp_path / "model.keras"
     outcomes, code, moment = [], 9, 0

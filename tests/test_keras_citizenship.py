@@ -62,6 +62,7 @@ def test_a_model_is_plotted(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_tensorboard_s_callback_writes(tmp_path):
     pytest.importorskip("tensorboard")
     train(make_model("luong"), callbacks=[keras.callbacks.TensorBoard(tmp_path, histogram_freq=1)])
@@ -71,6 +72,7 @@ def test_tensorboard_s_callback_writes(tmp_path):
 # It loads weights before the optimizer has its own, of any model.
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_kerastuner_searches_for_settings(tmp_path):
     keras_tuner = pytest.importorskip("keras_tuner")
 
@@ -88,6 +90,7 @@ def test_kerastuner_searches_for_settings(tmp_path):
 
 
 @pytest.mark.parametrize("layer", [s2s.LSTMEncoder, s2s.GRUEncoder])
+@pytest.mark.sampled(1)
 def test_an_encoder_stands_alone_in_a_functional_model(layer, tmp_path):
     ids = keras.Input([None], dtype="int32")
     encoded = layer(9, 3, bidirectional=True, context="attention_pool", name="encoder")(ids)
@@ -111,6 +114,7 @@ def test_an_encoder_stands_alone_in_a_functional_model(layer, tmp_path):
     ],
     ids=["list", "tuple", "array", "array of objects", "array of bytes", "tensor"],
 )
+@pytest.mark.sampled(2)
 def test_a_translator_takes_texts_in_every_form(translator, given):
     assert translator.translate(given) == translator.translate(TEXTS)
     expected = translator(tf.constant(TEXTS))
@@ -131,6 +135,7 @@ def test_a_translator_refuses_a_single_text(translator, text):
 
 
 @pytest.mark.parametrize("way", COPIES)
+@pytest.mark.sampled(1)
 def test_a_copied_translator_answers_alike(translator, way):
     again = COPIES[way](translator)
     assert again is not translator
@@ -233,6 +238,7 @@ def test_a_copied_part_has_the_same_settings(make, way):
 
 
 @pytest.mark.parametrize("way", COPIES)
+@pytest.mark.sampled(2)
 def test_a_copied_result_has_the_same_hypotheses(way):
     found = make_model("luong").search(SOURCE_IDS, SEARCH)
     again = COPIES[way](found)

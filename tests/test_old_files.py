@@ -17,6 +17,7 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", [*MODELS, "ensemble"])
+@pytest.mark.sampled(1)
 def test_a_model_answers_as_before(name):
     model, expected = s2s.load(FOLDER / f"{name}.keras"), EXPECTED[name]
     found = model.search(SOURCE_IDS, s2s.BeamSearch(beam_width=3, max_length=6))
@@ -27,6 +28,7 @@ def test_a_model_answers_as_before(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_a_model_has_its_optimizer_and_trains_on(name):
     model, expected = s2s.load(FOLDER / f"{name}.keras"), EXPECTED[name]["optimizer"]
     sums = [float(np.sum(value)) for value in model.optimizer.variables]

@@ -31,6 +31,7 @@ def trained(adam, options, **kwargs) -> list[np.ndarray]:
     ],
     ids=["other rates, accumulation", "clipping, average, decay", "amsgrad"],
 )
+@pytest.mark.slow
 def test_it_is_the_update_of_keras(options):
     fused, expected = (trained(adam, options) for adam in (FusedAdam, keras.optimizers.Adam))
     for ours, theirs in zip(fused, expected, strict=True):

@@ -89,6 +89,7 @@ def test_what_is_not_a_pair_is_refused(pairs):
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 3])
+@pytest.mark.slow
 def test_the_built_model_trains_and_its_rate_falls_to_zero(warmup_steps):
     pairs = [("ab", "A B"), ("b", "B"), ("a", "A")]
     source = CharTokenizer.train(source for source, _ in pairs)

@@ -69,6 +69,7 @@ def test_a_loaded_translator_answers_bit_for_bit_the_same(translator, saved):
         np.testing.assert_array_equal(found[name], values)
 
 
+@pytest.mark.slow
 def test_a_loaded_translator_of_an_ensemble_answers_bit_for_bit_the_same(translator, tmp_path):
     other = make_translator().model
     other.set_weights([0.5 * weight for weight in other.get_weights()])

@@ -111,6 +111,7 @@ def runtimes(translator, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["SavedModel", "LiteRT"])
+@pytest.mark.slow
 def test_every_runtime_has_the_limit(runtimes, translator, name):
     source = np.array([text.encode() for text in TEXTS], dtype=object)
     found = runtimes[name]("serving_default", {"source": source})
@@ -126,6 +127,7 @@ def test_every_runtime_has_the_limit(runtimes, translator, name):
     assert (found["scores"] == -1e9).tolist() == [True, True, False]
 
 
+@pytest.mark.slow
 def test_the_runner_says_which_text_has_no_target(runtimes):
     runner = LiteRTRunner(runtimes["path"])
     assert runner.search(TEXTS)[1] == []

@@ -198,6 +198,7 @@ def test_an_unknown_token_reads_as_the_source_token_that_attention_points_at(cop
 
 
 @pytest.mark.parametrize("attention", ["luong", "monotonic"])
+@pytest.mark.slow
 def test_names_that_no_training_had_are_copied_as_text(attention):
     pairs = [
         (f"{verb} {name} {end}", f"{name} {verb}")
@@ -244,6 +245,7 @@ def test_unknown_tokens_cannot_be_replaced_by_what_is_not_a_part_of_the_text():
         Translator(model, ByteTokenizer(), ByteTokenizer(), replace_unknown=True)
 
 
+@pytest.mark.slow
 def test_an_ensemble_translates(translator):
     other = make_translator().model
     other.set_weights([-weight for weight in other.get_weights()])

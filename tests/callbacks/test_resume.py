@@ -48,6 +48,7 @@ def uninterrupted(tmp_path_factory):
     return train(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_killed_twice_at_any_step_it_ends_with_the_same_weights(uninterrupted, tmp_path):
     output = tmp_path / "weights.npz"
     first, second = np.sort(np.random.default_rng().choice(np.arange(1, 4 * STEPS), 2, False))
@@ -118,6 +119,7 @@ DATA = {
 @pytest.mark.parametrize(
     ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
 )
+@pytest.mark.sampled(1)
 def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
     def options():
         return {"data": DATA[data](tmp_path), "every": every}
@@ -134,6 +136,7 @@ def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_o
     assert_same_weights(state_of(model), expected)
 
 
+@pytest.mark.slow
 def test_callbacks_remember_the_epochs_before(model_of_start, tmp_path):
     def callbacks():
         return [
@@ -164,6 +167,7 @@ def test_callbacks_remember_the_epochs_before(model_of_start, tmp_path):
     assert_same_weights(model.get_weights(), expected)
 
 
+@pytest.mark.slow
 def test_with_more_epochs_it_continues(model_of_start, tmp_path):
     model = model_of_start()
     whole = fit(model, tmp_path / "whole", epochs=2)
@@ -204,6 +208,7 @@ def test_several_steps_in_one_execution_are_skipped_together(tmp_path):
     assert_same_weights(state_of(model), expected)
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_skips_it_trains_the_next_time(model_of_start, tmp_path):
     model = model_of_start()
     fit(model, tmp_path / "whole", epochs=1)
@@ -239,6 +244,7 @@ def test_a_state_half_written_is_never_taken_for_a_whole_one(model_of_start, tmp
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])
+@pytest.mark.sampled(1)
 def test_a_damaged_state_is_refused(damage, model_of_start, tmp_path):
     fit(model_of_start(), tmp_path, epochs=1)
     content = bytearray((tmp_path / FILE).read_bytes())
@@ -306,6 +312,7 @@ def test_it_needs_a_folder(folder):
         Resume(folder)
 
 
+@pytest.mark.slow
 def test_the_states_of_several_machines_must_have_a_step_in_common(
     model_of_start, tmp_path, monkeypatch
 ):
@@ -379,6 +386,7 @@ def test_interrupted_in_a_validation_every_figure_is_that_of_the_uninterrupted_r
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_rate_that_each_epoch_lowers_is_lowered_once(model_of_start, tmp_path):
     rates = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
     model = model_of_start()

@@ -55,6 +55,7 @@ class Interrupt(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_however_fit_ends_the_model_is_fed_with_what_it_was_before():
     model = make_model("luong")
     model.compile("sgd", loss=SequenceLoss())

@@ -122,6 +122,7 @@ def test_the_unit_and_the_figures_follow_the_targets():
     assert SearchEvaluation(VALID, SOURCE, TARGET, metrics=["bleu"]).metrics == ("bleu",)
 
 
+@pytest.mark.slow
 def test_one_trace_of_the_search_serves_all_epochs_and_batches(model, monkeypatch):
     traces = []
     call = Translator.call
@@ -135,6 +136,7 @@ def test_one_trace_of_the_search_serves_all_epochs_and_batches(model, monkeypatc
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_every_n_steps_the_search_runs_and_the_epoch_has_the_last_figures(model, monkeypatch):
     steps = []
     evaluate = SearchEvaluation.evaluate
@@ -153,6 +155,7 @@ def test_every_n_steps_the_search_runs_and_the_epoch_has_the_last_figures(model,
 
 
 @pytest.mark.parametrize(("verbose", "shown"), [(0, False), (2, True)])
+@pytest.mark.sampled(1)
 def test_examples_are_shown_unless_fit_is_silent(model, verbose, shown, capsys):
     callback = evaluation(examples=2, metrics=("chrf", "wer"))
     model.fit(dataset(), verbose=verbose, callbacks=[callback])
@@ -186,6 +189,7 @@ def test_figures_and_examples_are_written_for_tensorboard_by_step(model, tmp_pat
     assert "ab ->" in text.decode()
 
 
+@pytest.mark.slow
 def test_in_mixed_precision_the_search_runs_in_float32():
     model = Seq2Seq(
         LSTMEncoder(SOURCE.vocabulary_size, 4, dtype="mixed_bfloat16"),

@@ -73,6 +73,7 @@ def test_scores_are_those_of_the_translator(run, model, pairs, translator):
     assert json.loads(output.splitlines()[1])["source"] == "ü"
 
 
+@pytest.mark.slow
 def test_evaluate_takes_all_references_of_a_source(run, model, pairs, translator, tmp_path):
     outputs = tmp_path / "outputs.tsv"
     code, output, errors = run("evaluate", model, pairs, "--json", "--outputs", outputs)
@@ -103,6 +104,7 @@ def test_unknown_figures_are_a_mistake(run, model, pairs):
         ("serving", [], "SavedModel"),
     ],
 )
+@pytest.mark.slow
 def test_an_export_is_inspected_and_answers(
     run, model, pairs, translator, tmp_path, caplog, out, options, file_format
 ):
@@ -153,6 +155,7 @@ def test_a_cut_litert_file_is_a_mistake(run, litert_file, tmp_path, command):
 
 
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
+@pytest.mark.slow
 def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damaged):
     version = tmp_path / "1"
     shutil.copytree(served_folder, version)
@@ -183,6 +186,7 @@ def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, 
     assert message in errors
 
 
+@pytest.mark.slow
 def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     options = ["--warmup-length", 2, "--warmup-length", 3, "--warmup-batch-size", 4]

@@ -30,6 +30,7 @@ def changed(translator, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_does_not_differ_from_itself(run, model, texts):
     arguments = ("--max-changed", 0, "--max-score-difference", 1e-6)
     code, output, _ = run("compare", model, model, texts, *arguments)

@@ -13,6 +13,8 @@ from helpers.running import ROOT
 
 from keras_s2s.export.saved_model_session import SavedModelSession
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def exports(litert_file, served_folder):

@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib")
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 @pytest.mark.parametrize("what", ["attention", "search"])
+@pytest.mark.sampled(2)
 def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
     picture = tmp_path / f"picture.{suffix}"
     assert run("draw", what, model, "abcd", picture) == (0, "", "")

@@ -25,6 +25,7 @@ def other(translator, tmp_path_factory):
 
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
+@pytest.mark.sampled(1)
 def test_it_searches_as_the_models_together(run, model, other, translator, tmp_path, average):
     path = tmp_path / "both.keras"
     code, output, errors = run("ensemble", model, other, "--output", path, "--average", average)

@@ -29,6 +29,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize(
     "more", [["--copy"], ["--stream", "--copy", "--attention", "monotonic"]], ids=str
 )
+@pytest.mark.slow
 def test_files_with_features_train_as_they_are(more, files, tmp_path, run):
     options = ["--train", files / "train.tsv", "--valid", files / "valid.tsv", *more]
     options += ["--features-column", "2", "--units", "8", "--epochs", "1", "--threads", "1"]

@@ -44,6 +44,7 @@ def train(run, files, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
     initial = save_initial(tmp_path)
     code, _, errors = train()
@@ -71,6 +72,7 @@ def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
         (["--target-tokenizer", "char"], "its target tokenizer is a WordTokenizer"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_a_model_of_other_settings_is_a_mistake(train, tmp_path, options, message):
     save_initial(tmp_path)
     code, _, errors = train(*options)

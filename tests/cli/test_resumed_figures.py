@@ -11,7 +11,10 @@ from keras_s2s.callbacks.training_state import load_state
 from keras_s2s.cli.callbacks import LearningCurve, Pace
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 class InterruptValidation(keras.callbacks.Callback):

@@ -201,6 +201,7 @@ def test_ctrl_c_says_how_to_go_on(run, files, tmp_path):
         "--target-tokenizer byte --no-bidirectional --input-feeding --patience 0 --max-length 9",
     ],
 )
+@pytest.mark.sampled(2)
 def test_settings_are_those_of_the_model(run, files, tmp_path, options):
     folder = tmp_path / "run"
     code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options.split())
@@ -405,6 +406,7 @@ def test_the_command_line_trains_the_recommended_model(files):
     assert ours.optimizer.global_clipnorm == theirs.optimizer.global_clipnorm
 
 
+@pytest.mark.slow
 def test_a_model_that_is_always_wrong_is_reported(run, files, tmp_path):
     options = [*OPTIONS, "--learning-rate", "1e-9", "--epochs", "1", "--output", tmp_path / "run"]
     code, _, errors = run("train", *files, *options)
@@ -423,6 +425,7 @@ def several(files, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_several_models_are_trained_from_their_own_seeds_and_become_an_ensemble(several):
     best = keras_s2s.load(several / "best.keras")
     assert isinstance(best.model, keras_s2s.Ensemble)
@@ -440,6 +443,7 @@ def test_several_models_are_trained_from_their_own_seeds_and_become_an_ensemble(
     assert {"figures.json", "samples.txt", "settings.yaml"} <= {it.name for it in several.iterdir()}
 
 
+@pytest.mark.slow
 def test_several_models_resume_without_training_what_is_trained(several, files, run):
     curves = [(several / f"model-{number}" / "learning_curve.csv") for number in (1, 2)]
     before = [curve.read_bytes() for curve in curves]
@@ -455,6 +459,7 @@ def test_several_models_resume_without_training_what_is_trained(several, files, 
     assert "models 2 there, 3 here" in errors
 
 
+@pytest.mark.slow
 def test_a_student_learns_the_predictions_of_an_ensemble(several, files, run, tmp_path):
     options = ["--teacher", several, "--epochs", "1", "--output", tmp_path / "student"]
     code, _, errors = run("train", *files, *OPTIONS, *options)
@@ -471,6 +476,7 @@ def test_a_teacher_with_other_tokenizers_is_a_mistake(several, files, run, tmp_p
     assert "its target tokenizer is a WordTokenizer. Expected: that of `target_tok" in errors
 
 
+@pytest.mark.slow
 def test_a_model_with_confidences_is_calibrated_on_the_held_out_pairs(run, files, tmp_path):
     options = [*OPTIONS, "--confidence", "--epochs", "1", "--output", tmp_path / "run"]
     code, output, errors = run("train", *files, *options)

@@ -79,6 +79,7 @@ def test_what_stands_before_a_line_that_is_not_utf_8_is_answered(run, model, tra
         (b"b\0\n", "line 2: a NUL character at character 2. Expected: a source in each line"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line, message):
     code, output, errors = run("translate", model, stdin=b"abcd\n" + line)
     assert code == 2
@@ -88,6 +89,7 @@ def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line,
 
 
 @pytest.mark.parametrize(("columns", "text"), [("first", "ab"), ("text", "ab\tcd")])
+@pytest.mark.sampled(1)
 def test_columns_say_what_to_do_with_tabs(run, model, translator, columns, text):
     code, output, _ = run("translate", model, "--columns", columns, stdin=b"ab\tcd\n")
     assert (code, output.splitlines()) == (0, translator.translate([text]))
@@ -110,6 +112,7 @@ def test_options_that_do_not_go_together_are_a_mistake(run, model):
 
 
 @pytest.mark.parametrize("stopping", ["finished", "length"])
+@pytest.mark.sampled(1)
 def test_a_search_stops_as_is_asked(run, model, translator, monkeypatch, stopping):
     searches = []
     search_texts = type(translator).search_texts
@@ -130,6 +133,7 @@ def test_without_standard_input_there_is_nothing_to_translate(model, monkeypatch
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.slow
 def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
     (tmp_path / "lines").write_bytes(b"abcd\n")
     with (
@@ -143,6 +147,7 @@ def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
     lines = tmp_path / "lines"
     lines.write_bytes(b"abcd\n" * 20000)
@@ -156,6 +161,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
         assert process.wait(60) == 141
 
 
+@pytest.mark.slow
 def test_answers_come_line_by_line_and_ctrl_c_ends_it_quietly(model, translator):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with start("translate", model, **pipes) as process:

@@ -87,6 +87,7 @@ def test_ids_are_int32_of_any_batch_size_and_length(shuffle):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", [7, 64, 200, 1000])
+@pytest.mark.sampled(4)
 def test_every_pair_is_seen_exactly_once_an_epoch(shuffle, batch_size):
     dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=batch_size, shuffle=shuffle, seed=5)
     for _ in range(3):
@@ -186,6 +187,7 @@ def test_the_smaller_batch_is_not_always_that_of_the_longest_pairs():
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
+@pytest.mark.sampled(1)
 def test_fit_trains_on_the_same_orders(kind, given):
     def recorded(train):
         batches = []
@@ -223,6 +225,7 @@ def test_nothing_waits_for_the_tuner_of_tensorflow(kind, given):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
+@pytest.mark.sampled(1)
 def test_it_is_distributed_over_devices(kind, given):
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
@@ -237,6 +240,7 @@ def test_it_is_distributed_over_devices(kind, given):
     ("kind", "shuffle", "batch_size"),
     [("lines", True, 7), ("lines", False, 64), ("records", True, 64), ("records", True, 1000)],
 )
+@pytest.mark.sampled(2)
 def test_every_pair_of_files_is_seen_exactly_once_an_epoch(kind, shuffle, batch_size, given):
     dataset = make_dataset(
         given[kind], SOURCE, TARGET, batch_size=batch_size, shuffle=shuffle, buffer_size=60
@@ -248,6 +252,7 @@ def test_every_pair_of_files_is_seen_exactly_once_an_epoch(kind, shuffle, batch_
         assert sorted(map(len, batches))[1:] == [batch_size] * (len(batches) - 1)
 
 
+@pytest.mark.slow
 def test_an_epoch_of_files_depends_on_the_seed_and_its_number_alone(given):
     def made(seed):
         return make_dataset(
@@ -335,6 +340,7 @@ def test_pairs_longer_than_a_batch_are_left_out(kind, given, caplog):
 
 
 @FILES
+@pytest.mark.sampled(1)
 def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, caplog):
     kept = [p for p in PAIRS if len(p[0]) < 6 and len(p[1].split()) < 5]
     dataset = make_dataset(

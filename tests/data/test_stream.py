@@ -101,6 +101,7 @@ def test_pairs_that_are_left_out_never_come_up(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("seed", [None, 0])
 @pytest.mark.parametrize("kind", ["lines", "records"])
+@pytest.mark.sampled(2)
 def test_memory_is_that_of_the_pool_however_long_the_files_are(kind, seed, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_s2s.data.stream._CHUNK", 256)
     path = _write(tmp_path, "long.tsv", (f"{n:0200}" for n in range(10_000)))

@@ -71,6 +71,7 @@ def test_every_public_name_is_in_the_reference(name):
 
 
 # Not --quiet: then mkdocs would not count its warnings.
+@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", tmp_path / "site"],
@@ -103,6 +104,7 @@ README = (DOCS.parent / "README.md").read_text("utf-8")
 (README_PROGRAM,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_readme_s_first_program_runs_as_printed(tmp_path):
     program = README_PROGRAM
     assert len([line for line in program.splitlines() if line]) == 20

@@ -35,6 +35,7 @@ def make_translator(options, **kwargs):
 @pytest.mark.parametrize(
     "kind", ["monotonic, copy", pytest.param("luong, copy", marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_an_export_answers_as_the_model_does(kind, tmp_path):
     translator = make_translator(KINDS[kind], replace_unknown=True)
     s2s.export.saved_model(translator, str(tmp_path / "served"))
@@ -44,6 +45,7 @@ def test_an_export_answers_as_the_model_does(kind, tmp_path):
     assert runner.translate(TEXTS) == translator.translate(TEXTS)
 
 
+@pytest.mark.slow
 def test_a_file_brings_translator_and_features_back(tmp_path):
     translator = make_translator(KINDS["monotonic, copy"])
     translator.save(tmp_path / "inflection.keras")

@@ -18,6 +18,8 @@ from keras_s2s.export.served_module import ServedModule
 from keras_s2s.export.signatures import SIGNATURES
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["new newest", "low lower lowest", "wide é", "日本"]
 LEXICON = [[4, 5, 3], [4, 3], [6, 5, 4, 3], [5, 3]]
 

@@ -15,6 +15,8 @@ import keras_s2s as s2s
 from keras_s2s.export import litert_export, saved_model_export
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["abcd", "d", "dcbaab"]
 
 

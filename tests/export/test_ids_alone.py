@@ -48,6 +48,7 @@ def test_a_saved_model_of_ids_has_no_operation_on_text(folder):
     assert card["parity"]["num_same_texts"] == card["parity"]["num_texts"] > 0
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_ids_runs_without_tensorflow_text(folder, translator):
     ids = translator.source.tokenize(["hello", "a"]).numpy().tolist()
     code = f"""
@@ -105,6 +106,7 @@ def test_compiled_model_runs_a_file_of_ids(fixed, translator):
         np.testing.assert_array_equal(value, expected[name])
 
 
+@pytest.mark.slow
 def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path, monkeypatch):
     def answer(self, signature, inputs):
         shapes = self._shapes[signature]

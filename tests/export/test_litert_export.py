@@ -94,6 +94,7 @@ def wide_translator():
 @pytest.mark.parametrize(
     ("quantization", "smallest", "largest"), [("float16", 1.5, 2.0), ("int8", 2.0, 4.0)]
 )
+@pytest.mark.slow
 def test_a_quantized_file_is_as_much_smaller(
     wide_translator, tmp_path, quantization, smallest, largest
 ):
@@ -129,6 +130,7 @@ def spoilt(monkeypatch):
     monkeypatch.setattr(litert_export, "_convert", convert_other_weights)
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_path, spoilt):
     path = tmp_path / "g2p.tflite"
     path.write_text("before")

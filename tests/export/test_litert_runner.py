@@ -85,6 +85,7 @@ def check_answers(translator, found, texts):
 
 
 @pytest.mark.parametrize("kinds", TOKENIZERS)
+@pytest.mark.slow
 def test_texts_are_handled_as_in_the_graph(kinds, tmp_path):
     translator = make_translator(*TOKENIZERS[kinds])
     runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "ids"))
@@ -92,6 +93,7 @@ def test_texts_are_handled_as_in_the_graph(kinds, tmp_path):
     check_answers(translator, runner.search(texts, batch_size=4), texts)
 
 
+@pytest.mark.slow
 def test_what_plain_python_cannot_do_runs_in_the_graph(tmp_path):
     translator = make_translator(s2s.WordTokenizer, s2s.WordTokenizer, replace_unknown=True)
     runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "serving_default"))

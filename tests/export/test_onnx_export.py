@@ -69,6 +69,7 @@ def test_an_operation_that_onnx_lacks_is_refused_by_name(translator, tmp_path, m
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_path, monkeypatch):
     def answer(self, signature, inputs):
         return {

@@ -96,6 +96,7 @@ print(*sorted(names() - before))
 """
 
 
+@pytest.mark.slow
 def test_every_operation_that_tensorflow_text_registers_is_taken():
     found = subprocess.run(
         [sys.executable, "-c", LIST_OPERATIONS], capture_output=True, text=True, check=True

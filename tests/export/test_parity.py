@@ -58,6 +58,7 @@ def test_the_model_agrees_with_itself(translator, runtime):
         ("ids", "lengths", 5),
     ],
 )
+@pytest.mark.sampled(3)
 def test_another_answer_is_refused_and_shown(translator, runtime, signature, output, value):
     def change(answer):
         answer[output][-1, 0] = value
@@ -71,6 +72,7 @@ def test_another_answer_is_refused_and_shown(translator, runtime, signature, out
 
 @pytest.mark.parametrize("signature", SIGNATURES)
 @pytest.mark.parametrize("output", ["scores", "log_probs"])
+@pytest.mark.sampled(4)
 def test_another_score_is_refused(translator, runtime, signature, output):
     def change(answer):
         # the last unit counts from -2 on
@@ -83,6 +85,7 @@ def test_another_score_is_refused(translator, runtime, signature, output):
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.sampled(2)
 def test_rows_in_another_order_are_refused(translator, runtime, signature):
     runtime.change = lambda answer: {name: value[::-1] for name, value in answer.items()}
     with pytest.raises(ValueError, match=f"Signature '{signature}'"):
@@ -100,6 +103,7 @@ def test_rows_in_another_order_are_refused(translator, runtime, signature):
         ("target_ids", lambda value: value[:, :, 0]),
     ],
 )
+@pytest.mark.sampled(3)
 def test_an_output_of_another_form_is_refused(translator, runtime, check, output, change):
     def change_form(answer):
         answer[output] = change(answer[output])
@@ -120,6 +124,7 @@ def test_other_weights_may_give_somewhat_other_log_probs(translator, runtime):
     assert 0.01 < check_agreement(translator, runtime, ["score"], PROBES, 0.1).difference < 0.1
 
 
+@pytest.mark.slow
 def test_other_weights_may_give_another_answer_which_is_counted(translator, runtime):
     def change(answer):
         if "target" in answer:

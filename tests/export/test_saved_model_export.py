@@ -141,6 +141,7 @@ def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoil
 @pytest.mark.parametrize(
     "moment", ["save", "check_operations", "check_parity", "_write_files", "publish"]
 )
+@pytest.mark.sampled(6)
 def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch, moment, error):
     seen = []
 

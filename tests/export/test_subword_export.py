@@ -54,6 +54,7 @@ def test_a_model_server_gives_the_translators_answers(translator, saved):
         _check_answers(translator, session("greedy", {"source": SOURCE}))
 
 
+@pytest.mark.slow
 def test_litert_gives_the_translators_answers(translator, saved, tmp_path):
     converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=["greedy"])
     converter.allow_custom_ops = True
@@ -69,6 +70,7 @@ def _check_answers(translator: s2s.Translator, found: dict[str, Any]) -> None:
     assert len(set(np.ravel(found["target"]))) > 2
 
 
+@pytest.mark.slow
 def test_the_keras_file_brings_both_models_back(translator, tmp_path):
     translator.save(tmp_path / "subword.keras")
     loaded = s2s.load(tmp_path / "subword.keras")

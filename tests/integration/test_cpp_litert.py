@@ -15,6 +15,8 @@ from helpers.served_litert import write
 
 import keras_s2s as s2s
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(__file__).parents[2] / "examples" / "litert" / "translate.cc"
 WORDS = ["hello", "a", "zebra crossing", "naïve café", "日本", "[EOS]", "x" * 40, "hello"]
 

@@ -99,6 +99,7 @@ def test_weights_are_averaged_and_evaluated_as_averages(start):
     assert validated == pytest.approx(model.evaluate(INPUTS, LABELS, verbose=0), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_warms_up_and_decays(start):
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=4, warmup_target=0.2, warmup_steps=2
@@ -112,6 +113,7 @@ def test_the_learning_rate_warms_up_and_decays(start):
 
 
 @pytest.mark.parametrize(("dtype", "loss"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 5e-2)])
+@pytest.mark.sampled(1)
 def test_in_mixed_precision_it_learns_as_in_float32(dtype, loss, start):
     expected, _ = fit(start, keras.optimizers.Adam(0.01), epochs=4)
     model, _ = fit(start, keras.optimizers.Adam(0.01), dtype=dtype, epochs=4)

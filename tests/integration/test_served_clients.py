@@ -134,6 +134,7 @@ def run_script(name, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_script_asks_a_saved_model(version, expected):
     done = run_script("run_saved_model.py", version, *WORDS)
     assert done.returncode == 0, done.stderr

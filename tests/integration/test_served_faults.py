@@ -12,6 +12,8 @@ import pytest
 
 from keras_s2s.export.versions import publish, unfinished_version
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "helpers" / "served_faults.py"
 

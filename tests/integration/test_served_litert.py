@@ -14,6 +14,8 @@ from helpers.served import WORDS, tiny_translator
 
 import keras_s2s as s2s
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parents[1] / "helpers" / "served_litert_app.py"
 
 # Each value of each option is tried in one of the two runtimes at least.

@@ -15,6 +15,8 @@ from helpers.served import WORDS, tiny_translator
 import keras_s2s as s2s
 from keras_s2s.export.signatures import SIGNATURES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):

@@ -142,6 +142,7 @@ CASES: dict[str, tuple[type[keras.layers.Layer], dict[str, Any], dict[str, Any]]
 # Keras's test shuffles a generator
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.sampled(8)
 def test_a_layer_passes_keras_s_own_test(case):
     kind, arguments, expected = CASES[case]
     TestCase("run_layer_test").run_layer_test(kind, arguments, **expected)

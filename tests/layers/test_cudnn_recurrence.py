@@ -68,6 +68,7 @@ def stand_in(monkeypatch):
     ],
     ids=["from zeros", "from a state", "bidirectional", "residual", "normalized"],
 )
+@pytest.mark.sampled(5)
 def test_cudnn_gives_what_the_loop_gives(kind, mask, options, states, calls, stand_in):
     stack = make_stack(kind, **options)
     expected = train(stack, mask, states, lengths=False)
@@ -116,6 +117,7 @@ def make_model(encoder=LSTMEncoder, decoder=LSTMDecoder, **kwargs):
     ("encoder", "decoder"), [(LSTMEncoder, LSTMDecoder), (GRUEncoder, GRUDecoder)]
 )
 @pytest.mark.parametrize("sample_weight", [None, "row", "token"])
+@pytest.mark.sampled(1)
 def test_a_step_and_an_evaluation_are_those_of_a_cpu(
     encoder, decoder, sample_weight, stand_in, monkeypatch
 ):
@@ -165,6 +167,7 @@ def test_another_loss_gets_the_padded_logits(stand_in, with_gpu):
 
 @pytest.mark.parametrize("encoder", [LSTMEncoder, GRUEncoder])
 @pytest.mark.usefixtures("with_gpu")
+@pytest.mark.sampled(1)
 def test_a_training_step_holds_cudnn_and_its_gradient_and_a_search_does_not(encoder):
     model = Seq2Seq(encoder(9, UNITS, bidirectional=True), LSTMDecoder(9, UNITS, attention="luong"))
     model.compile("adam", loss=SequenceLoss())
@@ -238,6 +241,7 @@ def test_without_a_gpu_a_training_runs_on_the_cpu(monkeypatch):
     assert not runs_on_gpu()
 
 
+@pytest.mark.slow
 def test_threads_can_be_set_after_a_layer_was_made():
     program = (
         "import tensorflow as tf; from keras_s2s.layers import LSTM; LSTM(3);"

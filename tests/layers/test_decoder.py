@@ -58,6 +58,7 @@ def whole(decoder, ids=IDS, *, packed=False, training=False):
 @every_kind
 @every_option
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.sampled(11)
 def test_a_whole_target_gives_the_logits_of_the_formula(kind, options, packed):
     decoder = make(kind, **options)
     logits = whole(decoder, packed=packed)
@@ -71,6 +72,7 @@ def test_a_whole_target_gives_the_logits_of_the_formula(kind, options, packed):
 
 @every_kind
 @every_option
+@pytest.mark.sampled(11)
 def test_a_whole_target_is_its_steps(kind, options):
     decoder = make(kind, **options)
     state, source = decoder.initial_state(tf.constant(C)), decoder.read(*map(tf.constant, SOURCE))
@@ -82,6 +84,7 @@ def test_a_whole_target_is_its_steps(kind, options):
 
 @every_kind
 @every_option
+@pytest.mark.sampled(4)
 def test_packed_gradients_are_the_padded_ones(kind, options):
     decoder = make(kind, **options)
     labels = tf.constant(np.random.default_rng(2).normal(size=(*IDS.shape, SIZE)), tf.float32)
@@ -101,6 +104,7 @@ def test_packed_gradients_are_the_padded_ones(kind, options):
 @every_kind
 @pytest.mark.parametrize("attention", [None, "luong", "bahdanau"])
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.sampled(3)
 def test_what_is_dropped_from_step_to_step_is_dropped_in_training_only(kind, attention, packed):
     decoder = make(kind, attention=attention, recurrent_dropout=1.0, context_to="every_step")
     plain = make(kind, attention=attention, context_to="every_step")

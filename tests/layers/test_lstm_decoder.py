@@ -54,6 +54,7 @@ def steps(decoder, ids, source, state=None):
 @every_kind
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.sampled(10)
 def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, packed, num_layers):
     decoder = make(attention=attention, context_to=context_to, num_layers=num_layers)
     logits = whole_target(decoder, IDS, SOURCE, packed=packed)

@@ -113,6 +113,7 @@ def test_padding_of_the_source_changes_nothing():
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     random = np.random.default_rng(2)
     transitions = tf.nn.log_softmax(tf.constant(random.normal(size=(2, 3, 5, 4)), tf.float32))

@@ -85,6 +85,7 @@ class Formula(DecoderFormula):
 @pytest.mark.parametrize("kind", [LSTMDecoder, GRUDecoder])
 @every_kind
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.sampled(8)
 def test_a_whole_target_gives_the_log_probabilities_of_the_formula(kind, options, packed):
     decoder = make(options, kind)
     found = tf.nn.log_softmax(whole(decoder, packed=packed))
@@ -134,6 +135,7 @@ def test_hypotheses_of_one_source_are_independent(options):
 
 
 @every_kind
+@pytest.mark.sampled(4)
 def test_packed_gradients_are_the_padded_ones(options):
     decoder = make(options)
     chosen = tf.one_hot(np.random.default_rng(2).integers(0, SIZE, IDS.shape), SIZE)
@@ -151,6 +153,7 @@ def test_packed_gradients_are_the_padded_ones(options):
 
 
 @pytest.mark.parametrize("name", ["monotonic, copy", "luong, copy", "bahdanau, copy"])
+@pytest.mark.sampled(1)
 def test_gradients_are_those_of_finite_differences(name):
     decoder = make(KINDS[name])
 
@@ -184,6 +187,7 @@ def test_padding_of_the_source_and_of_the_target_changes_nothing(options):
 
 
 @every_kind
+@pytest.mark.sampled(3)
 def test_mixed_precision_sums_up_in_float32(options):
     exact, decoder = whole(make(options)), make(options, dtype="mixed_float16")
     with tf.GradientTape() as tape:

@@ -25,6 +25,7 @@ def logits_of_steps(decoder, source):
 @pytest.mark.parametrize("kind", [LSTMDecoder, GRUDecoder])
 @every_option
 @pytest.mark.parametrize("most", [SIZE, SIZE - 1], ids=["few tokens", "many tokens"])
+@pytest.mark.sampled(11)
 def test_prepared_steps_give_what_steps_give(kind, options, most, monkeypatch):
     monkeypatch.setattr(stacks, "MOST_PROJECTED_TOKENS", most)
     decoder = make(kind, **options)
@@ -37,6 +38,7 @@ def test_prepared_steps_give_what_steps_give(kind, options, most, monkeypatch):
 
 @pytest.mark.parametrize("kind", [LSTMDecoder, GRUDecoder])
 @every_option
+@pytest.mark.sampled(10)
 def test_products_in_bfloat16_come_close(kind, options):
     decoder = make(kind, **options)
     source = decoder.read(*SOURCE)

@@ -110,6 +110,7 @@ def assert_close(ours, theirs):
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.sampled(10)
 def test_outputs_states_and_gradients_are_those_of_keras(kind, mask, go_backwards, packed):
     ours, theirs = make_pair(kind, go_backwards=go_backwards)
     inputs, mask, state, upstream = make_batch(kind, mask)
@@ -121,6 +122,7 @@ def test_outputs_states_and_gradients_are_those_of_keras(kind, mask, go_backward
 
 @every_kind
 @pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.sampled(2)
 def test_one_packed_graph_serves_every_batch_size_and_length(kind, go_backwards):
     ours, theirs = make_pair(kind, go_backwards=go_backwards)
 

@@ -50,6 +50,7 @@ def normalize(values, norm):
 @every_kind
 @both_joints
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
+@pytest.mark.sampled(9)
 def test_it_is_its_formula(kind, residual, layer_normalization, bidirectional):
     stack = make(
         kind,
@@ -76,6 +77,7 @@ def test_it_is_its_formula(kind, residual, layer_normalization, bidirectional):
 
 @every_kind
 @both_joints
+@pytest.mark.sampled(3)
 def test_packed_values_and_gradients_are_the_padded_ones(kind, residual, layer_normalization):
     stack = make(
         kind, residual=residual, layer_normalization=layer_normalization, bidirectional=True

@@ -70,6 +70,7 @@ FREEZE = {
 
 @pytest.mark.parametrize("part", [s2s.LSTMEncoder, s2s.GRUEncoder, s2s.LSTMDecoder, s2s.GRUDecoder])
 @pytest.mark.parametrize("way", ["argument", "before building", "after building"])
+@pytest.mark.sampled(4)
 def test_a_frozen_part_is_not_trained(part, way):
     if way == "argument":
         frozen = part(9, 4, trainable=False)
@@ -96,6 +97,7 @@ def test_a_frozen_part_is_not_trained(part, way):
     ("freeze", "way"),
     [*((freeze, "save") for freeze in FREEZE), *(("embedding", way) for way in COPIES)],
 )
+@pytest.mark.sampled(9)
 def test_what_is_frozen_stays_frozen_through_copies(freeze, way, tmp_path):
     model = make()
     FREEZE[freeze](model)
@@ -162,6 +164,7 @@ def quantize(model):
 # Keras's own, of its quantizers on NumPy 2
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("change", [adapt, quantize])
+@pytest.mark.sampled(1)
 def test_what_was_compiled_before_answers_for_the_changed_layers(change, tmp_path):
     model = make()
     before = scores(model)
@@ -190,6 +193,7 @@ def test_lora_trains_its_own_weights_alone():
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("way", ["save", "deepcopy"])
+@pytest.mark.sampled(1)
 def test_a_quantized_model_is_copied(way, tmp_path):
     model = make()
     with pytest.warns(UserWarning, match="does not have a `quantize` method"):
@@ -200,6 +204,7 @@ def test_a_quantized_model_is_copied(way, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.slow
 def test_a_model_in_mixed_precision_is_searched_after_quantization():
     parts = {"dtype": "mixed_bfloat16"}
     decoder = s2s.LSTMDecoder(7, 4, attention="luong", input_feeding=True, **parts)

@@ -37,6 +37,7 @@ def model():
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 @pytest.mark.parametrize("foreign", [-1, 12, 99])
 @pytest.mark.parametrize("name", SIZES)
+@pytest.mark.sampled(4)
 def test_a_foreign_id_is_reported_by_its_place(model, name, foreign, method):
     batch = make_batch()
     batch[name][1, 1] = foreign
@@ -71,6 +72,7 @@ def test_a_foreign_id_is_reported_however_a_step_is_taken(model, setting):
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.sampled(1)
 def test_other_ids_are_trained_on(model, dtype):
     history = model.fit(make_dataset(make_batch(dtype)), verbose=0).history
     assert np.isfinite(history["loss"][0])

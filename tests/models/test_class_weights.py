@@ -59,6 +59,7 @@ def expected(model, table=TABLE):
 
 
 @pytest.mark.parametrize("kind", DATA)
+@pytest.mark.sampled(1)
 def test_every_label_has_its_weight(kind, model):
     history = model.fit(**DATA[kind](), class_weight=WEIGHTS, verbose=0).history
     assert history["loss"][0] == pytest.approx(expected(model), rel=1e-5)

@@ -70,6 +70,7 @@ def test_a_call_gives_the_mean(ensemble, models):
         np.testing.assert_allclose(ensemble(inputs())[real], expected[real], atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 def test_it_scores_given_targets_by_the_mean(ensemble, models):
     expected = together(models, ensemble.average, inputs())
     chosen = np.take_along_axis(expected, TARGET_LABELS[:, :, np.newaxis], axis=2)[:, :, 0]
@@ -77,6 +78,7 @@ def test_it_scores_given_targets_by_the_mean(ensemble, models):
     np.testing.assert_allclose(found, np.sum(chosen * (TARGET_LABELS != 0), axis=1), atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 def test_greedy_search_takes_the_best_of_the_mean_at_each_step(ensemble, models):
     found = ensemble.search(SOURCE_IDS, GreedySearch(max_length=5))
     for row in range(3):
@@ -92,6 +94,7 @@ def test_greedy_search_takes_the_best_of_the_mean_at_each_step(ensemble, models)
         np.testing.assert_allclose(found.log_probs[row, 0], log_prob, atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 def test_log_prob_gives_the_log_prob_of_every_hypothesis(ensemble):
     found = ensemble.search(SOURCE_IDS, SEARCH)
     log_probs = ensemble.log_prob(np.repeat(SOURCE_IDS, 4, axis=0), tf.reshape(found.ids, [12, -1]))
@@ -107,6 +110,7 @@ def test_padding_and_batch_mates_do_not_change_a_row(plain):
     np.testing.assert_allclose(with_padding.scores[1], alone.scores[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_attention_is_the_mean_of_the_members_that_have_any(plain, models):
     found = plain.search(SOURCE_IDS, GreedySearch(max_length=1), return_attention=True)
     single = [
@@ -146,6 +150,7 @@ def test_it_is_evaluated_but_not_trained(plain, models):
             train(inputs(), TARGET_LABELS)
 
 
+@pytest.mark.sampled(1)
 def test_a_loaded_ensemble_computes_bit_for_bit_the_same(ensemble, tmp_path):
     ensemble.save(tmp_path / "e.keras")
     loaded = load(tmp_path / "e.keras")

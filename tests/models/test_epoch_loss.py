@@ -33,6 +33,7 @@ def model(request):
 
 
 @pytest.mark.parametrize("weights", SAMPLE_WEIGHTS)
+@pytest.mark.sampled(1)
 def test_it_does_not_depend_on_the_batches(weights, model):
     data = {"x": DATA, "y": LABELS, "sample_weight": SAMPLE_WEIGHTS[weights], "verbose": 0}
     whole = model.evaluate(**data, batch_size=8)

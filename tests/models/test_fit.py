@@ -100,6 +100,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(few_weights):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_under_xla_it_trains_on_the_padded_batch_to_the_same_weights(few_weights):
     keras.utils.set_random_seed(7)
     jitted = fit_few(compile_model(make_model(units=4), jit_compile=True))
@@ -133,6 +134,7 @@ def test_weights_of_samples_reach_the_loss():
 
 
 @pytest.mark.parametrize("attention", [None, "luong", "bahdanau"])
+@pytest.mark.sampled(1)
 def test_in_mixed_precision_it_trains_and_searches_in_float32(attention):
     model = make_model(units=4, attention=attention, dtype="mixed_bfloat16")
     compile_model(model, run_eagerly=True)

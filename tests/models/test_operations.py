@@ -30,6 +30,7 @@ def count(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "policy"), MOST)
+@pytest.mark.sampled(3)
 def test_a_step_on_a_gpu_has_few_operations(name, policy, count):
     counted = count(name, policy=policy)
     assert counted["CudnnRNNV3"] == counted["CudnnRNNBackpropV3"] >= 2

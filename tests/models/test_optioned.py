@@ -39,6 +39,7 @@ def test_training_on_real_tokens_only_has_the_gradients_of_the_padded_batch(make
 
 @pytest.mark.parametrize("make", OPTIONED.values(), ids=OPTIONED)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.sampled(1)
 def test_in_16_bits_it_trains_and_searches_in_float32(make, policy):
     model = give_weights(make(SIZE, dtype=policy))
     model.compile("sgd", loss=SequenceLoss(), run_eagerly=True)
@@ -56,6 +57,7 @@ def test_in_16_bits_it_trains_and_searches_in_float32(make, policy):
         np.testing.assert_array_equal(mixed, plain)
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_it_takes_the_same_step():
     weights = []
     for jit_compile in (False, True):

@@ -61,6 +61,7 @@ def draws_of(seed):
 
 @pytest.mark.parametrize("choice", ["argmax", "sample"])
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.sampled(1)
 def test_inputs_are_replaced_by_what_the_steps_before_put_out(kind, choice):
     model = scattered(MODELS[kind]())
     own = OwnOutputs(choice, seed=5)
@@ -101,6 +102,7 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.slow
 def test_a_step_is_the_one_of_teacher_forcing_with_what_was_fed(jit_compile):
     model = compile_model(scattered(make_model(units=4)), jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
@@ -128,6 +130,7 @@ def test_the_same_seed_feeds_the_same():
     assert_same(run(), run())
 
 
+@pytest.mark.slow
 def test_the_callback_sets_the_probability_before_each_step_and_takes_it_back():
     model = compile_model(make_model(units=4))
     model.feed_own_outputs(0.125, choice="sample")

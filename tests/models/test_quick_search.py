@@ -49,6 +49,7 @@ def test_xla_is_refused_where_it_cannot_run():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sampled(1)
 def test_in_bfloat16_log_probs_come_close(kind):
     model = make_model(kind)
     members = Ensemble([model])

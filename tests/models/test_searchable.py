@@ -43,6 +43,7 @@ def looks(model, source_ids, target_ids):
 
 
 @pytest.mark.parametrize("search", [SEARCH, GreedySearch(max_length=4)])
+@pytest.mark.sampled(1)
 def test_the_attention_is_that_of_each_reported_token(looking, search):
     found = looking.search(SOURCE_IDS, search, return_attention=True)
     assert found.attention is not None
@@ -66,6 +67,7 @@ def test_attention_costs_the_answer_nothing(looking):
     np.testing.assert_allclose(plain.scores, with_attention.scores, atol=1e-6)
 
 
+@pytest.mark.sampled(1)
 def test_the_coverage_penalty_is_part_of_the_score(looking):
     search = BeamSearch(**{**SEARCH.get_config(), "coverage_penalty": 0.7})
     found = looking.search(SOURCE_IDS, search, return_attention=True)
@@ -101,6 +103,7 @@ def test_a_model_without_attention_cannot_be_asked_for_it(options, search, asks)
     ],
     ids=["array", "list", "ragged"],
 )
+@pytest.mark.sampled(2)
 def test_each_row_begins_with_its_prefix(luong, prefix):
     found = luong.search(SOURCE_IDS, SEARCH, prefix=prefix)
     np.testing.assert_array_equal(found.ids[0, :, :2], [[5, 6]] * 3)
@@ -183,6 +186,7 @@ def test_a_subclass_says_what_it_is_made_of():
 
 
 @pytest.mark.parametrize("attention", ["no attention", "luong"])
+@pytest.mark.sampled(1)
 def test_a_model_that_has_diverged_is_an_error(attention):
     model = make_model(attention)
     model.decoder.logits.bias.assign(tf.fill(model.decoder.logits.bias.shape, np.nan))

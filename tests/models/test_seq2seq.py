@@ -50,6 +50,7 @@ def test_training_on_real_tokens_only_has_the_gradients_of_the_padded_batch(mode
     assert_close(packed_gradients, padded_gradients, atol=1e-5)
 
 
+@pytest.mark.sampled(2)
 def test_what_follows_eos_is_discarded(model):
     source_ids, target_ids = SOURCE_IDS.copy(), TARGET_LABELS.copy()
     source_ids[1, 2:], target_ids[1, 2:], target_ids[2, 1:] = [5, 3], [4, 1], [5, 3, 6]
@@ -62,6 +63,7 @@ def test_what_follows_eos_is_discarded(model):
 
 
 @pytest.mark.parametrize("training", [False, True])
+@pytest.mark.sampled(4)
 def test_padding_and_batch_mates_do_not_change_a_rows_loss_and_gradients(model, training):
     alone = inputs(SOURCE_IDS[1:2, :2], TARGET_INPUTS[1:2, :2])
     wide = inputs(np.pad(SOURCE_IDS, [(0, 0), (0, 3)]), np.pad(TARGET_INPUTS, [(0, 0), (0, 2)]))

@@ -58,6 +58,7 @@ def make(kind, *, gru=False, seed=0, **kwargs):
 
 @pytest.mark.parametrize("kind", ["monotonic, copy", "luong, copy"])
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+@pytest.mark.sampled(1)
 def test_what_a_search_reports_is_the_log_probability(kind, search):
     model = make(kind)
     found = model.search(SOURCE_IDS, search, return_attention=True)
@@ -70,6 +71,7 @@ def test_what_a_search_reports_is_the_log_probability(kind, search):
 
 
 @pytest.mark.parametrize("kind", ["monotonic, copy", "luong, copy"])
+@pytest.mark.sampled(1)
 def test_a_beam_of_all_hypotheses_finds_what_enumeration_finds(kind):
     model = make(kind, gru=True)
     found = model.search(SOURCE_IDS, BeamSearch(beam_width=40, max_length=3))
@@ -110,6 +112,7 @@ def test_the_attention_is_the_alignment_given_the_whole_output():
 
 
 @every_kind
+@pytest.mark.sampled(1)
 def test_an_answer_does_not_depend_on_the_batch(kind):
     model, search = make(kind), BeamSearch(beam_width=3, max_length=5)
     together = model.search(SOURCE_IDS, search)
@@ -122,6 +125,7 @@ def test_an_answer_does_not_depend_on_the_batch(kind):
 
 
 @every_kind
+@pytest.mark.slow
 def test_training_lowers_the_loss(kind):
     model = make(kind)
     model.compile(keras.optimizers.Adam(0.03), loss=SequenceLoss(label_smoothing=0.05))
@@ -142,6 +146,7 @@ def test_the_packed_loss_is_the_padded_one(kind):
 
 
 @every_kind
+@pytest.mark.sampled(1)
 def test_a_file_brings_the_model_back(kind, tmp_path):
     model, path = make(kind), tmp_path / "model.keras"
     model.save(path)
@@ -152,6 +157,7 @@ def test_a_file_brings_the_model_back(kind, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_members_of_every_kind():
     ensemble = Ensemble([make(kind, seed=seed) for seed, kind in enumerate(KINDS)])
     found = ensemble.search(SOURCE_IDS, SEARCHES["beam"], return_attention=True)

@@ -82,6 +82,7 @@ def test_batch_mates_and_padding_change_nothing(trained, found):
         np.testing.assert_allclose(alone.log_probs[0], found.log_probs[row], atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 def test_nothing_is_better_than_what_an_exact_search_is_certain_of(trained, found):
     best = trained.search(SOURCE_IDS, ExactSearch(length_penalty=PENALTY, max_length=7))
     assert best.certified is not None

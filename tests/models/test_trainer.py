@@ -56,12 +56,14 @@ def check_step(model, loss, sample_weight, **kwargs):
     "loss", [SequenceLoss(), SequenceLoss("token", label_smoothing=0.1)], ids=["sequence", "token"]
 )
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(4)
 def test_the_gradients_are_those_of_the_padded_batch(kind, sample_weight, loss):
     check_step(make_model(kind), loss, sample_weight)
 
 
 @pytest.mark.parametrize("sample_weight", [None, BY_ROW, BY_TOKEN], ids=["all", "row", "token"])
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(3)
 def test_the_metrics_are_those_of_the_padded_batch(sample_weight):
     plain, weighted = [TokenAccuracy(), Perplexity()], [Perplexity(name="weighted")]
     expected = [TokenAccuracy(), Perplexity(), Perplexity(name="weighted")]
@@ -94,6 +96,7 @@ def test_another_metric_gets_the_padded_logits():
 
 
 @pytest.mark.usefixtures("parts")
+@pytest.mark.sampled(1)
 def test_the_loss_of_a_subclass_and_of_a_layer_are_kept():
     class Halved(Seq2Seq):
         def compute_loss(self, *arguments, **kwargs):
@@ -118,6 +121,7 @@ def test_a_weight_of_the_loss_is_kept():
     assert figures["loss"] == pytest.approx(float(expected) / 4)
 
 
+@pytest.mark.slow
 def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
     """In the graph, without dropout, with a last batch of one row."""
     ended = []

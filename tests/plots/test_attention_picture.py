@@ -43,6 +43,7 @@ def test_a_source_from_right_to_left_runs_so():
 
 
 @pytest.mark.parametrize(("tokens", "every"), [(100, 1), (700, 3)])
+@pytest.mark.sampled(1)
 def test_labels_of_many_tokens_do_not_overlap(tokens, every):
     names = [f"token{number}" for number in range(tokens)]
     figure = plots.attention_map(names, ["a", "b"], np.ones([2, tokens]))

@@ -109,6 +109,7 @@ def test_the_coverage_penalty_is_part_of_the_score(penalty, stopping):
         assert_same_outputs(outputs(found, row), expected)
 
 
+@pytest.mark.slow
 def test_attention_and_coverage_in_litert(tmp_path):
     search = BeamSearch(beam_width=3, num_hypotheses=2, max_length=5, coverage_penalty=0.5)
     run = converted(

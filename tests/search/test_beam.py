@@ -53,6 +53,7 @@ def test_textbook_case_candidates_of_each_step(length, expected):
 @pytest.mark.parametrize("stopping", STOPPING)
 @pytest.mark.parametrize("beam_width", [1, 2, 3, 5])
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 9])
+@pytest.mark.sampled(6)
 def test_it_equals_a_literal_beam_search(beam_width, stopping, vocabulary_size):
     model = TableModel.random(beam_width, batch_size=20, vocabulary_size=vocabulary_size)
     search = BeamSearch(
@@ -226,6 +227,7 @@ def test_logits_of_low_precision_are_summed_in_float32(dtype):
         assert_same_outputs(outputs(found, row), expected)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_of_fifty_thousand():
     model = TableModel(np.random.default_rng(5).normal(size=(2, 11, 50_000)))
     found = model.search(BeamSearch(beam_width=4, num_hypotheses=4, max_length=3))
@@ -253,6 +255,7 @@ def test_eager_and_compiled_give_the_same(stopping):
 
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=5), BeamSearch(max_length=5)])
+@pytest.mark.sampled(1)
 def test_xla_gives_the_same(search):
     model = TableModel.random(6, batch_size=3)
 

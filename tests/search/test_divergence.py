@@ -54,6 +54,7 @@ def three_rows(bad: np.ndarray, *, at_once: bool) -> TableModel:
 
 @pytest.mark.parametrize("kind", ["NaN", "one NaN", "one +inf", "+inf", "-inf"])
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
+@pytest.mark.sampled(11)
 def test_every_search_reports_nan_for_the_row_and_answers_the_others(search, kind):
     model = three_rows(of_no_distribution(kind), at_once=kind != "one NaN")
     found = model.search(search)
@@ -77,6 +78,7 @@ def test_an_exact_search_does_not_certify_it():
 
 
 @pytest.mark.parametrize("search", [SEARCHES[0], SEARCHES[2], SEARCHES[3], SEARCHES[7]], ids=repr)
+@pytest.mark.sampled(1)
 def test_litert_reports_it_too(search, tmp_path):
     run = converted(search, 7, str(tmp_path))
     for kind in ("NaN", "one +inf", "-inf"):

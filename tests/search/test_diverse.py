@@ -14,6 +14,7 @@ from keras_s2s.search import BeamSearch, DiverseBeamSearch
 @pytest.mark.parametrize("stopping", ["finished", "bound", "length"])
 @pytest.mark.parametrize("penalty", [0.3, 2.0])
 @pytest.mark.parametrize(("beam_width", "num_groups"), [(3, 3), (4, 2), (6, 3)])
+@pytest.mark.sampled(3)
 def test_it_equals_a_literal_search_in_groups(beam_width, num_groups, penalty, stopping):
     model = TableModel.random(0, batch_size=20)
     search = DiverseBeamSearch(
@@ -86,6 +87,7 @@ def test_rules_hold_in_every_group():
         )
 
 
+@pytest.mark.slow
 def test_litert_finds_the_same(tmp_path):
     search = DiverseBeamSearch(beam_width=6, num_groups=3, num_hypotheses=6, max_length=6)
     run = converted(search, 7, str(tmp_path))

@@ -40,6 +40,7 @@ def test_textbook_case():
 @pytest.mark.parametrize("formula", ["power", "gnmt"])
 @pytest.mark.parametrize("num_hypotheses", [1, 4])
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 8])
+@pytest.mark.sampled(2)
 def test_it_finds_the_best_of_all_outputs(vocabulary_size, num_hypotheses, formula):
     model = TableModel.random(0, batch_size=20, vocabulary_size=vocabulary_size)
     search = ExactSearch(
@@ -89,6 +90,7 @@ def test_the_rules_hold():
 
 
 @pytest.mark.parametrize("limit", [{"max_nodes": 7}, {"max_open": 3}], ids=repr)
+@pytest.mark.sampled(1)
 def test_what_is_certified_is_the_best_and_what_is_not_is_no_worse_than_the_beams(limit):
     model = TableModel.random(3, batch_size=100, vocabulary_size=8)
     search = ExactSearch(max_length=6, beam_width=2, nodes_per_step=4, **limit)
@@ -166,6 +168,7 @@ def test_an_empty_batch_gives_an_empty_result():
     assert nodes(found).shape == (0,)
 
 
+@pytest.mark.slow
 def test_litert_finds_the_same(tmp_path):
     search = ExactSearch(
         num_hypotheses=2, nodes_per_step=4, max_nodes=60, max_open=30, suppress_ids=(6,)

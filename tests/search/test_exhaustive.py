@@ -29,6 +29,7 @@ def test_textbook_case():
 
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 7])
 @pytest.mark.parametrize("formula", ["power", "gnmt"])
+@pytest.mark.sampled(3)
 def test_it_finds_every_output_in_order(vocabulary_size, formula):
     model = TableModel.random(0, batch_size=5, vocabulary_size=vocabulary_size)
     search = ExhaustiveSearch(max_length=4, num_hypotheses=100, length_penalty_formula=formula)
@@ -75,6 +76,7 @@ def test_an_empty_batch_gives_an_empty_result():
     assert found.ids.shape == (0, 1, 3)
 
 
+@pytest.mark.slow
 def test_litert_finds_the_same(tmp_path):
     search = ExhaustiveSearch(max_length=4, num_hypotheses=90, min_length=2)
     run = converted(search, 7, str(tmp_path))
@@ -119,6 +121,7 @@ def test_bad_settings_are_refused(settings, message):
         ({"max_length": 2}, "all"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_it_answers_like_the_exact_search_where_little_is_possible(settings, blocked):
     logits = np.random.default_rng(0).normal(size=(2, 60, 4))
     if blocked is not None:

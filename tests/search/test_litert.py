@@ -18,6 +18,7 @@ SEARCHES = [
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=repr)
+@pytest.mark.sampled(1)
 def test_litert_gives_what_tensorflow_gives_at_any_batch_size(search, tmp_path):
     run = converted(search, 7, str(tmp_path))
     for batch_size in (1, 3, 8):
@@ -25,6 +26,7 @@ def test_litert_gives_what_tensorflow_gives_at_any_batch_size(search, tmp_path):
         assert_same_results(run(model.logits), model.search(search), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_litert_takes_the_options_of_each_row(tmp_path):
     search = BeamSearch(beam_width=3, num_hypotheses=3)
     run = converted(
@@ -49,6 +51,7 @@ def test_litert_takes_the_options_of_each_row(tmp_path):
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(beam_width=4)])
 @pytest.mark.parametrize("vocabulary_size", [9, 2000])
+@pytest.mark.sampled(1)
 def test_litert_orders_equals_as_tensorflow_does(search, vocabulary_size, tmp_path):
     values = np.random.default_rng(0).integers(0, 2, (2, 3, vocabulary_size))
     model = TableModel(values)

@@ -98,6 +98,7 @@ BEAMS = list(itertools.product(["finished", "bound", "length"], [(1, 1), (2, 1),
 @pytest.mark.parametrize("number", range(len(BEAMS)))
 @settings(max_examples=12)
 @given(case=cases())
+@pytest.mark.sampled(3)
 def test_beam_search(number, case):
     stopping, (beam_width, num_hypotheses) = BEAMS[number]
     rules = RULES[number % len(RULES)]
@@ -123,6 +124,7 @@ def test_greedy_search(rules, case):
 @pytest.mark.parametrize("rules", RULES, ids=repr)
 @settings(max_examples=8)
 @given(case=cases(longest=5))
+@pytest.mark.sampled(1)
 def test_exact_search(rules, case):
     search = ExactSearch(num_hypotheses=2, beam_width=2, nodes_per_step=8, **rules)
     model, row_options = case
@@ -138,6 +140,7 @@ def test_exact_search(rules, case):
 @pytest.mark.parametrize("rules", RULES[2:4], ids=repr)
 @settings(max_examples=8)
 @given(case=cases(longest=5))
+@pytest.mark.sampled(1)
 def test_exhaustive_search(rules, case):
     search = ExhaustiveSearch(num_hypotheses=3, max_length=5, **rules)
 
@@ -151,6 +154,7 @@ def test_exhaustive_search(rules, case):
 @pytest.mark.parametrize(("number", "rules"), list(enumerate(RULES[1:4])))
 @settings(max_examples=8)
 @given(case=cases())
+@pytest.mark.sampled(2)
 def test_sampling(number, rules, case):
     draw: dict[str, Any] = {
         "temperature": [0.7, 1.0, 2.0][number],
@@ -171,6 +175,7 @@ def test_sampling(number, rules, case):
 )
 @settings(max_examples=8)
 @given(case=cases())
+@pytest.mark.sampled(2)
 def test_diverse_beam_search(rules, stopping, case):
     search = DiverseBeamSearch(
         beam_width=4,

@@ -128,6 +128,7 @@ RULES = {
 
 @pytest.mark.parametrize("with_prefix", [False, True])
 @pytest.mark.parametrize("chosen", list(itertools.product(*RULES.values())))
+@pytest.mark.sampled(6)
 def test_all_rules_hold_together(chosen, with_prefix):
     settings = dict(zip(RULES, chosen, strict=True))
     model = TableModel.random(9, batch_size=6)

@@ -103,6 +103,7 @@ def test_a_row_does_not_depend_on_its_batch_mates():
 
 
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"top_p": 0.7}], ids=repr)
+@pytest.mark.sampled(1)
 def test_litert_draws_the_same(settings, tmp_path):
     search = Sampling(num_hypotheses=4, max_length=6, **settings)
     run = converted(search, 7, str(tmp_path), seed=(tf.int32, 1))

@@ -63,6 +63,7 @@ def test_python_and_graph_split_alike():
 
 
 @pytest.mark.parametrize("text", ["walk V;PST", "go by V;V.PTCP;PRS", "walk", "a;b ADJ"])
+@pytest.mark.sampled(3)
 def test_a_text_is_read_back(text):
     tokenizer = FeatureTokenizer.train([text])
     assert tokenizer.detokenize(tokenizer.tokenize(text)).numpy().decode() == text

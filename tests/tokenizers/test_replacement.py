@@ -69,6 +69,7 @@ def test_without_unknown_tokens_the_text_is_the_tokenizers():
 
 
 @pytest.mark.parametrize(("source", "target"), list(zip(SOURCES, TARGETS, strict=False)))
+@pytest.mark.slow
 def test_litert_writes_the_same(source, target, tmp_path):
     @tf.function(
         input_signature=[

@@ -96,6 +96,7 @@ def test_the_graph_is_small():
         }
 
 
+@pytest.mark.slow
 def test_tensorflow_text_is_imported_only_when_text_is_split():
     program = (
         "import sys\n"

@@ -133,6 +133,7 @@ def test_a_graph_takes_any_batch_of_texts(tokenizer):
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.sampled(3)
 def test_a_tokenizer_made_while_a_graph_is_traced_works(make):
     kept = []
 
