@@ -55,7 +55,7 @@ def test_the_order_of_an_epoch_depends_only_on_its_number(kind, tmp_path):
     mapped = other.map(lambda inputs, labels: (inputs, labels)).prefetch(2)
     assert fit([mapped], 2, looks=[other, other]) == [epochs[:2]]
     next(iter(other))
-    # a second `fit` goes on, one with `initial_epoch` has that epoch
+    # a second `fit` continues, one with `initial_epoch` has that epoch
     assert fit([mapped], 1) == [epochs[2:3]]
     assert fit([other], 2, initial_epoch=1) == [epochs[1:2]]
     assert fit([made(kind, tmp_path)], 4, initial_epoch=2) == [epochs[2:]]

@@ -72,7 +72,7 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path, mask, mode):
     before = os.umask(mask)
     try:
         write(tmp_path / "model.keras")
-        assert os.umask(mask) == mask  # left as it was
+        assert os.umask(mask) == mask  # unchanged
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "model.keras").stat().st_mode) == mode

@@ -214,7 +214,7 @@ def test_searches_are_equal_by_their_settings_and_tokenizers_only_to_themselves(
     assert s2s.BeamSearch(beam_width=3) == s2s.BeamSearch(beam_width=3)
     assert s2s.BeamSearch(beam_width=3) != s2s.BeamSearch(beam_width=2)
     assert s2s.BeamSearch() != s2s.DiverseBeamSearch(num_groups=1)
-    # like every Keras layer, which stands in sets: compare their vocabularies
+    # like every Keras layer, which can be in sets: compare their vocabularies
     assert s2s.ByteTokenizer() != s2s.ByteTokenizer()
 
 

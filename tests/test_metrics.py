@@ -57,7 +57,7 @@ def test_it_is_true_over_an_epoch_of_unequal_batches(kind):
 def test_padding_does_not_change_it(kind):
     metric = kind()
     padded = np.pad(LOGITS, [(0, 0), (0, 4), (0, 0)])
-    padded[:, 3:, 0] = 50.0  # pad is what a model says at the padding
+    padded[:, 3:, 0] = 50.0  # the model predicts pad at the padding
     metric.update_state(np.pad(LABELS, [(0, 0), (0, 4)]), padded)
     assert float(metric.result()) == pytest.approx(BY_HAND[kind](REAL), abs=1e-6)
 

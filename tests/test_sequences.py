@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_s2s.sequences import until_eos
 
-# What is given, and what is left of it.
+# Ids, and the ids up to the first eos.
 ROWS = {
     "padded": ([4, 3, 0, 0], [4, 3, 0, 0]),
     "more behind eos": ([4, 3, 5, 3], [4, 3, 0, 0]),

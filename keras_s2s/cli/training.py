@@ -82,7 +82,7 @@ def _train_one(
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"model: {model.count_params():,} parameters")
-    click.echo(f"{'going on' if goes_on else 'beginning'} in {settings.output}")
+    click.echo(f"{'resuming' if goes_on else 'training'} in {settings.output}")
     search = s2s.BeamSearch(
         beam_width=settings.beam_width,
         length_penalty=settings.length_penalty,

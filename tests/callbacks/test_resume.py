@@ -128,7 +128,7 @@ def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_o
     model = model_of_start()
     assert fit(model, tmp_path / "whole", **options()) == whole  # nothing is left to train
     expected = state_of(model)
-    # in the second epoch, behind a step that was not kept
+    # in the second epoch, after a step that was not saved
     interrupted(model_of_start(), tmp_path / "parts", batches=STEPS + 5, **options())
     model = model_of_start()
     history = fit(model, tmp_path / "parts", **options())

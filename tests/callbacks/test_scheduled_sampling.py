@@ -75,4 +75,4 @@ def test_however_fit_ends_the_model_is_fed_with_what_it_was_before():
         model.fit(inputs(), TARGET_LABELS, verbose=0, callbacks=[sampling, Interrupt()])
     assert model.own_outputs is before
     assert model.sampling_probability == 0.25
-    model.fit(inputs(), TARGET_LABELS, verbose=0)  # goes on with what is fed
+    model.fit(inputs(), TARGET_LABELS, verbose=0)  # continues with the same inputs

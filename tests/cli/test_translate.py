@@ -19,7 +19,7 @@ from keras_s2s.cli.main import main
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
     texts = ["abcd", "", "ü€", "a", "  ", "\u3000", "\xa0\x1c", "cabad", "b" * 30]
     expected = [translator.translate([text])[0] if text.strip() else "" for text in texts]
-    content = "\n".join(texts).encode()  # without a line end behind the last
+    content = "\n".join(texts).encode()  # without a line end after the last
     code, output, errors = run("translate", model, "--batch-size", 2, stdin=content)
     assert (code, output.splitlines(), errors) == (0, expected, "")
 

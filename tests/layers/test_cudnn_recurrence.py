@@ -28,7 +28,7 @@ from keras_s2s.models import Seq2Seq, trainer
 from keras_s2s.search import GreedySearch
 
 UNITS = 3
-# Padding inside and in front, which is moved before a step.
+# Padding inside and at the start, which is moved before a step.
 SOURCES = [[0, 5, 0, 6, 3], [7, 3, 0, 0, 0], [0, 0, 0, 0, 3]]
 TARGETS = [[2, 0, 5], [0, 2, 7], [2, 6, 8]]
 LABELS = [[5, 0, 3], [0, 7, 3], [6, 8, 3]]

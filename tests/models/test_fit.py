@@ -42,7 +42,7 @@ def training(tmp_path_factory):
         validation_data=(VALID_INPUTS, VALID_LABELS),
         callbacks=[
             keras.callbacks.ModelCheckpoint(path, save_best_only=True),
-            # neither may need to be told which way is better
+            # neither may need `mode`
             keras.callbacks.EarlyStopping("val_perplexity", patience=8),
             keras.callbacks.EarlyStopping("val_token_accuracy", patience=8),
         ],
@@ -66,7 +66,7 @@ def test_the_checkpoint_is_the_model_of_the_best_epoch(training):
     best = keras.saving.load_model(path)
     figures = best.evaluate(VALID_INPUTS, VALID_LABELS, verbose=0, return_dict=True)
     assert figures["loss"] == pytest.approx(min(history["val_loss"]), abs=1e-6)
-    # compiled as it was: training could go on
+    # compiled as before: training could continue
     assert best.optimizer.iterations.numpy() == 16 * (1 + np.argmin(history["val_loss"]))
     assert best.loss.get_config() == model.loss.get_config()
 

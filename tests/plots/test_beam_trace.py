@@ -87,7 +87,7 @@ def test_greedy_search_is_one_of_width_one():
     found = trace(textbook.greedy_is_not_best(), GreedySearch(max_length=4), pruned=0)
     a, b, c = textbook.A, textbook.B, textbook.C
     assert found.winner.ids == (a, b, c, oracle.EOS)
-    # the end is the best, and what goes on instead the second
+    # the end is the best, and the hypothesis extended instead the second
     assert [len(step) for step in found.steps] == [1, 1, 1, 2]
 
 

@@ -126,7 +126,7 @@ def test_what_the_budget_cuts_off_is_not_certified():
 
 @pytest.mark.parametrize(("spread", "certain"), [(0.1, False), (3.0, True)])
 def test_continuations_that_are_not_shown_are_accounted_for(spread, certain):
-    # 90 tokens, of which 64 are shown: if all are alike, one that is not shown may be better.
+    # 64 of 90 tokens are expanded: if all are equal, one of the others may be better.
     logits = spread * np.random.default_rng(4).normal(size=(6, 499, 94))
     logits[:, :, oracle.EOS] = spread
     model = TableModel(logits)

@@ -94,7 +94,7 @@ def test_texts_read_as_by_the_sentencepiece_package(tokenizer, text):
     ids = tokenizer.tokenize([text])
     read = tokenizer.detokenize(ids).numpy()[0].decode()
     expected = _processor(tokenizer).decode(_processor(tokenizer).encode(text))
-    # which puts spaces around the sign for what is unknown
+    # which puts spaces around the sign for unknown text
     assert read.replace("⁇", " ⁇ ") == expected
 
 
