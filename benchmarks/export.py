@@ -193,8 +193,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a .keras file")
     parser.add_argument("words", help="TSV file, plain or gzip: word, pronunciation")
-    parser.add_argument("--folder", type=Path, required=True, help="where the exports are or go")
-    parser.add_argument("--limit", type=int, default=500, help="how many words, drawn at random")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the exports")
+    parser.add_argument("--limit", type=int, default=500, help="number of words, drawn at random")
     parser.add_argument("--peers", nargs="*", default=[], help="NAME=PYTHON[=MODEL] of other tools")
     parser.add_argument(
         "--results", type=Path, default=ROOT / "benchmarks" / "results" / "export.json"

@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("out", help="file to append figures to")
     parser.add_argument("parts", nargs="+", choices=("training", "search", "torch", "tables"))
     parser.add_argument("--device", default="cuda", help="device of PyTorch")
-    parser.add_argument("--only", default="", help="measure systems whose name has this in it")
+    parser.add_argument("--only", default="", help="measure only systems whose name contains this")
     arguments = parser.parse_args()
     name = card()
 

@@ -201,7 +201,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="+", choices=tuple(WORKLOADS), default=["G", "T"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="leave out batch 8")
+    parser.add_argument("--quick", action="store_true", help="skip batch 8")
     parser.add_argument("--curves", action="store_true", help="measure the curves, and plot them")
     parser.add_argument(
         "--peers",

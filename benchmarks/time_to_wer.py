@@ -192,10 +192,12 @@ def _rate(step: int, steps: int) -> float:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("train", help="pairs to train on: source<TAB>target lines")
-    parser.add_argument("valid", help="pairs to be searched")
+    parser.add_argument("valid", help="held-out pairs")
     parser.add_argument("--target", type=float, default=0.31, help="word error rate (default .31)")
-    parser.add_argument("--steps", type=int, default=7000, help="until the learning rate is zero")
-    parser.add_argument("--every", type=int, default=500, help="steps from one point to the next")
+    parser.add_argument(
+        "--steps", type=int, default=7000, help="steps until the learning rate is zero"
+    )
+    parser.add_argument("--every", type=int, default=500, help="steps between two measurements")
     parser.add_argument("--words", type=int, default=2677, help="held-out words to search")
     parser.add_argument("--units", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
@@ -204,7 +206,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--random-batches",
         action="store_true",
-        help="batches of random pairs, padded, not of like lengths as make_dataset gives them",
+        help="padded batches of random pairs, not of similar lengths as in make_dataset",
     )
     parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
     return parser.parse_args()

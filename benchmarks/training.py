@@ -166,13 +166,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--workloads", nargs="+", choices=("G", "T"), default=["G", "T"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--precisions", nargs="+", choices=tuple(POLICIES), default=list(POLICIES))
-    parser.add_argument("--batches", type=int, default=20, help="a round is one pass over these")
+    parser.add_argument("--batches", type=int, default=20, help="number of batches in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without-torch", action="store_true")
     parser.add_argument(
         "--sorted-by-length",
         action="store_true",
-        help="batches as make_dataset gives them, not out of two buckets",
+        help="batches as in make_dataset, not from two buckets",
     )
     parser.add_argument("--system", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -53,8 +53,8 @@ def build(source: s2s.CharTokenizer, target: s2s.CharTokenizer) -> s2s.Seq2Seq:
 def main() -> None:
     """Train, test and save the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "TEST"), help="other dates")
-    parser.add_argument("--pairs", type=int, default=22000, help="how many dates are made")
+    parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "TEST"), help="your own dates")
+    parser.add_argument("--pairs", type=int, default=22000, help="number of dates to generate")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--output", default="dates.keras")
     args = parser.parse_args()

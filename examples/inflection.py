@@ -60,7 +60,7 @@ def main() -> None:
     """Train, inflect and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
-    parser.add_argument("--pairs", type=int, default=12000, help="how many forms are made")
+    parser.add_argument("--pairs", type=int, default=12000, help="number of forms to generate")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--output", default="inflection.keras")
     args = parser.parse_args()

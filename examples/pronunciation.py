@@ -113,10 +113,12 @@ def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
 def main() -> None:
     """Train, evaluate, export and serve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=6.0, help="time to train")
-    parser.add_argument("--cpu-time", action="store_true", help="minutes of CPU, not of the clock")
-    parser.add_argument("--tsv", nargs=3, metavar=("TRAIN", "VALID", "TEST"), help="other words")
-    parser.add_argument("--attention", default="luong", help='"none": one context vector for all')
+    parser.add_argument("--minutes", type=float, default=6.0, help="training time")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU time, not wall-clock time"
+    )
+    parser.add_argument("--tsv", nargs=3, metavar=("TRAIN", "VALID", "TEST"), help="your own words")
+    parser.add_argument("--attention", default="luong", help='attention of the decoder, or "none"')
     numbers = {"units": 192, "layers": 1, "batch": 64, "seed": 0, "dropout": 0.0, "smoothing": 0.0}
     texts = {"dtype-policy": "float32", "output": "runs/pronunciation"}
     for name, value in [*numbers.items(), ("learning-rate", 0.004), *texts.items()]:

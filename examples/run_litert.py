@@ -9,7 +9,7 @@ import argparse
 import os
 
 parser = argparse.ArgumentParser(description="Ask an exported LiteRT file.")
-parser.add_argument("file", help="what `s2s.export.litert` wrote: g2p.tflite")
+parser.add_argument("file", help="file written by `s2s.export.litert`: g2p.tflite")
 parser.add_argument("texts", nargs="+", metavar="text")
 options = parser.parse_args()
 if not os.path.isfile(options.file):

@@ -9,7 +9,7 @@ import argparse
 import os
 
 parser = argparse.ArgumentParser(description="Ask an exported SavedModel.")
-parser.add_argument("folder", help="the folder of a version, which has a number: serving/g2p/1")
+parser.add_argument("folder", help="numbered folder of a version: serving/g2p/1")
 parser.add_argument("texts", nargs="+", metavar="text")
 options = parser.parse_args()
 if not os.path.isfile(os.path.join(options.folder, "saved_model.pb")):

@@ -39,7 +39,7 @@ def make_pairs(number: int, language: str) -> Pairs:
 def main() -> None:
     """Train, spell out numbers and count the errors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--language", default="en", help="one that num2words knows")
+    parser.add_argument("--language", default="en", help="language code of num2words")
     parser.add_argument("--pairs", type=int, default=16000)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--output", default="numbers.keras")

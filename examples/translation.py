@@ -81,8 +81,10 @@ def main() -> None:
     """Train, translate and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
-    parser.add_argument("--minutes", type=float, default=3.0, help="time to train")
-    parser.add_argument("--pieces", type=int, default=2000, help="of both languages together")
+    parser.add_argument("--minutes", type=float, default=3.0, help="training time")
+    parser.add_argument(
+        "--pieces", type=int, default=2000, help="size of the vocabulary shared by both languages"
+    )
     parser.add_argument("--units", type=int, default=256)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("translation.keras"))
     args = parser.parse_args()

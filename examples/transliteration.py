@@ -63,7 +63,7 @@ def build(letters: int, characters: int) -> s2s.Seq2Seq:
 def main() -> None:
     """Train, transliterate and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--script", default="hi", help="the language whose names are taken")
+    parser.add_argument("--script", default="hi", help="language of the names")
     parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--output", default="transliteration.keras")

@@ -1,6 +1,6 @@
-r"""Ask a model server over gRPC.
+r"""Client for a model server over gRPC.
 
-1. Install what it needs; TensorFlow comes with it:
+1. Install its requirement, which includes TensorFlow:
        pip install tensorflow-serving-api
 2. Train and export a translator, here for English pronunciation:
        make quickstart
@@ -27,7 +27,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 def ask(
     server: str, model: str, inputs: dict[str, Any], *, signature: str, version: int | None = None
 ) -> dict[str, Any]:
-    """Send a batch to a signature; gives an array for each output."""
+    """Send a batch to a signature. Return an array for each output."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
@@ -43,7 +43,7 @@ def ask(
 
 def main(arguments: list[str]) -> None:
     """Print the best answer to each text, with its score."""
-    parser = argparse.ArgumentParser(description="Ask a model server over gRPC.")
+    parser = argparse.ArgumentParser(description="Client for a model server over gRPC.")
     parser.add_argument("model", help="what the server calls the model")
     parser.add_argument("texts", nargs="+", metavar="text")
     parser.add_argument("--server", default="localhost:8500")

@@ -1,4 +1,4 @@
-r"""Ask a model server over REST, with nothing but Python's own library.
+r"""Client for a model server over REST, using only Python's standard library.
 
 1. Train and export a translator, here for English pronunciation:
        make quickstart
@@ -26,7 +26,7 @@ from typing import Any
 def ask(
     server: str, model: str, inputs: dict[str, Any], *, signature: str, version: int | None = None
 ) -> dict[str, Any]:
-    """Send a batch to a signature; gives a list for each output, with a row for each input row."""
+    """Send a batch to a signature. Return a list for each output, with one row per input row."""
     place = model if version is None else f"{model}/versions/{version}"
     request = urllib.request.Request(  # noqa: S310
         f"{server}/v1/models/{place}:predict",
