@@ -30,7 +30,7 @@ from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished
 from keras_s2s.keras_private import set_initial_epoch
-from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.models.batch_parts import count_cores, count_parts
 from keras_s2s.replicas import gather_from_workers, has_workers
 
 _LOGGER = logging.getLogger("keras_s2s")
@@ -226,10 +226,10 @@ class Resume(keras.callbacks.Callback):
             what = "Nothing is left to train" if done else "Resuming the training"
             sys.stdout.write(f"{what}: {place}, from {self.folder}\n")
         here = _threads()
-        if state.threads and state.threads != here:
+        if state.threads.keys() == here.keys() and state.threads != here:
             _LOGGER.warning(
-                "The training in %s started with %s and resumes with %s, so the last bits of the "
-                "weights will differ.",
+                "The training in %s started with other threads (%s) than now (%s), so the last "
+                "bits of the weights will differ.",
                 self.folder,
                 _described(state.threads),
                 _described(here),
@@ -358,17 +358,15 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
 
 
 def _threads() -> dict[str, int]:
-    """Return the numbers of cores and threads, on which the last bits of sums depend."""
-    threading = tf.config.threading
+    """Return the numbers on which the last bits of sums depend."""
     return {
-        "cores": count_cores(),
-        "intra-op threads": threading.get_intra_op_parallelism_threads(),
-        "inter-op threads": threading.get_inter_op_parallelism_threads(),
+        "intra-op threads": tf.config.threading.get_intra_op_parallelism_threads() or count_cores(),
+        "parts of a batch": count_parts(),
     }
 
 
 def _described(threads: dict[str, int]) -> str:
-    return ", ".join(f"{number or 'default'} {name}" for name, number in threads.items())
+    return ", ".join(f"{name}: {number}" for name, number in threads.items())
 
 
 def _position(state: TrainingState | None) -> int:

@@ -28,7 +28,7 @@ class TrainingState(NamedTuple):
     callbacks: list[dict[str, Any]]  # "name" and "state" of each
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds
     metrics: list[np.ndarray]  # sums of the metrics in this epoch
-    threads: dict[str, int] = {}  # cores and threads, on which the last bits depend  # noqa: RUF012
+    threads: dict[str, int] = {}  # on which the last bits of sums depend  # noqa: RUF012
 
 
 def read_values(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -129,6 +129,7 @@ def check_folder(settings: SimpleNamespace) -> bool:
         )
     run = read_config(path)
     take_from_run(settings, run)
+    settings.threads = settings.threads or run.get("threads")
     differences = list(same_training(vars(settings), run))
     if differences:
         raise InputError(

@@ -52,7 +52,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
         ArithmeticError: If the loss is no longer finite.
     """
     check_installed(METRICS)
-    _set_up(settings)
+    _set_up(settings, goes_on=goes_on)
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = read_data(settings, initial or teacher)
     fit_to_pairs(settings, data.pairs, data.mean_length, initial)
@@ -314,9 +314,13 @@ def _context(name: str) -> Any:
     return own() if isinstance(own, type) else own
 
 
-def _set_up(settings: SimpleNamespace) -> None:
+def _set_up(settings: SimpleNamespace, *, goes_on: bool) -> None:
     """Set seeds, precision and threads before anything is built."""
-    threads = settings.threads or count_cores()
+    # A run keeps the threads with which it began: the last bits of its weights depend on them.
+    cores = count_cores()
+    threads = settings.threads = settings.threads or cores
+    if goes_on and threads != cores:
+        click.echo(f"threads: {threads}, for {cores} available cores (--threads changes this)")
     try:
         # Run two independent products in parallel, each on half of the cores.
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))

@@ -43,13 +43,17 @@ def count_parts() -> int:
     use two cores better than a sequence of products that the cores share. If an operation has
     several threads of its own, halves would compete for them.
 
+    The number depends only on what was set, not on the visible cores: the last bits of the weights
+    depend on it.
+
     Returns:
-        2 on a CPU with `set_intra_op_parallelism_threads(1)` and at least two cores, otherwise 1.
+        2 on a CPU with `set_intra_op_parallelism_threads(1)`, unless only one operation may run at
+        once; otherwise 1.
     """
     threads = tf.config.threading
-    side_by_side = min(threads.get_inter_op_parallelism_threads() or _PARTS, count_cores())
+    side_by_side = threads.get_inter_op_parallelism_threads() != 1  # 0: as many as there are cores
     alone = threads.get_intra_op_parallelism_threads() == 1
-    halves = alone and side_by_side >= _PARTS and not tf.config.list_logical_devices("GPU")
+    halves = alone and side_by_side and not tf.config.list_logical_devices("GPU")
     return _PARTS if halves else 1
 
 

@@ -441,8 +441,8 @@ def test_it_says_that_the_number_of_threads_has_changed(
     monkeypatch.setattr(resume, "count_cores", lambda: 64)
     fit(model_of_start(), tmp_path, epochs=1)
     (message,) = caplog.messages
-    assert f"started with {cores} cores, " in message
-    assert "resumes with 64 cores, " in message
+    assert f"started with other threads (intra-op threads: {cores}, parts of a batch: 1" in message
+    assert "than now (intra-op threads: 64, parts of a batch: 1), so the last" in message
     assert "the last bits of the weights will differ" in message
 
 

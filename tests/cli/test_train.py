@@ -192,6 +192,23 @@ def test_ctrl_c_says_how_to_go_on(run, files, tmp_path):
 
 
 @pytest.mark.usefixtures("interrupted")
+def test_a_run_keeps_its_number_of_threads(run, files, tmp_path, monkeypatch):
+    def threads_of_run(cores, *options):
+        monkeypatch.setattr("keras_s2s.cli.training.count_cores", lambda: cores)
+        command = ["train", *files, *OPTIONS[:-2], "--output", tmp_path / "run", *options]
+        _, output, _ = run(*command)
+        told = [line for line in output.splitlines() if line.startswith("threads:")]
+        return read_config(tmp_path / "run" / "settings.yaml")["threads"], told
+
+    assert OPTIONS[-2] == "--threads"
+    assert threads_of_run(3) == (3, [])
+    told = ["threads: 3, for 5 available cores (--threads changes this)"]
+    assert threads_of_run(5) == (3, told)
+    assert threads_of_run(5, "--threads", "5") == (5, [])
+    assert threads_of_run(5) == (5, [])
+
+
+@pytest.mark.usefixtures("interrupted")
 @pytest.mark.parametrize(
     "options",
     [

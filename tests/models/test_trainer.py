@@ -139,17 +139,10 @@ def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("intra_op", "inter_op", "cores", "expected"),
-    [
-        (1, 2, 2, 2),
-        (1, 0, 2, 2),
-        (1, 4, 8, 2),
-        (1, 1, 2, 1),
-        (1, 0, 1, 1),
-        (0, 0, 2, 1),
-        (2, 2, 4, 1),
-    ],
+    ("intra_op", "inter_op", "expected"),
+    [(1, 2, 2), (1, 0, 2), (1, 4, 2), (1, 1, 1), (0, 0, 1), (2, 2, 1)],
 )
+@pytest.mark.parametrize("cores", [1, 2, 8])  # no weight depends on how many are visible
 def test_halves_are_for_threads_that_work_side_by_side(
     monkeypatch, intra_op, inter_op, cores, expected
 ):
