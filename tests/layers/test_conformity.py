@@ -13,6 +13,7 @@ from keras.src.testing import TestCase
 
 import keras_s2s as s2s
 from keras_s2s import layers
+from keras_s2s.keras_private import all_layers
 from keras_s2s.layers import EncoderOutput, GRUState, LSTMState
 
 BATCH, LENGTH, UNITS, SIZE = 2, 3, 4, 7
@@ -286,3 +287,24 @@ def test_a_context_by_name_has_the_dtype_of_its_encoder():
     assert encoder.context.dtype_policy.name == "mixed_bfloat16"
     encoded = encoder(IDS_WITH_PADDING)
     assert encoded.context.dtype == tf.bfloat16
+
+
+def test_every_layer_passes_keras_s_own_test():
+    """Each public layer has a case; each layer of the package is one, or a part of one."""
+    public = {getattr(module, name) for module in (s2s, layers) for name in module.__all__}
+    public = {it for it in public if isinstance(it, type) and issubclass(it, keras.layers.Layer)}
+    others = (keras.Model, s2s.Tokenizer)  # models; what takes strings
+    abstract = {layers.Encoder, layers.Decoder}
+    cases = [kind(**arguments) for kind, arguments, _ in CASES.values()]
+    missing = {it for it in public if not issubclass(it, others)} - abstract - set(map(type, cases))
+    assert not missing
+    registered = {
+        it
+        for it in keras.saving.get_custom_objects().values()
+        if it.__module__.startswith("keras_s2s.layers.")
+        and isinstance(it, type)
+        and issubclass(it, keras.layers.Layer)
+    }
+    parts = {type(layer) for case in cases for layer in all_layers(case)}
+    assert layers.LuongAttention in registered
+    assert not registered - parts
