@@ -74,19 +74,12 @@ def check_answers(translator: Translator, texts: list[str]) -> None:
         texts: Texts to try.
 
     Raises:
-        ValueError: If the log probability of a target is NaN or infinite.
+        ValueError: If the logits are NaN, infinite or all -inf.
     """
     source_ids = translator.source.tokenize(tf.constant(texts[:8]))
     size = translator.model.target_vocabulary_size
     target_ids = tf.tile([[UNK_ID, size - 1, EOS_ID]], [tf.shape(source_ids)[0], 1])
-    log_probs = translator.model.log_prob(source_ids, target_ids).numpy()
-    # -inf may be right: an output that the model cannot produce
-    (spoilt,) = np.nonzero(np.isnan(log_probs) | (log_probs == np.inf))
-    if len(spoilt):
-        raise InputError(
-            "The log probabilities of an exported translator must be finite, but its training has "
-            f"diverged. Received: {log_probs[spoilt[0]]} for {texts[spoilt[0]]!r}"
-        )
+    translator.model.log_prob(source_ids, target_ids)
 
 
 def trace(

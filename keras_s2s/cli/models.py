@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
+
 from keras_s2s.cli.own_modules import import_modules
 from keras_s2s.cli.quiet import hushed, import_package
 from keras_s2s.cli.settings import read_config
@@ -19,6 +21,11 @@ BEST = "best.keras"
 SETTINGS_FILE = "settings.yaml"
 
 _GROUP = 8  # batches between updates of the progress bar
+
+NO_TARGET = (
+    "no target was found. Expected: a source of at most the model's `max_source_length` tokens, "
+    "and a search that allows a target"
+)
 
 # Unused hypothesis slots have scores at or below this.
 _NO_SCORE = -1e8
@@ -62,12 +69,19 @@ class Model(NamedTuple):
             batch_size: Integer. Number of texts in a batch.
 
         Returns:
-            A list with the hypotheses of each text, best first.
+            A list with the hypotheses of each text, best first. A text that is longer than the
+            model's `max_source_length` has none.
+
+        Raises:
+            ValueError: If the model has diverged.
         """
+        from keras_s2s.search.result import check_converged
+
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
         for numbers in _batches(encoded, batch_size):
             answer = self.search([encoded[number] for number in numbers])
+            check_converged(answer["scores"], numbers)
             for row, number in enumerate(numbers):
                 slots = (answer[name][row] for name in ("target", "scores", "log_probs"))
                 found[number] = [
@@ -80,6 +94,8 @@ class Model(NamedTuple):
     def translate(self, texts: list[str], batch_size: int) -> list[str]:
         """Return the best target of each text, and show a progress bar.
 
+        Texts without a target are counted on standard error.
+
         Args:
             texts: List of source texts.
             batch_size: Integer. Number of texts in a batch.
@@ -88,11 +104,16 @@ class Model(NamedTuple):
             A list of targets, with an empty string for each text that has no hypotheses.
         """
         found: list[str] = []
+        unanswered = 0
         with progress("Translating", len(texts)) as advance:
             for start in range(0, len(texts), _GROUP * batch_size):
                 group = self.hypotheses(texts[start : start + _GROUP * batch_size], batch_size)
                 found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
+                unanswered += sum(not hypotheses for hypotheses in group)
                 advance(len(group))
+        unanswered -= sum(map(is_empty, texts))
+        if unanswered:
+            click.echo(f"{unanswered} of {len(texts)} sources: {NO_TARGET}", err=True)
         return found
 
     def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:
@@ -104,7 +125,12 @@ class Model(NamedTuple):
 
         Returns:
             A list with `(log_prob, score)` for each pair.
+
+        Raises:
+            ValueError: If the model has diverged.
         """
+        from keras_s2s.search.result import check_converged
+
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
         targets = [target.encode("utf-8") for _, target in pairs]
@@ -112,6 +138,7 @@ class Model(NamedTuple):
             answer = self.score(
                 [sources[number] for number in numbers], [targets[number] for number in numbers]
             )
+            check_converged(answer["scores"][:, None], numbers)
             for row, number in enumerate(numbers):
                 found[number] = float(answer["log_probs"][row]), float(answer["scores"][row])
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import Hypothesis, Model, load_model
+from keras_s2s.cli.models import NO_TARGET, Hypothesis, Model, load_model
 from keras_s2s.cli.options import BATCH_SIZE, MODEL, search_options
 from keras_s2s.cli.own_modules import IMPORT
 from keras_s2s.cli.streams import (
@@ -22,6 +23,7 @@ from keras_s2s.cli.streams import (
     write_line,
 )
 from keras_s2s.errors import InputError
+from keras_s2s.texts import is_empty
 
 _LARGEST_GROUP = 8  # batches
 
@@ -100,7 +102,8 @@ def answers(
         A tuple of the line number (from 1), the text, and its hypotheses, best first.
 
     Raises:
-        ValueError: If a line is not a valid source. The lines before it are answered first.
+        ValueError: If a line is not a valid source, or no target is found for it. The lines before
+            it are answered first.
     """
     batches = 1
     while lines := reader.read(batches * batch_size):
@@ -113,7 +116,10 @@ def answers(
         except ValueError as error:
             fault = error
         found = model.hypotheses(texts, batch_size)
-        yield from zip(range(first, first + len(texts)), texts, found, strict=True)
+        for number, text, hypotheses in zip(itertools.count(first), texts, found, strict=False):
+            if not hypotheses and not is_empty(text):
+                raise InputError(f"standard input, line {number}: {NO_TARGET}")
+            yield number, text, hypotheses
         if fault is not None:
             raise fault
         if len(lines) == batches * batch_size:

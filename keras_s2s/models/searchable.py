@@ -173,7 +173,8 @@ class Searchable(keras.Model):
         Raises:
             TypeError: If the ids are not integers.
             ValueError: If the ids have a wrong rank or do not fit the vocabulary, or the numbers
-                of sources and targets differ.
+                of sources and targets differ. Outside a graph also if the model has diverged: if
+                its logits are NaN, infinite or all -inf. Inside a graph, the row is then NaN.
         """
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
         target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
@@ -183,7 +184,10 @@ class Searchable(keras.Model):
                 "`source_ids` and `target_ids` must have the same number of rows. Received: "
                 f"{rows[0]} sources and {rows[1]} targets"
             )
-        return self._run("log_prob", self._log_prob, source_ids, target_ids)
+        found = self._run("log_prob", self._log_prob, source_ids, target_ids)
+        if tf.executing_eagerly():
+            check_converged(tf.expand_dims(found, 1))
+        return found
 
     @property
     def source_vocabulary_size(self) -> int:

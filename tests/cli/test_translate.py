@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.running import start
 
 from keras_s2s import BeamSearch, Translator
 from keras_s2s.cli.main import main
+from keras_s2s.cli.models import Model
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
@@ -172,3 +174,29 @@ def test_answers_come_line_by_line_and_ctrl_c_ends_it_quietly(model, translator)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert (output, errors, process.returncode) == (b"", b"", 130)
+
+
+def test_a_source_that_is_too_long_is_refused_by_its_line(run, translator, tmp_path):
+    parts = translator.model, translator.source, translator.target
+    path = tmp_path / "short.keras"
+    Translator(*parts, search=translator.search, max_source_length=5).save(path)
+    code, output, errors = run("translate", path, stdin=b"abcd\n\nabcda\nab\n")
+    assert (code, output.splitlines()) == (2, [*translator.translate(["abcd"]), ""])
+    assert errors.startswith("keras-s2s: standard input, line 3: no target was found.")
+    assert errors.count("\n") == 1
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("abcd\tx\nabcda\tx\n")
+    code, _, errors = run("evaluate", path, pairs)
+    assert (code, errors.splitlines()[0][:33]) == (0, "1 of 2 sources: no target was fou")
+
+
+def test_an_export_that_has_diverged_never_gives_an_empty_line():
+    """As a spoilt export answers: no text, and scores that are NaN."""
+    figures = {name: np.array([[-1.0], [np.nan]]) for name in ("scores", "log_probs")}
+    answers = {"target": np.array([[b"x"], [b""]], object), **figures}
+    scores = {name: it[:, 0] for name, it in figures.items()}
+    spoilt = Model(lambda texts: answers, lambda texts, targets: scores, None, None)
+    with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
+        spoilt.translate(["a", "ab"], 2)
+    with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
+        spoilt.scores([("a", "x"), ("ab", "x")], 2)

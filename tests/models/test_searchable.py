@@ -197,6 +197,10 @@ def test_a_model_that_has_diverged_is_an_error(attention):
     found = graph(tf.constant(SOURCE_IDS))
     assert np.isnan(found.scores).all()
     assert not found.ids.numpy().any()
+    with pytest.raises(ValueError, match=r"The model has diverged: its logits are .* row 0"):
+        model.log_prob(SOURCE_IDS, SOURCE_IDS)
+    graph = tf.function(lambda ids: model.log_prob(ids, ids), autograph=False)
+    assert np.isnan(graph(tf.constant(SOURCE_IDS))).all()
 
 
 def test_an_offset_of_the_logits_changes_no_log_prob():
