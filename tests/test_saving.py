@@ -136,7 +136,7 @@ def test_the_file_of_a_trained_translator_holds_no_state_of_training(translator,
 def test_a_file_that_exists_is_replaced_only_if_allowed(translator, tmp_path):
     path = tmp_path / "t.keras"
     path.write_text("old")
-    with pytest.raises(FileExistsError, match=r"t\.keras' is there already; `overwrite=True`"):
+    with pytest.raises(FileExistsError, match=r"t\.keras' already exists; use `overwrite=True`"):
         translator.save(path, overwrite=False)
     assert path.read_text() == "old"
     translator.save(path)

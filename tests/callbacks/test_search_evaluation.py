@@ -245,7 +245,7 @@ def test_pairs_that_cannot_be_searched_are_refused(pairs, error, match):
     ("arguments", "error", "match"),
     [
         ({"metrics": "wer"}, TypeError, "a list of names"),
-        ({"metrics": ()}, ValueError, "must name some of wer, ter, bleu, chrf"),
+        ({"metrics": ()}, ValueError, "must name at least one of wer, ter, bleu, chrf"),
         ({"metrics": ["per"]}, ValueError, "`metrics` must be one of 'wer'"),
         ({"every": 0}, ValueError, "`every` must be 'epoch' or a positive integer"),
         ({"tokens": "syllables"}, ValueError, "`tokens` must be one of 'words'"),

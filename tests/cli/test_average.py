@@ -52,4 +52,4 @@ def test_ids_must_mean_the_same(run, model, translator, tmp_path):
     output = tmp_path / "mean.keras"
     code, _, errors = run("average", model, tmp_path / "foreign.keras", "--output", output)
     assert code == 2
-    assert "foreign.keras: its target tokenizer is not that of" in errors
+    assert "foreign.keras: its target tokenizer differs from that of" in errors

@@ -94,7 +94,7 @@ def test_unknown_figures_are_a_mistake(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--metrics", "wer,blue")
     assert code == 2
     assert "--metrics" in errors
-    assert "'blue' is none of wer, ter, bleu, chrf" in errors
+    assert "'blue' is not one of wer, ter, bleu, chrf" in errors
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_export_is_inspected_and_answers(
     assert output.splitlines() == [first, "", second]
     code, _, errors = run("translate", tmp_path / out, "--beam-width", 2)
     assert code == 2
-    assert "--beam-width can be chosen for a .keras file only" in errors
+    assert "--beam-width can only be used with a .keras file" in errors
 
 
 def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):

@@ -58,7 +58,7 @@ def test_ids_must_mean_the_same(run, model, translator, tmp_path):
     )
     code, output, errors = run("ensemble", model, foreign, "--output", tmp_path / "both.keras")
     assert (code, output) == (2, "")
-    assert "foreign.keras: its target tokenizer is not that of" in errors
+    assert "foreign.keras: its target tokenizer differs from that of" in errors
     assert not (tmp_path / "both.keras").exists()
 
 

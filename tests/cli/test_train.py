@@ -490,7 +490,7 @@ def test_a_teacher_with_other_tokenizers_is_a_mistake(several, files, run, tmp_p
     options = ["--teacher", several, "--output", tmp_path / "run", "--target-tokenizer", "char"]
     code, _, errors = run("train", *files, *OPTIONS, *options)
     assert code == 2
-    assert "its target tokenizer is a WordTokenizer. Expected: that of `target_tok" in errors
+    assert "its target tokenizer is a WordTokenizer. Expected: a " in errors
 
 
 @pytest.mark.slow

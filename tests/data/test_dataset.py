@@ -411,7 +411,7 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(caplog):
 def test_limits_that_leave_nothing_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"must keep to max_source_length=1, max_target_length=9 \(eos counted\)\. "
+        match=r"must be within max_source_length=1, max_target_length=9 \(eos counted\)\. "
         "Received: 200 pairs, all of them longer",
     ):
         make_dataset(PAIRS, SOURCE, TARGET, max_source_length=1, max_target_length=9)

@@ -34,7 +34,7 @@ def test_operations_of_tensorflow_text_are_taken():
 def test_an_operation_of_the_gpu_only_is_refused_with_its_layer(name):
     graph = tf.compat.v1.GraphDef()
     graph.node.add(name="my_context/lstm/CudnnRNN", op=name)
-    message = f"operation '{name}' at node 'my_context/lstm/CudnnRNN': it runs on a GPU only"
+    message = f"operation '{name}' at node 'my_context/lstm/CudnnRNN': it runs only on a GPU"
     with pytest.raises(ValueError, match=message):
         check_operations(graph)
 

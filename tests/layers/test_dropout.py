@@ -61,7 +61,7 @@ def test_without_rates_there_is_nothing_to_save():
         (-0.1, r"`dropout` must be a number between 0 and 1\. Received: dropout=-0\.1"),
         ("0.5", r"`dropout` must be a number between 0 and 1\. Received: dropout='0\.5'"),
         ([0.1, 2], r"`dropout` must be a number between 0 and 1\. Received: dropout=2"),
-        ([0.1], r"must be one rate, or 2 of them: here and there\. Received: dropout=\[0\.1\]"),
+        ([0.1], r"must be one rate, or 2 rates: here and there\. Received: dropout=\[0\.1\]"),
     ],
 )
 def test_what_is_not_a_rate_is_refused(rates, message):
