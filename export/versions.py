@@ -24,7 +24,7 @@ def check_version(folder: str, version: int | None) -> None:
         NotADirectoryError: If `folder` or one of its parents is a file.
     """
     above, name = folder, os.path.basename(folder)
-    if _is_version(name):
+    if is_version(name):
         raise InputError(
             "`path` must be the folder of the versions, not a version: a server would treat "
             f"{name!r} as a broken version. Pass `version={int(name)}` instead. Received: "
@@ -54,7 +54,7 @@ def find_versions(folder: str) -> set[int]:
         The version numbers.
     """
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {int(name) for name in names if _is_version(name)}
+    return {int(name) for name in names if is_version(name)}
 
 
 @contextlib.contextmanager
@@ -108,8 +108,12 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
         return path
 
 
-def _is_version(name: str) -> bool:
-    """Return whether a model server would take a folder of that name for a version."""
+def is_version(name: str) -> bool:
+    """Return whether a model server would take a folder of that name for a version.
+
+    Args:
+        name: Name of the folder, without its path.
+    """
     return name.isascii() and name.isdigit()
 
 

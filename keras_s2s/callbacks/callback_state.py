@@ -45,7 +45,7 @@ def restore_callbacks(
 
 
 @contextlib.contextmanager
-def paused(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
+def without_batch_hooks(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
     """Hide batches that were already trained from Keras's callbacks with a state.
 
     Otherwise a `ModelCheckpoint` would save a later model under the number of an earlier batch.
@@ -81,7 +81,7 @@ def continued_logs(
     before = [logger.append for logger in loggers]
     for logger in loggers:
         if epoch is not None and os.path.exists(logger.filename):
-            _cut_log(logger.filename, logger.sep, epoch)
+            _truncate_log(logger.filename, logger.sep, epoch)
             logger.append = True
     try:
         yield
@@ -92,7 +92,7 @@ def continued_logs(
                 logger.csv_file.close()
 
 
-def _cut_log(path: str, separator: str, epoch: int) -> None:
+def _truncate_log(path: str, separator: str, epoch: int) -> None:
     """Remove the rows of `epoch` and later epochs, and an incomplete row."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter=separator))

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_s2s.callbacks.callback_state import (
     continued_logs,
-    paused,
     read_callbacks,
     restore_callbacks,
+    without_batch_hooks,
 )
 from keras_s2s.callbacks.training_state import (
     TrainingState,
@@ -135,8 +135,8 @@ class Resume(keras.callbacks.Callback):
             ValueError: If the batches of an epoch are not reproducible, a callback with a state is
                 listed after this one, or the state is damaged.
         """
-        self._data = _readable_again(arguments)
-        self._callbacks = self._others(callbacks)
+        self._data = _repeatable_data(arguments)
+        self._callbacks = self._saved_callbacks(callbacks)
         clock = EpochClock.running()
         if clock is not None:
             clock.is_absolute = True
@@ -177,17 +177,17 @@ class Resume(keras.callbacks.Callback):
         set_initial_epoch(self.model, self.params["epochs"] if state.stopped else state.epoch)
         self._report(state)
         if not state.stopped:
-            _advance(self._data, state.epoch)
+            _repeat_iterations(self._data, state.epoch)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch, self._steps = epoch, 0
         self._restore_history()
         state, self._state = self._state, None
         if state is not None and state.steps:
-            self._assign(self.model.training_variables()[1], state.metrics)
+            self._write_variables(self.model.training_variables()[1], state.metrics)
             self._left_to_skip = state.steps
-            self.model.train_function = self._skipping(self.model.train_function, state)
-            self._pause.enter_context(paused(self._callbacks))
+            self.model.train_function = self._skip_trained_batches(self.model.train_function, state)
+            self._pause.enter_context(without_batch_hooks(self._callbacks))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         before, self._steps = self._steps, batch + 1
@@ -211,7 +211,7 @@ class Resume(keras.callbacks.Callback):
     def _restore(self, state: TrainingState) -> None:
         """Restore the model, its optimizer and the other callbacks."""
         variables, _ = self.model.training_variables()
-        self._assign(variables, state.variables)
+        self._write_variables(variables, state.variables)
         restore_callbacks(self._callbacks, state.callbacks)
 
     def _report(self, state: TrainingState) -> None:
@@ -225,17 +225,19 @@ class Resume(keras.callbacks.Callback):
             done = state.stopped or (state.epoch >= self.params["epochs"] and not state.steps)
             what = "Nothing is left to train" if done else "Resuming the training"
             sys.stdout.write(f"{what}: {place}, from {self.folder}\n")
-        here = _threads()
+        here = _thread_counts()
         if state.threads.keys() == here.keys() and state.threads != here:
             _LOGGER.warning(
                 "The training in %s started with other threads (%s) than now (%s), so the last "
                 "bits of the weights will differ.",
                 self.folder,
-                _described(state.threads),
-                _described(here),
+                _describe_threads(state.threads),
+                _describe_threads(here),
             )
 
-    def _skipping(self, train: Callable[[Any], Any], state: TrainingState) -> Callable[[Any], Any]:
+    def _skip_trained_batches(
+        self, train: Callable[[Any], Any], state: TrainingState
+    ) -> Callable[[Any], Any]:
         """Wrap a training function so that it first skips batches that were already trained."""
         self._skipped = state
 
@@ -249,7 +251,7 @@ class Resume(keras.callbacks.Callback):
 
         return skip
 
-    def _others(self, callbacks: Sequence[Any]) -> list[keras.callbacks.Callback]:
+    def _saved_callbacks(self, callbacks: Sequence[Any]) -> list[keras.callbacks.Callback]:
         """Return the callbacks whose state is saved, which must be listed before this one."""
         own = (keras.callbacks.History, keras.callbacks.ProgbarLogger, EpochClock)
         others = [it for it in callbacks if not isinstance(it, own)]
@@ -267,9 +269,9 @@ class Resume(keras.callbacks.Callback):
             return state
         states = [state, load_state(self._path_before)]
         newest = next((it for it in states if it is not None), None)
-        common = min(gather_from_workers(strategy, _position(newest)))
+        common = min(gather_from_workers(strategy, _progress(newest)))
         for state in (*states, None):
-            if _position(state) == common:
+            if _progress(state) == common:
                 return state
         raise InputError(
             f"Cannot resume from {self.folder!r}: the states of the workers come from different "
@@ -287,13 +289,13 @@ class Resume(keras.callbacks.Callback):
             callbacks=read_callbacks(self._callbacks),
             variables=read_values(variables),
             metrics=read_values(metrics),
-            threads=_threads(),
+            threads=_thread_counts(),
         )
         if has_workers(self.model.distribute_strategy) and os.path.exists(self._path):
             os.replace(self._path, self._path_before)
         save_state(self._path, state)
 
-    def _assign(self, variables: Sequence[Any], values: Sequence[Any]) -> None:
+    def _write_variables(self, variables: Sequence[Any], values: Sequence[Any]) -> None:
         try:
             write_values(variables, values)
         except ValueError as error:
@@ -338,7 +340,7 @@ def check_every(every: Any) -> Any:
     )
 
 
-def _readable_again(arguments: dict[str, Any]) -> Any:
+def _repeatable_data(arguments: dict[str, Any]) -> Any:
     """Return the dataset of `fit`, or () for arrays; raise if it cannot be read again."""
     if arguments.get("steps_per_epoch") is not None:
         raise InputError(
@@ -357,7 +359,7 @@ def _readable_again(arguments: dict[str, Any]) -> Any:
     return ()
 
 
-def _threads() -> dict[str, int]:
+def _thread_counts() -> dict[str, int]:
     """Return the numbers on which the last bits of sums depend."""
     return {
         "intra-op threads": tf.config.threading.get_intra_op_parallelism_threads() or count_cores(),
@@ -365,16 +367,16 @@ def _threads() -> dict[str, int]:
     }
 
 
-def _described(threads: dict[str, int]) -> str:
+def _describe_threads(threads: dict[str, int]) -> str:
     return ", ".join(f"{name}: {number}" for name, number in threads.items())
 
 
-def _position(state: TrainingState | None) -> int:
+def _progress(state: TrainingState | None) -> int:
     """Return the progress of a training, as a number that increases."""
     return -1 if state is None else (state.epoch << 40) + state.steps
 
 
-def _advance(data: Any, epochs: int) -> None:
+def _repeat_iterations(data: Any, epochs: int) -> None:
     """Iterate over a dataset as often as in the previous epochs.
 
     TensorFlow's shuffle counts iterations. A dataset of `make_dataset` does not, in `fit`.

@@ -14,6 +14,7 @@ from keras_s2s.cli.quiet import hushed, import_package
 from keras_s2s.cli.settings import read_config
 from keras_s2s.cli.streams import progress
 from keras_s2s.errors import InputError
+from keras_s2s.export.versions import is_version
 from keras_s2s.texts import is_empty
 
 # Names of the best model and the settings in a run folder.
@@ -192,7 +193,7 @@ def find_model(path: str) -> str:
         return path
     if os.path.exists(os.path.join(path, BEST)):
         return os.path.join(path, BEST)
-    versions = [name for name in os.listdir(path) if name.isdecimal()]
+    versions = filter(is_version, os.listdir(path))
     for name in sorted(versions, key=int, reverse=True):
         if os.path.exists(os.path.join(path, name, "saved_model.pb")):
             return os.path.join(path, name)

@@ -14,8 +14,10 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.callbacks.best_epoch import RISING, KeepBest, StopEarly
+from keras_s2s.callbacks.learning_curve import LearningCurve
+from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli import run_folder
-from keras_s2s.cli.callbacks import RISING, KeepBest, LearningCurve, Pace, StopEarly
 from keras_s2s.cli.epoch_lines import EpochLines, describe_ending
 from keras_s2s.cli.failures import DivergedError
 from keras_s2s.cli.fitted_settings import fit_to_pairs
@@ -33,6 +35,7 @@ from keras_s2s.evaluation import (
     unit_of,
 )
 from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.recommended import WARMUP_SHARE
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 _ROOM = 64 << 20  # bytes for small files
@@ -226,6 +229,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
             settings.warmup_steps,
             settings.epochs,
             settings.minutes,
+            warmup_share=WARMUP_SHARE,
         ),
         plateau=keras.callbacks.ReduceLROnPlateau(
             f"val_{settings.watch}", mode="max" if rising else "min", factor=0.5, patience=1

@@ -15,7 +15,6 @@ import pytest
 from helpers.running import start
 
 import keras_s2s
-from keras_s2s.cli.callbacks import KeepBest, Pace, StopEarly
 from keras_s2s.cli.settings import complete, read_config
 from keras_s2s.cli.training import build_model
 from keras_s2s.files import locked
@@ -274,109 +273,6 @@ def test_a_loss_that_is_not_a_number_is_a_failure(run, files, tmp_path, monkeypa
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 1
     assert "the loss is nan after 2 epochs" in errors
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [0.5, 1.0, 1.0, 1.0]),
-        ("plateau", [0.5, 1.0, 1.0, 1.0]),
-        ("linear", [0.5, 0.75, 0.5, 0.25]),
-        ("cosine", [0.5, 0.853553, 0.5, 0.146447]),
-        ("inverse_sqrt", [0.5, 1.0, (2 / 3) ** 0.5, (2 / 4) ** 0.5]),
-    ],
-)
-def test_the_learning_rate_rises_and_falls_as_scheduled(schedule, expected):
-    pace = Pace(1.0, schedule, warmup_steps=2, epochs=2, minutes=None)
-    pace.set_params({"steps": 2})
-    pace.set_model(SimpleNamespace(stop_training=False))
-    pace.on_train_begin()
-    factors = []
-    for epoch in range(2):
-        pace.on_epoch_begin(epoch)
-        for batch in range(2):
-            factors.append(pace.factor(2 * epoch + batch))
-            pace.on_train_batch_end(batch)
-        pace.on_epoch_end(epoch)
-    assert factors == pytest.approx(expected, abs=1e-6)
-
-
-def test_training_ends_when_its_time_is_over():
-    pace = Pace(1.0, "linear", warmup_steps=0, epochs=1000, minutes=1.0)
-    model = SimpleNamespace(stop_training=False)
-    pace.set_params({"steps": 2})
-    pace.set_model(model)
-    pace.on_train_begin()
-    pace.seconds = 30.0  # those before an interruption
-    pace.on_train_batch_end(0)
-    assert not model.stop_training
-    assert pace.factor(9) == pytest.approx(0.5, abs=0.05)
-    pace.seconds = 60.0
-    pace.on_train_batch_end(1)
-    assert model.stop_training
-
-
-def test_of_equal_figures_the_lower_loss_is_the_better():
-    saved = []
-    keep = KeepBest(SimpleNamespace(save=saved.append), "best.keras", "bleu")
-    for epoch, (bleu, loss) in enumerate([(10, 2.0), (10, 2.5), (10, 1.5), (9, 1.0), (11, 3.0)]):
-        keep.on_epoch_end(epoch, {"val_bleu": bleu, "val_loss": loss})
-    assert len(saved) == 3
-    assert keep.best_epoch == 4
-
-
-def test_ties_of_the_watched_figure_are_broken_by_ter_and_then_by_the_loss():
-    saved = []
-    keep = KeepBest(SimpleNamespace(save=saved.append), "best.keras", "wer")
-    for epoch, (ter, loss) in enumerate([(0.9, 2.0), (0.5, 3.0), (0.5, 2.5), (0.6, 1.0)]):
-        keep.on_epoch_end(epoch, {"val_wer": 1.0, "val_ter": ter, "val_loss": loss})
-    assert (len(saved), keep.best_epoch) == (3, 2)
-
-
-def stopping_epoch(rows, *, patience=2, warmup_steps=0, watch="wer"):
-    """Return the epoch after which training stops, or None."""
-    steps = SimpleNamespace(numpy=lambda: 0)
-    model = SimpleNamespace(stop_training=False, optimizer=SimpleNamespace(iterations=steps))
-    stop = StopEarly(patience, warmup_steps, watch)
-    stop.set_model(model)
-    for epoch, (figure, ter, loss) in enumerate(rows):
-        steps.numpy = lambda epoch=epoch: 10 * (epoch + 1)
-        stop.on_epoch_end(epoch, {f"val_{watch}": figure, "val_ter": ter, "val_loss": loss})
-        if model.stop_training:
-            return epoch
-    return None
-
-
-def test_training_stops_when_nothing_has_improved_for_its_patience():
-    assert stopping_epoch([(1.0, 0.9, 2.0)] * 5) == 2
-
-
-@pytest.mark.parametrize(
-    ("watch", "better"), [("wer", (0.5, 0.9, 2.0)), ("bleu", (90.0, 0.9, 2.0))]
-)
-def test_a_better_watched_figure_keeps_training_alive(watch, better):
-    rows = [(1.0, 0.9, 2.0), (1.0, 0.9, 2.0), better, better, better]
-    assert stopping_epoch(rows, watch=watch) == 4
-
-
-@pytest.mark.parametrize("place", [1, 2])
-def test_training_continues_while_ter_or_the_loss_still_falls(place):
-    rows = [[1.0, 0.9, 0.9] for _ in range(6)]
-    for epoch, row in enumerate(rows):
-        row[place] -= 0.1 * epoch
-    assert stopping_epoch(rows) is None
-
-
-def test_warm_up_never_counts_towards_patience():
-    assert stopping_epoch([(1.0, 0.9, 2.0)] * 9, warmup_steps=50) == 6
-
-
-def test_warm_up_ends_in_time_where_time_ends_the_training():
-    pace = Pace(1.0, "constant", warmup_steps=1000, epochs=10, minutes=1.0)
-    pace.seconds = 3.0
-    assert pace.factor(0) == pytest.approx(0.5)
-    pace.seconds = 30.0
-    assert pace.factor(0) == 1.0
 
 
 def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 from helpers.resumable import STEPS, make_data, make_model
 
 from keras_s2s.callbacks import Resume
+from keras_s2s.callbacks.learning_curve import LearningCurve
+from keras_s2s.callbacks.pace import Pace
 from keras_s2s.callbacks.training_state import load_state
-from keras_s2s.cli.callbacks import LearningCurve, Pace
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras averages them
 pytestmark = [

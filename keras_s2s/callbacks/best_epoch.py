@@ -1,0 +1,75 @@
+"""Callbacks that rank epochs: `KeepBest` saves the best one, `StopEarly` waits for a better one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+# Metrics of which a higher value is better.
+RISING = ("bleu", "chrf")
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the translator after each epoch that improves on the best one.
+
+    Epochs are ranked by the watched metric. Ties are broken by TER, then by the validation loss.
+
+    Args:
+        translator: The `Translator` to save.
+        path: Path of the file to write.
+        watch: Metric to rank by: "wer", "ter", "bleu" or "chrf".
+    """
+
+    state_attributes = ("best", "best_epoch")
+
+    def __init__(self, translator: Any, path: str, watch: str) -> None:
+        super().__init__()
+        self.translator, self.path, self.watch = translator, path, watch
+        self.best: list[float] = []
+        self.best_epoch = -1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rank = _rank(logs or {}, self.watch)
+        if not self.best or rank < self.best:
+            self.translator.save(self.path)
+            self.best, self.best_epoch = rank, epoch
+
+
+class StopEarly(keras.callbacks.Callback):
+    """Stops training when no metric has improved for `patience` epochs.
+
+    The watched metric, TER and the validation loss are tracked separately. Training continues while
+    any of them reaches a new best value. Epochs during warm-up do not count.
+
+    Args:
+        patience: Integer. Number of epochs without improvement before training stops.
+        warmup_steps: Integer. Number of optimizer steps in the warm-up.
+        watch: Metric to track: "wer", "ter", "bleu" or "chrf".
+    """
+
+    state_attributes = ("best", "wait")
+
+    def __init__(self, patience: int, warmup_steps: int, watch: str) -> None:
+        super().__init__()
+        self.patience, self.warmup_steps, self.watch = patience, warmup_steps, watch
+        self.best: list[float] = []
+        self.wait = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rank = _rank(logs or {}, self.watch)
+        warming_up = int(self.model.optimizer.iterations.numpy()) <= self.warmup_steps
+        improved = not self.best or any(
+            here < best for here, best in zip(rank, self.best, strict=True)
+        )
+        self.best = [min(pair) for pair in zip(rank, self.best or rank, strict=True)]
+        self.wait = 0 if improved or warming_up else self.wait + 1
+        if self.wait >= self.patience:
+            self.model.stop_training = True
+
+
+def _rank(logs: dict[str, Any], watch: str) -> list[float]:
+    """Return the watched metric, TER and the validation loss, signed so that lower is better."""
+    figure = float(logs[f"val_{watch}"])
+    ter = float(logs.get("val_ter", 0.0))
+    return [-figure if watch in RISING else figure, ter, float(logs["val_loss"])]

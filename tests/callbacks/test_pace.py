@@ -1,0 +1,57 @@
+"""The learning rate rises and falls as scheduled, and training ends in time."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from keras_s2s.callbacks.pace import Pace
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1.0, 1.0, 1.0]),
+        ("plateau", [0.5, 1.0, 1.0, 1.0]),
+        ("linear", [0.5, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 0.853553, 0.5, 0.146447]),
+        ("inverse_sqrt", [0.5, 1.0, (2 / 3) ** 0.5, (2 / 4) ** 0.5]),
+    ],
+)
+def test_the_learning_rate_rises_and_falls_as_scheduled(schedule, expected):
+    pace = Pace(1.0, schedule, warmup_steps=2, epochs=2, minutes=None)
+    pace.set_params({"steps": 2})
+    pace.set_model(SimpleNamespace(stop_training=False))
+    pace.on_train_begin()
+    factors = []
+    for epoch in range(2):
+        pace.on_epoch_begin(epoch)
+        for batch in range(2):
+            factors.append(pace.factor(2 * epoch + batch))
+            pace.on_train_batch_end(batch)
+        pace.on_epoch_end(epoch)
+    assert factors == pytest.approx(expected, abs=1e-6)
+
+
+def test_training_ends_when_its_time_is_over():
+    pace = Pace(1.0, "linear", warmup_steps=0, epochs=1000, minutes=1.0)
+    model = SimpleNamespace(stop_training=False)
+    pace.set_params({"steps": 2})
+    pace.set_model(model)
+    pace.on_train_begin()
+    pace.seconds = 30.0  # those before an interruption
+    pace.on_train_batch_end(0)
+    assert not model.stop_training
+    assert pace.factor(9) == pytest.approx(0.5, abs=0.05)
+    pace.seconds = 60.0
+    pace.on_train_batch_end(1)
+    assert model.stop_training
+
+
+def test_warm_up_ends_in_time_where_time_ends_the_training():
+    pace = Pace(1.0, "constant", warmup_steps=1000, epochs=10, minutes=1.0)
+    pace.seconds = 3.0
+    assert pace.factor(0) == pytest.approx(0.5)
+    pace.seconds = 30.0
+    assert pace.factor(0) == 1.0
