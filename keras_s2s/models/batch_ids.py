@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 
-_REFUSAL = (
+_MESSAGE = (
     "`%s` must lie in [0, %d), the vocabulary of the model. "
     "Received: id {} in row {} at position {} of a batch"
 )
-_REFUSED = re.compile(
+_PATTERN = re.compile(
     r"`\w+` must lie in \[0, \d+\), the vocabulary of the model\. "
     r"Received: id -?\d+ in row \d+ at position \d+ of a batch"
 )
@@ -35,7 +35,7 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
     Returns:
         The batch. If an id is out of range, running the graph raises an `InvalidArgumentError`,
-        which `plain_refusal` turns into a `ValueError`.
+        which `as_value_error` turns into a `ValueError`.
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     looked_at = {
@@ -46,11 +46,14 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
     def refuse() -> tf.Tensor:
         for name, (ids, size) in looked_at.items():
-            tf.debugging.Assert(_fit(ids, size), [_describe(name, tf.cast(ids, tf.int64), size)])
+            tf.debugging.Assert(
+                _all_in_vocabulary(ids, size),
+                [_describe_first_outside(name, tf.cast(ids, tf.int64), size)],
+            )
         return tf.constant(False)
 
     with tf.device("CPU:0"):  # so that the host does not wait for the GPU
-        fitting = tf.stack([_fit(ids, size) for ids, size in looked_at.values()])
+        fitting = tf.stack([_all_in_vocabulary(ids, size) for ids, size in looked_at.values()])
         passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
     with tf.control_dependencies([passed]):
         inputs, labels = tf.nest.map_structure(tf.identity, (inputs, labels))
@@ -58,27 +61,27 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
 
 @contextlib.contextmanager
-def plain_refusal() -> Iterator[None]:
+def as_value_error() -> Iterator[None]:
     """Convert an error of `check_batch` to a `ValueError` of one line."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        refused = _REFUSED.search(error.message)
+        refused = _PATTERN.search(error.message)
         if refused is None:
             raise
         raise InputError(refused[0]) from error
 
 
-def _fit(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+def _all_in_vocabulary(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     """Check that all ids are in the vocabulary."""
     least, most = (tf.cast(it(ids), tf.int64) for it in (tf.reduce_min, tf.reduce_max))
     return (least >= 0) & (most < vocabulary_size)
 
 
-def _describe(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+def _describe_first_outside(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     """Describe the first id that is out of range, and its position."""
     outside = tf.reshape((ids < 0) | (ids >= vocabulary_size), [-1])
     place = tf.argmax(tf.cast(outside, tf.int32), output_type=tf.int32)
     row, position = place // tf.shape(ids)[1], place % tf.shape(ids)[1]
     received = (tf.gather(tf.reshape(ids, [-1]), place), row, position)
-    return tf.strings.format(_REFUSAL % (name, vocabulary_size), received)
+    return tf.strings.format(_MESSAGE % (name, vocabulary_size), received)

@@ -1,15 +1,27 @@
-"""Splitting a batch into parts that two threads compute in parallel."""
+"""Parts of a training batch that two threads compute in parallel, and their losses and metrics.
+
+If nothing else needs the padding, the loss and the metrics of a part are computed from the real
+tokens only, one row for each.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import keras
 import tensorflow as tf
+
+from keras_s2s import keras_private
+from keras_s2s.layers.packing import PackedLogits, PaddedLogits
+from keras_s2s.losses import SequenceLoss, token_weights
+from keras_s2s.metrics import TokenMean
 
 # More than two parts have not been measured.
 _PARTS = 2
+
+AnyLogits: TypeAlias = tf.Tensor | PackedLogits | PaddedLogits
 
 
 class Batch(NamedTuple):
@@ -80,3 +92,78 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
         )
         for part in range(parts)
     ]
+
+
+def loss_takes_rows(model: keras.Model) -> bool:
+    """Return whether the loss of a model is known to be the same without the padding."""
+    return (
+        not model.jit_compile
+        and isinstance(model.loss, SequenceLoss)
+        and not keras_private.has_loss_weights(model)
+        and type(model).compute_loss is keras.Model.compute_loss
+    )
+
+
+def metrics_take_rows(model: keras.Model) -> bool:
+    """Return whether all metrics of a model average tokens.
+
+    Keras builds the metrics before the first step.
+    """
+    metrics = keras_private.compiled_metrics(model)
+    return (
+        not model.jit_compile
+        and type(model).compute_metrics is keras.Model.compute_metrics
+        and metrics is not None
+        and all(isinstance(metric, TokenMean) for metric in metrics)
+    )
+
+
+def part_loss(model: keras.Model, part: Batch, logits: AnyLogits, num_parts: int) -> tf.Tensor:
+    """Compute a part's share of the batch loss and of the losses that layers added.
+
+    Args:
+        model: Model that is trained.
+        part: Part of the batch.
+        logits: AnyLogits of the part.
+        num_parts: Number of parts of the batch.
+
+    Returns:
+        A scalar.
+    """
+    if part.shares is None:
+        return keras_private.compute_loss(
+            model, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
+        )
+    losses = model.loss.call(logits.pack(part.labels), logits.rows)
+    own = tf.reduce_sum(logits.pack(part.shares) * losses)
+    return tf.add_n([own, *(it / num_parts for it in keras_private.added_losses(model))])
+
+
+def part_metrics(model: keras.Model, part: Batch, logits: AnyLogits) -> dict[str, tf.Tensor]:
+    """Update the metrics of a model with a part. Means over tokens get all tokens as one row.
+
+    Args:
+        model: Model that is trained.
+        part: Part of the batch.
+        logits: AnyLogits of the part.
+
+    Returns:
+        The metrics of the epoch so far.
+    """
+    if not metrics_take_rows(model):
+        return model.compute_metrics(part.inputs, part.labels, _padded(logits), part.sample_weight)
+
+    def one_row(values: tf.Tensor) -> tf.Tensor:
+        return tf.expand_dims(logits.pack(values), 0)
+
+    weights = part.sample_weight
+    if weights is not None:
+        weights = one_row(token_weights(part.labels, weights))
+    return model.compute_metrics(
+        part.inputs, one_row(part.labels), tf.expand_dims(logits.rows, 0), weights
+    )
+
+
+def _padded(logits: AnyLogits) -> tf.Tensor:
+    """Return logits `(batch, target_length, target_vocabulary_size)`."""
+    return logits if isinstance(logits, tf.Tensor) else logits.unpack()

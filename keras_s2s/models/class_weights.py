@@ -34,11 +34,11 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     weights = arguments.get("class_weight")
     if weights is None:
         return arguments
-    table = _table(weights, vocabulary_size)
+    table = _weight_table(weights, vocabulary_size)
     data = arguments["x"]
     found = {**arguments, "class_weight": None}
     if isinstance(data, tf.data.Dataset):
-        return {**found, "x": data.map(lambda *batch: _weigh(batch, table))}
+        return {**found, "x": data.map(lambda *batch: _weight_batch(batch, table))}
     if isinstance(data, tf.distribute.DistributedDataset):
         raise TypeError(
             "`class_weight` needs the dataset before it is distributed. Received: a "
@@ -47,16 +47,16 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     if isinstance(data, keras.utils.PyDataset):
         return {**found, "x": _WeightedBatches(data, table)}
     if hasattr(data, "__next__"):
-        return {**found, "x": _weighted(data, table)}
+        return {**found, "x": _weighted_batches(data, table)}
     if arguments.get("sample_weight") is not None:
         raise InputError(_BOTH)
-    return {**found, "sample_weight": table[_within(np.asarray(arguments["y"]), vocabulary_size)]}
+    return {**found, "sample_weight": table[_clip_ids(np.asarray(arguments["y"]), vocabulary_size)]}
 
 
 _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
 
 
-def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
+def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:
     """Return the weight of each target id, float32. Ids without a weight get 1."""
     if not isinstance(weights, Mapping):
         raise InputError(
@@ -74,12 +74,12 @@ def _table(weights: Any, vocabulary_size: int) -> np.ndarray:
     return table
 
 
-def _within(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
+def _clip_ids(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
     """Clip ids to the vocabulary. Ids out of range are reported later, with their position."""
     return np.clip(labels.astype(np.int64), 0, vocabulary_size - 1)
 
 
-def _weigh(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
+def _weight_batch(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
     """Add the weights of the labels to a batch."""
     if len(batch) == 3 and batch[2] is not None:
         raise InputError(_BOTH)
@@ -88,9 +88,9 @@ def _weigh(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
     return inputs, labels, tf.gather(tf.constant(table), ids)
 
 
-def _weighted(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
+def _weighted_batches(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
     for batch in batches:
-        yield _weigh(tuple(batch), table)
+        yield _weight_batch(tuple(batch), table)
 
 
 class _WeightedBatches(keras.utils.PyDataset):
@@ -107,10 +107,10 @@ class _WeightedBatches(keras.utils.PyDataset):
             use_multiprocessing=batches.use_multiprocessing,
             max_queue_size=batches.max_queue_size,
         )
-        self._batches, self._table = batches, table
+        self._batches, self._weight_table = batches, table
 
     def __getitem__(self, index: int) -> Any:
-        inputs, labels, weights = _weigh(tuple(self._batches[index]), self._table)
+        inputs, labels, weights = _weight_batch(tuple(self._batches[index]), self._weight_table)
         return inputs, labels, weights.numpy()
 
     @property

@@ -66,12 +66,12 @@ class OwnOutputs:
 
         def mixed() -> tf.Tensor:
             start = model.begin_search(inputs["source_ids"], return_attention=False)
-            return self._mixed(start, target_inputs)
+            return self._run_decoder(start, target_inputs)
 
         fed = tf.cond(self.probability > 0.0, mixed, lambda: tf.identity(target_inputs))
         return {**inputs, "target_inputs": tf.stop_gradient(fed)}
 
-    def _mixed(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
+    def _run_decoder(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
         """Run the decoder step by step and return its inputs `(batch, target_length)`."""
         shape = tf.shape(target_inputs)
         by_time = tf.transpose(target_inputs)  # (target_length, batch)

@@ -32,8 +32,8 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
             targets.append(sample_weight)
 
     def moved() -> list[tf.Tensor]:
-        sources = _move([source_ids], source_ids)
-        return [*sources, *_move(targets, target_inputs)]
+        sources = _sort_padding_last([source_ids], source_ids)
+        return [*sources, *_sort_padding_last(targets, target_inputs)]
 
     with tf.device("CPU:0"):
         on_the_right = tf.logical_not(_has_gap(source_ids) | _has_gap(target_inputs))
@@ -52,7 +52,7 @@ def _has_gap(ids: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(real[:, 1:] & ~real[:, :-1])
 
 
-def _move(values: list[tf.Tensor], ids: tf.Tensor) -> list[tf.Tensor]:
+def _sort_padding_last(values: list[tf.Tensor], ids: tf.Tensor) -> list[tf.Tensor]:
     """Sort values `(batch, length)` so that those at real ids come first."""
     padding = tf.cast(tf.equal(ids, PAD_ID), tf.int32)
     order = tf.argsort(padding, axis=1, stable=True)

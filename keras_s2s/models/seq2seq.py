@@ -122,7 +122,7 @@ class Seq2Seq(Trainer, Searchable):
             encoded.context,
             encoded.memory,
             encoded.mask,
-            copy_ids=self._copied(inputs["source_ids"]),
+            copy_ids=self._copy_ids_of(inputs["source_ids"]),
             packed=packed,
             training=training,
             cudnn=cudnn,
@@ -146,7 +146,7 @@ class Seq2Seq(Trainer, Searchable):
     ) -> SearchStart:
         encoded = compute(self.encoder, source_ids)
         source = self.decoder.read(
-            encoded.context, encoded.memory, encoded.mask, self._copied(source_ids)
+            encoded.context, encoded.memory, encoded.mask, self._copy_ids_of(source_ids)
         )
         state = self.decoder.initial_state(encoded.context, source)
         prepared = self.decoder.prepare_steps(source, weights_dtype)
@@ -164,7 +164,7 @@ class Seq2Seq(Trainer, Searchable):
 
     def target_logits(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         encoded = compute(self.encoder, source_ids)
-        copy_ids = self._copied(source_ids)
+        copy_ids = self._copy_ids_of(source_ids)
         return compute(self.decoder, shift_right(target_ids, BOS_ID), *encoded, copy_ids)
 
     def _align(self, ids: tf.Tensor, context: tf.Tensor, source: DecoderMemory) -> tf.Tensor:
@@ -178,7 +178,7 @@ class Seq2Seq(Trainer, Searchable):
         aligned = self.decoder.align(shift_right(labels, BOS_ID), labels, context, source)
         return tf.reshape(aligned, [shape[0], shape[1], shape[2], tf.shape(aligned)[2]])
 
-    def _copied(self, source_ids: tf.Tensor) -> tf.Tensor | None:
+    def _copy_ids_of(self, source_ids: tf.Tensor) -> tf.Tensor | None:
         """Return the target id of each source token, if the decoder copies."""
         return tf.gather(tf.constant(self.copy_ids), source_ids) if self.copy_ids else None
 

@@ -8,24 +8,27 @@ Then it updates the weights and the metrics.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_s2s import keras_private
-from keras_s2s.epochs import EpochClock
-from keras_s2s.errors import MissingPackageError
 from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
-from keras_s2s.layers.packing import PackedLogits, PaddedLogits
-from keras_s2s.losses import SequenceLoss, as_labels, token_weights
-from keras_s2s.metrics import TokenMean
-from keras_s2s.models.batch_ids import check_batch, plain_refusal
-from keras_s2s.models.batch_parts import Batch, count_parts, split_batch
+from keras_s2s.losses import as_labels
+from keras_s2s.models.batch_ids import as_value_error, check_batch
+from keras_s2s.models.batch_parts import (
+    Batch,
+    count_parts,
+    loss_takes_rows,
+    metrics_take_rows,
+    part_loss,
+    part_metrics,
+    split_batch,
+)
 from keras_s2s.models.class_weights import weight_labels
+from keras_s2s.models.fit_hooks import arrange_callbacks, fit_hooks, quiet_end
 from keras_s2s.models.logit_losses import check_takes_logits
 from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.models.right_padding import pad_right
@@ -166,7 +169,7 @@ class Trainer(keras.Model):
         if isinstance(x, _DATASETS):
             shuffle = False
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = _arrange(callbacks)
+            callbacks = arrange_callbacks(callbacks)
         arguments = {
             "x": x,
             "y": y,
@@ -186,7 +189,7 @@ class Trainer(keras.Model):
             "validation_freq": validation_freq,
         }
         arguments = weight_labels(arguments, self.target_vocabulary_size)
-        with _hooked(self, arguments), _quiet_end(x, steps_per_epoch), plain_refusal():
+        with fit_hooks(self, arguments), quiet_end(x, steps_per_epoch), as_value_error():
             return super().fit(**arguments)
 
     def evaluate(
@@ -220,7 +223,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If an id is outside the vocabulary.
         """
-        with _quiet_end(x, steps), plain_refusal():
+        with quiet_end(x, steps), as_value_error():
             return super().evaluate(
                 x=x,
                 y=y,
@@ -259,12 +262,12 @@ class Trainer(keras.Model):
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         given = weight_labels(given, self.target_vocabulary_size)
-        with plain_refusal():
+        with as_value_error():
             return super().train_on_batch(**given, return_dict=return_dict)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one training step on a batch and return the metrics of the epoch so far."""
-        inputs, labels, sample_weight = self._checked(data)
+        inputs, labels, sample_weight = self._unpack(data)
         layout = self._layout()
         if self._own_outputs is not None:
             # The outputs are chosen before the step. The step itself is teacher forcing: all
@@ -277,20 +280,20 @@ class Trainer(keras.Model):
         with tf.GradientTape() as tape:
             for part in parts:
                 logits.append(self(part.inputs, training=True, **layout))
-                losses.append(self._part_loss(part, logits[-1], len(parts)))
+                losses.append(part_loss(self, part, logits[-1], len(parts)))
             loss = tf.add_n(losses)
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         if weights:
             gradients = tape.gradient(scaled_loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        self._track(loss, labels, sample_weight)
-        figures = [self._part_metrics(*both) for both in zip(parts, logits, strict=True)]
-        return self._as_keras_reduces(figures[-1])
+        self._track_loss(loss, labels, sample_weight)
+        figures = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
+        return self._for_reduction(figures[-1])
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a padded batch and return the metrics so far."""
-        inputs, labels, sample_weight = self._checked(data)
+        inputs, labels, sample_weight = self._unpack(data)
         if self._layout() == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
             logits = self(inputs, training=False, cudnn=True).unpack()
@@ -299,9 +302,9 @@ class Trainer(keras.Model):
         loss = keras_private.compute_loss(
             self, inputs, labels, logits, sample_weight, training=False
         )
-        self._track(loss, labels, sample_weight)
+        self._track_loss(loss, labels, sample_weight)
         figures = self.compute_metrics(inputs, labels, logits, sample_weight)
-        return self._as_keras_reduces(figures)
+        return self._for_reduction(figures)
 
     def feed_own_outputs(
         self, probability: float, *, choice: str = "argmax", seed: int | None = None
@@ -368,7 +371,7 @@ class Trainer(keras.Model):
         own = [] if self._own_outputs is None else self._own_outputs.variables
         return [*self.variables, *self.optimizer.variables, *own], list(self.metrics_variables)
 
-    def _checked(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
+    def _unpack(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
         """Check the ids of a batch and return its inputs, labels and weights."""
         if not self.jit_compile:  # XLA cannot raise an error
             data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
@@ -383,7 +386,7 @@ class Trainer(keras.Model):
             return {}
         return {"cudnn": True} if runs_on_gpu() else {"packed": True}
 
-    def _on_the_host(self) -> contextlib.AbstractContextManager[None]:
+    def _on_cpu(self) -> contextlib.AbstractContextManager[None]:
         """Place operations on the labels on the CPU, to avoid many transfers to a GPU."""
         alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
         here = alone and runs_on_gpu()
@@ -391,45 +394,14 @@ class Trainer(keras.Model):
 
     def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
         """Split a batch into parts that are computed in parallel."""
-        if not self._loss_takes_rows():
+        if not loss_takes_rows(self):
             return [Batch(inputs, labels, sample_weight, shares=None)]
-        with self._on_the_host():
+        with self._on_cpu():
             shares = self.loss.token_shares(labels, sample_weight)
         batch = Batch(inputs, labels, sample_weight, shares)
-        return split_batch(batch, count_parts() if self._metrics_take_rows() else 1)
+        return split_batch(batch, count_parts() if metrics_take_rows(self) else 1)
 
-    def _loss_takes_rows(self) -> bool:
-        """Check whether the loss is known to be the same without the padding."""
-        return (
-            not self.jit_compile
-            and isinstance(self.loss, SequenceLoss)
-            and not keras_private.has_loss_weights(self)
-            and type(self).compute_loss is keras.Model.compute_loss
-        )
-
-    def _metrics_take_rows(self) -> bool:
-        """Check whether all metrics, which Keras builds before the first step, average tokens."""
-        metrics = keras_private.compiled_metrics(self)
-        return (
-            not self.jit_compile
-            and type(self).compute_metrics is keras.Model.compute_metrics
-            and metrics is not None
-            and all(isinstance(metric, TokenMean) for metric in metrics)
-        )
-
-    def _part_loss(
-        self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits, num_parts: int
-    ) -> tf.Tensor:
-        """Compute a part's share of the batch loss and of the losses that layers added."""
-        if part.shares is None:
-            return keras_private.compute_loss(
-                self, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
-            )
-        losses = self.loss.call(logits.pack(part.labels), logits.rows)
-        own = tf.reduce_sum(logits.pack(part.shares) * losses)
-        return tf.add_n([own, *(it / num_parts for it in keras_private.added_losses(self))])
-
-    def _track(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
+    def _track_loss(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
         """Add the loss of a batch, or of this replica's part, to the loss of the epoch.
 
         A loss of this package is weighted by its divisor, so that the loss of an epoch is that of
@@ -437,32 +409,13 @@ class Trainer(keras.Model):
         as in Keras.
         """
         if hasattr(self.loss, "divisor"):
-            with self._on_the_host():
+            with self._on_cpu():
                 weight = self.loss.divisor(labels, sample_weight)
         else:
             weight = tf.shape(labels)[0]
         keras_private.track_loss(self, sum_over_replicas(loss), weight)
 
-    def _part_metrics(
-        self, part: Batch, logits: tf.Tensor | PackedLogits | PaddedLogits
-    ) -> dict[str, tf.Tensor]:
-        """Update the metrics with a part. Means over tokens get all tokens as one row."""
-        if not self._metrics_take_rows():
-            return self.compute_metrics(
-                part.inputs, part.labels, _padded(logits), part.sample_weight
-            )
-
-        def one_row(values: tf.Tensor) -> tf.Tensor:
-            return tf.expand_dims(logits.pack(values), 0)
-
-        weights = part.sample_weight
-        if weights is not None:
-            weights = one_row(token_weights(part.labels, weights))
-        return self.compute_metrics(
-            part.inputs, one_row(part.labels), tf.expand_dims(logits.rows, 0), weights
-        )
-
-    def _as_keras_reduces(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _for_reduction(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return metrics, equal in every replica, in the shape that Keras reduces."""
         if not has_workers(self.distribute_strategy):
             return figures
@@ -471,53 +424,3 @@ class Trainer(keras.Model):
 
 def _is_adam(optimizer: Any) -> bool:
     return isinstance(optimizer, str) and optimizer.lower() == "adam"
-
-
-def _padded(logits: tf.Tensor | PackedLogits | PaddedLogits) -> tf.Tensor:
-    """Return logits `(batch, target_length, target_vocabulary_size)`."""
-    return logits if isinstance(logits, tf.Tensor) else logits.unpack()
-
-
-def _arrange(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """Sort callbacks so that those that save the state of others run last."""
-    listed = keras.tree.flatten(callbacks) if callbacks is not None else []
-    boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
-    if boards and importlib.util.find_spec("tensorboard") is None:  # Keras checks after tracing
-        raise MissingPackageError(
-            "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
-            "pip install 'keras-s2s[plots]'"
-        )
-    return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
-
-
-@contextlib.contextmanager
-def _hooked(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
-    """Call the hooks of callbacks before and after a `fit`, also if it fails.
-
-    Callbacks may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
-    reads the arguments, and `end_fit()`. An `EpochClock` runs before all of them.
-    """
-    given = arguments["callbacks"]
-    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else given
-    clock = EpochClock(arguments["initial_epoch"])
-    callbacks.insert(0, clock)
-    try:
-        with contextlib.ExitStack() as stack:
-            for callback in list(callbacks):
-                if hasattr(callback, "end_fit"):
-                    stack.callback(callback.end_fit)
-                if hasattr(callback, "begin_fit"):
-                    callback.begin_fit(model, arguments, callbacks)
-            yield
-    finally:
-        callbacks.remove(clock)
-
-
-@contextlib.contextmanager
-def _quiet_end(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
-    """Silence the warning that an epoch of a dataset of unknown length has ended."""
-    unknown = isinstance(data, tf.data.Dataset) and steps_per_epoch is None
-    with warnings.catch_warnings():
-        if unknown and data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
-            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
-        yield
