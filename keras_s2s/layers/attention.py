@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.errors import InputError
+from keras_s2s.layers.decoder_state import by_source
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.precision import compute
 
@@ -64,13 +65,11 @@ class _Attention(keras.layers.Layer):
         Returns:
             The attended memory `(rows, memory_units)` and the weights `(rows, source_length)`.
         """
-        batch_size, rows = tf.shape(memory)[0], tf.shape(queries)[0]
-        per_source = rows // tf.maximum(batch_size, 1)
-        by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
-        attended, weights = compute(self, by_source, keys, memory, mask)
+        rows, sources = tf.shape(queries)[0], tf.shape(memory)
+        attended, weights = compute(self, by_source(queries, sources[0]), keys, memory, mask)
         return (
             tf.reshape(attended, [rows, memory.shape[-1]]),
-            tf.reshape(weights, [rows, tf.shape(memory)[1]]),
+            tf.reshape(weights, [rows, sources[1]]),
         )
 
     def compute_output_shape(
@@ -123,7 +122,6 @@ class LuongAttention(_Attention):
     """Multiplicative attention of a decoder state s to the states h of the memory.
 
     The score depends on the argument `score`:
-    With `score`:
 
         "general"   score(s, h) = sᵀ·W·h
         "dot"       score(s, h) = sᵀ·h, for states of the same size

@@ -7,36 +7,36 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
 from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.attention import ATTENTION, make_attention
 from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
 from keras_s2s.layers.cudnn_recurrence import row_lengths
-from keras_s2s.layers.decoder_state import (
-    Attended,
-    DecoderMemory,
-    DecoderState,
-    DecoderWeights,
-    at_each_step,
-    for_each_hypothesis,
+from keras_s2s.layers.decoder_features import (
+    attends_first,
+    features_at_once,
+    features_by_steps,
+    goes_by_steps,
+    is_monotonic,
+    step_features,
 )
+from keras_s2s.layers.decoder_state import Attended, DecoderMemory, DecoderState, DecoderWeights
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.logits import Logits
 from keras_s2s.layers.packing import (
     PackedLogits,
-    Packing,
     PaddedLogits,
     make_packing,
     pack,
-    unpack,
 )
-from keras_s2s.layers.precision import compute, dense
+from keras_s2s.layers.precision import dense
 from keras_s2s.layers.readout import Readout
-from keras_s2s.layers.recurrence import scan_steps
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
+
+_CONTEXT_TO = ("initial_state", "every_step", "both")
 
 
 class Decoder(RecurrentPart):
@@ -65,39 +65,37 @@ class Decoder(RecurrentPart):
         trainable_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
-        self.units = check_positive_int("units", units)
-        self.embedding_dim = check_positive_int(
-            "embedding_dim", units if embedding_dim is None else embedding_dim
+        super().__init__(
+            vocabulary_size,
+            units,
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            word_dropout=word_dropout,
+            residual=residual,
+            layer_normalization=layer_normalization,
+            trainable_embeddings=trainable_embeddings,
+            **kwargs,
         )
-        self.num_layers = check_positive_int("num_layers", num_layers)
-        self.context_to = check_choice(
-            "context_to", context_to, ("initial_state", "every_step", "both")
-        )
+        self.context_to = check_choice("context_to", context_to, _CONTEXT_TO)
         self.attention = check_choice("attention", attention, (None, *ATTENTION))
         self.input_feeding = bool(input_feeding)
         self.tie_output = bool(tie_output)
         self.copy = bool(copy)
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
         _check_together(self)
         # XLA does not know the shapes in the gradient of a loop with attention.
-        self.supports_jit = not (self._by_steps or self._monotonic)
-        self._make_sublayers(dropout, recurrent_dropout, word_dropout)
+        self.supports_jit = not (goes_by_steps(self) or is_monotonic(self))
         dtype = self.dtype_policy
         self.bridge = None
         if self.context_to in ("initial_state", "both"):
-            parts = len(self.recurrent_layer.state_type._fields)
-            self.bridge = keras.layers.Dense(
-                parts * self.num_layers * self.units, dtype=dtype, name="bridge"
-            )
+            size = len(self.recurrent_layer.state_type._fields) * self.num_layers * self.units
+            self.bridge = keras.layers.Dense(size, dtype=dtype, name="bridge")
         if self.attention:
             self.attention_layer = make_attention(
                 self.attention, self.units, dtype=dtype, name="attention"
             )
-        if self.attention and not self._monotonic:
+        if self.attention and not is_monotonic(self):
             self.readout = keras.layers.Dense(
                 self.units, activation="tanh", use_bias=False, dtype=dtype, name="readout"
             )
@@ -126,14 +124,14 @@ class Decoder(RecurrentPart):
             self.embedding.build(target_inputs_shape)
         inputs = self.embedding_dim
         inputs += context_shape[-1] if self._context_every_step else 0
-        inputs += attended if self._attends_first else 0
+        inputs += attended if attends_first(self) else 0
         inputs += self.units if self.input_feeding else 0
         self.stack.build((None, inputs))
         if self.bridge is not None:
             self.bridge.build(context_shape)
         if self.attention:
             self.attention_layer.build((None, None, self.units), None, memory_shape)
-        if self.attention and not self._monotonic:
+        if self.attention and not is_monotonic(self):
             self.readout.build((None, self.units + attended))
         self.logits.build((None, self.units))
         if self.copy_gate is not None:
@@ -157,15 +155,24 @@ class Decoder(RecurrentPart):
         mask = tf.not_equal(target_inputs, PAD_ID)
         packing = make_packing(mask) if packed else None
         ids = self.dropout_layer.words(target_inputs, training)
-        if self._by_steps:
-            features, copied = self._features_by_steps(ids, mask, state, source, training)
+        if goes_by_steps(self):
+            features, copied = features_by_steps(self, ids, mask, state, source, training=training)
         else:
             lengths = row_lengths(target_inputs) if cudnn else None
-            features, copied = self._features(ids, mask, state, source, packing, lengths, training)
+            features, copied = features_at_once(
+                self,
+                ids,
+                mask,
+                state,
+                source,
+                packing=packing,
+                lengths=lengths,
+                training=training,
+            )
         if packing is not None:
             copied = None if copied is None else pack(copied, packing)
-            features = pack(features, packing) if self._by_steps else features
-        if self._monotonic:
+            features = pack(features, packing) if goes_by_steps(self) else features
+        if is_monotonic(self):
             logits = self._readout.sum_alignments(
                 features, target_inputs, source, packing, training=training
             )
@@ -195,7 +202,7 @@ class Decoder(RecurrentPart):
         rows = tf.shape(context)[0]
         readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
         alignment: tuple[tf.Tensor, ...] = ()
-        if self._monotonic:
+        if is_monotonic(self):
             if source is None or source.attended is None:
                 raise InputError(
                     "`source` must be the result of `read` if attention='monotonic'. Received: "
@@ -301,8 +308,8 @@ class Decoder(RecurrentPart):
         Raises:
             ValueError: If attention is requested and the decoder has none.
         """
-        features, state, weights = self._step_features(token_ids, state, source)
-        if self._monotonic:
+        features, state, weights = step_features(self, token_ids, state, source)
+        if is_monotonic(self):
             logits, state, weights = self._readout.sum_moves(features, token_ids, state, source)
         else:
             copied = attend_copies(weights, source.copies) if self.copy else None
@@ -336,7 +343,7 @@ class Decoder(RecurrentPart):
             P(a_t = j | y), float32 `(batch, target_length, source_length)`, 0 at the padding.
         """
         state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
-        features, _ = self._features(target_inputs, mask, state, source, None, None, False)
+        features, _ = features_at_once(self, target_inputs, mask, state, source)
         return self._readout.align(features, target_labels, source)
 
     def compute_output_shape(
@@ -355,123 +362,6 @@ class Decoder(RecurrentPart):
     @property
     def _context_every_step(self) -> bool:
         return self.context_to in ("every_step", "both")
-
-    @property
-    def _attends_first(self) -> bool:
-        """True if a step attends with the previous state and reads the attended memory."""
-        return self.attention == "bahdanau"
-
-    @property
-    def _by_steps(self) -> bool:
-        """True if a step's input depends on the previous step, so that steps cannot be merged."""
-        return self._attends_first or self.input_feeding
-
-    @property
-    def _monotonic(self) -> bool:
-        """True if the alignment is summed out. Then no step input depends on attention."""
-        return self.attention == "monotonic"
-
-    def _features(
-        self,
-        ids: tf.Tensor,
-        mask: tf.Tensor,
-        state: DecoderState,
-        source: DecoderMemory,
-        packing: Packing | None,
-        lengths: tf.Tensor | None,
-        training: bool | None,
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Compute the inputs of the logits and the copied tokens, for all steps at once."""
-        values = compute(self.embedding, ids if packing is None else pack(ids, packing))
-        if source.context is not None:
-            values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
-        values, _ = compute(
-            self.stack,
-            values,
-            mask=mask,
-            states=state.layers,
-            packing=packing,
-            lengths=lengths,
-            training=training,
-        )
-        copied = None
-        if source.attended is not None and not self._monotonic:
-            queries = values if packing is None else unpack(values, packing)
-            attended, weights = compute(self.attention_layer, queries, *source.attended)
-            attended = attended if packing is None else pack(attended, packing)
-            values = dense(self.readout, tf.concat([values, attended], axis=-1))
-            copied = attend_copies(weights, source.copies) if self.copy else None
-        return values, copied
-
-    def _features_by_steps(
-        self,
-        ids: tf.Tensor,
-        mask: tf.Tensor,
-        state: DecoderState,
-        source: DecoderMemory,
-        training: bool | None,
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Run `step` over a whole target, without the logits."""
-        shape = tf.shape(ids)
-        ids = tf.transpose(ids)
-        real = tf.expand_dims(tf.transpose(mask), 2)  # (target_length, batch, 1)
-        dtype = state.layers[0].hidden.dtype
-        recurrent_masks = self.stack.recurrent_masks(shape[0], dtype, training)
-
-        def step(time: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, DecoderState]:
-            features, new_state, weights = self._step_features(
-                ids[time], state, source, recurrent_masks, training
-            )
-            if self.copy:
-                copied = attend_copies(weights, source.copies)
-                features = tf.concat([tf.cast(features, tf.float32), copied], axis=1)
-            return features, tf.nest.map_structure(
-                lambda after, before: tf.where(real[time], after, before), new_state, state
-            )
-
-        if not self.copy:
-            return scan_steps(step, state, shape[1], (shape[0], self.units), dtype)[0], None
-        # Attention on copied tokens stays float32 in mixed precision.
-        width = self.units + self.vocabulary_size + 1
-        outputs = scan_steps(step, state, shape[1], (shape[0], width), tf.float32)[0]
-        return tf.cast(outputs[:, :, : self.units], dtype), outputs[:, :, self.units :]
-
-    def _step_features(
-        self,
-        token_ids: tf.Tensor,
-        state: DecoderState,
-        source: DecoderMemory,
-        recurrent_masks: list[tf.Tensor | None] | None = None,
-        training: bool | None = False,
-    ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
-        """Compute the inputs of the logits, `(rows, units)`, the next state, and the attention."""
-        weights, projected, parts = None, None, []
-        prepared = source.weights.stack if source.weights else None
-        if prepared is None or prepared.token_inputs is None:
-            parts.append(compute(self.embedding, token_ids))
-        else:
-            projected = tf.gather(prepared.token_inputs, token_ids)
-        if source.context is not None:
-            parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
-        if source.attended is not None and self._attends_first:
-            last = state.layers[-1].hidden
-            attended, weights = self.attention_layer.attend_rows(last, *source.attended)
-            parts.append(attended)
-        parts.extend(state.readout)
-        values, layers = self.stack.step(
-            tf.concat(parts, axis=-1) if parts else None,
-            state.layers,
-            recurrent_masks,
-            training,
-            weights=prepared,
-            projected=projected,
-        )
-        if source.attended is not None and not self._attends_first and not self._monotonic:
-            attended, weights = self.attention_layer.attend_rows(values, *source.attended)
-        if self.attention and not self._monotonic:
-            values = dense(self.readout, tf.concat([values, attended], axis=-1))
-        readout = (values,) if self.input_feeding else ()
-        return values, DecoderState(layers, readout, state.alignment), weights
 
 
 def _check_together(decoder: Decoder) -> None:

@@ -51,6 +51,12 @@ def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -
     return tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
 
 
+def by_source(values: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """Group `(rows, units)` by source: `(batch, hypotheses, units)`. Hypotheses are adjacent."""
+    per_source = tf.shape(values)[0] // tf.maximum(batch_size, 1)
+    return tf.reshape(values, [batch_size, per_source, values.shape[-1]])
+
+
 def for_each_hypothesis(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Repeat a context `(batch, units)` for the hypotheses of each source: `(rows, units)`."""
     per_source = rows // tf.maximum(tf.shape(context)[0], 1)

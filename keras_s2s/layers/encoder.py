@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.layers.contexts import (
     Context,
@@ -56,13 +55,20 @@ class Encoder(RecurrentPart):
         trainable_embeddings: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
-        self.units = check_positive_int("units", units)
-        self.embedding_dim = check_positive_int(
-            "embedding_dim", units if embedding_dim is None else embedding_dim
+        super().__init__(
+            vocabulary_size,
+            units,
+            embedding_dim=embedding_dim,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            word_dropout=word_dropout,
+            residual=residual,
+            layer_normalization=layer_normalization,
+            trainable_embeddings=trainable_embeddings,
+            **kwargs,
         )
-        self.num_layers = check_positive_int("num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.reverse_source = bool(reverse_source)
         if self.bidirectional and self.reverse_source:
@@ -71,12 +77,6 @@ class Encoder(RecurrentPart):
                 "reads the source in both directions. Received: bidirectional=True, "
                 "reverse_source=True"
             )
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
-        self._make_sublayers(
-            dropout, recurrent_dropout, word_dropout, bidirectional=self.bidirectional
-        )
         self.context = resolve_context(context, dtype=self.dtype_policy)
         self._freeze()
         self.memory_units = self.units * (2 if self.bidirectional else 1)

@@ -15,6 +15,7 @@ from keras_s2s.layers.alignment import (
     align_targets,
     future_log_probs,
 )
+from keras_s2s.layers.decoder_state import by_source
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.special_ids import PAD_ID
 
@@ -159,7 +160,7 @@ def target_log_probs(
     """
     # The label of a step is the next input. Nothing depends on the label of the last step.
     labels = tf.concat([target_inputs[:, 1:], target_inputs[:, :1]], axis=1)
-    emissions, transitions, chosen = _of_targets(layer, queries, labels, attended, packing, emit)
+    emissions, transitions, chosen = _score_targets(layer, queries, labels, attended, packing, emit)
     priors = align_targets(transitions, chosen)
     flat = tf.reshape(priors, [-1, tf.shape(priors)[2]])
     priors = flat if packing is None else pack(priors, packing)
@@ -196,11 +197,10 @@ def step_log_probs(
     keys, _, mask = attended
     batch_size, source_length = tf.shape(keys)[0], tf.shape(keys)[1]
     rows = tf.shape(queries)[0]
-    per_source = rows // tf.maximum(batch_size, 1)
-    by_source = tf.reshape(queries, [batch_size, per_source, queries.shape[-1]])
-    transitions = layer.transitions(by_source, keys, mask)
+    grouped = by_source(queries, batch_size)
+    transitions = layer.transitions(grouped, keys, mask)
     transitions = tf.reshape(transitions, [rows, source_length + 1, source_length])
-    sources = tf.range(rows) // tf.maximum(per_source, 1)
+    sources = tf.range(rows) // tf.maximum(tf.shape(grouped)[1], 1)
     emissions = emit(layer.features(queries, tf.gather(keys, sources)), sources)
     log_probs, joint, prior = align_step(joint, token_ids, transitions, emissions)
     return log_probs, joint, tf.exp(prior)
@@ -225,7 +225,7 @@ def target_alignments(
     Returns:
         float32 `(batch, target_length, source_length)`, 0 at the padding.
     """
-    _, transitions, chosen = _of_targets(layer, queries, labels, attended, None, emit)
+    _, transitions, chosen = _score_targets(layer, queries, labels, attended, None, emit)
     real = tf.expand_dims(tf.not_equal(labels, PAD_ID), 2)
     chosen = tf.where(real, chosen, 0.0)
     future = future_log_probs(transitions, chosen, real)
@@ -233,7 +233,7 @@ def target_alignments(
     return tf.where(real, tf.nn.softmax(joint), 0.0)
 
 
-def _of_targets(
+def _score_targets(
     layer: MonotonicAttention,
     queries: tf.Tensor,
     labels: tf.Tensor,

@@ -109,7 +109,7 @@ def _forward(
         cell = tf.concat([new_cell, cell[alive:]], axis=0)
         return k + 1, hidden, cell, tape
 
-    tape = _Tape(*(_pieces(length, units) for _ in _Tape._fields))
+    tape = _Tape(*(_row_array(length, units) for _ in _Tape._fields))
     state_shape = tf.TensorShape([None, units])
     _, hidden, cell, tape = tf.while_loop(
         lambda k, *_: k < length,
@@ -164,7 +164,7 @@ def _backward(
     _, d_hidden, d_cell, d_pieces = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, d_hidden, d_cell, _pieces(length, 4 * units)),
+        (0, d_hidden, d_cell, _row_array(length, 4 * units)),
         shape_invariants=(tf.TensorShape([]), state_shape, state_shape, tf.TensorShape(None)),
     )
     d_projected = d_pieces.concat()
@@ -173,6 +173,6 @@ def _backward(
     return d_projected, d_hidden, d_cell, d_kernel
 
 
-def _pieces(length: tf.Tensor, units: int) -> tf.TensorArray:
+def _row_array(length: tf.Tensor, units: int) -> tf.TensorArray:
     """Create an array of `length` tensors `(alive, units)`, with different numbers of rows."""
     return tf.TensorArray(tf.float32, size=length, element_shape=[None, units], infer_shape=False)

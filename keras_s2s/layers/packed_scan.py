@@ -40,7 +40,7 @@ def scan_packed(
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
     """
     length = tf.shape(packing.sizes)[0]
-    pieces = _pieces(length, projected.shape[-1])
+    pieces = _row_array(length, projected.shape[-1])
     pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
     kind: Any = type(state)
     ordered: list[tf.Tensor] = [
@@ -66,7 +66,7 @@ def scan_packed(
     _, outputs, *ordered = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, _pieces(length, units), *ordered),
+        (0, _row_array(length, units), *ordered),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape(None),
@@ -78,7 +78,7 @@ def scan_packed(
     return tf.cast(outputs.concat(), dtype), kind(*(tf.cast(part, dtype) for part in last))
 
 
-def _pieces(length: tf.Tensor, size: int) -> tf.TensorArray:
+def _row_array(length: tf.Tensor, size: int) -> tf.TensorArray:
     """Create an array of `length` tensors `(alive, size)`, with different numbers of rows."""
     return tf.TensorArray(
         tf.float32,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
+from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.layers.dropout import Rates, SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
@@ -22,21 +23,70 @@ _USUAL = (("num_layers", 1), ("trainable_embeddings", True))
 
 
 class RecurrentPart(keras.layers.Layer):
-    """Base class of encoders and decoders.
+    """Base class of encoders and decoders, with the arguments and sublayers that both have.
 
-    `Encoder` and `Decoder` define their arguments, keep each under its own name, and then call
-    `_make_sublayers`.
+    `LSTMEncoder` and `LSTMDecoder` explain the arguments.
     """
 
     recurrent_layer: ClassVar[type[RecurrentLayer]]
 
-    vocabulary_size: int
-    units: int
-    embedding_dim: int
-    num_layers: int
-    residual: bool
-    layer_normalization: bool
-    trainable_embeddings: bool
+    def __init__(
+        self,
+        vocabulary_size: int,
+        units: int,
+        *,
+        embedding_dim: int | None,
+        num_layers: int,
+        dropout: Rates,
+        recurrent_dropout: Rates,
+        word_dropout: float,
+        residual: bool,
+        layer_normalization: bool,
+        trainable_embeddings: bool,
+        bidirectional: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = check_positive_int("vocabulary_size", vocabulary_size)
+        self.units = check_positive_int("units", units)
+        self.embedding_dim = check_positive_int(
+            "embedding_dim", units if embedding_dim is None else embedding_dim
+        )
+        self.num_layers = check_positive_int("num_layers", num_layers)
+        self.residual = bool(residual)
+        self.layer_normalization = bool(layer_normalization)
+        self.trainable_embeddings = bool(trainable_embeddings)
+        self._check_not_quantized()
+        dtype = self.dtype_policy
+        self.embedding = TokenEmbedding(
+            self.vocabulary_size,
+            self.embedding_dim,
+            trainable=self.trainable_embeddings,
+            dtype=dtype,
+            name="embedding",
+        )
+        self.dropout_layer = SequenceDropout(
+            self.num_layers,
+            dropout,
+            recurrent_dropout,
+            word_dropout,
+            dtype=dtype,
+            name="dropout",
+        )
+        self.dropout = self.dropout_layer.dropout
+        self.recurrent_dropout = self.dropout_layer.recurrent_dropout
+        self.word_dropout = self.dropout_layer.word_dropout
+        self.stack = RecurrentStack(
+            self.recurrent_layer,
+            self.units,
+            self.dropout_layer,
+            num_layers=self.num_layers,
+            bidirectional=bool(bidirectional),
+            residual=self.residual,
+            layer_normalization=self.layer_normalization,
+            dtype=dtype,
+            name="stack",
+        )
 
     def get_torch_weights(self) -> dict[str, Array]:
         """Return the weights of the recurrent layers in the format of PyTorch.
@@ -70,51 +120,13 @@ class RecurrentPart(keras.layers.Layer):
         restore_sublayers(part, settings, part._foreign_layer())
         return part
 
-    def _make_sublayers(
-        self,
-        dropout: Rates,
-        recurrent_dropout: Rates,
-        word_dropout: float,
-        *,
-        bidirectional: bool = False,
-    ) -> None:
-        """Check the rates, and create the sublayers."""
-        dtype = self.dtype_policy
-        if dtype.quantization_mode is not None:
+    def _check_not_quantized(self) -> None:
+        if self.dtype_policy.quantization_mode is not None:
             raise InputError(
                 "`dtype` must not be a quantized policy: quantize a built model with "
                 '`model.quantize("int8")`, or its export with `export.litert(..., '
-                f'quantization="int8")`. Received: dtype={dtype.name!r}'
+                f'quantization="int8")`. Received: dtype={self.dtype_policy.name!r}'
             )
-        self.embedding = TokenEmbedding(
-            self.vocabulary_size,
-            self.embedding_dim,
-            trainable=self.trainable_embeddings,
-            dtype=dtype,
-            name="embedding",
-        )
-        self.dropout_layer = SequenceDropout(
-            self.num_layers,
-            dropout,
-            recurrent_dropout,
-            word_dropout,
-            dtype=dtype,
-            name="dropout",
-        )
-        self.dropout = self.dropout_layer.dropout
-        self.recurrent_dropout = self.dropout_layer.recurrent_dropout
-        self.word_dropout = self.dropout_layer.word_dropout
-        self.stack = RecurrentStack(
-            self.recurrent_layer,
-            self.units,
-            self.dropout_layer,
-            num_layers=self.num_layers,
-            bidirectional=bidirectional,
-            residual=self.residual,
-            layer_normalization=self.layer_normalization,
-            dtype=dtype,
-            name="stack",
-        )
 
     def _freeze(self) -> None:
         """Freeze the sublayers if the argument `trainable` is False."""

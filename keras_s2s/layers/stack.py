@@ -112,7 +112,7 @@ class RecurrentStack(keras.layers.Layer):
         values = inputs
         real = tf.expand_dims(mask, 2)
         some = tf.reduce_any(mask, axis=1, keepdims=True)
-        for first, level in self._runs(fused=lengths is not None, training=training):
+        for first, level in self._level_groups(fused=lengths is not None, training=training):
             dropped = self.dropout.values(values, first, training)
             if lengths is None:
                 outputs, ends = self._run_level(level, dropped, mask, states, packing, training)
@@ -206,7 +206,7 @@ class RecurrentStack(keras.layers.Layer):
         stacks = [stack for stack in (self.forward_layers, self.backward_layers) if stack]
         return list(zip(*stacks, strict=True))
 
-    def _runs(self, *, fused: bool, training: bool | None) -> list[tuple[int, int]]:
+    def _level_groups(self, *, fused: bool, training: bool | None) -> list[tuple[int, int]]:
         """Return the first and last levels of each group of levels that is computed at once."""
         if not fused or self.norms or self.residual:
             return [(level, level) for level in range(self.num_layers)]

@@ -1,0 +1,182 @@
+"""Features of a decoder, the inputs of its logits: for a whole target at once, or step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_s2s.layers.copying import attend_copies
+from keras_s2s.layers.decoder_state import (
+    DecoderMemory,
+    DecoderState,
+    at_each_step,
+    for_each_hypothesis,
+)
+from keras_s2s.layers.packing import Packing, pack, unpack
+from keras_s2s.layers.precision import compute, dense
+from keras_s2s.layers.recurrence import scan_steps
+
+
+def attends_first(decoder: Any) -> bool:
+    """Return whether a step attends with the previous state and reads the attended memory."""
+    return bool(decoder.attention == "bahdanau")
+
+
+def goes_by_steps(decoder: Any) -> bool:
+    """Return whether the input of a step depends on the step before, so steps cannot be merged."""
+    return attends_first(decoder) or decoder.input_feeding
+
+
+def is_monotonic(decoder: Any) -> bool:
+    """Return whether the alignment is summed out. Then no step input depends on attention."""
+    return bool(decoder.attention == "monotonic")
+
+
+def features_at_once(
+    decoder: Any,
+    ids: tf.Tensor,
+    mask: tf.Tensor,
+    state: DecoderState,
+    source: DecoderMemory,
+    *,
+    packing: Packing | None = None,
+    lengths: tf.Tensor | None = None,
+    training: bool | None = False,
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Compute the features of a whole target, all steps at once.
+
+    Args:
+        decoder: `Decoder`.
+        ids: Int32 `(batch, target_length)`. Inputs of the decoder.
+        mask: Bool `(batch, target_length)`, true at real tokens.
+        state: `DecoderState` before the first step.
+        source: `DecoderMemory` that `Decoder.read` returned.
+        packing: `Packing` of the real tokens. `None` computes padded features.
+        lengths: Int32 `(batch,)`. Lengths of the rows, for cuDNN. `None` for plain operations.
+        training: Whether dropout is on.
+
+    Returns:
+        The features `(batch, target_length, units)`, or packed `(tokens, units)`; and, with
+        `copy`, the attention on each target id, padded. Otherwise `None`.
+    """
+    values = compute(decoder.embedding, ids if packing is None else pack(ids, packing))
+    if source.context is not None:
+        values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
+    values, _ = compute(
+        decoder.stack,
+        values,
+        mask=mask,
+        states=state.layers,
+        packing=packing,
+        lengths=lengths,
+        training=training,
+    )
+    copied = None
+    if source.attended is not None and not is_monotonic(decoder):
+        queries = values if packing is None else unpack(values, packing)
+        attended, weights = compute(decoder.attention_layer, queries, *source.attended)
+        attended = attended if packing is None else pack(attended, packing)
+        values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
+        copied = attend_copies(weights, source.copies) if decoder.copy else None
+    return values, copied
+
+
+def features_by_steps(
+    decoder: Any,
+    ids: tf.Tensor,
+    mask: tf.Tensor,
+    state: DecoderState,
+    source: DecoderMemory,
+    *,
+    training: bool | None,
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Compute the features of a whole target, one step after another.
+
+    Args:
+        decoder: `Decoder`.
+        ids: Int32 `(batch, target_length)`. Inputs of the decoder.
+        mask: Bool `(batch, target_length)`, true at real tokens.
+        state: `DecoderState` before the first step.
+        source: `DecoderMemory` that `Decoder.read` returned.
+        training: Whether dropout is on.
+
+    Returns:
+        The features `(batch, target_length, units)`; and, with `copy`, the attention on each
+        target id. Otherwise `None`.
+    """
+    shape = tf.shape(ids)
+    ids = tf.transpose(ids)
+    real = tf.expand_dims(tf.transpose(mask), 2)  # (target_length, batch, 1)
+    dtype = state.layers[0].hidden.dtype
+    recurrent_masks = decoder.stack.recurrent_masks(shape[0], dtype, training)
+
+    def step(time: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, DecoderState]:
+        features, new_state, weights = step_features(
+            decoder, ids[time], state, source, recurrent_masks, training
+        )
+        if decoder.copy:
+            copied = attend_copies(weights, source.copies)
+            features = tf.concat([tf.cast(features, tf.float32), copied], axis=1)
+        return features, tf.nest.map_structure(
+            lambda after, before: tf.where(real[time], after, before), new_state, state
+        )
+
+    units = decoder.units
+    if not decoder.copy:
+        return scan_steps(step, state, shape[1], (shape[0], units), dtype)[0], None
+    # Attention on copied tokens stays float32 in mixed precision.
+    width = units + decoder.vocabulary_size + 1
+    outputs = scan_steps(step, state, shape[1], (shape[0], width), tf.float32)[0]
+    return tf.cast(outputs[:, :, :units], dtype), outputs[:, :, units:]
+
+
+def step_features(
+    decoder: Any,
+    token_ids: tf.Tensor,
+    state: DecoderState,
+    source: DecoderMemory,
+    recurrent_masks: list[tf.Tensor | None] | None = None,
+    training: bool | None = False,
+) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
+    """Compute the features of one step.
+
+    Args:
+        decoder: `Decoder`.
+        token_ids: Int32 `(rows,)`. Previous tokens.
+        state: `DecoderState`, each part `(rows, units)`.
+        source: `DecoderMemory` that `Decoder.read` or `Decoder.prepare_steps` returned.
+        recurrent_masks: Masks of recurrent dropout, one for each layer. Defaults to `None`.
+        training: Whether dropout is on. Defaults to `False`.
+
+    Returns:
+        The features `(rows, units)`; the next state; and the attention weights
+        `(rows, source_length)`, or `None`.
+    """
+    weights, projected, parts = None, None, []
+    prepared = source.weights.stack if source.weights else None
+    if prepared is None or prepared.token_inputs is None:
+        parts.append(compute(decoder.embedding, token_ids))
+    else:
+        projected = tf.gather(prepared.token_inputs, token_ids)
+    if source.context is not None:
+        parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
+    if source.attended is not None and attends_first(decoder):
+        last = state.layers[-1].hidden
+        attended, weights = decoder.attention_layer.attend_rows(last, *source.attended)
+        parts.append(attended)
+    parts.extend(state.readout)
+    values, layers = decoder.stack.step(
+        tf.concat(parts, axis=-1) if parts else None,
+        state.layers,
+        recurrent_masks,
+        training,
+        weights=prepared,
+        projected=projected,
+    )
+    if source.attended is not None and not attends_first(decoder) and not is_monotonic(decoder):
+        attended, weights = decoder.attention_layer.attend_rows(values, *source.attended)
+    if decoder.attention and not is_monotonic(decoder):
+        values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
+    readout = (values,) if decoder.input_feeding else ()
+    return values, DecoderState(layers, readout, state.alignment), weights
