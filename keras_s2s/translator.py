@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_s2s.calibration import Calibration, calibrate
-from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int
+from keras_s2s.checks import check_choice, check_int, check_positive_int
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
@@ -26,18 +24,18 @@ from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import check_converged, count_tokens
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.source_limits import limit_length, without_answers
-from keras_s2s.special_ids import UNK_ID
-from keras_s2s.tokenizers import Tokenizer, copy_ids
-from keras_s2s.tokenizers.inputs import check_several, encode_texts
-from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
-from keras_s2s.tokenizers.replacement import replace_unknown
+from keras_s2s.tokenizers import Tokenizer
+from keras_s2s.tokenizers.inputs import check_several, check_token_counts, encode_texts
+from keras_s2s.tokenizers.replacement import prefer_unknown, replace_unknown
+from keras_s2s.translator_parts import (
+    check_can_replace,
+    check_confidence,
+    check_parts,
+    check_vocabularies,
+)
 
-# Weight of a source token that the target vocabulary has, relative to one that is unknown.
-_ANYTHING_ELSE = 1e-6
 # The default of `max_source_length`; see the class for the reason.
 MAX_SOURCE_LENGTH = 1000
-# Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
-_TOKENS_PER_BYTE = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -100,24 +98,15 @@ class Translator(keras.Model):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
-        for name, part, kind, expected in (
-            ("model", model, Searchable, "`Seq2Seq` or an `Ensemble`"),
-            ("source", source, Tokenizer, "`Tokenizer`"),
-            ("target", target, Tokenizer, "`Tokenizer`"),
-            ("search", search, Search, "`Search`"),
-        ):
-            if not isinstance(part, kind):
-                raise TypeError(
-                    f"`{name}` must be a {expected}. Received: {name}={part!r} (type {type(part)})"
-                )
+        check_parts(model, source, target, search)
         if replace_unknown:
-            _check_can_replace(model, source)
+            check_can_replace(model, source)
         self.model = model
         self.source = source
         self.target = target
         self.search = search
         self.replace_unknown = bool(replace_unknown)
-        self.temperature = _check_confidence(confidence)
+        self.temperature = check_confidence(confidence)
         if max_source_length is not None:
             check_int("max_source_length", max_source_length, minimum=2)
         self.max_source_length = max_source_length
@@ -156,7 +145,10 @@ class Translator(keras.Model):
         answers = without_answers({"ids": found.ids, **self._figures(found)}, refused)
         ids = answers.pop("ids")
         if self.replace_unknown:
-            attention = self._attention_on_unknown(source_ids, found.attention)
+            attention = found.attention
+            copying = [it.copy_ids for it in self.model.members() if it.copy_ids is not None]
+            if copying:
+                attention = prefer_unknown(attention, source_ids, copying[0])
             target = self._replace_unknown(ids, texts, attention)
         else:
             target = self.target.detokenize(ids)
@@ -344,32 +336,7 @@ class Translator(keras.Model):
             ValueError: If the size of a vocabulary differs, or the model's `copy_ids` belong to
                 other vocabularies.
         """
-        for name, tokenizer, expected in (
-            ("source", self.source, self.model.source_vocabulary_size),
-            ("target", self.target, self.model.target_vocabulary_size),
-        ):
-            try:
-                size = tokenizer.vocabulary_size
-            except ValueError:
-                continue  # being loaded: the vocabulary is read later, from the file's assets
-            if size != expected:
-                raise InputError(
-                    f"The vocabulary of `{name}` must have the size that the model expects, "
-                    f"{expected}. Received: a tokenizer with {size} tokens"
-                )
-        maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
-        if not maps:
-            return
-        try:
-            expected_map = copy_ids(self.source, self.target)
-        except ValueError:
-            return  # being loaded
-        if any(list(ids) != expected_map for ids in maps):
-            raise InputError(
-                "`model` must use the copy_ids of these tokenizers: Seq2Seq(..., "
-                "copy_ids=keras_s2s.copy_ids(source, target)). Received: a model with the "
-                "copy_ids of other tokenizers"
-            )
+        check_vocabularies(self.model, self.source, self.target)
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
@@ -411,22 +378,15 @@ class Translator(keras.Model):
             f"search={self.search!r}{replaces})"
         )
 
-    def _attention_on_unknown(self, source_ids: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-        """Prefer source tokens that are copied as unk: `(…, length, source_length)`."""
-        maps = [member.copy_ids for member in self.model.members() if member.copy_ids is not None]
-        if not maps:
-            return attention
-        copied_as = tf.gather(tf.constant(list(maps[0])), source_ids)
-        preferred = tf.where(tf.equal(copied_as, UNK_ID), 1.0, _ANYTHING_ELSE)
-        return attention * tf.reshape(preferred, [tf.shape(source_ids)[0], 1, 1, -1])
-
     def _answer_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
         """Return the best target of each text and its log probability."""
         check_positive_int("batch_size", batch_size)
         encoded = encode_texts(texts)
         if not encoded:
             return []
-        self._check_lengths(encoded)
+        check_token_counts(
+            encoded, self.source, self.max_source_length, truncate=self.truncate_source
+        )
         signature = [tf.TensorSpec([None], tf.string)]
         key, state = (self.search, self.replace_unknown, self.temperature), GraphState(self.model)
         run = self._compiled_calls.get(key, self.call, signature, state=state)
@@ -453,29 +413,6 @@ class Translator(keras.Model):
         source_ids = tf.convert_to_tensor(source_ids)
         return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)
 
-    def _check_lengths(self, encoded: list[bytes]) -> None:
-        """Raise if texts are too long, or warn that they are truncated."""
-        limit = self.max_source_length
-        longest = max(map(len, encoded))
-        if limit is None or longest * _TOKENS_PER_BYTE < limit:
-            return
-        _, lengths = self.source.split(tf.constant(encoded))
-        (numbers,) = np.nonzero(lengths.numpy() >= limit)  # eos counts too
-        if not len(numbers):
-            return
-        length = int(lengths[numbers[0]]) + 1
-        if self.truncate_source:
-            warnings.warn(
-                f"{len(numbers)} texts were truncated to `max_source_length`, {limit} tokens; the "
-                f"first is at position {numbers[0]}, {length} tokens.",
-                stacklevel=4,
-            )
-            return
-        raise InputError(
-            f"`texts` must have at most `max_source_length` tokens each, {limit}, eos counted. "
-            f"Received: {length} tokens at position {numbers[0]}"
-        )
-
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize with copied source tokens; in eager mode, with a compiled graph."""
         specs = [
@@ -491,25 +428,3 @@ class Translator(keras.Model):
             state = GraphState(self.model)
             run = self._compiled_calls.get("replace_unknown", run, specs, state=state)
         return run(ids, tf.convert_to_tensor(texts, tf.string), attention)
-
-
-def _check_can_replace(model: Searchable, source: Tokenizer) -> None:
-    """Raise if the model or the source tokenizer cannot replace unknown tokens."""
-    model.check_attention("replace_unknown")
-    if not isinstance(source, LookupTokenizer):
-        raise InputError(
-            "`replace_unknown` needs a source tokenizer whose tokens are parts of the text: a "
-            f"`CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
-        )
-
-
-def _check_confidence(confidence: Any) -> float | None:
-    """Return the temperature of confidences; None without them."""
-    if isinstance(confidence, bool):
-        return 1.0 if confidence else None
-    return check_number(
-        "confidence",
-        confidence,
-        minimum=1e-6,
-        expected="False, True or a positive number, the temperature",
-    )

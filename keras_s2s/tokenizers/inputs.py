@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
+
+# Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
+_TOKENS_PER_BYTE = 8
 
 
 def check_several(texts: Any) -> None:
@@ -62,3 +66,38 @@ def encode_texts(texts: Any) -> list[bytes]:
             raise InputError(f"`texts` must not be empty. Received: {text!r} at position {number}")
         encoded.append(raw)
     return encoded
+
+
+def check_token_counts(
+    encoded: list[bytes], tokenizer: Any, max_length: int | None, *, truncate: bool
+) -> None:
+    """Check that texts have at most `max_length` tokens, or warn that they are truncated.
+
+    Texts are split only if one of them may be too long.
+
+    Args:
+        encoded: Texts in UTF-8, at least one.
+        tokenizer: Their `Tokenizer`.
+        max_length: Maximum number of tokens, eos counted. `None` for no limit.
+        truncate: Whether longer texts are truncated.
+
+    Raises:
+        ValueError: If a text is longer and `truncate` is false.
+    """
+    if max_length is None or max(map(len, encoded)) * _TOKENS_PER_BYTE < max_length:
+        return
+    _, lengths = tokenizer.split(tf.constant(encoded))
+    (numbers,) = np.nonzero(lengths.numpy() >= max_length)  # eos counts too
+    if not len(numbers):
+        return
+    length = int(lengths[numbers[0]]) + 1
+    if not truncate:
+        raise InputError(
+            f"`texts` must have at most `max_source_length` tokens each, {max_length}, eos "
+            f"counted. Received: {length} tokens at position {numbers[0]}"
+        )
+    warnings.warn(
+        f"{len(numbers)} texts were truncated to `max_source_length`, {max_length} tokens; the "
+        f"first is at position {numbers[0]}, {length} tokens.",
+        stacklevel=4,  # the caller of `Translator.translate`
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 from keras_s2s.tokenizers.tokenizer import UNKNOWN_TEXT, Tokenizer
 
 _NO_BYTE = 256
+# Weight of a source token that the target vocabulary has, relative to one that is unknown.
+_KNOWN_WEIGHT = 1e-6
 
 
 class _Spans(NamedTuple):
@@ -75,6 +78,24 @@ def replace_unknown(
     lengths = tf.where(tf.expand_dims(ended, 3), 0, tf.stack(lengths, axis=3))
     spans = _Spans(tf.stack(starts, axis=3), lengths)
     return _write(tf.concat([table, flat.values], 0), spans)
+
+
+def prefer_unknown(
+    attention: tf.Tensor, source_ids: tf.Tensor, copy_ids: Sequence[int]
+) -> tf.Tensor:
+    """Weight attention so that `replace_unknown` prefers tokens that a model copies as unk.
+
+    Args:
+        attention: float32 `(batch, num_hypotheses, length, source_length)`.
+        source_ids: int32 `(batch, source_length)`.
+        copy_ids: Target id as which the model copies each source id.
+
+    Returns:
+        The weighted attention, of the same shape.
+    """
+    copied_as = tf.gather(tf.constant(list(copy_ids)), source_ids)
+    weights = tf.where(tf.equal(copied_as, UNK_ID), 1.0, _KNOWN_WEIGHT)
+    return attention * tf.reshape(weights, [tf.shape(source_ids)[0], 1, 1, -1])
 
 
 def _find_tokens(source: LookupTokenizer, flat: strings.FlatBytes) -> tuple[_Spans, tf.Tensor]:
