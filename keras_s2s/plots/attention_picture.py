@@ -103,7 +103,7 @@ def attention_map(
     columns = token_labels("source_tokens", source_tokens)
     rows = token_labels("target_tokens", target_tokens)
     weights = _check_weights(weights, (len(rows), len(columns)))
-    across, down = _side_of_words(columns), _side(len(rows))
+    across, down = _width_for_labels(columns), _side(len(rows))
     left = 0.6 + max(map(width, rows)) * _COLUMN
     top = 0.5 + max(map(width, columns)) * _COLUMN + (0.4 if title else 0.0)
     size = left + across + 1.0, 0.15 + down + top
@@ -119,7 +119,7 @@ def attention_map(
     _write_tokens(axes.xaxis, columns, across, names)
     _write_tokens(axes.yaxis, rows, down, names)
     axes.xaxis.tick_top()
-    _turn(axes.get_xticklabels(), across / len(columns))
+    _rotate_wide_labels(axes.get_xticklabels(), across / len(columns))
     axes.xaxis.set_label_position("top")
     axes.set_xlabel("source")
     axes.set_ylabel("target")
@@ -155,7 +155,7 @@ def _side(tokens: int) -> float:
     return min(max(_SMALLEST, min(wide, _COMMON), narrow), _LARGEST)
 
 
-def _side_of_words(labels: list[str]) -> float:
+def _width_for_labels(labels: list[str]) -> float:
     """Return the width of the map in inches, so that a few source tokens fit horizontally."""
     widest = sorted(map(width, labels))[-2:][0]  # except for one, which may be eos
     level = len(labels) * (widest * _COLUMN + 0.08)
@@ -177,7 +177,7 @@ def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str])
     axis.set_tick_params(length=0 if every == 1 else 3)
 
 
-def _turn(labels: list[Text], cell: float) -> None:
+def _rotate_wide_labels(labels: list[Text], cell: float) -> None:
     """Rotate the tokens if several are too wide for a column. A single one may overlap."""
     widths = sorted(width(label.get_text()) * _COLUMN for label in labels)
     for label in labels:

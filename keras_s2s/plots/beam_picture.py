@@ -24,7 +24,7 @@ _ROW, _GAP, _LETTER, _DIGIT = 0.46, 0.6, 0.09, 0.055
 _MARGIN, _HEAD, _FOOT, _TITLE = 0.25, 0.35, 0.5, 0.35  # inches
 _SMALLEST = 6.2  # inches, minimum width, for the legend
 
-_COLOURS = {"live": BLUE, "finished": GREEN, "pruned": GREY, "winner": ORANGE}
+_COLORS = {"live": BLUE, "finished": GREEN, "pruned": GREY, "winner": ORANGE}
 _MEANINGS = {
     "live": "live",
     "finished": "finished",
@@ -209,7 +209,7 @@ def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
     axes.plot(
         (parent.x, parent.x + parent.half, child.x - child.half, child.x),
         (parent.y, parent.y, child.y, child.y),
-        color=_COLOURS[child.kind],
+        color=_COLORS[child.kind],
         linewidth=2.2 if bold else 0.9,
         linestyle=":" if child.kind == "pruned" else "-",
         zorder=("pruned", "live", "finished", "winner").index(child.kind) / 2,
@@ -218,7 +218,7 @@ def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
 
 def _draw_node(axes: Axes, node: _Node, names: list[str]) -> None:
     """Draw the box of a token, and its numbers below."""
-    colour = _COLOURS[node.kind]
+    color = _COLORS[node.kind]
     filled = node.kind in ("winner", "finished")
     axes.text(
         node.x,
@@ -232,29 +232,29 @@ def _draw_node(axes: Axes, node: _Node, names: list[str]) -> None:
         color="white" if filled else GREY if node.kind == "pruned" else "black",
         bbox={
             "boxstyle": "round,pad=0.25",
-            "facecolor": colour if filled else "white",
-            "edgecolor": colour,
+            "facecolor": color if filled else "white",
+            "edgecolor": color,
             "linestyle": ":" if node.kind == "pruned" else "-",
         },
         zorder=3,
     )
     axes.text(
-        node.x, node.y - 0.15, node.below, ha="center", va="top", fontsize=6, color=colour, zorder=3
+        node.x, node.y - 0.15, node.below, ha="center", va="top", fontsize=6, color=color, zorder=3
     )
 
 
 def _draw_legend(axes: Axes, kinds: set[str]) -> None:
     """Draw the legend of the colors."""
     line = matplotlib("lines").Line2D
-    shown = [kind for kind in _COLOURS if kind in kinds]
+    shown = [kind for kind in _COLORS if kind in kinds]
     marks = [
         line(
             [],
             [],
-            color=_COLOURS[kind],
+            color=_COLORS[kind],
             marker="s",
             linestyle=":" if kind == "pruned" else "-",
-            markerfacecolor=_COLOURS[kind] if kind in ("winner", "finished") else "white",
+            markerfacecolor=_COLORS[kind] if kind in ("winner", "finished") else "white",
         )
         for kind in shown
     ]

@@ -98,7 +98,7 @@ class _TracedBeamSearch(BeamSearch):
         length = int(after.length)
         chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
         log_probs = self._continuations(state, task)
-        candidates = [*chosen, *self._given_up(state, log_probs, {one.ids for one in chosen})]
+        candidates = [*chosen, *self._pruned(state, log_probs, {one.ids for one in chosen})]
         # `sorted` is stable: of equals, the chosen candidates come first.
         self.steps.append(tuple(sorted(candidates, key=lambda one: -one.log_prob)))
         return after
@@ -112,18 +112,18 @@ class _TracedBeamSearch(BeamSearch):
             log_probs[:, EOS_ID] = IMPOSSIBLE
         return log_probs
 
-    def _given_up(
+    def _pruned(
         self, state: BeamState, log_probs: np.ndarray, chosen: set[tuple[int, ...]]
     ) -> list[Candidate]:
         """Return the most probable continuations that were not chosen."""
         live = state.ids.numpy()[0, self._width :, : int(state.length)]
         best = np.argsort(-log_probs, axis=None, kind="stable")[: self.pruned + len(chosen)]
-        given_up = []
+        pruned = []
         for parent, id_ in zip(*np.unravel_index(best, log_probs.shape), strict=True):
             ids = (*live[parent].tolist(), int(id_))
             if log_probs[parent, id_] > POSSIBLE and ids not in chosen:
-                given_up.append(Candidate(ids, float(log_probs[parent, id_]), "pruned"))
-        return given_up[: self.pruned]
+                pruned.append(Candidate(ids, float(log_probs[parent, id_]), "pruned"))
+        return pruned[: self.pruned]
 
 
 def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:

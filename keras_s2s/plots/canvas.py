@@ -17,7 +17,7 @@ Path = str | os.PathLike[str]
 
 # Colors that color-blind people can distinguish (Okabe and Ito).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#007A5A", "#8C8C8C"
-COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
+COLORS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 
 _DPI = 110
 # Omit date and software, so that the same data gives the same file.

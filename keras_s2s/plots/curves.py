@@ -12,7 +12,7 @@ import keras
 
 from keras_s2s.errors import InputError
 from keras_s2s.plots.canvas import BLUE, ORANGE, Path, finish, new_figure, whole_numbers
-from keras_s2s.plots.labels import families
+from keras_s2s.plots.labels import write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,7 @@ def learning_curves(
     for number, name in enumerate(panels, 1):
         axes = figure.add_subplot(down, across, number)
         _draw_panel(axes, name, series)
-    if title:
-        figure.suptitle(title, fontfamily=families([title]), parse_math=False)
+    write_title(figure.suptitle, title)
     return finish(figure, path)
 
 
@@ -141,7 +140,7 @@ def _number(value: str, place: str) -> float:
 
 def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], list[float]]]) -> None:
     """Draw one metric, in training and validation."""
-    for key, label, colour in (
+    for key, label, color in (
         (name, "training", BLUE),
         (_VALIDATION + name, "validation", ORANGE),
     ):
@@ -154,13 +153,13 @@ def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], lis
             if math.isfinite(value)
         ]
         marker = "." if len(points) < 30 else ""
-        axes.plot(*_columns(points), color=colour, marker=marker, label=label)
+        axes.plot(*_columns(points), color=color, marker=marker, label=label)
         best = _best(name, points) if label == "validation" else None
         if best:
             axes.plot(
                 *_columns([best]),
                 "o",
-                color=colour,
+                color=color,
                 markersize=8,
                 markerfacecolor="none",
                 label=f"best: {best[1]:.4g}, epoch {best[0]}",

@@ -13,7 +13,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.evaluation import SPLITS, ErrorRates, error_rates
 from keras_s2s.plots.canvas import (
     BLUE,
-    COLOURS,
+    COLORS,
     GREY,
     ORANGE,
     Path,
@@ -21,7 +21,7 @@ from keras_s2s.plots.canvas import (
     new_figure,
     whole_numbers,
 )
-from keras_s2s.plots.labels import families
+from keras_s2s.plots.labels import write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,16 +75,15 @@ def length_histogram(
     axes = figure.add_subplot()
     for number, (name, array) in enumerate(arrays.items()):
         label = f"{name}: mean {array.mean():.1f}, longest {array.max()}"
-        colour = COLOURS[number % len(COLOURS)]
-        axes.hist(array, edges, label=label, color=colour, alpha=0.35)
-        axes.hist(array, edges, histtype="step", color=colour)
+        color = COLORS[number % len(COLORS)]
+        axes.hist(array, edges, label=label, color=color, alpha=0.35)
+        axes.hist(array, edges, histtype="step", color=color)
     axes.set_xlabel("length in tokens" if wide == 1 else f"length in tokens, {wide} per bar")
     axes.set_ylabel("texts")
     whole_numbers(axes.xaxis)
     whole_numbers(axes.yaxis)
     axes.legend(fontsize=8)
-    if title:
-        axes.set_title(title, fontfamily=families([title]), parse_math=False)
+    write_title(axes.set_title, title)
     return finish(figure, path)
 
 
@@ -139,7 +138,7 @@ def errors_by_length(
     lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])
     bins = _bins(lengths, num_bins)
     rates = [
-        _rates_of(
+        _error_rates_at(
             np.flatnonzero((lengths >= low) & (lengths <= high)), outputs, references, target_tokens
         )
         for low, high in bins
@@ -153,8 +152,7 @@ def errors_by_length(
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in bins]
     lower.set_xticks(range(len(bins)), labels)
     lower.set_xlabel(f"length of the source in {source_tokens}")
-    if title:
-        figure.suptitle(title, fontfamily=families([title]), parse_math=False)
+    write_title(figure.suptitle, title)
     return finish(figure, path)
 
 
@@ -180,7 +178,7 @@ def _bins(lengths: np.ndarray, number: int) -> list[tuple[int, int]]:
     return list(zip(cuts, ends, strict=True))
 
 
-def _rates_of(
+def _error_rates_at(
     places: np.ndarray,
     outputs: Sequence[str],
     references: Sequence[Collection[str]],
@@ -219,6 +217,6 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute the 95 % Wilson interval of a share."""
     z = 1.959964
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    center = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    return np.minimum(centre - half, share), np.maximum(centre + half, share)
+    return np.minimum(center - half, share), np.maximum(center + half, share)

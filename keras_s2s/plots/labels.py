@@ -8,7 +8,7 @@ import inspect
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from keras_s2s.plots.canvas import matplotlib
@@ -99,6 +99,17 @@ def families(labels: Iterable[str]) -> list[str]:
             "fonts-noto-cjk."
         )
     return chosen
+
+
+def write_title(write: Callable[..., Any], title: str | None) -> None:
+    """Write a title, if there is one, in fonts that have its characters.
+
+    Args:
+        write: `Axes.set_title` or `Figure.suptitle` of the picture.
+        title: The title, or `None`.
+    """
+    if title:
+        write(title, fontfamily=families([title]), parse_math=False)
 
 
 def _warn(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_s2s.calibration import calibration_error, reliability_bins
 from keras_s2s.plots.canvas import BLUE, GREY, Path, finish, new_figure
-from keras_s2s.plots.labels import families
+from keras_s2s.plots.labels import write_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +56,5 @@ def reliability(
     axes.set_ylabel("share of correct outputs")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
-    if title:
-        axes.set_title(title, fontfamily=families([title]), parse_math=False)
+    write_title(axes.set_title, title)
     return finish(figure, path)

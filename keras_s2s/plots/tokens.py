@@ -53,10 +53,10 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
 def tokens_of(tokenizer: Tokenizer, ids: Any) -> list[str]:
     """Return the tokens of ids `(length,)`, including special tokens."""
     vocabulary = tokenizer.vocabulary
-    return [_readable(vocabulary[id_]) for id_ in ids]
+    return [_decode_byte(vocabulary[id_]) for id_ in ids]
 
 
-def _readable(token: str) -> str:
+def _decode_byte(token: str) -> str:
     """Return the character of an ASCII byte token. Leave others, such as `<0xE4>`, unchanged."""
     byte = re.fullmatch("<0x([0-7][0-9A-F])>", token)
     return chr(int(byte[1], 16)) if byte else token

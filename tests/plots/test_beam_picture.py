@@ -37,8 +37,8 @@ def column(figure, number):
     drawn = boxes(figure)
     places = sorted({x for x, *_ in drawn})
     return [
-        (label, colour)
-        for x, _, label, colour in sorted(drawn, key=lambda box: -box[1])
+        (label, color)
+        for x, _, label, color in sorted(drawn, key=lambda box: -box[1])
         if x == places[number]
     ]
 
@@ -48,7 +48,7 @@ def test_every_hypothesis_stands_in_the_column_of_its_step(found):
     assert len(boxes(figure)) == 1 + sum(map(len, found.steps))
     assert column(figure, 0) == [("[BOS]", ORANGE)]
     assert column(figure, 1) == [("A", ORANGE), ("B", BLUE), ("C", GREY), ("[EOS]", GREY)]
-    assert [label for label, colour in column(figure, 2)[:2]] == ["B", "C"]
+    assert [label for label, color in column(figure, 2)[:2]] == ["B", "C"]
     assert column(figure, 4)[:4] == [("[EOS]", GREEN), ("B", BLUE), ("C", GREY), ("[EOS]", ORANGE)]
 
 
@@ -69,7 +69,7 @@ def test_edges_lead_from_what_a_hypothesis_was(found):
         (*start,), (*end,) = line.get_xydata()[0], line.get_xydata()[-1]
         edges.append((places[tuple(start)], places[tuple(end)], to_hex(line.get_color()).upper()))
     assert len(edges) == sum(map(len, found.steps))
-    best = [(start, end) for start, end, colour in edges if colour == ORANGE]
+    best = [(start, end) for start, end, color in edges if color == ORANGE]
     assert best == [("[BOS]", "A"), ("A", "C"), ("C", "B"), ("B", "[EOS]")]
 
 
@@ -101,7 +101,7 @@ def test_the_tree_is_written(found, tmp_path):
 def test_the_tree_of_a_translator_ends_in_its_answer():
     translator = make_translator(search=BeamSearch(beam_width=3, max_length=6))
     figure = plots.beam_search(translator, "abcd")
-    best = [label for _, _, label, colour in sorted(boxes(figure)) if colour == ORANGE]
+    best = [label for _, _, label, color in sorted(boxes(figure)) if color == ORANGE]
     answer = translator.translate(["abcd"])[0].split()
     assert best == ["[BOS]", *answer, "[EOS]"][: len(best)]
     assert "abcd" in texts(figure)
