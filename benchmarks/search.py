@@ -28,6 +28,7 @@ RESULTS = Path(__file__).parent / "results" / "search.json"
 OURS = (
     "yardstick",
     "keras_s2s",
+    "keras_s2s, exported",
     "keras_s2s bfloat16",
     "keras_s2s XLA",
     "products alone",

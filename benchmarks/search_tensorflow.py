@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -13,9 +14,12 @@ import tensorflow as tf
 from benchmarks import search_yardstick
 from benchmarks.search_sizes import BOS_ID, EOS_ID, NEVER, Sizes
 from keras_s2s.layers import LSTMDecoder
+from keras_s2s.layers import products as products_module
 from keras_s2s.layers.decoder_state import DecoderState
+from keras_s2s.layers.products import fast_products
 from keras_s2s.layers.recurrence import LSTMState
 from keras_s2s.layers.stack import MOST_PROJECTED_TOKENS
+from keras_s2s.models.searchable import MANY_ROWS
 from keras_s2s.search import BeamSearch
 
 Run = Callable[[], Any]
@@ -52,7 +56,16 @@ def keras_s2s(
             sizes.vocabulary_size,
         ).ids
 
-    return functools.partial(_run, run if jit_compile else _any_batch(run, sizes), sizes, batch)
+    if not jit_compile:
+        with fast_products(many_rows=batch * sizes.beam_width >= MANY_ROWS):  # as `model.search`
+            run = _any_batch(run, sizes)
+    return functools.partial(_run, run, sizes, batch)
+
+
+def exported(sizes: Sizes, batch: int) -> Run:
+    """Prepare the same search as it is exported: with TensorFlow's own products."""
+    with mock.patch.object(products_module, "uses_onednn", return_value=False):
+        return keras_s2s(sizes, batch)
 
 
 def yardstick(sizes: Sizes, batch: int) -> Run:
@@ -129,6 +142,7 @@ def _run(search: Any, sizes: Sizes, batch: int) -> Any:
 SYSTEMS: dict[str, Callable[[Sizes, int], Run]] = {
     "yardstick": yardstick,
     "keras_s2s": keras_s2s,
+    "keras_s2s, exported": exported,
     "keras_s2s bfloat16": functools.partial(keras_s2s, dtype="bfloat16"),
     "keras_s2s XLA": functools.partial(keras_s2s, jit_compile=True),
     "Keras example": keras_example,

@@ -1,7 +1,8 @@
 """Every private part of Keras that this package uses, and why there is no public alternative.
 
 Nothing else in the package uses a private attribute of a Keras class, so a new version of Keras can
-break only this module. tests/test_keras_private.py has one test for each function.
+break only this module. The one private operation of TensorFlow is here as well.
+tests/test_keras_private.py has one test for each function.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
 # The state that Keras's own callbacks need to continue in another process. Keras has no way to
 # save the state of a callback.
@@ -138,3 +140,26 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     `keras.Model.layers` is public, but has the outermost layers only.
     """
     return list(model._flatten_layers())
+
+
+def onednn_product(
+    a: tf.Tensor, b: tf.Tensor, *, transpose_a: bool = False, transpose_b: bool = False
+) -> tf.Tensor:
+    """Multiply two float32 matrices by oneDNN, in a graph on a CPU. The operation has no gradient.
+
+    TensorFlow creates this operation itself in place of `MatMul`, but on some processors only if an
+    environment variable is set before it is imported. The operation has no public name.
+    """
+    product = tf.compat.v1.get_default_graph().create_op(
+        "_MklMatMul",
+        [a, b],
+        [tf.float32],
+        name="product",
+        attrs={
+            "transpose_a": AttrValue(b=transpose_a),
+            "transpose_b": AttrValue(b=transpose_b),
+            "T": AttrValue(type=tf.float32.as_datatype_enum),
+            "_kernel": AttrValue(s=b"MklNameChangeOp"),
+        },
+    )
+    return product.outputs[0]

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.layers.embedding import TokenEmbedding
+from keras_s2s.layers.products import matmul
 
 
 class Logits(keras.layers.Layer):
@@ -54,7 +55,7 @@ class Logits(keras.layers.Layer):
         kernel = self.step_kernel() if kernel is None else kernel
         features, tied = tf.cast(features, kernel.dtype), self.embedding is not None
         if features.shape.rank == 2:  # on a CPU, TensorFlow fuses the bias into the product
-            product = tf.matmul(features, kernel, transpose_b=tied)
+            product = matmul(features, kernel, transpose_b=tied)
         else:
             product = tf.tensordot(features, kernel, axes=[[-1], [1]] if tied else 1)
         return tf.cast(product, tf.float32) + tf.cast(self.bias, tf.float32)

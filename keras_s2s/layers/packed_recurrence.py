@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import product
+from keras_s2s.layers.products import matmul
 from keras_s2s.layers.recurrence import LSTMState, lstm_gates
 
 
@@ -169,7 +170,7 @@ def _backward(
     )
     d_projected = d_pieces.concat()
     hidden_before = tf.cast(tape.hidden_before.concat(), kernel.dtype)
-    d_kernel = tf.matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
+    d_kernel = matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
     return d_projected, d_hidden, d_cell, d_kernel
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.layers.products import Transposed, matmul
+
 
 def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     """Run a built layer in the precision of its caller, without the layer's own autocast.
@@ -47,16 +49,21 @@ def dense(layer: keras.layers.Dense, values: tf.Tensor) -> tf.Tensor:
     return tf.cast(compute(layer, values), values.dtype)
 
 
-def product(values: tf.Tensor, kernel: tf.Tensor, *, transpose_b: bool = False) -> tf.Tensor:
+def product(
+    values: tf.Tensor, kernel: tf.Tensor | Transposed, *, transpose_b: bool = False
+) -> tf.Tensor:
     """Multiply in the precision of the kernel and return the dtype of the values.
 
     Args:
         values: Float tensor `(rows, units)`.
-        kernel: Float tensor `(units, outputs)`, or `(outputs, units)` with `transpose_b`.
+        kernel: Float tensor `(units, outputs)`, or `(outputs, units)` with `transpose_b`; or a
+            `Transposed` kernel.
         transpose_b: Whether the kernel is transposed. Defaults to `False`.
 
     Returns:
         Float tensor `(rows, outputs)` of the dtype of the values.
     """
-    products = tf.matmul(tf.cast(values, kernel.dtype), kernel, transpose_b=transpose_b)
+    if isinstance(kernel, Transposed):
+        kernel, transpose_b = kernel.matrix, True
+    products = matmul(tf.cast(values, kernel.dtype), kernel, transpose_b=transpose_b)
     return tf.cast(products, values.dtype)

@@ -28,14 +28,15 @@ from keras_s2s.layers.packed_recurrence import lstm_packed
 from keras_s2s.layers.packed_scan import scan_packed
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import product
+from keras_s2s.layers.products import Transposed, matmul
 from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
 
 
 class StepWeights(NamedTuple):
     """Matrices of a step of one recurrent layer."""
 
-    kernel: tf.Tensor  # (input_units, num_gates * units)
-    recurrent_kernel: tf.Tensor  # (units, num_gates * units)
+    kernel: tf.Tensor | Transposed  # (input_units, num_gates * units)
+    recurrent_kernel: tf.Tensor | Transposed  # (units, num_gates * units)
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -173,7 +174,10 @@ class RecurrentLayer(keras.layers.Layer):
 
     def _project(self, inputs: tf.Tensor) -> tf.Tensor:
         """Multiply all inputs by the kernel at once and add the bias."""
-        return tf.tensordot(inputs, tf.convert_to_tensor(self.kernel), axes=1) + self._input_bias()
+        kernel = tf.convert_to_tensor(self.kernel)
+        packed = inputs.shape.rank == 2
+        products = matmul(inputs, kernel) if packed else tf.tensordot(inputs, kernel, axes=1)
+        return products + self._input_bias()
 
     def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
         """Return the step `(projected, state, recurrent_mask) -> state` with the weights bound."""

@@ -12,6 +12,7 @@ from keras_s2s.layers.cudnn_recurrence import run_cudnn
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import prepare
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.recurrent import RecurrentLayer, StepWeights
 
@@ -189,7 +190,10 @@ class RecurrentStack(keras.layers.Layer):
         if token_vectors.shape[0] <= MOST_PROJECTED_TOKENS:
             token_inputs = self.forward_layers[0].project(token_vectors)
             first = first._replace(kernel=first.kernel[token_vectors.shape[1] :])
-        layers = tf.nest.map_structure(lambda matrix: tf.cast(matrix, dtype), (first, *others))
+        layers = tuple(
+            StepWeights(*(prepare(tf.cast(matrix, dtype)) for matrix in matrices))
+            for matrices in (first, *others)
+        )
         return StackWeights(layers, token_inputs)
 
     def recurrent_masks(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
+from keras_s2s.layers.products import fast_products
 from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
@@ -18,6 +19,9 @@ from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction
 from keras_s2s.search.task import check_row_options
 from keras_s2s.sequences import until_eos
+
+# With this many rows, transposing the matrices of a search takes less time than it saves.
+MANY_ROWS = 32
 
 WEIGHTS_DTYPES = ("float32", "bfloat16")
 
@@ -153,7 +157,10 @@ class Searchable(keras.Model):
             return found
 
         key = (search, return_attention, weights_dtype, *options)
-        found = self._run(key, run, source_ids, options, jit_compile=jit_compile)
+        many_rows = _has_many_rows(source_ids, search)
+        found = self._run(
+            key, run, source_ids, options, jit_compile=jit_compile, many_rows=many_rows
+        )
         if tf.executing_eagerly():
             check_converged(found.scores)
         return found.trim() if jit_compile else found
@@ -251,21 +258,35 @@ class Searchable(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define `target_logits`.")
 
     def _run(
-        self, key: Any, function: Callable[..., Any], *arguments: Any, jit_compile: bool = False
+        self,
+        key: Any,
+        function: Callable[..., Any],
+        *arguments: Any,
+        jit_compile: bool = False,
+        many_rows: bool = False,
     ) -> Any:
         """Run a function compiled, or inline it in a graph that is being traced."""
         if not tf.executing_eagerly():
             return tf.autograph.experimental.do_not_convert(function)(*arguments)
         signature = tf.nest.map_structure(_any_size, arguments)
-        key = (key, jit_compile, *tf.nest.flatten(signature))
+        key = (key, jit_compile, many_rows, *tf.nest.flatten(signature))
         compiled = self._compiled_calls.get(
             key, function, signature, state=GraphState(self), jit_compile=jit_compile
         )
-        return compiled(*arguments)
+        if jit_compile:  # XLA compiles only public operations
+            return compiled(*arguments)
+        with fast_products(many_rows=many_rows):
+            return compiled(*arguments)
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         source_ids, target_ids = until_eos(source_ids), until_eos(target_ids)
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
+
+
+def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
+    """Check whether a search multiplies many rows at each step, if that is known."""
+    rows = source_ids.shape[0]
+    return rows is not None and rows * getattr(search, "beam_width", 1) >= MANY_ROWS
 
 
 def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:

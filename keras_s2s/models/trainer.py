@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_s2s import keras_private
 from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
+from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
 from keras_s2s.models.batch_ids import as_value_error, check_batch
 from keras_s2s.models.batch_parts import (
@@ -277,15 +278,18 @@ class Trainer(keras.Model):
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
         parts = self._split(inputs, labels, sample_weight)
         logits, losses = [], []
-        with tf.GradientTape() as tape:
-            for part in parts:
-                logits.append(self(part.inputs, training=True, **layout))
-                losses.append(part_loss(self, part, logits[-1], len(parts)))
-            loss = tf.add_n(losses)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
+        # A GPU has its own products, and XLA compiles only public operations.
+        products = fast_products() if "packed" in layout else contextlib.nullcontext()
+        with products:
+            with tf.GradientTape() as tape:
+                for part in parts:
+                    logits.append(self(part.inputs, training=True, **layout))
+                    losses.append(part_loss(self, part, logits[-1], len(parts)))
+                loss = tf.add_n(losses)
+                scaled_loss = self.optimizer.scale_loss(loss)
+            weights = self.trainable_weights
+            gradients = tape.gradient(scaled_loss, weights) if weights else []
         if weights:
-            gradients = tape.gradient(scaled_loss, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._track_loss(loss, labels, sample_weight)
         figures = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
@@ -298,7 +302,8 @@ class Trainer(keras.Model):
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
             logits = self(inputs, training=False, cudnn=True).unpack()
         else:
-            logits = self(inputs, training=False)
+            with contextlib.nullcontext() if self.jit_compile else fast_products():
+                logits = self(inputs, training=False)
         loss = keras_private.compute_loss(
             self, inputs, labels, logits, sample_weight, training=False
         )

@@ -1,0 +1,81 @@
+"""Matrix products of a training step: the same by either library, and only in training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_s2s as s2s
+from keras_s2s.layers import products
+from keras_s2s.layers.precision import product
+
+needs_onednn = pytest.mark.skipif(
+    "not __import__('keras_s2s.layers.products', fromlist=['_']).uses_onednn()",
+    reason="TensorFlow's own product is the fastest on this processor",
+)
+
+
+def draw(*shape: int) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32)
+
+
+def operations(graph: tf.Graph) -> set[str]:
+    """Return the types of all operations of a graph and of the functions that it calls."""
+    library = graph.as_graph_def(add_shapes=False).library.function
+    nested = {node.op for function in library for node in function.node_def}
+    return nested | {operation.type for operation in graph.get_operations()}
+
+
+@needs_onednn
+@pytest.mark.parametrize("rows", [0, 1, 7])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_products_and_gradients_are_those_of_tensorflow(rows, transpose_b):
+    a, b = draw(rows, 6), draw(*((5, 6) if transpose_b else (6, 5)))
+
+    @tf.function(autograph=False)
+    def run(multiply):
+        with products.fast_products(), tf.GradientTape() as tape:
+            tape.watch((a, b))
+            result = multiply(a, b, transpose_b=transpose_b)
+            total = tf.reduce_sum(result * tf.sin(result))
+        with products.fast_products():
+            return result, *tape.gradient(total, (a, b))
+
+    graph = run.get_concrete_function(products.matmul).graph
+    assert "_MklMatMul" in operations(graph)
+    for own, other in zip(run(products.matmul), run(tf.matmul), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
+
+
+@needs_onednn
+def test_a_transposed_first_matrix_is_multiplied():
+    run = tf.function(products.matmul, autograph=False)
+    with products.fast_products():
+        found = run(draw(7, 3), draw(7, 4), transpose_a=True)
+    np.testing.assert_allclose(found, draw(7, 3).numpy().T @ draw(7, 4).numpy(), rtol=1e-5)
+
+
+def test_the_operation_is_in_no_graph_but_that_of_a_training_step():
+    kernel = draw(6, 5)
+    outside = tf.function(lambda values: product(values, kernel), autograph=False)
+    graph = outside.get_concrete_function(tf.TensorSpec([None, 6])).graph
+    assert "_MklMatMul" not in operations(graph)
+
+
+@needs_onednn
+def test_training_is_the_same_by_either_library(monkeypatch):
+    ids = tf.constant([[5, 6, 3, 0], [4, 3, 0, 0], [7, 6, 5, 3]])
+    batch = {"source_ids": ids, "target_inputs": tf.constant([[2, 4, 5], [2, 4, 0], [2, 0, 0]])}
+    labels = tf.constant([[4, 5, 3], [4, 3, 0], [3, 0, 0]])
+    losses = []
+    for onednn in (True, False):
+        monkeypatch.setattr(products, "uses_onednn", lambda onednn=onednn: onednn)
+        tf.keras.utils.set_random_seed(1)
+        model = s2s.Seq2Seq(
+            s2s.LSTMEncoder(10, 8, bidirectional=True),
+            s2s.LSTMDecoder(10, 8, attention="bahdanau"),
+        )
+        model.compile("adam", loss=s2s.SequenceLoss())
+        losses.append([float(model.train_on_batch(batch, labels)) for _ in range(3)])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
