@@ -6,7 +6,8 @@ import functools
 import platform
 from pathlib import Path
 
-# Names in /proc/cpuinfo, of x86-64 (the first two) and of ARM.
+_CPUINFO = Path("/proc/cpuinfo")
+# Names in it, of x86-64 (the first two) and of ARM.
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _VECTORS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 
@@ -42,7 +43,7 @@ def describe_processor() -> str:
 def _cpuinfo() -> dict[str, str]:
     """Return the lines of /proc/cpuinfo about the first core."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        text = _CPUINFO.read_text(encoding="utf-8")
     except OSError:
         return {}
     pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())

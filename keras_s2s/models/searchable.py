@@ -14,6 +14,7 @@ from keras_s2s.layers.products import fast_products
 from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
+from keras_s2s.processor import has_bfloat16
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction
@@ -23,7 +24,7 @@ from keras_s2s.sequences import until_eos
 # With this many rows, transposing the matrices of a search takes less time than it saves.
 MANY_ROWS = 32
 
-WEIGHTS_DTYPES = ("float32", "bfloat16")
+WEIGHTS_DTYPES = ("float32", "bfloat16", "auto")
 
 
 class SearchStart(NamedTuple):
@@ -93,9 +94,11 @@ class Searchable(keras.Model):
             seed: int32 `(batch,)` or a number, for a search that draws. The same seed draws the
                 same outputs for a row, whatever else is in the batch.
             return_attention: Whether to return the attention. Defaults to `False`.
-            weights_dtype: Precision of the decoder's products, "float32" or "bfloat16". With
-                bfloat16 a search is faster on processors with instructions for it, and about one
-                output in a hundred changes. States and scores stay float32. Defaults to "float32".
+            weights_dtype: Precision of the decoder's products, "float32", "bfloat16" or "auto".
+                With bfloat16 a search is faster on processors with instructions for it, slower on
+                others, and about one output in a hundred changes. "auto" is bfloat16 where the
+                processor has the instructions, and float32 elsewhere and inside a graph. States
+                and scores stay float32. Defaults to "float32".
             jit_compile: Whether XLA compiles the search, once per shape, in seconds. On one
                 thread, a search of one source took 0.44 to 0.59 of the time without XLA, and a
                 search of 8 to 128 sources 0.9 to 1.5 of it (benchmarks/README.md). Only from
@@ -122,6 +125,9 @@ class Searchable(keras.Model):
                 f"Received: search={search!r}"
             )
         check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
+        if weights_dtype == "auto":  # an exported graph may run on another processor
+            fast = has_bfloat16() and tf.executing_eagerly()
+            weights_dtype = "bfloat16" if fast else "float32"
         check_jit_compile(jit_compile, search)
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from helpers.small import KINDS, SOURCE_IDS, make_model
 
-from keras_s2s.models import Ensemble
+from keras_s2s.models import Ensemble, searchable
 from keras_s2s.search import BeamSearch, ExactSearch, Sampling
 
 SEARCH = BeamSearch(beam_width=3, num_hypotheses=3, max_length=4)
@@ -65,3 +65,21 @@ def test_in_bfloat16_log_probs_come_close(kind):
 def test_other_precisions_are_refused():
     with pytest.raises(ValueError, match=r"`weights_dtype` must be .*Received: .*'float64'"):
         make_model("luong").search(SOURCE_IDS, SEARCH, weights_dtype="float64")
+
+
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch):
+    model = make_model("luong")
+    for has_it, dtype in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(searchable, "has_bfloat16", lambda has_it=has_it: has_it)
+        expected = model.search(SOURCE_IDS, SEARCH, weights_dtype=dtype)
+        found = model.search(SOURCE_IDS, SEARCH, weights_dtype="auto")
+        np.testing.assert_array_equal(found.log_probs, expected.log_probs)
+
+
+def test_many_rows_give_what_few_rows_give(monkeypatch):
+    model = make_model("luong")
+    expected = model.search(SOURCE_IDS, SEARCH)
+    monkeypatch.setattr(searchable, "MANY_ROWS", 1)
+    found = model.search(SOURCE_IDS, SEARCH)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
