@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import describe_machine
 from benchmarks.search_sizes import BATCHES, WORKLOADS, Sizes
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
@@ -55,7 +56,7 @@ def main() -> None:
                     kept[f"{workload} {threads}"] = measure(servers, workload, arguments)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    print(tables(kept))
+    print(describe_machine(arguments.threads), tables(kept), sep="\n\n")
     if arguments.curves:
         from benchmarks.search_plot import plot
 

@@ -37,7 +37,9 @@ def main() -> None:
             for precision in arguments.precisions:
                 print(f"{workload}, {precision}, {threads} thread(s) ...", file=sys.stderr)
                 figures += measure(arguments, workload, threads, precision)
-    print(table(figures))
+    from benchmarks.machine import describe_machine  # after the workers: imports TensorFlow
+
+    print(describe_machine(arguments.threads), table(figures), sep="\n\n")
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

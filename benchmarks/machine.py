@@ -1,0 +1,32 @@
+"""The machine and the versions that a benchmark ran with, for the line above its table."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable
+
+from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.processor import describe_processor
+
+PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")
+
+
+def describe_machine(threads: Iterable[int]) -> str:
+    """Return one line: the processor, its vector instructions, threads, load and versions.
+
+    Args:
+        threads: Numbers of threads of the systems that were measured.
+    """
+    versions = []
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    counts = " and ".join(map(str, sorted(set(threads))))
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    return (
+        f"{describe_processor()}, {count_cores()} cores, {counts} threads, load {load:.1f} at the "
+        f"end; {', '.join(versions)}"
+    )
