@@ -10,18 +10,17 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from keras_s2s.checks import check_int, check_number
+from keras_s2s.checks import check_choice, check_int, check_number
 from keras_s2s.errors import InputError
+from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 
 if TYPE_CHECKING:
     from keras_s2s.models import Seq2Seq
     from keras_s2s.tokenizers import Tokenizer
 
 # The same for every number of pairs. The command line takes its defaults from here.
-ATTENTION = "luong"
 BIDIRECTIONAL = True
 DROPOUT = 0.3
-FEW_PAIRS = 20_000  # with fewer pairs, monotonic attention is worth trying
 GRADIENT_CLIP = 5.0
 LABEL_SMOOTHING = 0.1
 REDUCTION = "token"
@@ -33,8 +32,10 @@ _STEPS = 170  # training steps for one pair; they grow with `pairs**_STEPS_POWER
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
-# Upper limit of the number of pairs (exclusive), units, layers and highest learning rate.
-_SIZES = ((2_000, 128, 1, 0.004), (FEW_PAIRS, 256, 1, 0.002), (math.inf, 256, 2, 0.002))
+_FEW_PAIRS = 2_000  # with fewer pairs, a small model with monotonic attention
+_MANY_PAIRS = 20_000  # with this many or more pairs, two layers
+_CROSSING = 0.12  # largest share of crossing links of an order that is kept
+_LONG = 64  # characters; the cost of monotonic attention grows with the product of both lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class RecommendedSettings:
         units: Size of the recurrent states of the decoder and of each encoder direction.
         encoder_layers: Layers of the encoder.
         decoder_layers: Layers of the decoder.
+        attention: Attention of the decoder.
         steps: Training steps in all epochs.
         reasons: The reason for the value of each setting, by name.
     """
@@ -68,6 +70,7 @@ class RecommendedSettings:
     units: int
     encoder_layers: int
     decoder_layers: int
+    attention: str | None
     steps: int
     reasons: dict[str, str] = dataclasses.field(compare=False)
 
@@ -75,7 +78,7 @@ class RecommendedSettings:
         """Format a table of the settings and their reasons."""
         width = max(map(len, self.reasons))
         return "\n".join(
-            f"{name:{width}s} {getattr(self, name)!s:>7s}  {reason}"
+            f"{name:{width}s} {getattr(self, name)!s:>9s}  {reason}"
             for name, reason in self.reasons.items()
         )
 
@@ -109,7 +112,7 @@ class RecommendedSettings:
             target.vocabulary_size,
             self.units,
             num_layers=self.decoder_layers,
-            attention=ATTENTION,
+            attention=self.attention,
             dropout=self.dropout,
         )
         model = Seq2Seq(encoder, decoder)
@@ -140,10 +143,13 @@ FITTED = tuple(
 def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> RecommendedSettings:
     """Compute settings for training a model on given pairs.
 
-    Each setting is computed by one rule from the number of pairs and the mean length of their
-    longer side, in characters. `keras-s2s train` uses the same rules for every flag that is not
-    set. https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the
-    measurements.
+    Each setting is computed by one rule from the number of pairs, the mean length of their longer
+    side in characters, and whether targets follow the order of their sources. `keras-s2s train`
+    uses the same rules for every flag that is not set.
+    https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
+
+    Attention is chosen for characters and phones. For a task with a large target vocabulary, give
+    `attention="luong"`.
 
     Args:
         pairs: The (source, target) pairs to train on, such as those of `read_pairs`.
@@ -167,21 +173,17 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> Reco
     """
     from keras_s2s.data.pairs import check_pairs
 
-    number = characters = 0
-    for source, target in check_pairs(pairs):
-        number += 1
-        characters += max(len(source), len(target))
-    if not number:
+    measured = measure_pairs(check_pairs(pairs))
+    if not measured.number:
         raise InputError("`pairs` must hold at least one pair. Received: none")
-    return fit_settings(number, characters / number, **given)
+    return fit_settings(measured, **given)
 
 
-def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSettings:
-    """Compute settings from the number of pairs and their mean length.
+def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
+    """Compute settings from statistics of the pairs.
 
     Args:
-        pairs: Number of pairs.
-        mean_length: Mean length of the longer side of a pair, in characters.
+        measured: The `PairStatistics`.
         **given: Settings that are already chosen.
 
     Returns:
@@ -201,25 +203,33 @@ def fit_settings(pairs: int, mean_length: float, **given: Any) -> RecommendedSet
         reasons[name] = "given" if name in given else reason
         return found[name]
 
-    count = f"{pairs:,} pairs"
-    batch, reason = _batch_size(pairs, mean_length)
-    batch = settle("batch_size", batch, reason)
+    pairs = measured.number
+    batch = settle("batch_size", *_batch_size(pairs, measured.mean_length))
     steps_of_epoch = math.ceil(pairs / batch)
     wanted = round(_STEPS * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
-    epochs = settle("epochs", epochs, f"about {wanted:,} steps of {steps_of_epoch:,} in an epoch")
-    steps = epochs * steps_of_epoch
-    settle(
-        "warmup_steps", math.ceil(WARMUP_SHARE * steps), f"{WARMUP_SHARE:.0%} of {steps:,} steps"
+    epochs = settle(
+        "epochs", epochs, f"about {wanted:,} steps in all, {steps_of_epoch:,} in each epoch"
     )
+    steps = epochs * steps_of_epoch
+    warmup = math.ceil(WARMUP_SHARE * steps)
+    settle("warmup_steps", warmup, f"the first {WARMUP_SHARE:.0%} of {steps:,} steps")
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
-    units, layers, rate = _sizes(pairs)
-    settle("learning_rate", rate, f"for {count}")
+    if pairs < _FEW_PAIRS:
+        settle("learning_rate", 0.004, "small models train well at a high rate")
+        settle("units", 128, f"fewer than {_FEW_PAIRS:,} pairs: small models memorize less")
+    else:
+        settle("learning_rate", 0.002, "large models need a lower rate")
+        settle("units", 256, f"at least {_FEW_PAIRS:,} pairs: enough for a large model")
+    if pairs < _MANY_PAIRS:
+        layers, reason = 1, f"fewer than {_MANY_PAIRS:,} pairs: one layer is enough"
+    else:
+        layers, reason = 2, f"at least {_MANY_PAIRS:,} pairs: enough for two layers"
+    settle("encoder_layers", layers, reason)
+    settle("decoder_layers", layers, reason)
     settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
     settle("dropout", DROPOUT, "the same for all data")
-    settle("units", units, count)
-    settle("encoder_layers", layers, count)
-    settle("decoder_layers", layers, count)
+    settle("attention", *_attention(measured))
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
 
 
@@ -231,12 +241,25 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
         fitting = [it for it in _BATCH_SIZES if it * mean_length <= _BATCH_CHARACTERS]
         size = max(fitting, default=_BATCH_SIZES[0])
         return size, f"texts of {mean_length:,.0f} characters on average"
-    return size, f"near half the root of {pairs:,} pairs, {_BATCH_SIZES[0]} to {_BATCH_SIZES[-1]}"
+    if size == _BATCH_SIZES[0]:
+        return size, "few pairs: small batches give more steps"
+    if size == _BATCH_SIZES[-1]:
+        return size, "many pairs: large batches are faster"
+    return size, f"between few steps and small batches for {pairs:,} pairs"
 
 
-def _sizes(pairs: int) -> tuple[int, int, float]:
-    """Return units, layers and the learning rate."""
-    return next(row[1:] for row in _SIZES if pairs < row[0])
+def _attention(measured: PairStatistics) -> tuple[str, str]:
+    """Return monotonic attention for few short pairs whose targets follow their sources."""
+    if measured.number >= _FEW_PAIRS:
+        return "luong", f"at least {_FEW_PAIRS:,} pairs: enough to learn the order of the sources"
+    if measured.features:
+        return "luong", "sources end with features, which every part of a target may need"
+    kept = f"order kept {1 - measured.crossing:.0%} of the time"
+    if measured.crossing > _CROSSING:
+        return "luong", f"targets do not follow the order of their sources ({kept})"
+    if measured.mean_length > _LONG:
+        return "luong", f"long texts: more than {_LONG} characters on average"
+    return "monotonic", f"few pairs; targets follow the order of their sources ({kept})"
 
 
 def _check(name: str, value: Any) -> None:
@@ -244,7 +267,11 @@ def _check(name: str, value: Any) -> None:
         raise TypeError(
             f"`recommended_settings` has no setting {name!r}. Expected: one of {', '.join(FITTED)}"
         )
-    if name in ("dropout", "label_smoothing"):
+    if name == "attention":
+        from keras_s2s.layers.attention import ATTENTION
+
+        check_choice(name, value, (None, *ATTENTION))
+    elif name in ("dropout", "label_smoothing"):
         check_number(name, value, minimum=0, maximum=0.95 if name == "dropout" else 0.9)
     elif name == "learning_rate":
         check_number(name, value, minimum=1e-9, maximum=10)

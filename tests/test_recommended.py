@@ -7,21 +7,29 @@ import itertools
 import pytest
 
 from keras_s2s import CharTokenizer, WordTokenizer, make_dataset, recommended_settings
-from keras_s2s.recommended import FITTED, WARMUP_SHARE, fit_settings
+from keras_s2s.pair_statistics import PairStatistics
+from keras_s2s.recommended import FITTED, WARMUP_SHARE, RecommendedSettings, fit_settings
 
 NUMBERS = [1, 20, 400, 800, 8_000, 33_344, 107_882, 3_000_000]
+# In the order of the source; the order reversed.
+FOLLOWING = [("ab", "A B"), ("ba", "B A"), ("cab", "C A B")]
+REVERSED = [("ab", "B A"), ("ba", "A B"), ("cab", "B A C")]
+
+
+def fit(number: int, length: float = 12.0, crossing: float = 0.0, **given) -> RecommendedSettings:
+    return fit_settings(PairStatistics(number, length, crossing), **given)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_steps_are_those_of_all_epochs_and_warm_up_is_a_share_of_them(number):
-    settings = fit_settings(number, 12.0)
+    settings = fit(number)
     assert settings.steps == settings.epochs * -(-number // settings.batch_size)
     assert settings.warmup_steps == pytest.approx(WARMUP_SHARE * settings.steps, abs=1)
     assert settings.patience < settings.epochs
 
 
 def test_more_pairs_have_larger_batches_more_steps_and_fewer_epochs():
-    for few, many in itertools.pairwise(fit_settings(number, 12.0) for number in NUMBERS[1:]):
+    for few, many in itertools.pairwise(fit(number) for number in NUMBERS[1:]):
         assert few.batch_size <= many.batch_size
         assert few.steps < many.steps
         assert few.dropout >= many.dropout
@@ -30,27 +38,67 @@ def test_more_pairs_have_larger_batches_more_steps_and_fewer_epochs():
 
 
 def test_long_texts_have_smaller_batches():
-    assert fit_settings(100_000, 12.0).batch_size == 128
-    assert fit_settings(100_000, 250.0).batch_size == 32
-    assert fit_settings(100_000, 9000.0).batch_size == 16
+    assert fit(100_000).batch_size == 128
+    assert fit(100_000, 250.0).batch_size == 32
+    assert fit(100_000, 9000.0).batch_size == 16
 
 
 def test_lengths_are_those_of_the_longer_side():
     pairs = [("a" * 250, "b"), ("a", "b" * 250)] * 1000
-    assert recommended_settings(iter(pairs)) == fit_settings(2000, 250.0)
+    assert recommended_settings(iter(pairs)) == fit(2000, 250.0)
 
 
 def test_given_settings_stay_and_the_others_follow_them():
-    free = fit_settings(800, 12.0)
-    settings = fit_settings(800, 12.0, batch_size=2 * free.batch_size, dropout=0)
+    free = fit(800)
+    settings = fit(800, batch_size=2 * free.batch_size, dropout=0)
     assert (settings.batch_size, settings.dropout) == (2 * free.batch_size, 0)
     assert settings.reasons["dropout"] == "given"
     assert settings.epochs == pytest.approx(2 * free.epochs, abs=2)
-    assert fit_settings(800, 12.0, epochs=3).warmup_steps < free.warmup_steps
+    assert fit(800, epochs=3).warmup_steps < free.warmup_steps
+
+
+@pytest.mark.parametrize(
+    ("pairs", "attention"),
+    [(FOLLOWING, "monotonic"), (REVERSED, "luong")],
+    ids=["following", "reversed"],
+)
+def test_attention_is_monotonic_where_few_targets_follow_the_order_of_their_sources(
+    pairs, attention
+):
+    assert recommended_settings(pairs * 10).attention == attention
+    assert recommended_settings(pairs * 1_000).attention == "luong"
+
+
+def test_a_reordered_task_is_recognized_though_parts_of_it_keep_their_order():
+    dates = [
+        (f"{day} {month} 19{year}", f"19{year}-{month}-{day}")
+        for day, month, year in zip("123456789" * 9, "abcdefghi" * 9, range(10, 91), strict=True)
+    ]
+    assert recommended_settings(dates).attention == "luong"
+
+
+def test_sources_with_features_keep_attention_that_goes_anywhere():
+    inflected = [(f"{source} V;PST", f"{source}ed") for source, _ in FOLLOWING] * 10
+    assert recommended_settings(inflected).attention == "luong"
+
+
+def test_long_texts_and_unclear_orders_keep_attention_that_goes_anywhere():
+    assert fit(800, 12.0).attention == "monotonic"
+    assert fit(800, 120.0).attention == "luong"
+    assert recommended_settings([("a", "b")]).attention == "luong"  # no links to compare
+
+
+@pytest.mark.parametrize("attention", [None, "bahdanau"])
+def test_a_given_attention_is_that_of_the_model(attention):
+    settings = recommended_settings(FOLLOWING * 10, attention=attention, units=4)
+    source = CharTokenizer.train(source for source, _ in FOLLOWING)
+    target = WordTokenizer.train(target for _, target in FOLLOWING)
+    assert settings.build_model(source, target).decoder.attention == attention
+    assert settings.reasons["attention"] == "given"
 
 
 def test_every_setting_has_a_reason_and_stands_in_the_printed_table():
-    settings = fit_settings(800, 12.0)
+    settings = fit(800)
     assert set(settings.reasons) == set(FITTED)
     lines = str(settings).splitlines()
     assert [line.split()[0] for line in lines] == list(settings.reasons)
@@ -64,6 +112,7 @@ def test_every_setting_has_a_reason_and_stands_in_the_printed_table():
         ({"patience": -1}, "`patience` must be an integer of at least 0"),
         ({"dropout": 1.0}, "`dropout` must be a number between 0 and 0.95. Received: dropout=1.0"),
         ({"label_smoothing": -0.1}, "`label_smoothing` must be a number between 0 and 0.9"),
+        ({"attention": "none"}, "`attention` must be one of None, 'luong', "),
         ({"learning_rate": 0}, "`learning_rate` must be a number between 1e-09 and 10"),
     ],
 )

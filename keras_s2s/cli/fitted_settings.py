@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from keras_s2s.recommended import ATTENTION, FEW_PAIRS, FITTED, fit_settings
+from keras_s2s.recommended import FITTED, fit_settings
 
+_LARGEST_VOCABULARY = 1_000  # of targets with monotonic attention, which is slow with more
 _SIZES = {"units": "encoder", "encoder_layers": "encoder", "decoder_layers": "decoder"}
 
 
@@ -25,43 +26,57 @@ def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
             setattr(settings, name, run.get(name))
 
 
-def fit_to_pairs(
-    settings: SimpleNamespace, pairs: int, mean_length: float, initial: Any = None
-) -> None:
+def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> None:
     """Fill in missing settings from the training pairs, and print each with its reason.
 
     Args:
         settings: Namespace of all settings. Modified in place.
-        pairs: Integer. Number of training pairs.
-        mean_length: Float. Mean length of the longer side of a pair, in characters.
+        data: The `Data` of the training.
         initial: `Translator` or None. Translator that training starts from. Its model determines
-            the sizes. Defaults to `None`.
+            the sizes and the attention. Defaults to `None`.
     """
     missing = [name for name in FITTED if getattr(settings, name) is None]
     if not missing:
         return
+    measured = data.statistics
     given = {name: getattr(settings, name) for name in FITTED if name not in missing}
+    reasons = {}
     if settings.batch_tokens:
-        given["batch_size"] = max(1, int(settings.batch_tokens / max(mean_length, 1)))
+        given["batch_size"] = max(1, int(settings.batch_tokens / max(measured.mean_length, 1)))
+        reasons["batch_size"] = "not used: `batch_tokens` limits the batches"
     if initial is not None:
-        given = _sizes_of(initial.model) | given
-    fitted = fit_settings(pairs, mean_length, **given)
-    click.echo(f"settings for {pairs:,} pairs of {mean_length:.1f} characters on average:")
+        taken = _sizes_of(initial.model)
+        given = taken | given
+        reasons |= dict.fromkeys(taken, f"that of {settings.init_from}")
+    reason = _reason_for_luong(settings, data)
+    if reason and "attention" not in given:
+        given["attention"], reasons["attention"] = "luong", reason
+    if given.get("attention") == "none":
+        given["attention"] = None
+    fitted = fit_settings(measured, **given)
+    click.echo(
+        f"settings for {measured.number:,} pairs of {measured.mean_length:.1f} characters on "
+        "average (a flag overrides each):"
+    )
     for name in missing:
-        setattr(settings, name, getattr(fitted, name))
-        reason = f"that of {settings.init_from}" if name in given else fitted.reasons[name]
-        if name == "batch_size" and settings.batch_tokens:
-            reason = "not used: `batch_tokens` limits the batches"
-        click.echo(f"  {name:15s} {getattr(fitted, name)!s:>6s}  {reason}")
-    if settings.attention == ATTENTION and pairs < FEW_PAIRS:
-        click.echo(
-            "  --attention monotonic makes fewer errors with few pairs if targets follow the order "
-            "of their sources"
-        )
+        value = getattr(fitted, name) or "none" if name == "attention" else getattr(fitted, name)
+        setattr(settings, name, value)
+        click.echo(f"  {name:15s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
+
+
+def _reason_for_luong(settings: SimpleNamespace, data: Any) -> str | None:
+    """Return why monotonic attention does not suit the settings, or None."""
+    if settings.input_feeding:
+        return "for input feeding"
+    size = data.target.vocabulary_size
+    if size > _LARGEST_VOCABULARY:
+        return f"{size:,} target tokens: monotonic attention is for characters and phones"
+    return None
 
 
 def _sizes_of(model: Any) -> dict[str, Any]:
-    return {
+    sizes = {
         name: getattr(getattr(model, part), "units" if name == "units" else "num_layers")
         for name, part in _SIZES.items()
     }
+    return {**sizes, "attention": model.decoder.attention or "none"}

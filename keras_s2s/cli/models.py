@@ -28,6 +28,9 @@ NO_TARGET = (
     "and a search that allows a target"
 )
 
+# Outputs with a number for each hypothesis, in the order of the fields of `Hypothesis`.
+_FIGURES = ("scores", "log_probs", "confidences")
+
 # Unused hypothesis slots have scores at or below this.
 _NO_SCORE = -1e8
 
@@ -38,19 +41,24 @@ if TYPE_CHECKING:
 
 
 class Hypothesis(NamedTuple):
-    """A target found by the search, with its score."""
+    """A target found by the search, with its score.
+
+    `confidence` is the probability that the whole target is right, or `None` if the model was saved
+    without confidences.
+    """
 
     target: str
     score: float
     log_prob: float
+    confidence: float | None = None
 
 
 class Model(NamedTuple):
     """A model that translates and scores texts.
 
     Attributes:
-        search: Function from source texts to a dictionary of "target", "scores" and "log_probs",
-            each of shape `(batch, num_hypotheses)`.
+        search: Function from source texts to a dictionary of "target", "scores", "log_probs" and,
+            if the model has them, "confidences", each of shape `(batch, num_hypotheses)`.
         score: Function from source and target texts to a dictionary of "log_probs" and "scores",
             each of shape `(batch,)`.
         translator: The `Translator`, or `None` for an export.
@@ -84,11 +92,12 @@ class Model(NamedTuple):
             answer = self.search([encoded[number] for number in numbers])
             check_converged(answer["scores"], numbers)
             for row, number in enumerate(numbers):
-                slots = (answer[name][row] for name in ("target", "scores", "log_probs"))
+                names = [it for it in _FIGURES if it in answer]
+                slots = (answer[name][row] for name in names)
                 found[number] = [
-                    Hypothesis(target.decode("utf-8", "replace"), float(score), float(log_prob))
-                    for target, score, log_prob in zip(*slots, strict=True)
-                    if score > _NO_SCORE
+                    Hypothesis(target.decode("utf-8", "replace"), *map(float, figures))
+                    for target, *figures in zip(answer["target"][row], *slots, strict=True)
+                    if figures[0] > _NO_SCORE
                 ]
         return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from keras_s2s.cli.setting import Setting
-from keras_s2s.recommended import ATTENTION, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
+from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
 TOKENIZERS = ("char", "byte", "word", "subword", "features")
 STOPPING = ("bound", "finished", "length")
@@ -158,9 +158,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "attention",
-            ATTENTION,
+            None,
             "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
-            "monotonic)",
+            "monotonic); null: chosen to suit the pairs",
+            optional=True,
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
         Setting(

@@ -58,7 +58,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     _set_up(settings, goes_on=goes_on)
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = read_data(settings, initial or teacher)
-    fit_to_pairs(settings, data.pairs, data.mean_length, initial)
+    fit_to_pairs(settings, data, initial)
     trainings = members(settings)
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)

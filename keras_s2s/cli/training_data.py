@@ -10,6 +10,7 @@ import click
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 from keras_s2s.special_ids import UNK_ID
 
 # Tokenizer classes by their names in the settings.
@@ -27,8 +28,8 @@ class Data(SimpleNamespace):
     """Data of a training.
 
     Attributes are `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`,
-    the length `longest` of the longest training target in tokens, the number of training `pairs`
-    and their `mean_length` in characters.
+    the length `longest` of the longest training target in tokens, and the `PairStatistics`
+    `statistics` of the training pairs.
     """
 
 
@@ -48,7 +49,7 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     """
     valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
     train = settings.train if settings.stream else list(_read(settings))
-    pairs, mean_length = _report_pairs(settings, train, valid)
+    statistics = _report_pairs(settings, train, valid)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
@@ -57,7 +58,7 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
         texts = (pair[place] for pair in _each(settings, train))
         sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
-    data.pairs, data.mean_length = pairs, mean_length
+    data.statistics = statistics
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
         ids, _ = tokenizer.split([pair[place] for pair in valid])
@@ -131,26 +132,29 @@ def _each(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
 
 def _report_pairs(
     settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]
-) -> tuple[int, float]:
+) -> PairStatistics:
     """Print the number of pairs, and warn if held-out sources occur in the training pairs.
 
-    Returns the number of training pairs and the mean length of their longer side, in characters.
+    Returns the `PairStatistics` of the training pairs.
     """
     held_out = {source for source, _ in valid}
-    number, characters, both = 0, 0, set()
-    for source, target in _each(settings, train):
-        number += 1
-        characters += max(len(source), len(target))
-        if source in held_out:
-            both.add(source)
-    click.echo(f"{number:,} pairs to train on, {len(valid):,} held out")
+    both = set()
+
+    def noting_held_out() -> Iterable[tuple[str, str]]:
+        for pair in _each(settings, train):
+            if pair[0] in held_out:
+                both.add(pair[0])
+            yield pair
+
+    statistics = measure_pairs(noting_held_out())
+    click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
     if both:
         click.echo(
             f"{len(both):,} of {len(held_out):,} held-out sources are also in the training data: "
             "the error rates will be too low",
             err=True,
         )
-    return number, characters / max(number, 1)
+    return statistics
 
 
 def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:

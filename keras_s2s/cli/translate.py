@@ -141,5 +141,8 @@ def _lines(number: int | None, found: list[Hypothesis], scores: bool) -> Iterato
 
 
 def _to_json(source: str, found: list[Hypothesis]) -> str:
-    line: dict[str, Any] = {"source": source, "hypotheses": [it._asdict() for it in found]}
+    hypotheses = [
+        {name: value for name, value in it._asdict().items() if value is not None} for it in found
+    ]
+    line: dict[str, Any] = {"source": source, "hypotheses": hypotheses}
     return json.dumps(line, ensure_ascii=False)

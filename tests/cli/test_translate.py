@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.running import start
+from helpers.translators import make_translator
 
 from keras_s2s import BeamSearch, Translator
 from keras_s2s.cli.main import main
@@ -52,6 +54,17 @@ def test_json_has_a_line_for_each_source(run, model, translator):
     assert first["source"] == "ü"
     assert [it["target"] for it in first["hypotheses"]] == translator.translate(["ü"])
     assert empty == {"source": "", "hypotheses": []}
+    assert "confidence" not in first["hypotheses"][0]
+
+
+def test_json_has_the_confidence_of_each_target(run, tmp_path):
+    doubtful = make_translator(confidence=2.0)
+    doubtful.save(tmp_path / "model.keras")
+    _, output, _ = run("translate", tmp_path / "model.keras", "--json", "--nbest", 2, stdin=b"ab\n")
+    found = json.loads(output)["hypotheses"]
+    assert len(found) == 2
+    for hypothesis in found:
+        assert hypothesis["confidence"] == pytest.approx(math.exp(hypothesis["log_prob"] / 2))
 
 
 def test_options_of_the_search_take_the_place_of_the_model_s(run, model, translator):

@@ -12,9 +12,11 @@ from helpers.alignments import Alignments, softmax
 from helpers.decoder_formula import DecoderFormula, sigmoid
 from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, inputs
 
+from keras_s2s.callbacks import Resume
 from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
+from keras_s2s.optimizers import FusedAdam
 from keras_s2s.search import (
     BeamSearch,
     DiverseBeamSearch,
@@ -133,6 +135,29 @@ def test_training_lowers_the_loss(kind):
     before = model.evaluate(data.take(1), verbose=0)
     model.fit(data, verbose=0)
     assert model.evaluate(data.take(1), verbose=0) < 0.5 * before
+
+
+@pytest.mark.parametrize("kind", ["monotonic, copy"])
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(kind, tmp_path):
+    data = tf.data.Dataset.from_tensors((inputs(), TARGET_LABELS)).repeat(6)
+
+    def trained(folder, *callbacks):
+        keras.utils.set_random_seed(0)
+        model = make(kind, dropout=0.3)
+        model.compile(FusedAdam(0.03), loss=SequenceLoss())
+        callbacks = [Resume(folder, every=2), *callbacks]
+        model.fit(data, epochs=2, verbose=0, callbacks=callbacks)
+        return model.get_weights()
+
+    def interrupt(batch, logs):
+        if batch == 3:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", keras.callbacks.LambdaCallback(on_train_batch_end=interrupt))
+    for ours, theirs in zip(trained(tmp_path / "parts"), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @every_kind
