@@ -28,7 +28,9 @@ WARMUP_SHARE = 0.1
 
 _BATCH_SIZES = (16, 32, 64, 128)
 _BATCH_CHARACTERS = 8192  # on the longer side, on average
-_STEPS = 170  # training steps for one pair; they grow with `pairs**_STEPS_POWER`
+# Training steps for one pair; they grow with `pairs**_STEPS_POWER`.
+_STEPS = 170
+_MONOTONIC_STEPS = 100
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
@@ -206,7 +208,9 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     pairs = measured.number
     batch = settle("batch_size", *_batch_size(pairs, measured.mean_length))
     steps_of_epoch = math.ceil(pairs / batch)
-    wanted = round(_STEPS * pairs**_STEPS_POWER)
+    attention = settle("attention", *_attention(measured))
+    factor = _MONOTONIC_STEPS if attention == "monotonic" else _STEPS
+    wanted = round(factor * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
     epochs = settle(
         "epochs", epochs, f"about {wanted:,} steps in all, {steps_of_epoch:,} in each epoch"
@@ -229,7 +233,6 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     settle("decoder_layers", layers, reason)
     settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
     settle("dropout", DROPOUT, "the same for all data")
-    settle("attention", *_attention(measured))
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
 
 

@@ -37,6 +37,11 @@ def test_more_pairs_have_larger_batches_more_steps_and_fewer_epochs():
         assert few.learning_rate >= many.learning_rate
 
 
+def test_monotonic_attention_needs_fewer_steps():
+    luong = fit(800, attention="luong")
+    assert fit(800).steps == pytest.approx(0.6 * luong.steps, rel=0.05)
+
+
 def test_long_texts_have_smaller_batches():
     assert fit(100_000).batch_size == 128
     assert fit(100_000, 250.0).batch_size == 32
