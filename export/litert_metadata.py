@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from keras_s2s.errors import InputError
 from keras_s2s.export.litert_packing import IDENTIFIER, import_schema, pack
+from keras_s2s.export.litert_runner import CHECKSUM, CHECKSUM_SIZE, checksum, is_intact
 
 
 def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
-    """Add named parts to the metadata of a LiteRT file.
+    """Add named parts, and a checksum, to the metadata of a LiteRT file.
 
     Args:
         content: Content of the file.
@@ -22,6 +23,7 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
         file is written by `pack`, which makes it smaller.
     """
     schema = import_schema()
+    parts = {**parts, CHECKSUM: b"0" * CHECKSUM_SIZE}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     kept = [entry for entry in model.metadata or [] if entry.name.decode() not in parts]
     for name, part in parts.items():
@@ -32,7 +34,9 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
         entry.name, entry.buffer = name, len(model.buffers) - 1
         kept.append(entry)
     model.metadata = kept
-    return pack(model)
+    packed = pack(model)
+    start, digits = checksum(packed) or (0, b"")
+    return packed[:start] + digits + packed[start + len(digits) :]
 
 
 def read_metadata(path: str, name: str) -> bytes:
@@ -59,9 +63,11 @@ def read_metadata(path: str, name: str) -> bytes:
             f"{path!r} is not a LiteRT file. Received: a file that begins with {content[:8]!r}"
         )
     try:
-        part = _find_part(content, name)
+        part, intact = _find_part(content, name), is_intact(content)
     except (struct.error, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{path!r} is a damaged LiteRT file: {error}") from error
+    if not intact:
+        raise InputError(f"{path!r} is a damaged LiteRT file: it does not match its checksum")
     if part is None:
         raise FileNotFoundError(
             f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."

@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ _NUM_SPECIAL = 4
 _UNKNOWN_TEXT = "⁇"
 # The score of a slot without a hypothesis.
 _NO_SCORE = -1e9
+# Name of the metadata with the checksum of the file, and its size: a CRC-32 in hexadecimal digits.
+CHECKSUM, CHECKSUM_SIZE = "checksum", 8
 # Tokenizers that plain Python can replace, with their separators; others need tensorflow-text.
 _SEPARATORS = {"CharTokenizer": "", "WordTokenizer": " ", "ByteTokenizer": ""}
 _SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
@@ -110,7 +113,7 @@ class LiteRTRunner:
         Raises:
             TypeError: If `texts` is a single text, or one of them is not a str.
             ValueError: If a text is empty, not valid Unicode or longer than the translator's
-                `max_source_length`, or `batch_size` is not positive.
+                `max_source_length`, `batch_size` is not positive, or the model has diverged.
             ImportError: If the operations of tensorflow-text are needed but not installed.
         """
         answers = self.search(texts, batch_size=batch_size)
@@ -162,8 +165,8 @@ class LiteRTRunner:
 
         Raises:
             TypeError: If an argument is a single text, or holds anything other than str.
-            ValueError: If the numbers of texts and targets differ, a source is empty, or a text is
-                not valid Unicode.
+            ValueError: If the numbers of texts and targets differ, a source is empty, a text is
+                not valid Unicode, or the model has diverged.
             ImportError: If the operations of tensorflow-text are not installed.
         """
         sources = _check_texts("texts", texts, may_be_empty=False)
@@ -176,6 +179,7 @@ class LiteRTRunner:
         if not sources:
             return []
         found = self._ask_text("score", source=_strings(sources), target=_strings(wanted))
+        _check_converged(found)
         rows = zip(wanted, found["scores"], found["log_probs"], strict=True)
         return [Hypothesis(text, float(score), float(log_prob)) for text, score, log_prob in rows]
 
@@ -301,7 +305,10 @@ def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
 def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
     """Read the model card and both vocabularies of a file that the runtime has verified."""
     schema = importlib.import_module("ai_edge_litert.schema_py_generated")
-    model = schema.Model.GetRootAs(Path(path).read_bytes())
+    content = Path(path).read_bytes()
+    if not is_intact(content):
+        raise InputError(f"{path!r} is damaged: it does not match its checksum.")
+    model = schema.Model.GetRootAs(content)
     entries = [model.Metadata(number) for number in range(model.MetadataLength())]
     places = {entry.Name().decode(): entry.Buffer() for entry in entries}
     found: list[Any] = []
@@ -317,6 +324,33 @@ def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
             raise InputError(f"The {name!r} in {path!r} is damaged: {error}") from error
     card, source, target = found
     return card, source, target
+
+
+def checksum(content: bytes) -> tuple[int, bytes] | None:
+    """Compute the checksum of a LiteRT file.
+
+    Args:
+        content: The content of the file.
+
+    Returns:
+        The position of the checksum in the file, and the checksum of all other bytes. None if the
+        file has no checksum: it was exported by an earlier version.
+    """
+    model = importlib.import_module("ai_edge_litert.schema_py_generated").Model.GetRootAs(content)
+    for number in range(model.MetadataLength()):
+        if model.Metadata(number).Name() == CHECKSUM.encode():
+            table = model.Buffers(model.Metadata(number).Buffer())._tab
+            start = table.Vector(table.Offset(4))
+            rest = memoryview(content)[start + CHECKSUM_SIZE :]
+            found = zlib.crc32(rest, zlib.crc32(memoryview(content)[:start]))
+            return start, f"{found:0{CHECKSUM_SIZE}x}".encode()
+    return None
+
+
+def is_intact(content: bytes) -> bool:
+    """Return whether the content of a LiteRT file matches its checksum, if it has one."""
+    found = checksum(content)
+    return found is None or content[found[0] : found[0] + CHECKSUM_SIZE] == found[1]
 
 
 def _load_text_operations() -> list[Any]:
@@ -348,8 +382,14 @@ def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
 
 def _hypotheses(targets: list[list[str]], found: dict[str, Any]) -> list[list[Hypothesis]]:
     """Group targets and their scores by text and by hypothesis."""
+    _check_converged(found)
     figures = zip(targets, found["scores"].tolist(), found["log_probs"].tolist(), strict=True)
     return [[Hypothesis(*each) for each in zip(*row, strict=True)] for row in figures]
+
+
+def _check_converged(found: dict[str, Any]) -> None:
+    if np.isnan(found["scores"]).any():
+        raise InputError("The model has diverged: its scores are NaN. Export another model.")
 
 
 if __name__ == "__main__":

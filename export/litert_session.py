@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.export.litert_runner import is_intact
 
 
 class LiteRTSession:
@@ -34,6 +36,8 @@ class LiteRTSession:
             )
         except (ValueError, RuntimeError) as error:
             raise InputError(f"{path}: not a LiteRT file, or damaged: {error}") from error
+        if not is_intact(Path(path).read_bytes()):  # loading verifies the file, so it comes first
+            raise InputError(f"{path}: a damaged LiteRT file: it does not match its checksum")
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         """Call a signature.

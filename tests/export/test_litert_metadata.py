@@ -7,6 +7,7 @@ import tensorflow_text
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_s2s.export.litert_metadata import add_metadata, list_operations, read_metadata
+from keras_s2s.export.litert_runner import checksum, is_intact
 from keras_s2s.export.model_card import read_card
 
 
@@ -53,6 +54,24 @@ def test_metadata_leave_the_model_as_it_is(content):
         for each in (content, add_metadata(content, {"card": b"{}" * 1000}))
     ]
     np.testing.assert_array_equal(*answers)
+
+
+def test_a_changed_byte_is_found_by_the_checksum(content, tmp_path):
+    path = tmp_path / "model.tflite"
+    whole = add_metadata(content, {"card": b"{}"})
+    told = []
+    for place in range(0, len(whole), len(whole) // 100):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            read_metadata(str(path), "card")
+        except (ValueError, FileNotFoundError) as error:
+            told.append(str(error))
+        else:  # the entry of the checksum itself, as in a file of an earlier version
+            assert checksum(path.read_bytes()) is None
+    # the weights are a third of this file; elsewhere it may be unreadable
+    assert sum("does not match its checksum" in it for it in told) > len(told) / 3
+    assert is_intact(whole)
+    assert is_intact(content)  # a file of an earlier version has no checksum
 
 
 def test_operations_are_listed_with_those_that_are_not_built_in(content):

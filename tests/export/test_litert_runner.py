@@ -18,6 +18,7 @@ import keras_s2s as s2s
 from keras_s2s.export import litert_runner
 from keras_s2s.export.litert_metadata import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
+from keras_s2s.export.litert_session import LiteRTSession
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["new newest", "low lower lowest", "wide é 👩🏽‍🚀"]
@@ -238,6 +239,27 @@ def test_a_damaged_card_is_refused(path, tmp_path):
     (tmp_path / "g2p.tflite").write_bytes(content)
     with pytest.raises(ValueError, match=r"The 'model_card.json' in .* is damaged"):
         LiteRTRunner(tmp_path / "g2p.tflite")
+
+
+def test_a_changed_weight_is_found(path, translator, tmp_path):
+    content = Path(path).read_bytes()
+    kernel = np.array(translator.model.encoder.embedding.weights[0]).tobytes()
+    place = content.index(kernel) + len(kernel) // 2
+    changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    (tmp_path / "g2p.tflite").write_bytes(changed)
+    for load in (LiteRTRunner, LiteRTSession):
+        with pytest.raises(ValueError, match=r"g2p\.tflite.* damaged.* not match its checksum"):
+            load(str(tmp_path / "g2p.tflite"))
+
+
+def test_a_model_that_has_diverged_never_answers(path, translator, tmp_path):
+    kernel = np.array(translator.model.encoder.embedding.weights[0])
+    content = Path(path).read_bytes().replace(kernel.tobytes(), (kernel * np.nan).tobytes())
+    (tmp_path / "g2p.tflite").write_bytes(add_metadata(content, {}))
+    runner = LiteRTRunner(tmp_path / "g2p.tflite")
+    for ask in (lambda: runner.translate(["hello"]), lambda: runner.score(["hello"], ["L"])):
+        with pytest.raises(ValueError, match="The model has diverged"):
+            ask()
 
 
 def test_the_command_prints_answers(path, translator, capsys):
