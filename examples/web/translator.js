@@ -12,7 +12,7 @@ export class File {
   constructor(bytes) {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (new TextDecoder().decode(bytes.subarray(4, 8)) !== "TFL3") throw new Error("This is no LiteRT file.");
+    if (new TextDecoder().decode(bytes.subarray(4, 8)) !== "TFL3") throw new Error("This is not a LiteRT file.");
     this.model = this.#follow(0);
   }
 

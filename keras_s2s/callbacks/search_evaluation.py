@@ -191,7 +191,7 @@ class SearchEvaluation(keras.callbacks.Callback):
             if watched in names:
                 raise InputError(
                     "`SearchEvaluation` must be listed before the callbacks that monitor its "
-                    f"metrics. Received: a `{type(callback).__name__}` that monitors {watched!r} "
+                    f"metrics. Received: `{type(callback).__name__}` with monitor={watched!r} "
                     "before it"
                 )
 

@@ -145,7 +145,7 @@ def _check_function(function: types.FunctionType) -> None:
     if keras.saving.get_registered_object(name) is not function:
         raise InputError(
             f"The function {function.__name__!r} given as `context` cannot be loaded from "
-            "a saved model, because it is not registered with Keras. Decorate the function with "
-            '`@keras.saving.register_keras_serializable(package="...")`, '
-            f"or write a Keras layer. Received: context={function!r}"
+            "a saved model, because it is not registered with Keras. Decorate a named function "
+            'with `@keras.saving.register_keras_serializable(package="...")`, or write a Keras '
+            f"layer. Received: context={function!r}"
         )

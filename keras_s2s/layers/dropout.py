@@ -35,7 +35,8 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
         return check_number(name, rates, minimum=0.0, maximum=1.0)
     if len(rates) != count:
         raise InputError(
-            f"`{name}` must be one rate, or {count} rates: {places}. Received: {name}={rates!r}"
+            f"`{name}` must be one rate, or a sequence of length {count}: {places}. "
+            f"Received: {name}={rates!r}"
         )
     return tuple(check_number(name, rate, minimum=0.0, maximum=1.0) for rate in rates)
 

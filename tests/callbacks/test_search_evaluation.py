@@ -203,7 +203,9 @@ def test_in_mixed_precision_the_search_runs_in_float32():
 
 def test_callbacks_that_monitor_a_metric_must_come_later(model):
     early = keras.callbacks.EarlyStopping("val_ter", mode="min")
-    with pytest.raises(ValueError, match="a `EarlyStopping` of 'val_ter' before it"):
+    with pytest.raises(
+        ValueError, match="Received: `EarlyStopping` with monitor='val_ter' before it"
+    ):
         model.fit(dataset(), verbose=0, callbacks=[early, evaluation()])
 
 

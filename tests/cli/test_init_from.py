@@ -85,7 +85,7 @@ def test_shared_embeddings_have_no_setting(train, tmp_path):
     save_initial(tmp_path, share_embeddings=True)
     code, _, errors = train()
     assert code == 2
-    assert "share_embeddings is True in it, False by the settings" in errors
+    assert "share_embeddings is True in the file and False in the settings" in errors
 
 
 def test_an_ensemble_is_a_mistake(train, tmp_path):

@@ -145,7 +145,7 @@ def test_a_folder_below_a_file_is_named_at_once(run, files):
     ("options", "message"),
     [
         (["--units", "9"], "the run in this folder has other settings (units is 8 there, 9 here"),
-        (["--source-tokenizer", "byte"], "(source_tokenizer 'char' there, 'byte' here"),
+        (["--source-tokenizer", "byte"], "(source_tokenizer is 'char' there, 'byte' here)"),
     ],
 )  # fmt: skip
 def test_a_run_is_not_mixed_with_another(run, finished, files, options, message):

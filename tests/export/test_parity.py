@@ -111,7 +111,8 @@ def test_an_output_of_another_form_is_refused(translator, runtime, check, output
 
     runtime.change = change_form
     arguments = (0.1,) if check is check_agreement else ()
-    with pytest.raises(ValueError, match=f"wrong output '{output}' of the signature 'ids'"):
+    message = f"returns a wrong output '{output}' for the signature 'ids', so it was removed"
+    with pytest.raises(ValueError, match=message):
         check(translator, runtime, ["ids"], PROBES, *arguments)
 
 

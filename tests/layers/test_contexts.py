@@ -114,7 +114,11 @@ def test_a_function_of_ones_own_gets_memory_and_mask_whatever_it_calls_them():
     [
         ("median", ValueError, r"`context` must be 'last_state'.*Received: context='median'"),
         (not_registered, ValueError, r"'not_registered'.*register_keras_serializable"),
-        (lambda memory, mask: memory[:, 0], ValueError, r"'<lambda>'.*named function"),
+        (
+            lambda memory, mask: memory[:, 0],
+            ValueError,
+            r"'<lambda>'.*Decorate a named function with",
+        ),
         (
             without_mask,
             TypeError,

@@ -184,7 +184,11 @@ def test_embeddings_that_cannot_be_shared_are_refused(size, built, message):
         ({"input_feeding": True}, "needs attention='luong'.*input_feeding=True, attention=None"),
         ({"input_feeding": True, "attention": "bahdanau"}, "attention='bahdanau'"),
         ({"tie_output": True, "embedding_dim": 2}, "Received: embedding_dim=2, units=3"),
-        ({"dropout": [0.1]}, "`dropout` must be one rate, or 2 of them: of the inputs of each"),
+        (
+            {"dropout": [0.1]},
+            "`dropout` must be one rate, or a sequence of length 2: one for the inputs of each "
+            "layer, from the bottom up, and one for the outputs of the top layer",
+        ),
         ({"attention": "dot"}, "must be one of None, 'luong', 'luong_dot', 'luong_concat', 'bahd"),
     ],
 )

@@ -61,7 +61,11 @@ def test_without_rates_there_is_nothing_to_save():
         (-0.1, r"`dropout` must be a number between 0 and 1\. Received: dropout=-0\.1"),
         ("0.5", r"`dropout` must be a number between 0 and 1\. Received: dropout='0\.5'"),
         ([0.1, 2], r"`dropout` must be a number between 0 and 1\. Received: dropout=2"),
-        ([0.1], r"must be one rate, or 2 rates: here and there\. Received: dropout=\[0\.1\]"),
+        (
+            [0.1],
+            r"`dropout` must be one rate, or a sequence of length 2: here and there\. "
+            r"Received: dropout=\[0\.1\]",
+        ),
     ],
 )
 def test_what_is_not_a_rate_is_refused(rates, message):

@@ -191,7 +191,10 @@ def test_a_batch_of_no_rows_gives_no_rows(packed):
         ({"embedding_dim": 0}, "`embedding_dim` must be a positive integer. Received: embedding"),
         ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
         ({"word_dropout": "x"}, "`word_dropout` must be a number between 0 and 1. Received"),
-        ({"recurrent_dropout": [0.1, 0.2]}, "must be one rate, or 1 of them: one for each layer"),
+        (
+            {"recurrent_dropout": [0.1, 0.2]},
+            "`recurrent_dropout` must be one rate, or a sequence of length 1: one for each layer",
+        ),
         ({"dropout": 1.5}, "`dropout` must be a number between 0 and 1. Received: dropout=1.5"),
         ({"context": "first"}, "`context` must be 'last_state'.*Received: context='first'"),
         ({"bidirectional": True, "reverse_source": True}, "both directions.*reverse_source=True"),
