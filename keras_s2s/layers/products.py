@@ -1,10 +1,10 @@
 """Matrix products of training and of searches in Python, by the faster of two libraries.
 
-TensorFlow multiplies by oneDNN on processors with AVX-512 and by Eigen on others. On a Zen 3
-without AVX-512, one thread multiplied 64 x 2048 by a transposed 512 x 2048 matrix at 19 GFLOP/s by
-Eigen and at 65 by oneDNN, and a whole training step took two thirds of the time. The environment
-variable `TF_ENABLE_ONEDNN_OPTS` would have the same effect, but only if it is set before TensorFlow
-is imported.
+TensorFlow multiplies with oneDNN on processors with AVX-512 and with Eigen on others. On a Zen 3
+without AVX-512, one thread multiplied 64 x 2048 by a transposed 512 x 2048 matrix at 19 GFLOP/s
+with Eigen and at 65 with oneDNN. A whole training step took two thirds of the time. The environment
+variable `TF_ENABLE_ONEDNN_OPTS` has the same effect, but only if it is set before TensorFlow is
+imported.
 
 An export contains no operation of oneDNN: `matmul` creates one only in `fast_products`.
 """
@@ -34,7 +34,7 @@ class Transposed(NamedTuple):
 
 @contextlib.contextmanager
 def fast_products(*, many_rows: bool = False) -> Iterator[None]:
-    """Let `matmul` choose the library while a graph is traced that will run in this process.
+    """Select the library of `matmul` while tracing a graph that will run in this process.
 
     Args:
         many_rows: Whether each step of a search multiplies enough rows for `prepare` to transpose
