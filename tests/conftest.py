@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import sys
+from collections.abc import Iterator
 
 # Before TensorFlow is imported. On the CPU, because a GPU rounds products of float32 to 10 bits,
 # and promises to 1e-6 are about the mathematics.
@@ -26,6 +28,18 @@ def same_seed() -> None:
     """Seed Python, NumPy and TensorFlow before each test that has imported Keras."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_garbage_collection() -> Iterator[None]:
+    """Exempt what a module leaves from garbage collection.
+
+    TensorFlow keeps traced graphs: after some modules, millions of objects. One full collection
+    then takes seconds, and conversions to LiteRT run many.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m 'not slow'` selects

@@ -119,7 +119,7 @@ DATA = {
 @pytest.mark.parametrize(
     ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
 )
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
     def options():
         return {"data": DATA[data](tmp_path), "every": every}
@@ -414,6 +414,7 @@ def test_who_looks_at_a_batch_or_says_the_epoch_changes_nothing(model_of_start, 
     assert_same_weights(state_of(model), expected)
 
 
+@pytest.mark.slow
 def test_it_reports_where_a_training_resumes(model_of_start, tmp_path, capsys):
     def said(verbose=2, own=None, **kwargs):
         callbacks = [Resume(tmp_path, every=3, verbose=own), *kwargs.pop("callbacks", [])]

@@ -155,7 +155,7 @@ def test_every_n_steps_the_search_runs_and_the_epoch_has_the_last_figures(model,
 
 
 @pytest.mark.parametrize(("verbose", "shown"), [(0, False), (2, True)])
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_examples_are_shown_unless_fit_is_silent(model, verbose, shown, capsys):
     callback = evaluation(examples=2, metrics=("chrf", "wer"))
     model.fit(dataset(), verbose=verbose, callbacks=[callback])

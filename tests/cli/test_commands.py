@@ -205,6 +205,7 @@ def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
     assert sorted((len(rows), len(rows[0])) for rows in texts) == [(4, 2), (4, 3)]
 
 
+@pytest.mark.slow
 def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
     call = ("serving-files", served_folder.parent, tmp_path / "deploy", "--name", "g2p")
     code, output, errors = run(*call, "--replicas", 3, 4)

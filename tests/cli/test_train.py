@@ -381,8 +381,8 @@ def test_a_student_learns_the_predictions_of_an_ensemble(several, files, run, tm
     assert student.target.vocabulary == keras_s2s.load(several / "best.keras").target.vocabulary
 
 
-def test_a_teacher_with_other_tokenizers_is_a_mistake(several, files, run, tmp_path):
-    options = ["--teacher", several, "--output", tmp_path / "run", "--target-tokenizer", "char"]
+def test_a_teacher_with_other_tokenizers_is_a_mistake(finished, files, run, tmp_path):
+    options = ["--teacher", finished, "--output", tmp_path / "run", "--target-tokenizer", "char"]
     code, _, errors = run("train", *files, *OPTIONS, *options)
     assert code == 2
     assert "its target tokenizer is a WordTokenizer. Expected: a " in errors

@@ -113,7 +113,7 @@ def test_the_learning_rate_warms_up_and_decays(start):
 
 
 @pytest.mark.parametrize(("dtype", "loss"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 5e-2)])
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_in_mixed_precision_it_learns_as_in_float32(dtype, loss, start):
     expected, _ = fit(start, keras.optimizers.Adam(0.01), epochs=4)
     model, _ = fit(start, keras.optimizers.Adam(0.01), dtype=dtype, epochs=4)

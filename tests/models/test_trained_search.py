@@ -11,6 +11,8 @@ from helpers.reversing import compile_model, make_data, make_model
 from keras_s2s.models import Ensemble, Searchable, Seq2Seq
 from keras_s2s.search import BeamSearch, ExactSearch, SearchResult
 
+pytestmark = pytest.mark.slow
+
 WIDTH, PENALTY = 5, 0.75
 SEARCH = BeamSearch(
     beam_width=WIDTH, num_hypotheses=WIDTH, length_penalty=PENALTY, max_length=7, stopping="length"
