@@ -10,15 +10,12 @@ checkout into it (editable, with the extra `dev`), unless that was already done 
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
-import threading
 import time
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 CONTAINS = {"dev": ("dev",), "examples": ("examples", "dev")}  # extras that satisfy an extra
-LARGE = re.compile(r"\(\d\d+(\.\d+)? MB\)$")  # downloads of at least 10 MB
 
 
 class SetupError(Exception):
@@ -80,65 +77,30 @@ def create(folder):
 
 
 def install(folder, python, extra):
-    """Install this checkout with `extra`. Show pip's progress, and its output if it fails."""
-    log_path = os.path.join(folder, "install.log")
-    command = [python, "-m", "pip", "install", "--progress-bar=off", "-e", ".[{}]".format(extra)]
-    environment = dict(os.environ, PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
-    say("Installing keras_s2s[{}]: TensorFlow and other packages, up to 800 MB".format(extra))
+    """Install this checkout with `extra`: by uv, or by pip if uv cannot be had or fails."""
+    say("Installing keras_s2s[{}]: TensorFlow and its kin, up to 800 MB to download".format(extra))
     started = time.time()
-    with open(log_path, "w") as log:
-        pip = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env=environment, universal_newlines=True
-        )
-        with pip.stdout, Progress() as progress:
-            for line in pip.stdout:
-                log.write(line)
-                log.flush()
-                progress.show(line.strip())
-        status = pip.wait()
-    if status != 0:
-        with open(log_path) as log:
-            tail = log.read().splitlines()[-20:]
-        raise SetupError("\n".join([*tail, "pip failed. Its full output: " + log_path]))
+    package = ["--editable", ".[{}]".format(extra)]
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    if not (has_uv(python) and run([python, "-m", "uv", "pip", "install", *quiet, *package])):
+        say("Continuing with pip, which takes longer")
+        if not run([python, "-m", "pip", "install", *package]):
+            raise SetupError("pip could not install keras_s2s[{}]; see above.".format(extra))
     say("Installed in {:.0f} s".format(time.time() - started))
 
 
-class Progress:
-    """Progress display: an updating line on a terminal, otherwise a line per large download."""
+def has_uv(python):
+    """Install uv into the environment. Return whether it may be used."""
+    config = subprocess.run([python, "-m", "pip", "config", "list"], check=False, stdout=-1)
+    if b".index-url=" in config.stdout and "UV_INDEX_URL" not in os.environ:
+        return False  # uv would not ask the index that pip is told to ask
+    return run([python, "-m", "pip", "install", "--quiet", "uv>=0.9,<1"])
 
-    def __enter__(self):
-        self.moves = sys.stdout.isatty()
-        self.started, self.doing, self.done = time.time(), "resolving", threading.Event()
-        self.ticker = threading.Thread(target=self.tick, daemon=True)
-        if self.moves:
-            self.ticker.start()
-        return self
 
-    def __exit__(self, *exception):
-        self.done.set()
-        if self.moves:
-            self.ticker.join()
-            sys.stdout.write("\r\033[K")
-            sys.stdout.flush()
-
-    def show(self, line):
-        """Process one line of pip's output."""
-        if line.startswith(("Collecting", "Downloading", "Building", "Preparing")):
-            self.doing = line
-        elif line.startswith("Installing collected"):
-            self.doing = "Unpacking {} packages".format(line.count(",") + 1)
-        else:
-            return
-        if not self.moves and (LARGE.search(line) or line.startswith("Installing")):
-            say("  " + self.doing)
-
-    def tick(self):
-        """Redraw the line twice a second so that a long download does not look stuck."""
-        while not self.done.wait(0.5):
-            minutes, seconds = divmod(int(time.time() - self.started), 60)
-            line = "  {}:{:02d}  {}".format(minutes, seconds, self.doing)
-            sys.stdout.write("\r\033[K" + line[:78])
-            sys.stdout.flush()
+def run(command):
+    """Run a command of pip or uv. Return whether it succeeded."""
+    environment = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", VIRTUAL_ENV="")
+    return subprocess.run(command, check=False, env=environment).returncode == 0
 
 
 def say(line):

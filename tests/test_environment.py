@@ -50,14 +50,39 @@ def test_a_folder_that_is_not_an_environment_is_left_alone(
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_words_of_a_failing_pip_are_shown(
-    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_pip_is_used_where_uv_fails(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        environment.SetupError, match=r"(?s)ERROR.*pip failed\. Its full output: .*install\.log"
-    ):
-        environment.install(str(tmp_path), sys.executable, "dev")
+    commands = []
+
+    def run(command: list[str]) -> bool:
+        commands.append(command[2:])
+        return command[2] == "pip"
+
+    monkeypatch.setattr(environment, "run", run)
+    monkeypatch.setattr(environment, "has_uv", lambda python: True)
+    environment.install("folder", "python", "dev")
+    assert commands == [
+        ["uv", "pip", "install", "--quiet", "--editable", ".[dev]"],
+        ["pip", "install", "--editable", ".[dev]"],
+    ]
+    assert "Continuing with pip" in capsys.readouterr().out
+
+
+def test_a_failing_pip_is_reported(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "run", lambda command: False)
+    with pytest.raises(environment.SetupError, match=r"pip could not install keras_s2s\[dev\]"):
+        environment.install("folder", sys.executable, "dev")
+
+
+def test_an_index_that_pip_is_told_to_use_is_used(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
+    monkeypatch.delenv("UV_INDEX_URL", raising=False)
+    assert not environment.has_uv(sys.executable)
 
 
 def test_an_up_to_date_environment_is_not_touched(
