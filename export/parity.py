@@ -69,7 +69,7 @@ def check_parity(
             )
         difference = np.abs(answer["scores"] - question.expected["scores"])
         worst = max(worst, float(np.max(difference)))
-        if signature == _counted(signatures):
+        if signature == _main_signature(signatures):
             same_texts += _same_output(question.expected, answer)[:, 0].tolist()
     return Parity("scores", TOLERANCE, worst, len(same_texts), sum(same_texts))
 
@@ -104,7 +104,7 @@ def check_agreement(
     scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
     total, num_tokens, same_texts = 0.0, 0, []
     for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
-        if signature == _counted(signatures):
+        if signature == _main_signature(signatures):
             same_texts += _same_output(question.expected, answer)[:, 0].tolist()
         if signature == scoring[0]:
             found = answer["log_probs"] > _NO_SCORE
@@ -178,7 +178,7 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
     return [int(row) for row in np.flatnonzero(~rows)]
 
 
-def _counted(signatures: list[str]) -> str | None:
+def _main_signature(signatures: list[str]) -> str | None:
     """Return the signature whose best answers are counted: the default or the first search."""
     searching = (name for name in signatures if not name.startswith("score"))
     return "serving_default" if "serving_default" in signatures else next(searching, None)

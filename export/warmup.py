@@ -108,7 +108,7 @@ def make_requests(
         The requests, signature by signature.
     """
     texts = [*warmup.texts, *_make_texts(translator.source, warmup.lengths)]
-    rows = [_row_of_each(translator, text) for text in texts]
+    rows = [_inputs_of_signatures(translator, text) for text in texts]
     return [
         (name, {key: np.repeat(value, size, axis=0) for key, value in row[name].items()})
         for name in names
@@ -144,7 +144,9 @@ def write_requests(requests: Iterable[Request], path: str) -> None:
         ) from error
 
 
-def _row_of_each(translator: Translator, text: str) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+def _inputs_of_signatures(
+    translator: Translator, text: str
+) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
     """Return the inputs of each signature for one text, in batches of one."""
     search = translator.search
     source = {"source": np.array([text.encode()], dtype=object)}

@@ -49,13 +49,13 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
     folder, name = os.path.split(path)
     remove_unfinished(folder, name)
     mode = 0o666 if before is None else stat.S_IMODE(before.st_mode) | 0o600
-    with _naming(path):
+    with _named_errors(path):
         unfinished, descriptor = _new_file(folder, f".{name}", suffix, mode)
     try:
-        with _naming(path):
+        with _named_errors(path):
             yield unfinished
             if before is not None:
-                _keep_rights(descriptor, before)
+                _copy_permissions(descriptor, before)
             os.fsync(descriptor)
             os.replace(unfinished, path)
         _flush_folder(folder)
@@ -77,7 +77,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     path = os.path.realpath(path)
     _check_destination(path)
     folder, name = os.path.split(path)
-    with _naming(path):
+    with _named_errors(path):
         unfinished, descriptor = _new_file(folder, f".{name}", "", 0o600)
     os.remove(unfinished)
     os.close(descriptor)
@@ -97,7 +97,7 @@ def check_folder_writable(folder: str) -> None:
         above = os.path.dirname(above)
     if not os.path.isdir(above):
         raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
-    with _naming(above):
+    with _named_errors(above):
         unfinished, descriptor = _new_file(above, ".check", "", 0o600)
     os.remove(unfinished)
     os.close(descriptor)
@@ -118,7 +118,7 @@ def unfinished_folder(folder: str) -> Iterator[str]:
     Raises:
         OSError: If the folder cannot be made.
     """
-    _sweep(os.path.join(glob.escape(folder), f"{_MARK}-*"), os.path.isdir, shutil.rmtree)
+    _remove_unlocked(os.path.join(glob.escape(folder), f"{_MARK}-*"), os.path.isdir, shutil.rmtree)
     while True:
         unfinished = os.path.join(folder, f"{_MARK}-{secrets.token_hex(8)}")
         os.mkdir(unfinished)
@@ -147,7 +147,9 @@ def remove_unfinished(folder: str, name: str = "*") -> None:
         name: Name of the destination file. Defaults to any file.
     """
     pattern = name if name == "*" else glob.escape(name)
-    _sweep(os.path.join(glob.escape(folder), f".{pattern}.*{_MARK}*"), os.path.isfile, os.remove)
+    _remove_unlocked(
+        os.path.join(glob.escape(folder), f".{pattern}.*{_MARK}*"), os.path.isfile, os.remove
+    )
 
 
 @contextlib.contextmanager
@@ -164,7 +166,7 @@ def locked(path: str) -> Iterator[None]:
         OSError: If the file cannot be written.
     """
     while True:
-        with _naming(path):
+        with _named_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if _holds_lock(descriptor, path):
             break
@@ -218,7 +220,7 @@ def _new_file(folder: str, prefix: str, suffix: str, mode: int) -> tuple[str, in
         os.close(descriptor)  # another process removed the file between the two calls
 
 
-def _keep_rights(descriptor: int, before: os.stat_result) -> None:
+def _copy_permissions(descriptor: int, before: os.stat_result) -> None:
     """Copy the owner and permissions of the replaced file to a new file."""
     if not hasattr(os, "fchmod"):  # Windows
         return
@@ -244,7 +246,9 @@ def _holds_lock(descriptor: int, path: str) -> bool:
         return False
 
 
-def _sweep(pattern: str, fits: Callable[[str], bool], remove: Callable[[str], None]) -> None:
+def _remove_unlocked(
+    pattern: str, fits: Callable[[str], bool], remove: Callable[[str], None]
+) -> None:
     """Remove files that match a pattern and are not locked by a running process."""
     for path in glob.glob(pattern):
         with contextlib.suppress(OSError):
@@ -258,7 +262,7 @@ def _sweep(pattern: str, fits: Callable[[str], bool], remove: Callable[[str], No
 
 
 @contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
+def _named_errors(path: str) -> Iterator[None]:
     """Name `path` in operating system errors that name no file or an unfinished file."""
     try:
         yield

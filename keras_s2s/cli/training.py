@@ -142,7 +142,7 @@ def build_model(
         settings.units,
         num_layers=settings.encoder_layers,
         bidirectional=settings.bidirectional,
-        context=_context(settings.context),
+        context=_resolve_context(settings.context),
         **shared,
     )
     decoder = decoder_class(
@@ -213,7 +213,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
     return SimpleNamespace(
         finite=keras.callbacks.TerminateOnNaN(),
         search=s2s.SearchEvaluation(
-            _some(data.valid, settings.evaluation_sources),
+            _limit_sources(data.valid, settings.evaluation_sources),
             data.source,
             data.target,
             search=translator.search,
@@ -305,7 +305,7 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
         reliability(found.confidences, found.right, path=picture)
 
 
-def _context(name: str) -> Any:
+def _resolve_context(name: str) -> Any:
     """Return the name of a built-in context, or the user's registered object."""
     if ">" not in name:
         return name
@@ -339,7 +339,7 @@ def _set_up(settings: SimpleNamespace, *, goes_on: bool) -> None:
         keras.config.set_dtype_policy(settings.precision)
 
 
-def _some(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:
+def _limit_sources(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:
     """Return the pairs of the first `sources` sources, or all pairs if it is 0."""
     wanted = list(group_references(pairs))
     kept = set(wanted[:sources] if sources else wanted)

@@ -48,14 +48,14 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
         ValueError: If a file is malformed. The message contains path and line.
     """
     valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
-    train = settings.train if settings.stream else list(_read(settings))
+    train = settings.train if settings.stream else list(_read_pairs(settings))
     statistics = _report_pairs(settings, train, valid)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
             continue
-        texts = (pair[place] for pair in _each(settings, train))
+        texts = (pair[place] for pair in _iterate_pairs(settings, train))
         sides.append(_train_tokenizer(settings, side, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
     data.statistics = statistics
@@ -120,14 +120,14 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
     return kind
 
 
-def _read(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
+def _read_pairs(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
     """Read the training pairs from their files."""
     return s2s.iterate_pairs(settings.train, features_column=settings.features_column)
 
 
-def _each(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
+def _iterate_pairs(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
     """Iterate over the training pairs, from the files if they are streamed."""
-    return _read(settings) if settings.stream else train
+    return _read_pairs(settings) if settings.stream else train
 
 
 def _report_pairs(
@@ -141,7 +141,7 @@ def _report_pairs(
     both = set()
 
     def noting_held_out() -> Iterable[tuple[str, str]]:
-        for pair in _each(settings, train):
+        for pair in _iterate_pairs(settings, train):
             if pair[0] in held_out:
                 both.add(pair[0])
             yield pair
@@ -171,7 +171,7 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
 def _longest(settings: SimpleNamespace, data: Data) -> int:
     """Return the number of tokens in the longest target, including eos."""
     longest, chunk = 1, []
-    for _, target in _each(settings, data.train):
+    for _, target in _iterate_pairs(settings, data.train):
         chunk.append(target)
         if len(chunk) == _CHUNK:
             longest, chunk = max(longest, _longest_of(data.target, chunk)), []

@@ -147,14 +147,14 @@ def _shuffled_order(source: Side, target: Side, seeds: tf.Tensor) -> tf.Tensor:
     Targets alternate between ascending and descending order as sources get longer, so that target
     lengths do not jump in the middle of a batch.
     """
-    sources = tf.floor(_blurred(source.lengths, seeds[0]))
-    targets = _blurred(target.lengths, seeds[1])
+    sources = tf.floor(_add_noise(source.lengths, seeds[0]))
+    targets = _add_noise(target.lengths, seeds[1])
     highest = tf.reduce_max(targets) + 1.0
     falling = tf.equal(tf.math.floormod(sources, 2.0), 1.0)
     return tf.argsort(sources * highest + tf.where(falling, highest - targets, targets))
 
 
-def _blurred(lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def _add_noise(lengths: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Add noise to lengths: up to 1 shuffles equal lengths, the rest mixes similar ones."""
     lengths = tf.cast(lengths, tf.float64)
     noise = tf.random.stateless_uniform(tf.shape(lengths), seed, dtype=tf.float64)

@@ -121,13 +121,13 @@ def make_dataset(
     features_column = check_features_column(features_column)
     paths, given = as_paths_or_pairs(pairs)
     if paths:
-        files = _look_through(paths, source, target, limits, features_column)
+        files = _scan_files(paths, source, target, limits, features_column)
         number = files.pairs
-        blocks = _blocks_of_files(files, source, target, batcher, seed, epochs, buffer_size)
+        blocks = _stream_blocks(files, source, target, batcher, seed, epochs, buffer_size)
     else:
         sides = _tokenize(given, source, target, limits)
         number = len(sides[0].lengths)
-        blocks = _block_of_memory(*sides, seed, epochs, shuffle=shuffle)
+        blocks = _memory_block(*sides, seed, epochs, shuffle=shuffle)
     dataset = blocks.flat_map(batcher.batches)
     if batcher.batch_size is not None:
         batches = -(-number // batcher.batch_size)
@@ -187,7 +187,7 @@ def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.n
     return ids.numpy(), lengths.numpy().astype(np.int64)
 
 
-def _block_of_memory(
+def _memory_block(
     source: Side, target: Side, seed: int, epochs: EpochCounter, *, shuffle: bool
 ) -> tf.data.Dataset:
     """Return the pairs in memory, with another seed each epoch."""
@@ -206,7 +206,7 @@ def _block_of_memory(
     return tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).map(block)
 
 
-def _look_through(
+def _scan_files(
     paths: Sequence[str],
     source: Tokenizer,
     target: Tokenizer,
@@ -226,7 +226,7 @@ def _look_through(
     return files
 
 
-def _blocks_of_files(
+def _stream_blocks(
     files: PairStream,
     source: Tokenizer,
     target: Tokenizer,

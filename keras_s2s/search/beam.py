@@ -160,7 +160,7 @@ class BeamSearch(Search):
         return self.beam_width
 
     @property
-    def _kept(self) -> int:
+    def _num_returned(self) -> int:
         """Number of hypotheses to return for each row of the task."""
         return self.num_hypotheses
 
@@ -226,7 +226,7 @@ class BeamSearch(Search):
         hypothesis are enough.
         """
         beam = self._width
-        candidates, diverged = self._of_whole_rows(next_tokens.best(beam + 1), state, task)
+        candidates, diverged = self._join_hypotheses(next_tokens.best(beam + 1), state, task)
         log_probs, positions = tf.math.top_k(candidates.log_probs, 2 * beam)
         return Continuations(
             log_probs=log_probs,
@@ -235,7 +235,7 @@ class BeamSearch(Search):
             diverged=diverged,
         )
 
-    def _of_whole_rows(
+    def _join_hypotheses(
         self, candidates: Candidates, state: BeamState, task: SearchTask
     ) -> tuple[Candidates, tf.Tensor]:
         """Concatenate the candidates of a row's hypotheses, with their total log_probs.
@@ -321,7 +321,7 @@ class BeamSearch(Search):
         if self.stopping == "finished":
             done = done | (finished.scores[:, self._width - 1 :] > IMPOSSIBLE)
         if self.stopping == "bound":
-            worst = finished.scores[:, self._kept - 1 : self._kept]
+            worst = finished.scores[:, self._num_returned - 1 : self._num_returned]
             done = done | (task.score_bound(best_live) <= worst)
         return done
 
@@ -338,7 +338,7 @@ class BeamSearch(Search):
         live_scores = tf.where(live_log_probs > POSSIBLE, live_scores, IMPOSSIBLE)
         _, live_order = tf.math.top_k(live_scores, beam)
         finished = tf.cast(state.finished_scores > IMPOSSIBLE, tf.int32)
-        slots = tf.range(self._kept)
+        slots = tf.range(self._num_returned)
         live_rank = slots - tf.reduce_sum(finished, axis=1, keepdims=True)
         live_position = beam + tf.gather(live_order, tf.maximum(live_rank, 0), batch_dims=1)
         positions = tf.where(live_rank < 0, slots, live_position)

@@ -82,7 +82,7 @@ class DiverseBeamSearch(BeamSearch):
         return self.beam_width // self.num_groups
 
     @property
-    def _kept(self) -> int:
+    def _num_returned(self) -> int:
         return self._width
 
     def _search(self, task: SearchTask) -> SearchResult:
@@ -101,7 +101,7 @@ class DiverseBeamSearch(BeamSearch):
         # The penalty may move down this many more candidates than in a beam search.
         chosen_earlier = (groups - 1) * width
         candidates = next_tokens.best(width + 1 + chosen_earlier)
-        candidates, diverged = self._of_whole_rows(candidates, state, task)
+        candidates, diverged = self._join_hypotheses(candidates, state, task)
         count = candidates.ids.shape[1]  # of one group
         ids = tf.reshape(candidates.ids, [-1, groups, count])
         log_probs = tf.reshape(candidates.log_probs, [-1, groups, count])
