@@ -108,13 +108,7 @@ def saved_model(
         OSError: If the folder cannot be written or the disk is full.
     """
     check_translator(translator)
-    path = os.fspath(path)
-    if "://" in path:
-        raise InputError(
-            "`path` must be a local folder. Copy the finished version to remote storage. "
-            f"Received: path={path!r}"
-        )
-    folder = os.path.abspath(path)
+    folder = _check_folder(path)
     check_version(folder, version)
     check_folder_writable(folder)
     check_figures(figures)
@@ -146,22 +140,31 @@ def saved_model(
                 figures=figures,
             )
             with SavedModelSession(unfinished) as session:
-                asked: Runtime = session
                 if source_length is not None:
-                    asked = padded(session, source_length)
                     texts = short_texts(translator, texts, source_length)
-                parity = check_parity(translator, asked, names, texts)
+                asked: Runtime = padded(session, source_length) if source_length else session
+                card["parity"] = check_parity(translator, asked, names, texts)._asdict()
                 if requests:
                     _LOGGER.info("answering %d warm-up requests", len(requests))
                 for name, inputs in requests:
                     session(name, inputs)
-            card["parity"] = parity._asdict()
             extra = os.path.join(unfinished, EXTRA_FOLDER)
             _write_files(extra, card_files(translator, card))
             if requests:
                 write_requests(requests, os.path.join(extra, WARMUP_FILE))
             write_file(os.path.join(unfinished, BATCHING_FILE), batching.to_file())
             return publish(unfinished, folder, version)
+
+
+def _check_folder(path: str | os.PathLike[str]) -> str:
+    """Check that the versions have a local folder, and return its absolute path."""
+    path = os.fspath(path)
+    if "://" in path:
+        raise InputError(
+            "`path` must be a local folder. Copy the finished version to remote storage. "
+            f"Received: path={path!r}"
+        )
+    return os.path.abspath(path)
 
 
 def _check_space(folder: str, needed: int) -> None:
