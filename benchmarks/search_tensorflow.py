@@ -57,7 +57,7 @@ def keras_s2s(
         ).ids
 
     if not jit_compile:
-        with fast_products(many_rows=batch * sizes.beam_width >= MANY_ROWS):  # as `model.search`
+        with fast_products(many_rows=batch * sizes.beam_width in MANY_ROWS):  # as `model.search`
             run = _any_batch(run, sizes)
     return functools.partial(_run, run, sizes, batch)
 
