@@ -26,12 +26,14 @@ def show_progress(verbose: bool) -> Iterator[None]:
     if silent or not verbose:
         yield
         return
-    handler, level = _Printer(), _LOGGER.level
+    handler, level, propagate = _Printer(), _LOGGER.level, _LOGGER.propagate
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False  # a handler of the root logger would show each message again
     try:
         yield
     finally:
+        _LOGGER.propagate = propagate
         _LOGGER.setLevel(level)
         _LOGGER.removeHandler(handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 
 import keras
 import pytest
@@ -24,14 +25,24 @@ def test_a_line_is_printed_before_each_step(capsys):
     assert capsys.readouterr().out == "Converting 1 of 2\n"
 
 
+def test_a_handler_of_the_root_logger_does_not_repeat_the_lines(capsys):
+    handler = logging.StreamHandler(sys.stdout)
+    logging.getLogger().addHandler(handler)
+    try:
+        export(verbose=True)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().out == "Converting 1 of 2\n"
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_logging_is_left_as_it_was(capsys, fails):
     parent = logging.getLogger("keras_s2s.export")
-    before = parent.level, list(parent.handlers)
+    before = parent.level, parent.propagate, list(parent.handlers)
     with contextlib.suppress(OSError), show_progress(True):
         if fails:
             raise OSError("an export that fails")
-    assert (parent.level, parent.handlers) == before
+    assert (parent.level, parent.propagate, parent.handlers) == before
     LOGGER.info("afterwards")
     assert capsys.readouterr().out == ""
 
