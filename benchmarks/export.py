@@ -10,6 +10,7 @@ the columns and how to install the other tools.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # contains the C server
 
 BATCH = 32
+SERVER = "SavedModel, C API"
 COLUMNS = {
     "megabytes": "MB",
     "load": "start, s",
@@ -83,26 +85,37 @@ class Worker:
         return json.loads(line)
 
 
-def export(model: str, folder: Path) -> dict[str, Path]:
-    """Write the exports that are missing. Return the path of each."""
-    paths = {f"LiteRT {kind}": folder / f"{kind}.tflite" for kind in ("float32", "float16", "int8")}
-    paths["SavedModel"] = folder / "saved_model" / "1"
-    if not all(path.exists() for path in paths.values()):
+def export(model: str, folder: Path) -> dict[str, tuple[str, Path]]:
+    """Write the exports that are missing. Return the kind of worker and the path of each."""
+    found = {
+        f"LiteRT {kind}": ("litert", folder / f"{kind}.tflite")
+        for kind in ("float32", "float16", "int8")
+    }
+    if importlib.util.find_spec("tf2onnx"):
+        found |= {
+            f"ONNX Runtime {kind}": ("onnx", folder / f"{kind}.onnx")
+            for kind in ("float32", "int8")
+        }
+    if importlib.util.find_spec("openvino"):
+        found["OpenVINO"] = ("openvino", folder / "ids" / "1")
+    found[SERVER] = ("", folder / "saved_model" / "1")
+    missing = {name: path for name, (_, path) in found.items() if not path.exists()}
+    if missing:
         import keras_s2s as s2s
 
         translator = s2s.load(model)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, path in paths.items():
-            kind = name.split()[-1]
-            if path.exists():
-                continue
-            if name == "SavedModel":
+        for name, path in missing.items():
+            quantization = None if path.stem == "float32" else path.stem
+            if name == SERVER:
                 s2s.export.saved_model(translator, path.parent)
+            elif name == "OpenVINO":
+                s2s.export.saved_model(translator, path.parent, signatures=("ids",))
+            elif path.suffix == ".onnx":
+                s2s.export.onnx(translator, path, quantization=quantization)
             else:
-                s2s.export.litert(
-                    translator, path, quantization=None if kind == "float32" else kind
-                )
-    return paths
+                s2s.export.litert(translator, path, quantization=quantization)
+    return found
 
 
 def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, dict[str, Any]]:
@@ -207,17 +220,16 @@ def main() -> None:
         right.setdefault(word, set()).add(target)
     words = random.Random(0).sample(sorted(right), min(options.limit, len(right)))
 
-    paths = export(options.model, options.folder)
-    sizes = {name: size(path) for name, path in paths.items()}
+    exports = export(options.model, options.folder)
+    sizes = {name: size(path) for name, (_, path) in exports.items()}
     sizes["model in Python"] = size(options.model)
     workers = {"model in Python": Worker("model", options.model)}
-    for name, path in paths.items():
-        if name != "SavedModel":
-            workers[name] = Worker("litert", str(path))
+    _, served = exports.pop(SERVER)
+    for name, (kind, path) in exports.items():
+        workers[name] = Worker(kind, str(path))
     add_peers(workers, options.peers, sizes)
     rows = measure_workers(workers, words)
-    rows["SavedModel, C API"] = measure_server(paths["SavedModel"], words, options.folder)
-    sizes["SavedModel, C API"] = sizes.pop("SavedModel")
+    rows[SERVER] = measure_server(served, words, options.folder)
 
     expected = rows["model in Python"]["answers"]
     for name, row in rows.items():

@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Answer = Callable[[list[str]], list[str]]
@@ -35,6 +36,49 @@ def load_litert(path: str) -> Answer:
     sys.path.insert(0, os.path.join(sys.argv[3], "export"))
     runner = importlib.import_module("litert_runner").LiteRTRunner(path, num_threads=1)
     answer: Answer = runner.translate
+    return answer
+
+
+def load_onnx(path: str) -> Answer:
+    """Load an ONNX file in ONNX Runtime, with one thread."""
+    runtime: Any = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return answer_ids(
+        lambda ids: session.run(["target_ids"], {"source_ids": ids})[0],
+        session.get_modelmeta().custom_metadata_map,
+    )
+
+
+def load_openvino(path: str) -> Answer:
+    """Load a SavedModel of ids in OpenVINO, with one thread."""
+    openvino: Any = importlib.import_module("openvino")
+    settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    model = openvino.compile_model(openvino.convert_model(path), "CPU", settings)
+    extra = Path(path) / "assets.extra"
+    files = {file.name: file.read_text("utf-8") for file in extra.glob("*.json")}
+    return answer_ids(lambda ids: model({"source_ids": ids})["target_ids"], files)
+
+
+def answer_ids(search: Callable[[Any], Any], files: Mapping[str, str]) -> Answer:
+    """Tokenize in Python around a runtime that takes ids."""
+    numpy: Any = importlib.import_module("numpy")
+    sys.path.insert(0, os.path.join(sys.argv[3], "export"))
+    tokenizer: Any = importlib.import_module("text_tokenizer").TextTokenizer
+    rules = json.loads(files["tokenizers.json"])
+    source, target = (
+        tokenizer(json.loads(files[f"{side}_vocabulary.json"]), rules[side])
+        for side in ("source", "target")
+    )
+
+    def answer(texts: list[str]) -> list[str]:
+        rows = [source.tokenize(text) for text in texts]
+        ids = numpy.zeros((len(rows), max(map(len, rows))), numpy.int32)
+        for row, values in enumerate(rows):
+            ids[row, : len(values)] = values
+        return [target.detokenize(row) for row in search(ids)[:, 0].tolist()]
+
     return answer
 
 
@@ -71,6 +115,8 @@ _NO_STRESS = str.maketrans("", "", "012")
 KINDS = {
     "model": load_model,
     "litert": load_litert,
+    "onnx": load_onnx,
+    "openvino": load_openvino,
     "g2p_en": load_g2p_en,
     "phonetisaurus": load_phonetisaurus,
 }

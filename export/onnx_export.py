@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import tempfile
@@ -31,6 +32,7 @@ QUANTIZATIONS = {None: None, "int8": 0.1}
 _LOGGER = logging.getLogger(__name__)
 # The first set of operators that tf2onnx 1.17 writes all of the searches in.
 _OPSET = 18
+_CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"  # environment variable of tf2onnx
 _SIGNATURES = ("ids", "greedy_ids", "score_ids")
 
 
@@ -125,13 +127,18 @@ def _convert(translator: Translator, signature: str, source_length: int | None) 
     (function,) = trace(translator, (signature,), source_length=source_length).values()
     specs = input_specs(signature, source_length=source_length)
     traced = tf.function(function, input_signature=specs, autograph=False)
+    convert = functools.partial(
+        import_onnx("tf2onnx").convert.from_function, traced, input_signature=specs, opset=_OPSET
+    )
     with _quiet("tf2onnx", "tensorflow"):
         try:
-            model, _ = import_onnx("tf2onnx").convert.from_function(
-                traced, input_signature=specs, opset=_OPSET
-            )
-        except Exception as error:  # of any class: each converter raises its own
-            raise InputError(f"This model cannot be converted to ONNX: {error}") from error
+            with _without_copies():
+                model, _ = convert()
+        except Exception:  # of any class: each converter raises its own
+            try:
+                model, _ = convert()  # without the optimization that fails
+            except Exception as error:
+                raise InputError(f"This model cannot be converted to ONNX: {error}") from error
     return model
 
 
@@ -148,6 +155,24 @@ def _quantize(model: Any) -> Any:
             extra_options={"EnableSubgraph": True},  # the loops of encoder and search
         )
         return import_onnx("onnx").load_model(after)
+
+
+@contextlib.contextmanager
+def _without_copies() -> Iterator[None]:
+    """Stop tf2onnx from copying the graph twice before each of its optimizations.
+
+    It copies so that it can skip an optimization that fails. The copies take most of the time of a
+    conversion.
+    """
+    before = os.environ.get(_CATCH_ERRORS)
+    os.environ[_CATCH_ERRORS] = "FALSE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_CATCH_ERRORS]
+        else:
+            os.environ[_CATCH_ERRORS] = before
 
 
 @contextlib.contextmanager
