@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 import keras_s2s as s2s
+from benchmarks.machine import describe_machine
 
 COLUMNS = (
     "length penalty",
@@ -144,7 +145,7 @@ def main() -> None:
     translator = s2s.load(args.model)
     texts = read_sources(args.texts, args.limit)
     rows = [compare(translator, texts, penalty, args) for penalty in args.length_penalty]
-    print(f"\n{len(texts)} texts in batches of {args.batch_size}")
+    print(f"\n{describe_machine()}; {len(texts)} texts in batches of {args.batch_size}")
     print(f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}", *rows, sep="\n")
 
 

@@ -12,11 +12,12 @@ from keras_s2s.processor import describe_processor
 PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")
 
 
-def describe_machine(threads: Iterable[int]) -> str:
+def describe_machine(threads: Iterable[int] = ()) -> str:
     """Return one line: the processor, its vector instructions, threads, load and versions.
 
     Args:
-        threads: Numbers of threads of the systems that were measured.
+        threads: Numbers of threads of the systems that were measured. Defaults to those of
+            TensorFlow.
     """
     versions = []
     for package in PACKAGES:
@@ -24,7 +25,7 @@ def describe_machine(threads: Iterable[int]) -> str:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    counts = " and ".join(map(str, sorted(set(threads))))
+    counts = " and ".join(map(str, sorted(set(threads)))) or "default"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return (
         f"{describe_processor()}, {count_cores()} cores, {counts} threads, load {load:.1f} at the "

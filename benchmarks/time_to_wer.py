@@ -23,6 +23,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
+from benchmarks.machine import describe_machine
 from benchmarks.time_to_wer_systems import (
     Batch,
     Sizes,
@@ -58,7 +59,7 @@ def main() -> None:
                 print(f"  {line}", end="", file=sys.stderr, flush=True)
         if worker.returncode:
             raise SystemExit(f"{name} ended with exit code {worker.returncode}")
-    print(table(curves, arguments.target))
+    print(describe_machine(), table(curves, arguments.target), sep="\n\n")
     name = "time_to_wer_random_batches" if arguments.random_batches else "time_to_wer"
     figures = {"target": arguments.target, "curves": curves}
     (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

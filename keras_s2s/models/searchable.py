@@ -101,7 +101,7 @@ class Searchable(keras.Model):
                 processor has the instructions, and float32 elsewhere and inside a graph. States
                 and scores stay float32. Defaults to "float32".
             jit_compile: Whether XLA compiles the search, once per shape, in seconds. On one
-                thread, a search of one source took 0.44 to 0.59 of the time without XLA, and a
+                thread, a search of one source took 0.4 to 0.7 of the time without XLA, and a
                 search of 8 to 128 sources 0.9 to 1.5 of it (benchmarks/README.md). Only from
                 Python: an export contains no XLA. Defaults to `False`.
 
