@@ -125,10 +125,7 @@ class Searchable(keras.Model):
                 "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
                 f"Received: search={search!r}"
             )
-        check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
-        if weights_dtype == "auto":  # an exported graph may run on another processor
-            fast = has_bfloat16() and tf.executing_eagerly()
-            weights_dtype = "bfloat16" if fast else "float32"
+        weights_dtype = _resolve_weights_dtype(weights_dtype)
         check_jit_compile(jit_compile, search)
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")
@@ -288,6 +285,15 @@ class Searchable(keras.Model):
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
         source_ids, target_ids = until_eos(source_ids), until_eos(target_ids)
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
+
+
+def _resolve_weights_dtype(weights_dtype: str) -> str:
+    """Check a precision, and choose one for "auto": bfloat16 where the processor has it."""
+    check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
+    if weights_dtype != "auto":
+        return weights_dtype
+    # An exported graph may run on another processor.
+    return "bfloat16" if has_bfloat16() and tf.executing_eagerly() else "float32"
 
 
 def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
