@@ -168,6 +168,7 @@ def test_examples_are_shown_unless_fit_is_silent(model, verbose, shown, capsys):
     assert "cc ->" not in out
 
 
+@pytest.mark.slow
 def test_figures_and_examples_are_written_for_tensorboard_by_step(model, tmp_path):
     callback = evaluation(log_dir=tmp_path, metrics=("ter", "wer"))
     model.optimizer.iterations.assign(0)

@@ -64,6 +64,7 @@ def test_the_operation_is_in_no_graph_but_that_of_a_training_step():
 
 
 @needs_onednn
+@pytest.mark.slow
 def test_training_is_the_same_by_either_library(monkeypatch):
     ids = tf.constant([[5, 6, 3, 0], [4, 3, 0, 0], [7, 6, 5, 3]])
     batch = {"source_ids": ids, "target_inputs": tf.constant([[2, 4, 5], [2, 4, 0], [2, 0, 0]])}

@@ -59,7 +59,9 @@ def test_a_foreign_id_is_reported_in_held_out_pairs(model):
         model.fit(make_dataset(make_batch()), validation_data=make_dataset(held_out), verbose=0)
 
 
-@pytest.mark.parametrize("setting", ["run_eagerly", "own_outputs"])
+@pytest.mark.parametrize(
+    "setting", ["run_eagerly", pytest.param("own_outputs", marks=pytest.mark.slow)]
+)
 def test_a_foreign_id_is_reported_however_a_step_is_taken(model, setting):
     if setting == "own_outputs":
         model.feed_own_outputs(0.5)

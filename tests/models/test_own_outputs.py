@@ -119,6 +119,7 @@ def test_a_step_is_the_one_of_teacher_forcing_with_what_was_fed(jit_compile):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_seed_feeds_the_same():
     def run():
         keras.utils.set_random_seed(3)

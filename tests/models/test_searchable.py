@@ -11,7 +11,7 @@ from helpers.small import SOURCE_IDS, make_model
 from keras_s2s.models import Searchable, Seq2Seq
 from keras_s2s.models.teacher_forcing import sum_log_probs
 from keras_s2s.search import BeamSearch, GreedySearch, Sampling
-from keras_s2s.special_ids import BOS_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID
 
 SEARCH = BeamSearch(beam_width=3, num_hypotheses=3, max_length=5, stopping="length")
 LENGTHS = np.count_nonzero(SOURCE_IDS, axis=1)
@@ -197,9 +197,10 @@ def test_a_model_that_has_diverged_is_an_error(attention):
     found = graph(tf.constant(SOURCE_IDS))
     assert np.isnan(found.scores).all()
     assert not found.ids.numpy().any()
+    target_ids = np.full([len(SOURCE_IDS), 1], EOS_ID)
     with pytest.raises(ValueError, match=r"The model has diverged: its logits are .* row 0"):
-        model.log_prob(SOURCE_IDS, SOURCE_IDS)
-    graph = tf.function(lambda ids: model.log_prob(ids, ids), autograph=False)
+        model.log_prob(SOURCE_IDS, target_ids)
+    graph = tf.function(lambda ids: model.log_prob(ids, target_ids), autograph=False)
     assert np.isnan(graph(tf.constant(SOURCE_IDS))).all()
 
 

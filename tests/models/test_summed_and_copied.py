@@ -138,6 +138,7 @@ def test_training_lowers_the_loss(kind):
 
 
 @pytest.mark.parametrize("kind", ["monotonic, copy"])
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(kind, tmp_path):
     data = tf.data.Dataset.from_tensors((inputs(), TARGET_LABELS)).repeat(6)
 
