@@ -21,7 +21,7 @@ from keras_s2s.search.step import State, StepFunction
 from keras_s2s.search.task import check_row_options
 from keras_s2s.sequences import until_eos
 
-# With so many rows, transposing the matrices of a search takes less time than it saves. With more
+# With this many rows, transposing the matrices of a search takes less time than it saves. With more
 # rows, oneDNN multiplies equally fast without.
 MANY_ROWS = range(32, 320)
 
