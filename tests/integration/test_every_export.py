@@ -1,8 +1,6 @@
-"""Each tokenizer, attention and copying, through a file and every export: the same answers."""
+"""Tokenizers, attentions and copying, through a file and every export: the same answers."""
 
 from __future__ import annotations
-
-import itertools
 
 import keras
 import numpy as np
@@ -27,12 +25,15 @@ TOKENIZERS = {
     "characters": lambda: s2s.CharTokenizer.train(KNOWN),
     "words": lambda: s2s.WordTokenizer.train(KNOWN),
     "features": lambda: s2s.FeatureTokenizer.train(KNOWN),
-    "pieces": lambda: s2s.SentencePieceTokenizer.train(KNOWN, vocabulary_size=24),
 }
-ALIGNMENTS = [(None, False), *itertools.product(("luong", "bahdanau", "monotonic"), (False, True))]
-# Others are slow; the tests of each export cover further combinations.
-FEW = [("bytes", None, False), ("words", "monotonic", True)]
-ALL = [(tokenizer, *alignment) for tokenizer in TOKENIZERS for alignment in ALIGNMENTS]
+# No attention, soft and hard attention, with and without copying. The tests of each export cover
+# further combinations.
+KINDS = {
+    ("bytes", None, False): [],
+    ("words", "monotonic", True): [],
+    ("characters", "luong", True): [pytest.mark.slow],
+    ("features", "monotonic", False): [pytest.mark.slow],
+}
 
 
 def make_translator(tokenizer, attention, copy):
@@ -58,7 +59,7 @@ def make_translator(tokenizer, attention, copy):
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(kind, marks=[] if kind in FEW else pytest.mark.slow) for kind in ALL],
+    params=[pytest.param(kind, marks=marks) for kind, marks in KINDS.items()],
     ids=lambda kind: "-".join(map(str, kind)),
 )
 def translator(request):
