@@ -70,7 +70,8 @@ def test_saved_model_cli_runs_ids_alone(folder, translator, tmp_path):
     program = "from tensorflow.python.tools.saved_model_cli import main; main()"
     command = [sys.executable, "-c", program, "run", "--dir", folder, "--tag_set", "serve"]
     command += ["--signature_def", "ids", "--outdir", tmp_path]
-    command += ["--input_exprs", f"source_ids=np.array({ids}, np.int32)"]
+    np.save(tmp_path / "source_ids.npy", np.array(ids, np.int32))
+    command += ["--inputs", f"source_ids={tmp_path / 'source_ids.npy'}"]
     subprocess.run(command, capture_output=True, text=True, check=True)
     expected = translator.search_ids(tf.constant(ids), translator.search)["target_ids"]
     np.testing.assert_array_equal(np.load(tmp_path / "target_ids.npy"), expected)
