@@ -22,8 +22,8 @@ def blocks(language):
 @pytest.mark.slow
 def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (program,) = blocks("python")
-    exec(compile(program, "page", "exec"), {})  # noqa: S102
+    for program in blocks("python"):
+        exec(compile(program, "page", "exec"), {})  # noqa: S102
     outputs = {}
     lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
     for line in lines:
