@@ -117,13 +117,16 @@ class LiteRTRunner:
             ImportError: If the operations of tensorflow-text are needed but not installed.
         """
         answers = self.search(texts, batch_size=batch_size)
-        for number, found in enumerate(answers):
-            if not found:
-                raise InputError(
-                    f"No target was found for the text at position {number}. The maximum number "
-                    f"of source tokens is {self._card.get('max_source_length')}"
-                )
-        return [found[0].text for found in answers]
+        return [self._best(answers, number).text for number in range(len(answers))]
+
+    def _best(self, answers: list[list[Hypothesis]], number: int) -> Hypothesis:
+        """Return the first hypothesis of an answer; raise if it has none."""
+        if not answers[number]:
+            raise InputError(
+                f"No target was found for the text at position {number}. The maximum number "
+                f"of source tokens is {self._card.get('max_source_length')}"
+            )
+        return answers[number][0]
 
     def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
         """Search for targets, with the translator's `num_hypotheses` for each text.
@@ -264,7 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         texts = options.texts or _split_lines(sys.stdin.read())
         runner = LiteRTRunner(options.path)
-        for text, (best, *_) in zip(texts, runner.search(texts), strict=True):
+        answers = runner.search(texts)
+        for number, text in enumerate(texts):
+            best = runner._best(answers, number)
             sys.stdout.write(f"{text}\t{best.text}\t{best.score:.4f}\n")
     except (ImportError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

@@ -60,8 +60,8 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """
     filepath = os.fspath(filepath)
     if not os.path.isfile(filepath):
-        what = "a folder" if os.path.isdir(filepath) else "no such file"
-        raise FileNotFoundError(f"Cannot load {filepath!r}: it is {what}.")
+        what = "it is a folder" if os.path.isdir(filepath) else "there is no such file"
+        raise FileNotFoundError(f"Cannot load {filepath!r}: {what}.")
     try:
         archive = _read_archive(filepath)
         _check_kind(archive.config)

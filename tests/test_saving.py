@@ -350,7 +350,7 @@ def test_a_name_that_is_not_registered_is_reported(tmp_path, monkeypatch, own):
 
 
 def test_what_is_not_a_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': it is no such file"):
+    with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': there is no such file"):
         load(tmp_path / "t.keras")
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*': it is a folder"):
         load(tmp_path)

@@ -117,7 +117,7 @@ def make_dataset(
     limits.check()
     for name, tokenizer in (("source", source), ("target", target)):
         if not isinstance(tokenizer, Tokenizer):
-            raise TypeError(f"`{name}` must be a Tokenizer. Received: {tokenizer!r}")
+            raise TypeError(f"`{name}` must be a Tokenizer. Received: {type(tokenizer).__name__}")
     features_column = check_features_column(features_column)
     paths, given = as_paths_or_pairs(pairs)
     if paths:

@@ -38,6 +38,13 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
         which `as_value_error` turns into a `ValueError`.
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if not (isinstance(inputs, dict) and {"source_ids", "target_inputs"} <= inputs.keys()):
+        received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+        raise InputError(
+            "A `Seq2Seq` is trained on batches ({'source_ids': ..., 'target_inputs': ...}, "
+            "target_labels), such as those of `make_dataset(pairs, source, target)`. Received: "
+            f"inputs={received}"
+        )
     looked_at = {
         "source_ids": (inputs["source_ids"], source_vocabulary_size),
         "target_inputs": (inputs["target_inputs"], target_vocabulary_size),

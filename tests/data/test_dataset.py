@@ -463,5 +463,7 @@ def test_bad_arguments_are_refused(arguments, message):
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_what_is_not_a_tokenizer_is_refused(side):
     tokenizers = {"source": SOURCE, "target": TARGET, side: str.split}
-    with pytest.raises(TypeError, match=f"`{side}` must be a Tokenizer. Received: <method 'split'"):
+    with pytest.raises(
+        TypeError, match=f"`{side}` must be a Tokenizer. Received: method_descriptor"
+    ):
         make_dataset(PAIRS, **tokenizers)

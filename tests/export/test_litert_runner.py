@@ -275,3 +275,10 @@ def test_the_command_tells_a_mistake_in_one_line(path, arguments, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert len(told.err.splitlines()) == 1
+
+
+def test_the_command_names_a_text_that_is_too_long(path, capsys):
+    assert main([path, "a", "a" * 1001]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("a\t")
+    assert told.err.startswith("No target was found for the text at position 1. The maximum number")

@@ -87,3 +87,10 @@ def test_what_a_dataset_refuses_is_reported_as_it_is(model):
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="a line of mine"):
         model.fit(make_dataset(make_batch()).map(refuse), verbose=0)
+
+
+@pytest.mark.parametrize("inputs", ["source_ids", "an array"])
+def test_a_batch_without_target_inputs_is_refused_by_naming_make_dataset(model, inputs):
+    ids = make_batch()["source_ids"]
+    with pytest.raises(ValueError, match=r"such as those of `make_dataset.*Received: inputs="):
+        model.fit({inputs: ids} if inputs == "source_ids" else ids, ids, verbose=0)
