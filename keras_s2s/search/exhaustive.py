@@ -110,6 +110,7 @@ class ExhaustiveSearch(Search):
             possible = (prefix_log_probs > POSSIBLE) & _rows_of(length <= task.max_length, width)
             log_probs = prefix_log_probs + next_tokens.log_probs()  # (rows * width, vocabulary)
             log_probs = tf.where(possible, log_probs, IMPOSSIBLE)
+            log_probs = tf.where(log_probs < IMPOSSIBLE, IMPOSSIBLE, log_probs)  # -inf; NaN stays
             nan = tf.reduce_sum(tf.reshape(log_probs, [rows, -1]), axis=1, keepdims=True) * 0.0
             ended.append(tf.reshape(log_probs[:, EOS_ID], [-1, width]) + nan)
             if length < self._depth:

@@ -121,11 +121,12 @@ def test_bad_settings_are_refused(settings, message):
         ({"max_length": 2}, "all"),
     ],
 )
-@pytest.mark.sampled(1)
-def test_it_answers_like_the_exact_search_where_little_is_possible(settings, blocked):
+@pytest.mark.parametrize("impossible", [-1e9, -np.inf])
+@pytest.mark.sampled(2)
+def test_it_answers_like_the_exact_search_where_little_is_possible(settings, blocked, impossible):
     logits = np.random.default_rng(0).normal(size=(2, 60, 4))
     if blocked is not None:
-        logits[:, :, slice(1, None) if blocked == "all" else blocked] = -1e9
+        logits[:, :, slice(1, None) if blocked == "all" else blocked] = impossible
     model = TableModel(logits)
     settings = {"max_length": 1, "num_hypotheses": 2, **settings}
     found = model.search(ExhaustiveSearch(**settings))
