@@ -19,16 +19,16 @@ from helpers.served import tiny_translator
 from keras_s2s.export import litert_export, saved_model_export
 
 
-def error_of(function: Any, *arguments: Any) -> list[str]:
+def error_of(function: Any, *arguments: Any, **options: Any) -> list[str]:
     """Call a function that raises. Return the name and message of the error."""
     try:
-        function(*arguments)
+        function(*arguments, **options)
     except Exception as error:
         return [type(error).__name__, str(error)]
     return []
 
 
-def never_end(*arguments: Any) -> None:
+def never_end(*arguments: Any, **options: Any) -> None:
     """Replace a check that is still running when the process is killed."""
     print("checking", flush=True)
     time.sleep(600)
@@ -43,11 +43,11 @@ limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
 with mock.patch.object(litert_export, "_convert", return_value=content):
     errors = [
-        error_of(s2s.export.saved_model, translator, folder / "full" / "model"),
-        error_of(s2s.export.litert, translator, folder / "full.tflite"),
+        error_of(s2s.export.saved_model, translator, folder / "full" / "model", verbose=False),
+        error_of(s2s.export.litert, translator, folder / "full.tflite", verbose=False),
     ]
 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 print(json.dumps(errors), flush=True)
 
 with mock.patch.object(saved_model_export, "check_parity", never_end):
-    s2s.export.saved_model(translator, folder / "killed")
+    s2s.export.saved_model(translator, folder / "killed", verbose=False)
