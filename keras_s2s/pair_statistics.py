@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_SAMPLE = 2_000  # pairs in which links are counted
+_SAMPLE = 2_000  # pairs that are looked at
 _LONGEST = 100  # characters of a text that links are counted in
 _FEWEST = 3  # pairs that two linked characters must share
 
@@ -19,7 +20,8 @@ class PairStatistics(NamedTuple):
     Attributes:
         number: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
-        crossing: Share of links that cross, from `crossing_share`.
+        crossing: Share of links that cross, from `crossing_share`. NaN for more than 2,000 pairs,
+            because no setting depends on their order.
         features: Whether most sources end with features, such as "V;PST".
     """
 
@@ -49,7 +51,7 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
     return PairStatistics(
         number=number,
         mean_length=characters / max(number, 1),
-        crossing=crossing_share(sample),
+        crossing=crossing_share(sample) if number <= _SAMPLE else math.nan,
         features=2 * with_features > len(sample),
     )
 
