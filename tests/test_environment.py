@@ -82,6 +82,7 @@ def test_an_index_that_pip_is_told_to_use_is_used(
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
     monkeypatch.delenv("UV_INDEX_URL", raising=False)
+    monkeypatch.setattr(environment, "run", lambda command: True)  # uv could be installed
     assert not environment.has_uv(sys.executable)
 
 
