@@ -59,7 +59,8 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         "average (a flag overrides each):"
     )
     for name in missing:
-        value = getattr(fitted, name) or "none" if name == "attention" else getattr(fitted, name)
+        value = getattr(fitted, name)
+        value = "none" if value is None else value  # no attention
         setattr(settings, name, value)
         click.echo(f"  {name:15s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
 
@@ -79,4 +80,4 @@ def _sizes_of(model: Any) -> dict[str, Any]:
         name: getattr(getattr(model, part), "units" if name == "units" else "num_layers")
         for name, part in _SIZES.items()
     }
-    return {**sizes, "attention": model.decoder.attention or "none"}
+    return {**sizes, "attention": model.decoder.attention}

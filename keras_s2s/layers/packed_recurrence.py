@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.packing import Packing, row_array
 from keras_s2s.layers.precision import product
 from keras_s2s.layers.products import matmul
 from keras_s2s.layers.recurrence import LSTMState, lstm_gates
@@ -110,7 +110,7 @@ def _forward(
         cell = tf.concat([new_cell, cell[alive:]], axis=0)
         return k + 1, hidden, cell, tape
 
-    tape = _Tape(*(_row_array(length, units) for _ in _Tape._fields))
+    tape = _Tape(*(row_array(length, units) for _ in _Tape._fields))
     state_shape = tf.TensorShape([None, units])
     _, hidden, cell, tape = tf.while_loop(
         lambda k, *_: k < length,
@@ -165,15 +165,10 @@ def _backward(
     _, d_hidden, d_cell, d_pieces = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, d_hidden, d_cell, _row_array(length, 4 * units)),
+        (0, d_hidden, d_cell, row_array(length, 4 * units)),
         shape_invariants=(tf.TensorShape([]), state_shape, state_shape, tf.TensorShape(None)),
     )
     d_projected = d_pieces.concat()
     hidden_before = tf.cast(tape.hidden_before.concat(), kernel.dtype)
     d_kernel = matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
     return d_projected, d_hidden, d_cell, d_kernel
-
-
-def _row_array(length: tf.Tensor, units: int) -> tf.TensorArray:
-    """Create an array of `length` tensors `(alive, units)`, with different numbers of rows."""
-    return tf.TensorArray(tf.float32, size=length, element_shape=[None, units], infer_shape=False)

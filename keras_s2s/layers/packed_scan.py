@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_s2s.layers.packing import Packing
+from keras_s2s.layers.packing import Packing, row_array
 from keras_s2s.layers.recurrence import State
 
 
@@ -40,7 +40,7 @@ def scan_packed(
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
     """
     length = tf.shape(packing.sizes)[0]
-    pieces = _row_array(length, projected.shape[-1])
+    pieces = row_array(length, projected.shape[-1], read_again=True)
     pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
     kind: Any = type(state)
     ordered: list[tf.Tensor] = [
@@ -66,7 +66,7 @@ def scan_packed(
     _, outputs, *ordered = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, _row_array(length, units), *ordered),
+        (0, row_array(length, units, read_again=True), *ordered),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape(None),
@@ -76,14 +76,3 @@ def scan_packed(
     last = [tf.gather(part, packing.inverse_order) for part in ordered]
     dtype = projected.dtype
     return tf.cast(outputs.concat(), dtype), kind(*(tf.cast(part, dtype) for part in last))
-
-
-def _row_array(length: tf.Tensor, size: int) -> tf.TensorArray:
-    """Create an array of `length` tensors `(alive, size)`, with different numbers of rows."""
-    return tf.TensorArray(
-        tf.float32,
-        size=length,
-        element_shape=[None, size],
-        infer_shape=False,
-        clear_after_read=False,
-    )

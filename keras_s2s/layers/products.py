@@ -21,7 +21,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_s2s.keras_private import onednn_product
-from keras_s2s.processor import instruction_sets
+from keras_s2s.processor import has_avx512, instruction_sets
 
 _thread = threading.local()
 
@@ -33,15 +33,17 @@ class Transposed(NamedTuple):
 
 
 @contextlib.contextmanager
-def fast_products(*, many_rows: bool = False) -> Iterator[None]:
+def fast_products(on: bool = True, *, many_rows: bool = False) -> Iterator[None]:
     """Select the library of `matmul` while tracing a graph that will run in this process.
 
     Args:
+        on: Whether oneDNN may be used. XLA compiles only TensorFlow's public operations. Defaults
+            to `True`.
         many_rows: Whether each step of a search multiplies enough rows for `prepare` to transpose
             its matrices. Defaults to `False`.
     """
     before = getattr(_thread, "on", False), getattr(_thread, "many_rows", False)
-    _thread.on, _thread.many_rows = True, many_rows
+    _thread.on, _thread.many_rows = on, many_rows
     try:
         yield
     finally:
@@ -99,8 +101,7 @@ def uses_onednn() -> bool:
         True on a processor with AVX2 and without AVX-512, if this TensorFlow has oneDNN, there is
         no GPU, and `TF_ENABLE_ONEDNN_OPTS` is not 0.
     """
-    sets = instruction_sets()
-    if "avx2" not in sets or "avx512f" in sets:
+    if "avx2" not in instruction_sets() or has_avx512():
         return False
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or tf.config.get_visible_devices("GPU"):
         return False

@@ -107,10 +107,10 @@ class _WeightedBatches(keras.utils.PyDataset):
             use_multiprocessing=batches.use_multiprocessing,
             max_queue_size=batches.max_queue_size,
         )
-        self._batches, self._weight_table = batches, table
+        self._batches, self._table = batches, table
 
     def __getitem__(self, index: int) -> Any:
-        inputs, labels, weights = _weight_batch(tuple(self._batches[index]), self._weight_table)
+        inputs, labels, weights = _weight_batch(tuple(self._batches[index]), self._table)
         return inputs, labels, weights.numpy()
 
     @property

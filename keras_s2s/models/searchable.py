@@ -277,9 +277,7 @@ class Searchable(keras.Model):
         compiled = self._compiled_calls.get(
             key, function, signature, state=GraphState(self), jit_compile=jit_compile
         )
-        if jit_compile:  # XLA compiles only public operations
-            return compiled(*arguments)
-        with fast_products(many_rows=many_rows):
+        with fast_products(not jit_compile, many_rows=many_rows):
             return compiled(*arguments)
 
     def _log_prob(self, source_ids: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:

@@ -278,9 +278,7 @@ class Trainer(keras.Model):
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
         parts = self._split(inputs, labels, sample_weight)
         logits, losses = [], []
-        # A GPU has its own products, and XLA compiles only public operations.
-        products = fast_products() if "packed" in layout else contextlib.nullcontext()
-        with products:
+        with fast_products(not self.jit_compile):
             with tf.GradientTape() as tape:
                 for part in parts:
                     logits.append(self(part.inputs, training=True, **layout))
@@ -302,7 +300,7 @@ class Trainer(keras.Model):
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
             logits = self(inputs, training=False, cudnn=True).unpack()
         else:
-            with contextlib.nullcontext() if self.jit_compile else fast_products():
+            with fast_products(not self.jit_compile):
                 logits = self(inputs, training=False)
         loss = keras_private.compute_loss(
             self, inputs, labels, logits, sample_weight, training=False

@@ -12,6 +12,7 @@ import tensorflow as tf
 from helpers.small import SOURCE_IDS, TARGET_LABELS, inputs
 
 import keras_s2s as s2s
+from keras_s2s.keras_private import all_layers
 from keras_s2s.layers import Encoder
 
 SEARCH = s2s.BeamSearch(beam_width=2, max_length=4)
@@ -104,8 +105,8 @@ def test_what_is_frozen_stays_frozen_through_copies(freeze, way, tmp_path):
     assert len(model.trainable_weights) < len(model.weights)
     again = COPIES[way](model, tmp_path)
     assert names(again.trainable_weights) == names(model.trainable_weights)
-    assert [layer.trainable for layer in again._flatten_layers()] == [
-        layer.trainable for layer in model._flatten_layers()
+    assert [layer.trainable for layer in all_layers(again)] == [
+        layer.trainable for layer in all_layers(model)
     ]
 
 
