@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_s2s import export, plots
-    from keras_s2s.averaging import average_checkpoints
     from keras_s2s.callbacks import Resume, ScheduledSampling, SearchEvaluation
     from keras_s2s.data import iterate_pairs, make_dataset, read_pairs, write_records
     from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from keras_s2s.models import Ensemble, Seq2Seq
     from keras_s2s.optimizers import FusedAdam
     from keras_s2s.recommended import RecommendedSettings, recommended_settings
-    from keras_s2s.saving import load
+    from keras_s2s.saving import average_checkpoints, load
     from keras_s2s.search import (
         BeamSearch,
         DiverseBeamSearch,
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 # Where each public name is defined. Type checkers read the imports above instead;
 # tests/test_public_names.py compares the two.
 _MODULES = {
-    "averaging": ["average_checkpoints"],
     "callbacks": ["Resume", "ScheduledSampling", "SearchEvaluation"],
     "data": ["iterate_pairs", "make_dataset", "read_pairs", "write_records"],
     "layers": ["GRUDecoder", "GRUEncoder", "LSTMDecoder", "LSTMEncoder"],
@@ -55,7 +53,7 @@ _MODULES = {
     "models": ["Ensemble", "Seq2Seq"],
     "optimizers": ["FusedAdam"],
     "recommended": ["RecommendedSettings", "recommended_settings"],
-    "saving": ["load"],
+    "saving": ["average_checkpoints", "load"],
     "search": [
         "BeamSearch",
         "DiverseBeamSearch",

@@ -23,15 +23,18 @@ from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import check_converged, count_tokens
 from keras_s2s.search.scoring import length_divisor
-from keras_s2s.source_limits import limit_length, without_answers
 from keras_s2s.tokenizers import Tokenizer
-from keras_s2s.tokenizers.inputs import check_several, check_token_counts, encode_texts
-from keras_s2s.tokenizers.replacement import prefer_unknown, replace_unknown
-from keras_s2s.translator_parts import (
+from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
+from keras_s2s.translator_inputs import (
     check_can_replace,
     check_confidence,
     check_parts,
+    check_several,
+    check_token_counts,
     check_vocabularies,
+    encode_texts,
+    limit_length,
+    without_answers,
 )
 
 # The default of `max_source_length`; see the class for the reason.
@@ -115,7 +118,7 @@ class Translator(keras.Model):
         # Keras would look for tensors in a list of texts.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        self.check_vocabularies()
+        check_vocabularies(model, source, target)
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
@@ -328,15 +331,6 @@ class Translator(keras.Model):
         exports = importlib.import_module("keras_s2s.export")
         path: str = getattr(exports, name)(self, filepath, **options)
         return path
-
-    def check_vocabularies(self) -> None:
-        """Check that the tokenizers match the model.
-
-        Raises:
-            ValueError: If the size of a vocabulary differs, or the model's `copy_ids` belong to
-                other vocabularies.
-        """
-        check_vocabularies(self.model, self.source, self.target)
 
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)

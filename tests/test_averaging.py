@@ -6,7 +6,7 @@ import pytest
 from helpers.reversing import compile_model, make_data, make_model
 from helpers.translators import make_translator
 
-from keras_s2s.averaging import average_checkpoints
+from keras_s2s.saving import average_checkpoints
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, check_positive_int
 from keras_s2s.data.batching import LengthBatcher, Side, make_side
-from keras_s2s.data.limits import LengthLimits
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
 from keras_s2s.epochs import EpochCounter
@@ -24,6 +24,7 @@ from keras_s2s.tokenizers.tokenizer import Tokenizer
 _CHUNK = 4096
 _BATCH_SIZE = 64
 _BATCHES_AHEAD = 8
+_LOGGER = logging.getLogger("keras_s2s")
 
 
 def make_dataset(
@@ -113,7 +114,7 @@ def make_dataset(
     epochs = EpochCounter(check_int("initial_epoch", initial_epoch, minimum=0))
     check_int("buffer_size", buffer_size, minimum=2)
     batcher = _check_batcher(batch_size, batch_tokens, shuffle)
-    limits = LengthLimits(max_source_length, max_target_length, batch_tokens)
+    limits = _LengthLimits(max_source_length, max_target_length, batch_tokens)
     limits.check()
     for name, tokenizer in (("source", source), ("target", target)):
         if not isinstance(tokenizer, Tokenizer):
@@ -142,6 +143,67 @@ def make_dataset(
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
+class _LengthLimits(NamedTuple):
+    """Maximum lengths of a pair in tokens, eos counted; None for no limit.
+
+    Attributes:
+        max_source_length: Limit of the source.
+        max_target_length: Limit of the target.
+        batch_tokens: Limit of both sides, because a batch must hold at least one pair.
+    """
+
+    max_source_length: int | None
+    max_target_length: int | None
+    batch_tokens: int | None
+
+    def check(self) -> None:
+        """Raise `ValueError` if a limit is not a positive integer."""
+        for name, limit in self.given().items():
+            check_positive_int(name, limit)
+
+    def given(self) -> dict[str, int]:
+        """Return the limits that are not None, by name."""
+        return {name: limit for name, limit in self._asdict().items() if limit is not None}
+
+    def keep(self, source_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
+        """Return which pairs are within the limits.
+
+        Args:
+            source_lengths: `(pairs,)`, eos counted.
+            target_lengths: `(pairs,)`, eos counted.
+
+        Returns:
+            bool `(pairs,)`.
+        """
+        kept = np.ones(len(source_lengths), bool)
+        if self.max_source_length is not None:
+            kept &= source_lengths <= self.max_source_length
+        if self.max_target_length is not None:
+            kept &= target_lengths <= self.max_target_length
+        if self.batch_tokens is not None:
+            kept &= np.maximum(source_lengths, target_lengths) <= self.batch_tokens
+        return kept
+
+    def report(self, left_out: int, pairs: int) -> None:
+        """Log how many pairs are skipped, if any.
+
+        Args:
+            left_out: Number of skipped pairs.
+            pairs: Number of all pairs.
+
+        Raises:
+            ValueError: If all pairs are skipped.
+        """
+        limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
+        if left_out == pairs:
+            raise InputError(
+                f"At least one pair must be within {limits} (eos counted). Received: {pairs} "
+                "pairs, all of them longer"
+            )
+        if left_out:
+            _LOGGER.warning("Skipped %d of %d pairs: longer than %s.", left_out, pairs, limits)
+
+
 def _check_batcher(
     batch_size: int | None, batch_tokens: int | None, shuffle: bool
 ) -> LengthBatcher:
@@ -158,7 +220,7 @@ def _check_batcher(
 
 
 def _tokenize(
-    pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: LengthLimits
+    pairs: Iterable[Any], source: Tokenizer, target: Tokenizer, limits: _LengthLimits
 ) -> tuple[Side, Side]:
     """Tokenize pairs that are not too long, as NumPy arrays of ids."""
     checked = list(check_pairs(pairs))
@@ -210,7 +272,7 @@ def _scan_files(
     paths: Sequence[str],
     source: Tokenizer,
     target: Tokenizer,
-    limits: LengthLimits,
+    limits: _LengthLimits,
     features_column: int | None,
 ) -> PairStream:
     """Check files, and mark the pairs that are too long."""

@@ -7,9 +7,8 @@ matplotlib comes with the extra `plots` and is imported only when a picture is d
 from keras_s2s.plots.attention_picture import attention, attention_map
 from keras_s2s.plots.beam_picture import beam_search, beam_tree
 from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
+from keras_s2s.plots.charts import errors_by_length, length_histogram, reliability
 from keras_s2s.plots.curves import learning_curves
-from keras_s2s.plots.histograms import errors_by_length, length_histogram
-from keras_s2s.plots.reliability_picture import reliability
 
 __all__ = [
     "BeamTrace",

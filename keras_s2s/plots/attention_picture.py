@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s.errors import InputError
-from keras_s2s.plots.canvas import Path, finish, new_figure
-from keras_s2s.plots.labels import families, runs_right_to_left, token_labels, width
-from keras_s2s.plots.tokens import check_translator, source_tokens_and_ids, tokens_of
+from keras_s2s.plots.canvas import (
+    Path,
+    check_translator,
+    families,
+    finish,
+    new_figure,
+    runs_right_to_left,
+    source_tokens_and_ids,
+    token_labels,
+    tokens_of,
+    width,
+)
 from keras_s2s.search import Search
 
 if TYPE_CHECKING:

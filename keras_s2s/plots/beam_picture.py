@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.errors import InputError
 from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
-from keras_s2s.plots.canvas import BLUE, GREEN, GREY, ORANGE, Path, finish, matplotlib, new_figure
-from keras_s2s.plots.labels import families, token_labels, width
-from keras_s2s.plots.tokens import check_translator, source_tokens_and_ids, tokens_of
+from keras_s2s.plots.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    Path,
+    check_translator,
+    families,
+    finish,
+    matplotlib,
+    new_figure,
+    source_tokens_and_ids,
+    token_labels,
+    tokens_of,
+    width,
+)
 from keras_s2s.search import Search
 from keras_s2s.special_ids import BOS_ID
 

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_s2s.errors import InputError
-from keras_s2s.plots.canvas import BLUE, ORANGE, Path, finish, new_figure, whole_numbers
-from keras_s2s.plots.labels import write_title
+from keras_s2s.plots.canvas import (
+    BLUE,
+    ORANGE,
+    Path,
+    finish,
+    new_figure,
+    whole_numbers,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras_s2s.tokenizers.byte_tokenizer import ByteTokenizer
 from keras_s2s.tokenizers.char_tokenizer import CharTokenizer
-from keras_s2s.tokenizers.copy_ids import copy_ids
+from keras_s2s.tokenizers.copying import copy_ids
 from keras_s2s.tokenizers.feature_tokenizer import FeatureTokenizer
 from keras_s2s.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from keras_s2s.tokenizers.tokenizer import Tokenizer

@@ -21,7 +21,7 @@ def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
 
 
 def test_letters_that_no_font_has_are_reported_in_one_line(run, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_s2s.plots.labels._installed", list)
+    monkeypatch.setattr("keras_s2s.plots.canvas._installed", list)
     code, _, errors = run("draw", "search", model, "ab猫", tmp_path / "picture.png")
     assert code == 0
     assert errors.startswith("keras-s2s: No installed font has 1 of the characters")

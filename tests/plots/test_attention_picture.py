@@ -9,7 +9,7 @@ from helpers.small import make_model
 from helpers.translators import TEXTS, make_translator
 
 from keras_s2s import plots
-from keras_s2s.plots.tokens import tokens_of
+from keras_s2s.plots.canvas import tokens_of
 from keras_s2s.search import GreedySearch
 from keras_s2s.tokenizers import ByteTokenizer
 

@@ -1,4 +1,4 @@
-"""Unknown tokens are replaced by source tokens, in the graph and in LiteRT."""
+"""Source tokens are copied to targets, as ids and as texts, in the graph and in LiteRT."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import tensorflow as tf
 import tensorflow_text
 from ai_edge_litert.interpreter import InterpreterWithCustomOps
 
-from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from keras_s2s.tokenizers import (
+    ByteTokenizer,
+    CharTokenizer,
+    FeatureTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    copy_ids,
+)
+from keras_s2s.tokenizers.copying import replace_unknown
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
-from keras_s2s.tokenizers.replacement import replace_unknown
 
 TEXTS = ["Mr Müller 👩🏽‍🚀", "", "a　日本 b", " \t", "x" * 70 + " y", "e\u0301"]
 LENGTH, WIDTH = 9, 73  # of the longest source, in characters, with eos
@@ -104,3 +111,27 @@ def test_no_texts_have_no_answers():
         TARGETS[0], ids[:0], SOURCES[0], tf.constant([], tf.string), attention[:0]
     )
     assert found.shape == (0, 3)
+
+
+def test_a_token_is_copied_as_its_like_and_unk_otherwise():
+    source, target = WordTokenizer.train(["a b c"]), WordTokenizer.train(["b c c d"])
+    assert source.vocabulary[4:] == ["a", "b", "c"]
+    assert target.vocabulary[4:] == ["c", "b", "d"]
+    assert copy_ids(source, target) == [-1, 1, -1, 3, 1, 5, 4]
+
+
+def test_features_are_never_copied():
+    source, target = FeatureTokenizer.train(["ab a;V"]), CharTokenizer.train([";abV"])
+    copied = dict(zip(source.vocabulary, copy_ids(source, target), strict=True))
+    assert copied[";V"] == copied[";a"] == -1
+    assert [target.vocabulary[copied[letter]] for letter in "ab"] == ["a", "b"]
+
+
+def test_one_vocabulary_is_copied_as_it_is():
+    tokenizer = ByteTokenizer()
+    assert copy_ids(tokenizer, tokenizer)[4:] == list(range(4, 260))
+
+
+def test_what_is_not_a_tokenizer_is_refused():
+    with pytest.raises(TypeError, match="`target` must be a Tokenizer"):
+        copy_ids(ByteTokenizer(), ["a"])

@@ -1,0 +1,279 @@
+"""Checks of what a `Translator` is given: its parts, which must fit together, and its texts."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_number
+from keras_s2s.errors import InputError
+from keras_s2s.models import Searchable
+from keras_s2s.search import Search
+from keras_s2s.special_ids import EOS_ID, PAD_ID
+from keras_s2s.texts import is_empty
+from keras_s2s.tokenizers import Tokenizer, copy_ids
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+
+# Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
+_TOKENS_PER_BYTE = 8
+# The score of a slot without a hypothesis.
+_NO_SCORE = -1e9
+
+
+def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
+    """Check the types of the parts of a translator.
+
+    Args:
+        model: Must be a `Searchable` model.
+        source: Must be a `Tokenizer`.
+        target: Must be a `Tokenizer`.
+        search: Must be a `Search`.
+
+    Raises:
+        TypeError: If a part has the wrong type.
+    """
+    for name, part, kind, expected in (
+        ("model", model, Searchable, "`Seq2Seq` or an `Ensemble`"),
+        ("source", source, Tokenizer, "`Tokenizer`"),
+        ("target", target, Tokenizer, "`Tokenizer`"),
+        ("search", search, Search, "`Search`"),
+    ):
+        if not isinstance(part, kind):
+            raise TypeError(
+                f"`{name}` must be a {expected}. Received: {name}={part!r} (type {type(part)})"
+            )
+
+
+def check_vocabularies(model: Searchable, source: Tokenizer, target: Tokenizer) -> None:
+    """Check that the tokenizers match the model.
+
+    Tokenizers that have no vocabulary yet, because a file is being loaded, are not checked.
+
+    Args:
+        model: Model of the translator.
+        source: Tokenizer of the source.
+        target: Tokenizer of the target.
+
+    Raises:
+        ValueError: If the size of a vocabulary differs, or the model's `copy_ids` belong to
+            other vocabularies.
+    """
+    for name, tokenizer, expected in (
+        ("source", source, model.source_vocabulary_size),
+        ("target", target, model.target_vocabulary_size),
+    ):
+        try:
+            size = tokenizer.vocabulary_size
+        except ValueError:
+            continue  # being loaded: the vocabulary is read later, from the file's assets
+        if size != expected:
+            raise InputError(
+                f"The vocabulary of `{name}` must have the size that the model expects, "
+                f"{expected}. Received: a tokenizer with {size} tokens"
+            )
+    maps = [member.copy_ids for member in model.members() if member.copy_ids is not None]
+    if not maps:
+        return
+    try:
+        expected_map = copy_ids(source, target)
+    except ValueError:
+        return  # being loaded
+    if any(list(ids) != expected_map for ids in maps):
+        raise InputError(
+            "`model` must use the copy_ids of these tokenizers: Seq2Seq(..., "
+            "copy_ids=keras_s2s.copy_ids(source, target)). Received: a model with the "
+            "copy_ids of other tokenizers"
+        )
+
+
+def check_can_replace(model: Searchable, source: Tokenizer) -> None:
+    """Check that unknown tokens of targets can be replaced by source tokens.
+
+    Args:
+        model: Model of the translator.
+        source: Tokenizer of the source.
+
+    Raises:
+        ValueError: If the model has no attention, or the tokenizer does not know which part of a
+            text a token is.
+    """
+    model.check_attention("replace_unknown")
+    if not isinstance(source, LookupTokenizer):
+        raise InputError(
+            "`replace_unknown` needs a source tokenizer whose tokens are parts of the text: a "
+            f"`CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
+        )
+
+
+def check_confidence(confidence: Any) -> float | None:
+    """Check the argument `confidence` of a translator.
+
+    Args:
+        confidence: False, True or a positive number.
+
+    Returns:
+        The temperature of the confidences; `None` without them.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is not positive.
+    """
+    if isinstance(confidence, bool):
+        return 1.0 if confidence else None
+    return check_number(
+        "confidence",
+        confidence,
+        minimum=1e-6,
+        expected="False, True or a positive number, the temperature",
+    )
+
+
+def check_several(texts: Any) -> None:
+    """Check that `texts` is not a single text, whose letters would be taken for texts.
+
+    Args:
+        texts: The texts from the user.
+
+    Raises:
+        TypeError: If `texts` is a single text.
+    """
+    if isinstance(texts, str | bytes):
+        raise TypeError(
+            f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
+        )
+
+
+def encode_texts(texts: Any) -> list[bytes]:
+    """Encode texts in UTF-8, and raise with the position of an invalid text.
+
+    Args:
+        texts: str or bytes, in a list, a numpy array or a string tensor `(n,)`.
+
+    Returns:
+        The texts in UTF-8.
+
+    Raises:
+        TypeError: If `texts` is a single text, or one of them is not text.
+        ValueError: If a text is empty or not valid Unicode.
+    """
+    check_several(texts)
+    if isinstance(texts, tf.Tensor):
+        texts = texts.numpy()
+    if isinstance(texts, np.ndarray):
+        texts = texts.tolist()
+    encoded = []
+    for number, text in enumerate(texts):
+        if not isinstance(text, str | bytes):
+            raise TypeError(
+                f"`texts` must hold text. Received: {text!r} (type {type(text)}) at position "
+                f"{number}"
+            )
+        try:
+            raw = text.encode("utf-8") if isinstance(text, str) else text
+            raw.decode("utf-8")
+        except UnicodeError as error:
+            raise InputError(
+                f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
+            ) from None
+        if is_empty(raw):
+            raise InputError(f"`texts` must not be empty. Received: {text!r} at position {number}")
+        encoded.append(raw)
+    return encoded
+
+
+def check_token_counts(
+    encoded: list[bytes], tokenizer: Any, max_length: int | None, *, truncate: bool
+) -> None:
+    """Check that texts have at most `max_length` tokens, or warn that they are truncated.
+
+    Texts are split only if one of them may be too long.
+
+    Args:
+        encoded: Texts in UTF-8, at least one.
+        tokenizer: Their `Tokenizer`.
+        max_length: Maximum number of tokens, eos counted. `None` for no limit.
+        truncate: Whether longer texts are truncated.
+
+    Raises:
+        ValueError: If a text is longer and `truncate` is false.
+    """
+    if max_length is None or max(map(len, encoded)) * _TOKENS_PER_BYTE < max_length:
+        return
+    _, lengths = tokenizer.split(tf.constant(encoded))
+    (numbers,) = np.nonzero(lengths.numpy() >= max_length)  # eos counts too
+    if not len(numbers):
+        return
+    length = int(lengths[numbers[0]]) + 1
+    if not truncate:
+        raise InputError(
+            f"`texts` must have at most `max_source_length` tokens each, {max_length}, eos "
+            f"counted. Received: {length} tokens at position {numbers[0]}"
+        )
+    warnings.warn(
+        f"{len(numbers)} texts were truncated to `max_source_length`, {max_length} tokens; the "
+        f"first is at position {numbers[0]}, {length} tokens.",
+        stacklevel=4,  # the caller of `Translator.translate`
+    )
+
+
+def limit_length(
+    ids: tf.Tensor, max_length: int | None, *, truncate: bool = False
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Limit the length of rows of ids, so that a long row does not slow down its batch.
+
+    A row ends with its first eos, which counts. A row without eos is as long as the tensor.
+
+    Args:
+        ids: int32 `(batch, length)`.
+        max_length: Maximum number of tokens of a row. `None` for no limit.
+        truncate: Whether to truncate longer rows, so that they end in eos. Otherwise longer rows
+            are refused: only an eos remains. Defaults to False.
+
+    Returns:
+        The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for refused
+        rows, or `None` if no row can be refused.
+    """
+    if max_length is None or (ids.shape[1] is not None and ids.shape[1] <= max_length):
+        return ids, None
+    is_end = tf.cast(tf.equal(ids, EOS_ID), tf.int32)
+    inside = tf.equal(tf.cumsum(is_end, axis=1, exclusive=True), 0)
+    lengths = tf.reduce_sum(tf.cast(inside, tf.int32), axis=1)
+    too_long = lengths > max_length
+    marked = tf.expand_dims(too_long, 1)
+    if truncate:
+        ids = ids[:, :max_length]
+        is_last = tf.expand_dims(tf.equal(tf.range(tf.shape(ids)[1]), max_length - 1), 0)
+        return tf.where(marked & is_last, EOS_ID, ids), None
+    positions = tf.expand_dims(tf.range(tf.shape(ids)[1]), 0)
+    ids = tf.where(marked, tf.where(tf.equal(positions, 0), EOS_ID, PAD_ID), ids)
+    longest = tf.reduce_max(tf.concat([[1], tf.where(too_long, 1, lengths)], 0))
+    return ids[:, :longest], too_long
+
+
+def without_answers(
+    answers: dict[str, tf.Tensor], refused: tf.Tensor | None
+) -> dict[str, tf.Tensor]:
+    """Replace the answers of refused rows by unused slots.
+
+    Args:
+        answers: Tensors, each `(batch, ...)`: ids and lengths int32, scores float32.
+        refused: bool `(batch,)`, or `None` if no row is refused.
+
+    Returns:
+        The answers. In refused rows scores and log probabilities are -1e9, and everything else
+        is 0.
+    """
+    if refused is None:
+        return answers
+    unused = {"scores": _NO_SCORE, "log_probs": _NO_SCORE}  # ids pad, lengths and confidences 0
+    return {
+        name: tf.where(
+            tf.reshape(refused, [-1] + [1] * (value.shape.rank - 1)),
+            tf.constant(unused.get(name, 0), value.dtype),
+            value,
+        )
+        for name, value in answers.items()
+    }
