@@ -1,39 +1,29 @@
-"""The LSTM recurrence over packed rows, with a gradient written by hand.
+"""Recurrences over packed rows: an LSTM with a gradient written by hand, and any other layer.
 
-Training is fast on a CPU because the loops compute as little as possible. The forward loop computes
-only h·R, on the rows that are still alive, and keeps the gates. The backward loop computes only
-dz·Rᵀ. Automatic differentiation would sum the gradient of the recurrent kernel step by step; here
-it is one product over all rows after the loop. The results are those of `keras.layers.LSTM`. For
-the forward equations, see Hochreiter and Schmidhuber, 1997.
+`lstm_packed` makes training fast on a CPU because its loops compute as little as possible. The
+forward loop computes only h·R, on the rows that are still alive, and keeps the gates. The backward
+loop computes only dz·Rᵀ. Automatic differentiation would sum the gradient of the recurrent kernel
+step by step; here it is one product over all rows after the loop. The results are those of
+`keras.layers.LSTM`. For the forward equations, see Hochreiter and Schmidhuber, 1997.
 
 In mixed precision, only the operands of the products are 16-bit. Gates and states stay float32, so
 that the sum in a cell is not rounded at each step.
+
+`scan_packed` runs all other recurrences, with automatic differentiation: a GRU, and an LSTM with
+recurrent dropout.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.layers.packing import Packing, row_array
+from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import product
 from keras_s2s.layers.products import matmul
-from keras_s2s.layers.recurrence import LSTMState, lstm_gates
-
-
-class _Tape(NamedTuple):
-    """Values of the forward loop for the backward loop: one `(alive, units)` tensor per step."""
-
-    i: tf.TensorArray
-    f: tf.TensorArray
-    g: tf.TensorArray
-    o: tf.TensorArray
-    tanh_cell: tf.TensorArray
-    cell_before: tf.TensorArray
-    hidden_before: tf.TensorArray
-    output: tf.TensorArray
+from keras_s2s.layers.recurrence import LSTMState, State, lstm_gates
 
 
 def lstm_packed(
@@ -81,6 +71,82 @@ def lstm_packed(
     return output, LSTMState(hidden, cell)
 
 
+def scan_packed(
+    step: Callable[[tf.Tensor, State, tf.Tensor | None], State],
+    projected: tf.Tensor,
+    packing: Packing,
+    state: State,
+    *,
+    recurrent_mask: tf.Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[tf.Tensor, State]:
+    """Run a recurrent layer over packed rows, with a float32 state.
+
+    Args:
+        step: Function of projected inputs `(alive, gates)`, a state, and a recurrent mask
+            `(alive, units)` or `None`.
+        projected: `(tokens, gates)`, the packed inputs times the kernel plus the bias.
+        packing: `Packing` of the inputs.
+        state: State `(batch, units)` before the first step, in the order of the batch.
+        recurrent_mask: `(batch, units)`, in the order of the batch, the same for all steps.
+            Defaults to `None`.
+        reverse: Whether each sequence is read from its end. Defaults to `False`.
+
+    Returns:
+        The packed outputs `(tokens, units)` and the state after each sequence's last token.
+    """
+    length = tf.shape(packing.sizes)[0]
+    pieces = _row_array(length, projected.shape[-1], read_again=True)
+    pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
+    kind: Any = type(state)
+    ordered: list[tf.Tensor] = [
+        tf.gather(tf.cast(part, tf.float32), packing.order) for part in state
+    ]
+    if recurrent_mask is not None:
+        recurrent_mask = tf.gather(recurrent_mask, packing.order)
+
+    def body(
+        k: tf.Tensor, outputs: tf.TensorArray, *state: tf.Tensor
+    ) -> tuple[tf.Tensor | tf.TensorArray, ...]:
+        time = length - 1 - k if reverse else k
+        alive = packing.sizes[time]
+        dropped = None if recurrent_mask is None else recurrent_mask[:alive]
+        new = step(pieces.read(time), kind(*(part[:alive] for part in state)), dropped)
+        joined: list[tf.Tensor] = [
+            tf.concat([after, before[alive:]], axis=0)
+            for after, before in zip(new, state, strict=True)
+        ]
+        return k + 1, outputs.write(time, new.hidden), *joined
+
+    units: int = state.hidden.shape[-1]
+    _, outputs, *ordered = tf.while_loop(
+        lambda k, *_: k < length,
+        body,
+        (0, _row_array(length, units, read_again=True), *ordered),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape(None),
+            *(tf.TensorShape([None, units]) for _ in ordered),
+        ),
+    )
+    last = [tf.gather(part, packing.inverse_order) for part in ordered]
+    dtype = projected.dtype
+    return tf.cast(outputs.concat(), dtype), kind(*(tf.cast(part, dtype) for part in last))
+
+
+class _Tape(NamedTuple):
+    """Values of the forward loop for the backward loop: one `(alive, units)` tensor per step."""
+
+    i: tf.TensorArray
+    f: tf.TensorArray
+    g: tf.TensorArray
+    o: tf.TensorArray
+    tanh_cell: tf.TensorArray
+    cell_before: tf.TensorArray
+    hidden_before: tf.TensorArray
+    output: tf.TensorArray
+
+
 def _forward(
     projected: tf.Tensor,
     packing: Packing,
@@ -110,7 +176,7 @@ def _forward(
         cell = tf.concat([new_cell, cell[alive:]], axis=0)
         return k + 1, hidden, cell, tape
 
-    tape = _Tape(*(row_array(length, units) for _ in _Tape._fields))
+    tape = _Tape(*(_row_array(length, units) for _ in _Tape._fields))
     state_shape = tf.TensorShape([None, units])
     _, hidden, cell, tape = tf.while_loop(
         lambda k, *_: k < length,
@@ -165,10 +231,31 @@ def _backward(
     _, d_hidden, d_cell, d_pieces = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, d_hidden, d_cell, row_array(length, 4 * units)),
+        (0, d_hidden, d_cell, _row_array(length, 4 * units)),
         shape_invariants=(tf.TensorShape([]), state_shape, state_shape, tf.TensorShape(None)),
     )
     d_projected = d_pieces.concat()
     hidden_before = tf.cast(tape.hidden_before.concat(), kernel.dtype)
     d_kernel = matmul(hidden_before, tf.cast(d_projected, kernel.dtype), transpose_a=True)
     return d_projected, d_hidden, d_cell, d_kernel
+
+
+def _row_array(length: tf.Tensor, units: int, *, read_again: bool = False) -> tf.TensorArray:
+    """Create an array of the rows of each step, which have different numbers.
+
+    Args:
+        length: Scalar int32, the number of steps.
+        units: Size of a row.
+        read_again: Whether the array is read more than once, as TensorFlow's own gradient of a
+            loop does. Defaults to `False`.
+
+    Returns:
+        A float32 array of `length` tensors `(alive, units)`.
+    """
+    return tf.TensorArray(
+        tf.float32,
+        size=length,
+        element_shape=[None, units],
+        infer_shape=False,
+        clear_after_read=not read_again,
+    )

@@ -117,24 +117,3 @@ def _unpack(rows: tf.Tensor, packing: Packing) -> tf.Tensor:
     padded = tf.reshape(flat, tf.concat([packing.shape, feature_shape], axis=0))
     padded.set_shape([None, None, *rows.shape[1:]])
     return padded
-
-
-def row_array(length: tf.Tensor, units: int, *, read_again: bool = False) -> tf.TensorArray:
-    """Create an array of the rows of each step, which have different numbers.
-
-    Args:
-        length: Scalar int32, the number of steps.
-        units: Size of a row.
-        read_again: Whether the array is read more than once, as TensorFlow's own gradient of a
-            loop does. Defaults to `False`.
-
-    Returns:
-        A float32 array of `length` tensors `(alive, units)`.
-    """
-    return tf.TensorArray(
-        tf.float32,
-        size=length,
-        element_shape=[None, units],
-        infer_shape=False,
-        clear_after_read=not read_again,
-    )

@@ -8,7 +8,8 @@ three of them. `RecurrentStack` calls cuDNN, for several layers at once.
 - `cudnn_recurrence.run_cudnn`: padded inputs, in training and evaluation on a GPU.
 - `packed_recurrence.lstm_packed`: packed inputs of an LSTM on a CPU. Its gradient is written by
   hand, to avoid sums at each step.
-- `packed_scan.scan_packed`: other packed inputs: a GRU on a CPU, or recurrent dropout anywhere.
+- `packed_recurrence.scan_packed`: other packed inputs: a GRU on a CPU, or recurrent dropout
+  anywhere.
 
 Packed inputs are used in training: see `keras_s2s.layers.packing`.
 """
@@ -24,8 +25,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_positive_int
 from keras_s2s.keras_private import without_autocast
 from keras_s2s.layers.cudnn_recurrence import CudnnWeights, has_cudnn
-from keras_s2s.layers.packed_recurrence import lstm_packed
-from keras_s2s.layers.packed_scan import scan_packed
+from keras_s2s.layers.packed_recurrence import lstm_packed, scan_packed
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.precision import product
 from keras_s2s.layers.products import Transposed, matmul
