@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 from collections.abc import Iterable
 
+from keras_s2s.layers.products import cpuinfo, instruction_sets
 from keras_s2s.models.batch_parts import count_cores
-from keras_s2s.processor import describe_processor
 
+_VECTORS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")
 
 
@@ -31,3 +33,10 @@ def describe_machine(threads: Iterable[int] = ()) -> str:
         f"{describe_processor()}, {count_cores()} cores, {counts} threads, load {load:.1f} at the "
         f"end; {', '.join(versions)}"
     )
+
+
+def describe_processor() -> str:
+    """Return the name of the processor and its vector instructions."""
+    name = cpuinfo().get("model name") or platform.processor() or platform.machine()
+    vectors = [it for it in _VECTORS if it in instruction_sets()]
+    return f"{name} ({', '.join(vectors)})" if vectors else name

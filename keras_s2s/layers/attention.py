@@ -11,7 +11,7 @@ from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.layers.decoder_state import by_source
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
-from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import compute
 
 _MASKED = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
 

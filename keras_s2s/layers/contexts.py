@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.layers.attention import AttentionPool
-from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import compute
 
 Context: TypeAlias = str | keras.layers.Layer | Callable[..., tf.Tensor]
 """A name, a Keras layer, or a function `q(memory, mask)`."""

@@ -31,7 +31,7 @@ from keras_s2s.layers.packing import (
     make_packing,
     pack,
 )
-from keras_s2s.layers.precision import dense
+from keras_s2s.layers.products import dense
 from keras_s2s.layers.readout import Readout
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID

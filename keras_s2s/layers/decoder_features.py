@@ -14,7 +14,7 @@ from keras_s2s.layers.decoder_state import (
     for_each_hypothesis,
 )
 from keras_s2s.layers.packing import Packing, pack, unpack
-from keras_s2s.layers.precision import compute, dense
+from keras_s2s.layers.products import compute, dense
 from keras_s2s.layers.recurrence import scan_steps
 
 

@@ -18,7 +18,7 @@ from keras_s2s.layers.cudnn_recurrence import row_lengths
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.packing import make_packing, pack, unpack
-from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import compute
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.precision import product
-from keras_s2s.layers.products import matmul
+from keras_s2s.layers.products import matmul, product
 from keras_s2s.layers.recurrence import LSTMState, State, lstm_gates
 
 

@@ -1,12 +1,16 @@
-"""Matrix products of training and of searches in Python, by the faster of two libraries.
+"""Products of layers: in which precision, and by which of two libraries.
+
+With a mixed policy, `layer(inputs)` reads the weights of the layer in 16 bits (Keras's autocast).
+Training needs this. Searches, log probabilities and exports compute in float32, whatever precision
+the model was trained in. A layer therefore runs its sublayers with `compute`, which leaves the
+precision to the caller: 16 bits if the outermost layer was called as `layer(inputs)`, and float32
+if the outermost call was also `compute`.
 
 TensorFlow multiplies with oneDNN on processors with AVX-512 and with Eigen on others. On a Zen 3
 without AVX-512, one thread multiplied 64 x 2048 by a transposed 512 x 2048 matrix at 19 GFLOP/s
 with Eigen and at 65 with oneDNN. A whole training step took two thirds of the time. The environment
 variable `TF_ENABLE_ONEDNN_OPTS` has the same effect, but only if it is set before TensorFlow is
-imported.
-
-An export contains no operation of oneDNN: `matmul` creates one only in `fast_products`.
+imported. An export contains no operation of oneDNN: `matmul` creates one only in `fast_products`.
 """
 
 from __future__ import annotations
@@ -16,12 +20,16 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
 from keras_s2s.keras_private import onednn_product
-from keras_s2s.processor import has_avx512, instruction_sets
+
+_CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # its names for x86-64 (the first two) and ARM
 
 _thread = threading.local()
 
@@ -30,6 +38,58 @@ class Transposed(NamedTuple):
     """A matrix that is stored transposed, because oneDNN then multiplies many rows faster."""
 
     matrix: tf.Tensor  # (columns, rows)
+
+
+def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    """Run a built layer in the precision of its caller, without the layer's own autocast.
+
+    A quantized layer uses its quantized weights, as with `layer(inputs)`.
+
+    Args:
+        layer: Built layer.
+        *args: Arguments of its `call`.
+        **kwargs: Arguments of its `call`.
+
+    Returns:
+        The outputs of its `call`.
+    """
+    run = layer.call if layer.quantization_mode is None else layer.quantized_call
+    return run(*args, **kwargs)
+
+
+def dense(layer: keras.layers.Dense, values: tf.Tensor) -> tf.Tensor:
+    """Run a built dense layer with `compute`, and keep the dtype of the values.
+
+    A dense layer with LoRA or int8 weights returns its own compute dtype.
+
+    Args:
+        layer: Built dense layer.
+        values: Float tensor `(..., units)`.
+
+    Returns:
+        Float tensor `(..., layer.units)` of the dtype of the values.
+    """
+    return tf.cast(compute(layer, values), values.dtype)
+
+
+def product(
+    values: tf.Tensor, kernel: tf.Tensor | Transposed, *, transpose_b: bool = False
+) -> tf.Tensor:
+    """Multiply in the precision of the kernel and return the dtype of the values.
+
+    Args:
+        values: Float tensor `(rows, units)`.
+        kernel: Float tensor `(units, outputs)`, or `(outputs, units)` with `transpose_b`; or a
+            `Transposed` kernel.
+        transpose_b: Whether the kernel is transposed. Defaults to `False`.
+
+    Returns:
+        Float tensor `(rows, outputs)` of the dtype of the values.
+    """
+    if isinstance(kernel, Transposed):
+        kernel, transpose_b = kernel.matrix, True
+    products = matmul(tf.cast(values, kernel.dtype), kernel, transpose_b=transpose_b)
+    return tf.cast(products, values.dtype)
 
 
 @contextlib.contextmanager
@@ -51,7 +111,7 @@ def fast_products(on: bool = True, *, many_rows: bool = False) -> Iterator[None]
 
 
 def prepare(matrix: tf.Tensor) -> tf.Tensor | Transposed:
-    """Return a matrix for the many products of a search, as `precision.product` takes it."""
+    """Return a matrix for the many products of a search, as `product` takes it."""
     if not (_is_on() and _thread.many_rows and matrix.dtype == tf.float32 and uses_onednn()):
         return matrix
     return Transposed(tf.transpose(matrix))
@@ -111,6 +171,37 @@ def uses_onednn() -> bool:
             return bool(tf.reduce_all(tf.equal(ones(), 3.0)))
     except (tf.errors.OpError, ValueError, AttributeError, RuntimeError):
         return False  # built without oneDNN
+
+
+def has_avx512() -> bool:
+    """Check whether the processor is known to have AVX-512."""
+    return "avx512f" in instruction_sets()
+
+
+def has_bfloat16() -> bool:
+    """Check whether the processor is known to multiply in bfloat16."""
+    return bool(_BFLOAT16 & instruction_sets())
+
+
+@functools.cache
+def instruction_sets() -> frozenset[str]:
+    """Return the instruction sets by their names in Linux, or nothing on another system."""
+    for name in ("flags", "Features"):
+        listed = cpuinfo().get(name)
+        if listed:
+            return frozenset(listed.split())
+    return frozenset()
+
+
+@functools.cache
+def cpuinfo() -> dict[str, str]:
+    """Return the lines of /proc/cpuinfo about the first core."""
+    try:
+        text = _CPUINFO.read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _is_on() -> bool:

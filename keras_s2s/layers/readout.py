@@ -14,7 +14,7 @@ from keras_s2s.layers.monotonic_attention import (
     target_log_probs,
 )
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import compute
 
 
 class Readout:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import tensorflow as tf
 
-from keras_s2s.layers.precision import product
+from keras_s2s.layers.products import product
 
 
 class LSTMState(NamedTuple):

@@ -27,8 +27,7 @@ from keras_s2s.keras_private import without_autocast
 from keras_s2s.layers.cudnn_recurrence import CudnnWeights, has_cudnn
 from keras_s2s.layers.packed_recurrence import lstm_packed, scan_packed
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.precision import product
-from keras_s2s.layers.products import Transposed, matmul
+from keras_s2s.layers.products import Transposed, matmul, product
 from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
 
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from keras_s2s.layers.cudnn_recurrence import run_cudnn
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.precision import compute
-from keras_s2s.layers.products import prepare
+from keras_s2s.layers.products import compute, prepare
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.recurrent import RecurrentLayer, StepWeights
 

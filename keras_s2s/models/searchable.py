@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
-from keras_s2s.layers.products import fast_products
+from keras_s2s.layers.products import fast_products, has_bfloat16
 from keras_s2s.models.arguments import check_ids, check_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.models.teacher_forcing import sum_log_probs
-from keras_s2s.processor import has_bfloat16
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction

@@ -14,7 +14,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_state import DecoderMemory
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
-from keras_s2s.layers.precision import compute
+from keras_s2s.layers.products import compute
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.teacher_forcing import shift_right
 from keras_s2s.models.trainer import Trainer

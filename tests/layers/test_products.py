@@ -1,6 +1,8 @@
-"""Matrix products of a training step: the same by either library, and only in training."""
+"""Matrix products: the same by either library, which is chosen for the processor."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +10,16 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.layers import products
-from keras_s2s.layers.precision import product
+from keras_s2s.layers.products import product
 
 needs_onednn = pytest.mark.skipif(
     "not __import__('keras_s2s.layers.products', fromlist=['_']).uses_onednn()",
     reason="TensorFlow's own product is the fastest on this processor",
 )
+
+ROOT = Path(__file__).parents[2]
+ZEN_3 = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: sse2 avx avx2 fma\n\nprocessor\t: 1\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"
 
 
 def draw(*shape: int) -> tf.Tensor:
@@ -80,3 +86,39 @@ def test_training_is_the_same_by_either_library(monkeypatch):
         model.compile("adam", loss=s2s.SequenceLoss())
         losses.append([float(model.train_on_batch(batch, labels)) for _ in range(3)])
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.fixture
+def read(monkeypatch, tmp_path):
+    """Return a function that describes the processor of a text of /proc/cpuinfo."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.machine import describe_processor
+
+    path = tmp_path / "cpuinfo"
+
+    def describe(text):
+        products.instruction_sets.cache_clear()
+        products.cpuinfo.cache_clear()
+        if text:
+            path.write_text(text)
+        monkeypatch.setattr(products, "_CPUINFO", path)
+        return describe_processor(), products.has_avx512(), products.has_bfloat16()
+
+    yield describe
+    monkeypatch.undo()
+    products.instruction_sets.cache_clear()
+    products.cpuinfo.cache_clear()
+
+
+def test_a_processor_is_described_by_its_name_and_vector_instructions(read):
+    assert read(ZEN_3) == ("AMD EPYC (avx, avx2, fma)", False, False)
+
+
+def test_bfloat16_of_arm_and_of_avx512_is_found(read):
+    assert read(ARM)[2]
+
+
+def test_nothing_is_known_without_the_file(read):
+    name, *instructions = read("")
+    assert name
+    assert instructions == [False, False]
