@@ -83,7 +83,9 @@ def ask_model(translator: Translator, signature: str, probes: list[str]) -> Iter
         The questions.
     """
     for texts in (probes, probes[:1], [""], probes[-1:]):
-        yield _ASK[signature](translator, texts)
+        with tf.device("CPU:0"):  # where the export runs
+            question = _ASK[signature](translator, texts)
+        yield question
 
 
 def _ask_serving_default(translator: Translator, texts: list[str]) -> Question:

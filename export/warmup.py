@@ -150,7 +150,8 @@ def _inputs_of_signatures(
     """Return the inputs of each signature for one text, in batches of one."""
     search = translator.search
     source = {"source": np.array([text.encode()], dtype=object)}
-    found = translator.search_texts(tf.constant([text]), translator.greedy_search())
+    with tf.device("CPU:0"):  # on a GPU, XLA would compile this one search
+        found = translator.search_texts(tf.constant([text]), translator.greedy_search())
     target = found["target"].numpy()[:, 0].astype(object)
     source_ids = translator.source.tokenize(tf.constant([text])).numpy()
     return {

@@ -18,10 +18,11 @@ from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
 from keras_s2s.models import Searchable
+from keras_s2s.models.arguments import choose_jit_compile
 from keras_s2s.models.compiled import CompiledCalls, GraphState
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
-from keras_s2s.search.result import check_converged, count_tokens
+from keras_s2s.search.result import check_converged, count_tokens, name_rows
 from keras_s2s.search.scoring import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
@@ -383,13 +384,16 @@ class Translator(keras.Model):
         )
         signature = [tf.TensorSpec([None], tf.string)]
         key, state = (self.search, self.replace_unknown, self.temperature), GraphState(self.model)
-        run = self._compiled_calls.get(key, self.call, signature, state=state)
+        run = self.call
+        if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
+            run = self._compiled_calls.get(key, run, signature, state=state)
         answers = [("", 0.0)] * len(encoded)
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
             numbers = by_length[start : start + batch_size]
-            found = run(tf.constant([encoded[number] for number in numbers]))
-            check_converged(found["scores"], numbers)
+            with name_rows(numbers):
+                found = run(tf.constant([encoded[number] for number in numbers]))
+                check_converged(found["scores"])
             best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
             for number, target, log_prob in zip(numbers, *best, strict=True):
                 answers[number] = target.decode("utf-8", errors="replace"), float(log_prob)

@@ -84,13 +84,14 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged
+        from keras_s2s.search.result import check_converged, name_rows
 
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
         for numbers in _batches(encoded, batch_size):
-            answer = self.search([encoded[number] for number in numbers])
-            check_converged(answer["scores"], numbers)
+            with name_rows(numbers):
+                answer = self.search([encoded[number] for number in numbers])
+                check_converged(answer["scores"])
             for row, number in enumerate(numbers):
                 names = [it for it in _FIGURES if it in answer]
                 slots = (answer[name][row] for name in names)
@@ -139,16 +140,17 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged
+        from keras_s2s.search.result import check_converged, name_rows
 
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
         targets = [target.encode("utf-8") for _, target in pairs]
         for numbers in _batches(sources, batch_size):
-            answer = self.score(
-                [sources[number] for number in numbers], [targets[number] for number in numbers]
-            )
-            check_converged(answer["scores"][:, None], numbers)
+            with name_rows(numbers):
+                answer = self.score(
+                    [sources[number] for number in numbers], [targets[number] for number in numbers]
+                )
+                check_converged(answer["scores"][:, None])
             for row, number in enumerate(numbers):
                 found[number] = float(answer["log_probs"][row]), float(answer["scores"][row])
         return found

@@ -1,14 +1,16 @@
-"""Checks of the arguments of a model: ids, and whether XLA can compile a search."""
+"""Checks of the arguments of a model: ids, and whether XLA compiles a search."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_s2s.errors import InputError
-from keras_s2s.search import ExactSearch, Search
+from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
+from keras_s2s.search import BeamSearch, ExactSearch, GreedySearch, Sampling, Search
 
 
 def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
@@ -42,18 +44,35 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     return tf.cast(ids, tf.int32)
 
 
-def check_jit_compile(jit_compile: bool, search: Search) -> None:
-    """Check that XLA can compile a search.
+def choose_jit_compile(
+    jit_compile: bool | str, search: Search, row_options: Collection[str] = ()
+) -> bool:
+    """Choose whether XLA compiles a search.
 
     Args:
-        jit_compile: Whether XLA was requested.
+        jit_compile: `True`, `False` or "auto": only outside a graph, on a GPU, and for a search
+            that XLA compiles once per shape.
         search: Search to compile.
+        row_options: Names of the options that are given for each row.
+
+    Returns:
+        Boolean, whether to compile the search.
 
     Raises:
-        ValueError: If XLA was requested inside a graph, or for a search that it cannot compile.
+        ValueError: If `jit_compile` has another value, or is `True` inside a graph or for a search
+            that XLA cannot compile.
     """
+    if jit_compile not in (True, False, "auto"):
+        raise InputError(
+            f'`jit_compile` must be True, False or "auto". Received: jit_compile={jit_compile!r}'
+        )
+    in_steps = isinstance(search, BeamSearch | GreedySearch | Sampling)
+    if jit_compile == "auto":
+        # XLA compiles the search anew for each value of a `max_length` per row.
+        once = in_steps and search.max_length is not None and "max_length" not in row_options
+        return once and tf.executing_eagerly() and runs_on_gpu()
     if not jit_compile:
-        return
+        return False
     if not tf.executing_eagerly():
         raise InputError(
             "`jit_compile` must be False inside a graph: servers cannot run exports that need "
@@ -64,6 +83,12 @@ def check_jit_compile(jit_compile: bool, search: Search) -> None:
             "`jit_compile` must be False for an `ExactSearch`, whose memory has no fixed size. "
             "Received: jit_compile=True"
         )
+    if search.max_length is None and "max_length" not in row_options:
+        raise InputError(
+            "`jit_compile` must be False for a search without `max_length`, whose outputs have no "
+            "fixed size. Received: jit_compile=True, max_length=None"
+        )
+    return True
 
 
 def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:

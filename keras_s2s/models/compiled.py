@@ -1,4 +1,8 @@
-"""Cache of the compiled functions of a model: one per kind of call, until its layers change."""
+"""The compiled functions of a model: one per kind of call, until its layers change.
+
+XLA compiles a function again for each shape of its arguments. `pad_to_buckets` bounds the number of
+shapes.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from keras_s2s.graphs import compile_once
 from keras_s2s.keras_private import all_layers
 
 _MOST = 16  # functions per model; each holds a graph of up to some MB
+_SHORTEST = 16  # a search of a shorter source is hardly faster
 
 
 class CompiledCalls:
@@ -91,3 +98,41 @@ class GraphState:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def pad_to_buckets(
+    source_ids: tf.Tensor, row_options: dict[str, tf.Tensor]
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Pad a batch to one of a few shapes, because XLA compiles a function for each shape.
+
+    The number of rows and the lengths become powers of two. Additional rows repeat the first one,
+    so that a search of them takes no additional step.
+
+    Args:
+        source_ids: int32 `(batch, source_length)`, padded with pad ids.
+        row_options: Options `(batch,)` of the rows; "prefix" is int32 `(batch, prefix_length)`,
+            padded with pad ids.
+
+    Returns:
+        The padded ids and options, with at least 16 source positions.
+    """
+    rows, length = source_ids.shape
+    # the first row once more, for each row that is missing
+    order = np.arange(_power_of_two(rows))
+    order[rows:] = 0
+
+    def pad(values: tf.Tensor, length: int) -> tf.Tensor:
+        return tf.pad(tf.gather(values, order), [[0, 0], [0, length - values.shape[1]]])
+
+    options = {
+        name: pad(value, _power_of_two(value.shape[1]))
+        if name == "prefix"
+        else tf.gather(value, order)
+        for name, value in row_options.items()
+    }
+    return pad(source_ids, max(_SHORTEST, _power_of_two(length))), options
+
+
+def _power_of_two(size: int) -> int:
+    """Return the smallest power of two that is at least `size`, or 0 for 0."""
+    return 1 << (size - 1).bit_length() if size else 0

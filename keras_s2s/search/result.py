@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,24 +106,43 @@ def spread_nan(log_probs: tf.Tensor) -> tf.Tensor:
     return tf.where(diverged, tf.constant(float("nan")), log_probs)
 
 
-def check_converged(scores: Any, rows: Sequence[int] | None = None) -> None:
+class DivergedError(InputError):
+    """Raised if the logits of a model contain NaN or +inf, or are all -inf.
+
+    Args:
+        row: Integer. Index of the first row in which they do.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(
+            "The model has diverged: its logits are NaN, infinite or all -inf "
+            f"(in row {row}). Use an earlier checkpoint, or train again with a lower learning rate "
+            "or with gradient clipping."
+        )
+        self.row = row
+
+
+def check_converged(scores: Any) -> None:
     """Raise an error if a model has diverged.
 
     Args:
         scores: float32 array `(batch, num_hypotheses)`. Scores of a `SearchResult`.
-        rows: Index of each row, for the error message. Defaults to 0, 1, ….
 
     Raises:
-        ValueError: If a score is NaN.
+        DivergedError: If a score is NaN.
     """
     diverged = np.isnan(np.asarray(scores)).any(axis=1)
     if diverged.any():
-        row = int(diverged.argmax())
-        raise InputError(
-            "The model has diverged: its logits are NaN, infinite or all -inf "
-            f"(in row {row if rows is None else rows[row]}). Use an earlier checkpoint, or train "
-            "again with a lower learning rate or with gradient clipping."
-        )
+        raise DivergedError(int(diverged.argmax()))
+
+
+@contextlib.contextmanager
+def name_rows(rows: Sequence[int]) -> Iterator[None]:
+    """Replace the row of a `DivergedError`, an index in the batch, by its index in `rows`."""
+    try:
+        yield
+    except DivergedError as error:
+        raise DivergedError(rows[error.row]) from None
 
 
 def count_tokens(ids: tf.Tensor) -> tf.Tensor:

@@ -7,8 +7,17 @@ import pytest
 import tensorflow as tf
 from helpers.small import KINDS, SOURCE_IDS, make_model
 
-from keras_s2s.models import Ensemble, searchable
-from keras_s2s.search import BeamSearch, ExactSearch, Sampling
+from keras_s2s.models import Ensemble, arguments, searchable
+from keras_s2s.models.arguments import choose_jit_compile
+from keras_s2s.models.compiled import pad_to_buckets
+from keras_s2s.search import (
+    BeamSearch,
+    DiverseBeamSearch,
+    ExactSearch,
+    ExhaustiveSearch,
+    GreedySearch,
+    Sampling,
+)
 
 SEARCH = BeamSearch(beam_width=3, num_hypotheses=3, max_length=4)
 
@@ -35,10 +44,105 @@ def test_compiled_by_xla_it_draws_the_same():
     np.testing.assert_array_equal(found.ids, expected.ids)
 
 
+@pytest.fixture
+def pretend_gpu(monkeypatch):
+    """Let a search choose XLA, as on a GPU."""
+    monkeypatch.setattr(arguments, "runs_on_gpu", lambda: True)
+
+
+@pytest.mark.usefixtures("pretend_gpu")
+@pytest.mark.parametrize(
+    ("search", "row_options", "compiles"),
+    [
+        (SEARCH, (), True),
+        (SEARCH, ("prefix", "min_length"), True),
+        (GreedySearch(), (), True),
+        (Sampling(), ("seed",), True),
+        (DiverseBeamSearch(lexicon=[(4, 5)]), (), True),
+        (SEARCH, ("max_length",), False),
+        (BeamSearch(max_length=None, max_length_ratio=2.0), (), False),
+        (ExactSearch(), (), False),
+        (ExhaustiveSearch(max_length=2), (), False),
+    ],
+)
+def test_on_a_gpu_xla_is_chosen_for_what_it_compiles_once_per_shape(search, row_options, compiles):
+    assert choose_jit_compile("auto", search, row_options) == compiles
+    assert not choose_jit_compile(False, search, row_options)
+
+    @tf.function(autograph=False)
+    def serve():
+        assert not choose_jit_compile("auto", search, row_options)
+
+    serve()
+
+
+def test_on_a_cpu_xla_is_not_chosen(monkeypatch):
+    assert not choose_jit_compile("auto", SEARCH)
+    assert choose_jit_compile(True, SEARCH)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": True})
+    with tf.device("CPU:0"):
+        assert not choose_jit_compile("auto", SEARCH)
+    with pytest.raises(ValueError, match=r"`jit_compile` must be .*Received: jit_compile='yes'"):
+        choose_jit_compile("yes", SEARCH)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pretend_gpu")
+def test_what_xla_pads_changes_no_answer(monkeypatch):
+    model, shapes = make_model("luong"), []
+    wanted = {"return_attention": True, "prefix": [[4, 5, 6], [0, 0, 0], [6, 0, 0]]}
+    expected = model.search(SOURCE_IDS, SEARCH, jit_compile=False, **wanted)
+    run = model._run
+
+    def keep_shapes(key, function, source_ids, options, **settings):
+        assert settings["jit_compile"]
+        shapes.append((*source_ids.shape, *options["prefix"].shape))
+        return run(key, function, source_ids, options, **settings)
+
+    monkeypatch.setattr(model, "_run", keep_shapes)
+    found = model.search(SOURCE_IDS, SEARCH, **wanted)
+    assert shapes == [(4, 16, 4, 4)]
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.finished, expected.finished)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(found.attention, expected.attention, atol=1e-5)
+
+
+def test_few_shapes_are_compiled():
+    def padded_shape(rows, length):
+        return tuple(pad_to_buckets(tf.ones([rows, length], tf.int32), {})[0].shape)
+
+    assert {padded_shape(rows, 5)[0] for rows in range(1, 65)} == {1, 2, 4, 8, 16, 32, 64}
+    lengths = {padded_shape(1, length)[1] for length in (1, 16, 17, 33, 64, 65, 129, 257, 513)}
+    assert lengths | {padded_shape(1, 1000)[1]} == {16, 32, 64, 128, 256, 512, 1024}
+    assert padded_shape(0, 2) == (0, 16)
+
+
+def test_a_padded_batch_repeats_its_first_row():
+    options = {
+        "seed": tf.constant([7, 8, 9]),
+        "prefix": tf.constant([[4, 5, 6], [5, 0, 0], [0] * 3]),
+    }
+    ids, options = pad_to_buckets(tf.constant([[4, 3], [5, 3], [6, 3]]), options)
+    assert ids[:, :3].numpy().tolist() == [[4, 3, 0], [5, 3, 0], [6, 3, 0], [4, 3, 0]]
+    assert not ids[:, 3:].numpy().any()
+    assert options["seed"].numpy().tolist() == [7, 8, 9, 7]
+    assert options["prefix"].numpy().tolist() == [
+        [4, 5, 6, 0],
+        [5, 0, 0, 0],
+        [0, 0, 0, 0],
+        [4, 5, 6, 0],
+    ]
+
+
 def test_xla_is_refused_where_it_cannot_run():
     model = make_model("luong")
     with pytest.raises(ValueError, match="must be False for an `ExactSearch`"):
         model.search(SOURCE_IDS, ExactSearch(max_length=3), jit_compile=True)
+    ratio_only = BeamSearch(max_length=None, max_length_ratio=2.0)
+    with pytest.raises(ValueError, match="must be False for a search without `max_length`"):
+        model.search(SOURCE_IDS, ratio_only, jit_compile=True)
 
     @tf.function(autograph=False)
     def serve(source_ids):
