@@ -1,4 +1,4 @@
-"""Errors that the caller can correct. The command line reports them in one line, with exit code 2.
+"""Errors that the command line reports in one line: mistakes of the caller, and divergence.
 
 Any other error is a fault of this package or of its environment.
 """
@@ -15,3 +15,7 @@ class InputError(ValueError):
 
 class MissingPackageError(ImportError):
     """Raised if an optional package is not installed or a module cannot be found."""
+
+
+class DivergedError(ArithmeticError):
+    """The training loss is not finite."""

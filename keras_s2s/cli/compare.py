@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE
-from keras_s2s.cli.own_modules import IMPORT
+from keras_s2s.cli.options import BATCH_SIZE, IMPORT
 from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS, search_options
-from keras_s2s.cli.own_modules import IMPORT
-from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, IMPORT, MODEL, PAIRS, search_options
 from keras_s2s.cli.run_folder import CURVE
+from keras_s2s.cli.streams import import_package
 from keras_s2s.errors import InputError
 from keras_s2s.files import check_writable
 

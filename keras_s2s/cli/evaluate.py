@@ -8,11 +8,17 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, JSON, MODEL, PAIRS, search_options
-from keras_s2s.cli.own_modules import IMPORT
-from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.options import (
+    BATCH_SIZE,
+    FEATURES_COLUMN,
+    IMPORT,
+    JSON,
+    MODEL,
+    PAIRS,
+    search_options,
+)
 from keras_s2s.cli.report import METRICS, make_report
-from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.cli.streams import import_package, in_column, write_line
 from keras_s2s.files import check_writable
 
 

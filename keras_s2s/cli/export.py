@@ -9,10 +9,8 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.options import OVERWRITE, check_free
-from keras_s2s.cli.own_modules import IMPORT
-from keras_s2s.cli.quiet import hushed
-from keras_s2s.cli.streams import write_line
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
+from keras_s2s.cli.streams import hushed, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 

@@ -10,31 +10,45 @@ from collections.abc import Sequence
 
 import click
 
-from keras_s2s.cli.average import average
+from keras_s2s.cli.average_and_ensemble import average, ensemble
 from keras_s2s.cli.compare import compare
 from keras_s2s.cli.draw import draw
-from keras_s2s.cli.ensemble import ensemble
 from keras_s2s.cli.evaluate import evaluate
 from keras_s2s.cli.export import export
-from keras_s2s.cli.failures import (
-    FAILURE,
-    INTERRUPTED,
-    MISTAKE,
-    PIPE_CLOSED,
-    InterruptedByUserError,
-    PipeClosedError,
-    describe,
-    is_fault,
-    is_mistake,
-)
-from keras_s2s.cli.inspection import inspect
+from keras_s2s.cli.inspect import inspect
 from keras_s2s.cli.score import score
 from keras_s2s.cli.serving_files import serving_files
 from keras_s2s.cli.streams import naming_output
 from keras_s2s.cli.train import train
 from keras_s2s.cli.translate import translate
+from keras_s2s.errors import DivergedError, InputError, MissingPackageError
 
 _NAME = "keras-s2s"
+
+# Exit codes.
+_MISTAKE = 2
+_FAILURE = 1
+_INTERRUPTED = 130  # as in a shell: 128 + SIGINT
+_PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+_MISTAKES = (
+    InputError,
+    MissingPackageError,
+    BlockingIOError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
+class _PipeClosedError(Exception):
+    """The reader of the output closed the pipe, as `head` does."""
+
+
+class _InterruptedError(Exception):
+    """The user pressed Ctrl-C."""
 
 
 class _Commands(click.Group):
@@ -46,9 +60,9 @@ class _Commands(click.Group):
             with naming_output():
                 sys.stdout.flush()
         except BrokenPipeError as error:
-            raise PipeClosedError from error
+            raise _PipeClosedError from error
         except KeyboardInterrupt as error:
-            raise InterruptedByUserError from error
+            raise _InterruptedError from error
         return answer
 
 
@@ -104,12 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
         except click.exceptions.Exit as ended:
             return ended.exit_code
-        except (click.Abort, InterruptedByUserError, KeyboardInterrupt):
-            return INTERRUPTED
-        except PipeClosedError:
+        except (click.Abort, _InterruptedError, KeyboardInterrupt):
+            return _INTERRUPTED
+        except _PipeClosedError:
             # Otherwise Python reports the error again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return PIPE_CLOSED
+            return _PIPE_CLOSED
         except Exception as error:
             if debug:
                 traceback.print_exc()
@@ -132,14 +146,50 @@ def _report(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         name = context.command_path if context is not None else _NAME
-        click.echo(f"{name}: {describe(error)}", err=True)
-        return MISTAKE
-    if is_mistake(error):
-        click.echo(f"{_NAME}: {describe(error)}", err=True)
-        return MISTAKE
-    text = describe(error)
-    if is_fault(error):
+        click.echo(f"{name}: {_describe(error)}", err=True)
+        return _MISTAKE
+    if _is_mistake(error):
+        click.echo(f"{_NAME}: {_describe(error)}", err=True)
+        return _MISTAKE
+    text = _describe(error)
+    if _is_fault(error):
         kind = type(error).__name__
         text = f"{kind}: {text} (a bug in {_NAME}: please report it with the output of --debug)"
     click.echo(f"{_NAME}: failed: {text}", err=True)
-    return FAILURE
+    return _FAILURE
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Return whether the user can fix the error, such as invalid input or a missing file.
+
+    Args:
+        error: The exception.
+    """
+    return isinstance(error, _MISTAKES)
+
+
+def _is_fault(error: Exception) -> bool:
+    """Return whether the error is unexpected and should be reported as a bug.
+
+    Args:
+        error: The exception.
+    """
+    return not _is_mistake(error) and not isinstance(error, (OSError, MemoryError, DivergedError))
+
+
+def _describe(error: Exception) -> str:
+    """Return the message of an error as a single line.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        A string without line breaks.
+    """
+    if isinstance(error, click.ClickException):
+        text = error.format_message()
+    elif isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = str(error)
+    return " ".join(text.split())

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from keras_s2s.cli.own_modules import import_modules
-from keras_s2s.cli.quiet import hushed, import_package
+from keras_s2s.cli.options import import_modules
+from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
 from keras_s2s.cli.settings import read_config
-from keras_s2s.cli.streams import progress
+from keras_s2s.cli.streams import hushed, import_package, progress
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 from keras_s2s.texts import is_empty
-
-# Names of the best model and the settings in a run folder.
-BEST = "best.keras"
-SETTINGS_FILE = "settings.yaml"
 
 _GROUP = 8  # batches between updates of the progress bar
 

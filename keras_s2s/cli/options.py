@@ -1,14 +1,17 @@
-"""Options shared by several commands."""
+"""Options shared by several commands, with the checks and imports they ask for."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
 
 from keras_s2s.cli.setting_table import STOPPING
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.files import check_writable
 
 STOPPING_HELP = (
@@ -16,6 +19,14 @@ STOPPING_HELP = (
     "the beam width are finished) or length (at the maximum length)."
 )
 _OF_MODEL = "the model's"
+_MODULES = "keras_s2s.modules"  # key in click's context
+
+
+def _keep_modules(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+    """Store the module names until a model is loaded."""
+    ctx.meta[_MODULES] = names
+
+
 MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
 FEATURES_COLUMN = click.option(
@@ -31,6 +42,16 @@ BATCH_SIZE = click.option(
     default=64,
     show_default=True,
     help="Number of texts per batch.",
+)
+IMPORT: Any = click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    expose_value=False,
+    callback=_keep_modules,
+    help="Python module that registers custom layers or functions, in the current folder or "
+    "installed. May be given several times.",
 )
 
 
@@ -84,3 +105,44 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def import_modules(names: Iterable[str] = ()) -> None:
+    """Import the modules given by `--import` and by `names`.
+
+    Args:
+        names: More module names, such as those in the settings of a run. Defaults to none.
+
+    Raises:
+        MissingPackageError: If a module does not exist.
+        InputError: If a name is not a valid module name, or importing the module fails.
+    """
+    context = click.get_current_context(silent=True)
+    given = () if context is None else context.meta.get(_MODULES, ())
+    for name in dict.fromkeys([*given, *names]):
+        _import_module(name)
+
+
+def _import_module(name: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+        raise InputError(
+            f"--import {name}: not the name of a module. Expected: my_module for a file "
+            "my_module.py, my_package.my_module for one in a package"
+        )
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            raise MissingPackageError(
+                f"--import {name}: there is no module {missing!r}, neither in the current folder "
+                "nor installed"
+            ) from error
+        raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
+    finally:
+        if added:
+            sys.path.remove(here)

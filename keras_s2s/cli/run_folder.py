@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from keras_s2s.cli.fitted_settings import take_from_run
-from keras_s2s.cli.models import BEST, SETTINGS_FILE
-from keras_s2s.cli.settings import read_config, same_training, to_yaml
+from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished, written_beside
 
+BEST = "best.keras"
+SETTINGS_FILE = "settings.yaml"
 DATA_FILE = "data.json"
 CURVE = "learning_curve.csv"
 PICTURE = "learning_curve.png"

@@ -8,10 +8,8 @@ import json
 import click
 
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, MODEL, PAIRS
-from keras_s2s.cli.own_modules import IMPORT
-from keras_s2s.cli.quiet import import_package
-from keras_s2s.cli.streams import progress, write_line
+from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, IMPORT, MODEL, PAIRS
+from keras_s2s.cli.streams import import_package, progress, write_line
 
 _GROUP = 8  # batches
 

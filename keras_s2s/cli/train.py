@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.own_modules import import_modules
-from keras_s2s.cli.quiet import import_package
+from keras_s2s.cli.options import import_modules
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
+from keras_s2s.cli.streams import import_package
 
 _METAVARS = {
     "train": "FILE",

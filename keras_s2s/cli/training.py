@@ -6,6 +6,7 @@ import importlib.util
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,16 +19,15 @@ from keras_s2s.callbacks.best_epoch import RISING, KeepBest, StopEarly
 from keras_s2s.callbacks.learning_curve import LearningCurve
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli import run_folder
+from keras_s2s.cli.average_and_ensemble import combine
 from keras_s2s.cli.epoch_lines import EpochLines, describe_ending
-from keras_s2s.cli.failures import DivergedError
-from keras_s2s.cli.fitted_settings import fit_to_pairs
-from keras_s2s.cli.initial_model import load_initial, load_teacher, take_weights
-from keras_s2s.cli.models import load_model
+from keras_s2s.cli.models import load_model, load_translator
 from keras_s2s.cli.report import METRICS, make_report
-from keras_s2s.cli.several_trainings import members, write_ensemble
+from keras_s2s.cli.settings import fit_to_pairs
 from keras_s2s.cli.training_data import Data, make_batches, read_data
-from keras_s2s.distillation import DistillationLoss, teach
-from keras_s2s.errors import InputError
+from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
+from keras_s2s.distillation import teach
+from keras_s2s.errors import DivergedError, InputError
 from keras_s2s.evaluation import (
     check_installed,
     group_references,
@@ -59,13 +59,13 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = read_data(settings, initial or teacher)
     fit_to_pairs(settings, data, initial)
-    trainings = members(settings)
+    trainings = _members(settings)
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)
     for training in trainings:
         _train_one(training, data, initial, teacher, goes_on=goes_on)
     if settings.models > 1:
-        write_ensemble(settings, trainings)
+        _write_ensemble(settings, trainings)
         conclude(settings, data)
 
 
@@ -102,70 +102,6 @@ def _train_one(
     )
     fit(settings, translator, data, batches, valid_batches)
     conclude(settings, data)
-
-
-def build_model(
-    settings: SimpleNamespace,
-    source_size: int,
-    target_size: int,
-    *,
-    copy_ids: list[int] | None = None,
-) -> Any:
-    """Build and compile the model.
-
-    Args:
-        settings: Namespace of all settings.
-        source_size: Integer. Size of the source vocabulary.
-        target_size: Integer. Size of the target vocabulary.
-        copy_ids: List of integers or None. Target id of each source id, for a model that copies.
-            Defaults to `None`.
-
-    Returns:
-        The compiled `Seq2Seq`.
-
-    Raises:
-        ValueError: If the settings are incompatible with one another.
-    """
-    shared = {
-        "embedding_dim": settings.embedding_dim,
-        "dropout": settings.dropout,
-        "recurrent_dropout": settings.recurrent_dropout,
-        "word_dropout": settings.word_dropout,
-        "residual": settings.residual,
-        "layer_normalization": settings.layer_normalization,
-    }
-    lstm = settings.cell == "lstm"
-    encoder_class: Any = s2s.LSTMEncoder if lstm else s2s.GRUEncoder
-    decoder_class: Any = s2s.LSTMDecoder if lstm else s2s.GRUDecoder
-    encoder = encoder_class(
-        source_size,
-        settings.units,
-        num_layers=settings.encoder_layers,
-        bidirectional=settings.bidirectional,
-        context=_resolve_context(settings.context),
-        **shared,
-    )
-    decoder = decoder_class(
-        target_size,
-        settings.units,
-        num_layers=settings.decoder_layers,
-        context_to=settings.context_to,
-        attention=None if settings.attention == "none" else settings.attention,
-        input_feeding=settings.input_feeding,
-        copy=settings.copy,
-        **shared,
-    )
-    model = s2s.Seq2Seq(encoder, decoder, copy_ids=copy_ids)
-    optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
-    if settings.teacher is not None:  # the teacher's predictions are already smooth
-        model.compile(optimizer, loss=DistillationLoss())
-        return model
-    model.compile(
-        optimizer,
-        loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
-        metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
-    )
-    return model
 
 
 def fit(
@@ -305,19 +241,6 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
         reliability(found.confidences, found.right, path=picture)
 
 
-def _resolve_context(name: str) -> Any:
-    """Return the name of a built-in context, or the user's registered object."""
-    if ">" not in name:
-        return name
-    own = keras.saving.get_registered_object(name)
-    if own is None:
-        raise InputError(
-            f"`context` {name!r} is not registered with Keras. Use --import MODULE for the module "
-            "that registers it"
-        )
-    return own() if isinstance(own, type) else own
-
-
 def _set_up(settings: SimpleNamespace, *, goes_on: bool) -> None:
     """Set seeds, precision and threads before anything is built."""
     # A run keeps the threads with which it began: the last bits of its weights depend on them.
@@ -359,3 +282,26 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
             f"{settings.output}: not enough disk space. Expected: {needed >> 20} MB. Received: "
             f"{free >> 20} MB"
         )
+
+
+def _members(settings: SimpleNamespace) -> list[SimpleNamespace]:
+    """Return the settings of each training: its own seed and subfolder if there are several."""
+    if settings.models == 1:
+        return [settings]
+    return [
+        SimpleNamespace(
+            **{
+                **vars(settings),
+                "models": 1,
+                "seed": settings.seed + number,
+                "output": os.path.join(settings.output, f"model-{number + 1}"),
+            }
+        )
+        for number in range(settings.models)
+    ]
+
+
+def _write_ensemble(settings: SimpleNamespace, trained: Sequence[SimpleNamespace]) -> None:
+    """Save the ensemble of the trained models as the best model of the run."""
+    translators = [load_translator(run_folder.best_path(member)) for member in trained]
+    combine(translators).save(run_folder.best_path(settings))

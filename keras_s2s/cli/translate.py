@@ -11,8 +11,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import NO_TARGET, Hypothesis, Model, load_model
-from keras_s2s.cli.options import BATCH_SIZE, MODEL, search_options
-from keras_s2s.cli.own_modules import IMPORT
+from keras_s2s.cli.options import BATCH_SIZE, IMPORT, MODEL, search_options
 from keras_s2s.cli.streams import (
     LineReader,
     decode_line,

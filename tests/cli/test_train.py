@@ -16,7 +16,7 @@ from helpers.running import start
 
 import keras_s2s
 from keras_s2s.cli.settings import complete, read_config
-from keras_s2s.cli.training import build_model
+from keras_s2s.cli.training_model import build_model
 from keras_s2s.files import locked
 
 WORDS = [first + second + third for first in "abc" for second in "abc" for third in "abc"]

@@ -1,4 +1,4 @@
-"""`keras-s2s ensemble`."""
+"""`keras-s2s average` and `keras-s2s ensemble`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import tensorflow as tf
 from helpers.translators import TEXTS
 
 import keras_s2s as s2s
+
+
+@pytest.fixture
+def nearby(translator, tmp_path):
+    """A model of the same sizes with other weights and another search."""
+    model = s2s.Seq2Seq.from_config(translator.model.get_config())
+    model.set_weights([weight + 1.0 for weight in translator.model.get_weights()])
+    path = tmp_path / "nearby.keras"
+    search = s2s.GreedySearch(max_length=3)
+    s2s.Translator(model, translator.source, translator.target, search=search).save(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +33,33 @@ def other(translator, tmp_path_factory):
     path = tmp_path_factory.mktemp("other") / "other.keras"
     s2s.Translator(model, source, target, search=s2s.GreedySearch(max_length=3)).save(path)
     return path
+
+
+def test_weights_are_the_mean_and_all_else_is_the_first_models(
+    run, model, nearby, translator, tmp_path
+):
+    path = tmp_path / "mean.keras"
+    assert run("average", model, nearby, nearby, "--output", path) == (0, f"{path}\n", "")
+    averaged = s2s.load(path)
+    for weight, mean in zip(
+        translator.model.get_weights(), averaged.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mean, weight + 2 / 3, atol=1e-6, rtol=1e-6)
+    assert averaged.search == translator.search
+    assert averaged.target.vocabulary == translator.target.vocabulary
+
+
+def test_models_of_other_sizes_are_a_mistake(run, model, translator, tmp_path):
+    source, target = translator.source, translator.target
+    other = s2s.Seq2Seq(
+        s2s.LSTMEncoder(source.vocabulary_size, 3), s2s.LSTMDecoder(target.vocabulary_size, 3)
+    )
+    s2s.Translator(other, source, target).save(tmp_path / "other.keras")
+    output = tmp_path / "mean.keras"
+    code, _, errors = run("average", model, tmp_path / "other.keras", "--output", output)
+    assert code == 2
+    assert "differ in kind or size" in errors
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
@@ -49,14 +87,15 @@ def test_an_ensemble_may_be_a_part(run, model, other, tmp_path):
     assert len(s2s.load(three).model.members()) == 3
 
 
-def test_ids_must_mean_the_same(run, model, translator, tmp_path):
+@pytest.mark.parametrize("command", ["average", "ensemble"])
+def test_ids_must_mean_the_same(run, model, translator, tmp_path, command):
     foreign = tmp_path / "foreign.keras"
     target = s2s.WordTokenizer.train(["one two four"])  # as many tokens, another meaning
     assert target.vocabulary_size == translator.target.vocabulary_size
     s2s.Translator(translator.model, translator.source, target, search=translator.search).save(
         foreign
     )
-    code, output, errors = run("ensemble", model, foreign, "--output", tmp_path / "both.keras")
+    code, output, errors = run(command, model, foreign, "--output", tmp_path / "both.keras")
     assert (code, output) == (2, "")
     assert "foreign.keras: its target tokenizer differs from that of" in errors
     assert not (tmp_path / "both.keras").exists()

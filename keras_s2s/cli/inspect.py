@@ -10,10 +10,8 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import find_model, is_export, load_keras
-from keras_s2s.cli.options import JSON
-from keras_s2s.cli.own_modules import IMPORT
-from keras_s2s.cli.quiet import import_package
-from keras_s2s.cli.streams import write_line
+from keras_s2s.cli.options import IMPORT, JSON
+from keras_s2s.cli.streams import import_package, write_line
 from keras_s2s.errors import InputError
 
 

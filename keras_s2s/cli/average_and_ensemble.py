@@ -1,0 +1,140 @@
+"""`keras-s2s average` and `keras-s2s ensemble`: make one model from several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from keras_s2s.cli.models import find_model, load_translator
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
+from keras_s2s.cli.streams import write_line
+from keras_s2s.errors import InputError
+
+_MODELS = click.argument(
+    "models", nargs=-1, required=True, type=click.Path(exists=True), metavar="MODEL..."
+)
+_OUTPUT = click.option(
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="Path of the .keras file to write.",
+)
+
+
+@click.command(short_help="Average the weights of several models.")
+@_MODELS
+@_OUTPUT
+@IMPORT
+@OVERWRITE
+def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
+    """Write one .keras file with the mean of the weights of MODELs.
+
+    MODELs are .keras files or run folders: checkpoints of one training, or trainings that started
+    from the same model (train --init-from). The result is as small and fast as a single model. It
+    uses the search settings of the first model.
+    """
+    _check_request("An average", models, output, overwrite)
+    load_alike(models)
+    from keras_s2s import average_checkpoints
+
+    averaged = average_checkpoints([find_model(path) for path in models])
+    averaged.save(output)
+    write_line(output)
+
+
+@click.command(short_help="Combine several models into an ensemble.")
+@_MODELS
+@_OUTPUT
+@click.option(
+    "--average",
+    type=click.Choice(["probabilities", "log_probabilities"]),
+    default="probabilities",
+    show_default=True,
+    help="Quantity to average at each step.",
+)
+@IMPORT
+@OVERWRITE
+def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
+    """Write one .keras file that decodes with MODELs as an ensemble.
+
+    MODELs are .keras files or run folders. They must have been trained with the same vocabularies.
+    The ensemble uses the search settings of the first model.
+    """
+    _check_request("An ensemble", models, output, overwrite)
+    translators = load_alike(models)
+    combine(translators, average).save(output)
+    write_line(output)
+
+
+def load_alike(models: Sequence[str]) -> list[Any]:
+    """Load translators and check that their tokenizers are the same.
+
+    Args:
+        models: Paths of `.keras` files or run folders.
+
+    Returns:
+        A list of `Translator`s.
+
+    Raises:
+        ValueError: If a file is not a translator, or its tokenizers differ from those of the first.
+    """
+    translators = [load_translator(path) for path in models]
+    for path, other in zip(models[1:], translators[1:], strict=True):
+        for side in ("source", "target"):
+            if _identity(getattr(translators[0], side)) != _identity(getattr(other, side)):
+                raise InputError(
+                    f"{path}: its {side} tokenizer differs from that of {models[0]}. Expected: "
+                    "models trained with the same vocabularies"
+                )
+    return translators
+
+
+def combine(translators: Sequence[Any], average: str = "probabilities") -> Any:
+    """Combine translators into an ensemble with the search settings of the first.
+
+    Args:
+        translators: Sequence of `Translator`s with the same tokenizers.
+        average: "probabilities" or "log_probabilities". Quantity to average at each step. Defaults
+            to "probabilities".
+
+    Returns:
+        The `Translator` of the ensemble.
+    """
+    from keras_s2s import Ensemble, Translator
+
+    first = translators[0]
+    members = [member for translator in translators for member in translator.model.members()]
+    return Translator(
+        Ensemble(members, average=average),
+        first.source,
+        first.target,
+        search=first.search,
+        replace_unknown=first.replace_unknown,
+    )
+
+
+def _check_request(what: str, models: Sequence[str], output: str, overwrite: bool) -> None:
+    """Check the arguments before loading anything.
+
+    Args:
+        what: Name of the result for error messages, such as "An ensemble".
+        models: Paths of the models.
+        output: Path of the file to write.
+        overwrite: Boolean. Whether an existing file may be replaced.
+
+    Raises:
+        click.UsageError: If there are fewer than two models, or `output` does not end in `.keras`.
+        FileExistsError: If the file exists and `overwrite` is false.
+    """
+    if len(models) < 2:
+        raise click.UsageError(f"{what} needs two models or more.")
+    if not output.endswith(".keras"):
+        raise click.UsageError(f"--output must end in .keras. Received: {output}")
+    check_free(output, overwrite)
+
+
+def _identity(tokenizer: Any) -> tuple[Any, ...]:
+    """Return everything that can distinguish two tokenizers."""
+    return type(tokenizer), tokenizer.vocabulary, getattr(tokenizer, "proto", None)

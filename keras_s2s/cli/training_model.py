@@ -1,0 +1,188 @@
+"""The model of a training: a new one, or one that starts from another or learns from a teacher."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+
+import keras_s2s as s2s
+from keras_s2s.cli.average_and_ensemble import load_alike
+from keras_s2s.cli.models import load_translator
+from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
+from keras_s2s.distillation import DistillationLoss
+from keras_s2s.errors import InputError
+
+# Encoder and decoder settings that do not affect the weights.
+_FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
+
+
+def build_model(
+    settings: SimpleNamespace,
+    source_size: int,
+    target_size: int,
+    *,
+    copy_ids: list[int] | None = None,
+) -> Any:
+    """Build and compile the model.
+
+    Args:
+        settings: Namespace of all settings.
+        source_size: Integer. Size of the source vocabulary.
+        target_size: Integer. Size of the target vocabulary.
+        copy_ids: List of integers or None. Target id of each source id, for a model that copies.
+            Defaults to `None`.
+
+    Returns:
+        The compiled `Seq2Seq`.
+
+    Raises:
+        ValueError: If the settings are incompatible with one another.
+    """
+    shared = {
+        "embedding_dim": settings.embedding_dim,
+        "dropout": settings.dropout,
+        "recurrent_dropout": settings.recurrent_dropout,
+        "word_dropout": settings.word_dropout,
+        "residual": settings.residual,
+        "layer_normalization": settings.layer_normalization,
+    }
+    lstm = settings.cell == "lstm"
+    encoder_class: Any = s2s.LSTMEncoder if lstm else s2s.GRUEncoder
+    decoder_class: Any = s2s.LSTMDecoder if lstm else s2s.GRUDecoder
+    encoder = encoder_class(
+        source_size,
+        settings.units,
+        num_layers=settings.encoder_layers,
+        bidirectional=settings.bidirectional,
+        context=_resolve_context(settings.context),
+        **shared,
+    )
+    decoder = decoder_class(
+        target_size,
+        settings.units,
+        num_layers=settings.decoder_layers,
+        context_to=settings.context_to,
+        attention=None if settings.attention == "none" else settings.attention,
+        input_feeding=settings.input_feeding,
+        copy=settings.copy,
+        **shared,
+    )
+    model = s2s.Seq2Seq(encoder, decoder, copy_ids=copy_ids)
+    optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
+    if settings.teacher is not None:  # the teacher's predictions are already smooth
+        model.compile(optimizer, loss=DistillationLoss())
+        return model
+    model.compile(
+        optimizer,
+        loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
+        metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
+    )
+    return model
+
+
+def load_initial(settings: SimpleNamespace) -> Any:
+    """Load the translator that training starts from.
+
+    Args:
+        settings: Namespace of all settings.
+
+    Returns:
+        The `Translator` at `init_from`, or `None` if it is not set.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a translator with a single model, or its tokenizers are not
+            of the kind in the settings.
+    """
+    path = settings.init_from
+    if path is None:
+        return None
+    translator = load_translator(path)
+    if not isinstance(translator.model, s2s.Seq2Seq):
+        raise InputError(f"{path}: an ensemble. Expected: one model")
+    _check_tokenizers(settings, translator, path)
+    return translator
+
+
+def load_teacher(settings: SimpleNamespace) -> Any:
+    """Load the teacher for distillation.
+
+    Args:
+        settings: Namespace of all settings.
+
+    Returns:
+        The `Translator` at `teacher`, with one model or an ensemble, or `None` if it is not set.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a translator, or its tokenizers do not match the settings or
+            the model at `init_from`.
+    """
+    path = settings.teacher
+    if path is None:
+        return None
+    translator = load_translator(path)
+    _check_tokenizers(settings, translator, path)
+    if settings.init_from is not None:
+        load_alike([settings.init_from, path])
+    return translator
+
+
+def take_weights(model: Any, initial: Any, path: str) -> None:
+    """Copy the weights of the initial model into a new model.
+
+    Args:
+        model: The new `Seq2Seq`.
+        initial: The `Translator` to copy the weights from.
+        path: Path of `initial`, for error messages.
+
+    Raises:
+        ValueError: If the settings of the two models differ.
+    """
+    here, there = _sizes(model), _sizes(initial.model)
+    for name in [*here, *there]:
+        if here.get(name) != there.get(name):
+            raise InputError(
+                f"{path}: its model does not match the settings: {name} is {there.get(name)!r} in "
+                f"the file and {here.get(name)!r} in the settings. Use --config with the "
+                "settings.yaml of its run"
+            )
+    model.set_weights(initial.model.get_weights())
+
+
+def _resolve_context(name: str) -> Any:
+    """Return the name of a built-in context, or the user's registered object."""
+    if ">" not in name:
+        return name
+    own = keras.saving.get_registered_object(name)
+    if own is None:
+        raise InputError(
+            f"`context` {name!r} is not registered with Keras. Use --import MODULE for the module "
+            "that registers it"
+        )
+    return own() if isinstance(own, type) else own
+
+
+def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> None:
+    for side in ("source", "target"):
+        kind = tokenizer_kind(settings, side)
+        found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
+        if found is not wanted:
+            raise InputError(
+                f"{path}: its {side} tokenizer is a {found.__name__}. Expected: a "
+                f"{wanted.__name__}, by the setting `{side}_tokenizer: {kind}`"
+            )
+
+
+def _sizes(model: Any) -> dict[str, Any]:
+    """Return the model settings that affect the weights."""
+    config = model.get_config()
+    sizes = {"share_embeddings": config["share_embeddings"]}
+    for part in ("encoder", "decoder"):
+        sizes[part] = config[part]["class_name"]
+        for name, value in config[part]["config"].items():
+            if name not in _FREE:
+                sizes[f"{name} of the {part}"] = value
+    return sizes
