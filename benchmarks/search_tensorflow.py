@@ -15,7 +15,7 @@ from benchmarks import search_yardstick
 from benchmarks.search_sizes import BOS_ID, EOS_ID, NEVER, Sizes
 from keras_s2s.layers import LSTMDecoder
 from keras_s2s.layers import products as products_module
-from keras_s2s.layers.decoder_state import DecoderState
+from keras_s2s.layers.decoder_features import DecoderState
 from keras_s2s.layers.products import fast_products
 from keras_s2s.layers.recurrence import LSTMState
 from keras_s2s.layers.stack import MOST_PROJECTED_TOKENS

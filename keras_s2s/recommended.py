@@ -271,7 +271,7 @@ def _check(name: str, value: Any) -> None:
             f"`recommended_settings` has no setting {name!r}. Expected: one of {', '.join(FITTED)}"
         )
     if name == "attention":
-        from keras_s2s.layers.attention import ATTENTION
+        from keras_s2s.layers.decoder_features import ATTENTION
 
         check_choice(name, value, (None, *ATTENTION))
     elif name in ("dropout", "label_smoothing"):

@@ -2,7 +2,7 @@
 
 from keras_s2s.layers.attention import AttentionPool, BahdanauAttention, LuongAttention
 from keras_s2s.layers.decoder import Decoder
-from keras_s2s.layers.decoder_state import DecoderMemory, DecoderState
+from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
 from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.encoder import Encoder, EncoderOutput
 from keras_s2s.layers.gru import GRUDecoder, GRUEncoder, MaskedGRU

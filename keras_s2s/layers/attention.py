@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.errors import InputError
-from keras_s2s.layers.decoder_state import by_source
-from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.products import compute
 
 _MASKED = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
@@ -29,6 +27,12 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """
     penalty = (1.0 - tf.cast(mask, tf.float32)) * _MASKED
     return tf.nn.softmax(tf.cast(scores, tf.float32) + penalty)
+
+
+def by_source(values: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """Group `(rows, units)` by source: `(batch, hypotheses, units)`. Hypotheses are adjacent."""
+    per_source = tf.shape(values)[0] // tf.maximum(batch_size, 1)
+    return tf.reshape(values, [batch_size, per_source, values.shape[-1]])
 
 
 class _Attention(keras.layers.Layer):
@@ -283,19 +287,3 @@ class AttentionPool(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         # Keras cannot create the config automatically if `dtype` is a policy.
         return super().get_config()
-
-
-ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
-    "luong": (LuongAttention, {"score": "general"}),
-    "luong_dot": (LuongAttention, {"score": "dot"}),
-    "luong_concat": (LuongAttention, {"score": "concat"}),
-    "bahdanau": (BahdanauAttention, {}),
-    "monotonic": (MonotonicAttention, {}),
-}
-"""Layers and arguments for the values of a decoder's argument `attention`."""
-
-
-def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
-    """Create an attention layer of a kind in `ATTENTION`."""
-    layer, arguments = ATTENTION[kind]
-    return layer(units, **arguments, **kwargs)

@@ -10,21 +10,25 @@ import tensorflow as tf
 from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
 from keras_s2s.layers.alignment import first_alignment
-from keras_s2s.layers.attention import ATTENTION, make_attention
-from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
 from keras_s2s.layers.cudnn_recurrence import row_lengths
 from keras_s2s.layers.decoder_features import (
+    ATTENTION,
+    Attended,
+    DecoderMemory,
+    DecoderState,
+    DecoderWeights,
+    attend_copies,
     attends_first,
+    copied_tokens,
     features_at_once,
     features_by_steps,
     goes_by_steps,
     is_monotonic,
+    make_attention,
     step_features,
 )
-from keras_s2s.layers.decoder_state import Attended, DecoderMemory, DecoderState, DecoderWeights
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
-from keras_s2s.layers.logits import Logits
 from keras_s2s.layers.packing import (
     PackedLogits,
     PaddedLogits,
@@ -32,7 +36,7 @@ from keras_s2s.layers.packing import (
     pack,
 )
 from keras_s2s.layers.products import dense
-from keras_s2s.layers.readout import Readout
+from keras_s2s.layers.readout import CopyGate, Logits, Readout
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
 

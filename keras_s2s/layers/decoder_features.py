@@ -1,21 +1,70 @@
-"""Features of a decoder, the inputs of its logits: for a whole target at once, or step by step."""
+"""Features of a decoder: the inputs of its logits, from its state and from the memory of a source.
+
+They are computed for a whole target at once or step by step, as the attention allows.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
-from keras_s2s.layers.copying import attend_copies
-from keras_s2s.layers.decoder_state import (
-    DecoderMemory,
-    DecoderState,
-    at_each_step,
-    for_each_hypothesis,
-)
+from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
+from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.layers.products import compute, dense
-from keras_s2s.layers.recurrence import scan_steps
+from keras_s2s.layers.recurrence import RecurrentState, scan_steps
+from keras_s2s.layers.stack import StackWeights
+
+
+class DecoderState(NamedTuple):
+    """State of a decoder after a step."""
+
+    layers: tuple[RecurrentState, ...]  # each (rows, units)
+    readout: tuple[tf.Tensor, ...] = ()  # with input feeding: the last readout, (rows, units)
+    # with monotonic attention: log P(a_t, y_t), (rows, source_length + 1, vocabulary_size)
+    alignment: tuple[tf.Tensor, ...] = ()
+
+
+class Attended(NamedTuple):
+    """Inputs of attention, one row per source."""
+
+    keys: tf.Tensor  # (batch, source_length, units)
+    memory: tf.Tensor  # (batch, source_length, memory_units)
+    mask: tf.Tensor  # bool (batch, source_length)
+
+
+class DecoderWeights(NamedTuple):
+    """The matrices of a decoder's recurrent layers and of its logits."""
+
+    stack: StackWeights
+    logits_kernel: tf.Tensor  # (units, vocabulary_size), tied: (vocabulary_size, embedding_dim)
+
+
+class DecoderMemory(NamedTuple):
+    """Tensors that every step reads and that do not change, one row per source."""
+
+    context: tf.Tensor | None  # (batch, context_units), if each step reads it
+    attended: Attended | None  # if there is attention
+    weights: DecoderWeights | None = None  # if prepared for many steps
+    copies: tf.Tensor | None = None  # (batch, source_length, vocabulary_size + 1), with `copy`
+
+
+ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
+    "luong": (LuongAttention, {"score": "general"}),
+    "luong_dot": (LuongAttention, {"score": "dot"}),
+    "luong_concat": (LuongAttention, {"score": "concat"}),
+    "bahdanau": (BahdanauAttention, {}),
+    "monotonic": (MonotonicAttention, {}),
+}
+"""Layers and arguments for the values of a decoder's argument `attention`."""
+
+
+def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
+    """Create an attention layer of a kind in `ATTENTION`."""
+    layer, arguments = ATTENTION[kind]
+    return layer(units, **arguments, **kwargs)
 
 
 def attends_first(decoder: Any) -> bool:
@@ -180,3 +229,51 @@ def step_features(
         values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
     readout = (values,) if decoder.input_feeding else ()
     return values, DecoderState(layers, readout, state.alignment), weights
+
+
+def copied_tokens(copy_ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+    """Encode which target id each source position copies.
+
+    Args:
+        copy_ids: Int32 `(batch, source_length)`. Target id of each source token, or -1 if it
+            cannot be copied.
+        vocabulary_size: Number of target ids.
+
+    Returns:
+        Float32 `(batch, source_length, vocabulary_size + 1)`, one-hot. The last column is for -1.
+    """
+    ids = tf.where(copy_ids < 0, vocabulary_size, copy_ids)
+    return tf.one_hot(ids, vocabulary_size + 1)
+
+
+def attend_copies(weights: tf.Tensor, copies: tf.Tensor) -> tf.Tensor:
+    """Sum the attention on each target id.
+
+    Args:
+        weights: Float32 `(batch, queries, source_length)`, or `(rows, source_length)` with
+            adjacent hypotheses of each source.
+        copies: Output of `copied_tokens`.
+
+    Returns:
+        Float32 `(batch, queries, vocabulary_size + 1)`, or `(rows, vocabulary_size + 1)`.
+    """
+    if weights.shape.rank == 3:
+        return tf.matmul(weights, copies)
+    batch_size, rows = tf.shape(copies)[0], tf.shape(weights)[0]
+    per_source = rows // tf.maximum(batch_size, 1)
+    by_source = tf.reshape(weights, [batch_size, per_source, tf.shape(copies)[1]])
+    return tf.reshape(tf.matmul(by_source, copies), [rows, copies.shape[-1]])
+
+
+def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:
+    """Repeat a context `(batch, units)` for every step, padded or packed."""
+    if packing is not None:
+        return tf.gather(context, packing.indices // tf.maximum(packing.shape[1], 1))
+    return tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
+
+
+def for_each_hypothesis(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Repeat a context `(batch, units)` for the hypotheses of each source: `(rows, units)`."""
+    per_source = rows // tf.maximum(tf.shape(context)[0], 1)
+    repeated = tf.tile(tf.expand_dims(context, 1), [1, per_source, 1])
+    return tf.reshape(repeated, [-1, context.shape[-1]])

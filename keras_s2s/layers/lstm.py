@@ -186,7 +186,7 @@ class LSTMDecoder(Decoder):
         input_feeding: Whether the readout of Luong's attention is an input of the next step. The
             steps of a target are then computed one by one, also in training. Defaults to `False`.
         copy: Whether to mix generated tokens with tokens copied from the source, weighted by the
-            attention (a pointer-generator, see `keras_s2s.layers.copying.CopyGate`). Needs
+            attention (a pointer-generator, see `keras_s2s.layers.readout.CopyGate`). Needs
             attention. The logits are then log probabilities, as with "monotonic". Defaults to
             `False`.
         tie_output: Whether the embeddings are the kernel of the logits, W = E. Needs

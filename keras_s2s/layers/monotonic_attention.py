@@ -15,7 +15,7 @@ from keras_s2s.layers.alignment import (
     align_targets,
     future_log_probs,
 )
-from keras_s2s.layers.decoder_state import by_source
+from keras_s2s.layers.attention import by_source
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.special_ids import PAD_ID
 

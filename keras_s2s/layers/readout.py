@@ -1,12 +1,14 @@
-"""Readout: from the outputs of a decoder's recurrent layers to the logits of the next token."""
+"""Readout: from the features of a decoder to the logits of the next token."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from keras_s2s.layers.decoder_state import DecoderMemory, DecoderState
+from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
+from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.monotonic_attention import (
     Emit,
     step_log_probs,
@@ -14,7 +16,9 @@ from keras_s2s.layers.monotonic_attention import (
     target_log_probs,
 )
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.products import compute
+from keras_s2s.layers.products import compute, matmul
+
+_NEVER = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
 
 
 class Readout:
@@ -132,3 +136,118 @@ class Readout:
             return tf.nn.log_softmax(logits)
 
         return emit
+
+
+class Logits(keras.layers.Layer):
+    """Logits of all ids: r·W + b, or r·Eᵀ + b with a tied embedding E.
+
+    The logits are float32. Called as a layer, it computes in float32. Run by `compute` within a
+    16-bit layer, as in training, it multiplies 16-bit operands.
+
+    Args:
+        vocabulary_size: Positive integer. Number of ids.
+        embedding: `TokenEmbedding` whose vectors are the kernel. `None` creates a separate kernel.
+            Defaults to `None`.
+
+    Call arguments:
+        features: Float `(..., units)`.
+        kernel: Kernel in the precision of the product. Defaults to `step_kernel()`.
+
+    Returns:
+        The logits, float32 `(..., vocabulary_size)`.
+
+    References:
+        - [Using the output embedding to improve language models (Press and Wolf, 2017)](
+          https://arxiv.org/abs/1608.05859)
+    """
+
+    def __init__(
+        self, vocabulary_size: int, embedding: TokenEmbedding | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(dtype="float32", **kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
+
+    def build(self, features_shape: tuple[Any, ...]) -> None:
+        if self.embedding is None:
+            self.kernel = self.add_weight(
+                shape=(features_shape[-1], self.vocabulary_size),
+                initializer="glorot_uniform",
+                name="kernel",
+            )
+        self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, features: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        kernel = self.step_kernel() if kernel is None else kernel
+        features, tied = tf.cast(features, kernel.dtype), self.embedding is not None
+        if features.shape.rank == 2:  # on a CPU, TensorFlow fuses the bias into the product
+            product = matmul(features, kernel, transpose_b=tied)
+        else:
+            product = tf.tensordot(features, kernel, axes=[[-1], [1]] if tied else 1)
+        return tf.cast(product, tf.float32) + tf.cast(self.bias, tf.float32)
+
+    def compute_output_shape(self, features_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the shape of the logits."""
+        return (*features_shape[:-1], self.vocabulary_size)
+
+    def step_kernel(self) -> tf.Tensor:
+        """Return the kernel: W, or E if it is tied."""
+        return tf.convert_to_tensor(
+            self.kernel if self.embedding is None else self.embedding.embeddings
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class CopyGate(keras.layers.Layer):
+    """Pointer-generator: P(y) = p·P_vocabulary(y) + (1 - p)·Σ_i a_i·[x_i = y].
+
+    p = sigmoid(wᵀ·r + b) is the probability of generating, r the features of the logits, and a the
+    attention weights. A source token that is not in the target vocabulary is copied as unk. The
+    attention on source tokens that cannot be copied is added to the probability of generating.
+
+    Everything is computed in float32 and in log space, so that no probability underflows.
+
+    Call arguments:
+        features: Float `(..., units)`.
+        logits: Float32 `(..., vocabulary_size)`.
+        copied: Float32 `(..., vocabulary_size + 1)`. Attention on each target id, and on tokens
+            that cannot be copied. Sums to 1.
+
+    Returns:
+        log P(y), float32 `(..., vocabulary_size)`.
+
+    References:
+        - [Get to the point: summarization with pointer-generator networks (See et al., 2017)](
+          https://aclanthology.org/P17-1099)
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def build(self, features_shape: tuple[Any, ...], *other_shapes: Any) -> None:
+        self.kernel = self.add_weight(
+            shape=(features_shape[-1], 1), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(1,), initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, features: tf.Tensor, logits: tf.Tensor, copied: tf.Tensor) -> tf.Tensor:
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        gate = tf.tensordot(tf.cast(features, tf.float32), kernel, axes=1) + bias
+        gate = tf.nn.log_softmax(tf.concat([gate, tf.zeros_like(gate)], axis=-1))
+        generate, copy = gate[..., :1], gate[..., 1:]  # log p, log (1 - p)
+        generate = _log_add(generate, copy + _log(copied[..., -1:]))
+        return _log_add(generate + tf.nn.log_softmax(logits), copy + _log(copied[..., :-1]))
+
+
+def _log(values: tf.Tensor) -> tf.Tensor:
+    """Return the logarithm of values that may be 0, with a finite gradient."""
+    positive = values > 0
+    return tf.where(positive, tf.math.log(tf.where(positive, values, 1.0)), _NEVER)
+
+
+def _log_add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Return log(exp(first) + exp(second)), for which LiteRT has no operation."""
+    greater = tf.maximum(first, second)
+    return greater + tf.math.log(tf.exp(first - greater) + tf.exp(second - greater))

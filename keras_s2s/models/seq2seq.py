@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
-from keras_s2s.layers.decoder_state import DecoderMemory
+from keras_s2s.layers.decoder_features import DecoderMemory
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.products import compute
 from keras_s2s.models.searchable import Searchable, SearchStart

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.layers.decoder_state import at_each_step, for_each_hypothesis
+from keras_s2s.layers.decoder_features import at_each_step, for_each_hypothesis
 from keras_s2s.layers.packing import make_packing
 
 CONTEXT = tf.constant([[1.0, 2.0], [3.0, 4.0]])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.copying import CopyGate, attend_copies, copied_tokens
+from keras_s2s.layers.decoder_features import attend_copies, copied_tokens
+from keras_s2s.layers.readout import CopyGate
 
 
 def make_gate(bias: float = 0.0) -> CopyGate:
