@@ -1,9 +1,15 @@
-"""Base class of encoders and decoders: embeddings, dropout and a stack of recurrent layers."""
+"""Base class of encoders and decoders: embeddings, dropout and a stack of recurrent layers.
+
+The arguments of an encoder define its sublayers. Later changes to them, as with any Keras layer,
+are not arguments: `encoder.stack.trainable = False`, `model.quantize("int8")`,
+`decoder.bridge.enable_lora(4)`. They are stored in the config, so that loaded, copied and cloned
+layers have them.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import keras
@@ -14,7 +20,6 @@ from keras_s2s.layers.dropout import Rates, SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.recurrent import RecurrentLayer
 from keras_s2s.layers.stack import RecurrentStack
-from keras_s2s.layers.sublayer_settings import restore_sublayers, sublayer_settings
 from keras_s2s.layers.torch_weights import Array, from_torch, to_torch
 
 # Arguments that a repr omits, besides zeros and disabled options.
@@ -108,7 +113,7 @@ class RecurrentPart(keras.layers.Layer):
         from_torch(self.stack.levels(), weights)
 
     def get_config(self) -> dict[str, Any]:
-        settings = sublayer_settings(self, self._foreign_layer())
+        settings = _sublayer_settings(self, self._foreign_layer())
         return {**super().get_config(), **({"sublayers": settings} if settings else {})}
 
     @classmethod
@@ -117,7 +122,7 @@ class RecurrentPart(keras.layers.Layer):
         config = dict(config)
         settings = config.pop("sublayers", {})
         part: Self = super().from_config(config)
-        restore_sublayers(part, settings, part._foreign_layer())
+        _restore_sublayers(part, settings, part._foreign_layer())
         return part
 
     def _check_not_quantized(self) -> None:
@@ -155,3 +160,63 @@ class RecurrentPart(keras.layers.Layer):
             if value and name not in _ELSEWHERE and (name, value) not in _USUAL
         ]
         return f"{type(self).__name__}({self.vocabulary_size}, {self.units}, {', '.join(shown)})"
+
+
+def _sublayer_settings(layer: RecurrentPart, foreign: keras.layers.Layer | None) -> dict[str, Any]:
+    """Return the changed settings of the sublayers; an empty dict if nothing was changed.
+
+    The sublayers of `foreign` are left to its own config.
+    """
+    settings: dict[str, Any] = {}
+    trainable = {path: bool(part.trainable) for path, part in _walk(layer, foreign)}
+    usual = dict.fromkeys(trainable, bool(layer.trainable))
+    if "embedding" in usual and not layer.trainable_embeddings:
+        usual["embedding"] = False
+    if trainable != usual:
+        settings["trainable"] = trainable
+    dense = {
+        path: keras.saving.serialize_keras_object(part)
+        for path, part in _walk(layer, foreign)
+        if isinstance(part, keras.layers.Dense)
+        and part is not foreign
+        and (part.lora_enabled or part.quantization_mode is not None)
+    }
+    if dense:
+        settings["dense"] = dense
+    return settings
+
+
+def _restore_sublayers(
+    layer: RecurrentPart, settings: dict[str, Any], foreign: keras.layers.Layer | None
+) -> None:
+    """Apply the result of `_sublayer_settings` to a layer that is not built yet."""
+    parts = dict(_walk(layer, foreign))
+    for path, trainable in settings.get("trainable", {}).items():  # parents come first
+        parts[path].trainable = trainable
+    for path, config in settings.get("dense", {}).items():
+        changed = keras.saving.deserialize_keras_object(
+            {key: value for key, value in config.items() if key != "build_config"}
+        )
+        part = parts[path]
+        part.lora_rank, part.lora_alpha = changed.lora_rank, changed.lora_alpha
+        part.quantization_config = changed.quantization_config
+        part.dtype_policy = changed.dtype_policy
+
+
+def _walk(
+    layer: keras.layers.Layer, foreign: keras.layers.Layer | None
+) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Yield each sublayer once with its path, parents first."""
+    seen = {id(layer)}
+
+    def walk(parent: keras.layers.Layer, prefix: str) -> Iterator[tuple[str, keras.layers.Layer]]:
+        for part in parent._layers:
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            path = prefix + ("context" if part is foreign else part.name)
+            yield path, part
+            if part is not foreign:
+                yield from walk(part, f"{path}/")
+
+    return walk(layer, "")
