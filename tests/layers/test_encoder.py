@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.contexts import (
+from keras_s2s.layers.encoder import (
     apply_context,
     max_context,
     mean_context,
