@@ -1,11 +1,18 @@
-"""Functions that are compiled into a graph once."""
+"""Functions that are compiled into a graph: once, or once per kind of call of a model."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
+
+from keras_s2s.keras_private import all_layers
+
+_MOST = 16  # functions per model; each holds a graph of up to some MB
 
 
 def compile_once(
@@ -27,3 +34,81 @@ def compile_once(
     # Many objects have their own compiled function, so TensorFlow's retracing warning is wrong.
     compiled._omit_frequent_tracing_warning = True
     return compiled
+
+
+class CompiledCalls:
+    """Cache of the compiled functions of a model: one per kind of call, until its layers change.
+
+    It is not a dict, because Keras tracks the dicts of a layer as a part of what is saved.
+    """
+
+    def __init__(self) -> None:
+        self._functions: OrderedDict[Any, Any] = OrderedDict()
+        self._state: GraphState | None = None
+        self._lock = threading.Lock()
+
+    def get(
+        self,
+        key: Any,
+        function: Callable[..., Any],
+        signature: Any,
+        *,
+        state: GraphState | None = None,
+        jit_compile: bool = False,
+    ) -> Callable[..., Any]:
+        """Return the compiled form of `function`, which is compiled at the first call with `key`.
+
+        If sizes in the signature are None, a new batch size or length causes no retracing.
+        Autograph is off, because our loops are `tf.while_loop`s. The 16 functions that were used
+        most recently are kept.
+
+        Args:
+            key: Hashable value that identifies the call.
+            function: Function to compile if the key is new.
+            signature: `tf.TensorSpec`s of its arguments.
+            state: `GraphState` of the model. If it differs from that of the last call, all cached
+                functions are discarded.
+            jit_compile: Whether XLA compiles the function, once per shape. Defaults to `False`.
+
+        Returns:
+            The compiled function.
+        """
+        with self._lock:
+            if state != self._state:
+                self._functions.clear()
+                self._state = state
+            if key not in self._functions:
+                self._functions[key] = compile_once(function, signature, jit_compile=jit_compile)
+            self._functions.move_to_end(key)
+            if len(self._functions) > _MOST:
+                self._functions.popitem(last=False)
+            return self._functions[key]
+
+
+class GraphState:
+    """State of a model on which its compiled graphs depend.
+
+    Two states are equal if a graph compiled for one is valid for the other. Values of weights are
+    not included, because a graph reads them when it runs. The identity of the weights and the
+    modes of the layers are included, because `enable_lora` and `quantize` change both.
+
+    Args:
+        model: Built model.
+    """
+
+    def __init__(self, model: keras.layers.Layer) -> None:
+        layers = all_layers(model)
+        self._objects = (*model.weights, *layers)
+        self._modes = [
+            (getattr(layer, "lora_enabled", False), layer.dtype_policy.name) for layer in layers
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, GraphState)
+            and self._modes == other._modes
+            and len(self._objects) == len(other._objects)
+            and all(ours is its for ours, its in zip(self._objects, other._objects, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]

@@ -17,9 +17,9 @@ from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
+from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.models import Searchable
-from keras_s2s.models.arguments import choose_jit_compile
-from keras_s2s.models.compiled import CompiledCalls, GraphState
+from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import check_converged, count_tokens, name_rows

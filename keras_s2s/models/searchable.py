@@ -10,15 +10,15 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
+from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.layers.products import fast_products, has_bfloat16
-from keras_s2s.models.arguments import check_ids, choose_jit_compile
-from keras_s2s.models.compiled import CompiledCalls, GraphState, pad_to_buckets
-from keras_s2s.models.teacher_forcing import sum_log_probs
+from keras_s2s.models.ids import check_ids, until_eos
+from keras_s2s.models.xla import choose_jit_compile, crop, pad_to_buckets
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.result import check_converged, replay_attention
-from keras_s2s.search.step import State, StepFunction
+from keras_s2s.search.step import State, StepFunction, normalize
 from keras_s2s.search.task import check_row_options
-from keras_s2s.sequences import until_eos
+from keras_s2s.special_ids import PAD_ID
 
 # With this many rows, transposing the matrices of a search takes less time than it saves. With more
 # rows, oneDNN multiplies equally fast without.
@@ -125,11 +125,7 @@ class Searchable(keras.Model):
                 graph also if the model has diverged: if its logits are NaN, infinite or all -inf.
                 Inside a graph, the scores of the row are then NaN, and it has no tokens.
         """
-        if not isinstance(search, Search):
-            raise TypeError(
-                "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
-                f"Received: search={search!r}"
-            )
+        _check_search(search)
         weights_dtype = _resolve_weights_dtype(weights_dtype)
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")
@@ -162,17 +158,14 @@ class Searchable(keras.Model):
                 start.step, start.state, rows, size, source_lengths=start.source_lengths, **options
             )
             found = found if xla else found.trim()
-            if return_attention and start.align is not None:
-                found = found._replace(attention=start.align(found.ids))
-            elif return_attention:
-                attention = replay_attention(start.step, start.state, rows, size, found.ids)
-                found = found._replace(attention=attention)
+            if return_attention:
+                found = found._replace(attention=_find_attention(start, rows, size, found.ids))
             return found
 
         key = (search, return_attention, weights_dtype, *options)
         many_rows = _has_many_rows(source_ids, search)
         found = self._run(key, run, source_ids, options, jit_compile=xla, many_rows=many_rows)
-        found = _crop(found, rows, length).trim() if xla else found
+        found = crop(found, rows, length).trim() if xla else found
         if tf.executing_eagerly():
             check_converged(found.scores)
         return found
@@ -293,6 +286,31 @@ class Searchable(keras.Model):
         return sum_log_probs(self.target_logits(source_ids, target_ids), target_ids)
 
 
+def sum_log_probs(logits: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
+    """Sum the log probabilities of the real tokens.
+
+    Args:
+        logits: float32 `(batch, target_length, vocabulary_size)`.
+        target_ids: int32 `(batch, target_length)`, padded with 0.
+
+    Returns:
+        float32 `(batch,)`.
+    """
+    chosen = tf.gather(logits, tf.expand_dims(target_ids, 2), axis=2, batch_dims=2)
+    largest = tf.reduce_max(logits, axis=2, keepdims=True)
+    log_probs = tf.squeeze(normalize(chosen, logits, largest), 2)
+    return tf.reduce_sum(tf.where(tf.equal(target_ids, PAD_ID), 0.0, log_probs), axis=1)
+
+
+def _check_search(search: Any) -> None:
+    """Check that a search is one."""
+    if not isinstance(search, Search):
+        raise TypeError(
+            "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
+            f"Received: search={search!r}"
+        )
+
+
 def _resolve_weights_dtype(weights_dtype: str) -> str:
     """Check a precision, and choose one for "auto": bfloat16 where the processor has it."""
     check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
@@ -308,11 +326,13 @@ def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
     return rows is not None and rows * getattr(search, "beam_width", 1) in MANY_ROWS
 
 
-def _crop(found: SearchResult, rows: int, source_length: int) -> SearchResult:
-    """Remove the rows and source positions that `pad_to_buckets` added."""
-    attention = None if found.attention is None else found.attention[..., :source_length]
-    found = found._replace(attention=attention)
-    return SearchResult(*(None if part is None else part[:rows] for part in found))
+def _find_attention(
+    start: SearchStart, rows: tf.Tensor, vocabulary_size: int, ids: tf.Tensor
+) -> tf.Tensor:
+    """Return the attention of hypotheses: their alignment, or the attention of the steps."""
+    if start.align is not None:
+        return start.align(ids)
+    return replay_attention(start.step, start.state, rows, vocabulary_size, ids)
 
 
 def _any_size(tensor: tf.Tensor) -> tf.TensorSpec:

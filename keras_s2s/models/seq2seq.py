@@ -15,8 +15,8 @@ from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_features import DecoderMemory
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.products import compute
+from keras_s2s.models.ids import shift_right
 from keras_s2s.models.searchable import Searchable, SearchStart
-from keras_s2s.models.teacher_forcing import shift_right
 from keras_s2s.models.trainer import Trainer
 from keras_s2s.special_ids import BOS_ID, PAD_ID
 

@@ -18,7 +18,6 @@ from keras_s2s import keras_private
 from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
 from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
-from keras_s2s.models.batch_ids import as_value_error, check_batch
 from keras_s2s.models.batch_parts import (
     Batch,
     count_parts,
@@ -30,6 +29,7 @@ from keras_s2s.models.batch_parts import (
 )
 from keras_s2s.models.class_weights import weight_labels
 from keras_s2s.models.fit_hooks import arrange_callbacks, fit_hooks, quiet_end
+from keras_s2s.models.ids import as_value_error, check_batch
 from keras_s2s.models.logit_losses import check_takes_logits
 from keras_s2s.models.own_outputs import OwnOutputs
 from keras_s2s.models.right_padding import pad_right

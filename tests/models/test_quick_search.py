@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 from helpers.small import KINDS, SOURCE_IDS, make_model
 
-from keras_s2s.models import Ensemble, arguments, searchable
-from keras_s2s.models.arguments import choose_jit_compile
-from keras_s2s.models.compiled import pad_to_buckets
+from keras_s2s.models import Ensemble, searchable, xla
+from keras_s2s.models.xla import choose_jit_compile, pad_to_buckets
 from keras_s2s.search import (
     BeamSearch,
     DiverseBeamSearch,
@@ -47,7 +46,7 @@ def test_compiled_by_xla_it_draws_the_same():
 @pytest.fixture
 def pretend_gpu(monkeypatch):
     """Let a search choose XLA, as on a GPU."""
-    monkeypatch.setattr(arguments, "runs_on_gpu", lambda: True)
+    monkeypatch.setattr(xla, "runs_on_gpu", lambda: True)
 
 
 @pytest.mark.usefixtures("pretend_gpu")

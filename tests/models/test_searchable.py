@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers.small import SOURCE_IDS, make_model
 
 from keras_s2s.models import Searchable, Seq2Seq
-from keras_s2s.models.teacher_forcing import sum_log_probs
+from keras_s2s.models.searchable import sum_log_probs
 from keras_s2s.search import BeamSearch, GreedySearch, Sampling
 from keras_s2s.special_ids import BOS_ID, EOS_ID
 
@@ -221,3 +221,13 @@ def test_an_offset_of_the_logits_changes_no_log_prob():
     expected = tf.gather(exact, target_ids[..., None], axis=2, batch_dims=2)[..., 0]
     expected = tf.reduce_sum(tf.where(target_ids == 0, 0.0, expected), axis=1)
     np.testing.assert_allclose(before, expected, rtol=1e-5)
+
+
+def test_log_probs_of_real_tokens_are_summed():
+    target_ids = tf.constant([[4, 5, 3], [3, 0, 0], [0, 0, 0]])
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(3, 3, 6)).astype(np.float32)
+    logits[1, 1:] = 1e4  # padding
+    log_probs = logits - np.log(np.exp(np.minimum(logits, 80)).sum(axis=-1, keepdims=True))
+    expected = [log_probs[0, 0, 4] + log_probs[0, 1, 5] + log_probs[0, 2, 3], log_probs[1, 0, 3], 0]
+    np.testing.assert_allclose(sum_log_probs(logits, target_ids), expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Ids outside the vocabulary in the data of `fit` and `evaluate`."""
+"""Ids of a model: outside the vocabulary in `fit` and `evaluate`, after eos, and shifted right."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s import LSTMDecoder, LSTMEncoder, Seq2Seq, SequenceLoss, TokenAccuracy
+from keras_s2s.models.ids import shift_right, until_eos
 
 SIZES = {"source_ids": 10, "target_inputs": 12, "target_labels": 12}
+
+# Ids, and the ids up to the first eos.
+ROWS = {
+    "padded": ([4, 3, 0, 0], [4, 3, 0, 0]),
+    "more behind eos": ([4, 3, 5, 3], [4, 3, 0, 0]),
+    "eos twice": ([3, 3, 3, 3], [3, 0, 0, 0]),
+    "no eos": ([4, 5, 6, 4], [4, 5, 6, 4]),
+    "padding in front and inside": ([0, 4, 0, 3], [0, 4, 0, 3]),
+    "nothing but padding": ([0, 0, 0, 0], [0, 0, 0, 0]),
+}
 
 
 def make_batch(dtype="int32"):
@@ -94,3 +105,17 @@ def test_a_batch_without_target_inputs_is_refused_by_naming_make_dataset(model, 
     ids = make_batch()["source_ids"]
     with pytest.raises(ValueError, match=r"such as those of `make_dataset.*Received: inputs="):
         model.fit({inputs: ids} if inputs == "source_ids" else ids, ids, verbose=0)
+
+
+@pytest.mark.parametrize(("given", "left"), ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_what_follows_the_first_eos_becomes_padding(given, left, dtype):
+    ids = tf.constant([given, [5, 5, 5, 3]], dtype)
+    assert until_eos(ids).dtype == dtype
+    np.testing.assert_array_equal(until_eos(ids), [left, [5, 5, 5, 3]])
+    np.testing.assert_array_equal(until_eos(ids[0]), left)
+
+
+def test_inputs_are_the_targets_one_step_later():
+    target_ids = tf.constant([[4, 5, 3], [3, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(shift_right(target_ids, 2), [[2, 4, 5], [2, 0, 0], [0, 0, 0]])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.models.compiled import CompiledCalls, GraphState
+from keras_s2s.graphs import CompiledCalls, GraphState
 
 ANY_SIZE = [tf.TensorSpec([None, None], tf.int32)]
 

@@ -1,4 +1,4 @@
-"""Check of the ids of a training batch, inside the graph."""
+"""Ids that a model receives: checked against its vocabulary, cut after eos, or shifted right."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s.errors import InputError
+from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 _MESSAGE = (
     "`%s` must lie in [0, %d), the vocabulary of the model. "
@@ -20,6 +22,37 @@ _PATTERN = re.compile(
     r"`\w+` must lie in \[0, \d+\), the vocabulary of the model\. "
     r"Received: id -?\d+ in row \d+ at position \d+ of a batch"
 )
+
+
+def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
+    """Check ids and return them as int32 `(batch, length)`.
+
+    Values can be checked only if they are known, outside a graph.
+
+    Args:
+        name: Name of the argument, for the error message.
+        ids: Value of the argument.
+        vocabulary_size: Number of ids.
+
+    Returns:
+        The ids, int32 `(batch, length)` with a length of at least 1.
+
+    Raises:
+        TypeError: If the ids are not integers.
+        ValueError: If the ids have a wrong rank or do not fit the vocabulary.
+    """
+    if isinstance(ids, tf.RaggedTensor):
+        ids = ids.to_tensor()
+    ids = tf.convert_to_tensor(ids)
+    if not ids.dtype.is_integer:
+        raise TypeError(f"`{name}` must hold integers. Received: dtype={ids.dtype.name}")
+    if ids.shape.rank != 2:
+        raise InputError(
+            f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"
+        )
+    if hasattr(ids, "numpy"):
+        _check_known_ids(name, ids.numpy(), vocabulary_size)
+    return tf.cast(ids, tf.int32)
 
 
 def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: int) -> Any:
@@ -77,6 +110,50 @@ def as_value_error() -> Iterator[None]:
         if refused is None:
             raise
         raise InputError(refused[0]) from error
+
+
+def until_eos(ids: tf.Tensor) -> tf.Tensor:
+    """Replace everything after the first eos by padding.
+
+    Args:
+        ids: Integers `(..., length)`.
+
+    Returns:
+        The ids, with the same shape and dtype.
+    """
+    is_eos = tf.cast(tf.equal(ids, EOS_ID), tf.int32)
+    ended = tf.cumsum(is_eos, axis=-1, exclusive=True) > 0
+    return tf.where(ended, tf.cast(PAD_ID, ids.dtype), ids)
+
+
+def shift_right(target_ids: tf.Tensor, first_id: int) -> tf.Tensor:
+    """Return the inputs that predict `target_ids`: `first_id`, then all ids but the last.
+
+    Args:
+        target_ids: int32 `(batch, target_length)`, padded with 0.
+        first_id: Id of the first input.
+
+    Returns:
+        int32 `(batch, target_length)`, with padding where the target has padding.
+    """
+    first = tf.fill([tf.shape(target_ids)[0], 1], first_id)
+    shifted = tf.concat([first, target_ids[:, :-1]], axis=1)
+    return tf.where(tf.equal(target_ids, PAD_ID), PAD_ID, shifted)
+
+
+def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int) -> None:
+    if ids.shape[1] == 0:
+        raise InputError(
+            f"`{name}` must have a length of at least 1: even an empty text ends in eos. "
+            f"Received: shape {ids.shape}"
+        )
+    foreign = np.argwhere((ids < 0) | (ids >= vocabulary_size))
+    if len(foreign):
+        row, position = foreign[0]
+        raise InputError(
+            f"`{name}` must lie in [0, {vocabulary_size}), the vocabulary of the model. "
+            f"Received: id {ids[row, position]} in row {row} at position {position}"
+        )
 
 
 def _all_in_vocabulary(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
