@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
-from keras_s2s.models import trainer
+from keras_s2s.models import batches
 
 # Operations that the executor never runs, or that only name a value.
 FREE = frozenset(("Const", "Placeholder", "Identity", "IdentityN", "NoOp", "_Arg", "_Retval"))
@@ -72,7 +72,7 @@ def count_operations(model: keras.Model) -> collections.Counter[str]:
         return model.train_step((inputs, labels))
 
     model.optimizer.build(model.trainable_variables)
-    with mock.patch.object(trainer, "runs_on_gpu", return_value=True):
+    with mock.patch.object(batches, "runs_on_gpu", return_value=True):
         graph = step.get_concrete_function().graph
     library = graph.as_graph_def().library.function
     bodies = {function.signature.name: function.node_def for function in library}

@@ -30,7 +30,7 @@ from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished
 from keras_s2s.keras_private import set_initial_epoch
-from keras_s2s.models.batch_parts import count_cores, count_parts
+from keras_s2s.models.batches import count_cores, count_parts
 from keras_s2s.replicas import gather_from_workers, has_workers
 
 _LOGGER = logging.getLogger("keras_s2s")

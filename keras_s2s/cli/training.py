@@ -34,7 +34,7 @@ from keras_s2s.evaluation import (
     meaningful_figures,
     unit_of,
 )
-from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 

@@ -7,7 +7,6 @@ Then it updates the weights and the metrics.
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from typing import Any
 
@@ -15,26 +14,27 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import keras_private
-from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
 from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
-from keras_s2s.models.batch_parts import (
-    Batch,
-    count_parts,
-    loss_takes_rows,
-    metrics_take_rows,
+from keras_s2s.models.batches import (
+    fastest_layout,
+    pad_right,
     part_loss,
     part_metrics,
     split_batch,
+    track_loss,
 )
-from keras_s2s.models.class_weights import weight_labels
-from keras_s2s.models.fit_hooks import arrange_callbacks, fit_hooks, quiet_end
+from keras_s2s.models.fit_arguments import (
+    arrange_callbacks,
+    check_takes_logits,
+    fit_hooks,
+    quiet_end,
+    weight_labels,
+)
 from keras_s2s.models.ids import as_value_error, check_batch
-from keras_s2s.models.logit_losses import check_takes_logits
 from keras_s2s.models.own_outputs import OwnOutputs
-from keras_s2s.models.right_padding import pad_right
 from keras_s2s.optimizers import FusedAdam
-from keras_s2s.replicas import has_workers, sum_over_replicas
+from keras_s2s.replicas import has_workers
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
@@ -269,14 +269,14 @@ class Trainer(keras.Model):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one training step on a batch and return the metrics of the epoch so far."""
         inputs, labels, sample_weight = self._unpack(data)
-        layout = self._layout()
+        layout = fastest_layout(self)
         if self._own_outputs is not None:
             # The outputs are chosen before the step. The step itself is teacher forcing: all
             # target steps at once, and no gradient through a choice.
             inputs = self._own_outputs.mix(self, inputs)
         if layout == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
-        parts = self._split(inputs, labels, sample_weight)
+        parts = split_batch(self, inputs, labels, sample_weight)
         logits, losses = [], []
         with fast_products(not self.jit_compile):
             with tf.GradientTape() as tape:
@@ -289,14 +289,14 @@ class Trainer(keras.Model):
             gradients = tape.gradient(scaled_loss, weights) if weights else []
         if weights:
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        self._track_loss(loss, labels, sample_weight)
+        track_loss(self, loss, labels, sample_weight)
         figures = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
         return self._for_reduction(figures[-1])
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a padded batch and return the metrics so far."""
         inputs, labels, sample_weight = self._unpack(data)
-        if self._layout() == {"cudnn": True}:
+        if fastest_layout(self) == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
             logits = self(inputs, training=False, cudnn=True).unpack()
         else:
@@ -305,7 +305,7 @@ class Trainer(keras.Model):
         loss = keras_private.compute_loss(
             self, inputs, labels, logits, sample_weight, training=False
         )
-        self._track_loss(loss, labels, sample_weight)
+        track_loss(self, loss, labels, sample_weight)
         figures = self.compute_metrics(inputs, labels, logits, sample_weight)
         return self._for_reduction(figures)
 
@@ -382,41 +382,6 @@ class Trainer(keras.Model):
         if not getattr(self.loss, "takes_distributions", False):
             labels = as_labels(labels)
         return inputs, labels, sample_weight
-
-    def _layout(self) -> dict[str, bool]:
-        """Return the arguments of the call that trains fastest on this device."""
-        if self.jit_compile:
-            return {}
-        return {"cudnn": True} if runs_on_gpu() else {"packed": True}
-
-    def _on_cpu(self) -> contextlib.AbstractContextManager[None]:
-        """Place operations on the labels on the CPU, to avoid many transfers to a GPU."""
-        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-        here = alone and runs_on_gpu()
-        return tf.device("CPU:0") if here else contextlib.nullcontext()
-
-    def _split(self, inputs: Any, labels: tf.Tensor, sample_weight: Any) -> list[Batch]:
-        """Split a batch into parts that are computed in parallel."""
-        if not loss_takes_rows(self):
-            return [Batch(inputs, labels, sample_weight, shares=None)]
-        with self._on_cpu():
-            shares = self.loss.token_shares(labels, sample_weight)
-        batch = Batch(inputs, labels, sample_weight, shares)
-        return split_batch(batch, count_parts() if metrics_take_rows(self) else 1)
-
-    def _track_loss(self, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
-        """Add the loss of a batch, or of this replica's part, to the loss of the epoch.
-
-        A loss of this package is weighted by its divisor, so that the loss of an epoch is that of
-        all its sequences or tokens, however they are batched. Other losses are weighted by rows,
-        as in Keras.
-        """
-        if hasattr(self.loss, "divisor"):
-            with self._on_cpu():
-                weight = self.loss.divisor(labels, sample_weight)
-        else:
-            weight = tf.shape(labels)[0]
-        keras_private.track_loss(self, sum_over_replicas(loss), weight)
 
     def _for_reduction(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return metrics, equal in every replica, in the shape that Keras reduces."""

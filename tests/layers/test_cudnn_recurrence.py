@@ -24,7 +24,7 @@ from keras_s2s.layers import (
 from keras_s2s.layers.cudnn_recurrence import has_cudnn, runs_on_gpu
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity
-from keras_s2s.models import Seq2Seq, trainer
+from keras_s2s.models import Seq2Seq, batches
 from keras_s2s.search import GreedySearch
 
 UNITS = 3
@@ -39,7 +39,7 @@ every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
 @pytest.fixture
 def with_gpu(monkeypatch):
     """Let training believe that it runs on a GPU."""
-    monkeypatch.setattr(trainer, "runs_on_gpu", lambda: True)
+    monkeypatch.setattr(batches, "runs_on_gpu", lambda: True)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_step_and_an_evaluation_are_those_of_a_cpu(
     weights = {"row": np.array([1.0, 0.5, 2.0]), "token": np.linspace(0.5, 2, 9).reshape(3, 3)}
     before, ended = model.get_weights(), []
     for on_gpu in (False, True):
-        monkeypatch.setattr(trainer, "runs_on_gpu", lambda on_gpu=on_gpu: on_gpu)
+        monkeypatch.setattr(batches, "runs_on_gpu", lambda on_gpu=on_gpu: on_gpu)
         model.set_weights(before)
         model.compile(
             keras.optimizers.SGD(0.5),

@@ -12,7 +12,7 @@ from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE,
 
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
-from keras_s2s.models import Seq2Seq, batch_parts, trainer
+from keras_s2s.models import Seq2Seq, batches
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
@@ -21,7 +21,7 @@ BY_TOKEN = np.linspace(0.5, 2.0, TARGET_LABELS.size, dtype=np.float32).reshape(T
 
 @pytest.fixture(params=[1, 4], ids=["whole", "in parts of which one is empty"])
 def parts(request, monkeypatch):
-    monkeypatch.setattr(trainer, "count_parts", lambda: request.param)
+    monkeypatch.setattr(batches, "count_parts", lambda: request.param)
     return request.param
 
 
@@ -126,7 +126,7 @@ def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
     """In the graph, without dropout, with a last batch of one row."""
     ended = []
     for parts in (1, 2):
-        monkeypatch.setattr(trainer, "count_parts", lambda parts=parts: parts)
+        monkeypatch.setattr(batches, "count_parts", lambda parts=parts: parts)
         model = make_model("luong")
         model.compile("adam", loss=SequenceLoss("token"), metrics=[TokenAccuracy()])
         history = model.fit(INPUTS, TARGET_LABELS, batch_size=2, epochs=2, shuffle=False, verbose=0)
@@ -149,8 +149,8 @@ def test_halves_are_for_threads_that_work_side_by_side(
     threads = tf.config.threading
     monkeypatch.setattr(threads, "get_intra_op_parallelism_threads", lambda: intra_op)
     monkeypatch.setattr(threads, "get_inter_op_parallelism_threads", lambda: inter_op)
-    monkeypatch.setattr(batch_parts.os, "sched_getaffinity", lambda _: set(range(cores)))
-    assert batch_parts.count_parts() == expected
+    monkeypatch.setattr(batches.os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert batches.count_parts() == expected
 
 
 @pytest.mark.parametrize("method", ["compile", "fit", "evaluate"])

@@ -1,0 +1,235 @@
+"""Arguments of `compile` and `fit`: losses that take logits, callbacks, and `class_weight`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_s2s.checks import check_number
+from keras_s2s.epochs import EpochClock
+from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.losses import as_labels
+
+_BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
+
+
+def check_takes_logits(name: str, given: Any, door: str) -> None:
+    """Check that no Keras loss or metric expects probabilities, because the model returns logits.
+
+    Keras would interpret the logits as probabilities and train on wrong values without an error.
+
+    Args:
+        name: Name of the argument of `compile`, for the error message.
+        given: Value of the argument: a name, a loss, a metric, or a nest of these.
+        door: What to use instead, for the error message.
+
+    Raises:
+        ValueError: If a loss or metric has `from_logits=False`.
+    """
+    for item in keras.tree.flatten(given):
+        if _takes_probabilities(item):
+            shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
+            shown = shown or getattr(item, "__name__", repr(item))
+            raise InputError(
+                f"`{name}` must take logits, which the model returns: {door}. "
+                f"Received: {name}={shown}, which takes probabilities"
+            )
+
+
+def arrange_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Sort callbacks so that those that save the state of others run last.
+
+    Args:
+        callbacks: Callback, nest of callbacks, or `None`.
+
+    Returns:
+        The callbacks.
+
+    Raises:
+        ImportError: If a `TensorBoard` callback lacks its package. Keras checks after tracing.
+    """
+    listed = keras.tree.flatten(callbacks) if callbacks is not None else []
+    boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
+    if boards and importlib.util.find_spec("tensorboard") is None:
+        raise MissingPackageError(
+            "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
+            "pip install 'keras-s2s[plots]'"
+        )
+    return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
+
+
+@contextlib.contextmanager
+def fit_hooks(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
+    """Call the hooks of callbacks before and after a `fit`, also if it fails.
+
+    Callbacks may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
+    reads the arguments, and `end_fit()`. An `EpochClock` runs before all of them.
+
+    Args:
+        model: Model that `fit` trains.
+        arguments: Arguments of `fit`, with "callbacks" arranged.
+    """
+    given = arguments["callbacks"]
+    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else given
+    clock = EpochClock(arguments["initial_epoch"])
+    callbacks.insert(0, clock)
+    try:
+        with contextlib.ExitStack() as stack:
+            for callback in list(callbacks):
+                if hasattr(callback, "end_fit"):
+                    stack.callback(callback.end_fit)
+                if hasattr(callback, "begin_fit"):
+                    callback.begin_fit(model, arguments, callbacks)
+            yield
+    finally:
+        callbacks.remove(clock)
+
+
+@contextlib.contextmanager
+def quiet_end(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
+    """Silence the warning that an epoch of a dataset of unknown length has ended.
+
+    Args:
+        data: Data that `fit` or `evaluate` received.
+        steps_per_epoch: Number of batches of an epoch. `None` means all.
+    """
+    unknown = isinstance(data, tf.data.Dataset) and steps_per_epoch is None
+    with warnings.catch_warnings():
+        if unknown and data.cardinality() == tf.data.UNKNOWN_CARDINALITY:
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+        yield
+
+
+def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, Any]:
+    """Convert `class_weight` to weights of the labels.
+
+    Keras interprets labels `(batch, length)` as one-hot rows and weights a row by its largest id.
+
+    Args:
+        arguments: Arguments of `fit`.
+        vocabulary_size: Number of target ids.
+
+    Returns:
+        The arguments with weighted data and without `class_weight`.
+
+    Raises:
+        ValueError: If a class is not a target id, a weight is not a number of at least 0, or
+            sample weights are given too.
+        TypeError: If the data is a `DistributedDataset`.
+    """
+    weights = arguments.get("class_weight")
+    if weights is None:
+        return arguments
+    table = _weight_table(weights, vocabulary_size)
+    data = arguments["x"]
+    found = {**arguments, "class_weight": None}
+    if isinstance(data, tf.data.Dataset):
+        return {**found, "x": data.map(lambda *batch: _weight_batch(batch, table))}
+    if isinstance(data, tf.distribute.DistributedDataset):
+        raise TypeError(
+            "`class_weight` needs the dataset before it is distributed. Received: a "
+            "`DistributedDataset`"
+        )
+    if isinstance(data, keras.utils.PyDataset):
+        return {**found, "x": _WeightedBatches(data, table)}
+    if hasattr(data, "__next__"):
+        return {**found, "x": _weighted_batches(data, table)}
+    if arguments.get("sample_weight") is not None:
+        raise InputError(_BOTH)
+    return {**found, "sample_weight": table[_clip_ids(np.asarray(arguments["y"]), vocabulary_size)]}
+
+
+def _takes_probabilities(item: Any) -> bool:
+    """Check whether a loss or metric of Keras has `from_logits=False`."""
+    if isinstance(item, str):
+        if item in ("crossentropy", "ce"):  # Keras converts it to the sparse metric
+            return True
+        try:
+            item = keras.losses.get(item)
+        except ValueError:  # not the name of a loss
+            return False
+    if isinstance(item, keras.losses.Loss | keras.metrics.Metric):
+        return item.get_config().get("from_logits") is False
+    if not callable(item):
+        return False
+    try:
+        parameter = inspect.signature(item).parameters.get("from_logits")
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.default is False
+
+
+def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:
+    """Return the weight of each target id, float32. Ids without a weight get 1."""
+    if not isinstance(weights, Mapping):
+        raise InputError(
+            f"`class_weight` must be a dict of target ids. Received: class_weight={weights!r}"
+        )
+    table = np.ones(vocabulary_size, np.float32)
+    for target_id, weight in weights.items():
+        is_id = hasattr(target_id, "__index__") and 0 <= int(target_id) < vocabulary_size
+        if not is_id:
+            raise InputError(
+                f"`class_weight` must have target ids in [0, {vocabulary_size}) as its keys. "
+                f"Received: {target_id!r}"
+            )
+        table[int(target_id)] = check_number(f"class_weight[{target_id}]", weight, minimum=0.0)
+    return table
+
+
+def _clip_ids(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
+    """Clip ids to the vocabulary. Ids out of range are reported later, with their position."""
+    return np.clip(labels.astype(np.int64), 0, vocabulary_size - 1)
+
+
+def _weight_batch(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
+    """Add the weights of the labels to a batch."""
+    if len(batch) == 3 and batch[2] is not None:
+        raise InputError(_BOTH)
+    inputs, labels = batch[:2]
+    ids = tf.clip_by_value(tf.cast(as_labels(labels), tf.int64), 0, len(table) - 1)
+    return inputs, labels, tf.gather(tf.constant(table), ids)
+
+
+def _weighted_batches(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
+    for batch in batches:
+        yield _weight_batch(tuple(batch), table)
+
+
+class _WeightedBatches(keras.utils.PyDataset):
+    """A `PyDataset` whose batches have label weights.
+
+    Args:
+        batches: `PyDataset` of unweighted batches.
+        table: Weight of each target id.
+    """
+
+    def __init__(self, batches: keras.utils.PyDataset, table: np.ndarray) -> None:
+        super().__init__(
+            workers=batches.workers,
+            use_multiprocessing=batches.use_multiprocessing,
+            max_queue_size=batches.max_queue_size,
+        )
+        self._batches, self._table = batches, table
+
+    def __getitem__(self, index: int) -> Any:
+        inputs, labels, weights = _weight_batch(tuple(self._batches[index]), self._table)
+        return inputs, labels, weights.numpy()
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._batches.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self._batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._batches.on_epoch_end()
