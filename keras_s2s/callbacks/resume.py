@@ -12,17 +12,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.callbacks.callback_state import (
-    continued_logs,
-    read_callbacks,
-    restore_callbacks,
-    without_batch_hooks,
-)
 from keras_s2s.callbacks.training_state import (
     TrainingState,
+    continued_logs,
     load_state,
+    read_callbacks,
     read_values,
+    restore_callbacks,
     save_state,
+    without_batch_hooks,
     write_values,
 )
 from keras_s2s.checks import check_int

@@ -1,12 +1,17 @@
-"""The state of a training, in one file that is written atomically."""
+"""The state of a training, which `Resume` saves: one file that is written atomically.
+
+It includes the state of the other callbacks.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -14,6 +19,7 @@ import numpy as np
 
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
+from keras_s2s.keras_private import CALLBACK_STATE
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError)
 
@@ -29,42 +35,6 @@ class TrainingState(NamedTuple):
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds
     metrics: list[np.ndarray]  # sums of the metrics in this epoch
     threads: dict[str, int] = {}  # on which the last bits of sums depend  # noqa: RUF012
-
-
-def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Copy the values of Keras variables; 16-bit floats, unknown to NumPy, become float32.
-
-    Args:
-        variables: Keras variables.
-
-    Returns:
-        Their values.
-    """
-    values = [np.array(variable.value.numpy()) for variable in variables]
-    return [it.astype(np.float32) if it.dtype.kind == "V" else it for it in values]
-
-
-def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
-    """Assign the result of `read_values`.
-
-    Args:
-        variables: Keras variables.
-        values: The values of the variables.
-
-    Raises:
-        ValueError: If the number of values or a shape differs.
-    """
-    found = [tuple(value.shape) for value in values]
-    for variable, shape in zip(variables, found, strict=False):
-        if tuple(variable.shape) != shape:
-            raise InputError(
-                f"{variable.path!r} has the shape {tuple(variable.shape)}, not {shape} as in "
-                "the file"
-            )
-    if len(variables) != len(found):
-        raise InputError(f"there are {len(variables)} variables, not {len(found)} as in the file")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def save_state(path: str, state: TrainingState) -> None:
@@ -131,3 +101,147 @@ def load_state(path: str) -> TrainingState | None:
         raise InputError(
             f"Cannot resume from {path!r}: it is damaged ({error}). Remove it to start over."
         ) from error
+
+
+def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copy the values of Keras variables; 16-bit floats, unknown to NumPy, become float32.
+
+    Args:
+        variables: Keras variables.
+
+    Returns:
+        Their values.
+    """
+    values = [np.array(variable.value.numpy()) for variable in variables]
+    return [it.astype(np.float32) if it.dtype.kind == "V" else it for it in values]
+
+
+def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
+    """Assign the result of `read_values`.
+
+    Args:
+        variables: Keras variables.
+        values: The values of the variables.
+
+    Raises:
+        ValueError: If the number of values or a shape differs.
+    """
+    found = [tuple(value.shape) for value in values]
+    for variable, shape in zip(variables, found, strict=False):
+        if tuple(variable.shape) != shape:
+            raise InputError(
+                f"{variable.path!r} has the shape {tuple(variable.shape)}, not {shape} as in "
+                "the file"
+            )
+    if len(variables) != len(found):
+        raise InputError(f"there are {len(variables)} variables, not {len(found)} as in the file")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[str, Any]]:
+    """Return the state of callbacks.
+
+    Args:
+        callbacks: Callbacks of Keras, or with the names of their state in `state_attributes`.
+
+    Returns:
+        The "name" and the "state" of each.
+    """
+    return [_state_of(callback) for callback in callbacks]
+
+
+def restore_callbacks(
+    callbacks: Iterable[keras.callbacks.Callback], states: Iterable[dict[str, Any]]
+) -> None:
+    """Restore the state of callbacks, matched by class name and order.
+
+    Args:
+        callbacks: The callbacks.
+        states: The result of `read_callbacks`.
+    """
+    left: dict[str, list[dict[str, Any]]] = {}
+    for state in states:
+        left.setdefault(state["name"], []).append(state["state"])
+    for callback in callbacks:
+        found = left.get(type(callback).__name__)
+        if found:
+            vars(callback).update(found.pop(0))
+
+
+@contextlib.contextmanager
+def without_batch_hooks(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
+    """Hide batches that were already trained from Keras's callbacks with a state.
+
+    Otherwise a `ModelCheckpoint` would save a later model under the number of an earlier batch.
+
+    Args:
+        callbacks: The callbacks.
+    """
+    hooks = ("on_train_batch_begin", "on_train_batch_end")
+    known = [callback for callback in callbacks if isinstance(callback, tuple(CALLBACK_STATE))]
+    for callback in known:
+        vars(callback).update(dict.fromkeys(hooks, _ignore))
+    try:
+        yield
+    finally:
+        for callback in known:
+            for hook in hooks:
+                vars(callback).pop(hook, None)
+
+
+@contextlib.contextmanager
+def continued_logs(
+    callbacks: Iterable[keras.callbacks.Callback], epoch: int | None
+) -> Iterator[None]:
+    """Make each `CSVLogger` append to its file instead of overwriting it, and close the file.
+
+    Rows of epochs that will be trained again are removed.
+
+    Args:
+        callbacks: The callbacks.
+        epoch: The first epoch that will be trained; None if the training is not resumed.
+    """
+    loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
+    before = [logger.append for logger in loggers]
+    for logger in loggers:
+        if epoch is not None and os.path.exists(logger.filename):
+            _truncate_log(logger.filename, logger.sep, epoch)
+            logger.append = True
+    try:
+        yield
+    finally:
+        for logger, append in zip(loggers, before, strict=True):
+            logger.append = append
+            if logger.csv_file is not None:  # Keras leaves it open if `fit` was interrupted
+                logger.csv_file.close()
+
+
+def _truncate_log(path: str, separator: str, epoch: int) -> None:
+    """Remove the rows of `epoch` and later epochs, and an incomplete row."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, delimiter=separator))
+    kept = [
+        row
+        for number, row in enumerate(rows)
+        if number == 0 or (len(row) == len(rows[0]) and row[0].isdecimal() and int(row[0]) < epoch)
+    ]
+    if kept != rows:
+        with (
+            written_beside(path) as unfinished,
+            open(unfinished, "w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, delimiter=separator).writerows(kept)
+
+
+def _ignore(batch: int, logs: dict[str, Any] | None = None) -> None:
+    """Do nothing with a batch."""
+
+
+def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    names: tuple[str, ...] = tuple(getattr(callback, "state_attributes", ()))
+    for kind, own in CALLBACK_STATE.items():
+        if isinstance(callback, kind):
+            names += own
+    state = {name: getattr(callback, name) for name in names if hasattr(callback, name)}
+    return {"name": type(callback).__name__, "state": state}

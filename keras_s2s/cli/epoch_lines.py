@@ -10,7 +10,7 @@ from typing import Any
 import click
 import keras
 
-from keras_s2s.callbacks.best_epoch import KeepBest
+from keras_s2s.callbacks.epoch_metrics import KeepBest
 from keras_s2s.cli.report import name_of, shown
 
 _REDRAW = 0.5  # seconds

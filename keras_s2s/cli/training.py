@@ -15,8 +15,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
-from keras_s2s.callbacks.best_epoch import RISING, KeepBest, StopEarly
-from keras_s2s.callbacks.learning_curve import LearningCurve
+from keras_s2s.callbacks.epoch_metrics import RISING, KeepBest, LearningCurve, StopEarly
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine

@@ -14,7 +14,7 @@ import pytest
 from helpers.resumable import PAIRS, SOURCE, STEPS, TARGET, make_data, make_model, train
 
 from keras_s2s.callbacks import Resume, resume, training_state
-from keras_s2s.callbacks.callback_state import continued_logs
+from keras_s2s.callbacks.training_state import continued_logs
 from keras_s2s.data import make_dataset
 from keras_s2s.files import locked
 from keras_s2s.models import Seq2Seq

@@ -7,7 +7,7 @@ import pytest
 from helpers.resumable import STEPS, make_data, make_model
 
 from keras_s2s.callbacks import Resume
-from keras_s2s.callbacks.learning_curve import LearningCurve
+from keras_s2s.callbacks.epoch_metrics import LearningCurve
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.callbacks.training_state import load_state
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_s2s.callbacks.best_epoch import KeepBest, StopEarly
+from keras_s2s.callbacks.epoch_metrics import KeepBest, StopEarly
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_figures
 from keras_s2s.cli.report import Figure, Report

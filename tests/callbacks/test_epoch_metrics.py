@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_s2s.callbacks.best_epoch import KeepBest, StopEarly
+from keras_s2s.callbacks.epoch_metrics import KeepBest, StopEarly
 
 
 def test_of_equal_figures_the_lower_loss_is_the_better():

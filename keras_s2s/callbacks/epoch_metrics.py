@@ -1,10 +1,17 @@
-"""Callbacks that rank epochs: `KeepBest` saves the best one, `StopEarly` waits for a better one."""
+"""Callbacks that use the metrics of an epoch: `KeepBest`, `StopEarly` and `LearningCurve`.
+
+`KeepBest` saves the best epoch, `StopEarly` waits for a better one, and `LearningCurve` writes all
+epochs to a file.
+"""
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import keras
+
+from keras_s2s.files import written_beside
 
 # Metrics of which a higher value is better.
 RISING = ("bleu", "chrf")
@@ -66,6 +73,37 @@ class StopEarly(keras.callbacks.Callback):
         self.wait = 0 if improved or warming_up else self.wait + 1
         if self.wait >= self.patience:
             self.model.stop_training = True
+
+
+class LearningCurve(keras.callbacks.Callback):
+    """Writes the metrics of all epochs to a CSV file after each epoch.
+
+    The file is rewritten each time. `keras.callbacks.CSVLogger` would list an epoch twice if
+    training was interrupted at its end.
+
+    Args:
+        path: Path of the CSV file.
+    """
+
+    state_attributes = ("rows",)
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        rate = float(self.model.optimizer.learning_rate.numpy())
+        self.rows.append({"epoch": epoch, **figures, "learning_rate": rate})
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        with (
+            written_beside(self.path) as unfinished,
+            open(unfinished, "w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
 
 
 def _rank(logs: dict[str, Any], watch: str) -> list[float]:
