@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import threading
+import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,7 +37,12 @@ _NO_SCORE = -1e9
 # Name of the metadata with the checksum of the file, and its size: a CRC-32 in hexadecimal digits.
 CHECKSUM, CHECKSUM_SIZE = "checksum", 8
 # Tokenizers that plain Python can replace, with their separators; others need tensorflow-text.
-_SEPARATORS = {"CharTokenizer": "", "WordTokenizer": " ", "ByteTokenizer": ""}
+_SEPARATORS = {
+    "ByteTokenizer": "",
+    "CharTokenizer": "",
+    "DecomposedCharTokenizer": "",
+    "WordTokenizer": " ",
+}
 _SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
 
 
@@ -212,11 +218,18 @@ class LiteRTRunner:
         if kind == "ByteTokenizer":
             return [*(byte + _NUM_SPECIAL for byte in text.encode()), _EOS_ID]
         parts: Sequence[str] = text.split() if kind == "WordTokenizer" else text
+        if kind == "DecomposedCharTokenizer":
+            parts = [part for character in text for part in self._decompose(character)]
         if kind == "FeatureTokenizer":
             word, *last = text.strip().rsplit(maxsplit=1) or [""]
             features = [f";{feature}" for part in last for feature in part.split(";") if feature]
             parts = [*word, *features]
         return [*(self._ids.get(part, _UNK_ID) for part in parts), _EOS_ID]
+
+    def _decompose(self, character: str) -> str:
+        """Return the parts of a character, or the character itself if no part is known."""
+        parts = unicodedata.normalize("NFD", character)
+        return parts if any(part in self._ids for part in parts) else character
 
     def _detokenize(self, ids: list[int]) -> str:
         """Convert ids to a text, up to the first eos."""

@@ -15,7 +15,8 @@ import importlib
 import json
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ class TextTokenizer:
             return [*self._pieces.split(text), EOS_ID]
         if self._kind == "ByteTokenizer":
             return [*(byte + _NUM_SPECIAL for byte in text.encode()), EOS_ID]
-        return [*(self.ids.get(part, UNK_ID) for part in _SPLIT[self._kind](text)), EOS_ID]
+        if self._kind == "DecomposedCharTokenizer":
+            parts: Iterable[str] = self._decompose(text)
+        else:
+            parts = _SPLIT[self._kind](text)
+        return [*(self.ids.get(part, UNK_ID) for part in parts), EOS_ID]
 
     def detokenize(self, ids: Iterable[int]) -> str:
         """Return the text of ids, up to the first eos."""
@@ -77,6 +82,12 @@ class TextTokenizer:
             return b"".join(pieces).decode("utf-8", "replace")
         parts = [_UNKNOWN_TEXT if number == UNK_ID else self.tokens[number] for number in kept]
         return _JOIN[self._kind](parts, self.rules)
+
+    def _decompose(self, text: str) -> Iterator[str]:
+        """Yield the parts of each character, or the character itself if no part is known."""
+        for character in text:
+            parts = unicodedata.normalize("NFD", character)
+            yield from parts if any(part in self.ids for part in parts) else character
 
     def _join_features(self, ids: list[int]) -> str:
         """Join characters; a feature is preceded by a space, or by ";" after another feature."""
@@ -135,6 +146,7 @@ def _join_pieces(parts: list[str], rules: dict[str, Any]) -> str:
 
 _SPLIT: dict[str, Any] = {
     "CharTokenizer": list,
+    "DecomposedCharTokenizer": None,
     "WordTokenizer": str.split,
     "FeatureTokenizer": _split_features,
     "ByteTokenizer": None,
@@ -142,6 +154,7 @@ _SPLIT: dict[str, Any] = {
 }
 _JOIN: dict[str, Any] = {
     "CharTokenizer": lambda parts, rules: "".join(parts),
+    "DecomposedCharTokenizer": lambda parts, rules: "".join(parts),
     "WordTokenizer": lambda parts, rules: " ".join(parts),
     "SentencePieceTokenizer": _join_pieces,
 }

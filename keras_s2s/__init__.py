@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from keras_s2s.tokenizers import (
         ByteTokenizer,
         CharTokenizer,
+        DecomposedCharTokenizer,
         FeatureTokenizer,
         SentencePieceTokenizer,
         Tokenizer,
@@ -68,6 +69,7 @@ _MODULES = {
     "tokenizers": [
         "ByteTokenizer",
         "CharTokenizer",
+        "DecomposedCharTokenizer",
         "FeatureTokenizer",
         "SentencePieceTokenizer",
         "Tokenizer",
@@ -83,6 +85,7 @@ __all__ = [
     "BeamSearch",
     "ByteTokenizer",
     "CharTokenizer",
+    "DecomposedCharTokenizer",
     "DiverseBeamSearch",
     "Ensemble",
     "ExactSearch",

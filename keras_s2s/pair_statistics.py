@@ -23,12 +23,16 @@ class PairStatistics(NamedTuple):
         crossing: Share of links that cross, from `crossing_share`. NaN for more than 2,000 pairs,
             because no setting depends on their order.
         features: Whether most sources end with features, such as "V;PST".
+        characters: Number of different characters in the sources.
+        parts: Number of different characters after Unicode's canonical decomposition.
     """
 
     number: int
     mean_length: float
     crossing: float
     features: bool = False
+    characters: int = 0
+    parts: int = 0
 
 
 def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
@@ -41,10 +45,12 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         The `PairStatistics`.
     """
     number = characters = 0
+    seen: set[str] = set()
     sample = []
     for source, target in pairs:
         number += 1
         characters += max(len(source), len(target))
+        seen.update(source)
         if number <= _SAMPLE:
             sample.append((source, target))
     with_features = sum(";" in "".join(source.split()[-1:]) for source, _ in sample)
@@ -53,6 +59,8 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         mean_length=characters / max(number, 1),
         crossing=crossing_share(sample) if number <= _SAMPLE else math.nan,
         features=2 * with_features > len(sample),
+        characters=len(seen),
+        parts=len({part for it in seen for part in unicodedata.normalize("NFD", it)}),
     )
 
 

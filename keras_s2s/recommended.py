@@ -37,6 +37,8 @@ _EPOCHS = (10, 200)
 _FEW_PAIRS = 2_000  # with fewer pairs, a small model with monotonic attention
 _MANY_PAIRS = 20_000  # with this many or more pairs, two layers
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
+_COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
+_TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
 _LONG = 64  # characters; the cost of monotonic attention grows with the product of both lengths
 
 
@@ -58,6 +60,8 @@ class RecommendedSettings:
         encoder_layers: Layers of the encoder.
         decoder_layers: Layers of the decoder.
         attention: Attention of the decoder.
+        source_tokenizer: "decomposed" for a `DecomposedCharTokenizer` of the sources, "char" for a
+            `CharTokenizer`.
         steps: Training steps in all epochs.
         reasons: The reason for the value of each setting, by name.
     """
@@ -73,6 +77,7 @@ class RecommendedSettings:
     encoder_layers: int
     decoder_layers: int
     attention: str | None
+    source_tokenizer: str
     steps: int
     reasons: dict[str, str] = dataclasses.field(compare=False)
 
@@ -206,6 +211,7 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
         return found[name]
 
     pairs = measured.number
+    settle("source_tokenizer", *_source_tokenizer(measured))
     batch = settle("batch_size", *_batch_size(pairs, measured.mean_length))
     steps_of_epoch = math.ceil(pairs / batch)
     attention = settle("attention", *_attention(measured))
@@ -234,6 +240,16 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
     settle("dropout", DROPOUT, "the same for all data")
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
+
+
+def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
+    """Return decomposed characters if they make the vocabulary much smaller, as in Korean."""
+    if not measured.features and measured.characters >= _COMPOSED * measured.parts > 0:
+        reason = (
+            f"{measured.characters:,} characters, composed of {measured.parts:,} letters and marks"
+        )
+        return "decomposed", reason
+    return "char", "few of the characters are composed"
 
 
 def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
@@ -274,6 +290,8 @@ def _check(name: str, value: Any) -> None:
         from keras_s2s.layers.decoder_features import ATTENTION
 
         check_choice(name, value, (None, *ATTENTION))
+    elif name == "source_tokenizer":
+        check_choice(name, value, _TOKENIZERS)
     elif name in ("dropout", "label_smoothing"):
         check_number(name, value, minimum=0, maximum=0.95 if name == "dropout" else 0.9)
     elif name == "learning_rate":

@@ -93,6 +93,21 @@ def test_long_texts_and_unclear_orders_keep_attention_that_goes_anywhere():
     assert recommended_settings([("a", "b")]).attention == "luong"  # no links to compare
 
 
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([chr(0xAC00 + number) for number in range(84)], "decomposed"),
+        (["né", "ne", "nu"], "char"),
+        ([f"{chr(0xAC00 + number)} V;PST" for number in range(84)], "char"),
+    ],
+)
+def test_sources_of_many_composed_characters_are_decomposed(sources, expected):
+    settings = recommended_settings([(source, "a") for source in sources])
+    assert settings.source_tokenizer == expected
+    given = recommended_settings([("각", "a")], source_tokenizer="word")
+    assert given.source_tokenizer == "word"
+
+
 @pytest.mark.parametrize("attention", [None, "bahdanau"])
 def test_a_given_attention_is_that_of_the_model(attention):
     settings = recommended_settings(FOLLOWING * 10, attention=attention, units=4)

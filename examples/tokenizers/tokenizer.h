@@ -35,6 +35,12 @@ class Tokenizer {
       ids_[tokens_[id]] = static_cast<int32_t>(id);
     }
     if (kind_ == Kind::kPieces) pieces_ = Pieces(tokens_, rules);
+    if (kind_ == Kind::kDecomposed) {
+      const Json& listed = rules.At("decompositions");
+      for (size_t place = 0; place < listed.names.size(); ++place) {
+        decompositions_[listed.names[place]] = listed.items[place].text;
+      }
+    }
   }
 
   // Returns the ids of a text, which end in eos.
@@ -79,12 +85,13 @@ class Tokenizer {
   }
 
  private:
-  enum class Kind { kBytes, kCharacters, kFeatures, kPieces, kWords };
+  enum class Kind { kBytes, kCharacters, kDecomposed, kFeatures, kPieces, kWords };
 
   static Kind ReadKind(const Json& rules) {
     static const std::unordered_map<std::string, Kind> kKinds = {
         {"ByteTokenizer", Kind::kBytes},
         {"CharTokenizer", Kind::kCharacters},
+        {"DecomposedCharTokenizer", Kind::kDecomposed},
         {"FeatureTokenizer", Kind::kFeatures},
         {"SentencePieceTokenizer", Kind::kPieces},
         {"WordTokenizer", Kind::kWords},
@@ -119,6 +126,12 @@ class Tokenizer {
       AppendCharacters(text, &parts);
       return parts;
     }
+    if (kind_ == Kind::kDecomposed) {
+      std::vector<std::string> characters;
+      AppendCharacters(text, &characters);
+      for (const std::string& character : characters) AppendParts(character, &parts);
+      return parts;
+    }
     const std::vector<std::pair<size_t, size_t>> words = FindWords(text);
     if (kind_ == Kind::kWords) {
       for (const auto& [begin, end] : words) parts.push_back(text.substr(begin, end - begin));
@@ -151,6 +164,40 @@ class Tokenizer {
       if (place == 0 || (text[place] & 0xC0) != 0x80) parts->emplace_back();
       parts->back() += text[place];
     }
+  }
+
+  // Appends the parts of a character, or the character itself if no part is known.
+  void AppendParts(const std::string& character, std::vector<std::string>* parts) const {
+    const auto found = decompositions_.find(character);
+    std::vector<std::string> letters = SyllableLetters(character);
+    if (found != decompositions_.end()) AppendCharacters(found->second, &letters);
+    const bool is_known = std::any_of(letters.begin(), letters.end(), [this](const auto& letter) {
+      return ids_.count(letter) > 0;
+    });
+    if (!is_known) letters = {character};
+    parts->insert(parts->end(), letters.begin(), letters.end());
+  }
+
+  // Returns the two or three letters of a Korean syllable, and nothing for other characters.
+  static std::vector<std::string> SyllableLetters(const std::string& character) {
+    constexpr int kFirstSyllable = 0xAC00, kNumSyllables = 11172, kVowels = 21, kLasts = 28;
+    if (character.size() != 3) return {};
+    const auto byte = [&character](size_t place) {
+      return static_cast<unsigned char>(character[place]);
+    };
+    const int syllable =
+        (byte(0) - 0xE0) * 4096 + (byte(1) - 0x80) * 64 + (byte(2) - 0x80) - kFirstSyllable;
+    if (syllable < 0 || syllable >= kNumSyllables) return {};
+    std::vector<std::string> letters = {Letter(0x1100 + syllable / (kVowels * kLasts)),
+                                        Letter(0x1161 + syllable / kLasts % kVowels)};
+    if (syllable % kLasts > 0) letters.push_back(Letter(0x11A7 + syllable % kLasts));
+    return letters;
+  }
+
+  // Returns a code point from U+0800 to U+FFFF in UTF-8.
+  static std::string Letter(int point) {
+    return {static_cast<char>(0xE0 + point / 4096), static_cast<char>(0x80 + point / 64 % 64),
+            static_cast<char>(0x80 + point % 64)};
   }
 
   // Returns where each word begins and ends.
@@ -188,6 +235,7 @@ class Tokenizer {
 
   std::vector<std::string> tokens_;
   Kind kind_;
+  std::unordered_map<std::string, std::string> decompositions_;
   std::unordered_map<std::string, int32_t> ids_;
   Pieces pieces_;
 };

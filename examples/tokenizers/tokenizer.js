@@ -15,6 +15,11 @@ const SPLIT = {
   CharTokenizer: (text) => Array.from(text),
   WordTokenizer: (text) => text.split(SPACE).filter(Boolean),
   FeatureTokenizer: splitFeatures,
+  // The parts of each character, or the character itself if no part is known.
+  DecomposedCharTokenizer: (text, known) => Array.from(text).flatMap((character) => {
+    const parts = Array.from(character.normalize("NFD"));
+    return parts.some((part) => known.has(part)) ? parts : [character];
+  }),
 };
 
 export class Tokenizer {
@@ -36,7 +41,7 @@ export class Tokenizer {
     if (this.kind === "ByteTokenizer") {
       return [...Array.from(new TextEncoder().encode(text), (byte) => byte + NUM_SPECIAL), EOS];
     }
-    return [...SPLIT[this.kind](text).map((part) => this.ids.get(part) ?? UNKNOWN), EOS];
+    return [...SPLIT[this.kind](text, this.ids).map((part) => this.ids.get(part) ?? UNKNOWN), EOS];
   }
 
   /** Returns the text of ids, up to the first eos. */

@@ -5,7 +5,7 @@ import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 const PAD = 0, UNKNOWN = 1, BOS = 2, EOS = 3, NUM_SPECIAL = 4;
 // Sources are padded to so many tokens, eos counted; what follows eos is not read.
 const LONGEST_SOURCE = 64;
-const SEPARATORS = { CharTokenizer: "", WordTokenizer: " ", ByteTokenizer: "" };
+const SEPARATORS = { CharTokenizer: "", DecomposedCharTokenizer: "", WordTokenizer: " ", ByteTokenizer: "" };
 
 /** The parts of a LiteRT file, which is a FlatBuffer, that this page reads. */
 export class File {
@@ -142,8 +142,15 @@ export class Translator {
     }
     // what Python's str.split() parts words at
     const space = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
-    const parts = this.kinds[0] === "WordTokenizer" ? text.split(space).filter(Boolean) : Array.from(text);
+    let parts = this.kinds[0] === "WordTokenizer" ? text.split(space).filter(Boolean) : Array.from(text);
+    if (this.kinds[0] === "DecomposedCharTokenizer") parts = parts.flatMap((it) => this.#decompose(it));
     return [...parts.map((part) => this.ids.get(part) ?? UNKNOWN), EOS];
+  }
+
+  /** Returns the parts of a character, or the character itself if no part is known. */
+  #decompose(character) {
+    const parts = Array.from(character.normalize("NFD"));
+    return parts.some((part) => this.ids.has(part)) ? parts : [character];
   }
 
   #detokenize(ids) {

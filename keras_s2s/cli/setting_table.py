@@ -11,7 +11,7 @@ import math
 from keras_s2s.cli.setting import Setting
 from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
-TOKENIZERS = ("char", "byte", "word", "subword", "features")
+TOKENIZERS = ("char", "byte", "word", "subword", "features", "decomposed")
 STOPPING = ("bound", "finished", "length")
 _LARGEST = 1 << 15  # units; a layer of this size has 32 GB of weights
 _DEEPEST = 64  # layers
@@ -70,10 +70,12 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Text": (
         Setting(
             "source_tokenizer",
-            "char",
-            "Source tokenizer: char, byte, word, subword, or features (characters of a word, then "
-            "features such as V;PST). With features_column, char means features",
+            None,
+            "Source tokenizer: char, decomposed (letters and accents, Korean letters), byte, word, "
+            "subword, or features (characters of a word, then features such as V;PST). With "
+            "features_column, char means features; null: recommended for the training pairs",
             choices=TOKENIZERS,
+            optional=True,
         ),
         Setting(
             "target_tokenizer",

@@ -150,6 +150,8 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
     measured = data.statistics
     given = {name: getattr(settings, name) for name in FITTED if name not in missing}
     reasons = {}
+    if "source_tokenizer" in missing:
+        given["source_tokenizer"], reasons["source_tokenizer"] = data.source_kind
     if settings.batch_tokens:
         given["batch_size"] = max(1, int(settings.batch_tokens / max(measured.mean_length, 1)))
         reasons["batch_size"] = "not used: `batch_tokens` limits the batches"
@@ -171,7 +173,7 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         value = getattr(fitted, name)
         value = "none" if value is None else value  # no attention
         setattr(settings, name, value)
-        click.echo(f"  {name:15s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
+        click.echo(f"  {name:16s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
 
 
 def missing_files(paths: Iterable[str]) -> None:

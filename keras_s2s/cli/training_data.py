@@ -11,11 +11,13 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.recommended import fit_settings
 from keras_s2s.special_ids import UNK_ID
 
 # Tokenizer classes by their names in the settings.
 TOKENIZERS: dict[str, Any] = {
     "char": s2s.CharTokenizer,
+    "decomposed": s2s.DecomposedCharTokenizer,
     "byte": s2s.ByteTokenizer,
     "word": s2s.WordTokenizer,
     "subword": s2s.SentencePieceTokenizer,
@@ -28,8 +30,8 @@ class Data(SimpleNamespace):
     """Data of a training.
 
     Attributes are `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`,
-    the length `longest` of the longest training target in tokens, and the `PairStatistics`
-    `statistics` of the training pairs.
+    the length `longest` of the longest training target in tokens, the `PairStatistics` `statistics`
+    of the training pairs, and the kind of the source tokenizer and its reason, `source_kind`.
     """
 
 
@@ -50,15 +52,17 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
     valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
     train = settings.train if settings.stream else list(_read_pairs(settings))
     statistics = _report_pairs(settings, train, valid)
+    source_kind = _source_kind(settings, statistics, initial)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
             continue
         texts = (pair[place] for pair in _iterate_pairs(settings, train))
-        sides.append(_train_tokenizer(settings, side, texts))
+        kind = source_kind[0] if side == "source" else settings.target_tokenizer
+        sides.append(_train_tokenizer(settings, side, kind, texts))
     data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
-    data.statistics = statistics
+    data.statistics, data.source_kind = statistics, source_kind
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
         ids, _ = tokenizer.split([pair[place] for pair in valid])
@@ -103,7 +107,7 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
     return train, s2s.make_dataset(data.valid, data.source, data.target)
 
 
-def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
+def tokenizer_kind(settings: SimpleNamespace, side: str) -> str | None:
     """Return the name of the tokenizer of one side.
 
     Args:
@@ -111,10 +115,10 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str:
         side: "source" or "target".
 
     Returns:
-        A key of `TOKENIZERS`. If the lines have features, the source tokenizer "char" becomes
-        "features".
+        A key of `TOKENIZERS`, or None if it depends on the pairs. If the lines have features, the
+        source tokenizer "char" becomes "features".
     """
-    kind: str = getattr(settings, f"{side}_tokenizer")
+    kind: str | None = getattr(settings, f"{side}_tokenizer")
     if side == "source" and kind == "char" and settings.features_column:
         return "features"
     return kind
@@ -157,9 +161,26 @@ def _report_pairs(
     return statistics
 
 
-def _train_tokenizer(settings: SimpleNamespace, side: str, texts: Any) -> Any:
+def _source_kind(
+    settings: SimpleNamespace, statistics: PairStatistics, initial: Any
+) -> tuple[str, str]:
+    """Return the kind of the source tokenizer, and the reason for it."""
+    if initial is not None:
+        kinds = {tokenizer: kind for kind, tokenizer in TOKENIZERS.items()}
+        return kinds[type(initial.source)], f"that of {settings.init_from or settings.teacher}"
+    kind = tokenizer_kind(settings, "source")
+    if kind is not None:
+        return kind, "given"
+    if settings.features_column:
+        return "features", "the lines have a column of features"
+    if settings.copy:
+        return "char", "copied characters are spelled as in the target"
+    fitted = fit_settings(statistics)
+    return fitted.source_tokenizer, fitted.reasons["source_tokenizer"]
+
+
+def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any) -> Any:
     """Train the tokenizer of one side."""
-    kind = tokenizer_kind(settings, side)
     size = getattr(settings, f"{side}_vocabulary_size")
     if kind == "byte":
         return TOKENIZERS[kind].train(texts)

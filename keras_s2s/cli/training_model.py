@@ -168,6 +168,8 @@ def _resolve_context(name: str) -> Any:
 def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> None:
     for side in ("source", "target"):
         kind = tokenizer_kind(settings, side)
+        if kind is None:
+            continue
         found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
         if found is not wanted:
             raise InputError(

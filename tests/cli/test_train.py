@@ -286,7 +286,7 @@ def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monk
     _, output, _ = run("train", *files, *options)
     for name, reason in wanted.reasons.items():
         if name != "units":
-            assert f"  {name:15s} {getattr(wanted, name)!s:>9s}  {reason}\n" in output
+            assert f"  {name:16s} {getattr(wanted, name)!s:>9s}  {reason}\n" in output
     assert "units   " not in output
     written = read_config(folder / "settings.yaml")
     assert {name: written[name] for name in wanted.reasons} == {

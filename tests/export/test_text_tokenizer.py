@@ -15,6 +15,7 @@ from helpers.runtimes import INVALID_TEXTS, NASTY_TEXTS
 from keras_s2s import (
     ByteTokenizer,
     CharTokenizer,
+    DecomposedCharTokenizer,
     FeatureTokenizer,
     SentencePieceTokenizer,
     WordTokenizer,
@@ -24,6 +25,7 @@ from keras_s2s.export.text_tokenizer import TextTokenizer, load_tokenizers
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest widely"]
+COMPOSED = ["각가 나힣", "ệ é e\u0301 e\u0302\u0323", "ᾂ", "が", "Å", "ῴq", "豈", "깍뛟x"]
 FEATURES = ["add V;PST", " add  V;;PST ;", "V;PST", "walk N;;PL", ";", "a ;"]
 KNOWN = [*NASTY_TEXTS[::2], *WORDS]
 
@@ -35,6 +37,8 @@ def train_pieces(normalization):
 TOKENIZERS = {
     "bytes": ByteTokenizer,
     "characters": lambda: CharTokenizer.train(KNOWN),
+    "decomposed characters": lambda: DecomposedCharTokenizer.train([*KNOWN, *COMPOSED[:5]]),
+    "decomposed, few known": lambda: DecomposedCharTokenizer.train(["각", "e\u0301"]),
     "words": lambda: WordTokenizer.train(KNOWN),
     "features": lambda: FeatureTokenizer.train([*KNOWN, *FEATURES]),
     "pieces": lambda: train_pieces("nmt_nfkc"),
@@ -46,9 +50,11 @@ TOKENIZERS = {
 def make_texts():
     """Difficult texts, and random ones from their and other characters."""
     generator = random.Random(0)
-    letters = sorted({*"".join([*NASTY_TEXTS, *WORDS]), *" \t\n\r\u3000\xa0\u200b\ufeffＡ１½ﷺé;;"})
+    letters = sorted(
+        {*"".join([*NASTY_TEXTS, *WORDS]), *" \t\n\r\u3000\xa0\u200b\ufeffＡ１½ﷺé;;", *COMPOSED[0]}
+    )
     made = ["".join(generator.choices(letters, k=generator.randrange(1, 25))) for _ in range(300)]
-    return [*NASTY_TEXTS, *WORDS, *FEATURES, *made]
+    return [*NASTY_TEXTS, *WORDS, *FEATURES, *COMPOSED, *made]
 
 
 TEXTS = make_texts()

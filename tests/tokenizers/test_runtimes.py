@@ -10,6 +10,7 @@ from helpers.runtimes import INVALID_TEXTS, NASTY_TEXTS, LiteRT, Tokenizing
 from keras_s2s.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
+    DecomposedCharTokenizer,
     FeatureTokenizer,
     SentencePieceTokenizer,
     Tokenizer,
@@ -22,6 +23,7 @@ WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest w
 TOKENIZERS = {
     "byte": ByteTokenizer(),
     "char": CharTokenizer.train(NASTY_TEXTS[::2]),
+    "decomposed": DecomposedCharTokenizer.train([*NASTY_TEXTS[::2], "각 ệ ᾂ"]),
     "feature": FeatureTokenizer.train([*NASTY_TEXTS[::2], "a;b c ;V;;PST"]),
     "word": WordTokenizer.train(NASTY_TEXTS[::2]),
     "sentencepiece": SentencePieceTokenizer.train([*NASTY_TEXTS[::2], *WORDS], vocabulary_size=50),
