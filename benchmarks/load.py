@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import keras_s2s as s2s
-from keras_s2s.export.saved_model_session import SavedModelSession
+from keras_s2s.export.sessions import SavedModelSession
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH V"

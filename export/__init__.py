@@ -10,26 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_s2s.export.batching import Batching
     from keras_s2s.export.litert_export import litert
     from keras_s2s.export.litert_runner import LiteRTRunner
-    from keras_s2s.export.model_card import read_card
     from keras_s2s.export.onnx_export import onnx
+    from keras_s2s.export.parts import read_card, vocabularies
     from keras_s2s.export.saved_model_export import saved_model
-    from keras_s2s.export.server_files import serving_files
-    from keras_s2s.export.vocabulary_files import vocabularies
+    from keras_s2s.export.server_files import Batching, serving_files
     from keras_s2s.export.warmup import Warmup
 
 _MODULES = {
-    "Batching": "batching",
+    "Batching": "server_files",
     "LiteRTRunner": "litert_runner",
     "Warmup": "warmup",
     "litert": "litert_export",
     "onnx": "onnx_export",
-    "read_card": "model_card",
+    "read_card": "parts",
     "saved_model": "saved_model_export",
     "serving_files": "server_files",
-    "vocabularies": "vocabulary_files",
+    "vocabularies": "parts",
 }
 
 __all__ = [

@@ -5,38 +5,37 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.fixed_length import one_by_one, short_texts
-from keras_s2s.export.litert_metadata import add_metadata, list_operations
-from keras_s2s.export.litert_session import CompiledSession, LiteRTSession, import_litert
-from keras_s2s.export.litert_sizes import fix_sizes, found_shapes, without_fixed_sizes
-from keras_s2s.export.model_card import card_files, check_figures, make_card
-from keras_s2s.export.operations import check_operations
-from keras_s2s.export.parity import TOLERANCE, Parity, Runtime, check_agreement, check_parity
-from keras_s2s.export.progress import show_progress
-from keras_s2s.export.questions import Arrays, make_probes
-from keras_s2s.export.saved_model_session import read_saved_model
-from keras_s2s.export.served_module import (
-    ServedModule,
-    check_answers,
-    check_translator,
-    save,
-    trace,
-    write_file,
+from keras_s2s.export.litert_file import add_metadata, list_operations
+from keras_s2s.export.model_card import card_files, make_card
+from keras_s2s.export.parity import TOLERANCE, Parity
+from keras_s2s.export.served_module import ServedModule, check_operations, save, trace
+from keras_s2s.export.sessions import (
+    Arrays,
+    CompiledSession,
+    LiteRTSession,
+    Runtime,
+    import_litert,
+    one_by_one,
+    read_saved_model,
 )
-from keras_s2s.export.signatures import (
-    LITERT_SIGNATURES,
-    check_signatures,
-    input_specs,
-    takes_text,
+from keras_s2s.export.signatures import LITERT_SIGNATURES, input_specs, takes_text
+from keras_s2s.export.steps import (
+    check_arguments,
+    check_file,
+    compare_with_model,
+    make_texts,
+    show_progress,
 )
-from keras_s2s.files import check_writable, written_beside
+from keras_s2s.files import write_file, written_beside
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -46,6 +45,10 @@ _COMPILED_TEXTS = 4  # for CompiledModel, which runs the same kernels as the Int
 # Maximum mean difference of a token's log probability from the model's, because quantization
 # changes the weights. None: the weights are unchanged, so the answers must be equal.
 QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
+
+# The only operation with a known output size that accepts an update of unknown size: LiteRT's
+# DYNAMIC_UPDATE_SLICE. A SavedModel for servers does not use it.
+_FIXED_SIZE = "XlaDynamicUpdateSlice"
 
 
 def litert(
@@ -114,21 +117,12 @@ def litert(
         ImportError: If the package ai-edge-litert is not installed.
         OSError: If the file cannot be written or the disk is full.
     """
-    check_translator(translator)
+    names = check_arguments(translator, figures, signatures, LITERT_SIGNATURES, source_length)
     check_quantization(quantization)
     import_litert()
-    path = os.path.abspath(os.fspath(path))
-    if not path.endswith(".tflite"):
-        raise InputError(f"The file name must end in '.tflite'. Received: path={path!r}")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"`path` must be the name of a file. Received: a folder, {path!r}")
-    check_writable(path)
-    check_figures(figures)
-    names = check_signatures(signatures, LITERT_SIGNATURES, source_length)
+    path = check_file(path, ".tflite")
     with show_progress(verbose), written_beside(path, suffix=".tflite") as unfinished:
-        _LOGGER.info("computing the expected answers")
-        texts = make_probes(translator, probes)
-        check_answers(translator, texts)
+        texts = make_texts(translator, probes, source_length)
         content = _convert(translator, quantization, names, source_length)
         card = make_card(
             translator,
@@ -161,6 +155,74 @@ def check_quantization(quantization: str | None) -> None:
             "supported, because TensorFlow's calibrator crashes on the loops of a recurrent "
             f"model. Received: quantization={quantization!r}"
         )
+
+
+def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: int | None) -> Any:
+    """Fix the output sizes of a signature such as "ids", given the sizes of its input.
+
+    LiteRT's CompiledModel, which runs in C++ and in browsers, allocates the outputs before it
+    runs a model. "target_ids" are therefore padded to `max_length`, not to the longest of the
+    batch.
+
+    Args:
+        ids: Concrete function of the signature.
+        specs: The `tf.TensorSpec` of its input.
+        num_hypotheses: Number of hypotheses that the search returns.
+        max_length: Maximum target length of the search, if there is one. Without it the sizes stay
+            unknown, and only LiteRT's Interpreter can run the signature.
+
+    Returns:
+        A concrete function.
+    """
+    if max_length is None:
+        return ids
+
+    def run(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = tf.shape(source_ids)[0]
+        shapes = found_shapes(num_hypotheses, max_length)
+        return {
+            name: gen_xla_ops.xla_dynamic_update_slice(
+                tf.zeros(tf.stack([batch, *shapes[name][1:]]), value.dtype),
+                value,
+                tf.zeros([value.shape.rank], tf.int32),
+            )
+            for name, value in ids(source_ids=source_ids).items()
+        }
+
+    return tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
+
+
+def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, ...]]:
+    """Return the fixed shape of each output for one source.
+
+    Args:
+        num_hypotheses: Number of hypotheses that the search returns.
+        max_length: Maximum target length of the search.
+
+    Returns:
+        The shape of each output of a signature that searches on ids.
+    """
+    one = (1, num_hypotheses)
+    shapes = dict.fromkeys(("lengths", "scores", "log_probs", "confidences"), one)
+    return {**shapes, "target_ids": (*one, max_length)}
+
+
+def without_fixed_sizes(graph_def: Any) -> Any:
+    """Remove the operation that fixes sizes from a graph, so that all others can be checked.
+
+    Args:
+        graph_def: A `GraphDef`.
+
+    Returns:
+        A modified copy.
+    """
+    copy = type(graph_def)()
+    copy.CopyFrom(graph_def)
+    for nodes in (copy.node, *(function.node_def for function in copy.library.function)):
+        kept = [node for node in nodes if node.op != _FIXED_SIZE]
+        del nodes[:]
+        nodes.extend(kept)
+    return copy
 
 
 def _convert(
@@ -208,15 +270,8 @@ def _check(
     def runtime(signature: str, inputs: Arrays) -> Arrays:
         return (session if takes_text(signature) else plain_session)(signature, inputs)
 
-    asked: Runtime = runtime
-    if source_length is not None:
-        asked = one_by_one(runtime, source_length)
-        texts = short_texts(translator, texts, source_length)
-    tolerance = QUANTIZATIONS[quantization]
-    if tolerance is None:
-        parity = check_parity(translator, asked, names, texts)
-    else:
-        parity = check_agreement(translator, asked, names, texts, tolerance)
+    asked: Runtime = runtime if source_length is None else one_by_one(runtime, source_length)
+    parity = compare_with_model(translator, asked, names, texts, QUANTIZATIONS[quantization])
     _check_compiled(translator, path, names, source_length, texts, asked)
     return parity
 

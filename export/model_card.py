@@ -6,27 +6,16 @@ import datetime
 import importlib.metadata
 import json
 import math
-import os
 import platform
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.litert_metadata import read_metadata
-from keras_s2s.export.onnx_session import read_properties
 from keras_s2s.export.parity import Parity
+from keras_s2s.export.parts import CARD, READABLE_CARD, TOKENIZERS, VOCABULARIES
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, NOTES
 from keras_s2s.models import Ensemble, Searchable
 from keras_s2s.translator import Translator
-
-# Names of files next to the graph, and of metadata in a LiteRT file.
-CARD = "model_card.json"
-READABLE_CARD = "model_card.md"
-TOKENIZERS = "tokenizers.json"
-VOCABULARIES = {"source": "source_vocabulary.json", "target": "target_vocabulary.json"}
-
-# Folder of a version that a model server ignores.
-EXTRA_FOLDER = "assets.extra"
 
 # Longer settings are truncated: a lexicon may have a million entries.
 _LONGEST_LIST, _LONGEST_TEXT = 16, 80
@@ -134,64 +123,6 @@ def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]
     rules = {side: getattr(translator, side).text_rules() for side in VOCABULARIES}
     files[TOKENIZERS] = _to_json(rules)
     return files
-
-
-def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the model card of an export.
-
-    Args:
-        path: The folder of a version, a LiteRT file or an ONNX file.
-
-    Returns:
-        The card.
-
-    Raises:
-        FileNotFoundError: If the folder or file does not exist or has no card.
-        ValueError: If the card is damaged.
-        ImportError: If it is a LiteRT file and the package ai-edge-litert is not installed.
-    """
-    path = os.fspath(path)
-    content = read_part(path, CARD)
-    try:
-        card: dict[str, Any] = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"The model card in {path!r} is damaged: {error}") from error
-    return card
-
-
-def read_part(path: str, name: str) -> bytes:
-    """Read one of the `card_files` of an export.
-
-    Args:
-        path: The folder of a version, a LiteRT file or an ONNX file.
-        name: Name of the part.
-
-    Returns:
-        The bytes of the part.
-
-    Raises:
-        FileNotFoundError: If the folder or file does not exist or has no such part.
-        ValueError: If the file is damaged.
-        ImportError: If the package that reads the file is not installed.
-    """
-    if path.endswith(".onnx") and not os.path.isdir(path):
-        properties = read_properties(path)
-        if name not in properties:
-            raise FileNotFoundError(
-                f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.onnx`."
-            )
-        return properties[name].encode()
-    if not os.path.isdir(path):
-        return read_metadata(path, name)
-    part = os.path.join(path, EXTRA_FOLDER, name)
-    if not os.path.isfile(part):
-        what = "model card" if name == CARD else repr(name)
-        raise FileNotFoundError(
-            f"There is no {what} in {path!r}. Expected: the folder of a version, such as "
-            f"'serving/g2p/1', that `saved_model` wrote"
-        )
-    with open(part, "rb") as file:
-        return file.read()
 
 
 def to_markdown(card: dict[str, Any]) -> str:

@@ -16,15 +16,18 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice
 from keras_s2s.errors import InputError
-from keras_s2s.export.fixed_length import padded, short_texts
-from keras_s2s.export.model_card import card_files, check_figures, make_card
-from keras_s2s.export.onnx_session import OnnxSession, import_onnx
-from keras_s2s.export.parity import Parity, Runtime, check_agreement, check_parity
-from keras_s2s.export.progress import show_progress
-from keras_s2s.export.questions import make_probes
-from keras_s2s.export.served_module import check_answers, check_translator, trace, write_file
-from keras_s2s.export.signatures import check_signatures, input_specs
-from keras_s2s.files import check_writable, written_beside
+from keras_s2s.export.model_card import card_files, make_card
+from keras_s2s.export.served_module import trace
+from keras_s2s.export.sessions import OnnxSession, import_onnx, padded
+from keras_s2s.export.signatures import input_specs
+from keras_s2s.export.steps import (
+    check_arguments,
+    check_file,
+    compare_with_model,
+    make_texts,
+    show_progress,
+)
+from keras_s2s.files import write_file, written_beside
 from keras_s2s.translator import Translator
 
 # Maximum mean difference of a token's log probability from the model's, as for LiteRT.
@@ -86,21 +89,14 @@ def onnx(
         ImportError: If onnx, onnxruntime or tf2onnx is not installed.
         OSError: If the file cannot be written.
     """
-    check_translator(translator)
     check_choice("quantization", quantization, QUANTIZATIONS)
     check_choice("signature", signature, _SIGNATURES)
-    check_signatures((signature,), (), source_length)
+    names = check_arguments(translator, figures, (signature,), (), source_length)
     for name in ("onnx", "onnxruntime", "tf2onnx"):
         import_onnx(name)
-    path = os.path.abspath(os.fspath(path))
-    if not path.endswith(".onnx"):
-        raise InputError(f"The file name must end in '.onnx'. Received: path={path!r}")
-    check_writable(path)
-    check_figures(figures)
+    path = check_file(path, ".onnx")
     with show_progress(verbose), written_beside(path, suffix=".onnx") as unfinished:
-        _LOGGER.info("computing the expected answers")
-        texts = make_probes(translator, probes)
-        check_answers(translator, texts)
+        texts = make_texts(translator, probes, source_length)
         _LOGGER.info("tracing the signature %s and converting it for ONNX", signature)
         model = _convert(translator, signature, source_length)
         if quantization is not None:
@@ -108,13 +104,15 @@ def onnx(
         card = make_card(
             translator,
             file_format=f"ONNX {quantization or 'float32'}",
-            signatures=(signature,),
+            signatures=names,
             source_length=source_length,
             operations=_check_operators(model),
             figures=figures,
         )
         write_file(unfinished, model.SerializeToString())
-        parity = _check(translator, unfinished, signature, source_length, quantization, texts)
+        runtime = padded(OnnxSession(unfinished), source_length)
+        tolerance = QUANTIZATIONS[quantization]
+        parity = compare_with_model(translator, runtime, names, texts, tolerance)
         card["parity"] = parity._asdict()
         for name, content in card_files(translator, card).items():
             model.metadata_props.add(key=name, value=content.decode("utf-8"))
@@ -213,22 +211,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _nodes(attribute.g)
-
-
-def _check(
-    translator: Translator,
-    path: str,
-    signature: str,
-    source_length: int | None,
-    quantization: str | None,
-    texts: list[str],
-) -> Parity:
-    """Run a file in ONNX Runtime, and compare it with the model."""
-    runtime: Runtime = OnnxSession(path)
-    if source_length is not None:
-        runtime = padded(runtime, source_length)
-        texts = short_texts(translator, texts, source_length)
-    tolerance = QUANTIZATIONS[quantization]
-    if tolerance is None:
-        return check_parity(translator, runtime, (signature,), texts)
-    return check_agreement(translator, runtime, (signature,), texts, tolerance)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.questions import Arrays, Question, ask_model
+from keras_s2s.export.questions import Question, ask_model
+from keras_s2s.export.sessions import Arrays, Runtime
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
 
@@ -20,9 +21,6 @@ _LOGGER = logging.getLogger(__name__)
 TOLERANCE = 1e-4
 # The score of a slot without a hypothesis.
 _NO_SCORE = -1e9
-
-Runtime = Callable[[str, Arrays], Arrays]
-"""Calls a signature, by name, with an array for each input; gives an array for each output."""
 
 
 class Parity(NamedTuple):

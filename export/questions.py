@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.export.sessions import Arrays
 from keras_s2s.search import Search
 from keras_s2s.special_ids import EOS_ID, PAD_ID, SPECIAL_TOKENS
 from keras_s2s.translator import Translator
-
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 # Empty, white space, letters with and without accents, right-to-left scripts and scripts without
 # spaces, a character outside the basic plane, a character of seven code points, control characters,

@@ -9,23 +9,18 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.batching import BATCHING_FILE, Batching, check_batching
-from keras_s2s.export.fixed_length import pad_sources, padded, short_texts
-from keras_s2s.export.model_card import EXTRA_FOLDER, card_files, check_figures, make_card
-from keras_s2s.export.operations import check_operations
-from keras_s2s.export.parity import Runtime, check_parity
-from keras_s2s.export.progress import show_progress
-from keras_s2s.export.questions import make_probes
-from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
-from keras_s2s.export.served_module import (
-    ServedModule,
-    check_answers,
-    check_translator,
-    save,
-    trace,
-    write_file,
+from keras_s2s.export.model_card import card_files, make_card
+from keras_s2s.export.parts import EXTRA_FOLDER
+from keras_s2s.export.served_module import ServedModule, check_operations, save, trace
+from keras_s2s.export.server_files import BATCHING_FILE, Batching, check_batching
+from keras_s2s.export.sessions import SavedModelSession, pad_sources, padded, read_saved_model
+from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.steps import (
+    check_arguments,
+    compare_with_model,
+    make_texts,
+    show_progress,
 )
-from keras_s2s.export.signatures import SIGNATURES, check_signatures
 from keras_s2s.export.versions import check_version, publish, unfinished_version
 from keras_s2s.export.warmup import (
     WARMUP_FILE,
@@ -34,7 +29,7 @@ from keras_s2s.export.warmup import (
     make_requests,
     write_requests,
 )
-from keras_s2s.files import check_folder_writable
+from keras_s2s.files import check_folder_writable, write_file
 from keras_s2s.translator import Translator
 
 _LOGGER = logging.getLogger(__name__)
@@ -107,19 +102,15 @@ def saved_model(
         FileExistsError: If the version exists already.
         OSError: If the folder cannot be written or the disk is full.
     """
-    check_translator(translator)
+    names = check_arguments(translator, figures, signatures, SIGNATURES, source_length)
     folder = _check_folder(path)
     check_version(folder, version)
     check_folder_writable(folder)
-    check_figures(figures)
     batching = Batching() if batching is None else check_batching(batching)
     if warmup is not None:
         check_warmup(warmup, batching)
-    names = check_signatures(signatures, SIGNATURES, source_length)
     with show_progress(verbose):
-        _LOGGER.info("computing the expected answers")
-        texts = make_probes(translator, probes)
-        check_answers(translator, texts)
+        texts = make_texts(translator, probes, source_length)
         _LOGGER.info("tracing the signatures %s", ", ".join(names))
         module = ServedModule(translator, names)
         functions = trace(translator, names, source_length=source_length)
@@ -140,10 +131,8 @@ def saved_model(
                 figures=figures,
             )
             with SavedModelSession(unfinished) as session:
-                if source_length is not None:
-                    texts = short_texts(translator, texts, source_length)
-                asked: Runtime = padded(session, source_length) if source_length else session
-                card["parity"] = check_parity(translator, asked, names, texts)._asdict()
+                runtime = padded(session, source_length)
+                card["parity"] = compare_with_model(translator, runtime, names, texts)._asdict()
                 if requests:
                     _LOGGER.info("answering %d warm-up requests", len(requests))
                 for name, inputs in requests:

@@ -1,8 +1,9 @@
-"""A translator as TensorFlow functions, the basis of all exports."""
+"""A translator as TensorFlow functions, with operations that a stock model server has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,45 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, input_specs, takes_text
-from keras_s2s.special_ids import EOS_ID, UNK_ID
 from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
+
+# Operations of TensorFlow that no server, or not every server, can run.
+_REFUSED = {
+    r"CudnnRNN.*": "it runs only on a GPU, and was selected because the model was traced on one",
+    r"(Eager)?PyFunc(Stateless)?": "it calls Python, which a server does not have",
+    r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
+}
+
+# Operations of tensorflow-text, linked into the model server, that lack the prefix "TFText>".
+_TENSORFLOW_TEXT = {
+    "CaseFoldUTF8",
+    "ConstrainedSequence",
+    "FastBertNormalize",
+    "FastWordpieceTokenizeWithOffsets",
+    "FindSourceOffsets",
+    "MaxSpanningTree",
+    "NormalizeUTF8",
+    "NormalizeUTF8WithOffsetsMap",
+    "PhraseTokenize",
+    "RegexSplitWithOffsets",
+    "RougeL",
+    "SentenceFragments",
+    "SentenceFragmentsV2",
+    "SentencepieceDetokenizeOp",
+    "SentencepieceIdToStringOp",
+    "SentencepieceOp",
+    "SentencepieceStringToIdOp",
+    "SentencepieceTokenizeOp",
+    "SentencepieceTokenizeWithOffsetsOp",
+    "SentencepieceVocabSizeOp",
+    "SplitMergeTokenizeWithOffsets",
+    "TokenizerFromLogits",
+    "UnicodeScriptTokenizeWithOffsets",
+    "WhitespaceTokenizeWithOffsets",
+    "WordpieceTokenizeWithOffsets",
+}
 
 
 class ServedModule(tf.Module):
@@ -38,48 +74,6 @@ class ServedModule(tf.Module):
         return sum(
             int(np.prod(variable.shape)) * variable.dtype.size for variable in self.variables_
         )
-
-
-def check_translator(translator: Any) -> None:
-    """Check that a translator can be exported.
-
-    Args:
-        translator: The value to check.
-
-    Raises:
-        TypeError: If it is not a `Translator`.
-        ValueError: If a weight is not finite.
-    """
-    if not isinstance(translator, Translator):
-        raise TypeError(
-            "Only a `Translator` can be exported: a model with its tokenizers and its search. "
-            f"Received: {translator!r} (type {type(translator)})"
-        )
-    weights = [(weight.path, np.asarray(weight)) for weight in translator.model.weights]
-    for path, values in weights:
-        spoilt = int(np.sum(~np.isfinite(values)))
-        if spoilt:
-            raise InputError(
-                "The weights of an exported translator must be finite, but its training has "
-                f"diverged. Received: {spoilt} of {values.size} values of {path!r} that are not "
-                "finite"
-            )
-
-
-def check_answers(translator: Translator, texts: list[str]) -> None:
-    """Raise if finite weights produce logits that are not finite: the model has diverged too.
-
-    Args:
-        translator: The `Translator`.
-        texts: Texts to try.
-
-    Raises:
-        ValueError: If the logits are NaN, infinite or all -inf.
-    """
-    source_ids = translator.source.tokenize(tf.constant(texts[:8]))
-    size = translator.model.target_vocabulary_size
-    target_ids = tf.tile([[UNK_ID, size - 1, EOS_ID]], [tf.shape(source_ids)[0], 1])
-    translator.model.log_prob(source_ids, target_ids)
 
 
 def trace(
@@ -129,21 +123,29 @@ def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
         raise OSError(f"Could not write the SavedModel to {path!r}: {error.message}") from error
 
 
-def write_file(path: str, content: bytes) -> None:
-    """Write a file, and name it in any error.
+def check_operations(graph_def: Any) -> list[str]:
+    """Check that a stock model server can run a graph, on any device.
 
     Args:
-        path: Destination path.
-        content: The bytes to write.
+        graph_def: A `GraphDef` with its function library.
+
+    Returns:
+        The distinct names of its operations, in alphabetical order.
 
     Raises:
-        OSError: If writing fails. It names the path, which Python omits when the disk is full.
+        ValueError: If a server lacks an operation, or a function must be compiled by XLA. The
+            message has its name and place, which begins with the layer that created it.
     """
-    try:
-        with open(path, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise OSError(error.errno, f"Could not write the file: {error.strerror}", path) from error
+    functions = {function.signature.name for function in graph_def.library.function}
+    for function in graph_def.library.function:
+        _check_not_compiled(function.attr, f"function {function.signature.name!r}")
+    names = set()
+    for node, place in _nodes(graph_def):
+        _check_not_compiled(node.attr, place)
+        if node.op not in functions:
+            _check_operation(node.op, place)
+            names.add(node.op)
+    return sorted(names)
 
 
 def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
@@ -182,3 +184,34 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
 
     functions = (serving_default, greedy, ids, score, options, greedy_ids, score_ids)
     return {function.__name__: function for function in functions}
+
+
+def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:
+    """Yield all nodes with their places."""
+    for node in graph_def.node:
+        yield node, f"node {node.name!r}"
+    for function in graph_def.library.function:
+        for node in function.node_def:
+            yield node, f"node {node.name!r} of function {function.signature.name!r}"
+
+
+def _check_operation(name: str, place: str) -> None:
+    """Raise for an operation that a stock model server does not have."""
+    for pattern, reason in _REFUSED.items():
+        if re.fullmatch(pattern, name):
+            raise InputError(f"Cannot export the operation {name!r} at {place}: {reason}.")
+    if name.startswith("TFText>") or name in _TENSORFLOW_TEXT or hasattr(tf.raw_ops, name):
+        return
+    raise InputError(
+        f"Cannot export the operation {name!r} at {place}: it is neither one of TensorFlow's own "
+        "nor one of tensorflow-text, so a stock model server does not have it."
+    )
+
+
+def _check_not_compiled(attributes: Any, place: str) -> None:
+    """Raise for `jit_compile=True`, which would be stored in the file."""
+    if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b:
+        raise InputError(
+            f"Cannot export '_XlaMustCompile' at {place}: a stock model server has no XLA "
+            "compiler. Remove `jit_compile=True` from the functions that the model calls."
+        )

@@ -1,19 +1,28 @@
-"""Files for running a model server: configuration, containers, Kubernetes and monitoring."""
+"""Files for a model server: batching, configuration, containers, Kubernetes and monitoring.
+
+Their templates are in `export/serving/`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
+import importlib.resources
 import json
 import os
 import re
+import string
 from collections.abc import Iterable
+from typing import Any
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_int, check_positive_int
 from keras_s2s.errors import InputError
-from keras_s2s.export.templates import fill_template
 from keras_s2s.export.versions import find_versions
-from keras_s2s.files import written_beside
+from keras_s2s.files import write_file, written_beside
+
+BATCHING_FILE = "batching_params.pbtxt"
+_TEMPLATES = importlib.resources.files("keras_s2s.export") / "serving"
 
 # Names that clusters and container files accept.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -28,6 +37,53 @@ _FILES = (
     "kubernetes.yaml",
     "kustomization.yaml",
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """Settings for how a model server merges concurrent requests into one batch.
+
+    The answer to a row does not depend on the other rows of its batch. A server merges requests if
+    it runs with `--enable_batching`, and reads these settings from the version's folder with
+    `--enable_per_model_batching_parameters`.
+
+    Args:
+        max_batch_size: Maximum number of rows in a batch and in a request; larger requests are
+            refused.
+        batch_timeout_micros: Maximum time that a request waits for others, in microseconds.
+        max_enqueued_batches: Maximum number of waiting batches. Beyond it, the server immediately
+            returns the error "unavailable".
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    max_batch_size: int = 64
+    batch_timeout_micros: int = 2000
+    max_enqueued_batches: int = 100
+
+    def __post_init__(self) -> None:
+        check_positive_int("max_batch_size", self.max_batch_size)
+        check_int("batch_timeout_micros", self.batch_timeout_micros, minimum=0)
+        check_positive_int("max_enqueued_batches", self.max_enqueued_batches)
+
+    def to_file(self) -> bytes:
+        """Return the content of the file: a `BatchingParameters` text message with comments."""
+        return fill_template(BATCHING_FILE, **dataclasses.asdict(self)).encode()
+
+
+def check_batching(batching: Any) -> Batching:
+    """Check that `batching` is a `Batching`, and return it.
+
+    Args:
+        batching: The value to check.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    if not isinstance(batching, Batching):
+        raise TypeError(f"`batching` must be a `Batching`. Received: batching={batching!r}")
+    return batching
 
 
 def serving_files(
@@ -107,6 +163,20 @@ def serving_files(
     return _write(folder, contents)
 
 
+def fill_template(file: str, /, **values: object) -> str:
+    """Fill in a template.
+
+    Args:
+        file: Name of the template.
+        **values: The value of each `${name}` in it.
+
+    Returns:
+        The content of the file.
+    """
+    template = (_TEMPLATES / file).read_text(encoding="utf-8")
+    return string.Template(template).substitute(values)
+
+
 def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None:
     """Raise for names and numbers that a container or a cluster would reject."""
     if not _NAME.fullmatch(name):
@@ -153,6 +223,5 @@ def _write(folder: str, contents: dict[str, bytes]) -> list[str]:
     with contextlib.ExitStack() as unfinished:
         for path, content in paths.items():
             name = unfinished.enter_context(written_beside(path))
-            with open(name, "wb") as file:
-                file.write(content)
+            write_file(name, content)
     return list(paths)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError, MissingPackageError
-from keras_s2s.export.batching import Batching
+from keras_s2s.export.server_files import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS
 from keras_s2s.tokenizers import Tokenizer

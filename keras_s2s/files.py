@@ -65,6 +65,23 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
         os.close(descriptor)
 
 
+def write_file(path: str, content: bytes) -> None:
+    """Write a file, and name it in any error.
+
+    Args:
+        path: Destination path.
+        content: The bytes to write.
+
+    Raises:
+        OSError: If writing fails. It names the path, which Python omits when the disk is full.
+    """
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OSError(error.errno, f"Could not write the file: {error.strerror}", path) from error
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Check that `written_beside` can write to `path`, before starting long work.
 

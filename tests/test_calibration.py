@@ -109,9 +109,9 @@ def test_exports_answer_with_confidences(export, tmp_path):
     assert "confidences" in card["signatures"]["serving_default"]["outputs"]
     assert "confidences" not in card["signatures"]["score"]["outputs"]
     if export == "litert":
-        from keras_s2s.export.litert_session import LiteRTSession as Session
+        from keras_s2s.export.sessions import LiteRTSession as Session
     else:
-        from keras_s2s.export.saved_model_session import SavedModelSession as Session
+        from keras_s2s.export.sessions import SavedModelSession as Session
     source = np.array([text.encode() for text in texts], object)
     answer = Session(written)("serving_default", {"source": source})
     wanted = translator(texts)["confidences"]

@@ -14,7 +14,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty, split_lines
 
 if TYPE_CHECKING:
-    from keras_s2s.export.comparison import Comparison
+    from keras_s2s.export.answers import Comparison
 
 _CHANGED = 1  # exit code if more changed than allowed
 
@@ -62,10 +62,10 @@ def compare(
     unchanged ones, and a list of changes: source, before and after, separated by tabs.
     """
     sources = _read_sources(texts)
-    from keras_s2s.export import comparison
+    from keras_s2s.export.answers import compare as compare_answers
 
     answers = [_answers(path, sources, batch_size) for path in (before, after)]
-    found = comparison.compare(sources, *answers)
+    found = compare_answers(sources, *answers)
     write_line(_to_json(found) if as_json else _to_text(found, most))
     if (max_changed is not None and found.share_changed > max_changed) or (
         max_score_difference is not None and found.max_score_difference > max_score_difference
@@ -89,7 +89,7 @@ def _read_sources(path: str) -> list[str]:
 
 def _answers(path: str, sources: list[str], batch_size: int) -> list[Any]:
     """Return the best target of each source with its score."""
-    from keras_s2s.export.comparison import Answer
+    from keras_s2s.export.answers import Answer
 
     found = load_model(path).hypotheses(sources, batch_size)
     return [Answer(best[0].target, best[0].score) if best else Answer("", 0.0) for best in found]

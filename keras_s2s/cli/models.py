@@ -305,7 +305,7 @@ def _load_export(path: str) -> Model:
     """Load an export in the runtime it was exported for."""
     import numpy as np
 
-    from keras_s2s.export.model_card import read_card
+    from keras_s2s.export.parts import read_card
     from keras_s2s.export.signatures import takes_text
     from keras_s2s.tokenizers.strings import import_text_ops
 
@@ -319,7 +319,7 @@ def _load_export(path: str) -> Model:
     if os.path.isdir(path):
         import tensorflow as tf
 
-        from keras_s2s.export.saved_model_session import SavedModelSession
+        from keras_s2s.export.sessions import SavedModelSession
 
         try:
             session = SavedModelSession(path)
@@ -327,16 +327,16 @@ def _load_export(path: str) -> Model:
             reason = " ".join(str(error.message).split())[:300]
             raise InputError(f"{path}: its variables are missing or damaged: {reason}") from error
     elif path.endswith(".onnx"):
-        from keras_s2s.export.onnx_session import OnnxSession
+        from keras_s2s.export.sessions import OnnxSession
 
         session = OnnxSession(path)
     else:
-        from keras_s2s.export.litert_session import LiteRTSession
+        from keras_s2s.export.sessions import LiteRTSession
 
         with hushed("Loading"):
             session = LiteRTSession(path, text_operations=not on_ids)
     if on_ids:
-        from keras_s2s.export.ids_answers import IdsAnswers
+        from keras_s2s.export.answers import IdsAnswers
 
         session = IdsAnswers(path, session)
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from keras_s2s.export.comparison import Answer, compare
+from keras_s2s.export.answers import Answer, compare
 
 TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb"]
 

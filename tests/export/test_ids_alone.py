@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 from helpers.served import WORDS, shared_translator
 
 import keras_s2s as s2s
-from keras_s2s.export.litert_session import CompiledSession, LiteRTSession
-from keras_s2s.export.litert_sizes import found_shapes
+from keras_s2s.export.litert_export import found_shapes
+from keras_s2s.export.sessions import CompiledSession, LiteRTSession
 from keras_s2s.export.text_tokenizer import load_tokenizers
 
 IDS = ("ids", "greedy_ids", "score_ids")

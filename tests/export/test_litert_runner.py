@@ -16,9 +16,9 @@ from helpers.served_litert import write
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_runner
-from keras_s2s.export.litert_metadata import add_metadata
+from keras_s2s.export.litert_file import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
-from keras_s2s.export.litert_session import LiteRTSession
+from keras_s2s.export.sessions import LiteRTSession
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["new newest", "low lower lowest", "wide é 👩🏽‍🚀"]

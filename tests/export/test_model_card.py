@@ -15,10 +15,10 @@ from keras_s2s.export.model_card import (
     card_files,
     check_figures,
     make_card,
-    read_card,
     to_markdown,
 )
 from keras_s2s.export.parity import Parity
+from keras_s2s.export.parts import read_card
 
 
 @pytest.fixture(scope="module")

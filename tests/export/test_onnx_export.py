@@ -12,7 +12,7 @@ from helpers.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import onnx_export
-from keras_s2s.export.onnx_session import OnnxSession
+from keras_s2s.export.sessions import OnnxSession
 
 pytest.importorskip("tf2onnx")
 

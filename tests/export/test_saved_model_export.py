@@ -13,7 +13,7 @@ from helpers.served import WORDS, shared_translator
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.saved_model_session import read_saved_model
+from keras_s2s.export.sessions import read_saved_model
 from keras_s2s.export.signatures import SIGNATURES
 
 
@@ -139,7 +139,7 @@ def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoil
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("parity")])
 @pytest.mark.parametrize(
-    "moment", ["save", "check_operations", "check_parity", "_write_files", "publish"]
+    "moment", ["save", "check_operations", "compare_with_model", "_write_files", "publish"]
 )
 @pytest.mark.sampled(6)
 def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch, moment, error):
@@ -153,7 +153,7 @@ def test_an_interrupted_export_leaves_nothing(translator, versions, monkeypatch,
         monkeypatch.setattr(saved_model_export, name, Anything())
     monkeypatch.setattr(saved_model_export, "check_operations", lambda graph: [])
     parity = Parity("scores", 1e-4, 0.0, 1, 1)
-    monkeypatch.setattr(saved_model_export, "check_parity", lambda *arguments: parity)
+    monkeypatch.setattr(saved_model_export, "compare_with_model", lambda *arguments: parity)
     monkeypatch.setattr(saved_model_export, moment, interrupt)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
         s2s.export.saved_model(translator, versions)

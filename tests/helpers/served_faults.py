@@ -49,5 +49,5 @@ with mock.patch.object(litert_export, "_convert", return_value=content):
 resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 print(json.dumps(errors), flush=True)
 
-with mock.patch.object(saved_model_export, "check_parity", never_end):
+with mock.patch.object(saved_model_export, "compare_with_model", never_end):
     s2s.export.saved_model(translator, folder / "killed", verbose=False)

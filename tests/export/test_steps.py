@@ -1,4 +1,4 @@
-"""An export prints its progress, as Keras's exports do."""
+"""Exports refuse what cannot be exported, and print their progress as Keras's do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,48 @@ import logging
 import sys
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
+from helpers.served import shared_translator, tiny_translator
 
-from keras_s2s.export.progress import show_progress
+from keras_s2s import Seq2Seq, Translator
+from keras_s2s.export.steps import check_answers, check_translator, show_progress
 
 LOGGER = logging.getLogger("keras_s2s.export.litert_export")
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return shared_translator()
+
+
+def test_what_is_not_a_translator_is_refused(translator):
+    with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: Seq2Seq"):
+        check_translator(translator.model)
+
+
+def test_a_model_with_its_first_biases_can_be_exported(translator):
+    """For smoke tests, benchmarks, and biases imported as zeros."""
+    model = Seq2Seq.from_config(translator.model.get_config())
+    check_translator(Translator(model, translator.source, translator.target))
+
+
+def test_weights_that_are_not_finite_are_refused_by_name():
+    translator = tiny_translator()
+    kernel = translator.model.decoder.logits.kernel
+    kernel.assign(tf.where(tf.range(kernel.shape[1]) == 0, np.nan, kernel))
+    with pytest.raises(ValueError, match=rf"has diverged. Received: 6 of .*'{kernel.path}'"):
+        check_translator(translator)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_finite_weights_that_overflow_are_refused(value):
+    translator = tiny_translator()
+    kernel = translator.model.decoder.logits.kernel
+    kernel.assign(tf.fill(kernel.shape, value))
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"diverged|finite"):
+        check_answers(translator, ["hello", "a"])
 
 
 def export(verbose):

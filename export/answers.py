@@ -1,0 +1,160 @@
+"""Answers to texts: from an export that takes ids, and of two models compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_s2s.errors import InputError
+from keras_s2s.export.parts import TOKENIZERS, VOCABULARIES, read_card, read_part
+from keras_s2s.export.sessions import Arrays, Runtime, one_by_one, padded
+from keras_s2s.export.text_tokenizer import PAD_ID, TextTokenizer
+
+
+class IdsAnswers:
+    """Runtime for "serving_default" and "score" that calls an export of "ids" and "score_ids".
+
+    Args:
+        path: Path of the export, which must have the vocabularies.
+        runtime: The runtime of the export.
+
+    Raises:
+        FileNotFoundError: If the export has no vocabularies.
+        ValueError: If a vocabulary is damaged.
+    """
+
+    def __init__(self, path: str, runtime: Runtime) -> None:
+        card = read_card(path)
+        self._signatures, self._path = list(card["signatures"]), path
+        self._source_length = card["source_length"]
+        # a LiteRT file with a fixed length takes one row at a time
+        rows_alone = self._source_length is not None and "LiteRT" in card["format"]
+        self._runtime = (one_by_one if rows_alone else padded)(runtime, self._source_length)
+        rules = json.loads(read_part(path, TOKENIZERS))
+        self._source, self._target = (
+            TextTokenizer(json.loads(read_part(path, VOCABULARIES[side])), rules[side])
+            for side in ("source", "target")
+        )
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> Arrays:
+        """Answer texts.
+
+        Args:
+            signature: "serving_default" or "score".
+            inputs: The inputs of the signature.
+
+        Returns:
+            The outputs of the signature.
+
+        Raises:
+            ValueError: If the export lacks the corresponding signature on ids, or a source is
+                longer than the fixed length of the export.
+        """
+        wanted = ("score_ids",) if signature == "score" else ("ids", "greedy_ids")
+        names = [name for name in wanted if name in self._signatures]
+        if not names:
+            raise InputError(
+                f"{self._path}: the export must have one of the signatures {', '.join(wanted)}. "
+                f"Received: {', '.join(self._signatures)}"
+            )
+        given = {"source_ids": self._rows(self._source, inputs["source"], self._source_length)}
+        if signature == "score":
+            given["target_ids"] = self._rows(self._target, inputs["target"], None)
+            return self._runtime(names[0], given)
+        found = self._runtime(names[0], given)
+        texts = [
+            [self._target.detokenize(ids).encode() for ids in hypotheses]
+            for hypotheses in found["target_ids"].tolist()
+        ]
+        shape = found["scores"].shape
+        target = np.array(texts, dtype=object).reshape(shape)
+        return {"target": target, "scores": found["scores"], "log_probs": found["log_probs"]}
+
+    def _rows(self, tokenizer: TextTokenizer, texts: Any, length: int | None) -> Any:
+        """Tokenize texts into padded rows."""
+        rows = [tokenizer.tokenize(text.decode("utf-8", "replace")) for text in texts]
+        longest = max(map(len, rows))
+        if length is not None and longest > length:
+            raise InputError(
+                f"{self._path}: sources must have at most {length} tokens, eos counted. Received: "
+                f"{longest} tokens"
+            )
+        ids = np.full((len(rows), longest), PAD_ID, np.int32)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = row
+        return ids
+
+
+class Answer(NamedTuple):
+    """The best target for a text, and its score."""
+
+    target: str
+    score: float
+
+
+class Change(NamedTuple):
+    """A text whose target differs."""
+
+    source: str
+    before: Answer
+    after: Answer
+
+
+class Comparison(NamedTuple):
+    """Differences between two models on the same texts.
+
+    Attributes:
+        num_texts: Number of texts compared.
+        changes: Texts with a different target, sorted by the change of the score, largest first.
+        mean_score_difference: Mean absolute difference of the scores of equal targets.
+        max_score_difference: Maximum absolute difference of the scores of equal targets.
+    """
+
+    num_texts: int
+    changes: list[Change]
+    mean_score_difference: float
+    max_score_difference: float
+
+    @property
+    def share_changed(self) -> float:
+        """Share of the texts whose target differs."""
+        return len(self.changes) / self.num_texts if self.num_texts else 0.0
+
+
+def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answer]) -> Comparison:
+    """Compare the answers of two models.
+
+    Args:
+        texts: The texts that both models answered.
+        before: The answer of the current model to each text.
+        after: The answer of the new model to each text.
+
+    Returns:
+        The differences.
+
+    Raises:
+        ValueError: If the number of answers differs from the number of texts.
+
+    Example:
+        >>> found = compare(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],
+        ...                 [Answer("A", -1.5), Answer("V", -2.0)])
+        >>> found.share_changed, found.max_score_difference
+        (0.5, 0.5)
+    """
+    if not len(texts) == len(before) == len(after):
+        raise InputError(
+            f"`before` and `after` must hold one answer for each text. Received: {len(texts)} "
+            f"texts, {len(before)} and {len(after)} answers"
+        )
+    changes, differences = [], []
+    for source, first, second in zip(texts, before, after, strict=True):
+        if first.target != second.target:
+            changes.append(Change(source, first, second))
+        else:
+            differences.append(abs(second.score - first.score))
+    changes.sort(key=lambda change: -abs(change.after.score - change.before.score))
+    mean = sum(differences) / len(differences) if differences else 0.0
+    return Comparison(len(texts), changes, mean, max(differences, default=0.0))

@@ -1,0 +1,190 @@
+"""The content of a LiteRT file: its metadata, its operations, and writing it without duplicates."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from keras_s2s.errors import InputError
+from keras_s2s.export.litert_runner import CHECKSUM, CHECKSUM_SIZE, checksum, is_intact
+
+IDENTIFIER = b"TFL3"
+
+
+def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
+    """Add named parts, and a checksum, to the metadata of a LiteRT file.
+
+    Args:
+        content: Content of the file.
+        parts: The bytes of each part, by name.
+
+    Returns:
+        The content of the file with the parts. Existing parts of the same name are replaced. The
+        file is written by `pack`, which makes it smaller.
+    """
+    schema = import_schema()
+    parts = {**parts, CHECKSUM: b"0" * CHECKSUM_SIZE}
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    kept = [entry for entry in model.metadata or [] if entry.name.decode() not in parts]
+    for name, part in parts.items():
+        buffer = schema.BufferT()
+        buffer.data = bytearray(part)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers) - 1
+        kept.append(entry)
+    model.metadata = kept
+    packed = pack(model)
+    start, digits = checksum(packed) or (0, b"")
+    return packed[:start] + digits + packed[start + len(digits) :]
+
+
+def read_metadata(path: str, name: str) -> bytes:
+    """Read a part of the metadata of a LiteRT file.
+
+    Args:
+        path: Path of the file.
+        name: Name of the part.
+
+    Returns:
+        The bytes of the part.
+
+    Raises:
+        FileNotFoundError: If the file does not exist or has no such part.
+        ValueError: If the file is damaged or not a LiteRT file.
+        ImportError: If the package ai-edge-litert is not installed.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no file {path!r}.")
+    with open(path, "rb") as file:
+        content = file.read()
+    if content[4:8] != IDENTIFIER:
+        raise InputError(
+            f"{path!r} is not a LiteRT file. Received: a file that begins with {content[:8]!r}"
+        )
+    try:
+        part, intact = _find_part(content, name), is_intact(content)
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{path!r} is a damaged LiteRT file: {error}") from error
+    if not intact:
+        raise InputError(f"{path!r} is a damaged LiteRT file: it does not match its checksum")
+    if part is None:
+        raise FileNotFoundError(
+            f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."
+        )
+    return part
+
+
+def list_operations(content: bytes) -> list[str]:
+    """List the operations that an interpreter needs to run a LiteRT file.
+
+    Args:
+        content: Content of the file.
+
+    Returns:
+        Names of operations in alphabetical order; custom operations by their registered names.
+    """
+    schema = import_schema()
+    builtin = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    model = schema.Model.GetRootAs(content)
+    names = set()
+    for number in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(number)
+        custom = code.CustomCode()
+        names.add(custom.decode() if custom else builtin[code.BuiltinCode()])
+    return sorted(names)
+
+
+def import_schema() -> Any:
+    """Import the classes of the LiteRT file format.
+
+    Returns:
+        The module `ai_edge_litert.schema_py_generated`.
+    """
+    return importlib.import_module("ai_edge_litert.schema_py_generated")
+
+
+def pack(model: Any) -> bytes:
+    """Write a model to a smaller file that the runtime reads in the same way.
+
+    A converted search has thousands of small tensors and operations in tens of graphs, many of
+    them identical: four signatures contain the same loops, and each tensor that uses a quantized
+    weight repeats the scales of its rows. Identical parts are written once and referenced, which
+    the format allows. Names of tensors inside of a graph and buffers without data are omitted.
+
+    Args:
+        model: A `ModelT`; modified in place.
+
+    Returns:
+        The content of the file.
+    """
+    _drop_buffers(model)
+    shared: dict[Any, _Shared] = {}
+    for graph in model.subgraphs:
+        outside = {*map(int, graph.inputs), *map(int, graph.outputs)}
+        for number, tensor in enumerate(graph.tensors):
+            if number not in outside:
+                tensor.name = b""
+            tensor.quantization = _share(shared, tensor.quantization)
+        graph.tensors = [_share(shared, tensor) for tensor in graph.tensors]
+        graph.operators = [_share(shared, operator) for operator in graph.operators]
+    builder = importlib.import_module("flatbuffers").Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _find_part(content: bytes, name: str) -> bytes | None:
+    model = import_schema().Model.GetRootAs(content)
+    for number in range(model.MetadataLength()):
+        entry = model.Metadata(number)
+        if entry.Name() == name.encode():
+            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+    return None
+
+
+class _Shared:
+    """A part of a file that is written on first use, and then referenced."""
+
+    def __init__(self, part: Any) -> None:
+        self._part, self._place = part, None
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802, the name that generated code calls
+        if self._place is None:
+            self._place = self._part.Pack(builder)
+        return self._place
+
+
+def _share(shared: dict[Any, _Shared], part: Any) -> _Shared | None:
+    """Return the shared part that is identical to `part`."""
+    return None if part is None else shared.setdefault(_content(part), _Shared(part))
+
+
+def _content(part: Any) -> Any:
+    """Return a hashable value that is equal for identical parts."""
+    if isinstance(part, _Shared):
+        return id(part)
+    if hasattr(part, "tobytes"):
+        return str(part.dtype), part.shape, part.tobytes()
+    if isinstance(part, list):
+        return tuple(_content(item) for item in part)
+    if hasattr(part, "Pack"):
+        return type(part), tuple((name, _content(value)) for name, value in vars(part).items())
+    return type(part), part
+
+
+def _drop_buffers(model: Any) -> None:
+    """Point all tensors without data to the empty buffer 0, and renumber the other buffers."""
+    holders = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    holders += model.metadata or []
+    numbers = {0: 0}
+    for holder in holders:
+        buffer = model.buffers[holder.buffer]
+        # a buffer stored after the model, in files of more than 2 GB, has a size but no data here
+        if buffer.data is None and not buffer.size:
+            holder.buffer = 0
+        numbers.setdefault(holder.buffer, len(numbers))
+        holder.buffer = numbers[holder.buffer]
+    model.buffers = [model.buffers[old] for old in numbers]

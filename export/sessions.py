@@ -1,0 +1,364 @@
+"""Running each export in the runtime that its users have."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.export.litert_runner import is_intact
+from keras_s2s.special_ids import PAD_ID
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Runtime = Callable[[str, Arrays], Arrays]
+"""Calls a signature, by name, with an array for each input; gives an array for each output."""
+
+
+class SavedModelSession:
+    """Loads the graph and the variables of a SavedModel into a session, and calls signatures.
+
+    `tf.saved_model.load` would rebuild Python objects instead, and tolerates faults that make a
+    server fail. Use it only for SavedModels written by this package.
+
+    Args:
+        path: Folder of the version.
+
+    Raises:
+        ValueError: If its graph is damaged.
+        tensorflow.errors.OpError: If its variables cannot be loaded.
+    """
+
+    def __init__(self, path: str) -> None:
+        saved = read_saved_model(path)
+        if len(saved.meta_graphs) != 1:
+            raise InputError(
+                f"{path}: not a SavedModel, or damaged: {len(saved.meta_graphs)} graphs in "
+                "saved_model.pb. Expected: 1"
+            )
+        (meta_graph,) = saved.meta_graphs
+        self._signatures = meta_graph.signature_def
+        saver = meta_graph.saver_def
+        variables = os.path.join(path, "variables", "variables")
+        try:
+            with tf.Graph().as_default() as graph:
+                tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
+            self._session = tf.compat.v1.Session(graph=graph)
+            self._session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
+            (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
+            self._session.run(initialize.name)
+        except (KeyError, TypeError, ValueError) as error:  # from TensorFlow, for a damaged graph
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{path}: its graph is damaged, or was not written by keras_s2s: {reason}"
+            ) from error
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Call a signature.
+
+        Args:
+            signature: Name of the signature.
+            inputs: An array for each input.
+
+        Returns:
+            An array for each output.
+
+        Raises:
+            ValueError: If the signature does not exist.
+        """
+        if signature not in self._signatures:
+            raise InputError(
+                f"There is no signature {signature!r} in this SavedModel. Expected: one of "
+                f"{', '.join(sorted(it for it in self._signatures if not it.startswith('_')))}"
+            )
+        served = self._signatures[signature]
+        feeds = {served.inputs[name].name: value for name, value in inputs.items()}
+        fetches = {name: info.name for name, info in served.outputs.items()}
+        found: dict[str, np.ndarray[Any, Any]] = self._session.run(fetches, feeds)
+        return found
+
+    def __enter__(self) -> SavedModelSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+
+class LiteRTSession:
+    """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls its signatures.
+
+    Args:
+        path: Path of the file.
+        text_operations: Whether to add the operations of tensorflow-text to the built-in ones.
+
+    Raises:
+        ImportError: If `ai_edge_litert` is not installed.
+        ValueError: If the file is damaged or not a LiteRT file.
+    """
+
+    def __init__(self, path: str, *, text_operations: bool = True) -> None:
+        operations = []
+        if text_operations:
+            text = importlib.import_module("tensorflow_text")
+            operations = text.tflite_registrar.SELECT_TFTEXT_OPS
+        litert = import_litert()
+        try:
+            self._interpreter = litert.InterpreterWithCustomOps(
+                custom_op_registerers=operations, model_path=path
+            )
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{path}: not a LiteRT file, or damaged: {error}") from error
+        if not is_intact(Path(path).read_bytes()):  # loading verifies the file, so it comes first
+            raise InputError(f"{path}: a damaged LiteRT file: it does not match its checksum")
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Call a signature.
+
+        Args:
+            signature: Name of the signature.
+            inputs: An array for each input.
+
+        Returns:
+            An array for each output.
+
+        Raises:
+            ValueError: If LiteRT cannot run the signature, for example because of a missing
+                operation.
+        """
+        try:
+            run = self._interpreter.get_signature_runner(signature)
+            found: dict[str, np.ndarray[Any, Any]] = run(**inputs)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"LiteRT cannot run the signature {signature!r} of this model: {error}"
+            ) from error
+        return found
+
+
+class CompiledSession:
+    """Loads a LiteRT file into `ai_edge_litert`'s CompiledModel, and calls its ids signatures.
+
+    It takes one row at a time: in version 2.3.0 the output buffers of a resized batch are too
+    small, and reading them crashes the process.
+
+    Args:
+        path: Path of the file, whose search must have a `max_length`.
+        source_length: Fixed length of "source_ids", or `None` if it can be resized.
+        shapes: For each signature, the shape of each output for one row.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        source_length: int | None,
+        shapes: dict[str, dict[str, tuple[int, ...]]],
+    ) -> None:
+        module = importlib.import_module("ai_edge_litert.compiled_model")
+        self._model = module.CompiledModel.from_file(path)
+        self._source_length, self._shapes = source_length, shapes
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Call a signature with one row.
+
+        Args:
+            signature: Name of the signature.
+            inputs: "source_ids", int32 `(1, length)`.
+
+        Returns:
+            An array for each output.
+        """
+        model, source_ids = self._model, np.ascontiguousarray(inputs["source_ids"], np.int32)
+        if self._source_length is None:
+            model.resize_input_tensor_by_name(signature, "source_ids", list(source_ids.shape))
+        source = model.create_input_buffer_by_name(signature, "source_ids")
+        source.write(source_ids)
+        shapes = self._shapes[signature]
+        found = {name: model.create_output_buffer_by_name(signature, name) for name in shapes}
+        model.run_by_name(signature, {"source_ids": source}, found)
+        dtypes = {"target_ids": np.int32, "lengths": np.int32}
+        return {
+            name: found[name].read(int(np.prod(shape)), dtypes.get(name, np.float32)).reshape(shape)
+            for name, shape in shapes.items()
+        }
+
+
+class OnnxSession:
+    """Loads an ONNX file of this package into ONNX Runtime.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ImportError: If the package onnxruntime is not installed.
+        ValueError: If the file is damaged, is not an ONNX file, or has an operation that the
+            runtime does not have.
+    """
+
+    def __init__(self, path: str) -> None:
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"There is no file {path!r}.")
+        runtime = import_onnx("onnxruntime")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        try:
+            self._session = runtime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
+            raise InputError(f"{path}: not an ONNX file, or damaged: {error}") from error
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run the file.
+
+        Args:
+            signature: Name of the only signature.
+            inputs: An array for each input.
+
+        Returns:
+            An array for each output.
+        """
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+
+def read_saved_model(path: str) -> Any:
+    """Read the `SavedModel` message in a version's folder, or raise `ValueError`."""
+    saved = saved_model_pb2.SavedModel()
+    name = os.path.join(path, "saved_model.pb")
+    with open(name, "rb") as file:
+        content = file.read()
+    try:
+        saved.ParseFromString(content)
+    except DecodeError as error:
+        raise InputError(f"{name}: not a SavedModel, or damaged: {error}") from error
+    return saved
+
+
+def import_litert() -> Any:
+    """Import LiteRT's interpreter.
+
+    Returns:
+        The module `ai_edge_litert.interpreter`.
+
+    Raises:
+        ImportError: If it is not installed; the message names the extra that installs it.
+    """
+    try:
+        return importlib.import_module("ai_edge_litert.interpreter")
+    except ImportError as error:
+        raise MissingPackageError(
+            "LiteRT files need the package ai-edge-litert, also to check an "
+            f'export: pip install "keras-s2s[litert]". Importing it failed: {error}'
+        ) from error
+
+
+def import_onnx(name: str) -> Any:
+    """Import one of the packages for ONNX.
+
+    Args:
+        name: "onnx", "onnxruntime", "tf2onnx", or one of their modules.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: If it is not installed; the message names the extra that installs it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingPackageError(
+            "ONNX files need the packages onnx, onnxruntime and tf2onnx: "
+            f'pip install "keras-s2s[onnx]". Importing {name} failed: {error}'
+        ) from error
+
+
+def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
+    """Pad the "source_ids" of a request.
+
+    Args:
+        inputs: An array for each input of a signature that takes ids.
+        source_length: The length to pad to.
+
+    Returns:
+        The inputs, with "source_ids" of that length.
+
+    Raises:
+        ValueError: If "source_ids" are longer.
+    """
+    length = inputs["source_ids"].shape[1]
+    if length > source_length:
+        raise InputError(
+            f"A source must have at most `source_length` tokens, {source_length}, eos counted. "
+            f"Received: {length} tokens"
+        )
+    return {**inputs, "source_ids": _pad(inputs["source_ids"], source_length)}
+
+
+def padded(runtime: Runtime, source_length: int | None) -> Runtime:
+    """Wrap a runtime whose "source_ids" have a fixed length.
+
+    Args:
+        runtime: The runtime.
+        source_length: The fixed length, or `None` for any length.
+
+    Returns:
+        A runtime that takes shorter "source_ids" and pads them.
+    """
+    if source_length is None:
+        return runtime
+
+    def run(signature: str, inputs: Arrays) -> Arrays:
+        return runtime(signature, pad_sources(inputs, source_length))
+
+    return run
+
+
+def one_by_one(runtime: Runtime, source_length: int | None) -> Runtime:
+    """Wrap a runtime that takes one row at a time.
+
+    Args:
+        runtime: The runtime.
+        source_length: The fixed length of its "source_ids", or `None` for any length.
+
+    Returns:
+        A runtime that takes a batch of rows, and calls the wrapped one for each row.
+    """
+    run_row = padded(runtime, source_length)
+
+    def run(signature: str, inputs: Arrays) -> Arrays:
+        size = len(inputs["source_ids"])
+        rows = [
+            run_row(signature, {name: value[row : row + 1] for name, value in inputs.items()})
+            for row in range(size)
+        ]
+        if "target_ids" in rows[0]:
+            longest = max(row["target_ids"].shape[-1] for row in rows)
+            for row in rows:
+                row["target_ids"] = _pad(row["target_ids"], longest)
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+    return run
+
+
+def _pad(ids: np.ndarray, length: int) -> np.ndarray:
+    """Pad the last axis of ids to a length."""
+    widths = [(0, 0)] * (ids.ndim - 1) + [(0, length - ids.shape[-1])]
+    return np.pad(ids, widths, constant_values=PAD_ID)
