@@ -123,16 +123,16 @@ class LiteRTRunner:
             ImportError: If the operations of tensorflow-text are needed but not installed.
         """
         answers = self.search(texts, batch_size=batch_size)
-        return [self._best(answers, number).text for number in range(len(answers))]
+        return [self._best(answer, number).text for number, answer in enumerate(answers)]
 
-    def _best(self, answers: list[list[Hypothesis]], number: int) -> Hypothesis:
+    def _best(self, answer: list[Hypothesis], number: int) -> Hypothesis:
         """Return the first hypothesis of an answer; raise if it has none."""
-        if not answers[number]:
+        if not answer:
             raise InputError(
                 f"No target was found for the text at position {number}. The maximum number "
                 f"of source tokens is {self._card.get('max_source_length')}"
             )
-        return answers[number][0]
+        return answer[0]
 
     def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
         """Search for targets, with the translator's `num_hypotheses` for each text.
@@ -263,7 +263,7 @@ class LiteRTRunner:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print each text, its best target and the score, separated by tabs.
+    """Print each text, its best target and the score, separated by tabs. Empty lines stay empty.
 
     Args:
         arguments: The arguments. Defaults to None: those of the command line.
@@ -273,17 +273,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Run a LiteRT file written by keras_s2s.")
     parser.add_argument("path", help="the .tflite file")
-    parser.add_argument(
-        "texts", nargs="*", help="texts to translate; default: the lines of standard input"
-    )
+    parser.add_argument("texts", nargs="*", help="default: the lines of standard input")
     options = parser.parse_args(arguments)
     try:
-        texts = options.texts or _split_lines(sys.stdin.read())
+        lines = options.texts or _split_lines(sys.stdin.read())
         runner = LiteRTRunner(options.path)
-        answers = runner.search(texts)
-        for number, text in enumerate(texts):
-            best = runner._best(answers, number)
-            sys.stdout.write(f"{text}\t{best.text}\t{best.score:.4f}\n")
+        answers = iter(runner.search([line for line in lines if options.texts or line.strip()]))
+        for number, line in enumerate(lines):
+            if not (options.texts or line.strip()):
+                sys.stdout.write("\n")
+                continue
+            best = runner._best(next(answers), number)
+            sys.stdout.write(f"{line}\t{best.text}\t{best.score:.4f}\n")
     except (ImportError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -267,6 +268,14 @@ def test_the_command_prints_answers(path, translator, capsys):
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines] == ["hello", "zebra crossing"]
     assert [line[1] for line in lines] == translator.translate(["hello", "zebra crossing"])
+
+
+def test_empty_lines_of_the_standard_input_stay_empty(path, translator, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n\n \u3000\r\na\n\n"))
+    assert main([path]) == 0
+    lines = [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()]
+    first, second = translator.translate(["hello", "a"])
+    assert lines == [["hello", first], [""], [""], ["a", second], [""]]
 
 
 @pytest.mark.parametrize("arguments", [["missing.tflite", "hello"], ["{path}", " "]])
