@@ -368,7 +368,7 @@ def test_several_models_resume_without_training_what_is_trained(several, files, 
     assert (several / "best.keras").exists()
     code, _, errors = run("train", *files, *options, "--models", "3")
     assert code == 2
-    assert "models 2 there, 3 here" in errors
+    assert "models is 2 there, 3 here" in errors
 
 
 @pytest.mark.slow
