@@ -11,11 +11,11 @@ import tensorflow as tf
 from keras_s2s.checks import check_int
 from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
-from keras_s2s.search.beam import BeamState
+from keras_s2s.search.beam import BeamState, Unchanged
 from keras_s2s.search.result import SearchResult
 from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
 from keras_s2s.search.task import SearchTask
-from keras_s2s.special_ids import EOS_ID
+from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 
 class Candidate(NamedTuple):
@@ -93,8 +93,8 @@ class _TracedBeamSearch(BeamSearch):
     pruned: int
     steps: list[tuple[Candidate, ...]] = dataclasses.field(default_factory=list)
 
-    def _advance(self, state: BeamState, task: SearchTask) -> BeamState:
-        after = super()._advance(state, task)
+    def _advance(self, state: BeamState, task: SearchTask, unchanged: Unchanged) -> BeamState:
+        after = super()._advance(state, task, unchanged)
         length = int(after.length)
         chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
         log_probs = self._continuations(state, task)
@@ -116,7 +116,7 @@ class _TracedBeamSearch(BeamSearch):
         self, state: BeamState, log_probs: np.ndarray, chosen: set[tuple[int, ...]]
     ) -> list[Candidate]:
         """Return the most probable continuations that were not chosen."""
-        live = state.ids.numpy()[0, self._width :, : int(state.length)]
+        live = state.ids.numpy()[0, : self._width, : int(state.length)]
         best = np.argsort(-log_probs, axis=None, kind="stable")[: self.pruned + len(chosen)]
         pruned = []
         for parent, id_ in zip(*np.unravel_index(best, log_probs.shape), strict=True):
@@ -128,7 +128,7 @@ class _TracedBeamSearch(BeamSearch):
 
 def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
     """Return the live hypotheses after a step."""
-    ids = after.ids.numpy()[0, beam:, :length].tolist()
+    ids = after.ids.numpy()[0, :beam, :length].tolist()
     log_probs = after.live_log_probs.numpy()[0].tolist()
     return [
         Candidate(tuple(tokens), log_prob, "live")
@@ -139,13 +139,13 @@ def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
 
 def _finished(after: BeamState, length: int, beam: int) -> list[Candidate]:
     """Return the hypotheses that ended in a step."""
-    ids = after.ids.numpy()[0, :beam, :length].tolist()
+    ids = after.ids.numpy()[0, beam:, : length - 1].tolist()  # without eos
     log_probs = after.finished_log_probs.numpy()[0].tolist()
     scores = after.finished_scores.numpy()[0].tolist()
     return [
-        Candidate(tuple(tokens), log_prob, "finished", score)
+        Candidate((*tokens, EOS_ID), log_prob, "finished", score)
         for tokens, log_prob, score in zip(ids, log_probs, scores, strict=True)
-        if log_prob > POSSIBLE and tokens[-1] == EOS_ID
+        if score > IMPOSSIBLE and PAD_ID not in tokens
     ]
 
 

@@ -6,7 +6,10 @@ hypothesis by one token:
 1. `SearchStep` (step.py) calls the decoder and the rules, and returns the next tokens.
 2. `_best_continuations` ranks the continuations of all live hypotheses of a row.
 3. `_live_pool` keeps the best that do not end; `_finished_pool` keeps the best that have ended.
-4. `_done` decides which rows are done.
+4. `_goes_on` decides which rows are not done.
+
+For a single source, the step costs about as much as its number of operations. What does not change
+is therefore computed once, before the loop (`Unchanged`).
 """
 
 from __future__ import annotations
@@ -15,12 +18,13 @@ import dataclasses
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
-from keras_s2s.search.result import SearchResult, make_result
+from keras_s2s.search.result import SearchResult, count_tokens, make_result
 from keras_s2s.search.scoring import coverage_score
 from keras_s2s.search.step import (
     IMPOSSIBLE,
@@ -44,19 +48,28 @@ MAX_COVERAGE_PENALTY = 1000.0
 class BeamState(NamedTuple):
     """Loop state of a beam search.
 
-    `ids` holds both pools of a row, first the finished hypotheses, then the live ones, so that one
-    gather reorders them all.
+    `ids` holds both pools of a row, first the live hypotheses, then the finished ones, so that one
+    gather reorders them all. The eos of a finished hypothesis is added after the loop.
     """
 
     length: tf.Tensor  # () int32: tokens of every live hypothesis
     ids: tf.Tensor  # (batch, 2 * beam, longest) int32
-    live_log_probs: tf.Tensor  # (batch, beam) float32
+    live_log_probs: tf.Tensor  # (batch, beam) float32; NaN: the decoder returned no distribution
     finished_log_probs: tf.Tensor  # (batch, beam) float32
     finished_scores: tf.Tensor  # (batch, beam) float32, best first
-    done: tf.Tensor  # (batch, 1) bool
-    diverged: tf.Tensor  # (batch, 1) bool: the decoder returned no distribution
+    active: tf.Tensor  # (batch, 1) bool: the row is not done
     last_ids: tf.Tensor  # (batch * beam,) int32: last token of every live hypothesis
     hypotheses: HypothesisState  # nest of (batch * beam, ...), of the live hypotheses
+
+
+class Unchanged(NamedTuple):
+    """Values that stay the same in the loop."""
+
+    row_starts: tf.Tensor  # (batch, 1) int32: first of each row among (batch * beam) hypotheses
+    finished: tf.Tensor  # (batch, beam) int32: positions in `BeamState.ids`
+    places: tf.Tensor  # (longest,) int32: places of tokens
+    largest_divisor: tf.Tensor  # () or (batch, 1) float32: of the log_prob of the longest output
+    least_bound: tf.Tensor  # () or (batch, 1) float32: bound on the score of an impossible output
 
 
 class Continuations(NamedTuple):
@@ -81,7 +94,6 @@ class FinishedPool(NamedTuple):
 
     log_probs: tf.Tensor  # (batch, beam) float32
     scores: tf.Tensor  # (batch, beam) float32, best first
-    ids: tf.Tensor  # (batch, beam) int32: eos if it ended in this step, else pad
     parents: tf.Tensor  # (batch, beam) int32: position in `BeamState.ids`
 
 
@@ -170,10 +182,10 @@ class BeamSearch(Search):
                 "`source_lengths` must be given to a search with `coverage_penalty`. Received: "
                 f"source_lengths=None, coverage_penalty={self.coverage_penalty}"
             )
-        first = self._first_state(task)
+        first, unchanged = self._first_state(task), self._unchanged(task)
         (last,) = tf.while_loop(
-            lambda state: tf.logical_not(tf.reduce_all(state.done)),
-            lambda state: (self._advance(state, task),),
+            lambda state: tf.reduce_any(state.active),
+            lambda state: (self._advance(state, task, unchanged),),
             (first,),
             shape_invariants=(loop_shapes(first),),
         )
@@ -189,35 +201,48 @@ class BeamSearch(Search):
             live_log_probs=tf.concat([tf.zeros([rows, 1]), impossible[:, 1:]], axis=1),
             finished_log_probs=impossible,
             finished_scores=impossible,
-            done=tf.fill([rows, 1], False),
-            diverged=tf.fill([rows, 1], False),
+            active=tf.fill([rows, 1], True),
             last_ids=tf.fill([rows * beam], BOS_ID),
             hypotheses=repeat_state(task.state, rows, beam),
         )
 
-    def _advance(self, state: BeamState, task: SearchTask) -> BeamState:
+    def _unchanged(self, task: SearchTask) -> Unchanged:
+        """Compute the values that stay the same in the loop."""
+        rows, beam = task.batch_size, self._width
+        divisor = task.divisor(task.max_length)
+        return Unchanged(
+            row_starts=tf.expand_dims(tf.range(rows) * beam, 1),
+            finished=tf.tile([tf.range(beam, 2 * beam)], [rows, 1]),
+            places=tf.range(task.longest),
+            largest_divisor=divisor,
+            least_bound=POSSIBLE / divisor,
+        )
+
+    def _advance(self, state: BeamState, task: SearchTask, unchanged: Unchanged) -> BeamState:
         """Continue every live hypothesis by one token."""
-        next_tokens, hypotheses = task.step(state.last_ids, state.hypotheses)
-        continuations = self._best_continuations(next_tokens, state, task)
-        live = self._live_pool(continuations, state)
-        finished = self._finished_pool(continuations, state, task, hypotheses)
         length = state.length + 1
-        diverged = state.diverged | (continuations.diverged & tf.logical_not(state.done))
-        done = self._done(live, finished, length, task) | diverged
+        next_tokens, hypotheses = task.step(state.last_ids, state.hypotheses)
+        continuations = self._best_continuations(next_tokens, state, task, length)
+        ends = tf.equal(continuations.ids, EOS_ID)
+        live = self._live_pool(continuations, ends, state)
+        finished = self._finished_pool(
+            continuations, ends, state, task, unchanged, length, hypotheses
+        )
+        active = self._goes_on(live, finished, length, task, unchanged)
+        flat_parents = tf.reshape(live.parents + unchanged.row_starts, [-1])
         return BeamState(
             length=length,
-            ids=self._write(state, finished, live),
+            ids=self._write(state, finished, live, unchanged),
             live_log_probs=live.log_probs,
             finished_log_probs=finished.log_probs,
             finished_scores=finished.scores,
-            done=done,
-            diverged=diverged,
-            last_ids=tf.reshape(tf.where(done, PAD_ID, live.ids), [-1]),
-            hypotheses=gather_state(hypotheses, self._flat_indices(live.parents)),
+            active=active,
+            last_ids=tf.reshape(tf.where(active, live.ids, PAD_ID), [-1]),
+            hypotheses=gather_state(hypotheses, flat_parents),
         )
 
     def _best_continuations(
-        self, next_tokens: NextTokens, state: BeamState, task: SearchTask
+        self, next_tokens: NextTokens, state: BeamState, task: SearchTask, length: tf.Tensor
     ) -> Continuations:
         """Rank the continuations of each row's live hypotheses, and keep the best 2 * beam.
 
@@ -226,7 +251,8 @@ class BeamSearch(Search):
         hypothesis are enough.
         """
         beam = self._width
-        candidates, diverged = self._join_hypotheses(next_tokens.best(beam + 1), state, task)
+        candidates = next_tokens.best(beam + 1)
+        candidates, diverged = self._join_hypotheses(candidates, state, task, length)
         log_probs, positions = tf.math.top_k(candidates.log_probs, 2 * beam)
         return Continuations(
             log_probs=log_probs,
@@ -236,7 +262,7 @@ class BeamSearch(Search):
         )
 
     def _join_hypotheses(
-        self, candidates: Candidates, state: BeamState, task: SearchTask
+        self, candidates: Candidates, state: BeamState, task: SearchTask, length: tf.Tensor
     ) -> tuple[Candidates, tf.Tensor]:
         """Concatenate the candidates of a row's hypotheses, with their total log_probs.
 
@@ -252,78 +278,89 @@ class BeamSearch(Search):
         diverged = tf.math.is_nan(tf.reduce_sum(log_probs, axis=1, keepdims=True))
         candidates = Candidates(log_probs, tf.reshape(candidates.ids, [-1, beam * count]))
         if task.min_length is not None:
-            candidates = candidates.forbid_eos(state.length + 1 < task.min_length)
+            candidates = candidates.forbid_eos(length < task.min_length)
         return candidates, diverged
 
-    def _live_pool(self, continuations: Continuations, state: BeamState) -> LivePool:
+    def _live_pool(
+        self, continuations: Continuations, ends: tf.Tensor, state: BeamState
+    ) -> LivePool:
         """Select the best continuations that do not end. A row that is done does not change."""
         beam = self._width
-        positions = first_unfinished(continuations.ids, beam)
+        positions = first_unfinished(ends, beam)
         log_probs = tf.gather(continuations.log_probs, positions, batch_dims=1)
+        log_probs = tf.where(continuations.diverged, float("nan"), log_probs)
         ids = tf.gather(continuations.ids, positions, batch_dims=1)
         parents = tf.gather(continuations.parents, positions, batch_dims=1)
         return LivePool(
-            log_probs=tf.where(state.done, state.live_log_probs, log_probs),
-            ids=tf.where(state.done, PAD_ID, ids),
-            parents=tf.where(state.done, tf.range(beam), parents),
+            log_probs=tf.where(state.active, log_probs, state.live_log_probs),
+            ids=tf.where(state.active, ids, PAD_ID),
+            parents=tf.where(state.active, parents, tf.range(beam)),
         )
 
     def _finished_pool(
         self,
         continuations: Continuations,
+        ends: tf.Tensor,
         state: BeamState,
         task: SearchTask,
+        unchanged: Unchanged,
+        length: tf.Tensor,
         hypotheses: HypothesisState,
     ) -> FinishedPool:
         """Merge the continuations that end, if among the best `beam`, into the best scores."""
-        beam = self._width
-        log_probs, parents = continuations.log_probs[:, :beam], continuations.parents[:, :beam]
-        ends = tf.equal(continuations.ids[:, :beam], EOS_ID) & (log_probs > POSSIBLE)
-        ends = tf.logical_and(ends, tf.logical_not(state.done))
-        scores = task.score(log_probs, state.length + 1)
+        beam, log_probs = self._width, continuations.log_probs
+        among_best = np.arange(2 * beam) < beam
+        # In a row that is done, no log probability is large enough.
+        smallest = tf.where(state.active, POSSIBLE, tf.float32.max)
+        ends = ends & among_best & (log_probs > smallest)
+        scores = task.score(log_probs, length)
         if self.coverage_penalty:
-            scores += tf.gather(self._coverage_score(hypotheses, task), parents, batch_dims=1)
+            coverage_scores = self._coverage_score(hypotheses, task)
+            scores += tf.gather(coverage_scores, continuations.parents, batch_dims=1)
         scores = tf.where(ends, scores, IMPOSSIBLE)
-        # Old and new scores side by side: a position below `beam` is an old hypothesis.
+        # Old and new hypotheses side by side. Of equals, the old one comes first.
         scores, positions = tf.math.top_k(tf.concat([state.finished_scores, scores], axis=1), beam)
         log_probs = tf.concat([state.finished_log_probs, log_probs], axis=1)
-        is_old = positions < beam
-        parents = tf.gather(parents, tf.maximum(positions - beam, 0), batch_dims=1)
+        parents = tf.concat([unchanged.finished, continuations.parents], axis=1)
         return FinishedPool(
             log_probs=tf.gather(log_probs, positions, batch_dims=1),
             scores=scores,
-            ids=tf.where(is_old, PAD_ID, EOS_ID),
-            parents=tf.where(is_old, positions, beam + parents),
+            parents=tf.gather(parents, positions, batch_dims=1),
         )
 
-    def _write(self, state: BeamState, finished: FinishedPool, live: LivePool) -> tf.Tensor:
-        """Reorder the ids of both pools and append the new tokens."""
-        parents = tf.concat([finished.parents, self._width + live.parents], axis=1)
-        new_ids = tf.expand_dims(tf.concat([finished.ids, live.ids], axis=1), 2)
-        ids = tf.gather(state.ids, parents, batch_dims=1)
-        here = tf.equal(tf.range(tf.shape(ids)[2]), state.length)
-        return tf.where(here, new_ids, ids)
-
-    def _flat_indices(self, parents: tf.Tensor) -> tf.Tensor:
-        """Convert hypotheses `(batch, beam)` to positions in tensors `(batch * beam, ...)`."""
-        row_starts = tf.range(tf.shape(parents)[0]) * self._width
-        return tf.reshape(parents + tf.expand_dims(row_starts, 1), [-1])
-
-    def _done(
-        self, live: LivePool, finished: FinishedPool, length: tf.Tensor, task: SearchTask
+    def _write(
+        self, state: BeamState, finished: FinishedPool, live: LivePool, unchanged: Unchanged
     ) -> tf.Tensor:
-        """Check for each row whether it is done: `(batch, 1)`.
+        """Reorder the ids of both pools and append the new tokens."""
+        parents = tf.concat([live.parents, finished.parents], axis=1)
+        ids = tf.gather(state.ids, parents, batch_dims=1)
+        new_ids = tf.pad(live.ids, [[0, 0], [0, self._width]])
+        here = tf.equal(unchanged.places, state.length)
+        return tf.where(here, tf.expand_dims(new_ids, 2), ids)
 
-        A row that is done never changes, so it stays done.
+    def _goes_on(
+        self,
+        live: LivePool,
+        finished: FinishedPool,
+        length: tf.Tensor,
+        task: SearchTask,
+        unchanged: Unchanged,
+    ) -> tf.Tensor:
+        """Check for each row whether it is not done: `(batch, 1)`.
+
+        A row that is done never changes, so it stays done. A row that has diverged is done, because
+        NaN is not larger than any number.
         """
         best_live = tf.reduce_max(live.log_probs, axis=1, keepdims=True)
-        done = tf.logical_or(best_live <= POSSIBLE, length >= task.max_length)
-        if self.stopping == "finished":
-            done = done | (finished.scores[:, self._width - 1 :] > IMPOSSIBLE)
         if self.stopping == "bound":
             worst = finished.scores[:, self._num_returned - 1 : self._num_returned]
-            done = done | (task.score_bound(best_live) <= worst)
-        return done
+            bound = best_live / unchanged.largest_divisor
+            possible = bound > tf.maximum(worst, unchanged.least_bound)
+        else:
+            possible = best_live > POSSIBLE
+        if self.stopping == "finished":
+            possible &= finished.scores[:, self._width - 1 :] <= IMPOSSIBLE
+        return possible & (length < task.max_length)
 
     def _coverage_score(self, hypotheses: HypothesisState, task: SearchTask) -> tf.Tensor:
         """Compute the coverage penalty of each live hypothesis: `(batch, beam)`."""
@@ -332,7 +369,8 @@ class BeamSearch(Search):
     def _result(self, state: BeamState, task: SearchTask) -> SearchResult:
         """Fill the slots of the result with the finished hypotheses, then with the live ones."""
         beam, live_log_probs = self._width, state.live_log_probs
-        live_scores = task.score_ids(live_log_probs, state.ids[:, beam:])
+        live_ids, finished_ids = state.ids[:, :beam], state.ids[:, beam:]
+        live_scores = task.score_ids(live_log_probs, live_ids)
         if self.coverage_penalty:
             live_scores += self._coverage_score(state.hypotheses, task)
         live_scores = tf.where(live_log_probs > POSSIBLE, live_scores, IMPOSSIBLE)
@@ -343,10 +381,12 @@ class BeamSearch(Search):
         live_position = beam + tf.gather(live_order, tf.maximum(live_rank, 0), batch_dims=1)
         positions = tf.where(live_rank < 0, slots, live_position)
         log_probs = tf.concat([state.finished_log_probs, live_log_probs], axis=1)
-        log_probs = tf.where(state.diverged, tf.constant(float("nan")), log_probs)
+        diverged = tf.math.is_nan(live_log_probs[:, :1])
+        log_probs = tf.where(diverged, float("nan"), log_probs)
         scores = tf.concat([state.finished_scores, live_scores], axis=1)
+        ids = tf.concat([_append_eos(finished_ids), live_ids], axis=1)
         return make_result(
-            tf.gather(state.ids, positions, batch_dims=1),
+            tf.gather(ids, positions, batch_dims=1),
             tf.gather(log_probs, positions, batch_dims=1),
             tf.gather(scores, positions, batch_dims=1),
         )
@@ -360,7 +400,13 @@ def with_settings_of(search: Search, beam_width: int, num_hypotheses: int) -> Be
     )
 
 
-def first_unfinished(ids: tf.Tensor, count: int) -> tf.Tensor:
-    """Return the positions of the first `count` of `ids` `(batch, 2 * count)` that are not eos."""
+def first_unfinished(ends: tf.Tensor, count: int) -> tf.Tensor:
+    """Return the positions of the first `count` of `ends` `(batch, 2 * count)` that are false."""
     order = tf.range(2 * count, 0, -1)
-    return tf.math.top_k(tf.where(tf.equal(ids, EOS_ID), 0, order), count).indices
+    return tf.math.top_k(tf.where(ends, 0, order), count).indices
+
+
+def _append_eos(ids: tf.Tensor) -> tf.Tensor:
+    """Append eos to every hypothesis `(batch, hypotheses, length)`."""
+    lengths = tf.expand_dims(count_tokens(ids), 2)
+    return tf.where(tf.equal(tf.range(tf.shape(ids)[2]), lengths), EOS_ID, ids)

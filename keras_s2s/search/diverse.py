@@ -14,7 +14,7 @@ from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_un
 from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
 from keras_s2s.search.step import NextTokens
 from keras_s2s.search.task import SearchTask
-from keras_s2s.special_ids import PAD_ID
+from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 # Up to this value, no possible token ranks below an impossible one.
 MAX_DIVERSITY_PENALTY = 1000.0
@@ -94,18 +94,18 @@ class DiverseBeamSearch(BeamSearch):
         return rank_hypotheses(ids, log_probs, scores, self.num_hypotheses)
 
     def _best_continuations(
-        self, next_tokens: NextTokens, state: BeamState, task: SearchTask
+        self, next_tokens: NextTokens, state: BeamState, task: SearchTask, length: tf.Tensor
     ) -> Continuations:
         """Rank the continuations of each group after earlier groups have chosen theirs."""
         width, groups = self._width, self.num_groups
         # The penalty may move down this many more candidates than in a beam search.
         chosen_earlier = (groups - 1) * width
         candidates = next_tokens.best(width + 1 + chosen_earlier)
-        candidates, diverged = self._join_hypotheses(candidates, state, task)
+        candidates, diverged = self._join_hypotheses(candidates, state, task, length)
         count = candidates.ids.shape[1]  # of one group
         ids = tf.reshape(candidates.ids, [-1, groups, count])
         log_probs = tf.reshape(candidates.log_probs, [-1, groups, count])
-        done = tf.reshape(state.done, [-1, groups, 1])
+        active = tf.reshape(state.active, [-1, groups, 1])
         chosen = tf.zeros([tf.shape(ids)[0], 0], tf.int32)
         positions = []
         for group in range(groups):
@@ -113,8 +113,9 @@ class DiverseBeamSearch(BeamSearch):
             ranking = log_probs[:, group] - self.diversity_penalty * times_chosen
             _, best = tf.math.top_k(ranking, 2 * width)
             best_ids = tf.gather(ids[:, group], best, batch_dims=1)
-            live_ids = tf.gather(best_ids, first_unfinished(best_ids, width), batch_dims=1)
-            chosen = tf.concat([chosen, tf.where(done[:, group], PAD_ID, live_ids)], axis=1)
+            live = first_unfinished(tf.equal(best_ids, EOS_ID), width)
+            live_ids = tf.gather(best_ids, live, batch_dims=1)
+            chosen = tf.concat([chosen, tf.where(active[:, group], live_ids, PAD_ID)], axis=1)
             positions.append(best)
         positions = tf.reshape(tf.stack(positions, axis=1), [-1, 2 * width])
         return Continuations(

@@ -48,9 +48,13 @@ class SearchTask(NamedTuple):
     source_lengths: tf.Tensor | None  # (batch, 1) int32
     seed: tf.Tensor | None  # (batch, 1) int32
 
+    def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
+        """Compute the divisor of the log probability of outputs with these numbers of tokens."""
+        return length_divisor(lengths, self.length_penalty, self.length_penalty_formula)
+
     def score(self, log_probs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         """Score outputs `(batch, hypotheses)` with these numbers of tokens."""
-        return log_probs / length_divisor(lengths, self.length_penalty, self.length_penalty_formula)
+        return log_probs / self.divisor(lengths)
 
     def score_ids(self, log_probs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """Score outputs `(batch, hypotheses, length)`."""
