@@ -14,8 +14,8 @@ from keras_s2s.models import Searchable
 from keras_s2s.search import Search
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 from keras_s2s.texts import is_empty
-from keras_s2s.tokenizers import DecomposedCharTokenizer, Tokenizer, copy_ids
-from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+from keras_s2s.tokenizers import Tokenizer, copy_ids
+from keras_s2s.tokenizers.copying import has_substrings
 
 # Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
 _TOKENS_PER_BYTE = 8
@@ -101,7 +101,7 @@ def check_can_replace(model: Searchable, source: Tokenizer) -> None:
             text a token is.
     """
     model.check_attention("replace_unknown")
-    if not isinstance(source, LookupTokenizer) or isinstance(source, DecomposedCharTokenizer):
+    if not has_substrings(source):
         raise InputError(
             "`replace_unknown` needs a source tokenizer whose tokens are parts of the text: a "
             f"`CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"

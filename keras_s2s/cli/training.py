@@ -35,7 +35,7 @@ from keras_s2s.evaluation import (
 )
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
-from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+from keras_s2s.tokenizers.copying import has_substrings
 
 _ROOM = 64 << 20  # bytes for small files
 
@@ -96,8 +96,7 @@ def _train_one(
         data.source,
         data.target,
         search=search,
-        # bytes and SentencePiece pieces cannot be copied as text
-        replace_unknown=settings.copy and isinstance(data.source, LookupTokenizer),
+        replace_unknown=settings.copy and has_substrings(data.source),
     )
     fit(settings, translator, data, batches, valid_batches)
     conclude(settings, data)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
+from keras_s2s.tokenizers.decomposed_char_tokenizer import DecomposedCharTokenizer
 from keras_s2s.tokenizers.feature_tokenizer import FeatureTokenizer, is_feature
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 from keras_s2s.tokenizers.tokenizer import UNKNOWN_TEXT, Tokenizer
@@ -67,6 +68,18 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
         else:
             ids.append(found.get(token, lacking))
     return ids
+
+
+def has_substrings(source: Tokenizer) -> bool:
+    """Check whether each token is a substring of its text, so that `replace_unknown` can copy it.
+
+    Args:
+        source: Tokenizer of the source.
+
+    Returns:
+        False for bytes, pieces and parts of decomposed characters.
+    """
+    return isinstance(source, LookupTokenizer) and not isinstance(source, DecomposedCharTokenizer)
 
 
 def replace_unknown(
