@@ -136,6 +136,7 @@ def serving_files(
     name = os.path.basename(base_path) if name is None else name
     version = importlib.metadata.version("tensorflow")
     image = image or f"tensorflow/serving:{'.'.join(version.split('.')[:2])}.0"
+    policy = _version_policy(base_path, versions)
     _check(name, cpus, memory, replicas)
     minimum, maximum = replicas
     relative_path = os.path.join(os.curdir, os.path.relpath(base_path, folder))
@@ -144,7 +145,7 @@ def serving_files(
             file,
             name=name,
             base_path=_quoted(relative_path.replace("$", "$$")),  # a compose file fills in $name
-            version_policy=_version_policy(base_path, versions),
+            version_policy=policy,
             image=_quoted(image),
             cpus=cpus,
             memory=memory,
@@ -202,14 +203,26 @@ def _version_policy(base_path: str, versions: Iterable[int]) -> str:
     found, wanted = find_versions(base_path), sorted(set(versions))
     missing = [version for version in wanted if version not in found]
     if not found or missing:
+        received = f"a folder with the versions {sorted(found)}, and versions={wanted}"
         raise FileNotFoundError(
             f"{base_path!r} must be a folder that contains versions, such as 'serving/g2p' for "
-            f"'serving/g2p/1'. Received: a folder with the versions {sorted(found)}, and "
-            f"versions={wanted}"
+            f"'serving/g2p/1'. Received: {received if found else _meant(base_path)}"
         )
     if not wanted:
         return "latest { num_versions: 1 }"
     return "specific { " + " ".join(f"versions: {version}" for version in wanted) + " }"
+
+
+def _meant(base_path: str) -> str:
+    """Describe a folder without versions, and the folder that may be meant."""
+    parent = os.path.dirname(base_path)
+    names = sorted(os.listdir(base_path)) if os.path.isdir(base_path) else []
+    if os.path.isfile(os.path.join(base_path, "saved_model.pb")):
+        return f"a version. Did you mean {parent!r}?"
+    for folder in (os.path.join(base_path, name) for name in names):
+        if find_versions(folder):
+            return f"a folder without versions. Did you mean {folder!r}?"
+    return f"a folder without versions. `keras-s2s export MODEL {base_path}` writes one"
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.export.litert_runner import is_intact
 from keras_s2s.special_ids import PAD_ID
 
@@ -261,10 +261,8 @@ def import_litert() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        raise MissingPackageError(
-            "LiteRT files need the package ai-edge-litert, also to check an "
-            f'export: pip install "keras-s2s[litert]". Importing it failed: {error}'
-        ) from error
+        what = "LiteRT files, and the check of an export, need"
+        raise missing_package(what, "ai-edge-litert", "litert", error) from error
 
 
 def import_onnx(name: str) -> Any:
@@ -284,10 +282,8 @@ def import_onnx(name: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise MissingPackageError(
-            "ONNX files need the packages onnx, onnxruntime and tf2onnx: "
-            f'pip install "keras-s2s[onnx]". Importing {name} failed: {error}'
-        ) from error
+        package = name.partition(".")[0]
+        raise missing_package("ONNX files need", package, "onnx", error) from error
 
 
 def pad_sources(inputs: Arrays, source_length: int) -> Arrays:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.export.server_files import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS
@@ -194,8 +194,6 @@ def _import_apis() -> tuple[Any, Any]:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
-        raise MissingPackageError(
-            "Warm-up requests need tensorflow-serving-api, which is not installed: "
-            "pip install 'keras-s2s[serving]'"
-        ) from error
+        what = "Warm-up requests need"
+        raise missing_package(what, "tensorflow-serving-api", "serving", error) from error
     return predict_pb2, prediction_log_pb2

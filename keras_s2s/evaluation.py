@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_s2s.checks import check_choice
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
 
 FIGURES = ("wer", "ter", "bleu", "chrf")
@@ -271,9 +271,7 @@ def _sacrebleu() -> Any:
     try:
         import sacrebleu
     except ImportError as error:
-        raise MissingPackageError(
-            "BLEU and chrF need sacrebleu, which is not installed: pip install 'keras-s2s[eval]'"
-        ) from error
+        raise missing_package("BLEU and chrF need", "sacrebleu", "eval", error) from error
     return sacrebleu
 
 
@@ -281,9 +279,7 @@ def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:
-        raise MissingPackageError(
-            "Error rates need rapidfuzz, which is not installed: pip install 'keras-s2s[eval]'"
-        ) from error
+        raise missing_package("Error rates need", "rapidfuzz", "eval", error) from error
     return Levenshtein
 
 

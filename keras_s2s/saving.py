@@ -62,8 +62,7 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """
     filepath = os.fspath(filepath)
     if not os.path.isfile(filepath):
-        what = "it is a folder" if os.path.isdir(filepath) else "there is no such file"
-        raise FileNotFoundError(f"Cannot load {filepath!r}: {what}.")
+        raise FileNotFoundError(f"Cannot load {filepath!r}: {_why_no_file(filepath)}.")
     try:
         archive = _read_archive(filepath)
         _check_kind(archive.config)
@@ -139,6 +138,20 @@ def average_checkpoints(
         sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
     model.set_weights([total / len(names) for total in sums])
     return model
+
+
+def _why_no_file(filepath: str) -> str:
+    """Return why a path is not a file, and which file may be meant."""
+    if not os.path.isdir(filepath):
+        return "there is no such file"
+    names = sorted(os.listdir(filepath))
+    files = [name for name in names if name.endswith(".keras")]
+    if files:
+        best = "best.keras" if "best.keras" in files else files[0]
+        return f"it is a folder. Did you mean {os.path.join(filepath, best)!r}?"
+    if "saved_model.pb" in names or any(name.isdecimal() for name in names):
+        return "it is a folder of a SavedModel. Expected: the .keras file that was exported"
+    return "it is a folder. Expected: a .keras file"
 
 
 class _Archive(NamedTuple):

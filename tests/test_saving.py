@@ -354,6 +354,13 @@ def test_what_is_not_a_file_is_refused(tmp_path):
         load(tmp_path / "t.keras")
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*': it is a folder"):
         load(tmp_path)
+    (tmp_path / "1").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"folder of a SavedModel. Expected: the .keras"):
+        load(tmp_path)
+    for name in ("after.keras", "best.keras"):
+        (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError, match=r"Did you mean '.*best\.keras'"):
+        load(tmp_path)
 
 
 def test_a_model_in_training_is_saved_with_its_optimizer(tmp_path):

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, IMPORT
-from keras_s2s.cli.streams import in_column, write_line
-from keras_s2s.errors import InputError
-from keras_s2s.texts import is_empty, split_lines
+from keras_s2s.cli.models import Model, load_model
+from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
+from keras_s2s.cli.streams import in_column, read_sources, write_line
 
 if TYPE_CHECKING:
     from keras_s2s.export.answers import Comparison
@@ -43,6 +41,7 @@ _CHANGED = 1  # exit code if more changed than allowed
     help="Maximum number of changes to list.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON with all changes.")
+@COLUMNS
 @IMPORT
 @BATCH_SIZE
 def compare(
@@ -53,6 +52,7 @@ def compare(
     max_score_difference: float | None,
     most: int,
     as_json: bool,
+    columns: str | None,
     batch_size: int,
 ) -> None:
     """Compare the outputs of two models, or of two versions of one, for the lines of a file.
@@ -61,10 +61,11 @@ def compare(
     TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
     unchanged ones, and a list of changes: source, before and after, separated by tabs.
     """
-    sources = _read_sources(texts)
+    models = [load_model(path) for path in (before, after)]
+    sources = read_sources(texts, columns or models[0].columns())
     from keras_s2s.export.answers import compare as compare_answers
 
-    answers = [_answers(path, sources, batch_size) for path in (before, after)]
+    answers = [_answers(model, sources, batch_size) for model in models]
     found = compare_answers(sources, *answers)
     write_line(_to_json(found) if as_json else _to_text(found, most))
     if (max_changed is not None and found.share_changed > max_changed) or (
@@ -73,25 +74,11 @@ def compare(
         raise click.exceptions.Exit(_CHANGED)
 
 
-def _read_sources(path: str) -> list[str]:
-    """Read the nonempty lines of a file."""
-    with open(path, "rb") as file:
-        content = file.read()
-    try:
-        lines = split_lines(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
-    sources = [line for line in lines if not is_empty(line)]
-    if not sources:
-        raise InputError(f"{path}: no lines. Expected: a source in each line")
-    return sources
-
-
-def _answers(path: str, sources: list[str], batch_size: int) -> list[Any]:
+def _answers(model: Model, sources: list[str], batch_size: int) -> list[Any]:
     """Return the best target of each source with its score."""
     from keras_s2s.export.answers import Answer
 
-    found = load_model(path).hypotheses(sources, batch_size)
+    found = model.hypotheses(sources, batch_size)
     return [Answer(best[0].target, best[0].score) if best else Answer("", 0.0) for best in found]
 
 

@@ -7,8 +7,16 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, IMPORT, MODEL, PAIRS, search_options
+from keras_s2s.cli.models import load_model, settings_of_run
+from keras_s2s.cli.options import (
+    BATCH_SIZE,
+    FEATURES_COLUMN,
+    IMPORT,
+    MODEL,
+    PAIRS,
+    features_column_of,
+    search_options,
+)
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
 from keras_s2s.errors import InputError
@@ -67,7 +75,9 @@ def curves(curve: str, picture: str) -> None:
     """Draw the metrics of each epoch. RUN is a run folder or a CSV file."""
     path = os.path.join(curve, CURVE) if os.path.isdir(curve) else curve
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{curve}: there is no {CURVE} in this folder")
+        first = os.path.join(curve, "model-1")
+        hint = f"; each model has its own, as in {first}" if os.path.isdir(first) else ""
+        raise FileNotFoundError(f"{curve}: there is no {CURVE} in this folder{hint}")
     import_package()
     from keras_s2s.plots import learning_curves
 
@@ -89,9 +99,8 @@ def curves(curve: str, picture: str) -> None:
 @click.option(
     "--target-tokens",
     type=_TOKENS,
-    default="words",
-    show_default=True,
     help="Unit of the token error rate.",
+    show_default="as in evaluate",
 )
 @IMPORT
 @search_options
@@ -102,7 +111,7 @@ def errors(
     features_column: int | None,
     picture: str,
     source_tokens: str,
-    target_tokens: str,
+    target_tokens: str | None,
     batch_size: int,
     **options: Any,
 ) -> None:
@@ -112,14 +121,16 @@ def errors(
     from keras_s2s.evaluation import group_references
     from keras_s2s.plots import errors_by_length
 
-    accepted = group_references(read_pairs(pairs, features_column=features_column))
+    run = settings_of_run(model)
+    column = features_column_of(features_column, run)
+    accepted = group_references(read_pairs(pairs, features_column=column))
     sources = list(accepted)
     errors_by_length(
         sources,
         answering.translate(sources, batch_size),
         list(accepted.values()),
         source_tokens=source_tokens,
-        target_tokens=target_tokens,
+        target_tokens=target_tokens or run.get("tokens") or answering.target_unit(),
         path=picture,
     )
 

@@ -12,6 +12,7 @@ import keras
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest
 from keras_s2s.cli.report import name_of, shown
+from keras_s2s.cli.streams import StatusLine
 
 _REDRAW = 0.5  # seconds
 
@@ -19,7 +20,9 @@ _REDRAW = 0.5  # seconds
 class EpochLines(keras.callbacks.Callback):
     """Prints the metrics after each epoch, and the progress within an epoch on a terminal.
 
-    Must come after `KeepBest` in the list of callbacks.
+    The first step takes long, because TensorFlow compiles it: until it ends, a terminal shows the
+    elapsed time. Call `stop` after `fit`, in case it raised an error before. The callback must come
+    after `KeepBest` in the list of callbacks.
 
     Args:
         keep: The `KeepBest` callback, which knows the best epoch.
@@ -30,12 +33,21 @@ class EpochLines(keras.callbacks.Callback):
         super().__init__()
         self.keep, self.tokens = keep, tokens
         self._number, self._since, self._drawn = "", 0.0, 0.0
+        self._compiling = StatusLine("Compiling the training step")
+
+    def stop(self) -> None:
+        """Remove the status line of the compilation, if it is still shown."""
+        self._compiling.stop()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._compiling = StatusLine("Compiling the training step").start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._number = f"epoch {epoch + 1} of {self.params['epochs']}"
         self._since = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.stop()
         now = time.monotonic()
         if sys.stderr.isatty() and now - self._drawn >= _REDRAW:
             self._drawn = now

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import load_model
+from keras_s2s.cli.models import load_model, settings_of_run
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,
@@ -15,6 +15,7 @@ from keras_s2s.cli.options import (
     JSON,
     MODEL,
     PAIRS,
+    features_column_of,
     search_options,
 )
 from keras_s2s.cli.report import METRICS, make_report
@@ -35,13 +36,12 @@ from keras_s2s.files import check_writable
     "--tokens",
     type=click.Choice(["words", "characters", "phones"]),
     help="Unit of the token error rate, which is called PER for phones.",
-    show_default="characters if a .keras file has a character or byte target tokenizer, "
-    "otherwise words",
+    show_default="that of the run folder; otherwise characters if a .keras file has a character or "
+    "byte target tokenizer, else words",
 )
 @click.option(
     "--bleu-tokenize",
-    default="13a",
-    show_default=True,
+    show_default="that of the run folder, otherwise 13a",
     help='sacrebleu tokenization for BLEU; "none" splits at spaces.',
 )
 @click.option(
@@ -73,6 +73,7 @@ def evaluate(
     features_column: int | None,
     metrics: str | None,
     tokens: str | None,
+    bleu_tokenize: str | None,
     outputs: str | None,
     as_json: bool,
     batch_size: int,
@@ -100,26 +101,29 @@ def evaluate(
         check_installed,
         group_references,
         meaningful_figures,
-        unit_of,
     )
 
-    references = group_references(read_pairs(pairs, features_column=features_column))
+    run = settings_of_run(model)
+    column = features_column_of(features_column, run)
+    references = group_references(read_pairs(pairs, features_column=column))
     wanted = wanted or list(meaningful_figures(list(references.values())))
     check_installed(["wer", *wanted])
     answering = load_model(model, **options)
-    if tokens is None:
-        translator = answering.translator
-        tokens = "words" if translator is None else unit_of(translator.target)
     found = answering.translate(list(references), batch_size)
     report = make_report(
-        found, list(references.values()), metrics=wanted, tokens=tokens, **settings
+        found,
+        list(references.values()),
+        metrics=wanted,
+        tokens=tokens or run.get("tokens") or answering.target_unit(),
+        bleu_tokenize=bleu_tokenize or run.get("bleu_tokenize") or "13a",
+        **settings,
     )
     if outputs is not None:
         _write_outputs(outputs, references, found)
     write_line(report.to_json() if as_json else report.to_text())
 
 
-_OF_REPORT = ("bleu_tokenize", "confusions", "bootstrap")
+_OF_REPORT = ("confusions", "bootstrap")
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:

@@ -10,9 +10,10 @@ import click
 
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
-from keras_s2s.cli.streams import hushed, write_line
+from keras_s2s.cli.run_folder import SETTINGS_FILE
+from keras_s2s.cli.streams import hushed, read_sources, write_line
 from keras_s2s.errors import InputError
-from keras_s2s.texts import is_empty, split_lines
+from keras_s2s.export.versions import is_version
 
 _FORMATS = {".tflite": "litert", ".onnx": "onnx"}
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
@@ -112,10 +113,12 @@ def export(
         raise click.UsageError("--warmup-length requires --format saved_model.")
     if warmup_batch_size and not warmup_length:
         raise click.UsageError("--warmup-batch-size requires --warmup-length.")
-    if file_format != "saved_model":
+    if file_format == "saved_model":
+        _check_served(out)
+    else:
         check_free(out, overwrite)
-    given: dict[str, Any] = {"figures": _read_figures(figures), "probes": _read_lines(probes)}
-    given["source_length"] = source_length
+    given: dict[str, Any] = {"figures": _read_figures(figures), "source_length": source_length}
+    given["probes"] = [] if probes is None else read_sources(probes)
     if file_format != "onnx":
         given["signatures"] = signatures or None
     elif signatures:
@@ -134,6 +137,22 @@ def export(
                 given["warmup"] = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
         path = getattr(exports, file_format)(translator, out, **given)
     write_line(str(path))
+
+
+def _check_served(folder: str) -> None:
+    """Check that a folder is one for SavedModel versions, or a new one."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    if SETTINGS_FILE in names:
+        raise InputError(
+            f"{folder}: the folder of a run. Expected: a folder for SavedModel versions, such as "
+            f"{os.path.join(folder, 'serving')}"
+        )
+    shown = [name for name in names if not name.startswith(".")]
+    if shown and not any(map(is_version, shown)):
+        raise InputError(
+            f"{folder}: the folder must be new or empty, or hold SavedModel versions. It contains "
+            f"{shown[0]!r}"
+        )
 
 
 def _read_figures(path: str | None) -> dict[str, float]:
@@ -158,13 +177,3 @@ def _read_figures(path: str | None) -> dict[str, float]:
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _read_lines(path: str | None) -> list[str]:
-    if path is None:
-        return []
-    with open(path, encoding="utf-8") as file:
-        try:
-            return [line for line in split_lines(file.read()) if not is_empty(line)]
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8: {error.reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -133,7 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Run the command line of this process and exit."""
-    sys.exit(main())
+    code = main()
+    if code == _INTERRUPTED:
+        # Packages that were interrupted while they were imported complain when Python exits.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

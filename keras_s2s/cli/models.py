@@ -12,7 +12,7 @@ import click
 from keras_s2s.cli.options import import_modules
 from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
 from keras_s2s.cli.settings import read_config
-from keras_s2s.cli.streams import hushed, import_package, progress
+from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 from keras_s2s.texts import is_empty
@@ -65,6 +65,19 @@ class Model(NamedTuple):
     score: Callable[[list[bytes], list[bytes]], Answer]
     translator: Any
     settings: Any
+
+    def columns(self) -> str | None:
+        """Return how to read a line with tabs: "features", or `None` if it is an error."""
+        from keras_s2s import FeatureTokenizer
+
+        source = None if self.translator is None else self.translator.source
+        return "features" if isinstance(source, FeatureTokenizer) else None
+
+    def target_unit(self) -> str:
+        """Return the unit of the token error rate that suits the target tokenizer."""
+        from keras_s2s.evaluation import unit_of
+
+        return "words" if self.translator is None else unit_of(self.translator.target)
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
         """Search for the targets of texts, in batches of similar length.
@@ -178,7 +191,8 @@ def load_model(path: str, **options: Any) -> Model:
                 f"{path}: the search of an export is fixed; {', '.join(map(_option, given))} can "
                 "only be used with a .keras file"
             )
-        return _load_export(path)
+        with StatusLine("Loading the model"):
+            return _load_export(path)
     return _load_keras(path, given)
 
 
@@ -200,14 +214,40 @@ def find_model(path: str) -> str:
         return path
     if os.path.exists(os.path.join(path, BEST)):
         return os.path.join(path, BEST)
-    versions = filter(is_version, os.listdir(path))
-    for name in sorted(versions, key=int, reverse=True):
+    names = sorted(os.listdir(path))
+    for name in sorted(filter(is_version, names), key=int, reverse=True):
         if os.path.exists(os.path.join(path, name, "saved_model.pb")):
             return os.path.join(path, name)
+    if SETTINGS_FILE in names:
+        raise FileNotFoundError(
+            f"{path}: this run has no {BEST} yet; `keras-s2s train` writes it after the first epoch"
+        )
+    near = [name for name in names if name.endswith((".keras", ".tflite", ".onnx"))]
+    hint = f". Did you mean {os.path.join(path, near[0])}?" if near else ""
     raise FileNotFoundError(
-        f"{path}: there is no model in this folder. Expected: a .keras or .tflite file, the folder "
-        "of a SavedModel, or the folder of a run"
+        f"{path}: there is no model in this folder. Expected: a .keras, .tflite or .onnx file, the "
+        f"folder of a SavedModel, or the folder of a run{hint}"
     )
+
+
+def settings_of_run(path: str) -> dict[str, Any]:
+    """Return the settings of the training that wrote a model.
+
+    Args:
+        path: Path of a run folder or of the best model in it, given by the user.
+
+    Returns:
+        A dictionary of settings. It is empty if the model is not in a run folder.
+
+    Raises:
+        FileNotFoundError: If there is no model at `path`.
+        ValueError: If the settings file of the run is damaged.
+    """
+    found = find_model(path)
+    settings = os.path.join(os.path.dirname(found), SETTINGS_FILE)
+    if os.path.basename(found) != BEST or not os.path.isfile(settings):
+        return {}
+    return read_config(settings)
 
 
 def is_export(path: str) -> bool:
@@ -256,12 +296,11 @@ def load_keras(path: str) -> Any:
         ImportError: If a module does not exist.
     """
     import_package()
-    settings = os.path.join(os.path.dirname(path), SETTINGS_FILE)
-    of_run = os.path.basename(path) == BEST and os.path.isfile(settings)
-    import_modules((read_config(settings).get("import") or ()) if of_run else ())
+    import_modules(settings_of_run(path).get("import") or ())
     import keras_s2s
 
-    return keras_s2s.load(path)
+    with StatusLine("Loading the model"):
+        return keras_s2s.load(path)
 
 
 def _load_keras(path: str, options: dict[str, Any]) -> Model:

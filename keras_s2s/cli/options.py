@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -31,8 +31,17 @@ MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
 FEATURES_COLUMN = click.option(
     "--features-column",
-    type=click.IntRange(1, 3),
-    help="Column with features, if PAIRS has three columns: 2 for lemma<TAB>features<TAB>form.",
+    type=click.IntRange(0, 3),
+    help="Column with features, if PAIRS has three columns: 2 for lemma<TAB>features<TAB>form; 0: "
+    "PAIRS has two columns.",
+    show_default="that of the run folder, otherwise 0",
+)
+COLUMNS = click.option(
+    "--columns",
+    type=click.Choice(["first", "text", "features"]),
+    help="How to read lines with tabs: only the first column (first), the whole line as one text "
+    "(text), or source<TAB>features (features).",
+    show_default="features for a model with a features tokenizer, otherwise an error",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -69,6 +78,16 @@ def check_free(path: str, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: the file already exists; use --overwrite to replace it")
     check_writable(path)
+
+
+def features_column_of(given: int | None, run: Mapping[str, Any]) -> int | None:
+    """Return the features column of a file of pairs.
+
+    Args:
+        given: Integer or None. Value of `--features-column`; 0 means no features.
+        run: Mapping of the settings of the run, which may be empty.
+    """
+    return (run.get("features_column") if given is None else given) or None
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -208,6 +208,12 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
+def has_state(folder: str) -> bool:
+    """Return whether a run folder holds a state to resume from."""
+    state = os.path.join(folder, STATE)
+    return os.path.isdir(state) and any(name.endswith(".npz") for name in os.listdir(state))
+
+
 def best_path(settings: SimpleNamespace) -> str:
     """Return the path of the best model."""
     return os.path.join(settings.output, BEST)

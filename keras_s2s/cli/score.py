@@ -7,8 +7,15 @@ import json
 
 import click
 
-from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, FEATURES_COLUMN, IMPORT, MODEL, PAIRS
+from keras_s2s.cli.models import load_model, settings_of_run
+from keras_s2s.cli.options import (
+    BATCH_SIZE,
+    FEATURES_COLUMN,
+    IMPORT,
+    MODEL,
+    PAIRS,
+    features_column_of,
+)
 from keras_s2s.cli.streams import import_package, progress, write_line
 
 _GROUP = 8  # batches
@@ -33,7 +40,8 @@ def score(
     import_package()
     from keras_s2s import read_pairs
 
-    listed = read_pairs(pairs, features_column=features_column)
+    column = features_column_of(features_column, settings_of_run(model))
+    listed = read_pairs(pairs, features_column=column)
     answering = load_model(model)
     waiting = iter(listed)
     with progress("Scoring", len(listed), between_answers=True) as advance:

@@ -86,7 +86,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "source_vocabulary_size",
             None,
-            "Maximum size of the source vocabulary; null: no limit, 8000 for subword",
+            "Maximum size of the source vocabulary; null: no limit, at most 8000 for subword",
             int,
             minimum=5,
             optional=True,
@@ -94,7 +94,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "target_vocabulary_size",
             None,
-            "Maximum size of the target vocabulary; null: no limit, 8000 for subword",
+            "Maximum size of the target vocabulary; null: no limit, at most 8000 for subword",
             int,
             minimum=5,
             optional=True,

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import select
+import signal
 import stat
 import sys
 import tempfile
@@ -18,16 +19,21 @@ from typing import BinaryIO
 import click
 
 from keras_s2s.errors import InputError
+from keras_s2s.texts import is_empty
 
 _LINGER = 0.02  # seconds that a batch waits for more lines
 _CHUNK = 1 << 16  # bytes
 _BOM = b"\xef\xbb\xbf"
 
-# Characters that a source line must not contain: their names and a hint.
+# Characters that a source line must not contain.
 _REFUSED = {
-    "\t": ("a tab", "; --columns first takes the first column, --columns text the whole line"),
-    "\r": ("a carriage return", ", which ends in LF or CR LF"),
-    "\0": ("a NUL character", ""),
+    "\t": "a tab",
+    "\r": "a carriage return",
+    "\0": "a NUL character",
+}
+_HINTS = {
+    "\t": "; --columns first takes the first column, --columns text the whole line",
+    "\r": ", which ends in LF or CR LF",
 }
 
 
@@ -86,14 +92,14 @@ class LineReader:
         self._lines += [line.removesuffix(b"\r") for line in lines]
 
 
-def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
-    """Decode a line of standard input into a source text.
+def decode_line(line: bytes, place: str, columns: str | None = None) -> str:
+    """Decode a line into a source text.
 
     Args:
         line: Bytes of the line.
-        number: Integer. Line number in the stream, from 1.
-        columns: "first" takes the text before the first tab, "text" treats tabs as white space.
-            Defaults to `None`, which rejects tabs.
+        place: File and line number, for error messages.
+        columns: "first" takes the text before the first tab, "text" treats tabs as white space, and
+            "features" takes a source and its features. Defaults to `None`, which rejects tabs.
 
     Returns:
         The text.
@@ -102,7 +108,6 @@ def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
         ValueError: If the line is not UTF-8, or contains a character that a source must not
             contain.
     """
-    place = f"standard input, line {number}"
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -111,13 +116,46 @@ def decode_line(line: bytes, number: int, columns: str | None = None) -> str:
         ) from None
     if columns == "first":
         text = text.partition("\t")[0]
-    for character, (name, hint) in _REFUSED.items():
+    elif columns == "features":
+        source, *features = text.split("\t")
+        if len(features) > 1:
+            raise InputError(
+                f"{place}: {len(features) + 1} columns. Expected: source<TAB>features; --columns "
+                "first takes the first column, --columns text the whole line"
+            )
+        text = " ".join([source, *features])
+    for character, name in _REFUSED.items():
         if character in text and not (character == "\t" and columns == "text"):
             raise InputError(
                 f"{place}: {name} at character {text.index(character) + 1}. Expected: a source in "
-                f"each line{hint}"
+                f"each line{_HINTS.get(character, '')}"
             )
     return text
+
+
+def read_sources(path: str, columns: str | None = None) -> list[str]:
+    """Read the nonempty lines of a file of sources.
+
+    Args:
+        path: Path of the file.
+        columns: How to read lines with tabs, as in `decode_line`. Defaults to `None`.
+
+    Returns:
+        A list of texts.
+
+    Raises:
+        ValueError: If the file has no sources, or a line is not a valid source.
+    """
+    with open(path, "rb") as file:
+        lines = file.read().removeprefix(_BOM).split(b"\n")
+    texts = [
+        decode_line(line.removesuffix(b"\r"), f"{path}, line {number}", columns)
+        for number, line in enumerate(lines, 1)
+    ]
+    sources = [text for text in texts if not is_empty(text)]
+    if not sources:
+        raise InputError(f"{path}: no lines. Expected: a source in each line")
+    return sources
 
 
 def write_line(text: str) -> None:
@@ -189,10 +227,36 @@ def import_package() -> None:
     """
     if "keras_s2s.saving" in sys.modules:
         return
-    with hushed("Loading TensorFlow"):
+    with heeding_ctrl_c(), hushed("Loading TensorFlow"):
         importlib.import_module("keras_s2s.saving")  # also imports TensorFlow
         with contextlib.suppress(ImportError):  # reported later if it is needed
             importlib.import_module("tensorflow_text")
+
+
+@contextlib.contextmanager
+def heeding_ctrl_c() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` even if an import turns Ctrl-C into another error or ignores it."""
+    pressed = False
+
+    def press(*_: object) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    except BaseException as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -216,9 +280,9 @@ def hushed(doing: str) -> Iterator[None]:
         shown = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            with _Clock(doing, shown) as clock, _steps_shown(clock.show_step):
+            with StatusLine(doing, shown) as line, _steps_shown(line.show_step):
                 yield
-        except BaseException:
+        except Exception:
             held.seek(0)
             os.write(shown, held.read())
             raise
@@ -254,16 +318,27 @@ class _Handler(logging.Handler):
             self._show(record.getMessage())
 
 
-class _Clock:
-    """Status line on a terminal with the current step and the elapsed time."""
+class StatusLine:
+    """Line on a terminal with the current step and the elapsed time. It vanishes when it is left.
 
-    def __init__(self, doing: str, descriptor: int) -> None:
+    It appears after one second. If standard error is not a terminal, nothing is shown.
+
+    Args:
+        doing: Description of the current step.
+        descriptor: Integer. File descriptor to write to. Defaults to standard error.
+    """
+
+    def __init__(self, doing: str, descriptor: int = 2) -> None:
         self._doing, self._descriptor = doing, descriptor
         self._done = threading.Event()
         self._shown = False
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
-    def __enter__(self) -> _Clock:
+    def __enter__(self) -> StatusLine:
+        return self.start()
+
+    def start(self) -> StatusLine:
+        """Show the line after one second."""
         if os.isatty(self._descriptor):
             self._thread.start()
         return self
@@ -275,6 +350,10 @@ class _Clock:
             os.write(self._descriptor, f"{step}\n".encode())
 
     def __exit__(self, *failure: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Remove the line. Calling it again has no effect."""
         self._done.set()
         if self._thread.ident is not None:
             self._thread.join()

@@ -98,14 +98,14 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
     settings = complete(given)
     missing_files([*settings.train, settings.valid])
     with claimed(settings.output):
-        goes_on = check_folder(settings)
-        if goes_on:
+        resumes = check_folder(settings)
+        if resumes:
             check_data(settings)
         import_package()
         import_modules(getattr(settings, "import") or ())
         from keras_s2s.cli import training
 
-        training.train(settings, goes_on=goes_on)
+        training.train(settings, resumes=resumes)
 
 
 def _write_config(path: str, given: dict[str, Any]) -> None:

@@ -40,12 +40,12 @@ from keras_s2s.tokenizers.copying import has_substrings
 _ROOM = 64 << 20  # bytes for small files
 
 
-def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
+def train(settings: SimpleNamespace, *, resumes: bool) -> None:
     """Train, save the best model, and evaluate it.
 
     Args:
         settings: Namespace of all settings.
-        goes_on: Boolean. Whether to resume the run in the folder.
+        resumes: Boolean. Whether to resume the run in the folder.
 
     Raises:
         ValueError: If the data, vocabularies, settings or initial model are invalid, or the disk is
@@ -54,7 +54,7 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
         ArithmeticError: If the loss is no longer finite.
     """
     check_installed(METRICS)
-    _set_up(settings, goes_on=goes_on)
+    _set_up(settings, resumes=resumes)
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = read_data(settings, initial or teacher)
     fit_to_pairs(settings, data, initial)
@@ -62,15 +62,13 @@ def train(settings: SimpleNamespace, *, goes_on: bool) -> None:
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)
     for training in trainings:
-        _train_one(training, data, initial, teacher, goes_on=goes_on)
+        _train_one(training, data, initial, teacher)
     if settings.models > 1:
         _write_ensemble(settings, trainings)
         conclude(settings, data)
 
 
-def _train_one(
-    settings: SimpleNamespace, data: Data, initial: Any, teacher: Any, *, goes_on: bool
-) -> None:
+def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train one model in its own folder with its own seed."""
     keras.utils.set_random_seed(settings.seed)
     copied = s2s.copy_ids(data.source, data.target) if settings.copy else None
@@ -84,7 +82,8 @@ def _train_one(
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"model: {model.count_params():,} parameters")
-    click.echo(f"{'resuming' if goes_on else 'training'} in {settings.output}")
+    if not run_folder.has_state(settings.output):  # otherwise `Resume` says where it resumes
+        click.echo(f"training in {settings.output}")
     search = s2s.BeamSearch(
         beam_width=settings.beam_width,
         length_penalty=settings.length_penalty,
@@ -129,8 +128,11 @@ def fit(
             verbose=0,
         ).history
     except KeyboardInterrupt:
+        callbacks.lines.stop()
         click.echo("\ninterrupted; run the same command again to resume", err=True)
         raise
+    finally:
+        callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
         raise DivergedError(
             f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
@@ -239,12 +241,12 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
         reliability(found.confidences, found.right, path=picture)
 
 
-def _set_up(settings: SimpleNamespace, *, goes_on: bool) -> None:
+def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     """Set seeds, precision and threads before anything is built."""
     # A run keeps the threads with which it began: the last bits of its weights depend on them.
     cores = count_cores()
     threads = settings.threads = settings.threads or cores
-    if goes_on and threads != cores:
+    if resumes and threads != cores:
         click.echo(f"threads: {threads}, for {cores} available cores (--threads changes this)")
     try:
         # Run two independent products in parallel, each on half of the cores.

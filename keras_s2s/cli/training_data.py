@@ -10,9 +10,12 @@ import click
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 from keras_s2s.recommended import fit_settings
 from keras_s2s.special_ids import UNK_ID
+from keras_s2s.tokenizers.feature_tokenizer import SEPARATOR
+from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 
 # Tokenizer classes by their names in the settings.
 TOKENIZERS: dict[str, Any] = {
@@ -24,6 +27,7 @@ TOKENIZERS: dict[str, Any] = {
     "features": s2s.FeatureTokenizer,
 }
 _CHUNK = 4096  # texts that are tokenized at once
+_FEW = 20  # pairs, of which each may have features of its own
 
 
 class Data(SimpleNamespace):
@@ -33,6 +37,47 @@ class Data(SimpleNamespace):
     the length `longest` of the longest training target in tokens, the `PairStatistics` `statistics`
     of the training pairs, and the kind of the source tokenizer and its reason, `source_kind`.
     """
+
+
+class _Features:
+    """Counts what tells a column of features from a column of words."""
+
+    def __init__(self) -> None:
+        self._pairs = self._total = 0
+        self._distinct: set[str] = set()
+        # Number of lines with a separator: in the features, the source word and the target.
+        self._lists = [0, 0, 0]
+
+    def note(self, source: str, target: str) -> None:
+        """Count the features of a pair whose source ends in its features."""
+        word, *last = source.rsplit(maxsplit=1) or [""]
+        features = last[0].split(SEPARATOR) if last else []
+        self._pairs += 1
+        self._total += len(features)
+        self._distinct.update(features)
+        for place, text in enumerate([*last, word, target] if last else ["", word, target]):
+            self._lists[place] += SEPARATOR in text
+
+    def check(self, column: int) -> None:
+        """Check that the column holds features.
+
+        Raises:
+            ValueError: If another column holds lists of features and this one does not.
+        """
+        others = [other for other in (1, 2, 3) if other != column]
+        for other, lists in zip(others, self._lists[1:], strict=True):
+            if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
+                raise InputError(
+                    f"`features_column` must be the column with features such as V;PST, which is "
+                    f"column {other} in {lists:,} of {self._pairs:,} training pairs. Received: "
+                    f"features_column={column}"
+                )
+        if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
+            click.echo(
+                f"features: {len(self._distinct):,} different ones in {self._pairs:,} pairs: check "
+                f"that column {column} holds features, not words (--features-column)",
+                err=True,
+            )
 
 
 def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
@@ -143,14 +188,19 @@ def _report_pairs(
     """
     held_out = {source for source, _ in valid}
     both = set()
+    features = _Features()
 
-    def noting_held_out() -> Iterable[tuple[str, str]]:
+    def noting() -> Iterable[tuple[str, str]]:
         for pair in _iterate_pairs(settings, train):
             if pair[0] in held_out:
                 both.add(pair[0])
+            if settings.features_column:
+                features.note(*pair)
             yield pair
 
-    statistics = measure_pairs(noting_held_out())
+    statistics = measure_pairs(noting())
+    if settings.features_column:
+        features.check(settings.features_column)
     click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
     if both:
         click.echo(
@@ -185,8 +235,23 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any
     if kind == "byte":
         return TOKENIZERS[kind].train(texts)
     if kind == "subword":
-        return TOKENIZERS[kind].train(texts, vocabulary_size=size or 8000)
+        return _train_subwords(side, texts, size)
     return TOKENIZERS[kind].train(texts, max_vocabulary_size=size)
+
+
+def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
+    """Train a SentencePiece model, of at most the default size if `size` is `None`."""
+    try:
+        tokenizer = s2s.SentencePieceTokenizer.train(texts, vocabulary_size=size)
+    except InputError as error:
+        name = f"`{side}_vocabulary_size`"
+        raise InputError(str(error).replace("`vocabulary_size`", name)) from error
+    if size is None and tokenizer.vocabulary_size < DEFAULT_SIZE:
+        click.echo(
+            f"{side}: {tokenizer.vocabulary_size:,} subwords instead of {DEFAULT_SIZE:,}, because "
+            f"the {side} texts contain no more (--{side}-vocabulary-size sets another maximum)"
+        )
+    return tokenizer
 
 
 def _longest(settings: SimpleNamespace, data: Data) -> int:

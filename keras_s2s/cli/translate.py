@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import sys
@@ -11,9 +12,10 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import NO_TARGET, Hypothesis, Model, load_model
-from keras_s2s.cli.options import BATCH_SIZE, IMPORT, MODEL, search_options
+from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, MODEL, search_options
 from keras_s2s.cli.streams import (
     LineReader,
+    StatusLine,
     decode_line,
     in_column,
     naming_output,
@@ -36,13 +38,7 @@ _LARGEST_GROUP = 8  # batches
     metavar="N",
     help="Write the N best targets of each source, one per line, after its line number.",
 )
-@click.option(
-    "--columns",
-    type=click.Choice(["first", "text"]),
-    help="How to handle lines with tabs: translate only the first column, or the whole line as one "
-    "text.",
-    show_default="raise an error",
-)
+@COLUMNS
 @click.option(
     "--scores", is_flag=True, help="Write the score and log probability before each target."
 )
@@ -66,6 +62,7 @@ def translate(
     if sys.stdin is None:
         raise InputError("standard input is closed. Expected: texts to translate, one per line")
     answering = load_model(model, **options)
+    columns = columns or answering.columns()
     numbered = options["num_hypotheses"] is not None
     stdin = sys.stdin.buffer
     reader = LineReader(stdin)
@@ -95,7 +92,7 @@ def answers(
         reader: `LineReader` for the lines.
         batch_size: Integer. Number of texts in a batch. If many lines are available, several
             batches are read at once so that texts of similar length share a batch.
-        columns: How to handle tabs, as in `decode_line`. Defaults to `None`.
+        columns: How to read lines with tabs, as in `decode_line`. Defaults to `None`.
 
     Yields:
         A tuple of the line number (from 1), the text, and its hypotheses, best first.
@@ -111,10 +108,13 @@ def answers(
         fault = None
         try:
             for number, line in enumerate(lines, first):
-                texts.append(decode_line(line, number, columns))
+                texts.append(decode_line(line, f"standard input, line {number}", columns))
         except ValueError as error:
             fault = error
-        found = model.hypotheses(texts, batch_size)
+        with contextlib.ExitStack() as status:
+            if first == 1:  # TensorFlow compiles the search
+                status.enter_context(StatusLine("Compiling the search"))
+            found = model.hypotheses(texts, batch_size)
         for number, text, hypotheses in zip(itertools.count(first), texts, found, strict=False):
             if not hypotheses and not is_empty(text):
                 raise InputError(f"standard input, line {number}: {NO_TARGET}")

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_number
 from keras_s2s.epochs import EpochClock
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.losses import as_labels
 
 _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
@@ -59,10 +59,7 @@ def arrange_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
     if boards and importlib.util.find_spec("tensorboard") is None:
-        raise MissingPackageError(
-            "`keras.callbacks.TensorBoard` needs tensorboard, which is not installed: "
-            "pip install 'keras-s2s[plots]'"
-        )
+        raise missing_package("`keras.callbacks.TensorBoard` needs", "tensorboard", "plots")
     return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
 
 

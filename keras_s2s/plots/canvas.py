@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.files import written_beside
 from keras_s2s.special_ids import SPECIAL_TOKENS
 from keras_s2s.tokenizers import Tokenizer
@@ -94,9 +94,7 @@ def matplotlib(module: str = "") -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}".rstrip("."))
     except ImportError as error:
-        raise MissingPackageError(
-            "Pictures need matplotlib, which is not installed: pip install 'keras-s2s[plots]'"
-        ) from error
+        raise missing_package("Pictures need", "matplotlib", "plots", error) from error
 
 
 def finish(figure: Figure, path: Path | None) -> Figure:

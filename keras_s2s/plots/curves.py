@@ -29,6 +29,7 @@ _VALIDATION = "val_"
 _FALLING = ("loss", "perplexity", "wer", "ter")  # lower is better
 _RISING = ("accuracy", "bleu", "chrf")
 _ACROSS = 3  # panels per row
+_EXPECTED_CSV = "Expected: a file of `keras.callbacks.CSVLogger`, or learning_curve.csv of a run"
 
 
 def learning_curves(
@@ -119,13 +120,18 @@ def _read_csv(path: str) -> dict[str, list[float]]:
     """Read a file of CSVLogger, which writes NA for missing values."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no file {path!r} to read a history from.")
-    with open(path, encoding="utf-8", newline="") as file:
-        # CSVLogger writes commas by default; `separator` may set any other string.
-        first = file.readline()
-        file.seek(0)
-        separator = next((sign for sign in ",;\t" if sign in first), ",")
-        lines = list(csv.reader(file, delimiter=separator))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            # CSVLogger writes commas by default; `separator` may set any other string.
+            first = file.readline()
+            file.seek(0)
+            separator = next((sign for sign in ",;\t" if sign in first), ",")
+            lines = list(csv.reader(file, delimiter=separator))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a learning curve: {error}. {_EXPECTED_CSV}") from None
     header, *rows = lines or [[]]
+    if header and "epoch" not in header:
+        raise InputError(f"{path}: not a learning curve: no column `epoch`. {_EXPECTED_CSV}")
     columns: dict[str, list[float]] = {name: [] for name in header}
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):

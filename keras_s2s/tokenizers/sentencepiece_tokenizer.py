@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, check_int, check_number
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.errors import InputError, missing_package
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import strings
@@ -25,6 +26,7 @@ from keras_s2s.tokenizers.sentencepiece_model import (
 )
 from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
 
+DEFAULT_SIZE = 8000  # ids
 _MODEL_FILE = "sentencepiece.model"
 _CHECKSUM_FILE = "sentencepiece.model.sha256"
 _NORMALIZATIONS = ("nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf", "identity")
@@ -84,7 +86,7 @@ class SentencePieceTokenizer(Tokenizer):
         cls,
         texts: Iterable[str],
         *,
-        vocabulary_size: int = 8000,
+        vocabulary_size: int | None = DEFAULT_SIZE,
         character_coverage: float = 0.9995,
         normalization: str = "nmt_nfkc",
     ) -> SentencePieceTokenizer:
@@ -95,7 +97,8 @@ class SentencePieceTokenizer(Tokenizer):
 
         Args:
             texts: The texts; iterated over once.
-            vocabulary_size: Number of ids, the four special ones included.
+            vocabulary_size: Number of ids, the four special ones included. None: 8000, or fewer
+                if the texts do not contain so many pieces. Defaults to 8000.
             character_coverage: Share of all characters in the texts that must have pieces. The
                 rarest characters become unk. Use 1.0 if targets must contain every character.
             normalization: "nmt_nfkc" (compatibility composition, all white space to spaces, no
@@ -111,12 +114,14 @@ class SentencePieceTokenizer(Tokenizer):
             ValueError: If the texts do not allow for this number of pieces, or an argument is out
                 of range.
         """
-        check_int("vocabulary_size", vocabulary_size, minimum=len(SPECIAL_TOKENS) + 1)
+        if vocabulary_size is not None:
+            check_int("vocabulary_size", vocabulary_size, minimum=len(SPECIAL_TOKENS) + 1)
         check_number("character_coverage", character_coverage, minimum=0.98, maximum=1.0)
         check_choice("normalization", normalization, _NORMALIZATIONS)
         proto = _train(
             texts,
-            vocab_size=vocabulary_size,
+            vocab_size=vocabulary_size or DEFAULT_SIZE,
+            hard_vocab_limit=vocabulary_size is not None,
             character_coverage=character_coverage,
             normalization_rule_name=normalization,
         )
@@ -279,9 +284,16 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
             raise failures[0] from None
         if not counted[0]:
             raise InputError("`texts` must hold at least one token. Received: none") from None
+        size = options["vocab_size"]
+        most = re.search(r"Vocabulary size too high.* value <= (\d+)", str(error))
+        if most:
+            raise InputError(
+                f"`vocabulary_size` must be at most {most[1]} for these texts, which do not "
+                f"contain more pieces. Received: vocabulary_size={size}"
+            ) from error
         raise InputError(
-            f"`texts` must allow a vocabulary of {options['vocab_size']} pieces. SentencePiece "
-            f"reports: {error}"
+            f"`vocabulary_size` must suit the texts. Received: vocabulary_size={size}. "
+            f"SentencePiece reports: {error}"
         ) from error
     if failures:
         raise failures[0]
@@ -293,8 +305,6 @@ def _import_sentencepiece() -> Any:
     try:
         import sentencepiece
     except ImportError as error:
-        raise MissingPackageError(
-            "Training a SentencePieceTokenizer needs the package sentencepiece: "
-            f'pip install "keras-s2s[subword]". Importing it failed with: {error}'
-        ) from error
+        what = "Training a SentencePieceTokenizer needs"
+        raise missing_package(what, "sentencepiece", "subword", error) from error
     return sentencepiece

@@ -17,6 +17,7 @@ from helpers.running import ROOT
 
 import keras_s2s as s2s
 from keras_s2s.cli import main as program
+from keras_s2s.cli.settings import to_yaml
 
 COMMANDS = sorted(program.commands.commands)
 PAIRS = [("abcd", "one two"), ("ü", "three"), ("abcd", "two")]
@@ -333,6 +334,54 @@ def test_a_file_that_is_not_a_model_is_a_mistake(run, pairs, tmp_path):
     code, _, errors = run("inspect", tmp_path)
     assert code == 2
     assert "there is no model in this folder" in errors
+
+
+def test_the_model_that_is_meant_is_named(run, tmp_path):
+    for name, message in (
+        ("weights.tflite", f"Did you mean {tmp_path / 'weights.tflite'}?"),
+        ("settings.yaml", "this run has no best.keras yet"),
+    ):
+        (tmp_path / name).touch()
+        code, _, errors = run("inspect", tmp_path)
+        assert code == 2
+        assert message in errors
+
+
+@pytest.fixture(scope="module")
+def run_folder(model, tmp_path_factory):
+    """The folder of a run on files with features, whose targets are phones."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copy(model, folder / "best.keras")
+    settings = {"train": ["train.tsv"], "valid": "valid.tsv", "features_column": 2}
+    (folder / "settings.yaml").write_text(to_yaml({**settings, "tokens": "phones"}), "utf-8")
+    return folder
+
+
+def test_a_run_knows_how_its_data_are_read(run, run_folder, pairs, tmp_path):
+    triples = tmp_path / "triples.tsv"
+    triples.write_text("ab\tV;PST\tone two\nb\tV\tone\n", "utf-8")
+    code, output, errors = run("evaluate", run_folder, triples, "--bootstrap", 2)
+    assert code == 0, errors
+    assert re.search("^PER ", output, re.MULTILINE)
+    code, output, _ = run("score", run_folder, triples)
+    assert (code, output.count("\n")) == (0, 2)
+    options = ["--features-column", 0, "--tokens", "words", "--bootstrap", 2]
+    code, output, errors = run("evaluate", run_folder, pairs, *options)
+    assert code == 0, errors
+    assert re.search("^TER ", output, re.MULTILINE)
+
+
+def test_an_export_is_not_mixed_with_other_files(run, model, run_folder, tmp_path):
+    code, _, errors = run("export", model, run_folder)
+    assert code == 2
+    assert (
+        f"the folder of a run. Expected: a folder for SavedModel versions, such as {run_folder}"
+        in (errors)
+    )
+    (tmp_path / "notes.txt").touch()
+    code, _, errors = run("export", model, tmp_path)
+    assert code == 2
+    assert "must be new or empty, or hold SavedModel versions. It contains 'notes.txt'" in errors
 
 
 def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):

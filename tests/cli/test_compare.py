@@ -54,7 +54,12 @@ def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"\n \n", "no lines. Expected"), (b"\xff", "not UTF-8")]
+    ("content", "message"),
+    [
+        (b"\n \n", "no lines. Expected"),
+        (b"\xff", "not UTF-8"),
+        (b"ab\nab\tone\n", "words.txt, line 2: a tab at character 3. Expected: a source in each"),
+    ],
 )
 def test_a_file_without_texts_is_a_mistake(run, model, tmp_path, content, message):
     (tmp_path / "words.txt").write_bytes(content)

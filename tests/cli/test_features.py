@@ -8,6 +8,8 @@ import pytest
 from helpers.running import start
 
 import keras_s2s
+from keras_s2s.cli.settings import complete
+from keras_s2s.cli.training_data import read_data
 
 FORMS = {"V;PST": "ed", "V;PRS;3;SG": "s", "V;PTCP": "ing"}
 LEMMAS = [first + second for first in "abc" for second in "abc"]
@@ -26,6 +28,24 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("column", [1, 3])
+def test_a_column_without_features_is_refused(files, column):
+    paths = {"train": [str(files / "train.tsv")], "valid": str(files / "valid.tsv")}
+    with pytest.raises(ValueError, match="column with features such as V;PST, which is column 2"):
+        read_data(complete({**paths, "features_column": column}))
+
+
+def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
+    path = tmp_path / "words.tsv"
+    lines = [f"{lemma}{ending}\tPST\t{lemma}{ending}ed\n" for lemma in LEMMAS for ending in "xyz"]
+    path.write_text("".join(lines), "utf-8")
+    read_data(complete({"train": [str(path)], "valid": str(path), "features_column": 2}))
+    assert "check that column" not in capsys.readouterr().err
+    read_data(complete({"train": [str(path)], "valid": str(path), "features_column": 3}))
+    expected = "features: 27 different ones in 27 pairs: check that column 3 holds features"
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "more", [["--copy"], ["--stream", "--copy", "--attention", "monotonic"]], ids=str
 )
@@ -38,14 +58,14 @@ def test_files_with_features_train_as_they_are(more, files, tmp_path, run):
     assert process.returncode == 0, errors
     vocabulary = json.loads((tmp_path / "run/source_vocabulary.json").read_text("utf-8"))
     assert {";V", ";PST", ";3", "a"} <= set(vocabulary)
-    column = ["--features-column", "2"]
-    code, output, _ = run("evaluate", tmp_path / "run", files / "valid.tsv", *column)
+    code, output, _ = run("evaluate", tmp_path / "run", files / "valid.tsv")
     assert code == 0
     assert "wer" in output.lower()
-    code, output, _ = run("score", tmp_path / "run", files / "valid.tsv", *column)
+    code, output, _ = run("score", tmp_path / "run", files / "valid.tsv")
     assert (code, len(output.splitlines())) == (0, 3)
-    code, output, _ = run("translate", tmp_path / "run", stdin=b"ab V;PST\n")
-    assert (code, len(output.splitlines())) == (0, 1)
+    code, output, _ = run("translate", tmp_path / "run", stdin=b"ab V;PST\nab\tV;PST\n")
+    first, second = output.splitlines()
+    assert (code, first) == (0, second)
     decoder = keras_s2s.load(tmp_path / "run/best.keras").model.decoder
     assert decoder.copy
     assert decoder.attention == ("monotonic" if "monotonic" in more else "luong")

@@ -5,12 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 
 import pytest
 
-from keras_s2s.cli.streams import LineReader, hushed, in_column, progress
+from keras_s2s.callbacks.epoch_metrics import KeepBest
+from keras_s2s.cli.epoch_lines import EpochLines
+from keras_s2s.cli.streams import (
+    LineReader,
+    decode_line,
+    heeding_ctrl_c,
+    hushed,
+    in_column,
+    progress,
+)
 
 
 @pytest.fixture
@@ -64,6 +74,48 @@ def test_no_progress_is_shown_without_a_terminal(capsys):
 
 
 NOISE = b"noise of a library"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"), [(b"walk\tV;PST", "walk V;PST"), (b"walk V;PST", "walk V;PST")]
+)
+def test_features_may_stand_in_a_column(line, text):
+    assert decode_line(line, "line 1", "features") == text
+
+
+def test_features_stand_in_one_column():
+    with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
+        decode_line(b"walk\tV;PST\twalked", "line 1", "features")
+
+
+def turn_into_another_error():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ImportError("a library was interrupted") from None
+
+
+def ignore():
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("library", [turn_into_another_error, ignore])
+def test_ctrl_c_during_an_import_is_heeded(library):
+    with pytest.raises(KeyboardInterrupt), heeding_ctrl_c():
+        library()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_terminal_shows_that_the_first_step_is_compiled():
+    lines = EpochLines(KeepBest(None, "best.keras", "wer"), "words")
+    lines.set_params({"epochs": 2, "steps": 7})
+    with terminal() as shown:
+        lines.on_train_begin()
+        time.sleep(1.2)
+        lines.stop()
+        lines.stop()
+    assert shown == [b"\r\033[KCompiling the training step ... 0:01\r\033[K"]
 
 
 @contextlib.contextmanager

@@ -103,7 +103,8 @@ def test_a_killed_training_resumes_to_the_same_figures(finished, files, tmp_path
     with begin(files, folder) as process:
         output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert b"resuming in" in output
+    assert output.count(b"Resuming the training: ") == 1
+    assert b"training in" not in output
     for name in ("learning_curve.csv", "figures.json", "samples.txt"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
 
@@ -293,7 +294,7 @@ def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monk
         name: getattr(wanted, name) for name in wanted.reasons
     }
     _, output, _ = run("train", *files, *options)  # resumed: nothing is chosen again
-    assert "resuming in" in output
+    assert f"training in {folder}\n" in output
     assert "settings for" not in output
 
 
@@ -363,7 +364,7 @@ def test_several_models_resume_without_training_what_is_trained(several, files, 
     options = [*OPTIONS, "--models", "2", "--epochs", "1", "--output", several]
     code, output, errors = run("train", *files, *options)
     assert code == 0, errors
-    assert output.count("resuming in") == 2
+    assert output.count("Nothing is left to train: ") == 2
     assert [curve.read_bytes() for curve in curves] == before
     assert (several / "best.keras").exists()
     code, _, errors = run("train", *files, *options, "--models", "3")

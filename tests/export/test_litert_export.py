@@ -168,7 +168,7 @@ def test_an_interrupted_export_leaves_what_was_there(translator, tmp_path, monke
 
 def test_without_the_runtime_the_extra_is_named(translator, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(ImportError, match=r'pip install "keras-s2s\[litert\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'keras-s2s\[litert\]'"):
         s2s.export.litert(translator, tmp_path / "g2p.tflite")
 
 

@@ -106,7 +106,7 @@ def test_invalid_arguments_are_refused(translator, tmp_path, options, message):
 
 def test_a_missing_package_is_named_with_its_extra(translator, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(ImportError, match=r'pip install "keras-s2s\[onnx\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'keras-s2s\[onnx\]'"):
         s2s.export.onnx(translator, tmp_path / "g.onnx")
 
 

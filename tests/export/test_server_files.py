@@ -210,6 +210,14 @@ def test_a_folder_without_versions_is_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_the_folder_that_is_meant_is_named(base_path, tmp_path):
+    meant = re.escape(f"Did you mean {os.fspath(base_path)!r}")
+    (base_path / "1" / "saved_model.pb").touch()
+    for path in (base_path.parent, base_path / "1"):
+        with pytest.raises(FileNotFoundError, match=f"contains versions.*{meant}"):
+            serving_files(path, tmp_path / "deploy")
+
+
 def test_a_version_that_does_not_exist_is_refused(base_path, tmp_path):
     with pytest.raises(
         FileNotFoundError,

@@ -90,9 +90,11 @@ def test_bad_histories_are_refused(history, error, expected):
         ("", "must hold at least one epoch"),
         ("epoch,loss\n0,1.0\n1\n", "line 3: expected 2 columns. Received: 1"),
         ("epoch,loss\n0,one\n", "line 2: 'loss' must be a number. Received: 'one'"),
+        ("walk\tW AO K\n", "not a learning curve: no column `epoch`. Expected: a file of"),
+        ("PK\udcff", "not a learning curve: .* Expected: a file of `keras.callbacks.CSVLogger`"),
     ],
 )
 def test_a_malformed_file_is_refused_by_its_line(text, expected, tmp_path):
-    (tmp_path / "log.csv").write_text(text, "utf-8")
+    (tmp_path / "log.csv").write_text(text, "utf-8", "surrogateescape")
     with pytest.raises(ValueError, match=expected):
         plots.learning_curves(tmp_path / "log.csv")

@@ -303,7 +303,11 @@ def test_what_is_neither_bytes_nor_a_file_is_refused(tmp_path):
         ([], ValueError, "must hold at least one token. Received: none"),
         (["", " "], ValueError, "must hold at least one token. Received: none"),
         (["a\udfff"], ValueError, "lone surrogate at position 1"),
-        (["ab"], ValueError, r"vocabulary of 8000 pieces\. .* too high \(8000\).* <= 7"),
+        (
+            ["ab"],
+            ValueError,
+            r"`vocabulary_size` must be at most 7 .* Received: vocabulary_size=8000",
+        ),
     ],
 )
 def test_bad_texts_to_train_on_are_refused(texts, error, message):
@@ -311,8 +315,14 @@ def test_bad_texts_to_train_on_are_refused(texts, error, message):
         SentencePieceTokenizer.train(texts)
 
 
+def test_without_a_size_the_vocabulary_is_as_large_as_the_texts_allow():
+    most = SentencePieceTokenizer.train(["ab"], vocabulary_size=7)
+    found = SentencePieceTokenizer.train(["ab"], vocabulary_size=None)
+    assert found.vocabulary == most.vocabulary
+
+
 def test_a_vocabulary_too_small_for_the_characters_is_refused():
-    with pytest.raises(ValueError, match=r"a vocabulary of 6 pieces.* smaller than required_chars"):
+    with pytest.raises(ValueError, match=r"vocabulary_size=6\. .* smaller than required_chars"):
         SentencePieceTokenizer.train(TEXTS, vocabulary_size=6)
 
 
@@ -331,7 +341,7 @@ def test_bad_training_arguments_are_refused(arguments, message):
 
 def test_training_without_the_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
-    with pytest.raises(ImportError, match=r'pip install "keras-s2s\[subword\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'keras-s2s\[subword\]'"):
         SentencePieceTokenizer.train(TEXTS)
 
 
