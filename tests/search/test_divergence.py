@@ -17,6 +17,7 @@ from keras_s2s.search import (
     Sampling,
 )
 from keras_s2s.search.result import check_converged
+from keras_s2s.search.step import IMPOSSIBLE, NextTokens
 
 SEARCHES = [
     GreedySearch(max_length=4),
@@ -70,6 +71,27 @@ def test_every_search_reports_nan_for_the_row_and_answers_the_others(search, kin
         assert_same_outputs(outputs(found, row), outputs(expected, row))
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
         check_converged(found.scores)
+
+
+@pytest.mark.parametrize("kind", ["NaN", "one NaN", "one +inf", "-inf"])
+def test_no_mask_hides_it(kind):
+    logits = tf.constant([of_no_distribution(kind), np.zeros(7)], tf.float32)
+    nowhere = NextTokens(logits, allowed=tf.zeros([2, 7], tf.bool), suppress_ids=[6]).log_probs()
+    assert np.isnan(nowhere[0]).all()
+    assert np.all(nowhere[1] == IMPOSSIBLE)
+    suppressed = NextTokens(logits, suppress_ids=range(4, 7)).log_probs()
+    assert np.isnan(suppressed[0]).all()
+    expected = [IMPOSSIBLE, -np.log(7), IMPOSSIBLE, -np.log(7), *[IMPOSSIBLE] * 3]
+    np.testing.assert_allclose(suppressed[1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(max_length=4)], ids=repr)
+@pytest.mark.sampled(1)
+def test_a_prefix_that_nothing_may_follow_does_not_hide_it(search):
+    """A prefix that begins with bos, which is never emitted, allows no token."""
+    found = three_rows(of_no_distribution("NaN"), at_once=True).search(search, prefix=[[2]] * 3)
+    assert np.isnan(found.scores).all(axis=1).tolist() == [False, True, False]
+    assert not found.ids.any()
 
 
 def test_an_exact_search_does_not_certify_it():
