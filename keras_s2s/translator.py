@@ -23,7 +23,7 @@ from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import check_converged, count_tokens, name_rows
-from keras_s2s.search.scoring import length_divisor
+from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
 from keras_s2s.translator_inputs import (

@@ -7,8 +7,8 @@ from keras_s2s.search.ensemble import ensemble_step
 from keras_s2s.search.exact import ExactSearch
 from keras_s2s.search.exhaustive import ExhaustiveSearch
 from keras_s2s.search.greedy_and_sampling import GreedySearch, Sampling
-from keras_s2s.search.lexicon import Lexicon
 from keras_s2s.search.result import SearchResult
+from keras_s2s.search.rules import Lexicon
 
 __all__ = [
     "BeamSearch",

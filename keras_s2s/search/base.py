@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
-from keras_s2s.search.lexicon import InLexicon, Lexicon
 from keras_s2s.search.result import SearchResult, replay_attention
-from keras_s2s.search.rules import BeginsWith, NoRepeatedNgram
-from keras_s2s.search.scoring import FORMULAS
+from keras_s2s.search.rules import BeginsWith, InLexicon, Lexicon, NoRepeatedNgram
 from keras_s2s.search.step import Rule, SearchStep, State, StepFunction, check_state
 from keras_s2s.search.task import (
+    FORMULAS,
     MAX_LENGTH,
     MAX_LENGTH_PENALTY,
     MAX_LENGTH_RATIO,

@@ -25,7 +25,6 @@ from keras_s2s import checks
 from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
 from keras_s2s.search.result import SearchResult, count_tokens, make_result
-from keras_s2s.search.scoring import coverage_score
 from keras_s2s.search.step import (
     IMPOSSIBLE,
     POSSIBLE,
@@ -36,7 +35,7 @@ from keras_s2s.search.step import (
     loop_shapes,
     repeat_state,
 )
-from keras_s2s.search.task import SearchTask
+from keras_s2s.search.task import SearchTask, coverage_score
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")

@@ -16,7 +16,7 @@ from helpers.table_model import (
 )
 
 from keras_s2s.search import BeamSearch, GreedySearch
-from keras_s2s.search.scoring import LEAST_COVERAGE
+from keras_s2s.search.task import LEAST_COVERAGE
 
 SOURCE_LENGTHS = np.array([3, 1, 4, 2, 3, 4], np.int32)
 

@@ -20,8 +20,7 @@ from keras_s2s.search import (
     GreedySearch,
     Sampling,
 )
-from keras_s2s.search.scoring import length_divisor
-from keras_s2s.search.task import MAX_LENGTH, MAX_LENGTH_PENALTY
+from keras_s2s.search.task import MAX_LENGTH, MAX_LENGTH_PENALTY, length_divisor
 
 SEARCHES = [
     GreedySearch(max_length=7, min_length=2, length_penalty=1, length_penalty_formula="gnmt"),

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.search import GreedySearch
-from keras_s2s.search.task import multiply_up
+from keras_s2s.search.task import length_divisor, multiply_up
 
 LENGTHS = np.arange(201, dtype=np.int32)
 
@@ -36,3 +36,20 @@ def test_the_largest_lengths_do_not_overflow(ratio):
     exact = Fraction(ratio).limit_denominator(10_000)
     expected = [math.ceil(exact * int(length)) for length in lengths]
     np.testing.assert_array_equal(multiply_up(ratio, lengths), expected)
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("power", [1.0, 2**0.75, 7**0.75]),
+        ("gnmt", [1.0, (7 / 6) ** 0.75, 2**0.75]),
+    ],
+)
+def test_divisor_by_hand(formula, expected):
+    divisor = length_divisor(tf.constant([1, 2, 7]), 0.75, formula)
+    np.testing.assert_allclose(divisor, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("formula", ["power", "gnmt"])
+def test_no_penalty_divides_by_one(formula):
+    np.testing.assert_array_equal(length_divisor(tf.range(1, 50), 0.0, formula), np.ones(49))

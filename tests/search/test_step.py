@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.search.top_k import CHUNK, WIDE, top_k
+from keras_s2s.search.step import CHUNK, WIDE, top_k
 
 
 @pytest.mark.parametrize("columns", [5, WIDE - 1, WIDE, WIDE + 1, 3000, 8000, 8191])
 @pytest.mark.parametrize("k", [1, 3, 8, 40])
-def test_it_equals_the_stable_order(columns, k):
+def test_top_k_equals_the_stable_order(columns, k):
     random = np.random.default_rng(columns)
     k = min(k, columns)
     few_values = random.integers(0, 4, (7, columns)).astype(np.float32)  # nearly all are ties
@@ -24,6 +24,6 @@ def test_it_equals_the_stable_order(columns, k):
     np.testing.assert_array_equal(largest, np.take_along_axis(values, expected, 1))
 
 
-def test_an_empty_batch():
+def test_top_k_of_an_empty_batch():
     largest, places = top_k(tf.zeros([0, WIDE * CHUNK]), 3)
     assert largest.shape == places.shape == (0, 3)
