@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.export.sessions import Arrays
 from keras_s2s.search import Search
 from keras_s2s.special_ids import EOS_ID, PAD_ID, SPECIAL_TOKENS
@@ -57,7 +58,7 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     """
     own = [] if isinstance(texts, str | bytes) else list(texts)
     if isinstance(texts, str | bytes) or not all(isinstance(text, str) for text in own):
-        raise TypeError(f"`probes` must be a list of str. Received: probes={texts!r}")
+        raise TypeError(f"`probes` must be a list of str. Received: probes={short_repr(texts)}")
     ids = np.random.default_rng(0).integers(
         len(SPECIAL_TOKENS), translator.source.vocabulary_size, size=(8, 16)
     )

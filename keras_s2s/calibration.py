@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ class Calibration(NamedTuple):
 def calibrate(log_probs: Any, right: Any) -> Calibration:
     """Fit the temperature that maximizes the likelihood of the labels `right`.
 
+    Temperatures from 0.01 to 100 are compared. If the best one is at either end, it means nothing,
+    because too few outputs are right or too few are wrong, and a warning says so.
+
     Args:
         log_probs: `(sources,)`. Log probability of each output.
         right: `(sources,)`. Whether each output is right.
@@ -56,7 +60,15 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     scaled = values / _TEMPERATURES[:, None]  # (temperatures, sources)
     wrong = np.log(np.maximum(-np.expm1(scaled), _CERTAIN))
     likelihoods = np.where(truths, scaled, wrong).sum(axis=1)
-    temperature = float(_TEMPERATURES[likelihoods.argmax()])
+    best = int(likelihoods.argmax())
+    temperature = float(_TEMPERATURES[best])
+    if best in (0, len(_TEMPERATURES) - 1):
+        warnings.warn(
+            f"The confidences are not calibrated: {int(truths.sum())} of {len(truths)} outputs are "
+            f"right, and no temperature fits them best (the limit is {temperature:g}). Use more "
+            "held-out pairs, some of them with right and some with wrong outputs.",
+            stacklevel=3,  # the caller of `Translator.calibrate`
+        )
     confidences = np.exp(values / temperature)
     return Calibration(
         temperature,

@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 from keras_s2s.errors import InputError
+
+_LONGEST = 100  # characters of a value in a message
+
+
+def short_repr(value: Any) -> str:
+    """Return the `repr` of a value for a message, shortened if it is long.
+
+    Args:
+        value: Any value, of any size.
+
+    Returns:
+        The `repr`. Only the first elements of a container and both ends of a text are shown. An
+        object with a long `repr`, such as a model, is shown as its type, such as `<Seq2Seq>`.
+
+    Example:
+        >>> short_repr("x"), short_repr(list(range(10**6)))
+        ("'x'", '[0, 1, 2, 3, ...]')
+    """
+    return _SHORT.repr(value)
+
+
+class _ShortRepr(reprlib.Repr):
+    """Formatter of `short_repr`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxlong = _LONGEST
+        self.maxlevel = 3
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = 4
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        text = repr(x)
+        return text if len(text) <= _LONGEST else f"<{type(x).__name__}>"
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python does not format integers of more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 10_000 else "<int>"
+
+
+_SHORT = _ShortRepr()
 
 
 def check_positive_int(name: str, value: Any) -> int:
@@ -18,7 +59,7 @@ def check_int(name: str, value: Any, *, minimum: int, expected: str | None = Non
     """Return `value` if it is an integer of at least `minimum`, otherwise raise `ValueError`."""
     expected = expected or f"an integer of at least {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
-        raise InputError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be {expected}. Received: {name}={short_repr(value)}")
     return int(value)
 
 
@@ -39,7 +80,7 @@ def check_number(
         except (TypeError, ValueError):
             number = None
     if number is None or not math.isfinite(number) or not minimum <= number <= maximum:
-        raise InputError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be {expected}. Received: {name}={short_repr(value)}")
     return number
 
 
@@ -55,5 +96,5 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     choices = list(choices)
     if value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices)
-        raise InputError(f"`{name}` must be one of {allowed}. Received: {name}={value!r}")
+        raise InputError(f"`{name}` must be one of {allowed}. Received: {name}={short_repr(value)}")
     return value

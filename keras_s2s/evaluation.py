@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from keras_s2s.checks import check_choice
+from keras_s2s.checks import check_choice, short_repr
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
 
@@ -294,7 +294,7 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
         if isinstance(accepted, str):
             raise TypeError(
                 "`references` must hold a list of texts for each output. Received: "
-                f"{accepted!r} at position {number}"
+                f"{short_repr(accepted)} at position {number}"
             )
         if not accepted:
             raise InputError(f"`references` must not be empty. Received: none at {number}")

@@ -12,6 +12,11 @@ from typing import NamedTuple
 _SAMPLE = 2_000  # pairs that are looked at
 _LONGEST = 100  # characters of a text that links are counted in
 _FEWEST = 3  # pairs that two linked characters must share
+_MOST_LINKS = 2_000_000  # possible links; only a sample of pairs is counted to stay below
+
+# Characters, on average, from which on monotonic attention costs too much: its cost grows with the
+# product of both lengths. The order of longer texts is not measured.
+LONG_TEXT = 64
 
 
 class PairStatistics(NamedTuple):
@@ -20,8 +25,8 @@ class PairStatistics(NamedTuple):
     Attributes:
         number: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
-        crossing: Share of links that cross, from `crossing_share`. NaN for more than 2,000 pairs,
-            because no setting depends on their order.
+        crossing: Share of links that cross, from `crossing_share`. NaN for more than 2,000 pairs
+            and for long texts, because no setting depends on their order.
         features: Whether most sources end with features, such as "V;PST".
         characters: Number of different characters in the sources.
         parts: Number of different characters after Unicode's canonical decomposition.
@@ -53,11 +58,13 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         seen.update(source)
         if number <= _SAMPLE:
             sample.append((source, target))
+    mean_length = characters / max(number, 1)
+    ordered = number <= _SAMPLE and mean_length <= LONG_TEXT
     with_features = sum(";" in "".join(source.split()[-1:]) for source, _ in sample)
     return PairStatistics(
         number=number,
-        mean_length=characters / max(number, 1),
-        crossing=crossing_share(sample) if number <= _SAMPLE else math.nan,
+        mean_length=mean_length,
+        crossing=crossing_share(sample) if ordered else math.nan,
         features=2 * with_features > len(sample),
         characters=len(seen),
         parts=len({part for it in seen for part in unicodedata.normalize("NFD", it)}),
@@ -73,6 +80,8 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
     text are counted, and spaces are ignored. About half of all links cross if the order is
     arbitrary, 0 to 10 % in pronunciation and transliteration.
 
+    If there are more than two million possible links, only every second, third, … pair is counted.
+
     Args:
         pairs: The (source, target) pairs.
 
@@ -86,6 +95,8 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
         1.0
     """
     placed = [(_places(source), _places(target)) for source, target in pairs]
+    possible = sum(len(source) * len(target) for source, target in placed)
+    placed = placed[:: max(1, math.ceil(possible / _MOST_LINKS))]
     linked = _linked_characters(placed)
     crossing = compared = 0
     for source, target in placed:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_s2s.checks import check_choice, check_int, check_number
 from keras_s2s.errors import InputError
-from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.pair_statistics import LONG_TEXT, PairStatistics, measure_pairs
 
 if TYPE_CHECKING:
     from keras_s2s.models import Seq2Seq
@@ -39,7 +39,6 @@ _MANY_PAIRS = 20_000  # with this many or more pairs, two layers
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
 _TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
-_LONG = 64  # characters; the cost of monotonic attention grows with the product of both lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,11 +272,11 @@ def _attention(measured: PairStatistics) -> tuple[str, str]:
         return "luong", f"at least {_FEW_PAIRS:,} pairs: enough to learn the order of the sources"
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"
+    if measured.mean_length > LONG_TEXT:
+        return "luong", f"long texts: more than {LONG_TEXT} characters on average"
     kept = f"order kept {1 - measured.crossing:.0%} of the time"
     if measured.crossing > _CROSSING:
         return "luong", f"targets do not follow the order of their sources ({kept})"
-    if measured.mean_length > _LONG:
-        return "luong", f"long texts: more than {_LONG} characters on average"
     return "monotonic", f"few pairs; targets follow the order of their sources ({kept})"
 
 

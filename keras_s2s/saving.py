@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.tokenizers import Tokenizer
@@ -95,7 +96,9 @@ def average_checkpoints(
     `Ensemble`.
 
     The files are loaded one at a time. Everything except the weights, including the search and the
-    vocabularies, comes from the first file. Compile the model again before further training.
+    vocabularies, comes from the first file. Compile the model again before further training. A
+    temperature of confidences was fitted to one checkpoint: the mean of several begins with 1 again
+    and can be calibrated with `Translator.calibrate`.
 
     Args:
         paths: Paths of the `.keras` files.
@@ -126,7 +129,7 @@ def average_checkpoints(
           models fine-tuned from one pretrained model
     """
     if isinstance(paths, str | bytes | os.PathLike):
-        raise TypeError(f"`paths` must be a list of paths. Received: paths={paths!r}")
+        raise TypeError(f"`paths` must be a list of paths. Received: paths={short_repr(paths)}")
     names = [os.fspath(path) for path in paths]
     if not names:
         raise InputError("`paths` must hold at least one path. Received: none")
@@ -137,6 +140,8 @@ def average_checkpoints(
         _check_alike(model, other, names[0], name)
         sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
     model.set_weights([total / len(names) for total in sums])
+    if isinstance(model, Translator) and model.temperature is not None and len(names) > 1:
+        model.temperature = 1.0
     return model
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s import translator_inputs as inputs
 from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_choice, check_int, check_positive_int
 from keras_s2s.data.pairs import check_pairs
@@ -25,18 +26,7 @@ from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import check_converged, count_tokens, name_rows
 from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
-from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
-from keras_s2s.translator_inputs import (
-    check_can_replace,
-    check_confidence,
-    check_parts,
-    check_several,
-    check_token_counts,
-    check_vocabularies,
-    encode_texts,
-    limit_length,
-    without_answers,
-)
+from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
 
 # The default of `max_source_length`; see the class for the reason.
 MAX_SOURCE_LENGTH = 1000
@@ -61,7 +51,8 @@ class Translator(keras.Model):
             tokens that the target vocabulary lacks are preferred. Defaults to False.
         confidence: Whether to return "confidences" too: the probability that a whole output is
             right, exp(log_prob / temperature). `calibrate` fits the temperature, which is stored
-            in the file and in exports. A number is the temperature; `True` is temperature 1.
+            in the file and in exports. A number is the temperature; `True` is temperature 1. The
+            temperature belongs to this model: calibrate an ensemble or an average of models again.
             Defaults to False.
         max_source_length: Maximum number of tokens of a source, eos counted. `None` for no limit.
             Defaults to 1000, about 0.1 s on one core; a source of 8,000 tokens takes several
@@ -102,31 +93,32 @@ class Translator(keras.Model):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
-        check_parts(model, source, target, search)
+        inputs.check_parts(model, source, target, search)
         if replace_unknown:
-            check_can_replace(model, source)
+            inputs.check_can_replace(model, source)
         self.model = model
         self.source = source
         self.target = target
         self.search = search
         self.replace_unknown = bool(replace_unknown)
-        self.temperature = check_confidence(confidence)
+        self.temperature = inputs.check_confidence(confidence)
         if max_source_length is not None:
             check_int("max_source_length", max_source_length, minimum=2)
         self.max_source_length = max_source_length
         self.truncate_source = bool(truncate_source)
         self._compiled_calls = CompiledCalls()
+        self._replacement = UnknownReplacement(source, target)
         # Keras would look for tensors in a list of texts.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        check_vocabularies(model, source, target)
+        inputs.check_vocabularies(model, source, target)
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing: the parts are already built."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
-        check_several(texts)
+        inputs.check_several(texts)
         return self.search_texts(texts, self.search)
 
     def search_texts(
@@ -146,14 +138,14 @@ class Translator(keras.Model):
         found = self.model.search(
             source_ids, search, return_attention=self.replace_unknown, **row_values
         )
-        answers = without_answers({"ids": found.ids, **self._figures(found)}, refused)
+        answers = inputs.without_answers({"ids": found.ids, **self._figures(found)}, refused)
         ids = answers.pop("ids")
         if self.replace_unknown:
             attention = found.attention
             copying = [it.copy_ids for it in self.model.members() if it.copy_ids is not None]
             if copying:
                 attention = prefer_unknown(attention, source_ids, copying[0])
-            target = self._replace_unknown(ids, texts, attention)
+            target = self._replacement(ids, texts, attention)
         else:
             target = self.target.detokenize(ids)
         return {"target": target, **answers}
@@ -194,7 +186,7 @@ class Translator(keras.Model):
             "lengths": found.lengths,
             **self._figures(found),
         }
-        return without_answers(answers, refused)
+        return inputs.without_answers(answers, refused)
 
     def score_ids(
         self,
@@ -216,7 +208,7 @@ class Translator(keras.Model):
             `(batch,)`; -1e9 where a source or a target is longer than its limit.
         """
         source_ids, refused_source = self._limit(source_ids)
-        target_ids, refused_target = limit_length(target_ids, max_target_length)
+        target_ids, refused_target = inputs.limit_length(target_ids, max_target_length)
         log_probs = self.model.log_prob(source_ids, target_ids)
         answers = {
             "log_probs": log_probs,
@@ -227,7 +219,9 @@ class Translator(keras.Model):
                 self.search.length_penalty_formula,
             ),
         }
-        return without_answers(without_answers(answers, refused_source), refused_target)
+        return inputs.without_answers(
+            inputs.without_answers(answers, refused_source), refused_target
+        )
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
         """Translate each text to the best target found.
@@ -251,6 +245,9 @@ class Translator(keras.Model):
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
         """Fit the temperature of the confidences on held-out pairs, and use it from then on.
 
+        Sources longer than `max_source_length` have no answer and are left out, unless they are
+        truncated. A warning says if too few outputs are right or wrong to fit a temperature.
+
         Args:
             pairs: Held-out (source, target) pairs that the model was not trained on. A source in
                 several pairs has several right outputs.
@@ -262,9 +259,20 @@ class Translator(keras.Model):
 
         Raises:
             TypeError: If `pairs` does not hold pairs.
-            ValueError: If there are no pairs.
+            ValueError: If there are no pairs, or all sources are too long.
         """
         references = group_references(check_pairs(pairs))
+        if not references:
+            raise InputError("`pairs` must hold at least one pair. Received: none")
+        sources = list(references)
+        limit = None if self.truncate_source else self.max_source_length
+        for number in inputs.count_excess(inputs.encode_texts(sources), self.source, limit):
+            del references[sources[number]]
+        if not references:
+            raise InputError(
+                f"`pairs` must hold a source of at most `max_source_length` tokens, {limit}, eos "
+                f"counted. Received: {len(sources)} longer sources"
+            )
         found = self._answer_all(list(references), batch_size)
         right = [
             target in accepted
@@ -376,10 +384,10 @@ class Translator(keras.Model):
     def _answer_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
         """Return the best target of each text and its log probability."""
         check_positive_int("batch_size", batch_size)
-        encoded = encode_texts(texts)
+        encoded = inputs.encode_texts(texts)
         if not encoded:
             return []
-        check_token_counts(
+        inputs.check_token_counts(
             encoded, self.source, self.max_source_length, truncate=self.truncate_source
         )
         signature = [tf.TensorSpec([None], tf.string)]
@@ -409,20 +417,6 @@ class Translator(keras.Model):
     def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Limit the length of sources; see `limit_length`."""
         source_ids = tf.convert_to_tensor(source_ids)
-        return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)
-
-    def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
-        """Detokenize with copied source tokens; in eager mode, with a compiled graph."""
-        specs = [
-            tf.TensorSpec([None, None, None], tf.int32),
-            tf.TensorSpec([None], tf.string),
-            tf.TensorSpec([None, None, None, None], tf.float32),
-        ]
-
-        def run(ids: tf.Tensor, texts: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-            return replace_unknown(self.target, ids, self.source, texts, attention)
-
-        if tf.executing_eagerly():
-            state = GraphState(self.model)
-            run = self._compiled_calls.get("replace_unknown", run, specs, state=state)
-        return run(ids, tf.convert_to_tensor(texts, tf.string), attention)
+        return inputs.limit_length(
+            source_ids, self.max_source_length, truncate=self.truncate_source
+        )

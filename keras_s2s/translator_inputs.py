@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_number
+from keras_s2s.checks import check_number, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Searchable
 from keras_s2s.search import Search
@@ -43,7 +43,8 @@ def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
     ):
         if not isinstance(part, kind):
             raise TypeError(
-                f"`{name}` must be a {expected}. Received: {name}={part!r} (type {type(part)})"
+                f"`{name}` must be a {expected}. "
+                f"Received: {name}={short_repr(part)} (type {type(part)})"
             )
 
 
@@ -104,7 +105,7 @@ def check_can_replace(model: Searchable, source: Tokenizer) -> None:
     if not has_substrings(source):
         raise InputError(
             "`replace_unknown` needs a source tokenizer whose tokens are parts of the text: a "
-            f"`CharTokenizer` or a `WordTokenizer`. Received: source={source!r}"
+            f"`CharTokenizer` or a `WordTokenizer`. Received: source={short_repr(source)}"
         )
 
 
@@ -142,7 +143,8 @@ def check_several(texts: Any) -> None:
     """
     if isinstance(texts, str | bytes):
         raise TypeError(
-            f"`texts` must be a list of texts, not a single one. Received: texts={texts!r}"
+            "`texts` must be a list of texts, not a single one. "
+            f"Received: texts={short_repr(texts)}"
         )
 
 
@@ -168,7 +170,8 @@ def encode_texts(texts: Any) -> list[bytes]:
     for number, text in enumerate(texts):
         if not isinstance(text, str | bytes):
             raise TypeError(
-                f"`texts` must hold text. Received: {text!r} (type {type(text)}) at position "
+                "`texts` must hold text. "
+                f"Received: {short_repr(text)} (type {type(text)}) at position "
                 f"{number}"
             )
         try:
@@ -176,23 +179,46 @@ def encode_texts(texts: Any) -> list[bytes]:
             raw.decode("utf-8")
         except UnicodeError as error:
             raise InputError(
-                f"`texts` must be valid Unicode. Received: {text!r} at position {number}: {error}"
+                "`texts` must be valid Unicode. "
+                f"Received: {short_repr(text)} at position {number}: {error}"
             ) from None
         if is_empty(raw):
-            raise InputError(f"`texts` must not be empty. Received: {text!r} at position {number}")
+            raise InputError(
+                f"`texts` must not be empty. Received: {short_repr(text)} at position {number}"
+            )
         encoded.append(raw)
     return encoded
 
 
-def check_token_counts(
-    encoded: list[bytes], tokenizer: Any, max_length: int | None, *, truncate: bool
-) -> None:
-    """Check that texts have at most `max_length` tokens, or warn that they are truncated.
+def count_excess(
+    encoded: list[bytes], tokenizer: Tokenizer, max_length: int | None
+) -> dict[int, int]:
+    """Count the tokens of texts that are longer than the limit.
 
     Texts are split only if one of them may be too long.
 
     Args:
-        encoded: Texts in UTF-8, at least one.
+        encoded: Texts in UTF-8.
+        tokenizer: Their `Tokenizer`.
+        max_length: Maximum number of tokens, eos counted. `None` for no limit.
+
+    Returns:
+        The number of tokens, eos counted, of each text that is too long, by its position.
+    """
+    most = max(map(len, encoded), default=0) * _TOKENS_PER_BYTE
+    if max_length is None or most < max_length:
+        return {}
+    lengths = tokenizer.split(tf.constant(encoded))[1].numpy() + 1
+    return {int(it): int(lengths[it]) for it in np.flatnonzero(lengths > max_length)}
+
+
+def check_token_counts(
+    encoded: list[bytes], tokenizer: Tokenizer, max_length: int | None, *, truncate: bool
+) -> None:
+    """Check that texts have at most `max_length` tokens, or warn that they are truncated.
+
+    Args:
+        encoded: Texts in UTF-8.
         tokenizer: Their `Tokenizer`.
         max_length: Maximum number of tokens, eos counted. `None` for no limit.
         truncate: Whether longer texts are truncated.
@@ -200,21 +226,18 @@ def check_token_counts(
     Raises:
         ValueError: If a text is longer and `truncate` is false.
     """
-    if max_length is None or max(map(len, encoded)) * _TOKENS_PER_BYTE < max_length:
+    excess = count_excess(encoded, tokenizer, max_length)
+    if not excess:
         return
-    _, lengths = tokenizer.split(tf.constant(encoded))
-    (numbers,) = np.nonzero(lengths.numpy() >= max_length)  # eos counts too
-    if not len(numbers):
-        return
-    length = int(lengths[numbers[0]]) + 1
+    number, length = next(iter(excess.items()))
     if not truncate:
         raise InputError(
             f"`texts` must have at most `max_source_length` tokens each, {max_length}, eos "
-            f"counted. Received: {length} tokens at position {numbers[0]}"
+            f"counted. Received: {length} tokens at position {number}"
         )
     warnings.warn(
-        f"{len(numbers)} texts were truncated to `max_source_length`, {max_length} tokens; the "
-        f"first is at position {numbers[0]}, {length} tokens.",
+        f"{len(excess)} texts were truncated to `max_source_length`, {max_length} tokens; the "
+        f"first is at position {number}, {length} tokens.",
         stacklevel=4,  # the caller of `Translator.translate`
     )
 

@@ -36,10 +36,13 @@ def test_the_checkpoints_of_a_training_become_one_model(tmp_path):
 
 
 def test_translators_keep_their_vocabularies_and_their_search(tmp_path):
-    translator = make_translator()
+    translator = make_translator(confidence=2.5)
     translator.save(tmp_path / "one.keras")
     averaged = average_checkpoints([tmp_path / "one.keras"] * 3)
     assert averaged.translate(["abcd", "d"]) == translator.translate(["abcd", "d"])
+    # the temperature was fitted to one checkpoint
+    assert averaged.temperature == 1.0
+    assert average_checkpoints([tmp_path / "one.keras"]).temperature == 2.5
 
 
 def test_models_of_other_sizes_are_refused(tmp_path):

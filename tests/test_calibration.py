@@ -33,7 +33,9 @@ def test_the_calibration_error_is_the_weighted_distance_from_the_diagonal():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_outputs_that_are_all_alike_are_calibrated_without_infinities(right):
-    found = calibrate([-0.5, 0.0, -30.0], [right] * 3)
+    message = f"not calibrated: {3 * right} of 3 outputs are right"
+    with pytest.warns(UserWarning, match=message):
+        found = calibrate([-0.5, 0.0, -30.0], [right] * 3)
     assert np.isfinite(found.temperature)
     assert np.isfinite(found.error)
 
@@ -67,6 +69,7 @@ def test_invalid_bins_are_refused(confidences, right, bins, message):
 PAIRS = [("ab", "one"), ("ab", "two three"), ("cd", "three"), ("abcd", "one two")]
 
 
+@pytest.mark.filterwarnings("ignore:The confidences are not calibrated")
 @pytest.mark.slow
 def test_confidences_follow_the_log_probabilities_and_the_temperature(tmp_path):
     translator = make_translator(confidence=True)
@@ -116,3 +119,8 @@ def test_exports_answer_with_confidences(export, tmp_path):
     answer = Session(written)("serving_default", {"source": source})
     wanted = translator(texts)["confidences"]
     np.testing.assert_allclose(answer["confidences"], wanted, atol=1e-4)
+
+
+def test_a_calibration_needs_a_pair():
+    with pytest.raises(ValueError, match=r"`pairs` must hold at least one pair\. Received: none"):
+        make_translator().calibrate([])

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int
+from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int, short_repr
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1)])
@@ -65,3 +65,9 @@ def test_a_choice_is_one_of_those_that_there_are():
         check_choice("attention", "dot", (None, "luong"))
     with pytest.raises(ValueError, match=r"Received: attention=\['luong'\]"):
         check_choice("attention", ["luong"], {None, "luong"})
+
+
+def test_a_value_in_a_message_is_short_whatever_its_size():
+    values = ["x" * 10**6, b"x" * 10**6, 10**5000, list(range(10**6)), {"a": {"b": ["c" * 999]}}]
+    assert max(len(short_repr(value)) for value in values) < 130
+    assert short_repr(["a", None]) == "['a', None]"

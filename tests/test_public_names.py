@@ -53,3 +53,8 @@ def test_no_module_of_the_exports_hides_a_public_name(name: str) -> None:
         importlib.import_module(f"keras_s2s.export.{module}")
     assert callable(getattr(keras_s2s.export, name))
     assert name not in keras_s2s.export._MODULES.values()
+
+
+def test_dir_lists_the_public_names_only() -> None:
+    importlib.import_module("keras_s2s.saving")
+    assert dir(keras_s2s) == sorted(keras_s2s.__all__)

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
-from keras_s2s import CharTokenizer, WordTokenizer, make_dataset, recommended_settings
+from keras_s2s import (
+    CharTokenizer,
+    WordTokenizer,
+    make_dataset,
+    pair_statistics,
+    recommended_settings,
+)
 from keras_s2s.pair_statistics import PairStatistics
-from keras_s2s.recommended import FITTED, WARMUP_SHARE, RecommendedSettings, fit_settings
+from keras_s2s.recommended import (
+    FITTED,
+    WARMUP_SHARE,
+    RecommendedSettings,
+    fit_settings,
+)
 
 NUMBERS = [1, 20, 400, 800, 8_000, 33_344, 107_882, 3_000_000]
 # In the order of the source; the order reversed.
@@ -106,6 +118,19 @@ def test_sources_of_many_composed_characters_are_decomposed(sources, expected):
     assert settings.source_tokenizer == expected
     given = recommended_settings([("각", "a")], source_tokenizer="word")
     assert given.source_tokenizer == "word"
+
+
+def test_the_order_of_long_texts_costs_little(monkeypatch):
+    long = [("ab" * 40, "AB" * 40)] * 9
+    assert np.isnan(pair_statistics.measure_pairs(long).crossing)
+    assert recommended_settings(long).reasons["attention"].startswith("long texts")
+    looked_at = []
+    monkeypatch.setattr(pair_statistics, "_MOST_LINKS", 40)
+    monkeypatch.setattr(
+        pair_statistics, "_linked_characters", lambda it: looked_at.extend(it) or {}
+    )
+    pair_statistics.crossing_share([("ab", "ABCDE")] * 100)  # 10 possible links each
+    assert len(looked_at) == 4
 
 
 @pytest.mark.parametrize("attention", [None, "bahdanau"])

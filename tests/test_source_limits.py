@@ -143,3 +143,25 @@ def test_the_card_tells_the_limit(translator):
     card = make_card(translator, file_format="x", signatures=[], operations=["y"], figures={})
     assert "Sources have at most 8 tokens, eos counted; a longer one gets no" in to_markdown(card)
     assert json.loads(json.dumps(card))["max_source_length"] == 8
+
+
+@pytest.mark.parametrize("draw", [s2s.plots.attention, s2s.plots.beam_search])
+def test_a_picture_refuses_a_long_text_with_its_length_and_the_limit(translator, draw):
+    message = r"`text` must have at most `max_source_length` tokens, 8.*Received: 18 tokens"
+    with pytest.raises(ValueError, match=message):
+        draw(translator, TEXTS[1])
+
+
+def test_a_picture_draws_the_beginning_of_a_truncated_text():
+    made = make_translator(max_source_length=8, truncate_source=True)
+    with pytest.warns(UserWarning, match="`text` was truncated .*, 8 of 18 tokens"):
+        axes = s2s.plots.attention(made, TEXTS[1]).axes[0]
+    assert "".join(label.get_text() for label in axes.get_xticklabels()) == "hello␣h[EOS]"
+
+
+def test_sources_that_get_no_answer_are_left_out_of_a_calibration(translator):
+    pairs = [(text, "HH") for text in TEXTS]
+    pairs[0] = (TEXTS[0], translator.translate(TEXTS[:1])[0])
+    assert translator.calibrate(pairs).right.tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"at most `max_source_length` tokens, 8.*: 1 longer sour"):
+        translator.calibrate(pairs[1:2])

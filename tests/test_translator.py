@@ -273,3 +273,14 @@ def test_a_model_that_has_diverged_is_an_error_and_never_an_empty_text():
         translator.translate(["abc", "a"])  # the shorter one is searched first
     with pytest.raises(ValueError, match="The model has diverged"):
         translator(tf.constant(["ab"]))
+
+
+def test_a_swapped_argument_is_shown_in_a_few_words():
+    made = make_translator()
+    many = CharTokenizer.train(["".join(map(chr, range(0x4E00, 0x5E00)))])
+    decoder = LSTMDecoder(many.vocabulary_size, 4, attention="luong", copy=True)
+    model = Seq2Seq(LSTMEncoder(many.vocabulary_size, 4), decoder, copy_ids=copy_ids(many, many))
+    for swapped in (model, [("ab", "one")] * 10**5, Translator(model, many, many)):
+        with pytest.raises(TypeError, match="`source` must be a `Tokenizer`") as error:
+            Translator(made.model, swapped, made.target)
+        assert len(str(error.value)) < 400

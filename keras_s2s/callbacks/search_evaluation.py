@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.callbacks.resume import check_every
-from keras_s2s.checks import check_choice, check_int, check_positive_int
+from keras_s2s.checks import check_choice, check_int, check_positive_int, short_repr
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
@@ -141,10 +141,17 @@ class SearchEvaluation(keras.callbacks.Callback):
         if not isinstance(self.model, Searchable):
             raise TypeError(
                 "`SearchEvaluation` needs a model that can be searched, a `Seq2Seq`. "
-                f"Received: {self.model!r} (type {type(self.model)})"
+                f"Received: {short_repr(self.model)} (type {type(self.model)})"
             )
         if self._translator is None or self._translator.model is not self.model:
-            self._translator = Translator(self.model, self.source, self.target, search=self.search)
+            # No limit: a long held-out source must not end a training.
+            self._translator = Translator(
+                self.model,
+                self.source,
+                self.target,
+                search=self.search,
+                max_source_length=None,
+            )
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(self.log_dir)
         self.figures = {}
@@ -255,7 +262,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
     if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
         raise TypeError(
             "`pairs` must be an iterable of (source, target), as `read_pairs` returns them. "
-            f"Received: pairs={pairs!r}"
+            f"Received: pairs={short_repr(pairs)}"
         )
     references = group_references(check_pairs(pairs))
     if not references:
@@ -266,7 +273,9 @@ def _references(pairs: Any) -> dict[str, list[str]]:
 def _check_metrics(metrics: Any) -> tuple[str, ...]:
     """Check the names of the metrics, and that their packages are installed."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
-        raise TypeError(f"`metrics` must be a list of names. Received: metrics={metrics!r}")
+        raise TypeError(
+            f"`metrics` must be a list of names. Received: metrics={short_repr(metrics)}"
+        )
     metrics = tuple(metrics)
     if not metrics:
         raise InputError(

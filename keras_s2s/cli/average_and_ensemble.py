@@ -41,6 +41,7 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
 
     averaged = average_checkpoints([find_model(path) for path in models])
     averaged.save(output)
+    _report_confidences(averaged)
     write_line(output)
 
 
@@ -64,7 +65,9 @@ def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool
     """
     _check_request("An ensemble", models, output, overwrite)
     translators = load_alike(models)
-    combine(translators, average).save(output)
+    combined = combine(translators, average)
+    combined.save(output)
+    _report_confidences(combined)
     write_line(output)
 
 
@@ -92,7 +95,9 @@ def load_alike(models: Sequence[str]) -> list[Any]:
 
 
 def combine(translators: Sequence[Any], average: str = "probabilities") -> Any:
-    """Combine translators into an ensemble with the search settings of the first.
+    """Combine translators into an ensemble with the search settings and limits of the first.
+
+    A temperature of confidences was fitted to one model, so that of the ensemble is 1.
 
     Args:
         translators: Sequence of `Translator`s with the same tokenizers.
@@ -112,7 +117,20 @@ def combine(translators: Sequence[Any], average: str = "probabilities") -> Any:
         first.target,
         search=first.search,
         replace_unknown=first.replace_unknown,
+        confidence=first.temperature is not None,
+        max_source_length=first.max_source_length,
+        truncate_source=first.truncate_source,
     )
+
+
+def _report_confidences(model: Any) -> None:
+    """Write to standard error that the confidences of a combined model are not calibrated."""
+    if getattr(model, "temperature", None) is not None:
+        click.echo(
+            "the confidences are not calibrated: fit their temperature on held-out pairs with "
+            "`Translator.calibrate`",
+            err=True,
+        )
 
 
 def _check_request(what: str, models: Sequence[str], output: str, overwrite: bool) -> None:

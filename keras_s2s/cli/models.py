@@ -19,16 +19,11 @@ from keras_s2s.texts import is_empty
 
 _GROUP = 8  # batches between updates of the progress bar
 
-NO_TARGET = (
-    "no target was found. Expected: a source of at most the model's `max_source_length` tokens, "
-    "and a search that allows a target"
-)
-
 # Outputs with a number for each hypothesis, in the order of the fields of `Hypothesis`.
 _FIGURES = ("scores", "log_probs", "confidences")
 
 # Unused hypothesis slots have scores at or below this.
-_NO_SCORE = -1e8
+NO_SCORE = -1e8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,12 +54,14 @@ class Model(NamedTuple):
             each of shape `(batch,)`.
         translator: The `Translator`, or `None` for an export.
         settings: The search settings with the given options applied, or `None` for an export.
+        limit: The model's `max_source_length`, or `None` if there is no limit or it is unknown.
     """
 
     search: Callable[[list[bytes]], Answer]
     score: Callable[[list[bytes], list[bytes]], Answer]
     translator: Any
     settings: Any
+    limit: int | None = None
 
     def columns(self) -> str | None:
         """Return how to read a line with tabs: "features", or `None` if it is an error."""
@@ -88,7 +85,7 @@ class Model(NamedTuple):
 
         Returns:
             A list with the hypotheses of each text, best first. A text that is longer than the
-            model's `max_source_length` has none.
+            model's `max_source_length` has none, or is truncated if the model truncates sources.
 
         Raises:
             ValueError: If the model has diverged.
@@ -97,6 +94,7 @@ class Model(NamedTuple):
 
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
+        self._report_truncated(encoded)
         for numbers in _batches(encoded, batch_size):
             with name_rows(numbers):
                 answer = self.search([encoded[number] for number in numbers])
@@ -107,14 +105,14 @@ class Model(NamedTuple):
                 found[number] = [
                     Hypothesis(target.decode("utf-8", "replace"), *map(float, figures))
                     for target, *figures in zip(answer["target"][row], *slots, strict=True)
-                    if figures[0] > _NO_SCORE
+                    if figures[0] > NO_SCORE
                 ]
         return found
 
     def translate(self, texts: list[str], batch_size: int) -> list[str]:
         """Return the best target of each text, and show a progress bar.
 
-        Texts without a target are counted on standard error.
+        Texts without a target are counted on standard error, with the reason for the first.
 
         Args:
             texts: List of source texts.
@@ -124,17 +122,62 @@ class Model(NamedTuple):
             A list of targets, with an empty string for each text that has no hypotheses.
         """
         found: list[str] = []
-        unanswered = 0
+        unanswered: list[str] = []
         with progress("Translating", len(texts)) as advance:
             for start in range(0, len(texts), _GROUP * batch_size):
                 group = self.hypotheses(texts[start : start + _GROUP * batch_size], batch_size)
+                unanswered += [
+                    text
+                    for text, hypotheses in zip(texts[start:], group, strict=False)
+                    if not hypotheses and not is_empty(text)
+                ]
                 found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
-                unanswered += sum(not hypotheses for hypotheses in group)
                 advance(len(group))
-        unanswered -= sum(map(is_empty, texts))
         if unanswered:
-            click.echo(f"{unanswered} of {len(texts)} sources: {NO_TARGET}", err=True)
+            click.echo(
+                f"{len(unanswered)} of {len(texts)} sources have no target and count as wrong. The "
+                f"first: {self.why_unanswered(unanswered[0])}",
+                err=True,
+            )
         return found
+
+    def why_unanswered(self, text: str) -> str:
+        """Explain why the model returns no target, or no score, for a source.
+
+        Args:
+            text: The source text.
+
+        Returns:
+            The reason, with the length of the source and the limit as far as they are known.
+        """
+        length = self._excess([text.encode("utf-8")]).get(0)
+        if length is not None:
+            return (
+                f"the source has {length} tokens, eos counted. Expected: at most {self.limit}, the "
+                "model's `max_source_length`"
+            )
+        limited = "" if self.limit is None else f"a source of at most {self.limit} tokens, and "
+        return f"the model has no answer. Expected: {limited}a target that its search allows"
+
+    def _excess(self, encoded: list[bytes]) -> dict[int, int]:
+        """Return the number of tokens of each source that is too long, by its position."""
+        if self.translator is None:
+            return {}
+        from keras_s2s.translator_inputs import count_excess
+
+        return count_excess(encoded, self.translator.source, self.limit)
+
+    def _report_truncated(self, encoded: list[bytes]) -> None:
+        """Write to standard error how many sources are truncated."""
+        if self.translator is None or not self.translator.truncate_source:
+            return
+        excess = self._excess(encoded)
+        if excess:
+            click.echo(
+                f"{len(excess)} sources were truncated to the model's `max_source_length`, "
+                f"{self.limit} tokens; the longest has {max(excess.values())}",
+                err=True,
+            )
 
     def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:
         """Score pairs of source and target.
@@ -144,7 +187,8 @@ class Model(NamedTuple):
             batch_size: Integer. Number of pairs in a batch.
 
         Returns:
-            A list with `(log_prob, score)` for each pair.
+            A list with `(log_prob, score)` for each pair; -1e9 if the source is longer than the
+            model's `max_source_length`.
 
         Raises:
             ValueError: If the model has diverged.
@@ -154,6 +198,7 @@ class Model(NamedTuple):
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
         targets = [target.encode("utf-8") for _, target in pairs]
+        self._report_truncated(sources)
         for numbers in _batches(sources, batch_size):
             with name_rows(numbers):
                 answer = self.score(
@@ -317,7 +362,7 @@ def _load_keras(path: str, options: dict[str, Any]) -> Model:
         found = translator.score_texts(tf.constant(texts), tf.constant(targets))
         return {name: value.numpy() for name, value in found.items()}
 
-    return Model(run, score, translator, search)
+    return Model(run, score, translator, search, translator.max_source_length)
 
 
 def _with_options(search: Any, options: dict[str, Any]) -> Any:
@@ -349,9 +394,10 @@ def _load_export(path: str) -> Model:
     from keras_s2s.tokenizers.strings import import_text_ops
 
     try:
-        on_ids = not any(map(takes_text, read_card(path)["signatures"]))
+        card = read_card(path)
     except (FileNotFoundError, ValueError):  # damaged, or not exported by this package
-        on_ids = False
+        card = {}
+    on_ids = bool(card) and not any(map(takes_text, card["signatures"]))
     if not on_ids:
         import_text_ops()
     session: Callable[[str, dict[str, Any]], Answer]
@@ -386,7 +432,7 @@ def _load_export(path: str) -> Model:
         sides = {"source": np.array(texts, object), "target": np.array(targets, object)}
         return session("score", sides)
 
-    return Model(search, score, None, None)
+    return Model(search, score, None, None, card.get("max_source_length"))
 
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:

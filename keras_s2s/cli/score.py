@@ -7,7 +7,7 @@ import json
 
 import click
 
-from keras_s2s.cli.models import load_model, settings_of_run
+from keras_s2s.cli.models import NO_SCORE, load_model, settings_of_run
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,
@@ -17,6 +17,7 @@ from keras_s2s.cli.options import (
     features_column_of,
 )
 from keras_s2s.cli.streams import import_package, progress, write_line
+from keras_s2s.errors import InputError
 
 _GROUP = 8  # batches
 
@@ -43,11 +44,13 @@ def score(
     column = features_column_of(features_column, settings_of_run(model))
     listed = read_pairs(pairs, features_column=column)
     answering = load_model(model)
-    waiting = iter(listed)
+    waiting = enumerate(listed, 1)
     with progress("Scoring", len(listed), between_answers=True) as advance:
         while group := list(itertools.islice(waiting, _GROUP * batch_size)):
-            found = answering.scores(group, batch_size)
-            for (source, target), (log_prob, value) in zip(group, found, strict=True):
+            found = answering.scores([pair for _, pair in group], batch_size)
+            for (number, (source, target)), (log_prob, value) in zip(group, found, strict=True):
+                if value <= NO_SCORE:
+                    raise InputError(f"{pairs}, line {number}: {answering.why_unanswered(source)}")
                 if as_json:
                     line = {"source": source, "target": target}
                     figures = {"log_prob": log_prob, "score": value}

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import NO_TARGET, Hypothesis, Model, load_model
+from keras_s2s.cli.models import Hypothesis, Model, load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, MODEL, search_options
 from keras_s2s.cli.streams import (
     LineReader,
@@ -117,7 +117,7 @@ def answers(
             found = model.hypotheses(texts, batch_size)
         for number, text, hypotheses in zip(itertools.count(first), texts, found, strict=False):
             if not hypotheses and not is_empty(text):
-                raise InputError(f"standard input, line {number}: {NO_TARGET}")
+                raise InputError(f"standard input, line {number}: {model.why_unanswered(text)}")
             yield number, text, hypotheses
         if fault is not None:
             raise fault

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_positive_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers.tokenizer import check_utf8
@@ -146,7 +146,9 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
     if isinstance(pairs, str | os.PathLike):
         return [check_path(pairs)], ()
     if isinstance(pairs, bytes) or not isinstance(pairs, Iterable):
-        raise TypeError(f"`pairs` must be an iterable of (source, target). Received: {pairs!r}")
+        raise TypeError(
+            f"`pairs` must be an iterable of (source, target). Received: {short_repr(pairs)}"
+        )
     iterator = iter(pairs)
     first = list(itertools.islice(iterator, 1))
     if first and isinstance(first[0], str | os.PathLike):
@@ -176,12 +178,13 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
         ):
             raise TypeError(
                 f"`pairs` must be an iterable of (source, target), both of them str. "
-                f"Received: {pair!r} as pair {number}"
+                f"Received: {short_repr(pair)} as pair {number}"
             )
         fault = find_fault(*pair)
         if fault:
             raise InputError(
-                f"`pairs` must hold texts, neither of them empty. Received: {pair!r} as pair "
+                "`pairs` must hold texts, neither of them empty. "
+                f"Received: {short_repr(pair)} as pair "
                 f"{number}: {fault}"
             )
         yield check_utf8(pair[0]), check_utf8(pair[1])

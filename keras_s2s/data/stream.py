@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.checks import short_repr
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column
 from keras_s2s.data.records import iterate_file
 from keras_s2s.errors import InputError
@@ -59,7 +60,7 @@ def iterate_pairs(
     paths, others = as_paths_or_pairs(files)
     if not paths:
         for other in others:
-            raise TypeError(f"`files` must be paths. Received: {other!r}")
+            raise TypeError(f"`files` must be paths. Received: {short_repr(other)}")
         raise InputError("`files` must have at least one path. Received: none")
     column = check_features_column(features_column)
     return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)

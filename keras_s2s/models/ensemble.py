@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice
+from keras_s2s.checks import check_choice, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.seq2seq import Seq2Seq
@@ -156,11 +156,13 @@ class Ensemble(Searchable):
 def _check_models(models: Any) -> list[Seq2Seq]:
     """Check that models can form an ensemble."""
     if not isinstance(models, Sequence) or isinstance(models, str):
-        raise TypeError(f"`models` must be a list of `Seq2Seq` models. Received: models={models!r}")
+        raise TypeError(
+            f"`models` must be a list of `Seq2Seq` models. Received: models={short_repr(models)}"
+        )
     for number, model in enumerate(models):
         if not isinstance(model, Seq2Seq):
             raise TypeError(
-                f"`models` must be a list of `Seq2Seq` models. Received: {model!r} "
+                f"`models` must be a list of `Seq2Seq` models. Received: {short_repr(model)} "
                 f"(type {type(model)}) at position {number}"
             )
     if not models:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_features import DecoderMemory
@@ -87,7 +88,7 @@ class Seq2Seq(Trainer, Searchable):
                 kind = expected.__name__
                 raise TypeError(
                     f"`{name}` must be an `LSTM{kind}` or a `GRU{kind}`. "
-                    f"Received: {name}={part!r} (type {type(part)})"
+                    f"Received: {name}={short_repr(part)} (type {type(part)})"
                 )
         self.encoder = encoder
         self.decoder = decoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,8 @@ def attention(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If `translator`, `text` or `search` has a wrong type.
-        ValueError: If the decoder has no attention, the text is empty, or the file name has
-            another suffix.
+        ValueError: If the decoder has no attention, the text is empty or longer than the
+            translator's `max_source_length`, or the file name has another suffix.
         FileNotFoundError: If the folder of `path` does not exist.
     """
     check_translator(translator)
@@ -187,8 +188,11 @@ def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str])
 
 
 def _rotate_wide_labels(labels: list[Text], cell: float) -> None:
-    """Rotate the tokens if several are too wide for a column. A single one may overlap."""
-    widths = sorted(width(label.get_text()) * _COLUMN for label in labels)
+    """Rotate all tokens if two of them would overlap, or the last one if it is too wide."""
+    widths = [width(label.get_text()) * _COLUMN for label in labels]
+    several = sorted(widths)[-2:][0] > cell
+    # Letters are narrower than `_COLUMN` on average.
+    overlap = any(sum(pair) / 2 > 1.1 * cell for pair in itertools.pairwise(widths))
     for label in labels:
-        if widths[-2:][0] > cell or (widths[-1] > 1.7 * cell and label is labels[-1]):
+        if several or overlap or (max(widths) > 1.7 * cell and label is labels[-1]):
             label.set_rotation(90)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.plots.beam_trace import BeamTrace, Candidate, trace_beam_search
 from keras_s2s.plots.canvas import (
@@ -80,8 +81,8 @@ def beam_search(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If `translator`, `text` or `search` has a wrong type.
-        ValueError: If the text is empty, `pruned` is out of range, there is no output, or the file
-            name has another suffix.
+        ValueError: If the text is empty or longer than the translator's `max_source_length`, if
+            there is no output, `pruned` is out of range, or the file name has another suffix.
         FileNotFoundError: If the folder of `path` does not exist.
     """
     check_translator(translator)
@@ -128,7 +129,7 @@ def beam_tree(
         FileNotFoundError: If the folder of `path` does not exist.
     """
     if not isinstance(trace, BeamTrace):
-        raise TypeError(f"`trace` must be a `BeamTrace`. Received: trace={trace!r}")
+        raise TypeError(f"`trace` must be a `BeamTrace`. Received: trace={short_repr(trace)}")
     _check_tokens(trace, tokens)
     nodes = _places(trace, tokens)
     right = max(node.x + width(node.label) * _LETTER / 2 for node in nodes.values()) + 2 * _MARGIN
@@ -149,11 +150,11 @@ def beam_tree(
     for number, x in enumerate(columns, 1):
         axes.text(x, down + 0.12, f"step {number}", ha="center", fontsize=8, color=GREY)
     if title:
-        label = token_labels("title", [title])[0] if len(title) * _LETTER > across else title
+        most = int(across / _LETTER)  # letters
         axes.text(
             right / 2,
             down + _HEAD + 0.1,
-            label,
+            title if width(title) <= most else f"{title[: most - 1]}…",
             ha="center",
             fontsize=11,
             fontfamily=names,

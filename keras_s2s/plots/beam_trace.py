@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_int
+from keras_s2s.checks import check_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.beam import BeamState, Unchanged
@@ -166,7 +166,7 @@ def _settings(search: Any) -> dict[str, Any]:
     if type(search) not in (BeamSearch, GreedySearch):
         raise TypeError(
             "`search` must be a `BeamSearch` or a `GreedySearch`: others keep no beam. "
-            f"Received: search={search!r}"
+            f"Received: search={short_repr(search)}"
         )
     settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(search)}
     if isinstance(search, BeamSearch):

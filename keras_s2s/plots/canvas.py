@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.files import written_beside
 from keras_s2s.special_ids import SPECIAL_TOKENS
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
+from keras_s2s.translator_inputs import count_excess, limit_length
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +158,7 @@ def check_translator(translator: Any) -> None:
     if not isinstance(translator, Translator):
         raise TypeError(
             "`translator` must be a `Translator`. "
-            f"Received: translator={translator!r} (type {type(translator)})"
+            f"Received: translator={short_repr(translator)} (type {type(translator)})"
         )
 
 
@@ -165,20 +167,32 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
 
     Args:
         translator: `Translator` whose source tokenizer to use.
-        text: Source text.
+        text: Source text. If it is longer than the translator's `max_source_length`, it is
+            truncated if the translator truncates sources, with a warning.
 
     Returns:
         The tokens, including eos, and their ids, int32 `(1, source_length)`.
 
     Raises:
         TypeError: If `text` is not a `str`.
-        ValueError: If `text` is empty.
+        ValueError: If `text` is empty, or longer than the translator's `max_source_length`.
     """
     if not isinstance(text, str):
-        raise TypeError(f"`text` must be a str. Received: text={text!r} (type {type(text)})")
+        raise TypeError(
+            f"`text` must be a str. Received: text={short_repr(text)} (type {type(text)})"
+        )
     if not text.strip():
-        raise InputError(f"`text` must not be empty. Received: text={text!r}")
-    ids = translator.source.tokenize([text])
+        raise InputError(f"`text` must not be empty. Received: text={short_repr(text)}")
+    ids, limit = translator.source.tokenize([text]), translator.max_source_length
+    excess = count_excess([text.encode()], translator.source, limit)
+    if excess and not translator.truncate_source:
+        raise InputError(
+            f"`text` must have at most `max_source_length` tokens, {limit}, eos counted. "
+            f"Received: {excess[0]} tokens"
+        )
+    if excess:
+        _warn(f"`text` was truncated to `max_source_length`, {limit} of {excess[0]} tokens.")
+        ids, _ = limit_length(ids, limit, truncate=True)
     return tokens_of(translator.source, ids[0].numpy()), ids
 
 
@@ -202,10 +216,10 @@ def token_labels(name: str, tokens: Any) -> list[str]:
         TypeError: If `tokens` is not a sequence of `str`.
     """
     if isinstance(tokens, str | bytes) or not isinstance(tokens, Sequence):
-        raise TypeError(f"`{name}` must be a list of str. Received: {name}={tokens!r}")
+        raise TypeError(f"`{name}` must be a list of str. Received: {name}={short_repr(tokens)}")
     for token in tokens:
         if not isinstance(token, str):
-            raise TypeError(f"`{name}` must be a list of str. Received: {token!r} in it")
+            raise TypeError(f"`{name}` must be a list of str. Received: {short_repr(token)} in it")
     return [_label(token) for token in tokens]
 
 

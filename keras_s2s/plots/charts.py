@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s.calibration import calibration_error, reliability_bins
-from keras_s2s.checks import check_choice, check_positive_int
+from keras_s2s.checks import check_choice, check_positive_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import SPLITS, ErrorRates, error_rates
 from keras_s2s.plots.canvas import (
@@ -63,7 +63,7 @@ def length_histogram(
     if not isinstance(lengths, Mapping):
         raise TypeError(
             "`lengths` must be a dict of lists, such as {'source': [3, 5]}. "
-            f"Received: lengths={lengths!r}"
+            f"Received: lengths={short_repr(lengths)}"
         )
     arrays = {name: _check_lengths(name, values) for name, values in lengths.items()}
     if not arrays:
@@ -193,9 +193,11 @@ def reliability(
     figure = new_figure(4.2, 4.2, path=path, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    axes.plot([it[1] for it in points], [it[2] for it in points], color=BLUE, linewidth=1)
+    places = [it[1] for it in points], [it[2] for it in points]
+    axes.plot(*places, color=BLUE, linewidth=1)
     sizes = [20 + 400 * count / max(1, total) for count, _, _ in points]
-    axes.scatter([it[1] for it in points], [it[2] for it in points], sizes, color=BLUE, alpha=0.6)
+    # Not clipped, so that points at 0 and 1 are whole.
+    axes.scatter(*places, sizes, color=BLUE, alpha=0.6, clip_on=False, zorder=3)
     error = calibration_error(confidences, right, bins=bins)
     axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f} %)")
     axes.set_ylabel("share of correct outputs")
@@ -214,7 +216,7 @@ def _check_lengths(name: str, values: Any) -> np.ndarray:
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
         raise InputError(
             "`lengths` must hold non-empty lists of integers of at least 0. "
-            f"Received: {name!r}: {values!r}"
+            f"Received: {name!r}: {short_repr(values)}"
         )
     return array
 
@@ -258,7 +260,7 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
     )
     tokens = [100 * rate.token_error_rate for rate in rates]
     axes.bar(places + 0.2, tokens, 0.4, color=ORANGE, label="tokens wrong")
-    axes.set_ylabel("%")
+    axes.set_ylabel("errors in %")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.plots.canvas import (
     BLUE,
@@ -30,6 +31,7 @@ _FALLING = ("loss", "perplexity", "wer", "ter")  # lower is better
 _RISING = ("accuracy", "bleu", "chrf")
 _ACROSS = 3  # panels per row
 _EXPECTED_CSV = "Expected: a file of `keras.callbacks.CSVLogger`, or learning_curve.csv of a run"
+_LETTERS = 32  # of a panel's title at its usual size
 
 
 def learning_curves(
@@ -88,7 +90,7 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
     if not isinstance(columns, Mapping):
         raise TypeError(
             "`history` must be the result of `fit`, a dict of lists, or the path of a CSV file. "
-            f"Received: history={history!r} (type {type(history)})"
+            f"Received: history={short_repr(history)} (type {type(history)})"
         )
     columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
     epochs = max(map(len, columns.values()), default=0)
@@ -112,7 +114,7 @@ def _numbers(name: Any, values: Any) -> list[float]:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"`history` must hold lists of numbers. Received: {name!r}: {values!r}"
+            f"`history` must hold lists of numbers. Received: {name!r}: {short_repr(values)}"
         ) from error
 
 
@@ -148,7 +150,7 @@ def _number(value: str, place: str) -> float:
     try:
         return math.nan if value in ("", "NA") else float(value)
     except ValueError:
-        raise InputError(f"{place} must be a number. Received: {value!r}") from None
+        raise InputError(f"{place} must be a number. Received: {short_repr(value)}") from None
 
 
 def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], list[float]]]) -> None:
@@ -177,7 +179,7 @@ def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], lis
                 markerfacecolor="none",
                 label=f"best: {best[1]:.4g}, epoch {best[0]}",
             )
-    axes.set_title(name, parse_math=False)
+    axes.set_title(name, fontsize=min(12.0, 12.0 * _LETTERS / max(1, len(name))), parse_math=False)
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     axes.grid(alpha=0.3)

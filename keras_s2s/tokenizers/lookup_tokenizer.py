@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from keras_s2s.checks import check_int, check_positive_int
+from keras_s2s.checks import check_int, check_positive_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
@@ -184,12 +184,13 @@ class LookupTokenizer(Tokenizer):
         for token_id, token in enumerate(tokens):
             if not isinstance(token, str):
                 raise TypeError(
-                    f"`vocabulary` must be a list of str. Received: {token!r} as token {token_id}"
+                    "`vocabulary` must be a list of str. "
+                    f"Received: {short_repr(token)} as token {token_id}"
                 )
             if token in ids:
                 raise InputError(
                     "`vocabulary` must not have a token twice. "
-                    f"Received: {token!r} as tokens {ids[token]} and {token_id}"
+                    f"Received: {short_repr(token)} as tokens {ids[token]} and {token_id}"
                 )
             ids[token] = token_id
         if tokens[: len(SPECIAL_TOKENS)] != SPECIAL_TOKENS:
@@ -205,7 +206,7 @@ class LookupTokenizer(Tokenizer):
             if not cls.is_token(check_utf8(token)):
                 raise InputError(
                     f"`vocabulary` of {cls.__name__} must hold only tokens that it splits texts "
-                    f"into. Received: {token!r} as token {token_id}"
+                    f"into. Received: {short_repr(token)} as token {token_id}"
                 )
         return tokens
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice, check_int, check_number
+from keras_s2s.checks import check_choice, check_int, check_number, short_repr
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.texts import is_empty
@@ -237,7 +237,7 @@ def _read(proto: Any) -> bytes:
     if isinstance(proto, bytes):
         return proto
     if not isinstance(proto, str | os.PathLike):
-        raise TypeError(f"`proto` must be bytes or a path. Received: {proto!r}")
+        raise TypeError(f"`proto` must be bytes or a path. Received: {short_repr(proto)}")
     path = os.fspath(proto)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: there is no such file. Expected: a SentencePiece model")

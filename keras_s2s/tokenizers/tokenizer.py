@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
@@ -240,11 +241,11 @@ def check_texts(texts: Any) -> Iterator[str]:
         ValueError: If a text cannot be encoded in UTF-8 (a lone surrogate).
     """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"`texts` must be an iterable of str. Received: {texts!r}")
+        raise TypeError(f"`texts` must be an iterable of str. Received: {short_repr(texts)}")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(
-                f"`texts` must be an iterable of str. Received: {text!r} as text {number}"
+                f"`texts` must be an iterable of str. Received: {short_repr(text)} as text {number}"
             )
         yield check_utf8(text)
 
@@ -256,7 +257,7 @@ def check_utf8(text: str) -> str:
     except UnicodeEncodeError as error:
         raise InputError(
             "A text must consist of Unicode characters that UTF-8 can hold. Received: "
-            f"{str(text)!r}, which has a lone surrogate at position {error.start}"
+            f"{short_repr(text)}, which has a lone surrogate at position {error.start}"
         ) from error
     return text
 
@@ -271,7 +272,8 @@ def _as_strings(texts: Any) -> tf.Tensor:
             if isinstance(item, str):
                 check_utf8(item)
         raise TypeError(
-            f"`texts` must be a string tensor, a list of str, or a str. Received: {texts!r}"
+            "`texts` must be a string tensor, a list of str, or a str. "
+            f"Received: {short_repr(texts)}"
         ) from error
     if tensor.shape.rank is None:
         return tf.reshape(tensor, [-1])

@@ -268,3 +268,10 @@ def test_what_is_missing_is_reported_before_training(metric, module, monkeypatch
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"keras-s2s\[eval\]"):
         evaluation(metrics=[metric])
+
+
+def test_a_long_held_out_source_does_not_end_the_training(model):
+    callback = SearchEvaluation([("ab" * 600, "one")], SOURCE, TARGET, search=SEARCH)
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert set(callback.evaluate()) == {"val_wer", "val_ter"}

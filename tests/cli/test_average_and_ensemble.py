@@ -87,6 +87,19 @@ def test_an_ensemble_may_be_a_part(run, model, other, tmp_path):
     assert len(s2s.load(three).model.members()) == 3
 
 
+def test_limits_are_the_first_models_and_confidences_are_to_be_calibrated(
+    run, other, translator, tmp_path
+):
+    first, both = tmp_path / "first.keras", tmp_path / "both.keras"
+    options = {"confidence": 2.5, "max_source_length": 9, "truncate_source": True}
+    parts = translator.model, translator.source, translator.target
+    s2s.Translator(*parts, search=translator.search, **options).save(first)
+    code, _, errors = run("ensemble", first, other, "--output", both)
+    assert (code, errors[:38]) == (0, "the confidences are not calibrated: fi")
+    loaded = s2s.load(both)
+    assert (loaded.temperature, loaded.max_source_length, loaded.truncate_source) == (1.0, 9, True)
+
+
 @pytest.mark.parametrize("command", ["average", "ensemble"])
 def test_ids_must_mean_the_same(run, model, translator, tmp_path, command):
     foreign = tmp_path / "foreign.keras"

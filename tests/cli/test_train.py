@@ -389,6 +389,7 @@ def test_a_teacher_with_other_tokenizers_is_a_mistake(finished, files, run, tmp_
     assert "its target tokenizer is a WordTokenizer. Expected: a " in errors
 
 
+@pytest.mark.filterwarnings("ignore:The confidences are not calibrated")
 @pytest.mark.slow
 def test_a_model_with_confidences_is_calibrated_on_the_held_out_pairs(run, files, tmp_path):
     options = [*OPTIONS, "--confidence", "--epochs", "1", "--output", tmp_path / "run"]

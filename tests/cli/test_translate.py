@@ -195,12 +195,17 @@ def test_a_source_that_is_too_long_is_refused_by_its_line(run, translator, tmp_p
     Translator(*parts, search=translator.search, max_source_length=5).save(path)
     code, output, errors = run("translate", path, stdin=b"abcd\n\nabcda\nab\n")
     assert (code, output.splitlines()) == (2, [*translator.translate(["abcd"]), ""])
-    assert errors.startswith("keras-s2s: standard input, line 3: no target was found.")
+    reason = "the source has 6 tokens, eos counted. Expected: at most 5, the model's `max_source"
+    assert errors.startswith(f"keras-s2s: standard input, line 3: {reason}")
     assert errors.count("\n") == 1
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("abcd\tx\nabcda\tx\n")
     code, _, errors = run("evaluate", path, pairs)
-    assert (code, errors.splitlines()[0][:33]) == (0, "1 of 2 sources: no target was fou")
+    expected = f"1 of 2 sources have no target and count as wrong. The first: {reason}"
+    assert (code, errors.splitlines()[0][: len(expected)]) == (0, expected)
+    code, output, errors = run("score", path, pairs)
+    assert (code, output.count("\n")) == (2, 1)
+    assert errors.startswith(f"keras-s2s: {pairs}, line 2: {reason}")
 
 
 def test_an_export_that_has_diverged_never_gives_an_empty_line():
@@ -213,3 +218,14 @@ def test_an_export_that_has_diverged_never_gives_an_empty_line():
         spoilt.translate(["a", "ab"], 2)
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
         spoilt.scores([("a", "x"), ("ab", "x")], 2)
+
+
+def test_truncated_sources_are_counted_with_the_limit(translator, capsys):
+    parts = translator.model, translator.source, translator.target
+    limited = Translator(*parts, max_source_length=5, truncate_source=True)
+    figures = {name: np.array([[-1.0], [-1.0]]) for name in ("scores", "log_probs")}
+    answers = {"target": np.array([[b"x"], [b"y"]], object), **figures}
+    model = Model(lambda texts: answers, None, limited, None, 5)
+    assert len(model.hypotheses(["abcd", "abcdab"], 2)) == 2
+    expected = "1 sources were truncated to the model's `max_source_length`, 5 tokens; the longest"
+    assert capsys.readouterr().err == f"{expected} has 7\n"

@@ -112,3 +112,10 @@ def test_bytes_are_written_as_the_letters_that_they_are():
         "<0xA9>",
         "[EOS]",
     ]
+
+
+@pytest.mark.parametrize(("first", "degrees"), [("internationalization", 90), ("abc", 0)])
+def test_a_token_does_not_overlap_its_neighbor(first, degrees):
+    tokens = [first, "a", "b", "[EOS]"]
+    axes = plots.attention_map(tokens, ["x", "y"], np.ones((2, 4))).axes[0]
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {degrees}
