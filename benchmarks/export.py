@@ -3,8 +3,8 @@
     taskset -c 1 python -m benchmarks.export g2p.keras words.tsv.gz --folder /tmp/exports
 
 Writes the exports that are missing from the folder, starts each runtime in a separate process, and
-lets them take turns on the words. Prints a table and writes results/export.json. README.md explains
-the columns and how to install the other tools.
+lets them take turns on the words. Prints the machine and a table, and writes results/export.json.
+README.md explains the columns and how to install the other tools.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import random
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ BATCH = 32
 SERVER = "SavedModel, C API"
 COLUMNS = {
     "megabytes": "MB",
-    "load": "start, s",
-    "first": "first answer, ms",
+    "load": "start, CPU s",
+    "first": "first answer, CPU ms",
     "median": "one word, ms",
-    "p95": "95 %, ms",
-    "rate": "words/s, 32 at once",
+    "work": "one word, CPU ms",
+    "rate": "words/CPU s, 32 at once",
     "memory": "peak memory, MB",
     "same": "same best answer",
     "right": "words right",
@@ -45,8 +44,8 @@ class Worker:
     def __init__(self, kind: str, path: str, python: str = sys.executable) -> None:
         self.path = path
         self.times: list[float] = []
-        self.batch_times: list[float] = []
-        start = time.perf_counter()
+        self.work: list[float] = []
+        self.batch_work: list[float] = []
         environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
@@ -57,16 +56,15 @@ class Worker:
             text=True,
             env=environment,
         )
-        if not self._read():
-            self.load = time.perf_counter() - start
+        self.load: float = self._read()
 
-    def ask(self, texts: list[str]) -> tuple[list[str], float]:
-        """Return the answers to a batch of texts, and the seconds."""
+    def ask(self, texts: list[str]) -> tuple[list[str], float, float]:
+        """Return the answers to a batch of texts, the seconds, and the CPU seconds."""
         if self.process.stdin is None:
             raise RuntimeError("the worker has no input")
         print(json.dumps(texts), file=self.process.stdin, flush=True)
-        answers, seconds = self._read()
-        return answers, seconds
+        answers, seconds, work = self._read()
+        return answers, seconds, work
 
     def close(self) -> float:
         """End the process. Return its peak memory."""
@@ -122,21 +120,22 @@ def measure_workers(workers: dict[str, Worker], words: list[str]) -> dict[str, d
     """Run the workers in turn, word by word and then batch by batch."""
     rows: dict[str, dict[str, Any]] = {}
     for name, worker in workers.items():
-        rows[name] = {"load": worker.load, "first": 1e3 * worker.ask(words[:1])[1]}
+        rows[name] = {"load": worker.load, "first": 1e3 * worker.ask(words[:1])[2]}
     answers: dict[str, list[str]] = {name: [] for name in workers}
     for word in words:
         for name, worker in workers.items():
-            found, seconds = worker.ask([word])
+            found, seconds, work = worker.ask([word])
             answers[name] += found
             worker.times.append(1e3 * seconds)
+            worker.work.append(1e3 * work)
     for start in range(0, len(words) - BATCH + 1, BATCH):
         for worker in workers.values():
-            worker.batch_times.append(worker.ask(words[start : start + BATCH])[1])
+            worker.batch_work.append(worker.ask(words[start : start + BATCH])[2])
     for name, worker in workers.items():
         rows[name] |= {
             "median": statistics.median(worker.times),
-            "p95": statistics.quantiles(worker.times, n=20)[-1],
-            "rate": BATCH / statistics.median(worker.batch_times),
+            "work": statistics.median(worker.work),
+            "rate": BATCH / statistics.median(worker.batch_work),
             "memory": worker.close(),
             "answers": answers[name],
         }
@@ -163,11 +162,10 @@ def measure_server(path: Path, words: list[str], folder: Path) -> dict[str, Any]
     many = c_server.measure(program, str(path), requests(BATCH), num_threads=1, seconds=5.0)
     answers = c_server.ask(program, str(path), requests(1), num_threads=1)
     return {
-        "load": first["load_ms"] / 1e3,
-        "first": first["first_answers_ms"],
+        "load": first["load_cpu_ms"] / 1e3,
         "median": one["median_ms"],
-        "p95": one["p95_ms"],
-        "rate": BATCH / many["median_ms"] * 1e3,
+        "work": one["cpu_ms_an_answer"],
+        "rate": BATCH / many["cpu_ms_an_answer"] * 1e3,
         "memory": one["peak_memory_mb"] * 2**20 / 1e6,
         "answers": [answer["target"][0, 0].decode() for answer in answers],
     }
@@ -190,15 +188,20 @@ def add_peers(workers: dict[str, Worker], peers: list[str], sizes: dict[str, flo
 
 
 def report(rows: dict[str, dict[str, Any]], path: Path, words: list[str]) -> None:
-    """Print the table and write the results."""
-    print(f"{len(words)} words\n")
+    """Print the machine and the table, and write the results."""
+    from benchmarks.machine import describe_machine  # after the workers: imports TensorFlow
+
+    machine = describe_machine([1])
+    print(f"{machine}; {len(words)} words\n")
     print("| runtime | " + " | ".join(COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     for name, row in rows.items():
         cells = [f"{row[key]:.4g}" if key in row else "–" for key in COLUMNS]
         print(f"| {name} | " + " | ".join(cells) + " |")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"words": len(words), "runtimes": rows}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({"machine": machine, "words": len(words), "runtimes": rows}, indent=1) + "\n"
+    )
 
 
 def main() -> None:

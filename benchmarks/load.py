@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 import keras_s2s as s2s
+from benchmarks.machine import describe_machine
 from keras_s2s.export.sessions import SavedModelSession
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -144,6 +145,7 @@ def main() -> None:
                 "without": measure(session, requests, options.threads, None),
                 "with": measure(session, requests, options.threads, long_sources(translator)),
             }
+    print(describe_machine())
     for name, row in rows.items():
         figures = ", ".join(f"{key} {value:.4g}" for key, value in row.items())
         print(f"{name} a client with long sources: {figures}")
