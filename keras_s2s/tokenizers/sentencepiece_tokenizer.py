@@ -98,7 +98,7 @@ class SentencePieceTokenizer(Tokenizer):
         Args:
             texts: The texts; iterated over once.
             vocabulary_size: Number of ids, the four special ones included. None: 8000, or fewer
-                if the texts do not contain so many pieces. Defaults to 8000.
+                if the texts contain fewer pieces. Defaults to 8000.
             character_coverage: Share of all characters in the texts that must have pieces. The
                 rarest characters become unk. Use 1.0 if targets must contain every character.
             normalization: "nmt_nfkc" (compatibility composition, all white space to spaces, no
