@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable
 
 from keras_s2s.layers.products import cpuinfo, instruction_sets
-from keras_s2s.models.batch_parts import count_cores
+from keras_s2s.models.batches import count_cores
 
 _VECTORS = ("avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
 PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime", "openvino")
