@@ -1,4 +1,4 @@
-"""What all pictures share: figures and files, tokens of texts, labels, and fonts.
+"""Common parts of all pictures: figures and files, tokens of texts, labels, and fonts.
 
 Only this module imports matplotlib.
 """
