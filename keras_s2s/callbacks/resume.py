@@ -23,7 +23,7 @@ from keras_s2s.callbacks.training_state import (
     without_batch_hooks,
     write_values,
 )
-from keras_s2s.checks import check_int
+from keras_s2s.checks import check_int, short_repr
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished
@@ -166,7 +166,8 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._data is None:
             raise TypeError(
-                f"`Resume` must be a callback of the `fit` of a `Seq2Seq`. Received: {self.model!r}"
+                "`Resume` must be a callback of the `fit` of a `Seq2Seq`. "
+                f"Received: {short_repr(self.model)}"
             )
         state = self._state
         if state is None:

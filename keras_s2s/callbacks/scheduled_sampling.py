@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_s2s.checks import check_choice, check_number
+from keras_s2s.checks import check_choice, check_number, short_repr
 from keras_s2s.models.own_outputs import CHOICES
 
 _SCHEDULES: dict[str, Callable[[float, float], float]] = {
@@ -93,7 +93,9 @@ class ScheduledSampling(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not hasattr(self.model, "feed_own_outputs"):
-            raise TypeError(f"`ScheduledSampling` needs a `Seq2Seq`. Received: {self.model!r}")
+            raise TypeError(
+                f"`ScheduledSampling` needs a `Seq2Seq`. Received: {short_repr(self.model)}"
+            )
         self._before = (self.model.own_outputs,)
         self.model.own_outputs = None  # so that the previous setting keeps its probability and seed
         self.model.feed_own_outputs(0.0, choice=self.choice, seed=self.seed)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.attention import AttentionPool
 from keras_s2s.layers.cudnn_recurrence import row_lengths
@@ -187,7 +188,9 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         context = keras.saving.deserialize_keras_object(context)
     if isinstance(context, str):
         if context not in _CONTEXTS:
-            raise InputError(f"`context` must be {_EXPECTED}. Received: context={context!r}")
+            raise InputError(
+                f"`context` must be {_EXPECTED}. Received: context={short_repr(context)}"
+            )
         return AttentionPool(dtype=dtype) if context == "attention_pool" else context
     if isinstance(context, keras.layers.Layer):
         _check_takes_mask(context)
@@ -199,10 +202,11 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
     if isinstance(context, functools.partial):
         raise InputError(
             "A `functools.partial` as `context` cannot be loaded again from a saved model. Write "
-            f"a Keras layer with a `get_config`. Received: context={context!r}"
+            f"a Keras layer with a `get_config`. Received: context={short_repr(context)}"
         )
     raise TypeError(
-        f"`context` must be {_EXPECTED}. Received: context={context!r} (type {type(context)})"
+        f"`context` must be {_EXPECTED}. "
+        f"Received: context={short_repr(context)} (type {type(context)})"
     )
 
 

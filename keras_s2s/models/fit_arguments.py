@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_number
+from keras_s2s.checks import check_number, short_repr
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.losses import as_labels
@@ -168,7 +168,8 @@ def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:
     """Return the weight of each target id, float32. Ids without a weight get 1."""
     if not isinstance(weights, Mapping):
         raise InputError(
-            f"`class_weight` must be a dict of target ids. Received: class_weight={weights!r}"
+            "`class_weight` must be a dict of target ids. "
+            f"Received: class_weight={short_repr(weights)}"
         )
     table = np.ones(vocabulary_size, np.float32)
     for target_id, weight in weights.items():

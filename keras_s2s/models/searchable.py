@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice
+from keras_s2s.checks import check_choice, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.layers.products import fast_products, has_bfloat16
@@ -307,7 +307,7 @@ def _check_search(search: Any) -> None:
     if not isinstance(search, Search):
         raise TypeError(
             "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
-            f"Received: search={search!r}"
+            f"Received: search={short_repr(search)}"
         )
 
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import checks
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search.result import SearchResult, replay_attention
 from keras_s2s.search.rules import BeginsWith, InLexicon, Lexicon, NoRepeatedNgram
@@ -133,7 +134,7 @@ class Search:
             ValueError: If an argument has a wrong value or shape, or `step` returns wrong shapes.
         """
         if not callable(step):
-            raise TypeError(f"`step` must be callable. Received: step={step!r}")
+            raise TypeError(f"`step` must be callable. Received: step={short_repr(step)}")
         if seed is not None and not self._draws:
             raise InputError(
                 "`seed` must be None for a search without randomness; `Sampling` accepts one. "
