@@ -33,9 +33,14 @@ _FEW = 20  # pairs, of which each may have features of its own
 class Data(SimpleNamespace):
     """Data of a training.
 
-    Attributes are `train` (pairs or paths), `valid` (pairs), the tokenizers `source` and `target`,
-    the length `longest` of the longest training target in tokens, the `PairStatistics` `statistics`
-    of the training pairs, and the kind of the source tokenizer and its reason, `source_kind`.
+    Attributes:
+        train: Training pairs, or the paths of their files if they are streamed.
+        valid: List of held-out pairs.
+        source: Source tokenizer.
+        target: Target tokenizer.
+        longest: Integer. Number of tokens in the longest training target.
+        statistics: `PairStatistics` of the training pairs.
+        source_kind: Tuple of the name of the source tokenizer in the settings, and its reason.
     """
 
 
