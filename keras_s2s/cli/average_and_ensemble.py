@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import find_model, load_translator
+from keras_s2s.cli.model_paths import find_model
+from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
 from keras_s2s.cli.streams import write_line
 from keras_s2s.errors import InputError

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import load_model, settings_of_run
+from keras_s2s.cli.model_paths import settings_of_run
+from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import find_model, is_export, load_keras
+from keras_s2s.cli.model_paths import find_model, is_export
+from keras_s2s.cli.models import load_keras
 from keras_s2s.cli.options import IMPORT, JSON
 from keras_s2s.cli.streams import import_package, write_line
 from keras_s2s.errors import InputError

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from keras_s2s.cli.model_paths import find_model, is_export, settings_of_run
 from keras_s2s.cli.options import import_modules
-from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
-from keras_s2s.cli.settings import read_config
 from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress
 from keras_s2s.errors import InputError
-from keras_s2s.export.versions import is_version
 from keras_s2s.texts import is_empty
 
 _GROUP = 8  # batches between updates of the progress bar
@@ -239,65 +237,6 @@ def load_model(path: str, **options: Any) -> Model:
         with StatusLine("Loading the model"):
             return _load_export(path)
     return _load_keras(path, given)
-
-
-def find_model(path: str) -> str:
-    """Return the path of the model in a run folder or of the newest SavedModel version.
-
-    Args:
-        path: Path given by the user.
-
-    Returns:
-        The path of a model file, or the folder of a SavedModel version.
-
-    Raises:
-        FileNotFoundError: If there is no model at `path`.
-    """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: there is no such file")
-    if not os.path.isdir(path) or os.path.exists(os.path.join(path, "saved_model.pb")):
-        return path
-    if os.path.exists(os.path.join(path, BEST)):
-        return os.path.join(path, BEST)
-    names = sorted(os.listdir(path))
-    for name in sorted(filter(is_version, names), key=int, reverse=True):
-        if os.path.exists(os.path.join(path, name, "saved_model.pb")):
-            return os.path.join(path, name)
-    if SETTINGS_FILE in names:
-        raise FileNotFoundError(
-            f"{path}: this run has no {BEST} yet; `keras-s2s train` writes it after the first epoch"
-        )
-    near = [name for name in names if name.endswith((".keras", ".tflite", ".onnx"))]
-    hint = f". Did you mean {os.path.join(path, near[0])}?" if near else ""
-    raise FileNotFoundError(
-        f"{path}: there is no model in this folder. Expected: a .keras, .tflite or .onnx file, the "
-        f"folder of a SavedModel, or the folder of a run{hint}"
-    )
-
-
-def settings_of_run(path: str) -> dict[str, Any]:
-    """Return the settings of the training that wrote a model.
-
-    Args:
-        path: Path of a run folder or of the best model in it, given by the user.
-
-    Returns:
-        A dictionary of settings. It is empty if the model is not in a run folder.
-
-    Raises:
-        FileNotFoundError: If there is no model at `path`.
-        ValueError: If the settings file of the run is damaged.
-    """
-    found = find_model(path)
-    settings = os.path.join(os.path.dirname(found), SETTINGS_FILE)
-    if os.path.basename(found) != BEST or not os.path.isfile(settings):
-        return {}
-    return read_config(settings)
-
-
-def is_export(path: str) -> bool:
-    """Return whether a path returned by `find_model` is an export, not a `.keras` file."""
-    return os.path.isdir(path) or path.endswith((".tflite", ".onnx"))
 
 
 def load_translator(path: str) -> Any:

@@ -7,7 +7,8 @@ import json
 
 import click
 
-from keras_s2s.cli.models import NO_SCORE, load_model, settings_of_run
+from keras_s2s.cli.model_paths import settings_of_run
+from keras_s2s.cli.models import NO_SCORE, load_model
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,
