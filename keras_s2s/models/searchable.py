@@ -105,9 +105,9 @@ class Searchable(keras.Model):
                 times faster. It pads the number of rows and the source length to powers of two, the
                 length to at least 16. Batches of up to 64 sources of up to 1,000 tokens therefore
                 need at most 49 compilations. "auto" does not compile on a CPU, inside a graph, or a
-                search whose `max_length` is `None` or an argument. With `True`, on one thread of a
-                CPU, a search of one source took 0.4 to 0.7 of the time without XLA, and a search of
-                8 to 128 sources 0.9 to 1.5 of it (benchmarks/README.md). An export contains no XLA.
+                search whose `max_length` is `None` or an argument. With `True`, a search
+                on one thread of a CPU took 0.4 to 0.7 of its time without XLA for one source, and
+                0.9 to 1.5 of it for 8 to 128. An export contains no XLA.
                 Defaults to "auto".
 
         Returns:
