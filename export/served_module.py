@@ -95,15 +95,15 @@ def trace(
         A concrete function for each name. The functions use variables of the translator, which a
         `ServedModule` must hold when they are saved.
     """
-    functions = _functions(translator)
-    return {
-        name: tf.function(
-            functions[name],
-            input_signature=input_specs(name, batch=batch, source_length=source_length),
-            autograph=False,
-        ).get_concrete_function()
-        for name in names
-    }
+
+    def compiled(name: str, function: Callable[..., Outputs]) -> Any:
+        specs = input_specs(name, batch=batch, source_length=source_length)
+        return tf.function(function, input_signature=specs, autograph=False)
+
+    by_ids = {name: compiled(name, run) for name, run in _functions_of_ids(translator).items()}
+    of_text = _functions_of_text(translator, by_ids["ids"], by_ids["greedy_ids"])
+    functions = by_ids | {name: compiled(name, run) for name, run in of_text.items()}
+    return {name: functions[name].get_concrete_function() for name in names}
 
 
 def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:
@@ -148,25 +148,41 @@ def check_operations(graph_def: Any) -> list[str]:
     return sorted(names)
 
 
-def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
-    """Return the Python function of each signature."""
-    search = translator.search
-    longest = max(OPTIONS_MAX_LENGTH, search.max_length or 0)
-
-    def serving_default(source: tf.Tensor) -> Outputs:
-        return translator.search_texts(source, search)
-
-    def greedy(source: tf.Tensor) -> Outputs:
-        return translator.search_texts(source, translator.greedy_search())
+def _functions_of_ids(translator: Translator) -> dict[str, Callable[..., Outputs]]:
+    """Return the Python function of each signature that takes ids."""
 
     def ids(source_ids: tf.Tensor) -> Outputs:
-        return translator.search_ids(source_ids, search)
+        return translator.search_ids(source_ids, translator.search)
 
     def greedy_ids(source_ids: tf.Tensor) -> Outputs:
         return translator.search_ids(source_ids, translator.greedy_search())
 
     def score_ids(source_ids: tf.Tensor, target_ids: tf.Tensor) -> Outputs:
+        longest = _longest_target(translator)
         return translator.score_ids(source_ids, target_ids, max_target_length=longest)
+
+    return {function.__name__: function for function in (ids, greedy_ids, score_ids)}
+
+
+def _functions_of_text(
+    translator: Translator, ids: Callable[..., Outputs], greedy_ids: Callable[..., Outputs]
+) -> dict[str, Callable[..., Outputs]]:
+    """Return the Python function of each signature that takes text.
+
+    A search is traced once, for the signature of ids and for that of text. Only `replace_unknown`
+    needs more of a search than its signature of ids returns.
+    """
+    search, longest = translator.search, _longest_target(translator)
+
+    def serving_default(source: tf.Tensor) -> Outputs:
+        if translator.replace_unknown:
+            return translator.search_texts(source, search)
+        return _answer_texts(translator, source, ids)
+
+    def greedy(source: tf.Tensor) -> Outputs:
+        if translator.replace_unknown:
+            return translator.search_texts(source, translator.greedy_search())
+        return _answer_texts(translator, source, greedy_ids)
 
     def score(source: tf.Tensor, target: tf.Tensor) -> Outputs:
         return translator.score_texts(source, target, max_target_length=longest)
@@ -182,8 +198,22 @@ def _functions(translator: Translator) -> dict[str, Callable[..., Outputs]]:
             length_penalty=length_penalty,
         )
 
-    functions = (serving_default, greedy, ids, score, options, greedy_ids, score_ids)
+    functions = (serving_default, greedy, score, options)
     return {function.__name__: function for function in functions}
+
+
+def _answer_texts(
+    translator: Translator, source: tf.Tensor, search_ids: Callable[..., Outputs]
+) -> Outputs:
+    """Answer texts with the function of a signature that searches on ids."""
+    found = dict(search_ids(translator.source.tokenize(source)))
+    del found["lengths"]
+    return {"target": translator.target.detokenize(found.pop("target_ids")), **found}
+
+
+def _longest_target(translator: Translator) -> int:
+    """Return the length of the longest target that a request can ask for."""
+    return max(OPTIONS_MAX_LENGTH, translator.search.max_length or 0)
 
 
 def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:

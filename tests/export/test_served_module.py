@@ -22,8 +22,22 @@ def translator():
 
 
 @pytest.fixture(scope="module")
-def functions(translator):
-    return trace(translator, SIGNATURES)
+def searches():
+    """The searches that the fixture `functions` traces."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def functions(translator, searches):
+    search = type(translator.model).search
+
+    def watched(model, source_ids, how, **options):
+        searches.append(how)
+        return search(model, source_ids, how, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(translator.model), "search", watched)
+        return trace(translator, SIGNATURES)
 
 
 def test_a_module_holds_each_weight_and_each_table_once(translator):
@@ -51,6 +65,13 @@ def test_a_traced_signature_is_the_promised_one(functions, name):
         assert output.dtype == outputs[key].dtype
         assert output.shape.is_compatible_with(outputs[key].shape)
         assert output.shape[0] is None
+
+
+def test_a_search_is_traced_once_for_text_and_for_ids(translator, functions, searches):
+    assert set(functions) == set(SIGNATURES)
+    # "serving_default" with "ids", "greedy" alone, and "options"
+    assert searches.count(translator.search) == 2
+    assert searches.count(translator.greedy_search()) == 1
 
 
 def test_what_a_server_pads_ids_with_is_not_read(translator, functions):
