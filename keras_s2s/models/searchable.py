@@ -13,7 +13,13 @@ from keras_s2s.errors import InputError
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.layers.products import fast_products, has_bfloat16
 from keras_s2s.models.ids import check_ids, until_eos
-from keras_s2s.models.xla import choose_jit_compile, crop, pad_to_buckets
+from keras_s2s.models.xla import (
+    COMPILE_ERRORS,
+    choose_jit_compile,
+    crop,
+    give_up,
+    pad_to_buckets,
+)
 from keras_s2s.search import Search, SearchResult
 from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction, normalize
@@ -105,10 +111,10 @@ class Searchable(keras.Model):
                 times faster. It pads the number of rows and the source length to powers of two, the
                 length to at least 16. Batches of up to 64 sources of up to 1,000 tokens therefore
                 need at most 49 compilations. "auto" does not compile on a CPU, inside a graph, or a
-                search whose `max_length` is `None` or an argument. With `True`, a search
+                search whose `max_length` is `None` or an argument. If XLA cannot compile the first
+                search, as without libdevice, "auto" warns and never compiles. With `True`, a search
                 on one thread of a CPU took 0.4 to 0.7 of its time without XLA for one source, and
-                0.9 to 1.5 of it for 8 to 128. An export contains no XLA.
-                Defaults to "auto".
+                0.9 to 1.5 of it for 8 to 128. An export contains no XLA. Defaults to "auto".
 
         Returns:
             A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, truncated to the
@@ -162,9 +168,15 @@ class Searchable(keras.Model):
                 found = found._replace(attention=_find_attention(start, rows, size, found.ids))
             return found
 
-        key = (search, return_attention, weights_dtype, *options)
+        key = (search, return_attention, weights_dtype, xla, *options)
         many_rows = _has_many_rows(source_ids, search)
-        found = self._run(key, run, source_ids, options, jit_compile=xla, many_rows=many_rows)
+        try:
+            found = self._run(key, run, source_ids, options, jit_compile=xla, many_rows=many_rows)
+        except COMPILE_ERRORS as error:
+            if not (jit_compile == "auto" and xla):
+                raise
+            give_up(error)  # the padded batch has the same answers without XLA
+            found = self._run(key, run, source_ids, options, many_rows=many_rows)
         found = crop(found, rows, length).trim() if xla else found
         if tf.executing_eagerly():
             check_converged(found.scores)

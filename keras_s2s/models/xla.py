@@ -6,6 +6,7 @@ shapes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 
 import numpy as np
@@ -16,6 +17,15 @@ from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
 from keras_s2s.search import BeamSearch, ExactSearch, GreedySearch, Sampling, Search, SearchResult
 
 _SHORTEST = 16  # a search of a shorter source is hardly faster
+# What TensorFlow raises if XLA lacks a library of the GPU or an operation.
+COMPILE_ERRORS = (
+    tf.errors.InternalError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.UnimplementedError,
+)
+
+_failures: list[Exception] = []
 
 
 def choose_jit_compile(
@@ -44,7 +54,7 @@ def choose_jit_compile(
     if jit_compile == "auto":
         # XLA compiles the search anew for each value of a `max_length` per row.
         once = in_steps and search.max_length is not None and "max_length" not in row_options
-        return once and tf.executing_eagerly() and runs_on_gpu()
+        return once and not _failures and tf.executing_eagerly() and runs_on_gpu()
     if not jit_compile:
         return False
     if not tf.executing_eagerly():
@@ -63,6 +73,20 @@ def choose_jit_compile(
             "fixed size. Received: jit_compile=True, max_length=None"
         )
     return True
+
+
+def give_up(error: Exception) -> None:
+    """Warn that XLA cannot compile searches, and no longer choose it with "auto".
+
+    Args:
+        error: The error of XLA.
+    """
+    _failures.append(error)
+    warnings.warn(
+        f"XLA could not compile a search, so searches run without it, and slower: {error}. If it "
+        "lacks libdevice, set XLA_FLAGS=--xla_gpu_cuda_data_dir to the folder of CUDA",
+        stacklevel=3,
+    )
 
 
 def pad_to_buckets(

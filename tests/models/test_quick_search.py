@@ -186,3 +186,27 @@ def test_many_rows_give_what_few_rows_give(monkeypatch):
     found = model.search(SOURCE_IDS, SEARCH)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.usefixtures("pretend_gpu")
+def test_a_search_that_xla_cannot_compile_runs_without_it(monkeypatch):
+    model, compiled = make_model("luong"), []
+    monkeypatch.setattr(xla, "_failures", [])
+    expected = model.search(SOURCE_IDS, SEARCH, jit_compile=False)
+    run = model._run
+
+    def fail_to_compile(*arguments, jit_compile=False, **settings):
+        compiled.append(jit_compile)
+        if jit_compile:
+            raise tf.errors.InternalError(None, None, "libdevice not found")
+        return run(*arguments, **settings)
+
+    monkeypatch.setattr(model, "_run", fail_to_compile)
+    with pytest.raises(tf.errors.InternalError, match="libdevice"):
+        model.search(SOURCE_IDS, SEARCH, jit_compile=True)
+    with pytest.warns(UserWarning, match="XLA could not compile a search.*libdevice not found"):
+        found = model.search(SOURCE_IDS, SEARCH)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    again = model.search(SOURCE_IDS, SEARCH)
+    np.testing.assert_array_equal(again.ids, expected.ids)
+    assert compiled == [True, True, False, False]
