@@ -16,7 +16,6 @@ from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_choice, check_int, check_positive_int
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
-from keras_s2s.evaluation import group_references
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.models import Searchable
@@ -261,18 +260,8 @@ class Translator(keras.Model):
             TypeError: If `pairs` does not hold pairs.
             ValueError: If there are no pairs, or all sources are too long.
         """
-        references = group_references(check_pairs(pairs))
-        if not references:
-            raise InputError("`pairs` must hold at least one pair. Received: none")
-        sources = list(references)
         limit = None if self.truncate_source else self.max_source_length
-        for number in inputs.count_excess(inputs.encode_texts(sources), self.source, limit):
-            del references[sources[number]]
-        if not references:
-            raise InputError(
-                f"`pairs` must hold a source of at most `max_source_length` tokens, {limit}, eos "
-                f"counted. Received: {len(sources)} longer sources"
-            )
+        references = inputs.group_answerable(check_pairs(pairs), self.source, limit)
         found = self._answer_all(list(references), batch_size)
         right = [
             target in accepted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_number, short_repr
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import group_references
 from keras_s2s.models import Searchable
 from keras_s2s.search import Search
 from keras_s2s.special_ids import EOS_ID, PAD_ID
@@ -210,6 +212,36 @@ def count_excess(
         return {}
     lengths = tokenizer.split(tf.constant(encoded))[1].numpy() + 1
     return {int(it): int(lengths[it]) for it in np.flatnonzero(lengths > max_length)}
+
+
+def group_answerable(
+    pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, max_length: int | None
+) -> dict[str, list[str]]:
+    """Group the targets of each source, without sources that are too long to be answered.
+
+    Args:
+        pairs: Checked source texts and target texts.
+        tokenizer: Tokenizer of the sources.
+        max_length: Maximum number of tokens of a source, eos counted. `None` for no limit.
+
+    Returns:
+        The distinct targets of each source, at least one source.
+
+    Raises:
+        ValueError: If there are no pairs, or all sources are too long.
+    """
+    references = group_references(pairs)
+    if not references:
+        raise InputError("`pairs` must hold at least one pair. Received: none")
+    sources = list(references)
+    for number in count_excess(encode_texts(sources), tokenizer, max_length):
+        del references[sources[number]]
+    if not references:
+        raise InputError(
+            f"`pairs` must hold a source of at most `max_source_length` tokens, {max_length}, eos "
+            f"counted. Received: {len(sources)} longer sources"
+        )
+    return references
 
 
 def check_token_counts(

@@ -180,6 +180,7 @@ def fitted(*, number=800, vocabulary=40, initial=None, **given):
     data = SimpleNamespace(
         statistics=PairStatistics(number, 12.0, 0.04),
         target=SimpleNamespace(vocabulary_size=vocabulary),
+        source_kind=("char", "few of the characters are composed"),
     )
     fit_to_pairs(settings, data, initial)
     return settings
