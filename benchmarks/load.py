@@ -1,11 +1,13 @@
 """Response times of a SavedModel under load, without and with a client that sends long sources.
 
-    python -m benchmarks.load [--model g2p.keras] [--requests 20000] [--threads 16]
+    python -m benchmarks.load [--model g2p.keras] [--requests 20000] [--threads 16] [--at-once 16]
 
 All threads ask one session, as the clients of a model server do: words, batches of words, greedy
 searches, scores and ids. In the second pass the first thread sends sources of the maximum length
 and longer ones, one after another. The times are those of the other threads in both passes.
-Without --model, a model of the quick start's size with random weights is exported.
+TensorFlow works on --at-once requests at the same time. With as many as the cores, the default of a
+model server, a request waits until those before it are answered. Without --model, a model of the
+quick start's size with random weights is exported.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import statistics
 import tempfile
@@ -132,8 +135,10 @@ def main() -> None:
     parser.add_argument("--model", help="a .keras file")
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--at-once", type=int, default=16, help="TensorFlow's inter-op threads")
     parser.add_argument("--results", type=Path, help="JSON file to write")
     options = parser.parse_args()
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(options.at_once)  # read by the first session
     translator = s2s.load(options.model) if options.model else make_translator()
     requests = make_requests(translator, options.requests)
     with tempfile.TemporaryDirectory() as folder:
