@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import check_figures
 from keras_s2s.export.parity import Parity, check_agreement, check_parity
@@ -146,7 +145,7 @@ def check_translator(translator: Any) -> None:
     if not isinstance(translator, Translator):
         raise TypeError(
             "Only a `Translator` can be exported: a model with its tokenizers and its search. "
-            f"Received: {short_repr(translator)} (type {type(translator)})"
+            f"Received: {type(translator).__name__}"
         )
     weights = [(weight.path, np.asarray(weight)) for weight in translator.model.weights]
     for path, values in weights:

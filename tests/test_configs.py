@@ -96,6 +96,9 @@ CASES = {
     "Perplexity": lambda: metrics.Perplexity(name="a"),
     "ByteTokenizer": lambda: tokenizers.ByteTokenizer(name="a"),
     "CharTokenizer": lambda: tokenizers.CharTokenizer([*SPECIAL, "x"], name="a"),
+    "DecomposedCharTokenizer": lambda: tokenizers.DecomposedCharTokenizer(
+        [*SPECIAL, "x"], name="a"
+    ),
     "FeatureTokenizer": lambda: tokenizers.FeatureTokenizer([*SPECIAL, "x", ";V"], name="a"),
     "WordTokenizer": lambda: tokenizers.WordTokenizer([*SPECIAL, "x"], name="a"),
     "SentencePieceTokenizer": lambda: tokenizers.SentencePieceTokenizer(name="a"),

@@ -257,7 +257,7 @@ def check_utf8(text: str) -> str:
     except UnicodeEncodeError as error:
         raise InputError(
             "A text must consist of Unicode characters that UTF-8 can hold. Received: "
-            f"{short_repr(text)}, which has a lone surrogate at position {error.start}"
+            f"{short_repr(str(text))}, which has a lone surrogate at position {error.start}"
         ) from error
     return text
 

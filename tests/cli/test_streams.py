@@ -100,6 +100,15 @@ def ignore():
         signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Handle the signal, which the background jobs of a shell ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("library", [turn_into_another_error, ignore])
 def test_ctrl_c_during_an_import_is_heeded(library):
     with pytest.raises(KeyboardInterrupt), heeding_ctrl_c():
