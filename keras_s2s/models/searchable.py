@@ -170,13 +170,15 @@ class Searchable(keras.Model):
 
         key = (search, return_attention, weights_dtype, xla, *options)
         many_rows = _has_many_rows(source_ids, search)
-        try:
-            found = self._run(key, run, source_ids, options, jit_compile=xla, many_rows=many_rows)
-        except COMPILE_ERRORS as error:
-            if not (jit_compile == "auto" and xla):
-                raise
-            give_up(error)  # the padded batch has the same answers without XLA
-            found = self._run(key, run, source_ids, options, many_rows=many_rows)
+        found = self._run_search(
+            key,
+            run,
+            source_ids,
+            options,
+            xla=xla,
+            required=jit_compile != "auto",
+            many_rows=many_rows,
+        )
         found = crop(found, rows, length).trim() if xla else found
         if tf.executing_eagerly():
             check_converged(found.scores)
@@ -273,6 +275,18 @@ class Searchable(keras.Model):
             float32 `(batch, target_length, target_vocabulary_size)`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `target_logits`.")
+
+    def _run_search(
+        self, key: Any, *arguments: Any, xla: bool, required: bool, many_rows: bool
+    ) -> SearchResult:
+        """Run a search, without XLA if it cannot compile it and is not required."""
+        try:
+            return self._run(key, *arguments, jit_compile=xla, many_rows=many_rows)
+        except COMPILE_ERRORS as error:
+            if required or not xla:
+                raise
+            give_up(error)  # the padded batch has the same answers without XLA
+            return self._run(key, *arguments, many_rows=many_rows)
 
     def _run(
         self,
