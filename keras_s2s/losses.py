@@ -30,7 +30,6 @@ class SequenceLoss(keras.losses.Loss):
             to "sequence".
         label_smoothing: Float in [0, 1). Probability mass that is spread evenly over the
             vocabulary. Defaults to 0.
-            vocabulary. Defaults to 0.
         name: Name of the loss.
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. The loss is
             computed in float64 for "float64", otherwise in float32.

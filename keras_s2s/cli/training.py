@@ -135,7 +135,7 @@ def fit(
         callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
         raise DivergedError(
-            f"the loss is {history['loss'][-1]} after {len(history['loss'])} epochs: the learning "
+            f"the loss is {history['loss'][-1]} after epoch {len(history['loss'])}: the learning "
             f"rate may be too high. Remove {state} to start over"
         )
     click.echo(describe_ending(settings, callbacks))

@@ -62,7 +62,7 @@ class OwnOutputs:
         Returns:
             The dict with new "target_inputs".
         """
-        target_inputs = inputs["target_inputs"]
+        target_inputs = tf.cast(inputs["target_inputs"], tf.int32)  # of int64 in NumPy's arrays
 
         def mixed() -> tf.Tensor:
             start = model.begin_search(inputs["source_ids"], return_attention=False)

@@ -241,7 +241,7 @@ class Searchable(keras.Model):
         """
         if not self.has_attention:
             raise InputError(
-                f"`{name}` needs a decoder with attention, 'luong' or 'bahdanau'. "
+                f"`{name}` needs a decoder with attention, such as 'luong'. "
                 "Received: a model with attention=None"
             )
 

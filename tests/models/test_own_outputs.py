@@ -76,6 +76,14 @@ def test_inputs_are_replaced_by_what_the_steps_before_put_out(kind, choice):
         assert not np.isin(fed[:, 1:][INPUTS["target_inputs"][:, 1:] != 0], [0, 2]).any()
 
 
+def test_ids_of_64_bits_are_replaced_alike():
+    model, own = scattered(MODELS["plain"]()), OwnOutputs("argmax", seed=5)
+    own.assign(1.0)
+    wide = {name: ids.astype(np.int64) for name, ids in INPUTS.items()}
+    expected, fed = (own.mix(model, inputs)["target_inputs"] for inputs in (INPUTS, wide))
+    np.testing.assert_array_equal(fed, expected)
+
+
 def test_what_is_chosen_follows_the_softmax():
     own = OwnOutputs("sample", seed=0)
     logits = np.log([[0.7, 0.1, 0.1, 0.06, 0.04]]).astype(np.float32)  # pad and bos among them
