@@ -266,6 +266,12 @@ def _float32(value: float) -> float:
 
 
 if __name__ == "__main__":
-    sides = dict(zip(("source", "target"), load_tokenizers(sys.argv[1]), strict=True))
+    if len(sys.argv) != 4 or sys.argv[2] not in ("source", "target"):
+        sys.exit("usage: text_tokenizer.py FOLDER source|target TEXT")
+    try:
+        loaded = load_tokenizers(sys.argv[1])
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename}: no such file. keras_s2s.export.vocabularies writes it")
+    sides = dict(zip(("source", "target"), loaded, strict=True))
     ids = sides[sys.argv[2]].tokenize(sys.argv[3])
     sys.stdout.write(f"{ids}\n")

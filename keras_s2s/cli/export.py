@@ -100,7 +100,7 @@ def export(
     or an .onnx file for ONNX Runtime. The export is checked against the model before it replaces
     anything. Prints the path of the export.
     """
-    file_format = file_format or _FORMATS.get(os.path.splitext(out)[1], "saved_model")
+    file_format = file_format or _format_of(out)
     if file_format == "saved_model" and quantization is not None:
         raise click.UsageError("--quantization requires --format litert or onnx.")
     if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
@@ -137,6 +137,17 @@ def export(
                 given["warmup"] = exports.Warmup(batch_sizes=sizes, lengths=warmup_length)
         path = getattr(exports, file_format)(translator, out, **given)
     write_line(str(path))
+
+
+def _format_of(out: str) -> str:
+    """Return the format that a path stands for; a folder's name may have a dot, as in g2p.v2."""
+    suffix = os.path.splitext(out.rstrip(os.sep))[1]
+    if suffix not in _FORMATS and suffix[1:].isalpha() and not os.path.isdir(out):
+        raise click.UsageError(
+            f"{out}: no format has the suffix {suffix}. Use {' or '.join(_FORMATS)}, or --format "
+            "saved_model for a folder of this name."
+        )
+    return _FORMATS.get(suffix, "saved_model")
 
 
 def _check_served(folder: str) -> None:

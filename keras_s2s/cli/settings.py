@@ -80,6 +80,8 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
             raise InputError(
                 f"`{name}` is missing. Use --{name} FILE, or `{name}: FILE` in the settings file"
             )
+    if values["copy"] and values["attention"] == "none":
+        raise InputError("`copy` needs attention. Received: copy=True, attention='none'")
     return SimpleNamespace(**values)
 
 

@@ -187,6 +187,13 @@ def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, 
     assert message in errors
 
 
+@pytest.mark.parametrize("name", ["g2p.lite", "g2p.tfllite"])
+def test_a_suffix_of_no_format_is_refused(run, model, tmp_path, name):
+    code, _, errors = run("export", model, tmp_path / name)
+    assert code == 2
+    assert f"{name}: no format has the suffix .{name.split('.')[1]}. Use .tflite or" in errors
+
+
 @pytest.mark.slow
 def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")

@@ -123,6 +123,10 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         (["--units", "9" * 50], "`units` must be an integer between 1 and 32768. Received: 999"),
         (["--epochs", "2147483648"], "`epochs` must be an integer of at least 1. Received: 2147"),
         (["--units", "0"], "`units` must be an integer between 1 and 32768. Received: 0"),
+        (
+            ["--train", "a", "--valid", "b", "--copy", "--attention", "none"],
+            "`copy` needs attention. Received: copy=True, attention='none'",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named(run, options, message):

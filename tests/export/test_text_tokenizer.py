@@ -194,3 +194,9 @@ def test_the_file_alone_is_a_command(tmp_path):
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert json.loads(found) == tokenizer.tokenize("hello you").numpy().tolist()
     assert load_tokenizers(tmp_path)[1].detokenize([4, 1, 5, 3, 4]) == "hello ⁇ world"
+    for wrong, message in (("nowhere", "no such file"), (tmp_path, "usage: text_tokenizer.py")):
+        words = [*command[:-3], wrong, "source", "hello"][: 7 if wrong == "nowhere" else 6]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
