@@ -23,6 +23,7 @@ MAX_SOURCE_LENGTH = 23
 TOKENIZERS = {
     "bytes": s2s.ByteTokenizer,
     "characters": lambda: s2s.CharTokenizer.train(KNOWN),
+    "decomposed characters": lambda: s2s.DecomposedCharTokenizer.train([*KNOWN, "é 日 각"]),
     "words": lambda: s2s.WordTokenizer.train(KNOWN),
     "features": lambda: s2s.FeatureTokenizer.train(KNOWN),
     "pieces": lambda: s2s.SentencePieceTokenizer.train(KNOWN, vocabulary_size=24),
@@ -36,6 +37,9 @@ KINDS = {
     ("features", "monotonic", False): [pytest.mark.slow],
     ("pieces", "luong", False): [pytest.mark.slow],
     ("bytes", "bahdanau", False): [pytest.mark.slow],
+    ("decomposed characters", "luong", True): [pytest.mark.slow],
+    ("words", "luong_concat", True): [pytest.mark.slow],
+    ("characters", "luong_dot", False): [pytest.mark.slow],
 }
 
 
@@ -43,7 +47,8 @@ def make_translator(tokenizer, attention, copy):
     """Random weights, scaled so that answers differ from text to text."""
     both = TOKENIZERS[tokenizer]()
     model = s2s.Seq2Seq(
-        s2s.LSTMEncoder(both.vocabulary_size, 5, bidirectional=True),
+        # Luong's dot product needs memory of the decoder's size.
+        s2s.LSTMEncoder(both.vocabulary_size, 5, bidirectional=attention != "luong_dot"),
         s2s.LSTMDecoder(both.vocabulary_size, 5, attention=attention, copy=copy),
         copy_ids=s2s.copy_ids(both, both) if copy else None,
     )
