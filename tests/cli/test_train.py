@@ -273,7 +273,7 @@ def test_a_loss_that_is_not_a_number_is_a_failure(run, files, tmp_path, monkeypa
     monkeypatch.setattr("keras_s2s.Seq2Seq.fit", lambda *arguments, **options: history)
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 1
-    assert "the loss is nan after 2 epochs" in errors
+    assert "the loss is nan after epoch 2: " in errors
 
 
 def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monkeypatch):
