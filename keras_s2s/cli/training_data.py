@@ -166,10 +166,10 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str | None:
 
     Returns:
         A key of `TOKENIZERS`, or None if it depends on the pairs. If the lines have features, the
-        source tokenizer "char" becomes "features".
+        source tokenizer is "features" where it is not given or is "char".
     """
     kind: str | None = getattr(settings, f"{side}_tokenizer")
-    if side == "source" and kind == "char" and settings.features_column:
+    if side == "source" and kind in (None, "char") and settings.features_column:
         return "features"
     return kind
 
@@ -225,9 +225,7 @@ def _source_kind(
         return kinds[type(initial.source)], f"that of {settings.init_from or settings.teacher}"
     kind = tokenizer_kind(settings, "source")
     if kind is not None:
-        return kind, "given"
-    if settings.features_column:
-        return "features", "the lines have a column of features"
+        return kind, "the lines have a column of features" if settings.features_column else "given"
     if settings.copy:
         return "char", "copied characters are spelled as in the target"
     fitted = fit_settings(statistics)

@@ -167,14 +167,18 @@ def _resolve_context(name: str) -> Any:
 
 def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> None:
     for side in ("source", "target"):
-        kind = tokenizer_kind(settings, side)
-        if kind is None:
+        found, kind = type(getattr(translator, side)), tokenizer_kind(settings, side)
+        if kind is None and found in TOKENIZERS.values():
             continue
-        found, wanted = type(getattr(translator, side)), TOKENIZERS[kind]
-        if found is not wanted:
+        if kind is None:
+            names = ", ".join(tokenizer.__name__ for tokenizer in TOKENIZERS.values())
+            raise InputError(
+                f"{path}: its {side} tokenizer is a {found.__name__}. Expected: one of {names}"
+            )
+        if found is not TOKENIZERS[kind]:
             raise InputError(
                 f"{path}: its {side} tokenizer is a {found.__name__}. Expected: a "
-                f"{wanted.__name__}, by the setting `{side}_tokenizer: {kind}`"
+                f"{TOKENIZERS[kind].__name__}, by the setting `{side}_tokenizer: {kind}`"
             )
 
 

@@ -25,7 +25,7 @@ COMPILE_ERRORS = (
     tf.errors.UnimplementedError,
 )
 
-_failures: list[Exception] = []
+_failures: list[str] = []  # not the errors, whose tracebacks hold models and batches
 
 
 def choose_jit_compile(
@@ -81,7 +81,7 @@ def give_up(error: Exception) -> None:
     Args:
         error: The error of XLA.
     """
-    _failures.append(error)
+    _failures.append(str(error))
     warnings.warn(
         f"XLA could not compile a search, so searches run without it, and slower: {error}. If it "
         "lacks libdevice, set XLA_FLAGS=--xla_gpu_cuda_data_dir to the folder of CUDA",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 import keras_s2s
+from keras_s2s.cli.settings import complete
+from keras_s2s.cli.training_model import load_initial
 
 OPTIONS = [
     *("--units", "8", "--target-tokenizer", "word", "--dropout", "0", "--epochs", "1"),
@@ -95,6 +98,33 @@ def test_an_ensemble_is_a_mistake(train, tmp_path):
     code, _, errors = train()
     assert code == 2
     assert "initial.keras: an ensemble. Expected: one model" in errors
+
+
+def settings_for(tmp_path, **given):
+    paths = {"train": ["train.tsv"], "valid": "valid.tsv"}
+    return complete({**paths, "init_from": str(tmp_path / "initial.keras"), **given})
+
+
+def test_lines_with_features_need_a_model_for_features(tmp_path):
+    save_initial(tmp_path)
+    load_initial(settings_for(tmp_path, target_tokenizer="word"))
+    with pytest.raises(ValueError, match=r"source tokenizer is a CharTokenizer.*FeatureTokenizer"):
+        load_initial(settings_for(tmp_path, target_tokenizer="word", features_column=2))
+
+
+@keras.saving.register_keras_serializable("own")
+class OwnTokenizer(keras_s2s.CharTokenizer):
+    pass
+
+
+def test_a_tokenizer_of_the_user_is_a_mistake(tmp_path):
+    initial = save_initial(tmp_path)
+    source = OwnTokenizer(initial.source.vocabulary)
+    keras_s2s.Translator(initial.model, source, initial.target).save(tmp_path / "initial.keras")
+    with pytest.raises(
+        ValueError, match=r"is a OwnTokenizer\. Expected: one of CharTokenizer, Dec"
+    ):
+        load_initial(settings_for(tmp_path, target_tokenizer="word"))
 
 
 def test_a_missing_model_is_a_mistake(train):

@@ -188,20 +188,26 @@ def test_many_rows_give_what_few_rows_give(monkeypatch):
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
 
 
-@pytest.mark.usefixtures("pretend_gpu")
-def test_a_search_that_xla_cannot_compile_runs_without_it(monkeypatch):
-    model, compiled = make_model("luong"), []
-    monkeypatch.setattr(xla, "_failures", [])
-    expected = model.search(SOURCE_IDS, SEARCH, jit_compile=False)
+@pytest.fixture
+def without_libdevice(pretend_gpu, monkeypatch):
+    """A model that XLA cannot compile, and whether each of its runs asked for XLA."""
+    model, asked = make_model("luong"), []
     run = model._run
 
     def fail_to_compile(*arguments, jit_compile=False, **settings):
-        compiled.append(jit_compile)
+        asked.append(jit_compile)
         if jit_compile:
             raise tf.errors.InternalError(None, None, "libdevice not found")
         return run(*arguments, **settings)
 
+    monkeypatch.setattr(xla, "_failures", [])
     monkeypatch.setattr(model, "_run", fail_to_compile)
+    return model, asked
+
+
+def test_a_search_that_xla_cannot_compile_runs_without_it(without_libdevice):
+    model, asked = without_libdevice
+    expected = model.search(SOURCE_IDS, SEARCH, jit_compile=False)
     with pytest.raises(tf.errors.InternalError, match="libdevice"):
         model.search(SOURCE_IDS, SEARCH, jit_compile=True)
     with pytest.warns(UserWarning, match="XLA could not compile a search.*libdevice not found"):
@@ -209,4 +215,14 @@ def test_a_search_that_xla_cannot_compile_runs_without_it(monkeypatch):
     np.testing.assert_array_equal(found.ids, expected.ids)
     again = model.search(SOURCE_IDS, SEARCH)
     np.testing.assert_array_equal(again.ids, expected.ids)
-    assert compiled == [True, True, False, False]
+    assert asked == [False, True, True, False, False]
+
+
+def test_a_search_without_xla_is_not_the_one_that_stood_in_for_it(without_libdevice):
+    model, _ = without_libdevice
+    search = GreedySearch(max_length=50)
+    with pytest.warns(UserWarning, match="XLA could not compile a search"):
+        first = model.search(SOURCE_IDS, search)
+    again = model.search(SOURCE_IDS, search, jit_compile=False)
+    np.testing.assert_array_equal(again.ids, first.ids)
+    assert again.ids.shape[2] == again.lengths.numpy().max() < 50
