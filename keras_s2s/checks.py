@@ -98,3 +98,15 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
         allowed = ", ".join(repr(choice) for choice in choices)
         raise InputError(f"`{name}` must be one of {allowed}. Received: {name}={short_repr(value)}")
     return value
+
+
+def check_utf8(text: str) -> str:
+    """Return a text; raise if it has a lone surrogate, which UTF-8 cannot encode."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            "A text must consist of Unicode characters that UTF-8 can hold. Received: "
+            f"{short_repr(str(text))}, which has a lone surrogate at position {error.start}"
+        ) from error
+    return text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import check_choice, short_repr
 from keras_s2s.errors import InputError, missing_package
-from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
+
+if TYPE_CHECKING:
+    from keras_s2s.tokenizers import Tokenizer
 
 FIGURES = ("wer", "ter", "bleu", "chrf")
 
@@ -186,6 +188,9 @@ def unit_of(tokenizer: Tokenizer) -> str:
     Returns:
         "characters" if its tokens are characters or bytes, otherwise "words".
     """
+    # Not at the top: error rates and references do not need TensorFlow.
+    from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer
+
     return "characters" if isinstance(tokenizer, CharTokenizer | ByteTokenizer) else "words"
 
 

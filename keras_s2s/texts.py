@@ -7,6 +7,8 @@ only: U+0085, U+2028, VT and FF are white space within a line.
 
 from __future__ import annotations
 
+FEATURE_SEPARATOR = ";"  # between the morphological features of a word, as in "V;PST"
+
 
 def is_empty(text: str | bytes) -> bool:
     r"""Return whether a text contains nothing but white space.

@@ -9,7 +9,8 @@ import click
 
 from keras_s2s.cli.models import Model, load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
-from keras_s2s.cli.streams import in_column, read_sources, write_line
+from keras_s2s.cli.source_lines import read_lines, take_sources
+from keras_s2s.cli.streams import in_column, write_line
 
 if TYPE_CHECKING:
     from keras_s2s.export.answers import Comparison
@@ -61,8 +62,11 @@ def compare(
     TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
     unchanged ones, and a list of changes: source, before and after, separated by tabs.
     """
+    lines = read_lines(texts)
+    sources = take_sources(lines, columns or "text")  # checked before a model is loaded
     models = [load_model(path) for path in (before, after)]
-    sources = read_sources(texts, columns or models[0].columns())
+    if columns is None:
+        sources = take_sources(lines, models[0].columns())
     from keras_s2s.export.answers import compare as compare_answers
 
     answers = [_answers(model, sources, batch_size) for model in models]

@@ -20,7 +20,9 @@ from keras_s2s.cli.options import (
 )
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
+from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import group_references
 from keras_s2s.files import check_writable
 
 
@@ -117,15 +119,13 @@ def errors(
     **options: Any,
 ) -> None:
     """Draw the error rates of a model on PAIRS by source length."""
-    answering = load_model(model, **options)
-    from keras_s2s import read_pairs
-    from keras_s2s.evaluation import group_references
-    from keras_s2s.plots import errors_by_length
-
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
     accepted = group_references(read_pairs(pairs, features_column=column))
     sources = list(accepted)
+    answering = load_model(model, **options)
+    from keras_s2s.plots import errors_by_length
+
     errors_by_length(
         sources,
         answering.translate(sources, batch_size),

@@ -20,7 +20,9 @@ from keras_s2s.cli.options import (
     search_options,
 )
 from keras_s2s.cli.report import METRICS, make_report
-from keras_s2s.cli.streams import import_package, in_column, write_line
+from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.data import read_pairs
+from keras_s2s.evaluation import check_installed, group_references, meaningful_figures
 from keras_s2s.files import check_writable
 
 
@@ -96,14 +98,6 @@ def evaluate(
             )
     if outputs is not None and (os.path.isfile(outputs) or not os.path.exists(outputs)):
         check_writable(outputs)  # skipped for devices such as /dev/stdout
-    import_package()
-    from keras_s2s import read_pairs
-    from keras_s2s.evaluation import (
-        check_installed,
-        group_references,
-        meaningful_figures,
-    )
-
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
     references = group_references(read_pairs(pairs, features_column=column))

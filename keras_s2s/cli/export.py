@@ -11,7 +11,8 @@ import click
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
 from keras_s2s.cli.run_folder import SETTINGS_FILE
-from keras_s2s.cli.streams import hushed, read_sources, write_line
+from keras_s2s.cli.source_lines import read_sources
+from keras_s2s.cli.streams import hushed, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 

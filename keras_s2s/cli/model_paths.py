@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
 from keras_s2s.cli.settings import read_config
+from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 
 
@@ -42,6 +43,25 @@ def find_model(path: str) -> str:
         f"{path}: there is no model in this folder. Expected: a .keras, .tflite or .onnx file, the "
         f"folder of a SavedModel, or the folder of a run{hint}"
     )
+
+
+def find_translator(path: str) -> str:
+    """Return the path of a `.keras` file or of the best model in a run folder.
+
+    Args:
+        path: Path given by the user.
+
+    Returns:
+        The path of the `.keras` file.
+
+    Raises:
+        FileNotFoundError: If there is no model at `path`.
+        ValueError: If the model is an export.
+    """
+    found = find_model(path)
+    if is_export(found):
+        raise InputError(f"{found}: an export. Expected: a .keras file")
+    return found
 
 
 def settings_of_run(path: str) -> dict[str, Any]:

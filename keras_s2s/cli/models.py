@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from keras_s2s.cli.model_paths import find_model, is_export, settings_of_run
+from keras_s2s.cli.model_paths import find_model, find_translator, is_export, settings_of_run
 from keras_s2s.cli.options import import_modules
 from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress
 from keras_s2s.errors import InputError
@@ -226,7 +226,6 @@ def load_model(path: str, **options: Any) -> Model:
         ImportError: If a package that the file needs is not installed.
     """
     path = find_model(path)
-    import_package()
     given = {name: value for name, value in options.items() if value is not None}
     if is_export(path):
         if given:
@@ -234,8 +233,10 @@ def load_model(path: str, **options: Any) -> Model:
                 f"{path}: the search of an export is fixed; {', '.join(map(_option, given))} can "
                 "only be used with a .keras file"
             )
+        import_package()
         with StatusLine("Loading the model"):
             return _load_export(path)
+    _check_number(given, given.get("beam_width"))
     return _load_keras(path, given)
 
 
@@ -252,9 +253,7 @@ def load_translator(path: str) -> Any:
         FileNotFoundError: If there is no model at `path`.
         ValueError: If the file is damaged or not a translator.
     """
-    path = find_model(path)
-    if is_export(path):
-        raise InputError(f"{path}: an export. Expected: a .keras file")
+    path = find_translator(path)
     loaded = load_keras(path)
     import keras_s2s
 
@@ -311,17 +310,21 @@ def _with_options(search: Any, options: dict[str, Any]) -> Any:
     from keras_s2s import BeamSearch
 
     known = {field.name for field in dataclasses.fields(search)}
-    width = options.get("beam_width", getattr(search, "beam_width", None))
+    _check_number(options, options.get("beam_width", getattr(search, "beam_width", None)))
+    if options.keys() <= known:
+        return dataclasses.replace(search, **options)
+    shared = known & {field.name for field in dataclasses.fields(BeamSearch)}
+    return BeamSearch(**{name: getattr(search, name) for name in shared} | options)
+
+
+def _check_number(options: dict[str, Any], width: int | None) -> None:
+    """Check that a beam of this width, if it is known, holds the requested hypotheses."""
     number = options.get("num_hypotheses", 1)
     if width is not None and number > width:
         raise InputError(
             f"--nbest {number} requires a beam width of at least {number}. Received: {width}. Add "
             f"--beam-width {number}"
         )
-    if options.keys() <= known:
-        return dataclasses.replace(search, **options)
-    shared = known & {field.name for field in dataclasses.fields(BeamSearch)}
-    return BeamSearch(**{name: getattr(search, name) for name in shared} | options)
 
 
 def _load_export(path: str) -> Model:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -23,7 +25,8 @@ _MODULES = "keras_s2s.modules"  # key in click's context
 
 
 def _keep_modules(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
-    """Store the module names until a model is loaded."""
+    """Check the module names, and store them until a model is loaded."""
+    check_modules(names)
     ctx.meta[_MODULES] = names
 
 
@@ -142,26 +145,56 @@ def import_modules(names: Iterable[str] = ()) -> None:
         _import_module(name)
 
 
+def check_modules(names: Iterable[str]) -> None:
+    """Check before TensorFlow is imported that modules exist.
+
+    Args:
+        names: Module names.
+
+    Raises:
+        MissingPackageError: If a module does not exist.
+        InputError: If a name is not a valid module name.
+    """
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+            raise InputError(
+                f"--import {name}: not the name of a module. Expected: my_module for a file "
+                "my_module.py, my_package.my_module for one in a package"
+            )
+        package = name.partition(".")[0]
+        with _current_folder_on_path():
+            if package not in sys.modules and importlib.util.find_spec(package) is None:
+                raise _missing_module(name, package)
+
+
 def _import_module(name: str) -> None:
-    if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
-        raise InputError(
-            f"--import {name}: not the name of a module. Expected: my_module for a file "
-            "my_module.py, my_package.my_module for one in a package"
-        )
+    check_modules([name])
+    try:
+        with _current_folder_on_path():
+            importlib.import_module(name)
+    except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            raise _missing_module(name, missing) from error
+        raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
+
+
+def _missing_module(name: str, missing: str) -> MissingPackageError:
+    return MissingPackageError(
+        f"--import {name}: there is no module {missing!r}, neither in the current folder nor "
+        "installed"
+    )
+
+
+@contextlib.contextmanager
+def _current_folder_on_path() -> Iterator[None]:
+    """Let modules in the current folder be found."""
     here = os.getcwd()
     added = here not in sys.path
     if added:
         sys.path.insert(0, here)
     try:
-        importlib.import_module(name)
-    except Exception as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing is not None and f"{name}.".startswith(f"{missing}."):
-            raise MissingPackageError(
-                f"--import {name}: there is no module {missing!r}, neither in the current folder "
-                "nor installed"
-            ) from error
-        raise InputError(f"--import {name}: {type(error).__name__}: {error}") from error
+        yield
     finally:
         if added:
             sys.path.remove(here)

@@ -17,7 +17,8 @@ from keras_s2s.cli.options import (
     PAIRS,
     features_column_of,
 )
-from keras_s2s.cli.streams import import_package, progress, write_line
+from keras_s2s.cli.streams import progress, write_line
+from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
 
 _GROUP = 8  # batches
@@ -39,9 +40,6 @@ def score(
     tab: log_prob and score. log_prob is log P(target | source) in nats, including the
     end-of-sequence token. The score is log_prob / length**α, as in the model's search.
     """
-    import_package()
-    from keras_s2s import read_pairs
-
     column = features_column_of(features_column, settings_of_run(model))
     listed = read_pairs(pairs, features_column=column)
     answering = load_model(model)

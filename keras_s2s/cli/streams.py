@@ -1,4 +1,4 @@
-"""The standard streams: lines in, lines out, and on standard error progress instead of noise."""
+"""The standard streams: lines out, and on standard error progress instead of noise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import select
 import signal
 import stat
 import sys
@@ -17,145 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import click
-
-from keras_s2s.errors import InputError
-from keras_s2s.texts import is_empty
-
-_LINGER = 0.02  # seconds that a batch waits for more lines
-_CHUNK = 1 << 16  # bytes
-_BOM = b"\xef\xbb\xbf"
-
-# Characters that a source line must not contain.
-_REFUSED = {
-    "\t": "a tab",
-    "\r": "a carriage return",
-    "\0": "a NUL character",
-}
-_HINTS = {
-    "\t": "; --columns first takes the first column, --columns text the whole line",
-    "\r": ", which ends in LF or CR LF",
-}
-
-
-class LineReader:
-    """Reads the lines of a stream in groups without waiting for a group to fill.
-
-    If lines arrive one by one, from a person or a program that waits for each answer, a group is
-    one line. If many lines are available, a group is as large as requested.
-
-    Args:
-        file: Binary stream with a file descriptor, such as standard input.
-
-    Attributes:
-        position: Integer. Number of bytes read.
-        number: Integer. Number of lines returned.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.position = self.number = 0
-        self._descriptor = file.fileno()
-        self._lines: list[bytes] = []
-        self._rest = b""
-        self._ended = False
-
-    def read(self, most: int) -> list[bytes]:
-        """Wait for a line and return it with the lines that arrive at the same time.
-
-        Args:
-            most: Integer. Maximum number of lines to return.
-
-        Returns:
-            A list of lines without line endings, empty at the end of the stream.
-        """
-        while not self._lines and not self._ended:
-            self._take()
-        until = time.monotonic() + _LINGER
-        while len(self._lines) < most and not self._ended:
-            left = max(0.0, until - time.monotonic())
-            if not select.select([self._descriptor], [], [], left)[0]:
-                break
-            self._take()
-        group, self._lines = self._lines[:most], self._lines[most:]
-        if group and self.number == 0:
-            group[0] = group[0].removeprefix(_BOM)
-        self.number += len(group)
-        return group
-
-    def _take(self) -> None:
-        """Read the available bytes and split them into lines."""
-        content = os.read(self._descriptor, _CHUNK)
-        self.position += len(content)
-        self._ended = not content
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        if self._ended and self._rest:
-            lines, self._rest = [*lines, self._rest], b""
-        self._lines += [line.removesuffix(b"\r") for line in lines]
-
-
-def decode_line(line: bytes, place: str, columns: str | None = None) -> str:
-    """Decode a line into a source text.
-
-    Args:
-        line: Bytes of the line.
-        place: File and line number, for error messages.
-        columns: "first" takes the text before the first tab, "text" treats tabs as white space, and
-            "features" takes a source and its features. Defaults to `None`, which rejects tabs.
-
-    Returns:
-        The text.
-
-    Raises:
-        ValueError: If the line is not UTF-8, or contains a character that a source must not
-            contain.
-    """
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{place}: not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
-        ) from None
-    if columns == "first":
-        text = text.partition("\t")[0]
-    elif columns == "features":
-        source, *features = text.split("\t")
-        if len(features) > 1:
-            raise InputError(
-                f"{place}: {len(features) + 1} columns. Expected: source<TAB>features; --columns "
-                "first takes the first column, --columns text the whole line"
-            )
-        text = " ".join([source, *features])
-    for character, name in _REFUSED.items():
-        if character in text and not (character == "\t" and columns == "text"):
-            raise InputError(
-                f"{place}: {name} at character {text.index(character) + 1}. Expected: a source in "
-                f"each line{_HINTS.get(character, '')}"
-            )
-    return text
-
-
-def read_sources(path: str, columns: str | None = None) -> list[str]:
-    """Read the nonempty lines of a file of sources.
-
-    Args:
-        path: Path of the file.
-        columns: How to read lines with tabs, as in `decode_line`. Defaults to `None`.
-
-    Returns:
-        A list of texts.
-
-    Raises:
-        ValueError: If the file has no sources, or a line is not a valid source.
-    """
-    with open(path, "rb") as file:
-        lines = file.read().removeprefix(_BOM).split(b"\n")
-    texts = [
-        decode_line(line.removesuffix(b"\r"), f"{path}, line {number}", columns)
-        for number, line in enumerate(lines, 1)
-    ]
-    sources = [text for text in texts if not is_empty(text)]
-    if not sources:
-        raise InputError(f"{path}: no lines. Expected: a source in each line")
-    return sources
 
 
 def write_line(text: str) -> None:
@@ -227,7 +87,7 @@ def import_package() -> None:
     """
     if "keras_s2s.saving" in sys.modules:
         return
-    with heeding_ctrl_c(), hushed("Loading TensorFlow"):
+    with heeding_ctrl_c(), hushed("Loading TensorFlow", at_once=True):
         importlib.import_module("keras_s2s.saving")  # also imports TensorFlow
         with contextlib.suppress(ImportError):  # reported later if it is needed
             importlib.import_module("tensorflow_text")
@@ -260,7 +120,7 @@ def heeding_ctrl_c() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hushed(doing: str) -> Iterator[None]:
+def hushed(doing: str, *, at_once: bool = False) -> Iterator[None]:
     """Buffer what C++ libraries write to standard error, and show it only after an error.
 
     Some of these messages cannot be turned off: TensorFlow writes before it can be configured, and
@@ -270,8 +130,12 @@ def hushed(doing: str) -> Iterator[None]:
     Args:
         doing: Description of the current step. After one second a terminal shows it with the
             elapsed time.
+        at_once: Boolean. Whether to show the step at once, without a terminal too. Defaults to
+            `False`.
     """
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        if at_once:
+            click.echo(doing, err=True)
         with _steps_shown(lambda step: os.write(2, f"{step}\n".encode())):
             yield
         return
@@ -280,7 +144,7 @@ def hushed(doing: str) -> Iterator[None]:
         shown = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
-            with StatusLine(doing, shown) as line, _steps_shown(line.show_step):
+            with StatusLine(doing, shown, at_once=at_once) as line, _steps_shown(line.show_step):
                 yield
         except Exception:
             held.seek(0)
@@ -326,10 +190,12 @@ class StatusLine:
     Args:
         doing: Description of the current step.
         descriptor: Integer. File descriptor to write to. Defaults to standard error.
+        at_once: Boolean. Whether the line appears at once. If standard error is not a terminal, it
+            is printed. Defaults to `False`.
     """
 
-    def __init__(self, doing: str, descriptor: int = 2) -> None:
-        self._doing, self._descriptor = doing, descriptor
+    def __init__(self, doing: str, descriptor: int = 2, *, at_once: bool = False) -> None:
+        self._doing, self._descriptor, self._at_once = doing, descriptor, at_once
         self._done = threading.Event()
         self._shown = False
         self._thread = threading.Thread(target=self._tick, daemon=True)
@@ -338,9 +204,11 @@ class StatusLine:
         return self.start()
 
     def start(self) -> StatusLine:
-        """Show the line after one second."""
+        """Show the line, after one second or at once."""
         if os.isatty(self._descriptor):
             self._thread.start()
+        elif self._at_once:
+            os.write(self._descriptor, f"{self._doing}\n".encode())
         return self
 
     def show_step(self, step: str) -> None:
@@ -360,7 +228,7 @@ class StatusLine:
 
     def _tick(self) -> None:
         started = time.monotonic()
-        while not self._done.wait(1.0):
+        while not self._done.wait(0.0 if self._at_once and not self._shown else 1.0):
             minutes, seconds = divmod(round(time.monotonic() - started), 60)
             line = f"\r\033[K{self._doing} ... {minutes}:{seconds:02d}"
             os.write(self._descriptor, line.encode())

@@ -8,12 +8,16 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.options import import_modules
+from keras_s2s.cli.model_paths import find_translator
+from keras_s2s.cli.options import check_modules, import_modules
+from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
+from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
+from keras_s2s.evaluation import check_installed
 
 _METAVARS = {
     "train": "FILE",
@@ -97,15 +101,22 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         return
     settings = complete(given)
     missing_files([*settings.train, settings.valid])
+    modules = getattr(settings, "import") or ()
+    check_modules(modules)
+    for path in filter(None, (settings.init_from, settings.teacher)):
+        find_translator(path)
     with claimed(settings.output):
         resumes = check_folder(settings)
         if resumes:
             check_data(settings)
+        # TensorFlow reads TFRecords, and only after it is configured.
+        pairs = None if holds_records(settings) else read_training_pairs(settings)
+        check_installed(METRICS)
         import_package()
-        import_modules(getattr(settings, "import") or ())
+        import_modules(modules)
         from keras_s2s.cli import training
 
-        training.train(settings, resumes=resumes)
+        training.train(settings, pairs, resumes=resumes)
 
 
 def _write_config(path: str, given: dict[str, Any]) -> None:

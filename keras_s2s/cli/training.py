@@ -21,18 +21,14 @@ from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine
 from keras_s2s.cli.epoch_lines import EpochLines, describe_ending
 from keras_s2s.cli.models import load_model, load_translator
-from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.report import make_report
 from keras_s2s.cli.settings import fit_to_pairs
-from keras_s2s.cli.training_data import Data, make_batches, read_data
+from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
+from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.distillation import teach
 from keras_s2s.errors import DivergedError, InputError
-from keras_s2s.evaluation import (
-    check_installed,
-    group_references,
-    meaningful_figures,
-    unit_of,
-)
+from keras_s2s.evaluation import group_references, meaningful_figures, unit_of
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
 from keras_s2s.tokenizers.copying import has_substrings
@@ -40,23 +36,22 @@ from keras_s2s.tokenizers.copying import has_substrings
 _ROOM = 64 << 20  # bytes for small files
 
 
-def train(settings: SimpleNamespace, *, resumes: bool) -> None:
+def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bool) -> None:
     """Train, save the best model, and evaluate it.
 
     Args:
         settings: Namespace of all settings.
+        pairs: `TrainingPairs`, or `None` if they are still to be read, by TensorFlow.
         resumes: Boolean. Whether to resume the run in the folder.
 
     Raises:
         ValueError: If the data, vocabularies, settings or initial model are invalid, or the disk is
             too full.
-        ImportError: If a required package is not installed.
         ArithmeticError: If the loss is no longer finite.
     """
-    check_installed(METRICS)
     _set_up(settings, resumes=resumes)
     initial, teacher = load_initial(settings), load_teacher(settings)
-    data = read_data(settings, initial or teacher)
+    data = make_data(settings, pairs or read_training_pairs(settings), initial or teacher)
     fit_to_pairs(settings, data, initial)
     trainings = _members(settings)
     if settings.models > 1:

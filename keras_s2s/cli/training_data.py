@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +9,11 @@ import click
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.errors import InputError
-from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.pair_statistics import PairStatistics
 from keras_s2s.recommended import fit_settings
 from keras_s2s.special_ids import UNK_ID
-from keras_s2s.tokenizers.feature_tokenizer import SEPARATOR
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 
 # Tokenizer classes by their names in the settings.
@@ -27,7 +26,6 @@ TOKENIZERS: dict[str, Any] = {
     "features": s2s.FeatureTokenizer,
 }
 _CHUNK = 4096  # texts that are tokenized at once
-_FEW = 20  # pairs, of which each may have features of its own
 
 
 class Data(SimpleNamespace):
@@ -44,52 +42,12 @@ class Data(SimpleNamespace):
     """
 
 
-class _Features:
-    """Counts what tells a column of features from a column of words."""
-
-    def __init__(self) -> None:
-        self._pairs = self._total = 0
-        self._distinct: set[str] = set()
-        # Number of lines with a separator: in the features, the source word and the target.
-        self._lists = [0, 0, 0]
-
-    def note(self, source: str, target: str) -> None:
-        """Count the features of a pair whose source ends in its features."""
-        word, *last = source.rsplit(maxsplit=1) or [""]
-        features = last[0].split(SEPARATOR) if last else []
-        self._pairs += 1
-        self._total += len(features)
-        self._distinct.update(features)
-        for place, text in enumerate([*last, word, target] if last else ["", word, target]):
-            self._lists[place] += SEPARATOR in text
-
-    def check(self, column: int) -> None:
-        """Check that the column holds features.
-
-        Raises:
-            ValueError: If another column holds lists of features and this one does not.
-        """
-        others = [other for other in (1, 2, 3) if other != column]
-        for other, lists in zip(others, self._lists[1:], strict=True):
-            if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
-                raise InputError(
-                    f"`features_column` must be the column with features such as V;PST, which is "
-                    f"column {other} in {lists:,} of {self._pairs:,} training pairs. Received: "
-                    f"features_column={column}"
-                )
-        if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
-            click.echo(
-                f"features: {len(self._distinct):,} different ones in {self._pairs:,} pairs: check "
-                f"that column {column} holds features, not words (--features-column)",
-                err=True,
-            )
-
-
-def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
-    """Read and check the pairs, and train the tokenizers.
+def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = None) -> Data:
+    """Train the tokenizers, and count the tokens of the pairs.
 
     Args:
         settings: Namespace of all settings.
+        pairs: The `TrainingPairs`.
         initial: `Translator` or None. Translator whose tokenizers are used. Defaults to `None`,
             which trains new ones.
 
@@ -97,25 +55,21 @@ def read_data(settings: SimpleNamespace, initial: Any = None) -> Data:
         The `Data`.
 
     Raises:
-        ValueError: If a file is malformed. The message contains path and line.
+        ValueError: If a vocabulary is too large for the texts.
     """
-    valid = s2s.read_pairs(settings.valid, features_column=settings.features_column)
-    train = settings.train if settings.stream else list(_read_pairs(settings))
-    statistics = _report_pairs(settings, train, valid)
-    source_kind = _source_kind(settings, statistics, initial)
+    source_kind = _source_kind(settings, pairs.statistics, initial)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
             continue
-        texts = (pair[place] for pair in _iterate_pairs(settings, train))
+        texts = (pair[place] for pair in iterate_training_pairs(settings, pairs.train))
         kind = source_kind[0] if side == "source" else settings.target_tokenizer
         sides.append(_train_tokenizer(settings, side, kind, texts))
-    data = Data(train=train, valid=valid, source=sides[0], target=sides[1], longest=0)
-    data.statistics, data.source_kind = statistics, source_kind
+    data = Data(**pairs._asdict(), source=sides[0], target=sides[1], source_kind=source_kind)
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
-        ids, _ = tokenizer.split([pair[place] for pair in valid])
+        ids, _ = tokenizer.split([pair[place] for pair in pairs.valid])
         unknown = int(tf.math.count_nonzero(ids == UNK_ID))
         side = ("source", "target")[place]
         click.echo(
@@ -174,48 +128,6 @@ def tokenizer_kind(settings: SimpleNamespace, side: str) -> str | None:
     return kind
 
 
-def _read_pairs(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
-    """Read the training pairs from their files."""
-    return s2s.iterate_pairs(settings.train, features_column=settings.features_column)
-
-
-def _iterate_pairs(settings: SimpleNamespace, train: Any) -> Iterable[tuple[str, str]]:
-    """Iterate over the training pairs, from the files if they are streamed."""
-    return _read_pairs(settings) if settings.stream else train
-
-
-def _report_pairs(
-    settings: SimpleNamespace, train: Any, valid: list[tuple[str, str]]
-) -> PairStatistics:
-    """Print the number of pairs, and warn if held-out sources occur in the training pairs.
-
-    Returns the `PairStatistics` of the training pairs.
-    """
-    held_out = {source for source, _ in valid}
-    both = set()
-    features = _Features()
-
-    def noting() -> Iterable[tuple[str, str]]:
-        for pair in _iterate_pairs(settings, train):
-            if pair[0] in held_out:
-                both.add(pair[0])
-            if settings.features_column:
-                features.note(*pair)
-            yield pair
-
-    statistics = measure_pairs(noting())
-    if settings.features_column:
-        features.check(settings.features_column)
-    click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
-    if both:
-        click.echo(
-            f"{len(both):,} of {len(held_out):,} held-out sources are also in the training data: "
-            "the error rates will be too low",
-            err=True,
-        )
-    return statistics
-
-
 def _source_kind(
     settings: SimpleNamespace, statistics: PairStatistics, initial: Any
 ) -> tuple[str, str]:
@@ -260,7 +172,7 @@ def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
 def _longest(settings: SimpleNamespace, data: Data) -> int:
     """Return the number of tokens in the longest target, including eos."""
     longest, chunk = 1, []
-    for _, target in _iterate_pairs(settings, data.train):
+    for _, target in iterate_training_pairs(settings, data.train):
         chunk.append(target)
         if len(chunk) == _CHUNK:
             longest, chunk = max(longest, _longest_of(data.target, chunk)), []

@@ -13,10 +13,9 @@ import click
 
 from keras_s2s.cli.models import Hypothesis, Model, load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, MODEL, search_options
+from keras_s2s.cli.source_lines import LineReader, decode_line
 from keras_s2s.cli.streams import (
-    LineReader,
     StatusLine,
-    decode_line,
     in_column,
     naming_output,
     progress,
@@ -61,12 +60,14 @@ def translate(
     """
     if sys.stdin is None:
         raise InputError("standard input is closed. Expected: texts to translate, one per line")
+    stdin = sys.stdin.buffer
+    reader, size = LineReader(stdin), size_of(stdin)
+    if size is not None:  # a file: its first line is there before the model is loaded
+        decode_line(reader.peek() or b"", "standard input, line 1", columns or "text")
     answering = load_model(model, **options)
     columns = columns or answering.columns()
     numbered = options["num_hypotheses"] is not None
-    stdin = sys.stdin.buffer
-    reader = LineReader(stdin)
-    with progress("Translating", size_of(stdin), between_answers=True) as advance:
+    with progress("Translating", size, between_answers=True) as advance:
         before = 0
         for number, source, found in answers(answering, reader, batch_size, columns):
             wanted = found[: options["num_hypotheses"] or 1]

@@ -9,10 +9,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from keras_s2s.checks import check_positive_int, short_repr
+from keras_s2s.checks import check_positive_int, check_utf8, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
-from keras_s2s.tokenizers.tokenizer import check_utf8
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")

@@ -7,14 +7,12 @@ import itertools
 import os
 import random
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_s2s.checks import short_repr
-from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column
-from keras_s2s.data.records import iterate_file
+from keras_s2s.data.pair_files import iterate_file
 from keras_s2s.errors import InputError
 
 # Number of files that are read in turn, pair by pair.
@@ -23,47 +21,6 @@ _OPEN_FILES = 8
 _CHUNK = 4096
 
 Pair = tuple[str, str]
-
-
-def iterate_pairs(
-    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    *,
-    features_column: int | None = None,
-) -> Iterator[Pair]:
-    r"""Read the pairs of files one by one, keeping only a few in memory.
-
-    Use it to train tokenizers, which take an iterable of texts. `make_dataset` takes the files
-    themselves.
-
-    Args:
-        files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
-            `write_records`), or several paths.
-        features_column: Number of the features column, see `read_pairs`.
-
-    Returns:
-        An iterator over the pairs `(source, target)` in the order of the files.
-
-    Raises:
-        TypeError: If `files` are not paths.
-        FileNotFoundError: If a file does not exist.
-        ValueError: If there are no files, or `features_column` is not 1, 2 or 3. While reading, if
-            a file has no pairs, is damaged, or has an invalid pair.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder) / "train.tsv"
-        ...     _ = path.write_text("ab\tA B\n", encoding="utf-8")
-        ...     CharTokenizer.train(source for source, _ in iterate_pairs(path)).vocabulary[4:]
-        ['a', 'b']
-    """
-    paths, others = as_paths_or_pairs(files)
-    if not paths:
-        for other in others:
-            raise TypeError(f"`files` must be paths. Received: {short_repr(other)}")
-        raise InputError("`files` must have at least one path. Received: none")
-    column = check_features_column(features_column)
-    return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)
 
 
 class PairStream(NamedTuple):

@@ -7,10 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.texts import FEATURE_SEPARATOR
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer, make_table
-
-SEPARATOR = ";"
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -52,8 +51,8 @@ class FeatureTokenizer(LookupTokenizer):
     def split_text(text: str) -> list[str]:
         """Split a text into characters and features in Python."""
         word, *features = text.strip().rsplit(maxsplit=1) or [""]
-        listed = features[0].split(SEPARATOR) if features else []
-        return [*word, *(SEPARATOR + feature for feature in listed if feature)]
+        listed = features[0].split(FEATURE_SEPARATOR) if features else []
+        return [*word, *(FEATURE_SEPARATOR + feature for feature in listed if feature)]
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
@@ -78,7 +77,7 @@ class FeatureTokenizer(LookupTokenizer):
         after_character, _ = super().pieces()
         for token_id, token in enumerate(after_character):
             if is_feature(token):
-                after_character[token_id] = " " + token[len(SEPARATOR) :]
+                after_character[token_id] = " " + token[len(FEATURE_SEPARATOR) :]
         return after_character, super().pieces()[0]
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,7 +96,7 @@ class FeatureTokenizer(LookupTokenizer):
     def _set_vocabulary(self, tokens: tuple[str, ...]) -> None:
         super()._set_vocabulary(tokens)
         features = {
-            token[len(SEPARATOR) :]: token_id
+            token[len(FEATURE_SEPARATOR) :]: token_id
             for token_id, token in enumerate(tokens)
             if is_feature(token)
         }
@@ -119,7 +118,7 @@ def is_feature(token: str) -> bool:
     Returns:
         True if the token is ";" followed by something.
     """
-    return len(token) > len(SEPARATOR) and token.startswith(SEPARATOR)
+    return len(token) > len(FEATURE_SEPARATOR) and token.startswith(FEATURE_SEPARATOR)
 
 
 def _borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -141,7 +140,7 @@ def _borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     in_lemma = (number > 0) & (ended < lemma_words)
 
     first_of_character, last_of_character = strings.character_borders(flat)
-    separator = tf.equal(flat.values, ord(SEPARATOR))
+    separator = tf.equal(flat.values, ord(FEATURE_SEPARATOR))
     after_separator = tf.concat([[False], separator[:-1]], 0)
     before_separator = tf.concat([separator[1:], [False]], 0)
     in_features &= ~separator

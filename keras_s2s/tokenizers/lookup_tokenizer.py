@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from keras_s2s.checks import check_int, check_positive_int, short_repr
+from keras_s2s.checks import check_int, check_positive_int, check_utf8, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
-from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts, check_utf8
+from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_texts
 
 _VOCABULARY_FILE = "vocabulary.json"
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import check_utf8, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, UNK_ID
@@ -248,18 +248,6 @@ def check_texts(texts: Any) -> Iterator[str]:
                 f"`texts` must be an iterable of str. Received: {short_repr(text)} as text {number}"
             )
         yield check_utf8(text)
-
-
-def check_utf8(text: str) -> str:
-    """Return a text; raise if it has a lone surrogate, which UTF-8 cannot encode."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            "A text must consist of Unicode characters that UTF-8 can hold. Received: "
-            f"{short_repr(str(text))}, which has a lone surrogate at position {error.start}"
-        ) from error
-    return text
 
 
 def _as_strings(texts: Any) -> tf.Tensor:

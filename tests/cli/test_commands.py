@@ -48,6 +48,41 @@ assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
         assert line.startswith("keras-s2s")
 
 
+def test_mistakes_in_files_do_not_wait_for_tensorflow(tmp_path):
+    good, bad, run = (str(tmp_path / name) for name in ("good.tsv", "bad.tsv", "run"))
+    Path(good).write_text("a\tb\n", "utf-8")
+    Path(bad).write_bytes(b"a\xff\n")
+    code = f"""
+import sys
+from keras_s2s.cli.main import main
+good, bad, run = {[good, bad, run]!r}
+train = ["train", "--output", run, "--train", good, "--valid"]
+for command in (
+    [*train[:-2], bad, "--valid", good],
+    [*train, bad],
+    [*train, good, "--features-column", "2"],
+    [*train, good, "--init-from", run],
+    [*train, good, "--import", "no_such_module"],
+    ["evaluate", good, bad],
+    ["score", good, bad],
+    ["draw", "errors", good, bad, run + ".png"],
+    ["compare", good, good, bad],
+    ["export", good, run + ".tflite", "--probes", bad],
+    ["translate", good],
+    ["translate", good, "--nbest", "3", "--beam-width", "2"],
+):
+    with open(bad) as sys.stdin:
+        assert main(command) == 2, command
+assert not {{"tensorflow", "keras"}} & sys.modules.keys()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stderr.decode().splitlines()
+    assert len(lines) == 12
+    for line in lines:
+        assert line.startswith("keras-s2s: ")
+
+
 def test_the_files_of_a_model_server_are_written_without_tensorflow(tmp_path):
     (tmp_path / "g2p" / "1").mkdir(parents=True)
     code = f"""
@@ -404,7 +439,7 @@ def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
 def test_a_bug_is_reported_in_one_line_and_debug_shows_the_traceback(
     run, model, pairs, monkeypatch
 ):
-    monkeypatch.setattr("keras_s2s.read_pairs", lambda path, **options: {}[path])
+    monkeypatch.setattr("keras_s2s.cli.score.read_pairs", lambda path, **options: {}[path])
     code, _, errors = run("score", model, pairs)
     assert code == 1
     assert errors.startswith("keras-s2s: failed: KeyError:")

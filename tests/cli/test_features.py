@@ -9,7 +9,7 @@ from helpers.running import start
 
 import keras_s2s
 from keras_s2s.cli.settings import complete
-from keras_s2s.cli.training_data import read_data
+from keras_s2s.cli.training_pairs import read_training_pairs
 
 FORMS = {"V;PST": "ed", "V;PRS;3;SG": "s", "V;PTCP": "ing"}
 LEMMAS = [first + second for first in "abc" for second in "abc"]
@@ -32,16 +32,16 @@ def files(tmp_path_factory):
 def test_a_column_without_features_is_refused(files, column):
     paths = {"train": [str(files / "train.tsv")], "valid": str(files / "valid.tsv")}
     with pytest.raises(ValueError, match="column with features such as V;PST, which is column 2"):
-        read_data(complete({**paths, "features_column": column}))
+        read_training_pairs(complete({**paths, "features_column": column}))
 
 
 def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
     path = tmp_path / "words.tsv"
     lines = [f"{lemma}{ending}\tPST\t{lemma}{ending}ed\n" for lemma in LEMMAS for ending in "xyz"]
     path.write_text("".join(lines), "utf-8")
-    read_data(complete({"train": [str(path)], "valid": str(path), "features_column": 2}))
+    read_training_pairs(complete({"train": [str(path)], "valid": str(path), "features_column": 2}))
     assert "check that column" not in capsys.readouterr().err
-    read_data(complete({"train": [str(path)], "valid": str(path), "features_column": 3}))
+    read_training_pairs(complete({"train": [str(path)], "valid": str(path), "features_column": 3}))
     expected = "features: 27 different ones in 27 pairs: check that column 3 holds features"
     assert expected in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Lines are read in groups without waiting; noise is held back, and a terminal shows progress."""
+"""Noise on standard error is held back, and a terminal shows progress."""
 
 from __future__ import annotations
 
@@ -6,59 +6,13 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest
 from keras_s2s.cli.epoch_lines import EpochLines
-from keras_s2s.cli.streams import (
-    LineReader,
-    decode_line,
-    heeding_ctrl_c,
-    hushed,
-    in_column,
-    progress,
-)
-
-
-@pytest.fixture
-def pipe():
-    reading, writing = os.pipe()
-    with open(reading, "rb") as file:
-        yield file, writing
-
-
-def test_a_line_is_given_without_waiting_for_the_next(pipe):
-    file, writing = pipe
-    reader = LineReader(file)
-    os.write(writing, b"one\ntw")
-    assert reader.read(5) == [b"one"]
-    os.write(writing, b"o\n")
-    assert reader.read(5) == [b"two"]
-    os.close(writing)
-    assert reader.read(5) == []
-
-
-def test_plentiful_lines_are_given_in_groups_as_large_as_wanted(tmp_path):
-    path = tmp_path / "lines"
-    path.write_bytes(b"".join(b"%d\n" % number for number in range(50000)))
-    with path.open("rb") as file:
-        reader = LineReader(file)
-        groups = list(iter(lambda: reader.read(20000), []))
-    assert [len(group) for group in groups] == [20000, 20000, 10000]
-    assert [int(line) for group in groups for line in group] == list(range(50000))
-    assert reader.position == path.stat().st_size
-
-
-def test_a_line_that_comes_in_pieces_stays_whole(pipe):
-    file, writing = pipe
-    threading.Timer(0.1, lambda: (os.write(writing, "€\n".encode()[1:]), os.close(writing))).start()
-    os.write(writing, "€".encode()[:1])
-    reader = LineReader(file)
-    assert reader.read(5) == ["€".encode()]
-    assert reader.read(5) == []
+from keras_s2s.cli.streams import heeding_ctrl_c, hushed, in_column, progress
 
 
 def test_what_would_break_columns_becomes_a_space_and_nothing_else_does():
@@ -74,18 +28,6 @@ def test_no_progress_is_shown_without_a_terminal(capsys):
 
 
 NOISE = b"noise of a library"
-
-
-@pytest.mark.parametrize(
-    ("line", "text"), [(b"walk\tV;PST", "walk V;PST"), (b"walk V;PST", "walk V;PST")]
-)
-def test_features_may_stand_in_a_column(line, text):
-    assert decode_line(line, "line 1", "features") == text
-
-
-def test_features_stand_in_one_column():
-    with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
-        decode_line(b"walk\tV;PST\twalked", "line 1", "features")
 
 
 def turn_into_another_error():
@@ -189,3 +131,12 @@ def test_a_terminal_sees_the_step_beside_the_time():
         logging.getLogger("keras_s2s.export").info("comparing")
         time.sleep(1.2)
     assert shown == [b"\r\033[Kcomparing ... 0:01\r\033[K"]
+
+
+def test_a_long_step_is_shown_at_once(capfd):
+    with hushed("Loading TensorFlow", at_once=True):
+        pass
+    assert capfd.readouterr().err == "Loading TensorFlow\n"
+    with terminal() as shown, hushed("Loading TensorFlow", at_once=True):
+        time.sleep(0.1)
+    assert shown == [b"\r\033[KLoading TensorFlow ... 0:00\r\033[K"]

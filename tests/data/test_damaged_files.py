@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_s2s.data import write_records
-from keras_s2s.data.records import iterate_file
+from keras_s2s.data.pair_files import iterate_file
 
 PAIRS = [(f"süß {number}", f"s y: s {number}") for number in range(12)]
 FEW, MANY = (

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.data import read_pairs, write_records
-from keras_s2s.data.records import iterate_file
+from keras_s2s.data.pair_files import iterate_file
 
 PAIRS = [(f"süß {n}\ttab", f"line\n{n} 👩🏽‍🚀") for n in range(10)]
 

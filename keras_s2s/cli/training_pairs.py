@@ -1,0 +1,145 @@
+"""Pairs of a training, read and checked before TensorFlow is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import click
+
+from keras_s2s.cli.streams import StatusLine
+from keras_s2s.data import iterate_pairs, read_pairs
+from keras_s2s.data.pair_files import is_records
+from keras_s2s.errors import InputError
+from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.texts import FEATURE_SEPARATOR
+
+_FEW = 20  # pairs, of which each may have features of its own
+
+
+class TrainingPairs(NamedTuple):
+    """Pairs of a training.
+
+    Attributes:
+        train: List of training pairs, or of the paths of their files if they are streamed.
+        valid: List of held-out pairs.
+        statistics: `PairStatistics` of the training pairs.
+    """
+
+    train: list[tuple[str, str]] | list[str]
+    valid: list[tuple[str, str]]
+    statistics: PairStatistics
+
+
+def holds_records(settings: SimpleNamespace) -> bool:
+    """Return whether a file of training pairs holds TFRecords.
+
+    Args:
+        settings: Namespace of all settings.
+    """
+    return any(map(is_records, settings.train))
+
+
+def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
+    """Read and check the training pairs and the held-out pairs, and print their numbers.
+
+    TensorFlow is imported only if a file holds TFRecords.
+
+    Args:
+        settings: Namespace of all settings.
+
+    Returns:
+        The `TrainingPairs`.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If a file is malformed. The message contains path and line.
+    """
+    with StatusLine("Reading the pairs"):
+        valid = read_pairs(settings.valid, features_column=settings.features_column)
+        train = settings.train if settings.stream else list(_read_files(settings))
+        held_out = {source for source, _ in valid}
+        both: set[str] = set()
+        features = _Features()
+
+        def noting() -> Iterable[tuple[str, str]]:
+            for pair in iterate_training_pairs(settings, train):
+                if pair[0] in held_out:
+                    both.add(pair[0])
+                if settings.features_column:
+                    features.note(*pair)
+                yield pair
+
+        statistics = measure_pairs(noting())
+    if settings.features_column:
+        features.check(settings.features_column)
+    click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
+    if both:
+        click.echo(
+            f"{len(both):,} of {len(held_out):,} held-out sources are also in the training data: "
+            "the error rates will be too low",
+            err=True,
+        )
+    return TrainingPairs(train, valid, statistics)
+
+
+def iterate_training_pairs(
+    settings: SimpleNamespace, train: list[tuple[str, str]] | list[str]
+) -> Iterable[tuple[str, str]]:
+    """Iterate over the training pairs, from the files if they are streamed.
+
+    Args:
+        settings: Namespace of all settings.
+        train: List of pairs, or of paths, as in `TrainingPairs`.
+
+    Returns:
+        An iterable of the pairs.
+    """
+    return _read_files(settings) if settings.stream else train  # type: ignore[return-value]
+
+
+def _read_files(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
+    """Read the training pairs from their files."""
+    return iterate_pairs(settings.train, features_column=settings.features_column)
+
+
+class _Features:
+    """Counts what tells a column of features from a column of words."""
+
+    def __init__(self) -> None:
+        self._pairs = self._total = 0
+        self._distinct: set[str] = set()
+        # Number of lines with a separator: in the features, the source word and the target.
+        self._lists = [0, 0, 0]
+
+    def note(self, source: str, target: str) -> None:
+        """Count the features of a pair whose source ends in its features."""
+        word, *last = source.rsplit(maxsplit=1) or [""]
+        features = last[0].split(FEATURE_SEPARATOR) if last else []
+        self._pairs += 1
+        self._total += len(features)
+        self._distinct.update(features)
+        for place, text in enumerate([*last, word, target] if last else ["", word, target]):
+            self._lists[place] += FEATURE_SEPARATOR in text
+
+    def check(self, column: int) -> None:
+        """Check that the column holds features.
+
+        Raises:
+            ValueError: If another column holds lists of features and this one does not.
+        """
+        others = [other for other in (1, 2, 3) if other != column]
+        for other, lists in zip(others, self._lists[1:], strict=True):
+            if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
+                raise InputError(
+                    f"`features_column` must be the column with features such as V;PST, which is "
+                    f"column {other} in {lists:,} of {self._pairs:,} training pairs. Received: "
+                    f"features_column={column}"
+                )
+        if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
+            click.echo(
+                f"features: {len(self._distinct):,} different ones in {self._pairs:,} pairs: check "
+                f"that column {column} holds features, not words (--features-column)",
+                err=True,
+            )

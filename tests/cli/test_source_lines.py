@@ -1,0 +1,71 @@
+"""Lines are read in groups without waiting."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from keras_s2s.cli.source_lines import LineReader, decode_line
+
+
+@pytest.fixture
+def pipe():
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file:
+        yield file, writing
+
+
+def test_a_line_is_given_without_waiting_for_the_next(pipe):
+    file, writing = pipe
+    reader = LineReader(file)
+    os.write(writing, b"one\ntw")
+    assert reader.read(5) == [b"one"]
+    os.write(writing, b"o\n")
+    assert reader.read(5) == [b"two"]
+    os.close(writing)
+    assert reader.read(5) == []
+
+
+def test_plentiful_lines_are_given_in_groups_as_large_as_wanted(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(b"%d\n" % number for number in range(50000)))
+    with path.open("rb") as file:
+        reader = LineReader(file)
+        groups = list(iter(lambda: reader.read(20000), []))
+    assert [len(group) for group in groups] == [20000, 20000, 10000]
+    assert [int(line) for group in groups for line in group] == list(range(50000))
+    assert reader.position == path.stat().st_size
+
+
+def test_a_line_that_comes_in_pieces_stays_whole(pipe):
+    file, writing = pipe
+    threading.Timer(0.1, lambda: (os.write(writing, "€\n".encode()[1:]), os.close(writing))).start()
+    os.write(writing, "€".encode()[:1])
+    reader = LineReader(file)
+    assert reader.read(5) == ["€".encode()]
+    assert reader.read(5) == []
+
+
+def test_the_first_line_can_be_read_ahead(pipe):
+    file, writing = pipe
+    os.write(writing, b"\xef\xbb\xbfone\ntwo\n")
+    reader = LineReader(file)
+    assert reader.peek() == reader.peek() == b"one"
+    assert reader.number == 0
+    assert reader.read(5) == [b"one", b"two"]
+    os.close(writing)
+    assert reader.peek() is None
+
+
+@pytest.mark.parametrize(
+    ("line", "text"), [(b"walk\tV;PST", "walk V;PST"), (b"walk V;PST", "walk V;PST")]
+)
+def test_features_may_stand_in_a_column(line, text):
+    assert decode_line(line, "line 1", "features") == text
+
+
+def test_features_stand_in_one_column():
+    with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
+        decode_line(b"walk\tV;PST\twalked", "line 1", "features")
