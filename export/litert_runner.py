@@ -128,9 +128,11 @@ class LiteRTRunner:
     def _best(self, answer: list[Hypothesis], number: int) -> Hypothesis:
         """Return the first hypothesis of an answer; raise if it has none."""
         if not answer:
+            limit = self._card.get("max_source_length")
+            limited = "" if limit is None else f"a source of at most {limit} tokens, and "
             raise InputError(
-                f"No target was found for the text at position {number}. The maximum number "
-                f"of source tokens is {self._card.get('max_source_length')}"
+                f"No target was found for the text at position {number}. Expected: {limited}a "
+                "target that the search allows"
             )
         return answer[0]
 

@@ -64,14 +64,14 @@ def iterate_records(path: str) -> Iterator[tuple[str, str]]:
             f"{path}: damaged or truncated after record {number}, or not a TFRecord file. Get the "
             f"file again. Reading it failed: {error.message}"
         ) from error
-    if number == 0:
+    fault = _end_fault(path, size, compressed=compressed)
+    if number == 0 and not fault:
         raise InputError(f"{path}: the file is empty. Expected: records of source and target")
     if left is not None and left != 0:
         raise InputError(
             f"{path}: truncated after record {number}: its last record is missing. Get the "
             "file again"
         )
-    fault = _end_fault(path, size, compressed=compressed)
     if fault:
         raise InputError(f"{path}: truncated or padded after record {number}: {fault}")
 
@@ -117,7 +117,7 @@ def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
     if compressed:
         with open(path, "rb") as file:
             file.seek(max(0, found - 4))
-            if int.from_bytes(file.read(4), "little") == size % 2**32:
+            if size and int.from_bytes(file.read(4), "little") == size % 2**32:
                 return None  # gzip ends with the size of the content
             file.seek(0)
             try:
@@ -134,7 +134,7 @@ def _decompressed_size(file: IO[bytes]) -> int:
         decompressor = zlib.decompressobj(wbits=31)
         while not decompressor.eof:
             if not content:
-                raise EOFError("the compressed content is truncated")
+                raise EOFError("the gzip file is truncated")
             size += len(decompressor.decompress(content))
             content = decompressor.unused_data or file.read(_BLOCK)
     return size

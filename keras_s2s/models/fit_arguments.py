@@ -20,6 +20,21 @@ from keras_s2s.losses import as_labels
 
 _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
 
+# Losses and metrics of Keras that take ids, or that call a function of the user. All other ones of
+# Keras whose name does not begin with "sparse" need dense targets.
+_TAKE_IDS = {
+    "CTC",
+    "IoU",
+    "LossFunctionWrapper",
+    "Mean",
+    "MeanIoU",
+    "MeanMetricWrapper",
+    "Sum",
+    "ctc",
+}
+# Names that Keras resolves by the shape of the labels.
+_BY_SHAPE = {"acc", "accuracy", "ce", "crossentropy"}
+
 
 def check_takes_logits(name: str, given: Any, door: str) -> None:
     """Check that no Keras loss or metric expects probabilities, because the model returns logits.
@@ -36,11 +51,31 @@ def check_takes_logits(name: str, given: Any, door: str) -> None:
     """
     for item in keras.tree.flatten(given):
         if _takes_probabilities(item):
-            shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
-            shown = shown or getattr(item, "__name__", repr(item))
             raise InputError(
                 f"`{name}` must take logits, which the model returns: {door}. "
-                f"Received: {name}={shown}, which takes probabilities"
+                f"Received: {name}={_shown(item)}, which takes probabilities"
+            )
+
+
+def check_takes_ids(name: str, given: Any, door: str) -> None:
+    """Check that no Keras loss or metric expects dense targets, because the labels are ids.
+
+    Keras would fail on the shapes, or broadcast the ids and train on them as if they were numbers.
+
+    Args:
+        name: Name of the argument of `compile`, for the error message.
+        given: Value of the argument: a name, a loss, a metric, or a nest of these.
+        door: What to use instead, for the error message.
+
+    Raises:
+        ValueError: If a loss or metric compares the logits with targets of the same shape.
+    """
+    for item in keras.tree.flatten(given):
+        if _takes_dense_targets(item):
+            raise InputError(
+                f"`{name}` must compare logits (batch, length, vocabulary) with target ids (batch, "
+                f"length): {door}. Received: {name}={_shown(item)}, which needs targets of the "
+                "shape of the logits"
             )
 
 
@@ -142,6 +177,31 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     if arguments.get("sample_weight") is not None:
         raise InputError(_BOTH)
     return {**found, "sample_weight": table[_clip_ids(np.asarray(arguments["y"]), vocabulary_size)]}
+
+
+def _shown(item: Any) -> str:
+    """Return the name of a loss or metric for a message."""
+    shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
+    return shown or getattr(item, "__name__", repr(item))
+
+
+def _takes_dense_targets(item: Any) -> bool:
+    """Check whether a loss or metric of Keras needs targets of the shape of the outputs."""
+    if isinstance(item, str):
+        if item in _BY_SHAPE:
+            return False
+        for get in (keras.losses.get, keras.metrics.get):
+            try:
+                item = get(item)
+                break
+            except ValueError:  # not a name of this kind
+                continue
+        else:
+            return False  # Keras reports the unknown name
+    named = item if hasattr(item, "__name__") else type(item)
+    of_keras = str(getattr(named, "__module__", "")).startswith("keras.")
+    name = named.__name__
+    return of_keras and not name.lower().startswith("sparse") and name not in _TAKE_IDS
 
 
 def _takes_probabilities(item: Any) -> bool:

@@ -26,6 +26,7 @@ from keras_s2s.models.batches import (
 )
 from keras_s2s.models.fit_arguments import (
     arrange_callbacks,
+    check_takes_ids,
     check_takes_logits,
     fit_hooks,
     quiet_end,
@@ -84,10 +85,17 @@ class Trainer(keras.Model):
 
         Raises:
             ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
-                as "sparse_categorical_crossentropy".
+                as "sparse_categorical_crossentropy", or dense targets, such as "mse".
         """
+        check_takes_ids(
+            "loss",
+            loss,
+            "use `SequenceLoss()`, or `keras.losses.SparseCategoricalCrossentropy` with "
+            "from_logits=True",
+        )
         check_takes_logits("loss", loss, "use `SequenceLoss()`, or from_logits=True")
         for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            check_takes_ids(name, given, "use `TokenAccuracy()`, `Perplexity()` or 'accuracy'")
             check_takes_logits(name, given, "use `Perplexity()`, or from_logits=True")
         super().compile(
             optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,

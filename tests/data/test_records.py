@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -183,6 +184,18 @@ def test_compressed_records_that_are_truncated_are_refused(cut, tmp_path):
         file.write(whole[:-cut])
     with pytest.raises(ValueError, match=r"\.tfrecord: .*truncated (or padded )?after record \d+"):
         list(iterate_file(path))
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 10, 11, 15])
+def test_compressed_records_that_are_truncated_near_the_header_are_not_called_empty(size, tmp_path):
+    (path,) = write_records(PAIRS, tmp_path / "train", shards=1)
+    compressed = tmp_path / "train.tfrecord.gz"
+    compressed.write_bytes(gzip.compress(Path(path).read_bytes(), mtime=0)[:size])
+    with pytest.raises(ValueError, match=r"\.gz: .*truncated .*after record 0.*: .*gzip"):
+        list(iterate_file(str(compressed)))
+    compressed.write_bytes(gzip.compress(b"", mtime=0))
+    with pytest.raises(ValueError, match=r"\.gz: the file is empty"):
+        list(iterate_file(str(compressed)))
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -290,4 +290,12 @@ def test_the_command_names_a_text_that_is_too_long(path, capsys):
     assert main([path, "a", "a" * 1001]) == 2
     told = capsys.readouterr()
     assert told.out.startswith("a\t")
-    assert told.err.startswith("No target was found for the text at position 1. The maximum number")
+    assert told.err.startswith("No target was found for the text at position 1. Expected: a")
+
+
+def test_a_model_without_a_limit_does_not_name_one(path, monkeypatch):
+    runner = LiteRTRunner(path)
+    monkeypatch.setitem(runner.card, "max_source_length", None)
+    monkeypatch.setattr(runner, "_search_ids", lambda texts: [[] for _ in texts])
+    with pytest.raises(ValueError, match=r"position 0. Expected: a target that the search allows$"):
+        runner.translate(["a"])

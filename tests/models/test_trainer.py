@@ -170,7 +170,6 @@ PROBABILITIES = [
     keras.losses.sparse_categorical_crossentropy,
     keras.losses.SparseCategoricalCrossentropy(),
     [keras.losses.SparseCategoricalCrossentropy()],
-    "categorical_crossentropy",
 ]
 
 
@@ -188,15 +187,47 @@ def test_a_metric_that_takes_probabilities_is_refused(argument, metric):
         make_model("luong").compile("adam", loss=SequenceLoss(), **{argument: [metric]})
 
 
+DENSE = [
+    "categorical_crossentropy",
+    "kl_divergence",
+    "mse",
+    keras.losses.poisson,
+    keras.losses.CategoricalCrossentropy(from_logits=True),
+]
+
+
+@pytest.mark.parametrize("loss", DENSE)
+def test_a_loss_of_dense_targets_is_refused(loss):
+    message = (
+        r"^`loss` must compare logits .* with target ids .*: use `SequenceLoss\(\)`, or .*Spars"
+    )
+    with pytest.raises(ValueError, match=message + r".* Received: loss=.*, which needs targets"):
+        make_model("luong").compile("adam", loss=loss)
+
+
+@pytest.mark.parametrize("metric", ["mae", "categorical_accuracy", keras.metrics.KLDivergence()])
+def test_a_metric_of_dense_targets_is_refused(metric):
+    with pytest.raises(ValueError, match=r"`metrics` must compare logits .*: use `TokenAccuracy"):
+        make_model("luong").compile("adam", loss=SequenceLoss(), metrics=["accuracy", metric])
+
+
+class OwnLoss(keras.losses.Loss):
+    """A loss of the user."""
+
+    def call(self, labels, logits):
+        return tf.reduce_mean(logits, axis=-1)
+
+
 @pytest.mark.parametrize(
     "loss",
     [
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         lambda labels, logits: tf.reduce_mean(logits, axis=-1),
-        "mse",
+        keras.losses.CTC(),
+        OwnLoss(),
         None,
     ],
-    ids=["from logits", "a function", "a name", "none"],
+    ids=["from logits", "a function", "one that takes ids", "a class", "none"],
 )
 def test_other_losses_are_the_user_s_own(loss):
     model = make_model("luong")
