@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -89,10 +90,10 @@ class IdsAnswers:
 
 
 class Answer(NamedTuple):
-    """The best target for a text, and its score."""
+    """The best target for a text, and its score: `None` if the model has no target for it."""
 
     target: str
-    score: float
+    score: float | None
 
 
 class Change(NamedTuple):
@@ -108,13 +109,16 @@ class Comparison(NamedTuple):
 
     Attributes:
         num_texts: Number of texts compared.
-        changes: Texts with a different target, sorted by the change of the score, largest first.
+        changes: Texts with a different target, or with a target from one model only. Those are
+            first; the others are sorted by the change of the score, largest first.
+        num_unanswered: Number of texts without a target, before and after.
         mean_score_difference: Mean absolute difference of the scores of equal targets.
         max_score_difference: Maximum absolute difference of the scores of equal targets.
     """
 
     num_texts: int
     changes: list[Change]
+    num_unanswered: tuple[int, int]
     mean_score_difference: float
     max_score_difference: float
 
@@ -151,10 +155,19 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
         )
     changes, differences = [], []
     for source, first, second in zip(texts, before, after, strict=True):
-        if first.target != second.target:
+        if first.target != second.target or (first.score is None) != (second.score is None):
             changes.append(Change(source, first, second))
-        else:
+        elif first.score is not None and second.score is not None:
             differences.append(abs(second.score - first.score))
-    changes.sort(key=lambda change: -abs(change.after.score - change.before.score))
+    changes.sort(key=_score_change, reverse=True)
+    before_none, after_none = (sum(it.score is None for it in them) for them in (before, after))
     mean = sum(differences) / len(differences) if differences else 0.0
-    return Comparison(len(texts), changes, mean, max(differences, default=0.0))
+    return Comparison(
+        len(texts), changes, (before_none, after_none), mean, max(differences, default=0.0)
+    )
+
+
+def _score_change(change: Change) -> float:
+    """Absolute change of the score; infinite if only one model has a target."""
+    before, after = change.before.score, change.after.score
+    return math.inf if before is None or after is None else abs(after - before)

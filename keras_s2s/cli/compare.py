@@ -60,7 +60,9 @@ def compare(
 
     BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
     TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
-    unchanged ones, and a list of changes: source, before and after, separated by tabs.
+    unchanged ones, and a list of changes: source, before and after, separated by tabs. A source
+    that only one of the models answers counts as a change; a model does not answer a source of more
+    than `max_source_length` tokens.
     """
     lines = read_lines(texts)
     sources = take_sources(lines, columns or "text")  # checked before a model is loaded
@@ -83,7 +85,7 @@ def _answers(model: Model, sources: list[str], batch_size: int) -> list[Any]:
     from keras_s2s.export.answers import Answer
 
     found = model.hypotheses(sources, batch_size)
-    return [Answer(best[0].target, best[0].score) if best else Answer("", 0.0) for best in found]
+    return [Answer(best[0].target, best[0].score) if best else Answer("", None) for best in found]
 
 
 def _to_text(found: Comparison, most: int) -> str:
@@ -92,6 +94,12 @@ def _to_text(found: Comparison, most: int) -> str:
         f"scores of the others differ by {found.mean_score_difference:.2g} on average, at most "
         f"{found.max_score_difference:.2g}",
     ]
+    if any(found.num_unanswered):
+        lines.append(
+            "without an answer (for example, source too long): {} before, {} after".format(
+                *found.num_unanswered
+            )
+        )
     for change in found.changes[:most]:
         columns = (change.source, change.before.target, change.after.target)
         lines.append("\t".join(map(in_column, columns)))

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import keras_s2s as s2s
 from keras_s2s.export.answers import Answer, compare
 
 TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb"]
@@ -66,6 +67,35 @@ def test_a_file_without_texts_is_a_mistake(run, model, tmp_path, content, messag
     code, _, errors = run("compare", model, model, tmp_path / "words.txt")
     assert code == 2
     assert message in errors
+
+
+def test_a_source_that_only_one_model_answers_is_a_change(run, model, translator, tmp_path):
+    limited = s2s.Translator(
+        translator.model,
+        translator.source,
+        translator.target,
+        search=translator.search,
+        max_source_length=3,  # eos counted
+    )
+    limited.save(tmp_path / "limited.keras")
+    (tmp_path / "words.txt").write_text("a\nbcdab\n")
+    files = (model, tmp_path / "limited.keras", tmp_path / "words.txt")
+    code, output, _ = run("compare", *files, "--max-changed", 0.5)
+    assert code == 0
+    summary, scores, unanswered, change = output.splitlines()
+    assert summary == "1 of 2 answers changed (50.00%)"
+    assert scores.endswith("at most 0")
+    assert unanswered == "without an answer (for example, source too long): 0 before, 1 after"
+    assert change.startswith("bcdab\t")
+    assert change.endswith("\t")
+
+
+def test_texts_that_neither_model_answers_have_no_score():
+    none, empty = Answer("", None), Answer("", -0.5)
+    found = compare(["a", "b", "c"], [none, none, empty], [none, empty, Answer("", -1.0)])
+    assert [change.source for change in found.changes] == ["b"]
+    assert found.num_unanswered == (2, 1)
+    assert found.mean_score_difference == 0.5
 
 
 def test_each_text_has_two_answers():
