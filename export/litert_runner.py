@@ -381,7 +381,8 @@ def _load_text_operations() -> list[Any]:
     if len(folders) < len(found):
         raise MissingPackageError(
             "This file needs the operations of tensorflow-text, which is not installed: pip "
-            "install tensorflow-text"
+            "install tensorflow-text, for Linux and for macOS on arm64. A file exported with "
+            "signatures=('ids',) works without it"
         )
     if "tensorflow" in sys.modules:  # loading a second copy of the library is unsafe
         registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar

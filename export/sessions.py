@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -167,8 +169,7 @@ class CompiledSession:
         source_length: int | None,
         shapes: dict[str, dict[str, tuple[int, ...]]],
     ) -> None:
-        module = importlib.import_module("ai_edge_litert.compiled_model")
-        self._model = module.CompiledModel.from_file(path)
+        self._model = _load_compiled(path)
         self._source_length, self._shapes = source_length, shapes
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -194,6 +195,20 @@ class CompiledSession:
             name: found[name].read(int(np.prod(shape)), dtypes.get(name, np.float32)).reshape(shape)
             for name, shape in shapes.items()
         }
+
+
+def _load_compiled(path: str) -> Any:
+    """Load a LiteRT file for the CPU."""
+    load = importlib.import_module("ai_edge_litert.compiled_model").CompiledModel.from_file
+    if "environment" not in inspect.signature(load).parameters:
+        return load(path)
+    # By default LiteRT tries the plugin of an NPU, and prints errors if its library is absent.
+    module = importlib.import_module("ai_edge_litert.environment")
+    with tempfile.TemporaryDirectory() as empty:
+        environment = module.Environment.create(
+            compiler_plugin_path=empty, dispatch_library_path=empty
+        )
+        return load(path, environment=environment)
 
 
 class OnnxSession:

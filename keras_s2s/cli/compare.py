@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from keras_s2s.cli.models import Model, load_model
+from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
 from keras_s2s.cli.source_lines import read_lines, take_sources
 from keras_s2s.cli.streams import in_column, write_line
@@ -61,31 +61,32 @@ def compare(
     BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
     TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
     unchanged ones, and a list of changes: source, before and after, separated by tabs. A source
-    that only one of the models answers counts as a change; a model does not answer a source of more
-    than `max_source_length` tokens.
+    that only one of the models answers counts as a change; sources without an answer, such as those
+    of more than `max_source_length` tokens, are counted on standard error.
     """
     lines = read_lines(texts)
     sources = take_sources(lines, columns or "text")  # checked before a model is loaded
     models = [load_model(path) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())
+    from keras_s2s.export.answers import Answer
     from keras_s2s.export.answers import compare as compare_answers
 
-    answers = [_answers(model, sources, batch_size) for model in models]
+    best = [
+        model.best(sources, batch_size, f"count as unanswered by {path}")
+        for model, path in zip(models, (before, after), strict=True)
+    ]
+    answers = [
+        [Answer("", None) if it is None else Answer(it.target, it.score) for it in found]
+        for found in best
+    ]
+    unanswered = [found.count(None) for found in best]
     found = compare_answers(sources, *answers)
-    write_line(_to_json(found) if as_json else _to_text(found, most))
+    write_line(_to_json(found, unanswered) if as_json else _to_text(found, most))
     if (max_changed is not None and found.share_changed > max_changed) or (
         max_score_difference is not None and found.max_score_difference > max_score_difference
     ):
         raise click.exceptions.Exit(_CHANGED)
-
-
-def _answers(model: Model, sources: list[str], batch_size: int) -> list[Any]:
-    """Return the best target of each source with its score."""
-    from keras_s2s.export.answers import Answer
-
-    found = model.hypotheses(sources, batch_size)
-    return [Answer(best[0].target, best[0].score) if best else Answer("", None) for best in found]
 
 
 def _to_text(found: Comparison, most: int) -> str:
@@ -108,7 +109,7 @@ def _to_text(found: Comparison, most: int) -> str:
     return "\n".join(lines)
 
 
-def _to_json(found: Comparison) -> str:
+def _to_json(found: Comparison, unanswered: list[int]) -> str:
     changes = [
         {
             "source": change.source,
@@ -118,4 +119,5 @@ def _to_json(found: Comparison) -> str:
         for change in found.changes
     ]
     card = {**found._asdict(), "changes": changes, "share_changed": found.share_changed}
+    card["unanswered"] = dict(zip(("before", "after"), unanswered, strict=True))
     return json.dumps(card, ensure_ascii=False, indent=1)

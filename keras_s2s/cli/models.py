@@ -119,7 +119,22 @@ class Model(NamedTuple):
         Returns:
             A list of targets, with an empty string for each text that has no hypotheses.
         """
-        found: list[str] = []
+        found = self.best(texts, batch_size, "count as wrong")
+        return ["" if hypothesis is None else hypothesis.target for hypothesis in found]
+
+    def best(self, texts: list[str], batch_size: int, consequence: str) -> list[Hypothesis | None]:
+        """Return the best hypothesis of each text, and show a progress bar.
+
+        Args:
+            texts: List of source texts.
+            batch_size: Integer. Number of texts in a batch.
+            consequence: What becomes of texts without a target, for the line on standard error
+                that counts them.
+
+        Returns:
+            A list of hypotheses, `None` for each text that has none.
+        """
+        found: list[Hypothesis | None] = []
         unanswered: list[str] = []
         with progress("Translating", len(texts)) as advance:
             for start in range(0, len(texts), _GROUP * batch_size):
@@ -129,11 +144,11 @@ class Model(NamedTuple):
                     for text, hypotheses in zip(texts[start:], group, strict=False)
                     if not hypotheses and not is_empty(text)
                 ]
-                found += [hypotheses[0].target if hypotheses else "" for hypotheses in group]
+                found += [hypotheses[0] if hypotheses else None for hypotheses in group]
                 advance(len(group))
         if unanswered:
             click.echo(
-                f"{len(unanswered)} of {len(texts)} sources have no target and count as wrong. The "
+                f"{len(unanswered)} of {len(texts)} sources have no target and {consequence}. The "
                 f"first: {self.why_unanswered(unanswered[0])}",
                 err=True,
             )

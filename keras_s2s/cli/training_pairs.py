@@ -73,7 +73,7 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
 
         statistics = measure_pairs(noting())
     if settings.features_column:
-        features.check(settings.features_column)
+        features.check(settings.features_column, settings.train)
     click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
     if both:
         click.echo(
@@ -123,8 +123,12 @@ class _Features:
         for place, text in enumerate([*last, word, target] if last else ["", word, target]):
             self._lists[place] += FEATURE_SEPARATOR in text
 
-    def check(self, column: int) -> None:
+    def check(self, column: int, paths: list[str]) -> None:
         """Check that the column holds features.
+
+        Args:
+            column: Integer. Number of the column.
+            paths: Paths of the files, for the error message.
 
         Raises:
             ValueError: If another column holds lists of features and this one does not.
@@ -133,9 +137,9 @@ class _Features:
         for other, lists in zip(others, self._lists[1:], strict=True):
             if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
                 raise InputError(
-                    f"`features_column` must be the column with features such as V;PST, which is "
-                    f"column {other} in {lists:,} of {self._pairs:,} training pairs. Received: "
-                    f"features_column={column}"
+                    f"{', '.join(paths)}: `features_column` must be the column with features such "
+                    f"as V;PST, which is column {other} in {lists:,} of {self._pairs:,} training "
+                    f"pairs. Received: features_column={column}"
                 )
         if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
             click.echo(

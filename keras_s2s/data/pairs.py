@@ -292,6 +292,7 @@ def _pair(
     fault = find_fault(*columns)
     if features is not None and not fault and len(features.split()) != 1:
         fault = "white space in the features" if features.split() else "the features are empty"
+        fault += f", column {features_column} of {len(_TRIPLES)}"
     if fault:
         raise _line_error(name, number, fault, expected)
     source, target = columns

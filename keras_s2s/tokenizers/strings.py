@@ -70,11 +70,13 @@ def import_text_ops() -> TextOps:
             ngrams_op,
         )
     except (ImportError, tf.errors.NotFoundError) as error:
+        absent = (getattr(error, "name", None) or "").startswith("tensorflow_text")
+        minor = ".".join(tf.__version__.split(".")[:2])
         raise MissingPackageError(
-            "Tokenizers need the package tensorflow-text, of the same minor version as "
-            f"tensorflow ({tf.__version__}). It is published for Linux and for macOS on arm64, "
-            "not for Windows: there, use WSL, or work on ids instead of text. "
-            f"Importing it failed with: {error}"
+            "Tokenizers need tensorflow-text, which "
+            f"{'is not installed' if absent else f'cannot be imported ({error})'}: pip install "
+            f"'tensorflow-text=={minor}.*', for Linux and for macOS on arm64; on Windows, use WSL. "
+            "Without it, a `Seq2Seq` is trained and searched on ids"
         ) from error
     return TextOps(
         bytes=byte_splitter.gen_byte_splitter,

@@ -9,7 +9,8 @@ import pytest
 import keras_s2s as s2s
 from keras_s2s.export.answers import Answer, compare
 
-TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb"]
+TOO_LONG = "a" * 1000  # with eos 1001 tokens
+TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb", TOO_LONG]
 
 
 @pytest.fixture
@@ -36,18 +37,25 @@ def test_a_model_does_not_differ_from_itself(run, model, texts):
     arguments = ("--max-changed", 0, "--max-score-difference", 1e-6)
     code, output, _ = run("compare", model, model, texts, *arguments)
     assert code == 0
-    assert output.startswith("0 of 5 answers changed (0.00%)\n")
+    assert output.startswith("0 of 6 answers changed (0.00%)\n")
 
 
 def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed, texts):
-    code, output, _ = run("compare", model, changed, texts, "--most", 2, "--json")
+    code, output, errors = run("compare", model, changed, texts, "--most", 2, "--json")
     found = json.loads(output)
     assert code == 0
-    assert found["share_changed"] == len(found["changes"]) / 5 > 0.5
+    assert found["share_changed"] == len(found["changes"]) / 6 > 0.5
+    assert found["unanswered"] == {"before": 1, "after": 1}
+    first, second = errors.splitlines()
+    assert first.startswith(
+        f"1 of 6 sources have no target and count as unanswered by {model}. The first: the "
+        "source has 1001 tokens, eos counted"
+    )
+    assert second.startswith(first.partition(str(model))[0] + str(changed))
     code, output, _ = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
     assert code == 1
     summary, _, first, more = output.splitlines()
-    assert summary.startswith(f"{len(found['changes'])} of 5 answers changed")
+    assert summary.startswith(f"{len(found['changes'])} of 6 answers changed")
     change = found["changes"][0]
     expected = [change["source"], change["before"]["target"], change["after"]["target"]]
     assert first.split("\t") == expected

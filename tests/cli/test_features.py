@@ -31,7 +31,10 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("column", [1, 3])
 def test_a_column_without_features_is_refused(files, column):
     paths = {"train": [str(files / "train.tsv")], "valid": str(files / "valid.tsv")}
-    with pytest.raises(ValueError, match="column with features such as V;PST, which is column 2"):
+    with pytest.raises(
+        ValueError,
+        match=r"train\.tsv: `features_column` must be .* such as V;PST, which is column 2",
+    ):
         read_training_pairs(complete({**paths, "features_column": column}))
 
 

@@ -138,8 +138,8 @@ def test_features_are_read_from_their_column(column, line, tmp_path):
     [
         ("a\tb", "2 columns with features_column=2. Expected: source<TAB>features<TAB>target"),
         ("a\tb\tc\td", "4 columns with features_column=2"),
-        ("a\t \tc", "the features are empty"),
-        ("a\tV PST\tc", "white space in the features"),
+        ("a\t \tc", "the features are empty, column 2 of 3"),
+        ("a\tV PST\tc", "white space in the features, column 2 of 3"),
         ("\tV\tc", "the source is empty"),
         ("a\tV\t", "the target is empty"),
     ],
