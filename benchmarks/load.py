@@ -1,18 +1,22 @@
 """Response times of a SavedModel under load, without and with a client that sends long sources.
 
     python -m benchmarks.load [--model g2p.keras] [--requests 20000] [--threads 16] [--at-once 16]
+        [--batch-threads 4]
 
 All threads ask one session, as the clients of a model server do: words, batches of words, greedy
 searches, scores and ids. In the second pass the first thread sends sources of the maximum length
 and longer ones, one after another. The times are those of the other threads in both passes.
 TensorFlow works on --at-once requests at the same time. With as many as the cores, the default of a
-model server, a request waits until those before it are answered. Without --model, a model of the
+model server, a request waits until those before it are answered. --batch-threads merges requests
+with the scheduler of TF Serving and the settings of an export. Without --model, a model of the
 quick start's size with random weights is exported.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -21,19 +25,75 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 import keras_s2s as s2s
 from benchmarks.machine import describe_machine
 from keras_s2s.export.sessions import SavedModelSession
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LONGEST_WORD = 13
 PHONES = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH V"
 Request = tuple[str, dict[str, Any]]
+Ask = Callable[[str, dict[str, Any]], Any]
+
+
+class MergedRequests:
+    """A SavedModel whose requests are merged by the scheduler that TF Serving uses.
+
+    Args:
+        version: Path of the SavedModel.
+        batch_threads: Number of batches that are processed at the same time.
+    """
+
+    def __init__(self, version: str, batch_threads: int) -> None:
+        self._model = tf.saved_model.load(version)
+        self._settings = {
+            "num_batch_threads": batch_threads,
+            **dataclasses.asdict(s2s.export.Batching()),
+        }
+        names = ("serving_default", "greedy", "score", "ids")
+        self._signatures = {name: self._merged(name) for name in names}
+
+    def __call__(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Answer a request."""
+        return self._signatures[signature](**inputs)
+
+    def _merged(self, name: str) -> Any:
+        """A signature with a queue in front."""
+        signature = self._model.signatures[name]
+        inputs = signature.structured_input_signature[1]
+
+        def answer(*tensors: Any) -> list[Any]:
+            outputs = signature(**dict(zip(inputs, tensors, strict=True)))
+            return [outputs[key] for key in sorted(outputs)]
+
+        body = tf.function(answer).get_concrete_function(*inputs.values())
+
+        @tf.function(input_signature=list(inputs.values()))
+        def merged(*tensors: Any) -> Any:
+            return tf.raw_ops.BatchFunction(
+                in_tensors=tensors,
+                captured_tensors=body.captured_inputs,
+                f=body,
+                Tout=[output.dtype for output in body.outputs],
+                shared_name=name,
+                **self._settings,
+            )
+
+        def ask(**values: Any) -> Any:
+            ids = "source_ids"
+            if ids in values:  # a server pads rows to one length too
+                room = LONGEST_WORD + 1 - values[ids].shape[1]
+                values[ids] = np.pad(values[ids], [(0, 0), (0, room)])
+            return merged(*(tf.constant(values[key]) for key in inputs))
+
+        return ask
 
 
 def make_translator() -> s2s.Translator:
@@ -52,7 +112,7 @@ def make_requests(translator: s2s.Translator, count: int) -> list[Request]:
     generator = random.Random(0)
 
     def words(number: int) -> list[str]:
-        sizes = [generator.randrange(3, 14) for _ in range(number)]
+        sizes = [generator.randrange(3, LONGEST_WORD + 1) for _ in range(number)]
         return ["".join(generator.choices(LETTERS, k=size)) for size in sizes]
 
     found: list[Request] = []
@@ -84,7 +144,7 @@ def as_strings(texts: list[str]) -> Any:
 
 
 def measure(
-    session: SavedModelSession,
+    ask_model: Ask,
     requests: list[Request],
     num_threads: int,
     hostile: Iterator[Request] | None,
@@ -96,12 +156,12 @@ def measure(
     def ask(thread: int) -> None:
         while (place := next(places)) < len(requests):
             start = time.perf_counter()
-            session(*requests[place])
+            ask_model(*requests[place])
             times[thread].append(1e3 * (time.perf_counter() - start))
 
     def attack() -> None:
         while hostile is not None and not done.is_set():
-            session(*next(hostile))
+            ask_model(*next(hostile))
             answered[0] += 1
 
     first = (
@@ -110,7 +170,7 @@ def measure(
         else threading.Thread(target=attack)
     )
     others = [threading.Thread(target=ask, args=[thread]) for thread in range(1, num_threads)]
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     for thread in (first, *others):
         thread.start()
     for thread in others:
@@ -121,6 +181,7 @@ def measure(
     return {
         "requests": len(requests),
         "seconds": time.perf_counter() - start,
+        "cpu_seconds": time.process_time() - cpu_start,
         "median_ms": statistics.median(taken),
         "p95_ms": taken[len(taken) * 95 // 100],
         "p99_ms": taken[len(taken) * 99 // 100],
@@ -136,6 +197,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=16)
     parser.add_argument("--at-once", type=int, default=16, help="TensorFlow's inter-op threads")
+    parser.add_argument("--batch-threads", type=int, help="merge requests; batches at once")
     parser.add_argument("--results", type=Path, help="JSON file to write")
     options = parser.parse_args()
     os.environ["TF_NUM_INTEROP_THREADS"] = str(options.at_once)  # read by the first session
@@ -143,12 +205,17 @@ def main() -> None:
     requests = make_requests(translator, options.requests)
     with tempfile.TemporaryDirectory() as folder:
         version = s2s.export.saved_model(translator, folder)
-        with SavedModelSession(version) as session:
+        with contextlib.ExitStack() as opened:
+            ask: Ask
+            if options.batch_threads:
+                ask = MergedRequests(version, options.batch_threads)
+            else:
+                ask = opened.enter_context(SavedModelSession(version))
             for request in [*requests[:200], *itertools.islice(long_sources(translator), 3)]:
-                session(*request)  # warm-up
+                ask(*request)  # warm-up
             rows = {
-                "without": measure(session, requests, options.threads, None),
-                "with": measure(session, requests, options.threads, long_sources(translator)),
+                "without": measure(ask, requests, options.threads, None),
+                "with": measure(ask, requests, options.threads, long_sources(translator)),
             }
     print(describe_machine())
     for name, row in rows.items():

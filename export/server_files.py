@@ -26,6 +26,8 @@ _TEMPLATES = importlib.resources.files("keras_s2s.export") / "serving"
 
 # Names that clusters and container files accept.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+# Batches that a server works on at once, for each core: a long source then delays the others less.
+_THREADS_PER_CORE = 4
 _MEMORY = re.compile(r"[1-9][0-9]*(Mi|Gi)")
 
 _FILES = (
@@ -118,7 +120,8 @@ def serving_files(
             a newer one as soon as it exists.
         image: Container image of the server. Defaults to TensorFlow Serving's own, for the
             installed version of TensorFlow.
-        cpus: Number of cores of one server, and number of batches it processes concurrently.
+        cpus: Number of cores of one server. It processes four batches per core concurrently, so
+            that a long source does not delay the other requests.
         memory: Memory limit of one server, such as "1Gi".
         replicas: Minimum and maximum number of servers in a cluster.
         overwrite: Whether to replace existing files.
@@ -148,6 +151,7 @@ def serving_files(
             version_policy=policy,
             image=_quoted(image),
             cpus=cpus,
+            threads=_THREADS_PER_CORE * cpus,
             memory=memory,
             min_replicas=minimum,
             max_replicas=maximum,
