@@ -80,9 +80,8 @@ def compare(
         [Answer("", None) if it is None else Answer(it.target, it.score) for it in found]
         for found in best
     ]
-    unanswered = [found.count(None) for found in best]
     found = compare_answers(sources, *answers)
-    write_line(_to_json(found, unanswered) if as_json else _to_text(found, most))
+    write_line(_to_json(found) if as_json else _to_text(found, most))
     if (max_changed is not None and found.share_changed > max_changed) or (
         max_score_difference is not None and found.max_score_difference > max_score_difference
     ):
@@ -109,7 +108,7 @@ def _to_text(found: Comparison, most: int) -> str:
     return "\n".join(lines)
 
 
-def _to_json(found: Comparison, unanswered: list[int]) -> str:
+def _to_json(found: Comparison) -> str:
     changes = [
         {
             "source": change.source,
@@ -119,5 +118,4 @@ def _to_json(found: Comparison, unanswered: list[int]) -> str:
         for change in found.changes
     ]
     card = {**found._asdict(), "changes": changes, "share_changed": found.share_changed}
-    card["unanswered"] = dict(zip(("before", "after"), unanswered, strict=True))
     return json.dumps(card, ensure_ascii=False, indent=1)

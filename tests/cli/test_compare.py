@@ -45,7 +45,7 @@ def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed
     found = json.loads(output)
     assert code == 0
     assert found["share_changed"] == len(found["changes"]) / 6 > 0.5
-    assert found["unanswered"] == {"before": 1, "after": 1}
+    assert found["num_unanswered"] == [1, 1]
     first, second = errors.splitlines()
     assert first.startswith(
         f"1 of 6 sources have no target and count as unanswered by {model}. The first: the "
@@ -54,7 +54,8 @@ def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed
     assert second.startswith(first.partition(str(model))[0] + str(changed))
     code, output, _ = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
     assert code == 1
-    summary, _, first, more = output.splitlines()
+    summary, _, unanswered, first, more = output.splitlines()
+    assert unanswered.endswith(": 1 before, 1 after")
     assert summary.startswith(f"{len(found['changes'])} of 6 answers changed")
     change = found["changes"][0]
     expected = [change["source"], change["before"]["target"], change["after"]["target"]]
