@@ -16,7 +16,7 @@ import keras_s2s
 from keras_s2s import layers, losses, metrics, tokenizers
 from keras_s2s.distillation import DistillationLoss
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
-from keras_s2s.layers.readout import CopyGate
+from keras_s2s.layers.output_projection import CopyGate
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.optimizers import FusedAdam
 

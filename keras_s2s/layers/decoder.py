@@ -13,7 +13,7 @@ from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.cudnn_recurrence import row_lengths
 from keras_s2s.layers.decoder_features import (
     ATTENTION,
-    Attended,
+    AttentionInputs,
     DecoderMemory,
     DecoderState,
     DecoderWeights,
@@ -29,6 +29,7 @@ from keras_s2s.layers.decoder_features import (
 )
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
+from keras_s2s.layers.output_projection import CopyGate, Logits, OutputProjection
 from keras_s2s.layers.packing import (
     PackedLogits,
     PaddedLogits,
@@ -36,7 +37,6 @@ from keras_s2s.layers.packing import (
     pack,
 )
 from keras_s2s.layers.products import dense
-from keras_s2s.layers.readout import CopyGate, Logits, Readout
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
 
@@ -107,7 +107,7 @@ class Decoder(RecurrentPart):
             self.vocabulary_size, self.embedding if self.tie_output else None, name="logits"
         )
         self.copy_gate = CopyGate(name="copy_gate") if self.copy else None
-        self._readout = Readout(self)
+        self._output_projection = OutputProjection(self)
         self._freeze()
 
     def build(
@@ -177,13 +177,13 @@ class Decoder(RecurrentPart):
             copied = None if copied is None else pack(copied, packing)
             features = pack(features, packing) if goes_by_steps(self) else features
         if is_monotonic(self):
-            logits = self._readout.sum_alignments(
+            logits = self._output_projection.sum_alignments(
                 features, target_inputs, source, packing, training=training
             )
         else:
             if cudnn:  # compute one product over all positions
                 features, copied = _as_rows(features), _as_rows(copied)
-            logits = self._readout.logits_of(features, copied, training=training)
+            logits = self._output_projection.logits_of(features, copied, training=training)
         if cudnn:
             return PaddedLogits(_as_rows(logits), tf.shape(target_inputs))
         return logits if packing is None else PackedLogits(logits, packing)
@@ -207,12 +207,12 @@ class Decoder(RecurrentPart):
         readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
         alignment: tuple[tf.Tensor, ...] = ()
         if is_monotonic(self):
-            if source is None or source.attended is None:
+            if source is None or source.attention_inputs is None:
                 raise InputError(
                     "`source` must be the result of `read` if attention='monotonic'. Received: "
                     "source=None"
                 )
-            source_length = tf.shape(source.attended.mask)[1]
+            source_length = tf.shape(source.attention_inputs.mask)[1]
             alignment = (first_alignment(rows, source_length, self.vocabulary_size),)
         layers = self.stack.forward_layers
         if self.bridge is None:
@@ -261,7 +261,7 @@ class Decoder(RecurrentPart):
                 f"A decoder with attention={self.attention!r} needs `memory` and `memory_mask`. "
                 f"Received: memory={memory}, memory_mask={memory_mask}"
             )
-        attended = Attended(self.attention_layer.keys(memory), memory, memory_mask)
+        attended = AttentionInputs(self.attention_layer.keys(memory), memory, memory_mask)
         if not self.copy:
             return DecoderMemory(every_step, attended)
         if copy_ids is None:
@@ -314,11 +314,13 @@ class Decoder(RecurrentPart):
         """
         features, state, weights = step_features(self, token_ids, state, source)
         if is_monotonic(self):
-            logits, state, weights = self._readout.sum_moves(features, token_ids, state, source)
+            logits, state, weights = self._output_projection.sum_moves(
+                features, token_ids, state, source
+            )
         else:
             copied = attend_copies(weights, source.copies) if self.copy else None
             kernel = source.weights.logits_kernel if source.weights else None
-            logits = self._readout.logits_of(features, copied, kernel)
+            logits = self._output_projection.logits_of(features, copied, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -348,7 +350,7 @@ class Decoder(RecurrentPart):
         """
         state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
         features, _ = features_at_once(self, target_inputs, mask, state, source)
-        return self._readout.align(features, target_labels, source)
+        return self._output_projection.align(features, target_labels, source)
 
     def compute_output_shape(
         self, target_inputs_shape: tuple[Any, ...], *args: Any, **kwargs: Any

@@ -27,7 +27,7 @@ class DecoderState(NamedTuple):
     alignment: tuple[tf.Tensor, ...] = ()
 
 
-class Attended(NamedTuple):
+class AttentionInputs(NamedTuple):
     """Inputs of attention, one row per source."""
 
     keys: tf.Tensor  # (batch, source_length, units)
@@ -46,7 +46,7 @@ class DecoderMemory(NamedTuple):
     """Tensors that every step reads and that do not change, one row per source."""
 
     context: tf.Tensor | None  # (batch, context_units), if each step reads it
-    attended: Attended | None  # if there is attention
+    attention_inputs: AttentionInputs | None  # if there is attention
     weights: DecoderWeights | None = None  # if prepared for many steps
     copies: tf.Tensor | None = None  # (batch, source_length, vocabulary_size + 1), with `copy`
 
@@ -122,9 +122,9 @@ def features_at_once(
         training=training,
     )
     copied = None
-    if source.attended is not None and not is_monotonic(decoder):
+    if source.attention_inputs is not None and not is_monotonic(decoder):
         queries = values if packing is None else unpack(values, packing)
-        attended, weights = compute(decoder.attention_layer, queries, *source.attended)
+        attended, weights = compute(decoder.attention_layer, queries, *source.attention_inputs)
         attended = attended if packing is None else pack(attended, packing)
         values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
         copied = attend_copies(weights, source.copies) if decoder.copy else None
@@ -210,9 +210,9 @@ def step_features(
         projected = tf.gather(prepared.token_inputs, token_ids)
     if source.context is not None:
         parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
-    if source.attended is not None and attends_first(decoder):
+    if source.attention_inputs is not None and attends_first(decoder):
         last = state.layers[-1].hidden
-        attended, weights = decoder.attention_layer.attend_rows(last, *source.attended)
+        attended, weights = decoder.attention_layer.attend_rows(last, *source.attention_inputs)
         parts.append(attended)
     parts.extend(state.readout)
     values, layers = decoder.stack.step(
@@ -223,8 +223,12 @@ def step_features(
         weights=prepared,
         projected=projected,
     )
-    if source.attended is not None and not attends_first(decoder) and not is_monotonic(decoder):
-        attended, weights = decoder.attention_layer.attend_rows(values, *source.attended)
+    if (
+        source.attention_inputs is not None
+        and not attends_first(decoder)
+        and not is_monotonic(decoder)
+    ):
+        attended, weights = decoder.attention_layer.attend_rows(values, *source.attention_inputs)
     if decoder.attention and not is_monotonic(decoder):
         values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
     readout = (values,) if decoder.input_feeding else ()

@@ -183,11 +183,12 @@ class LSTMDecoder(Decoder):
             a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
             "monotonic", which sums over all monotonic alignments (see
             `keras_s2s.layers.monotonic_attention.MonotonicAttention`). Defaults to `None`.
-        input_feeding: Whether the readout of Luong's attention is an input of the next step. The
-            steps of a target are then computed one by one, also in training. Defaults to `False`.
+        input_feeding: Whether the output tanh(W·[c; h]) of Luong's attention is an input of the
+            next step. The steps of a target are then computed one by one, also in training.
+            Defaults to `False`.
         copy: Whether to mix generated tokens with tokens copied from the source, weighted by the
-            attention (a pointer-generator, see `keras_s2s.layers.readout.CopyGate`). Needs
-            attention. The logits are then log probabilities, as with "monotonic". Defaults to
+            attention (a pointer-generator, see `keras_s2s.layers.output_projection.CopyGate`).
+            Needs attention. The logits are then log probabilities, as with "monotonic". Defaults to
             `False`.
         tie_output: Whether the embeddings are the kernel of the logits, W = E. Needs
             `embedding_dim == units`. Defaults to `False`.

@@ -1,4 +1,4 @@
-"""Readout: from the features of a decoder to the logits of the next token."""
+"""Output projection: from the features of a decoder to the logits of the next token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_s2s.layers.products import compute, matmul
 _NEVER = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
 
 
-class Readout:
+class OutputProjection:
     """Computes the logits of a decoder from features, and sums over alignments if necessary.
 
     With `copy` or monotonic attention the logits are log probabilities.
@@ -85,7 +85,7 @@ class Readout:
         Returns:
             Float32 `(batch, target_length, vocabulary_size)`, or packed.
         """
-        attended: Any = source.attended
+        attended: Any = source.attention_inputs
         layer, emit = self._decoder.attention_layer, self._emit(source, training)
         return target_log_probs(layer, queries, target_inputs, attended, packing, emit)
 
@@ -104,7 +104,7 @@ class Readout:
             Float32 `(rows, vocabulary_size)`, the state with the new alignment, and P(a_t | y_<t)
             `(rows, source_length)`.
         """
-        attended: Any = source.attended
+        attended: Any = source.attention_inputs
         layer, emit = self._decoder.attention_layer, self._emit(source, training=False)
         log_probs, joint, prior = step_log_probs(
             layer, queries, token_ids, state.alignment[0], attended, emit
@@ -122,7 +122,7 @@ class Readout:
         Returns:
             Float32 `(batch, target_length, source_length)`.
         """
-        attended: Any = source.attended
+        attended: Any = source.attention_inputs
         emit = self._emit(source, training=False)
         return target_alignments(self._decoder.attention_layer, queries, labels, attended, emit)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.layers.decoder_features import attend_copies, copied_tokens
-from keras_s2s.layers.readout import CopyGate
+from keras_s2s.layers.output_projection import CopyGate
 
 
 def make_gate(bias: float = 0.0) -> CopyGate:
