@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,11 +10,9 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.export.questions import Question, ask_model
-from keras_s2s.export.sessions import Arrays, Runtime
+from keras_s2s.export.sessions import Arrays, Runtime, pad_ids
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
-
-_LOGGER = logging.getLogger(__name__)
 
 # Maximum difference between the scores of two runtimes for the same text.
 TOLERANCE = 1e-4
@@ -196,12 +193,10 @@ def _ask_both(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
 ) -> Iterator[tuple[str, Question, Arrays]]:
     """Yield each signature with its question and the answer of the runtime."""
-    for signature in signatures:
-        _LOGGER.info("comparing %d answers of %s with the model", len(probes), signature)
-        for question in ask_model(translator, signature, probes):
-            answer = runtime(signature, question.inputs)
-            check_form(signature, question, answer)
-            yield signature, question, answer
+    for signature, question in ask_model(translator, signatures, probes):
+        answer = runtime(signature, question.inputs)
+        check_form(signature, question, answer)
+        yield signature, question, answer
 
 
 def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:
@@ -210,14 +205,9 @@ def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:
         return np.asarray(expected["target"].astype(object) == answer["target"].astype(object))
     if "target_ids" in expected:
         length = max(expected["target_ids"].shape[2], answer["target_ids"].shape[2])
-        first, second = (_padded(part["target_ids"], length) for part in (expected, answer))
+        first, second = (pad_ids(part["target_ids"], length) for part in (expected, answer))
         return np.asarray(np.all(first == second, axis=2))
     return np.ones(expected["scores"].shape, bool)
-
-
-def _padded(ids: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
-    """Pad ids `(batch, num_hypotheses, ...)` to a length."""
-    return np.pad(ids, [(0, 0), (0, 0), (0, length - ids.shape[2])])
 
 
 def _row(arrays: Arrays, row: int) -> str:

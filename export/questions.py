@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,10 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import short_repr
-from keras_s2s.export.sessions import Arrays
+from keras_s2s.export.sessions import Arrays, pad_ids
+from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, takes_text
 from keras_s2s.search import Search
 from keras_s2s.special_ids import EOS_ID, PAD_ID, SPECIAL_TOKENS
 from keras_s2s.translator import Translator
+
+_LOGGER = logging.getLogger(__name__)
+# Texts that the model answers at a time. Few, so that a short text is not padded to a long one, and
+# as many as have one graph in Python: more rows get their own (`MANY_ROWS` of the model).
+_ROWS = 4
 
 # Empty, white space, letters with and without accents, right-to-left scripts and scripts without
 # spaces, a character outside the basic plane, a character of seven code points, control characters,
@@ -71,53 +79,123 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     ]
 
 
-def ask_model(translator: Translator, signature: str, probes: list[str]) -> Iterator[Question]:
+def ask_model(
+    translator: Translator, signatures: Iterable[str], probes: list[str]
+) -> Iterator[tuple[str, Question]]:
     """Ask the model the questions for an export.
+
+    The model answers each text once. An export must give the same answer in each batch: of all
+    texts but the last, of the first text alone, of the empty text alone, and of the last text (the
+    longest of `make_probes`) with the empty text.
 
     Args:
         translator: The model.
-        signature: Name of the signature.
-        probes: The texts. They are asked together, and some of them alone.
+        signatures: Names of the signatures.
+        probes: The texts.
 
     Yields:
-        The questions.
+        The name of a signature, and a question.
     """
-    for texts in (probes, probes[:1], [""], probes[-1:]):
+    model, last = _Model(translator, [*probes, ""]), len(probes) - 1
+    for signature in signatures:
+        _LOGGER.info("comparing %d answers of %s with the model", len(probes), signature)
+        for rows in ([*range(last)], [0], [last + 1], [last, last + 1]):
+            if rows:
+                yield signature, model.question(signature, rows)
+
+
+class _Model:
+    """The model, which searches and scores each text once for all signatures.
+
+    Args:
+        translator: The model.
+        texts: The texts.
+    """
+
+    def __init__(self, translator: Translator, texts: list[str]) -> None:
+        self._translator, self._texts = translator, texts
+        rows = np.arange(len(texts))
+        source = np.array([text.encode("utf-8") for text in texts], dtype=object)
+        source_ids = translator.source.tokenize(tf.constant(source)).numpy()
+        self._inputs: Arrays = {
+            "source": source,
+            "source_ids": source_ids,
+            "max_length": (1 + rows % 12).astype(np.int32),
+            "min_length": (rows % 4).astype(np.int32),
+            "length_penalty": (rows % 3 / 2).astype(np.float32),
+        }
+        by_length = np.argsort(np.count_nonzero(source_ids, axis=1), kind="stable")
+        self._parts = np.split(by_length, range(_ROWS, len(texts), _ROWS))
+        self._find = functools.cache(self._search)
+
+    def question(self, signature: str, rows: list[int]) -> Question:
+        """Return the question that asks a signature for some of the texts."""
         with tf.device("CPU:0"):  # where the export runs
-            question = _ASK[signature](translator, texts)
-        yield question
+            inputs, answers = self._ask(signature)
+        specs = ALL_SIGNATURES[signature]
+        outputs = {*(spec.name for spec in specs.outputs), CONFIDENCES.name}
+        given = {spec.name: _without_pads(inputs[spec.name][rows]) for spec in specs.inputs}
+        expected = {name: value[rows] for name, value in answers.items() if name in outputs}
+        rescore = self._rescore_texts if takes_text(signature) else self._rescore_ids
 
+        def log_probs(answer: Arrays) -> Any:
+            return expected["log_probs"] if _scores(signature) else rescore(given, answer)
 
-def _ask_serving_default(translator: Translator, texts: list[str]) -> Question:
-    return _ask_search(translator, texts, translator.search)
+        return Question([self._texts[row] for row in rows], given, expected, log_probs)
 
+    def _ask(self, signature: str) -> tuple[Arrays, Arrays]:
+        """Return the inputs of a signature for all texts, and the model's answers."""
+        translator, text = self._translator, takes_text(signature)
+        if _scores(signature):
+            names = ("source", "target") if text else ("source_ids", "target_ids")
+            best = self._find(translator.search, text, False)[names[1]][:, 0]
+            inputs = {**self._inputs, names[1]: best}
+            run = translator.score_texts if text else translator.score_ids
+            return inputs, self._in_parts(run, *(inputs[name] for name in names))
+        greedy = signature.startswith("greedy")
+        search = translator.greedy_search() if greedy else translator.search
+        return self._inputs, self._find(search, text, signature == "options")
 
-def _ask_greedy(translator: Translator, texts: list[str]) -> Question:
-    return _ask_search(translator, texts, translator.greedy_search())
+    def _search(self, search: Search, text: bool, options: bool) -> Arrays:
+        """Return the answers of a search to all texts, as texts or as ids."""
+        translator, given = self._translator, self._inputs
+        if options:
+            names = ("max_length", "min_length", "length_penalty")
 
+            def run(source: Any, *values: Any) -> Any:
+                row_values = dict(zip(names, values, strict=True))
+                return translator.search_texts(source, search, **row_values)
 
-def _ask_options(translator: Translator, texts: list[str]) -> Question:
-    rows = np.arange(len(texts))
-    return _ask_search(
-        translator,
-        texts,
-        translator.search,
-        max_length=(1 + rows % 12).astype(np.int32),
-        min_length=(rows % 4).astype(np.int32),
-        length_penalty=(rows % 3 / 2).astype(np.float32),
-    )
+            return self._in_parts(run, given["source"], *(given[name] for name in names))
+        if text and translator.replace_unknown:
+            run_texts = functools.partial(translator.search_texts, search=search)
+            return self._in_parts(run_texts, given["source"])
+        if text:
+            found = self._find(search, False, False)
+            target = translator.target.detokenize(tf.constant(found["target_ids"]))
+            return {**found, "target": target.numpy()}
+        return self._in_parts(
+            functools.partial(translator.search_ids, search=search), given["source_ids"]
+        )
 
+    def _in_parts(self, run: Callable[..., dict[str, tf.Tensor]], *inputs: Any) -> Arrays:
+        """Call a method of the model with a few texts of similar length at a time."""
+        found = [
+            {name: value.numpy() for name, value in answers.items()}
+            for part in self._parts
+            for answers in [run(*(tf.constant(_without_pads(each[part])) for each in inputs))]
+        ]
+        if "target_ids" in found[0]:
+            longest = max(part["target_ids"].shape[2] for part in found)
+            for part in found:
+                part["target_ids"] = pad_ids(part["target_ids"], longest)
+        order = np.argsort(np.concatenate(self._parts))
+        return {name: np.concatenate([part[name] for part in found])[order] for name in found[0]}
 
-def _ask_search(
-    translator: Translator, texts: list[str], search: Search, **row_values: Any
-) -> Question:
-    """Ask for translations."""
-    source = _strings(texts)
-    found = translator.search_texts(tf.constant(source), search, **row_values)
-
-    def rescore(answer: Arrays) -> Any:
-        target = answer["target"]
-        source_ids = translator.source.tokenize(tf.repeat(tf.constant(source), target.shape[1]))
+    def _rescore_texts(self, inputs: Arrays, answer: Arrays) -> Any:
+        """Compute the model's log probabilities of texts."""
+        translator, target = self._translator, answer["target"]
+        source_ids = translator.source.tokenize(tf.repeat(inputs["source"], target.shape[1]))
         ids = translator.target.tokenize(tf.constant(target.ravel(), tf.string))
         finished = translator.model.log_prob(source_ids, ids)
         unfinished = translator.model.log_prob(source_ids, tf.where(ids == EOS_ID, PAD_ID, ids))
@@ -126,63 +204,19 @@ def _ask_search(
         nearest = np.abs(either - answer["log_probs"]).argmin(axis=0)
         return np.where(nearest == 0, *either)
 
-    expected = {name: value.numpy() for name, value in found.items()}
-    return Question(texts, {"source": source, **row_values}, expected, rescore)
+    def _rescore_ids(self, inputs: Arrays, answer: Arrays) -> Any:
+        """Compute the model's log probabilities of ids."""
+        ids = answer["target_ids"]
+        sources = np.repeat(inputs["source_ids"], ids.shape[1], axis=0)
+        log_probs = self._translator.model.log_prob(sources, ids.reshape(-1, ids.shape[2]))
+        return log_probs.numpy().reshape(ids.shape[:2])
 
 
-def _ask_ids(translator: Translator, texts: list[str]) -> Question:
-    return _ask_search_ids(translator, texts, translator.search)
+def _scores(signature: str) -> bool:
+    """Return whether a signature scores given targets."""
+    return signature in ("score", "score_ids")
 
 
-def _ask_greedy_ids(translator: Translator, texts: list[str]) -> Question:
-    return _ask_search_ids(translator, texts, translator.greedy_search())
-
-
-def _ask_search_ids(translator: Translator, texts: list[str], search: Search) -> Question:
-    """Ask for target ids."""
-    source_ids = translator.source.tokenize(tf.constant(texts)).numpy()
-    found = translator.search_ids(source_ids, search)
-
-    def rescore(answer: Arrays) -> Any:
-        target_ids = answer["target_ids"]
-        sources = np.repeat(source_ids, target_ids.shape[1], axis=0)
-        targets = target_ids.reshape(-1, target_ids.shape[2])
-        return translator.model.log_prob(sources, targets).numpy().reshape(target_ids.shape[:2])
-
-    expected = {name: value.numpy() for name, value in found.items()}
-    return Question(texts, {"source_ids": source_ids}, expected, rescore)
-
-
-def _ask_score(translator: Translator, texts: list[str]) -> Question:
-    source = _strings(texts)
-    target = translator(tf.constant(source))["target"].numpy()[:, 0]
-    found = translator.score_texts(tf.constant(source), tf.constant(target, tf.string))
-    expected = {name: value.numpy() for name, value in found.items()}
-    return Question(
-        texts, {"source": source, "target": target}, expected, lambda _: expected["log_probs"]
-    )
-
-
-def _ask_score_ids(translator: Translator, texts: list[str]) -> Question:
-    source_ids = translator.source.tokenize(tf.constant(texts)).numpy()
-    found = translator.search_ids(source_ids, translator.search)
-    inputs = {"source_ids": source_ids, "target_ids": found["target_ids"].numpy()[:, 0]}
-    scored = translator.score_ids(**inputs)
-    expected = {name: value.numpy() for name, value in scored.items()}
-    return Question(texts, inputs, expected, lambda _: expected["log_probs"])
-
-
-_ASK: dict[str, Callable[[Translator, list[str]], Question]] = {
-    "serving_default": _ask_serving_default,
-    "greedy": _ask_greedy,
-    "ids": _ask_ids,
-    "score": _ask_score,
-    "options": _ask_options,
-    "greedy_ids": _ask_greedy_ids,
-    "score_ids": _ask_score_ids,
-}
-
-
-def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Return texts in the form of all runtimes: an array of bytes objects."""
-    return np.array([text.encode("utf-8") for text in texts], dtype=object)
+def _without_pads(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Remove the last columns of ids that are pad in all rows; return other values unchanged."""
+    return values[:, : np.count_nonzero(values, axis=1).max()] if values.ndim == 2 else values

@@ -320,7 +320,7 @@ def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
             f"A source must have at most `source_length` tokens, {source_length}, eos counted. "
             f"Received: {length} tokens"
         )
-    return {**inputs, "source_ids": _pad(inputs["source_ids"], source_length)}
+    return {**inputs, "source_ids": pad_ids(inputs["source_ids"], source_length)}
 
 
 def padded(runtime: Runtime, source_length: int | None) -> Runtime:
@@ -363,13 +363,21 @@ def one_by_one(runtime: Runtime, source_length: int | None) -> Runtime:
         if "target_ids" in rows[0]:
             longest = max(row["target_ids"].shape[-1] for row in rows)
             for row in rows:
-                row["target_ids"] = _pad(row["target_ids"], longest)
+                row["target_ids"] = pad_ids(row["target_ids"], longest)
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     return run
 
 
-def _pad(ids: np.ndarray, length: int) -> np.ndarray:
-    """Pad the last axis of ids to a length."""
+def pad_ids(ids: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
+    """Pad the last axis of ids to a length.
+
+    Args:
+        ids: Ids of any rank.
+        length: At least the size of the last axis.
+
+    Returns:
+        The padded ids.
+    """
     widths = [(0, 0)] * (ids.ndim - 1) + [(0, length - ids.shape[-1])]
     return np.pad(ids, widths, constant_values=PAD_ID)

@@ -40,7 +40,7 @@ def runtime(functions):
 
 def test_the_model_agrees_with_itself(translator, runtime):
     found = check_parity(translator, runtime, SIGNATURES, PROBES)
-    # each text in one batch, and three batches of one
+    # three texts, one and the empty one alone, and the last with the empty one
     assert found._replace(difference=0.0) == Parity("scores", 1e-4, 0.0, 7, 7)
     assert found.difference < 1e-6
     found = check_agreement(translator, runtime, SIGNATURES, PROBES, 1e-6)
@@ -65,7 +65,7 @@ def test_another_answer_is_refused_and_shown(translator, runtime, signature, out
         return answer
 
     runtime.change = change
-    message = f"Signature '{signature}', source '😀' in a batch of 4. Expected: .* Received: .*"
+    message = f"Signature '{signature}', source '日 é' in a batch of 3. Expected: .* Received: .*"
     with pytest.raises(ValueError, match=f"{message}{re.escape(repr(value))[:-1]}"):
         check_parity(translator, runtime, [signature], PROBES)
 

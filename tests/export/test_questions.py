@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers.served import shared_translator
 
 from keras_s2s.export.questions import NASTY_TEXTS, ask_model, make_probes
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES, SIGNATURES
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def test_probes_must_be_texts(translator, probes):
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_questions_have_the_promised_inputs_and_outputs(translator, signature):
     batches = []
-    for question in ask_model(translator, signature, ["hello", "a", "zebra"]):
+    for name, question in ask_model(translator, [signature], ["hello", "a", "zebra"]):
+        assert name == signature
         batches.append(question.texts)
         for side, arrays in zip(
             SIGNATURES[signature], (question.inputs, question.expected), strict=True
@@ -45,11 +46,25 @@ def test_questions_have_the_promised_inputs_and_outputs(translator, signature):
                 assert tensor.dtype == spec.dtype
                 assert spec.shape.is_compatible_with(tensor.shape)
                 assert tensor.shape[0] == len(question.texts)
-    assert batches == [["hello", "a", "zebra"], ["hello"], [""], ["zebra"]]
+    assert batches == [["hello", "a"], ["hello"], [""], ["zebra", ""]]
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_the_model_confirms_its_own_answers(translator, signature):
-    (question, *_) = ask_model(translator, signature, ["hello", "a", "zebra"])
+    ((_, question), *_) = ask_model(translator, [signature], ["hello", "a", "zebra"])
     rescored = question.rescore(question.expected)
     np.testing.assert_allclose(rescored, question.expected["log_probs"], atol=1e-4)
+
+
+def test_each_search_runs_once(translator, monkeypatch):
+    calls = []
+    search = type(translator.model).search
+
+    def count(model, source_ids, *arguments, **options):
+        calls.append(source_ids.shape[0])
+        return search(model, source_ids, *arguments, **options)
+
+    monkeypatch.setattr(type(translator.model), "search", count)
+    questions = list(ask_model(translator, [*ALL_SIGNATURES], ["hello", "a", "zebra"]))
+    assert len(questions) == 4 * len(ALL_SIGNATURES)
+    assert calls == [4, 4, 4]  # the translator's search, greedy, options: three texts and ""
