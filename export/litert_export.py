@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.lite.python.lite import TFLiteSavedModelConverterV2
 
 from keras_s2s.errors import InputError
 from keras_s2s.export.litert_file import add_metadata, list_operations
@@ -139,6 +140,20 @@ def litert(
     return path
 
 
+class _Converter(TFLiteSavedModelConverterV2):
+    """TensorFlow's converter of a SavedModel, without loading it into Python twice.
+
+    `tf.lite.TFLiteConverter.from_saved_model` does that to find the signatures, and to add places
+    in source code to error messages.
+    """
+
+    def convert(self) -> bytes:
+        """Convert the SavedModel to the content of a LiteRT file."""
+        (meta_graph,) = read_saved_model(self.saved_model_dir).meta_graphs
+        content: bytes = self._convert_from_saved_model(meta_graph.graph_def)
+        return content
+
+
 def check_quantization(quantization: str | None) -> None:
     """Check the name of a quantization.
 
@@ -244,7 +259,7 @@ def _convert(
         save(module, functions, folder)
         (meta_graph,) = read_saved_model(folder).meta_graphs
         check_operations(without_fixed_sizes(meta_graph.graph_def))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(names))
+        converter = _Converter(folder, {tf.saved_model.SERVING}, list(names))
         converter.allow_custom_ops = any(map(takes_text, names))
         if quantization is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -101,7 +101,7 @@ def trace(
         return tf.function(function, input_signature=specs, autograph=False)
 
     by_ids = {name: compiled(name, run) for name, run in _functions_of_ids(translator).items()}
-    of_text = _functions_of_text(translator, by_ids["ids"], by_ids["greedy_ids"])
+    of_text = _functions_of_text(translator, by_ids)
     functions = by_ids | {name: compiled(name, run) for name, run in of_text.items()}
     return {name: functions[name].get_concrete_function() for name in names}
 
@@ -165,50 +165,57 @@ def _functions_of_ids(translator: Translator) -> dict[str, Callable[..., Outputs
 
 
 def _functions_of_text(
-    translator: Translator, ids: Callable[..., Outputs], greedy_ids: Callable[..., Outputs]
+    translator: Translator, by_ids: dict[str, Callable[..., Outputs]]
 ) -> dict[str, Callable[..., Outputs]]:
     """Return the Python function of each signature that takes text.
 
-    A search is traced once, for the signature of ids and for that of text. Only `replace_unknown`
-    needs more of a search than its signature of ids returns.
+    A search, and each conversion of texts, is traced once for all signatures. `replace_unknown`
+    needs more of a search and of its texts than the signatures of ids have.
     """
     search, longest = translator.search, _longest_target(translator)
+    texts, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None, None], tf.int32)
+    read_source, read_target, write_target = (
+        tf.function(function, input_signature=[spec], autograph=False)
+        for function, spec in (
+            (translator.source.tokenize, texts),
+            (translator.target.tokenize, texts),
+            (translator.target.detokenize, ids),
+        )
+    )
+
+    def answer(found: Outputs) -> Outputs:
+        return {
+            "target": write_target(found["target_ids"]),
+            **{name: found[name] for name in found.keys() - {"target_ids", "lengths"}},
+        }
 
     def serving_default(source: tf.Tensor) -> Outputs:
         if translator.replace_unknown:
             return translator.search_texts(source, search)
-        return _answer_texts(translator, source, ids)
+        return answer(by_ids["ids"](read_source(source)))
 
     def greedy(source: tf.Tensor) -> Outputs:
         if translator.replace_unknown:
             return translator.search_texts(source, translator.greedy_search())
-        return _answer_texts(translator, source, greedy_ids)
+        return answer(by_ids["greedy_ids"](read_source(source)))
 
     def score(source: tf.Tensor, target: tf.Tensor) -> Outputs:
-        return translator.score_texts(source, target, max_target_length=longest)
+        return by_ids["score_ids"](read_source(source), read_target(target))
 
     def options(
         source: tf.Tensor, max_length: tf.Tensor, min_length: tf.Tensor, length_penalty: tf.Tensor
     ) -> Outputs:
-        return translator.search_texts(
-            source,
-            search,
-            max_length=tf.minimum(max_length, longest),
-            min_length=min_length,
-            length_penalty=length_penalty,
-        )
+        row_values = {
+            "max_length": tf.minimum(max_length, longest),
+            "min_length": min_length,
+            "length_penalty": length_penalty,
+        }
+        if translator.replace_unknown:
+            return translator.search_texts(source, search, **row_values)
+        return answer(translator.search_ids(read_source(source), search, **row_values))
 
     functions = (serving_default, greedy, score, options)
     return {function.__name__: function for function in functions}
-
-
-def _answer_texts(
-    translator: Translator, source: tf.Tensor, search_ids: Callable[..., Outputs]
-) -> Outputs:
-    """Answer texts with the function of a signature that searches on ids."""
-    found = dict(search_ids(translator.source.tokenize(source)))
-    del found["lengths"]
-    return {"target": translator.target.detokenize(found.pop("target_ids")), **found}
 
 
 def _longest_target(translator: Translator) -> int:

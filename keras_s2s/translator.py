@@ -167,19 +167,22 @@ class Translator(keras.Model):
         source_ids, target_ids = self.source.tokenize(texts), self.target.tokenize(targets)
         return self.score_ids(source_ids, target_ids, max_target_length=max_target_length)
 
-    def search_ids(self, source_ids: tf.Tensor, search: Search) -> dict[str, tf.Tensor]:
+    def search_ids(
+        self, source_ids: tf.Tensor, search: Search, **row_values: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Search for the targets of sources that are already ids.
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
             search: The search to use.
+            **row_values: Values of a search for each row, as in the model's `search`.
 
         Returns:
             A dict of "target_ids" int32 `(batch, num_hypotheses, length)`, "lengths" int32,
             "scores" and "log_probs" float32, each `(batch, num_hypotheses)`, best first.
         """
         source_ids, refused = self._limit(source_ids)
-        found = self.model.search(source_ids, search)
+        found = self.model.search(source_ids, search, **row_values)
         answers = {
             "target_ids": found.ids,
             "lengths": found.lengths,
