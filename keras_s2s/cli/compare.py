@@ -82,17 +82,27 @@ def compare(
     ]
     found = compare_answers(sources, *answers)
     write_line(_to_json(found) if as_json else _to_text(found, most))
-    if (max_changed is not None and found.share_changed > max_changed) or (
-        max_score_difference is not None and found.max_score_difference > max_score_difference
-    ):
+    excesses = [
+        f"{name} is {value:{form}}. Allowed: at most {allowed:{form}}"
+        for name, form, value, allowed in (
+            ("the share of changed answers", ".2%", found.share_changed, max_changed),
+            ("the score difference", ".2g", found.max_score_difference, max_score_difference),
+        )
+        if allowed is not None and value > allowed
+    ]
+    for excess in excesses:
+        click.echo(f"keras-s2s compare: {excess}", err=True)
+    if excesses:
         raise click.exceptions.Exit(_CHANGED)
 
 
 def _to_text(found: Comparison, most: int) -> str:
     lines = [
         f"{len(found.changes)} of {found.num_texts} answers changed ({found.share_changed:.2%})",
-        f"scores of the others differ by {found.mean_score_difference:.2g} on average, at most "
-        f"{found.max_score_difference:.2g}",
+        "no answer is the same, so no scores are compared"
+        if len(found.changes) == found.num_texts
+        else f"scores of the others differ by {found.mean_score_difference:.2g} on average, at "
+        f"most {found.max_score_difference:.2g}",
     ]
     if any(found.num_unanswered):
         lines.append(

@@ -52,8 +52,12 @@ def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed
         "source has 1001 tokens, eos counted"
     )
     assert second.startswith(first.partition(str(model))[0] + str(changed))
-    code, output, _ = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
+    code, output, errors = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
     assert code == 1
+    share = f"{found['share_changed']:.2%}"
+    assert errors.splitlines()[-1] == (
+        f"keras-s2s compare: the share of changed answers is {share}. Allowed: at most 10.00%"
+    )
     summary, _, unanswered, first, more = output.splitlines()
     assert unanswered.endswith(": 1 before, 1 after")
     assert summary.startswith(f"{len(found['changes'])} of 6 answers changed")
@@ -87,8 +91,11 @@ def test_a_source_that_only_one_model_answers_is_a_change(run, model, translator
         max_source_length=3,  # eos counted
     )
     limited.save(tmp_path / "limited.keras")
-    (tmp_path / "words.txt").write_text("a\nbcdab\n")
+    (tmp_path / "words.txt").write_text("bcdab\n")
     files = (model, tmp_path / "limited.keras", tmp_path / "words.txt")
+    _, output, _ = run("compare", *files)
+    assert output.splitlines()[1] == "no answer is the same, so no scores are compared"
+    (tmp_path / "words.txt").write_text("a\nbcdab\n")
     code, output, _ = run("compare", *files, "--max-changed", 0.5)
     assert code == 0
     summary, scores, unanswered, change = output.splitlines()
