@@ -1,0 +1,5 @@
+package android.content
+
+open class Context {
+  val assets = android.content.res.AssetManager()
+}
