@@ -67,6 +67,22 @@ IMPORT: Any = click.option(
 )
 
 
+def refuse_extra_arguments(hint: str) -> None:
+    """Refuse arguments that a command does not take, and say what was probably meant.
+
+    The command must have `allow_extra_args` in its context settings.
+
+    Args:
+        hint: What to do instead.
+
+    Raises:
+        click.UsageError: If the command line has more arguments than the command takes.
+    """
+    context = click.get_current_context()
+    if context.args:
+        raise click.UsageError(f"Got unexpected extra argument {context.args[0]!r}. {hint}")
+
+
 def check_free(path: str, overwrite: bool) -> None:
     """Check before the work starts that an output file can be written.
 

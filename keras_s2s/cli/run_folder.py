@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -184,7 +185,8 @@ def write_beginning(settings: SimpleNamespace, source: Any, target: Any) -> None
             [str(token) for token in tokenizer.vocabulary],
         )
     write_text(
-        os.path.join(settings.output, _README), _EXPLANATION.replace("{folder}", settings.output)
+        os.path.join(settings.output, _README),
+        _EXPLANATION.replace("{folder}", shlex.quote(settings.output)),
     )
 
 
@@ -225,7 +227,10 @@ def write_text(path: str, text: str) -> None:
         file.write(text)
 
 
-def _checksum(path: str) -> str:
+def _checksum(path: str) -> str | None:
+    """Return the SHA-256 of a file; None for a pipe, whose content can be read only once."""
+    if not os.path.isfile(path):
+        return None
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -55,6 +55,8 @@ class Setting(NamedTuple):
                 self.choices and value not in self.choices and not own
             ):
                 raise self._error(value)
+            if not value:
+                raise InputError(f"`{self.name}` must not be empty. Received: {value!r}")
             if not _can_be_a_path(value):
                 raise InputError(
                     f"`{self.name}` must be text without NUL characters or lone surrogates. "

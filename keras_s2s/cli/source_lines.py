@@ -192,6 +192,8 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
                 "first takes the first column, --columns text the whole line"
             )
         text = " ".join([source, *features])
+    if is_empty(text):
+        return text
     for character, name in _REFUSED.items():
         if character in text and not (character == "\t" and columns == "text"):
             raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.model_paths import find_translator
-from keras_s2s.cli.options import check_modules, import_modules
+from keras_s2s.cli.options import check_modules, import_modules, refuse_extra_arguments
 from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting
@@ -74,7 +74,11 @@ def _option(setting: Setting) -> Callable[..., Any]:
     return click.option(name, setting.name, type=kind, **settings)
 
 
-@click.command(cls=_TrainCommand, short_help="Train a model on files of pairs.")
+@click.command(
+    cls=_TrainCommand,
+    short_help="Train a model on files of pairs.",
+    context_settings={"allow_extra_args": True},
+)
 @click.option(
     "--config", type=click.Path(exists=True, dir_okay=False), help="YAML file with settings."
 )
@@ -92,6 +96,7 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
     training. The final weights are the same as without the interruption, unless --minutes ended the
     training.
     """
+    refuse_extra_arguments("Give each file its own option: --train FILE --train FILE.")
     given = read_config(config) if config is not None else {}
     for name, value in flags.items():
         if value is not None and value != ():

@@ -56,7 +56,9 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
     trainings = _members(settings)
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)
-    for training in trainings:
+    for number, training in enumerate(trainings, 1):
+        if settings.models > 1:
+            click.echo(f"\nmodel {number} of {settings.models}")
         _train_one(training, data, initial, teacher)
     if settings.models > 1:
         _write_ensemble(settings, trainings)
@@ -210,7 +212,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
     if report.figures["wer"].value == 1.0:
         click.echo(
             "every held-out output is wrong: train longer (--epochs), on more pairs, or look at "
-            f"{run_folder.SAMPLES}",
+            f"{os.path.join(folder, run_folder.SAMPLES)}",
             err=True,
         )
 

@@ -12,7 +12,14 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import Hypothesis, Model, load_model
-from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, MODEL, search_options
+from keras_s2s.cli.options import (
+    BATCH_SIZE,
+    COLUMNS,
+    IMPORT,
+    MODEL,
+    refuse_extra_arguments,
+    search_options,
+)
 from keras_s2s.cli.source_lines import LineReader, decode_line
 from keras_s2s.cli.streams import (
     StatusLine,
@@ -28,7 +35,10 @@ from keras_s2s.texts import is_empty
 _LARGEST_GROUP = 8  # batches
 
 
-@click.command(short_help="Translate standard input, line by line.")
+@click.command(
+    short_help="Translate standard input, line by line.",
+    context_settings={"allow_extra_args": True},
+)
 @MODEL
 @click.option(
     "--nbest",
@@ -58,6 +68,7 @@ def translate(
     MODEL is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file. An empty
     line stays empty. Output columns are separated by tabs: [number] [score log_prob] target.
     """
+    refuse_extra_arguments("Sources are read from standard input: < FILE.")
     if sys.stdin is None:
         raise InputError("standard input is closed. Expected: texts to translate, one per line")
     stdin = sys.stdin.buffer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from types import SimpleNamespace
 
@@ -119,6 +121,7 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         ([], "`train` is missing. Use --train FILE"),
         (["--train", "no.tsv", "--valid", "no.tsv"], "no.tsv: there is no such file"),
         (["--train", ".", "--valid", "no.tsv"], ".: a folder. Expected: a file"),
+        (["--train", "no.tsv", "--valid", ""], "`valid` must not be empty. Received: ''"),
         (["--seed", "4294967296"], "`seed` must be an integer between 0 and 4294967295. Receive"),
         (["--units", "9" * 50], "`units` must be an integer between 1 and 32768. Received: 999"),
         (["--epochs", "2147483648"], "`epochs` must be an integer of at least 1. Received: 2147"),
@@ -146,6 +149,24 @@ def settings(tmp_path):
         "output": str(tmp_path / "run"),
         "units": 256,
     })  # fmt: skip
+
+
+def test_an_extra_argument_is_named_with_what_was_meant(run):
+    for command, hint in (
+        (["train", "--train", "a.tsv", "b.tsv"], "Give each file its own option: --train FILE"),
+        (["translate", ".", "b.tsv"], "Sources are read from standard input: < FILE."),
+    ):
+        code, _, errors = run(*command)
+        expected = f"keras-s2s {command[0]}: Got unexpected extra argument 'b.tsv'. {hint}"
+        assert (code, errors.startswith(expected)) == (2, True)
+
+
+def test_a_pipe_has_no_checksum(settings, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    settings.train, settings.output = [str(tmp_path / "pipe")], str(tmp_path)
+    check_data(settings)
+    check_data(settings)
+    assert json.loads((tmp_path / "data.json").read_text())["train"][0]["sha256"] is None
 
 
 def test_a_training_resumes_in_its_own_folder_only(settings, tmp_path):

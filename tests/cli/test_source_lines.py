@@ -66,6 +66,11 @@ def test_features_may_stand_in_a_column(line, text):
     assert decode_line(line, "line 1", "features") == text
 
 
+@pytest.mark.parametrize("columns", [None, "first", "text", "features"])
+def test_a_line_of_white_space_is_empty_however_it_is_read(columns):
+    assert decode_line(" \t\u3000".encode(), "line 1", columns).strip() == ""
+
+
 def test_features_stand_in_one_column():
     with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
         decode_line(b"walk\tV;PST\twalked", "line 1", "features")
