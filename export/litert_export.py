@@ -37,6 +37,7 @@ from keras_s2s.export.steps import (
     show_progress,
 )
 from keras_s2s.files import write_file, written_beside
+from keras_s2s.layers.recurrence import for_litert
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
 
@@ -47,9 +48,9 @@ _COMPILED_TEXTS = 4  # for CompiledModel, which runs the same kernels as the Int
 # changes the weights. None: the weights are unchanged, so the answers must be equal.
 QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
 
-# The only operation with a known output size that accepts an update of unknown size: LiteRT's
-# DYNAMIC_UPDATE_SLICE. A SavedModel for servers does not use it.
-_FIXED_SIZE = "XlaDynamicUpdateSlice"
+# LiteRT's DYNAMIC_UPDATE_SLICE: the only operation with a known output size that accepts an update
+# of unknown size, and the fastest update of a buffer. A SavedModel for servers does not use it.
+_UPDATE = "XlaDynamicUpdateSlice"
 
 
 def litert(
@@ -222,8 +223,8 @@ def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, .
     return {**shapes, "target_ids": (*one, max_length)}
 
 
-def without_fixed_sizes(graph_def: Any) -> Any:
-    """Remove the operation that fixes sizes from a graph, so that all others can be checked.
+def without_updates(graph_def: Any) -> Any:
+    """Remove the updates of buffers from a graph, so that all other operations can be checked.
 
     Args:
         graph_def: A `GraphDef`.
@@ -234,7 +235,7 @@ def without_fixed_sizes(graph_def: Any) -> Any:
     copy = type(graph_def)()
     copy.CopyFrom(graph_def)
     for nodes in (copy.node, *(function.node_def for function in copy.library.function)):
-        kept = [node for node in nodes if node.op != _FIXED_SIZE]
+        kept = [node for node in nodes if node.op != _UPDATE]
         del nodes[:]
         nodes.extend(kept)
     return copy
@@ -249,7 +250,9 @@ def _convert(
     """Convert all signatures at once, through a SavedModel, so that they share the weights."""
     sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
     _LOGGER.info("tracing the signatures %s", ", ".join(names))
-    module, functions = ServedModule(translator, names), trace(translator, names, **sizes)
+    module = ServedModule(translator, names)
+    with for_litert():
+        functions = trace(translator, names, **sizes)
     for name, search, num_hypotheses in _searches(translator):
         if name in functions:
             functions[name] = fix_sizes(
@@ -258,7 +261,7 @@ def _convert(
     with tempfile.TemporaryDirectory() as folder:
         save(module, functions, folder)
         (meta_graph,) = read_saved_model(folder).meta_graphs
-        check_operations(without_fixed_sizes(meta_graph.graph_def))
+        check_operations(without_updates(meta_graph.graph_def))
         converter = _Converter(folder, {tf.saved_model.SERVING}, list(names))
         converter.allow_custom_ops = any(map(takes_text, names))
         if quantization is not None:

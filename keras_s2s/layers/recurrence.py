@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from keras_s2s.layers.products import product
+
+_thread = threading.local()
 
 
 class LSTMState(NamedTuple):
@@ -88,6 +93,34 @@ def gru_step(
     return GRUState(z * state.hidden + (1.0 - z) * g)
 
 
+@contextlib.contextmanager
+def for_litert() -> Iterator[None]:
+    """Use operations that are fast in LiteRT while tracing a graph for it.
+
+    LiteRT copies a step out of the inputs element by element, and replaces the update of a buffer
+    by seven operations on the whole buffer. Its own operation for an update is one that TensorFlow
+    has only for XLA, and a gather of a step has a gradient that TensorFlow warns about.
+    """
+    _thread.litert = True
+    try:
+        yield
+    finally:
+        _thread.litert = False
+
+
+def _read(values: tf.Tensor, time: tf.Tensor) -> tf.Tensor:
+    """Return a step of `(length, batch, ...)`."""
+    return tf.gather(values, time) if getattr(_thread, "litert", False) else values[time]
+
+
+def _write(outputs: tf.Tensor, time: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    """Replace a step of `(length, batch, units)`."""
+    output = tf.expand_dims(output, 0)
+    if getattr(_thread, "litert", False):
+        return gen_xla_ops.xla_dynamic_update_slice(outputs, output, tf.stack([time, 0, 0]))
+    return tf.tensor_scatter_nd_update(outputs, tf.reshape(time, [1, 1]), output)
+
+
 def scan_steps(
     step: Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any]],
     state: Any,
@@ -121,10 +154,7 @@ def scan_steps(
     def body(k: tf.Tensor, outputs: tf.Tensor, *leaves: tf.Tensor) -> tuple[tf.Tensor, ...]:
         time = length - 1 - k if reverse else k
         output, new_state = step(time, tf.nest.pack_sequence_as(state, leaves))
-        outputs = tf.tensor_scatter_nd_update(
-            outputs, tf.reshape(time, [1, 1]), tf.expand_dims(output, 0)
-        )
-        return k + 1, outputs, *tf.nest.flatten(new_state)
+        return k + 1, _write(outputs, time, output), *tf.nest.flatten(new_state)
 
     outputs = tf.zeros([length, batch_size, units], dtype)
     invariants = (
@@ -171,8 +201,8 @@ def scan_padded(
     mask_by_time = tf.expand_dims(tf.transpose(mask), 2)  # (length, batch, 1)
 
     def masked_step(time: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        real = mask_by_time[time]
-        new = step(by_time[time], state)
+        real = _read(mask_by_time, time)
+        new = step(_read(by_time, time), state)
         output = tf.where(real, new.hidden, tf.zeros_like(new.hidden))
         kept = [tf.where(real, after, before) for after, before in zip(new, state, strict=True)]
         return output, kind(*kept)

@@ -13,8 +13,8 @@ from helpers.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export
-from keras_s2s.export.litert_export import fix_sizes, without_fixed_sizes
-from keras_s2s.export.litert_file import read_metadata
+from keras_s2s.export.litert_export import fix_sizes, without_updates
+from keras_s2s.export.litert_file import import_schema, read_metadata
 from keras_s2s.export.served_module import ServedModule, save, trace
 from keras_s2s.export.sessions import LiteRTSession
 from keras_s2s.export.signatures import input_specs
@@ -254,7 +254,7 @@ def test_without_a_longest_target_the_signature_stays(translator):
 
 def test_all_other_operations_are_left_to_be_checked(function):
     graph_def = function.graph.as_graph_def()
-    kept = without_fixed_sizes(graph_def)
+    kept = without_updates(graph_def)
     before = {node.op for node in graph_def.node} | _of_functions(graph_def)
     after = {node.op for node in kept.node} | _of_functions(kept)
     assert before - after == {"XlaDynamicUpdateSlice"}
@@ -262,3 +262,16 @@ def test_all_other_operations_are_left_to_be_checked(function):
 
 def _of_functions(graph_def):
     return {node.op for function in graph_def.library.function for node in function.node_def}
+
+
+def test_no_loop_copies_its_outputs_at_each_step(exported):
+    with open(exported, "rb") as file:
+        model = import_schema().ModelT.InitFromPackedBuf(file.read(), 0)
+    number = import_schema().BuiltinOperator
+    loops = [
+        {model.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators}
+        for graph in model.subgraphs
+        if b"body" in graph.name
+    ]
+    assert any(number.DYNAMIC_UPDATE_SLICE in loop for loop in loops)
+    assert not any(number.SCATTER_ND in loop for loop in loops)
