@@ -2,24 +2,28 @@
 
     python -m benchmarks.training                 # everything, about 20 minutes
     python -m benchmarks.training --workloads G --threads 1 --rounds 3
+    python -m benchmarks.training --systems "Keras 3" "keras_s2s, luong" "keras_s2s, bahdanau"
 
 Each system is a separate process with the threads that suit it best. The systems take turns, round
 by round, over the same batches. The result is the median over the rounds of each system's ratio to
-plain Keras in the same round, so that noise on the machine affects all systems alike. Token counts
-are real target tokens without padding. PyTorch is included if it is installed.
+the first system, plain Keras, in the same round, so that noise on the machine affects all systems
+alike. Token counts are real target tokens without padding. The memory of a process is its peak,
+including that of its libraries. PyTorch is included if it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, cast
+
+from benchmarks.export_worker import most_memory
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 RESULTS = Path(__file__).parent / "results" / "training.json"
@@ -56,11 +60,10 @@ def measure(
         precision: One of `POLICIES`.
 
     Returns:
-        For each system, its seconds and CPU seconds per round, and the configuration.
+        For each system, its seconds and CPU seconds per round, its peak memory, and the
+        configuration.
     """
-    names = ["Keras 3", "keras_s2s"]
-    if importlib.util.find_spec("torch") and not arguments.without_torch:
-        names += ["PyTorch, padded", "PyTorch, packed encoder"]
+    names = arguments.systems or ["Keras 3", "keras_s2s", *_torch_systems()]
     command = [sys.executable, "-m", "benchmarks.training", "--workloads", workload]
     command += ["--threads", str(threads), "--precisions", precision]
     command += ["--batches", str(arguments.batches)]
@@ -76,8 +79,7 @@ def measure(
     for _ in range(arguments.rounds):
         for worker, rounds in zip(workers, seconds, strict=True):
             rounds.append(_ask(worker))
-    for worker in workers:
-        worker.communicate()
+    memory = [json.loads(worker.communicate()[0]) for worker in workers]
     return [
         {
             "workload": workload,
@@ -87,13 +89,16 @@ def measure(
             "target_tokens": target_tokens[0],
             "seconds": [wall for wall, _ in rounds],
             "cpu_seconds": [cpu for _, cpu in rounds],
+            "memory_mb": most,
         }
-        for name, rounds in zip(names, seconds, strict=True)
+        for name, rounds, most in zip(names, seconds, memory, strict=True)
     ]
 
 
 def work(arguments: argparse.Namespace) -> None:
     """Run one system: train on all batches for each line of input, and print the time.
+
+    At the end of the input, print the peak memory of the process.
 
     Args:
         arguments: Command line arguments with one workload, one number of threads, one precision,
@@ -108,7 +113,7 @@ def work(arguments: argparse.Namespace) -> None:
         arguments.threads,
         arguments.precisions,
     )
-    systems.use_threads(threads, side_by_side=arguments.system == "keras_s2s")
+    systems.use_threads(threads, side_by_side=arguments.system.startswith("keras_s2s"))
     batches = data.make_batches(
         data.WORKLOADS[workload], arguments.batches, sorted_by_length=arguments.sorted_by_length
     )
@@ -121,10 +126,11 @@ def work(arguments: argparse.Namespace) -> None:
         took = time.perf_counter() - wall, time.process_time() - cpu
         answer = took if number else data.count_target_tokens(batches)
         print(json.dumps(answer), file=answers, flush=True)
+    print(json.dumps(most_memory()), file=answers)
 
 
 def table(figures: list[dict[str, Any]]) -> str:
-    """Format the results as a Markdown table: tokens per second, and ratios to plain Keras.
+    """Format the results as a Markdown table: tokens per second, and ratios to the first system.
 
     Args:
         figures: Results of `measure`.
@@ -133,27 +139,34 @@ def table(figures: list[dict[str, Any]]) -> str:
         The table.
     """
     lines = [
-        "| workload | precision | threads | system | tokens/s | tokens/CPU-s | against Keras 3 |",
-        "|---|---|---|---|---|---|---|",
+        "| workload | precision | threads | system | tokens/s | tokens/CPU-s | "
+        f"against {figures[0]['system']} | in CPU time | peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
-        same = [
+        first = next(
             other
             for other in figures
-            if other["system"] == "Keras 3"
-            and all(other[key] == figure[key] for key in ("workload", "precision", "threads"))
-        ]
-        ratio = statistics.median(
-            yardstick / own
-            for yardstick, own in zip(same[0]["seconds"], figure["seconds"], strict=True)
+            if all(other[key] == figure[key] for key in ("workload", "precision", "threads"))
+        )
+        ratio, cpu_ratio = (
+            statistics.median(
+                theirs / own for theirs, own in zip(first[unit], figure[unit], strict=True)
+            )
+            for unit in ("seconds", "cpu_seconds")
         )
         tokens = figure["target_tokens"]
         lines.append(
             f"| {figure['workload']} | {figure['precision']} | {figure['threads']} "
             f"| {figure['system']} | {tokens / statistics.median(figure['seconds']):.0f} "
-            f"| {tokens / statistics.median(figure['cpu_seconds']):.0f} | {ratio:.2f} |"
+            f"| {tokens / statistics.median(figure['cpu_seconds']):.0f} | {ratio:.2f} "
+            f"| {cpu_ratio:.2f} | {figure['memory_mb']:.0f} |"
         )
     return "\n".join(lines)
+
+
+def _torch_systems() -> list[str]:
+    return ["PyTorch, padded", "PyTorch, packed encoder"] if find_spec("torch") else []
 
 
 def _ask(worker: subprocess.Popen[str]) -> Any:
@@ -170,7 +183,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--precisions", nargs="+", choices=tuple(POLICIES), default=list(POLICIES))
     parser.add_argument("--batches", type=int, default=20, help="number of batches in a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--without-torch", action="store_true")
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        metavar="SYSTEM",
+        help="keys of training_systems.MODELS, 'PyTorch, padded' or 'PyTorch, packed encoder'",
+    )
     parser.add_argument(
         "--sorted-by-length",
         action="store_true",

@@ -64,6 +64,7 @@ def keras_s2s_model(
     policy: str,
     *,
     attention: str | None = None,
+    input_feeding: bool = False,
     dropout: float = 0.0,
 ) -> keras.Model:
     """Build the model with this package."""
@@ -76,7 +77,11 @@ def keras_s2s_model(
     model = s2s.Seq2Seq(
         s2s.LSTMEncoder(workload.source_vocabulary_size, workload.units, **shared),
         s2s.LSTMDecoder(
-            workload.target_vocabulary_size, workload.units, attention=attention, **shared
+            workload.target_vocabulary_size,
+            workload.units,
+            attention=attention,
+            input_feeding=input_feeding,
+            **shared,
         ),
     )
     model.compile(
@@ -91,6 +96,13 @@ def keras_s2s_model(
 MODELS: dict[str, Callable[[Workload, str], keras.Model]] = {
     "Keras 3": keras_model,
     "keras_s2s": keras_s2s_model,
+    **{
+        f"keras_s2s, {attention}": functools.partial(keras_s2s_model, attention=attention)
+        for attention in ("luong", "bahdanau", "monotonic")
+    },
+    "keras_s2s, luong, input feeding": functools.partial(
+        keras_s2s_model, attention="luong", input_feeding=True
+    ),
     "keras_s2s, attention, dropout": functools.partial(
         keras_s2s_model, attention="luong", dropout=0.2
     ),
@@ -129,7 +141,7 @@ def make_system(name: str, workload: Workload, batches: list[Batch], policy: str
     """Build the model of a system.
 
     Args:
-        name: "Keras 3", "keras_s2s", "PyTorch, padded" or "PyTorch, packed encoder".
+        name: A key of `MODELS`, "PyTorch, padded" or "PyTorch, packed encoder".
         workload: Sizes of the model.
         batches: Training batches.
         policy: Name of the dtype policy.
