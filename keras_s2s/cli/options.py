@@ -68,7 +68,7 @@ IMPORT: Any = click.option(
 
 
 def refuse_extra_arguments(hint: str) -> None:
-    """Refuse arguments that a command does not take, and say what was probably meant.
+    """Raise an error for arguments that a command does not take, with what was probably meant.
 
     The command must have `allow_extra_args` in its context settings.
 
@@ -204,7 +204,7 @@ def _missing_module(name: str, missing: str) -> MissingPackageError:
 
 @contextlib.contextmanager
 def _current_folder_on_path() -> Iterator[None]:
-    """Let modules in the current folder be found."""
+    """Make modules in the current folder importable."""
     here = os.getcwd()
     added = here not in sys.path
     if added:

@@ -136,7 +136,7 @@ def read_lines(path: str) -> list[tuple[str, str]]:
 
 
 def take_sources(lines: list[tuple[str, str]], columns: str | None = None) -> list[str]:
-    """Take the nonempty sources from the lines of a file.
+    """Return the nonempty sources of the lines of a file.
 
     Args:
         lines: List of `(place, line)`, as returned by `read_lines`.
@@ -181,7 +181,7 @@ def _decode(line: bytes, place: str) -> str:
 
 
 def _take_source(text: str, place: str, columns: str | None) -> str:
-    """Take the source text from a line that may have columns."""
+    """Return the source text of a line that may have columns."""
     if columns == "first":
         text = text.partition("\t")[0]
     elif columns == "features":
