@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections
 import itertools
 import math
+import random
 import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_SAMPLE = 2_000  # pairs that are looked at
+_SAMPLE = 2_000  # pairs that are looked at, drawn at random: a file may be sorted
 _LONGEST = 100  # characters of a text that links are counted in
 _FEWEST = 3  # pairs that two linked characters must share
 _MOST_LINKS = 2_000_000  # possible links; only a sample of pairs is counted to stay below
@@ -25,11 +26,12 @@ class PairStatistics(NamedTuple):
     Attributes:
         number: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
-        crossing: Share of links that cross, from `crossing_share`. NaN for more than 2,000 pairs
-            and for long texts, because no setting depends on their order.
+        crossing: Share of links that cross, from `crossing_share`, in at most 2,000 of the pairs.
+            NaN for long texts, because no setting depends on their order.
         features: Whether most sources end with features, such as "V;PST".
         characters: Number of different characters in the sources.
         parts: Number of different characters after Unicode's canonical decomposition.
+        shared: Share of the characters of targets that occur in their own source.
     """
 
     number: int
@@ -38,6 +40,7 @@ class PairStatistics(NamedTuple):
     features: bool = False
     characters: int = 0
     parts: int = 0
+    shared: float = 0.0
 
 
 def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
@@ -51,23 +54,26 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
     """
     number = characters = 0
     seen: set[str] = set()
-    sample = []
+    sample: list[tuple[str, str]] = []
+    draw = random.Random(0)  # noqa: S311
     for source, target in pairs:
         number += 1
         characters += max(len(source), len(target))
         seen.update(source)
         if number <= _SAMPLE:
             sample.append((source, target))
+        elif (place := draw.randrange(number)) < _SAMPLE:
+            sample[place] = source, target
     mean_length = characters / max(number, 1)
-    ordered = number <= _SAMPLE and mean_length <= LONG_TEXT
     with_features = sum(";" in "".join(source.split()[-1:]) for source, _ in sample)
     return PairStatistics(
         number=number,
         mean_length=mean_length,
-        crossing=crossing_share(sample) if ordered else math.nan,
+        crossing=crossing_share(sample) if mean_length <= LONG_TEXT else math.nan,
         features=2 * with_features > len(sample),
         characters=len(seen),
         parts=len({part for it in seen for part in unicodedata.normalize("NFD", it)}),
+        shared=_shared(sample),
     )
 
 
@@ -109,6 +115,12 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
             compared += here != there
             crossing += here != there and (here < there) != (first < second)
     return crossing / compared if compared else 1.0
+
+
+def _shared(pairs: list[tuple[str, str]]) -> float:
+    """Return the share of the characters of targets that occur in their own source."""
+    shared = sum(character in source for source, target in pairs for character in target)
+    return shared / max(1, sum(len(target) for _, target in pairs))
 
 
 def _places(text: str) -> dict[str, int]:

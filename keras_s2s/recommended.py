@@ -30,13 +30,14 @@ _BATCH_SIZES = (16, 32, 64, 128)
 _BATCH_CHARACTERS = 8192  # on the longer side, on average
 # Training steps for one pair; they grow with `pairs**_STEPS_POWER`.
 _STEPS = 170
-_MONOTONIC_STEPS = 100
+_FEW_STEPS = 100  # with few pairs and monotonic attention
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
-_FEW_PAIRS = 2_000  # with fewer pairs, a small model with monotonic attention
-_MANY_PAIRS = 20_000  # with this many or more pairs, two layers
+_FEW_PAIRS = 2_000  # with fewer pairs, a small model
+_MANY_PAIRS = 20_000  # with this many or more pairs, two layers and attention that goes anywhere
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
+_SHARED = 0.5  # smallest share of target characters in their sources that is worth copying
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
 _TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
 
@@ -59,6 +60,7 @@ class RecommendedSettings:
         encoder_layers: Layers of the encoder.
         decoder_layers: Layers of the decoder.
         attention: Attention of the decoder.
+        copy: Whether the decoder copies source tokens.
         source_tokenizer: "decomposed" for a `DecomposedCharTokenizer` of the sources, "char" for a
             `CharTokenizer`.
         steps: Training steps in all epochs.
@@ -76,6 +78,7 @@ class RecommendedSettings:
     encoder_layers: int
     decoder_layers: int
     attention: str | None
+    copy: bool
     source_tokenizer: str
     steps: int
     reasons: dict[str, str] = dataclasses.field(compare=False)
@@ -106,6 +109,7 @@ class RecommendedSettings:
         from keras_s2s.metrics import Perplexity, TokenAccuracy
         from keras_s2s.models import Seq2Seq
         from keras_s2s.optimizers import FusedAdam
+        from keras_s2s.tokenizers import copy_ids
 
         encoder = LSTMEncoder(
             source.vocabulary_size,
@@ -119,9 +123,11 @@ class RecommendedSettings:
             self.units,
             num_layers=self.decoder_layers,
             attention=self.attention,
+            copy=self.copy,
             dropout=self.dropout,
         )
-        model = Seq2Seq(encoder, decoder)
+        copied = copy_ids(source, target) if self.copy else None
+        model = Seq2Seq(encoder, decoder, copy_ids=copied)
         falling = max(1, self.steps - self.warmup_steps)
         rate = (
             keras.optimizers.schedules.CosineDecay(
@@ -214,7 +220,8 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     batch = settle("batch_size", *_batch_size(pairs, measured.mean_length))
     steps_of_epoch = math.ceil(pairs / batch)
     attention = settle("attention", *_attention(measured))
-    factor = _MONOTONIC_STEPS if attention == "monotonic" else _STEPS
+    settle("copy", *_copy(measured, attention))
+    factor = _FEW_STEPS if attention == "monotonic" and pairs < _FEW_PAIRS else _STEPS
     wanted = round(factor * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
     epochs = settle(
@@ -267,9 +274,9 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
 
 
 def _attention(measured: PairStatistics) -> tuple[str, str]:
-    """Return monotonic attention for few short pairs whose targets follow their sources."""
-    if measured.number >= _FEW_PAIRS:
-        return "luong", f"at least {_FEW_PAIRS:,} pairs: enough to learn the order of the sources"
+    """Return monotonic attention for short pairs whose targets follow their sources."""
+    if measured.number >= _MANY_PAIRS:
+        return "luong", f"at least {_MANY_PAIRS:,} pairs: enough to learn the order of the sources"
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"
     if measured.mean_length > LONG_TEXT:
@@ -277,7 +284,18 @@ def _attention(measured: PairStatistics) -> tuple[str, str]:
     kept = f"order kept {1 - measured.crossing:.0%} of the time"
     if measured.crossing > _CROSSING:
         return "luong", f"targets do not follow the order of their sources ({kept})"
-    return "monotonic", f"few pairs; targets follow the order of their sources ({kept})"
+    return "monotonic", f"targets follow the order of their sources ({kept})"
+
+
+def _copy(measured: PairStatistics, attention: str | None) -> tuple[bool, str]:
+    """Return whether to copy: for inflection, if forms consist mostly of letters of their lemma."""
+    if attention is None:
+        return False, "copying needs attention"
+    if not measured.features:
+        return False, "sources do not end with features"
+    return measured.shared >= _SHARED, (
+        f"sources end with features; they have {measured.shared:.0%} of the targets' characters"
+    )
 
 
 def _check(name: str, value: Any) -> None:
@@ -289,6 +307,8 @@ def _check(name: str, value: Any) -> None:
         from keras_s2s.layers.decoder_features import ATTENTION
 
         check_choice(name, value, (None, *ATTENTION))
+    elif name == "copy":
+        check_choice(name, value, (True, False))
     elif name == "source_tokenizer":
         check_choice(name, value, _TOKENIZERS)
     elif name in ("dropout", "label_smoothing"):

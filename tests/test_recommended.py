@@ -14,7 +14,7 @@ from keras_s2s import (
     pair_statistics,
     recommended_settings,
 )
-from keras_s2s.pair_statistics import PairStatistics
+from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 from keras_s2s.recommended import (
     FITTED,
     WARMUP_SHARE,
@@ -49,9 +49,10 @@ def test_more_pairs_have_larger_batches_more_steps_and_fewer_epochs():
         assert few.learning_rate >= many.learning_rate
 
 
-def test_monotonic_attention_needs_fewer_steps():
-    luong = fit(800, attention="luong")
-    assert fit(800).steps == pytest.approx(0.6 * luong.steps, rel=0.05)
+@pytest.mark.parametrize(("number", "share"), [(800, 0.6), (8_000, 1.0)])
+def test_few_pairs_with_monotonic_attention_need_fewer_steps(number, share):
+    luong = fit(number, attention="luong")
+    assert fit(number).steps == pytest.approx(share * luong.steps, rel=0.05)
 
 
 def test_long_texts_have_smaller_batches():
@@ -79,11 +80,15 @@ def test_given_settings_stay_and_the_others_follow_them():
     [(FOLLOWING, "monotonic"), (REVERSED, "luong")],
     ids=["following", "reversed"],
 )
-def test_attention_is_monotonic_where_few_targets_follow_the_order_of_their_sources(
-    pairs, attention
-):
+def test_attention_is_monotonic_where_targets_follow_the_order_of_their_sources(pairs, attention):
     assert recommended_settings(pairs * 10).attention == attention
-    assert recommended_settings(pairs * 1_000).attention == "luong"
+    assert recommended_settings(pairs * 1_000).attention == attention
+    assert recommended_settings(pairs * 7_000).attention == "luong"
+
+
+def test_the_order_is_that_of_pairs_from_the_whole_file():
+    crossing = measure_pairs(FOLLOWING * 1_000 + REVERSED * 1_000).crossing
+    assert crossing == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_reordered_task_is_recognized_though_parts_of_it_keep_their_order():
@@ -97,6 +102,17 @@ def test_a_reordered_task_is_recognized_though_parts_of_it_keep_their_order():
 def test_sources_with_features_keep_attention_that_goes_anywhere():
     inflected = [(f"{source} V;PST", f"{source}ed") for source, _ in FOLLOWING] * 10
     assert recommended_settings(inflected).attention == "luong"
+
+
+def test_inflection_copies_if_forms_have_the_letters_of_their_lemma():
+    inflected = [(f"{source} V;PST", f"{source}ed") for source, _ in FOLLOWING] * 10
+    assert recommended_settings(inflected).copy
+    assert not recommended_settings(inflected, attention=None).copy
+    assert not recommended_settings([(it.upper(), form) for it, form in inflected]).copy
+    assert not recommended_settings([(it[:-6], form) for it, form in inflected]).copy  # no features
+    source = CharTokenizer.train(source for source, _ in inflected)
+    target = CharTokenizer.train(target for _, target in inflected)
+    assert recommended_settings(inflected, units=4).build_model(source, target).decoder.copy
 
 
 def test_long_texts_and_unclear_orders_keep_attention_that_goes_anywhere():
@@ -122,7 +138,7 @@ def test_sources_of_many_composed_characters_are_decomposed(sources, expected):
 
 def test_the_order_of_long_texts_costs_little(monkeypatch):
     long = [("ab" * 40, "AB" * 40)] * 9
-    assert np.isnan(pair_statistics.measure_pairs(long).crossing)
+    assert np.isnan(measure_pairs(long).crossing)
     assert recommended_settings(long).reasons["attention"].startswith("long texts")
     looked_at = []
     monkeypatch.setattr(pair_statistics, "_MOST_LINKS", 40)

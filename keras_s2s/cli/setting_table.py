@@ -167,7 +167,12 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
         Setting(
-            "copy", False, "Copy source tokens with probabilities given by the attention", bool
+            "copy",
+            None,
+            "Copy source tokens with probabilities given by the attention; null: recommended for "
+            "the training pairs",
+            bool,
+            optional=True,
         ),
         Setting(
             "input_feeding",

@@ -144,7 +144,7 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         settings: Namespace of all settings. Modified in place.
         data: The `Data` of the training.
         initial: `Translator` or None. Translator that training starts from. Its model determines
-            the sizes and the attention. Defaults to `None`.
+            the sizes, the attention and copying. Defaults to `None`.
     """
     missing = [name for name in FITTED if getattr(settings, name) is None]
     if not missing:
@@ -175,7 +175,8 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         value = getattr(fitted, name)
         value = "none" if value is None else value  # no attention
         setattr(settings, name, value)
-        click.echo(f"  {name:16s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
+        shown = str(value).lower() if isinstance(value, bool) else value
+        click.echo(f"  {name:16s} {shown!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
 
 
 def missing_files(paths: Iterable[str]) -> None:
@@ -283,4 +284,4 @@ def _sizes_of(model: Any) -> dict[str, Any]:
         name: getattr(getattr(model, part), "units" if name == "units" else "num_layers")
         for name, part in _SIZES.items()
     }
-    return {**sizes, "attention": model.decoder.attention}
+    return {**sizes, "attention": model.decoder.attention, "copy": model.decoder.copy}

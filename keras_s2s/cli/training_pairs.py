@@ -74,6 +74,7 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
         statistics = measure_pairs(noting())
     if settings.features_column:
         features.check(settings.features_column, settings.train)
+        statistics = statistics._replace(features=True)
     click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
     if both:
         click.echo(

@@ -49,9 +49,7 @@ def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
     assert expected in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "more", [["--copy"], ["--stream", "--copy", "--attention", "monotonic"]], ids=str
-)
+@pytest.mark.parametrize("more", [[], ["--stream", "--copy", "--attention", "monotonic"]], ids=str)
 @pytest.mark.slow
 def test_files_with_features_train_as_they_are(more, files, tmp_path, run):
     options = ["--train", files / "train.tsv", "--valid", files / "valid.tsv", *more]

@@ -221,9 +221,9 @@ def line_of(name, output):
         (
             {},
             "monotonic",
-            "few pairs; targets follow the order of their sources (order kept 96% of the time)",
+            "targets follow the order of their sources (order kept 96% of the time)",
         ),
-        ({"number": 100_000}, "luong", "at least 2,000 pairs"),
+        ({"number": 100_000}, "luong", "at least 20,000 pairs"),
         ({"input_feeding": True}, "luong", "for input feeding"),
         ({"vocabulary": 8000}, "luong", "8,000 target tokens: monotonic attention is for"),
     ],
