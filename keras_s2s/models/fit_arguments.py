@@ -182,7 +182,7 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
 def _shown(item: Any) -> str:
     """Return the name of a loss or metric for a message."""
     shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
-    return shown or getattr(item, "__name__", repr(item))
+    return str(shown or getattr(item, "__name__", repr(item)))
 
 
 def _takes_dense_targets(item: Any) -> bool:
