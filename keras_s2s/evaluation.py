@@ -179,11 +179,11 @@ def meaningful_figures(references: Sequence[Collection[str]]) -> tuple[str, ...]
     return FIGURES[:2]
 
 
-def unit_of(tokenizer: Tokenizer) -> str:
+def unit_of(kind: type[Tokenizer]) -> str:
     """Return the unit of the token error rate that suits a target tokenizer.
 
     Args:
-        tokenizer: Tokenizer of the targets.
+        kind: Class of the tokenizer of the targets.
 
     Returns:
         "characters" if its tokens are characters or bytes, otherwise "words".
@@ -191,7 +191,7 @@ def unit_of(tokenizer: Tokenizer) -> str:
     # Not at the top: error rates and references do not need TensorFlow.
     from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer
 
-    return "characters" if isinstance(tokenizer, CharTokenizer | ByteTokenizer) else "words"
+    return "characters" if issubclass(kind, CharTokenizer | ByteTokenizer) else "words"
 
 
 def bleu(

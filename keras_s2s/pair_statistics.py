@@ -65,7 +65,7 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         elif (place := draw.randrange(number)) < _SAMPLE:
             sample[place] = source, target
     mean_length = characters / max(number, 1)
-    with_features = sum(";" in "".join(source.split()[-1:]) for source, _ in sample)
+    with_features = sum(map(_ends_with_features, (source for source, _ in sample)))
     return PairStatistics(
         number=number,
         mean_length=mean_length,
@@ -115,6 +115,13 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
             compared += here != there
             crossing += here != there and (here < there) != (first < second)
     return crossing / compared if compared else 1.0
+
+
+def _ends_with_features(source: str) -> bool:
+    """Check whether the last of several words is a list such as "V;PST"."""
+    _, *last = source.rsplit(maxsplit=1)
+    listed = "".join(last).split(";")
+    return len(listed) > 1 and all(listed)
 
 
 def _shared(pairs: list[tuple[str, str]]) -> float:

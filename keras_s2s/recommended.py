@@ -61,8 +61,8 @@ class RecommendedSettings:
         decoder_layers: Layers of the decoder.
         attention: Attention of the decoder.
         copy: Whether the decoder copies source tokens.
-        source_tokenizer: "decomposed" for a `DecomposedCharTokenizer` of the sources, "char" for a
-            `CharTokenizer`.
+        source_tokenizer: "features" for a `FeatureTokenizer` of the sources, "decomposed" for a
+            `DecomposedCharTokenizer`, "char" for a `CharTokenizer`.
         steps: Training steps in all epochs.
         reasons: The reason for the value of each setting, by name.
     """
@@ -249,8 +249,10 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
 
 
 def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
-    """Return decomposed characters if they make the vocabulary much smaller, as in Korean."""
-    if not measured.features and measured.characters >= _COMPOSED * measured.parts > 0:
+    """Return the kind of the source tokenizer: for features, for scripts like Hangul, or "char"."""
+    if measured.features:
+        return "features", "sources end with features"
+    if measured.characters >= _COMPOSED * measured.parts > 0:
         reason = (
             f"{measured.characters:,} characters, composed of {measured.parts:,} letters and marks"
         )

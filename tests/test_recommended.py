@@ -126,10 +126,11 @@ def test_long_texts_and_unclear_orders_keep_attention_that_goes_anywhere():
     [
         ([chr(0xAC00 + number) for number in range(84)], "decomposed"),
         (["né", "ne", "nu"], "char"),
-        ([f"{chr(0xAC00 + number)} V;PST" for number in range(84)], "char"),
+        ([f"{chr(0xAC00 + number)} V;PST" for number in range(84)], "features"),
+        (["said; he", "in the U.S.;", "no;yes"], "char"),
     ],
 )
-def test_sources_of_many_composed_characters_are_decomposed(sources, expected):
+def test_the_source_tokenizer_fits_the_sources(sources, expected):
     settings = recommended_settings([(source, "a") for source in sources])
     assert settings.source_tokenizer == expected
     given = recommended_settings([("각", "a")], source_tokenizer="word")

@@ -124,7 +124,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.metrics = _check_metrics(metrics)
         self.every = check_every(every)
         if tokens is None:
-            tokens = unit_of(target)
+            tokens = unit_of(type(target))
         self.tokens = check_choice("tokens", tokens, SPLITS)
         self.bleu_tokenize = bleu_tokenize
         self.batch_size = check_positive_int("batch_size", batch_size)

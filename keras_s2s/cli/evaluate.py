@@ -39,8 +39,8 @@ from keras_s2s.files import check_writable
     "--tokens",
     type=click.Choice(["words", "characters", "phones"]),
     help="Unit of the token error rate, which is called PER for phones.",
-    show_default="that of the run folder; otherwise characters if a .keras file has a character or "
-    "byte target tokenizer, else words",
+    show_default="that of the run folder; otherwise characters for a character or byte target "
+    "tokenizer, else words",
 )
 @click.option(
     "--bleu-tokenize",

@@ -15,6 +15,7 @@ from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
+_SIDES = ("source", "target")
 _GROUP = 8  # batches between updates of the progress bar
 
 # Outputs with a number for each hypothesis, in the order of the fields of `Hypothesis`.
@@ -53,6 +54,7 @@ class Model(NamedTuple):
         translator: The `Translator`, or `None` for an export.
         settings: The search settings with the given options applied, or `None` for an export.
         limit: The model's `max_source_length`, or `None` if there is no limit or it is unknown.
+        tokenizers: Classes of the source and target tokenizers, `None` where unknown.
     """
 
     search: Callable[[list[bytes]], Answer]
@@ -60,19 +62,21 @@ class Model(NamedTuple):
     translator: Any
     settings: Any
     limit: int | None = None
+    tokenizers: tuple[Any, Any] = (None, None)
 
     def columns(self) -> str | None:
         """Return how to read a line with tabs: "features", or `None` if it is an error."""
         from keras_s2s import FeatureTokenizer
 
-        source = None if self.translator is None else self.translator.source
-        return "features" if isinstance(source, FeatureTokenizer) else None
+        source, _ = self.tokenizers
+        return "features" if source is not None and issubclass(source, FeatureTokenizer) else None
 
     def target_unit(self) -> str:
         """Return the unit of the token error rate that suits the target tokenizer."""
         from keras_s2s.evaluation import unit_of
 
-        return "words" if self.translator is None else unit_of(self.translator.target)
+        _, target = self.tokenizers
+        return "words" if target is None else unit_of(target)
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
         """Search for the targets of texts, in batches of similar length.
@@ -315,7 +319,8 @@ def _load_keras(path: str, options: dict[str, Any]) -> Model:
         found = translator.score_texts(tf.constant(texts), tf.constant(targets))
         return {name: value.numpy() for name, value in found.items()}
 
-    return Model(run, score, translator, search, translator.max_source_length)
+    kinds = type(translator.source), type(translator.target)
+    return Model(run, score, translator, search, translator.max_source_length, kinds)
 
 
 def _with_options(search: Any, options: dict[str, Any]) -> Any:
@@ -346,6 +351,7 @@ def _load_export(path: str) -> Model:
     """Load an export in the runtime it was exported for."""
     import numpy as np
 
+    import keras_s2s
     from keras_s2s.export.parts import read_card
     from keras_s2s.export.signatures import takes_text
     from keras_s2s.tokenizers.strings import import_text_ops
@@ -389,7 +395,8 @@ def _load_export(path: str) -> Model:
         sides = {"source": np.array(texts, object), "target": np.array(targets, object)}
         return session("score", sides)
 
-    return Model(search, score, None, None, card.get("max_source_length"))
+    kinds = [getattr(keras_s2s, card.get(side, {}).get("class", ""), None) for side in _SIDES]
+    return Model(search, score, None, None, card.get("max_source_length"), (kinds[0], kinds[1]))
 
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:

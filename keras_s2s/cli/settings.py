@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -167,6 +168,9 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
     if given.get("attention") == "none":
         given["attention"] = None
     fitted = fit_settings(measured, **given)
+    if fitted.copy and "copy" in missing and not _can_copy(data):
+        fitted = dataclasses.replace(fitted, copy=False)
+        reasons["copy"] = "no source token is spelled like a target token"
     click.echo(
         f"settings for {measured.number:,} pairs of {measured.mean_length:.1f} characters on "
         "average (a flag overrides each):"
@@ -277,6 +281,12 @@ def _reason_for_luong(settings: SimpleNamespace, data: Any) -> str | None:
     if size > _LARGEST_VOCABULARY:
         return f"{size:,} target tokens: monotonic attention is for characters and phones"
     return None
+
+
+def _can_copy(data: Any) -> bool:
+    from keras_s2s.tokenizers.copying import can_copy  # imports TensorFlow
+
+    return can_copy(data.source, data.target)
 
 
 def _sizes_of(model: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ _REFUSED = {
     "\0": "a NUL character",
 }
 _HINTS = {
-    "\t": "; --columns first takes the first column, --columns text the whole line",
+    "\t": "; --columns first takes the first column, --columns features a lemma and its features, "
+    "--columns text the whole line",
     "\r": ", which ends in LF or CR LF",
 }
 

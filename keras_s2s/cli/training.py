@@ -31,7 +31,7 @@ from keras_s2s.errors import DivergedError, InputError
 from keras_s2s.evaluation import group_references, meaningful_figures, unit_of
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
-from keras_s2s.tokenizers.copying import has_substrings
+from keras_s2s.tokenizers.copying import can_copy, has_substrings
 
 _ROOM = 64 << 20  # bytes for small files
 
@@ -68,7 +68,7 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train one model in its own folder with its own seed."""
     keras.utils.set_random_seed(settings.seed)
-    copied = s2s.copy_ids(data.source, data.target) if settings.copy else None
+    copied = _copy_ids(data) if settings.copy else None
     sizes = data.source.vocabulary_size, data.target.vocabulary_size
     model = build_model(settings, *sizes, copy_ids=copied)
     if initial is not None:
@@ -140,7 +140,7 @@ def fit(
 
 def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> SimpleNamespace:
     """Return a namespace of all callbacks except `Resume`, in the order in which they run."""
-    tokens = settings.tokens or unit_of(data.target)
+    tokens = settings.tokens or unit_of(type(data.target))
     keep = KeepBest(translator, run_folder.best_path(settings), settings.watch)
     rising = settings.watch in RISING
     return SimpleNamespace(
@@ -192,7 +192,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         outputs,
         accepted,
         metrics=list(dict.fromkeys([*meaningful_figures(accepted), settings.watch])),
-        tokens=settings.tokens or unit_of(data.target),
+        tokens=settings.tokens or unit_of(type(data.target)),
         bleu_tokenize=settings.bleu_tokenize,
     )
     run_folder.write_text(os.path.join(folder, run_folder.FIGURES), report.to_json() + "\n")
@@ -257,6 +257,16 @@ def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
+
+
+def _copy_ids(data: Data) -> list[int]:
+    """Return the target id of each source id; raise if no token can be copied."""
+    if not can_copy(data.source, data.target):
+        raise InputError(
+            "`copy` needs source tokens that are spelled like target tokens: the tokenizers have "
+            "none in common. Use --no-copy or other tokenizers"
+        )
+    return s2s.copy_ids(data.source, data.target)
 
 
 def _limit_sources(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:

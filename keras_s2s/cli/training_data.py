@@ -138,9 +138,9 @@ def _source_kind(
     kind = tokenizer_kind(settings, "source")
     if kind is not None:
         return kind, "the lines have a column of features" if settings.features_column else "given"
-    if settings.copy:
-        return "char", "copied characters are spelled as in the target"
     fitted = fit_settings(statistics)
+    if settings.copy and fitted.source_tokenizer == "decomposed":
+        return "char", "copied characters are spelled as in the target"
     return fitted.source_tokenizer, fitted.reasons["source_tokenizer"]
 
 

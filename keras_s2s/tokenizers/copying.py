@@ -74,6 +74,16 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
     return ids
 
 
+def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
+    """Check whether a token of the source vocabulary is spelled like one of the target vocabulary.
+
+    Args:
+        source: Tokenizer of the sources.
+        target: Tokenizer of the targets.
+    """
+    return max(copy_ids(source, target)) >= len(SPECIAL_TOKENS)
+
+
 def has_substrings(source: Tokenizer) -> bool:
     """Check whether each token is a substring of its text, so that `replace_unknown` can copy it.
 
@@ -96,7 +106,8 @@ def replace_unknown(
     """Detokenize, and replace each unk by the source token with the most attention.
 
     The token is copied as spelled in the source text, even if the source vocabulary lacks it, as
-    with a name. If the text is empty, unk reads "⁇".
+    with a name. Features of a `FeatureTokenizer` are not copied. If the text is empty, unk reads
+    "⁇".
 
     LiteRT has no operation that joins strings of two tensors. The tokens and the texts are
     therefore handled as numeric bytes until the answer is joined.
@@ -116,9 +127,12 @@ def replace_unknown(
           https://arxiv.org/abs/1410.8206)
     """
     flat = strings.to_bytes(texts)
-    tokens, splits = _find_tokens(source, flat)
+    tokens, splits, is_text = _find_tokens(source, flat)
     counts = tf.reshape(splits[1:] - splits[:-1], [-1, 1, 1])
-    exists = tf.expand_dims(counts, 3) > tf.range(tf.shape(attention)[3])  # not eos or padding
+    places = tf.range(tf.shape(attention)[3])
+    exists = tf.expand_dims(counts, 3) > places  # not eos or padding
+    numbers = tf.minimum(tf.expand_dims(splits[:-1], 1) + places, tf.size(is_text) - 1)
+    exists &= tf.expand_dims(tf.expand_dims(tf.gather(is_text, numbers), 1), 1)
     looks_at = tf.argmax(tf.where(exists, attention, -1.0), axis=3, output_type=tf.int32)
     copied = tf.equal(target_ids, UNK_ID) & (counts > 0)
     nothing = tf.size(tokens.starts) - 1
@@ -192,18 +206,25 @@ def prefer_unknown(
     return attention * tf.reshape(weights, [tf.shape(source_ids)[0], 1, 1, -1])
 
 
-def _find_tokens(source: LookupTokenizer, flat: strings.FlatBytes) -> tuple[_Spans, tf.Tensor]:
+def _find_tokens(
+    source: LookupTokenizer, flat: strings.FlatBytes
+) -> tuple[_Spans, tf.Tensor, tf.Tensor]:
     """Return the spans of the tokens and an empty span, and the number of tokens before each text.
 
-    The number of tokens before each text is int32 `(batch + 1,)`.
+    The number of tokens before each text is int32 `(batch + 1,)`. The third tensor tells for each
+    span whether it is text, and not a feature.
     """
     first, last = source.borders(flat)
+    in_text = (
+        ~source.feature_bytes(flat) if isinstance(source, FeatureTokenizer) else tf.ones_like(first)
+    )
     positions = tf.range(tf.size(flat.values))
     starts = tf.boolean_mask(positions, first)
     lengths = tf.boolean_mask(positions, last) + 1 - starts
     before = tf.concat([[0], tf.cumsum(tf.cast(first, tf.int32))], 0)
     splits = tf.gather(before, tf.concat([[0], tf.cumsum(flat.lengths)], 0))
-    return _Spans(tf.concat([starts, [0]], 0), tf.concat([lengths, [0]], 0)), splits
+    is_text = tf.concat([tf.boolean_mask(in_text, first), [True]], 0)
+    return _Spans(tf.concat([starts, [0]], 0), tf.concat([lengths, [0]], 0)), splits, is_text
 
 
 def _piece_table(target: Tokenizer) -> tuple[tf.Tensor, _Spans]:

@@ -60,6 +60,12 @@ class FeatureTokenizer(LookupTokenizer):
         first, last, _ = _borders(flat)
         return first, last
 
+    @staticmethod
+    def feature_bytes(flat: strings.FlatBytes) -> tf.Tensor:
+        """Mark all bytes of features: bool `(bytes,)`."""
+        _, _, in_features = _borders(flat)
+        return in_features
+
     @classmethod
     def is_token(cls, token: str) -> bool:
         """Return whether a token is a single character, or ";" and a feature."""

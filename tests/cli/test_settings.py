@@ -9,11 +9,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_s2s import LSTMDecoder, LSTMEncoder, Seq2Seq
+from keras_s2s import (
+    CharTokenizer,
+    FeatureTokenizer,
+    LSTMDecoder,
+    LSTMEncoder,
+    Seq2Seq,
+    WordTokenizer,
+)
 from keras_s2s.cli.run_folder import check_data, check_folder
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.settings import complete, fit_to_pairs, read_config, to_yaml
-from keras_s2s.pair_statistics import PairStatistics
+from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 
 BOMB = "a: &a [x, x, x]\n" + "".join(f"b{n}: [{'*a, ' * 9}]\n" for n in range(9))
 FILES = {"train": ["train.tsv"], "valid": "valid.tsv"}
@@ -233,6 +240,22 @@ def test_the_attention_follows_the_pairs_and_the_other_settings(given, attention
     line = line_of("attention", capsys.readouterr().out)
     assert line.split()[1] == attention
     assert reason in line
+
+
+@pytest.mark.parametrize(("target", "copies"), [(CharTokenizer, True), (WordTokenizer, False)])
+def test_the_rule_copies_only_what_both_tokenizers_have(target, copies, capsys):
+    pairs = [("ab V;PST", "abed")]
+    settings = complete({"train": ["a"], "valid": "b"})
+    data = SimpleNamespace(
+        statistics=measure_pairs(pairs),
+        source=FeatureTokenizer.train(source for source, _ in pairs),
+        target=target.train(target for _, target in pairs),
+        source_kind=("features", "sources end with features"),
+    )
+    fit_to_pairs(settings, data)
+    assert settings.copy == copies
+    reason = "characters" if copies else "no source token is spelled like a target token"
+    assert reason in line_of("copy", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("attention", ["none", "luong", "monotonic"])

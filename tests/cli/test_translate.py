@@ -15,9 +15,9 @@ import pytest
 from helpers.running import start
 from helpers.translators import make_translator
 
-from keras_s2s import BeamSearch, Translator
+from keras_s2s import BeamSearch, CharTokenizer, FeatureTokenizer, Translator, WordTokenizer
 from keras_s2s.cli.main import main
-from keras_s2s.cli.models import Model
+from keras_s2s.cli.models import Model, load_model
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
@@ -108,6 +108,16 @@ def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line,
 def test_columns_say_what_to_do_with_tabs(run, model, translator, columns, text):
     code, output, _ = run("translate", model, "--columns", columns, stdin=b"ab\tcd\n")
     assert (code, output.splitlines()) == (0, translator.translate([text]))
+
+
+def test_an_export_reads_columns_and_counts_tokens_as_its_model(model, litert_file):
+    loaded, exported = load_model(str(model)), load_model(str(litert_file))
+    assert exported.tokenizers == loaded.tokenizers == (CharTokenizer, WordTokenizer)
+    assert (exported.columns(), exported.target_unit()) == (None, "words")
+    inflecting = exported._replace(tokenizers=(FeatureTokenizer, CharTokenizer))
+    assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
+    unknown = exported._replace(tokenizers=(None, None))
+    assert (unknown.columns(), unknown.target_unit()) == (None, "words")
 
 
 def test_only_lf_ends_a_line(run, model, translator):

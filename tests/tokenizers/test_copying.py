@@ -16,13 +16,18 @@ from keras_s2s.tokenizers import (
     WordTokenizer,
     copy_ids,
 )
-from keras_s2s.tokenizers.copying import replace_unknown
+from keras_s2s.tokenizers.copying import can_copy, replace_unknown
+from keras_s2s.tokenizers.feature_tokenizer import is_feature
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 TEXTS = ["Mr Müller 👩🏽‍🚀", "", "a　日本 b", " \t", "x" * 70 + " y", "e\u0301"]
 LENGTH, WIDTH = 9, 73  # of the longest source, in characters, with eos
 
-SOURCES = [WordTokenizer.train(["a b"]), CharTokenizer.train(["ab"])]
+SOURCES = [
+    WordTokenizer.train(["a b"]),
+    CharTokenizer.train(["ab"]),
+    FeatureTokenizer.train(["ab V"]),
+]
 TARGETS = [
     WordTokenizer.train(["Herr é"]),
     CharTokenizer.train(["Herr é"]),
@@ -43,6 +48,8 @@ def questions(size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def by_hand(target: Tokenizer, ids, source: LookupTokenizer, text: str, attention) -> bytes:
     """The text of one hypothesis, by the docstring."""
     tokens = source.split_text(text)
+    features = isinstance(source, FeatureTokenizer)
+    copied = [place for place, token in enumerate(tokens) if not (features and is_feature(token))]
     separator = " " if isinstance(target, WordTokenizer) else ""
     pieces = [piece if isinstance(piece, bytes) else piece.encode() for piece in target.pieces()[0]]
     parts = []
@@ -50,7 +57,7 @@ def by_hand(target: Tokenizer, ids, source: LookupTokenizer, text: str, attentio
         if id_ == 3:
             break
         if id_ == 1 and tokens:
-            parts.append(tokens[int(np.argmax(attention[position, : len(tokens)]))].encode())
+            parts.append(tokens[max(copied, key=lambda it: attention[position, it])].encode())
         elif id_ not in (0, 2):
             parts.append(pieces[id_])
     return separator.encode().join(parts)
@@ -118,6 +125,12 @@ def test_a_token_is_copied_as_its_like_and_unk_otherwise():
     assert source.vocabulary[4:] == ["a", "b", "c"]
     assert target.vocabulary[4:] == ["c", "b", "d"]
     assert copy_ids(source, target) == [-1, 1, -1, 3, 1, 5, 4]
+
+
+def test_tokenizers_with_different_spellings_copy_nothing():
+    words, characters = WordTokenizer.train(["ab cd"]), CharTokenizer.train(["abcd"])
+    assert can_copy(characters, characters)
+    assert not can_copy(words, characters)
 
 
 def test_features_are_never_copied():
