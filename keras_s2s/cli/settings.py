@@ -179,8 +179,7 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         value = getattr(fitted, name)
         value = "none" if value is None else value  # no attention
         setattr(settings, name, value)
-        shown = str(value).lower() if isinstance(value, bool) else value
-        click.echo(f"  {name:16s} {shown!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
+        click.echo(f"  {name:16s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
 
 
 def missing_files(paths: Iterable[str]) -> None:
