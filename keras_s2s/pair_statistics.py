@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from keras_s2s.texts import split_features
+
 _SAMPLE = 2_000  # pairs that are looked at, drawn at random: a file may be sorted
 _LONGEST = 100  # characters of a text that links are counted in
 _FEWEST = 3  # pairs that two linked characters must share
@@ -119,9 +121,8 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
 
 def _ends_with_features(source: str) -> bool:
     """Check whether the last of several words is a list such as "V;PST"."""
-    _, *last = source.rsplit(maxsplit=1)
-    listed = "".join(last).split(";")
-    return len(listed) > 1 and all(listed)
+    _, features = split_features(source)
+    return len(features) > 1 and all(features)
 
 
 def _shared(pairs: list[tuple[str, str]]) -> float:

@@ -45,3 +45,20 @@ def split_lines(text: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
+
+
+def split_features(text: str) -> tuple[str, list[str]]:
+    """Split a text into a lemma and the features in its last word.
+
+    Args:
+        text: The text. One with a single word has no features.
+
+    Returns:
+        The lemma, which may have several words, and the features, which may be empty strings.
+
+    Example:
+        >>> split_features("go by V;PST")
+        ('go by', ['V', 'PST'])
+    """
+    lemma, *last = text.strip().rsplit(maxsplit=1) or [""]
+    return lemma, last[0].split(FEATURE_SEPARATOR) if last else []

@@ -86,6 +86,10 @@ def test_attention_is_monotonic_where_targets_follow_the_order_of_their_sources(
     assert recommended_settings(pairs * 7_000).attention == "luong"
 
 
+def test_sources_without_words_have_no_features():
+    assert not measure_pairs([("", "a"), (" ", "b"), ("c", "c")]).features
+
+
 def test_the_order_is_that_of_pairs_from_the_whole_file():
     crossing = measure_pairs(FOLLOWING * 1_000 + REVERSED * 1_000).crossing
     assert crossing == pytest.approx(0.5, abs=0.1)

@@ -13,7 +13,7 @@ from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pair_files import is_records
 from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
-from keras_s2s.texts import FEATURE_SEPARATOR
+from keras_s2s.texts import FEATURE_SEPARATOR, split_features
 
 _FEW = 20  # pairs, of which each may have features of its own
 
@@ -116,13 +116,13 @@ class _Features:
 
     def note(self, source: str, target: str) -> None:
         """Count the features of a pair whose source ends in its features."""
-        word, *last = source.rsplit(maxsplit=1) or [""]
-        features = last[0].split(FEATURE_SEPARATOR) if last else []
+        lemma, features = split_features(source)
         self._pairs += 1
         self._total += len(features)
         self._distinct.update(features)
-        for place, text in enumerate([*last, word, target] if last else ["", word, target]):
-            self._lists[place] += FEATURE_SEPARATOR in text
+        lists = (len(features) > 1, FEATURE_SEPARATOR in lemma, FEATURE_SEPARATOR in target)
+        for place, is_list in enumerate(lists):
+            self._lists[place] += is_list
 
     def check(self, column: int, paths: list[str]) -> None:
         """Check that the column holds features.

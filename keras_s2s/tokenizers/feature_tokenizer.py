@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.texts import FEATURE_SEPARATOR
+from keras_s2s.texts import FEATURE_SEPARATOR, split_features
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer, make_table
 
@@ -50,9 +50,8 @@ class FeatureTokenizer(LookupTokenizer):
     @staticmethod
     def split_text(text: str) -> list[str]:
         """Split a text into characters and features in Python."""
-        word, *features = text.strip().rsplit(maxsplit=1) or [""]
-        listed = features[0].split(FEATURE_SEPARATOR) if features else []
-        return [*word, *(FEATURE_SEPARATOR + feature for feature in listed if feature)]
+        lemma, features = split_features(text)
+        return [*lemma, *(FEATURE_SEPARATOR + feature for feature in features if feature)]
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
