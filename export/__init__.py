@@ -6,8 +6,9 @@ without TensorFlow. No module here may have the name of a function, which it wou
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_s2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_s2s.export.litert_export import litert
@@ -42,16 +43,4 @@ __all__ = [
     "vocabularies",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the public name `name` on first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'keras_s2s.export' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"keras_s2s.export.{_MODULES[name]}"), name)
-    globals()[name] = value  # later uses do not call `__getattr__`
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -5,8 +5,9 @@ Names are imported on first use (PEP 562), so that files of pairs can be read wi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_s2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from keras_s2s.data.dataset import make_dataset
@@ -23,16 +24,4 @@ _MODULES = {
 
 __all__ = ["iterate_pairs", "make_dataset", "read_pairs", "write_records"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the public name `name` on first use."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'keras_s2s.data' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"keras_s2s.data.{_MODULES[name]}"), name)
-    globals()[name] = value  # later uses do not call `__getattr__`
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)
