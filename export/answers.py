@@ -1,4 +1,4 @@
-"""Answers to texts: from an export that takes ids, and of two models compared."""
+"""Text answers from an export that takes ids, and the comparison of two models' answers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from keras_s2s.export.sessions import Arrays, Runtime, one_by_one, padded
 from keras_s2s.export.text_tokenizer import PAD_ID, TextTokenizer
 
 
-class IdsAnswers:
-    """Runtime for "serving_default" and "score" that calls an export of "ids" and "score_ids".
+class TextRuntime:
+    """Runtime that offers "serving_default" and "score" for an export of "ids" and "score_ids".
 
     Args:
-        path: Path of the export, which must have the vocabularies.
+        path: Path of the export, which must contain the vocabularies.
         runtime: The runtime of the export.
 
     Raises:
@@ -41,7 +41,7 @@ class IdsAnswers:
         )
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> Arrays:
-        """Answer texts.
+        """Tokenize texts, call the export, and detokenize its answers.
 
         Args:
             signature: "serving_default" or "score".
@@ -75,7 +75,7 @@ class IdsAnswers:
         return {"target": target, "scores": found["scores"], "log_probs": found["log_probs"]}
 
     def _rows(self, tokenizer: TextTokenizer, texts: Any, length: int | None) -> Any:
-        """Tokenize texts into padded rows."""
+        """Tokenize texts, and pad them to the longest."""
         rows = [tokenizer.tokenize(text.decode("utf-8", "replace")) for text in texts]
         longest = max(map(len, rows))
         if length is not None and longest > length:
@@ -90,14 +90,14 @@ class IdsAnswers:
 
 
 class Answer(NamedTuple):
-    """The best target for a text, and its score: `None` if the model has no target for it."""
+    """Best target for a text, and its score: `None` if the model found no target."""
 
     target: str
     score: float | None
 
 
 class Change(NamedTuple):
-    """A text whose target differs."""
+    """Text with different targets from the two models."""
 
     source: str
     before: Answer
@@ -109,8 +109,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         num_texts: Number of texts compared.
-        changes: Texts with a different target, or with a target from one model only. Those are
-            first; the others are sorted by the change of the score, largest first.
+        changes: Texts with different targets, or with a target from one model only. The latter come
+            first; the others are sorted by the change in score, largest first.
         num_unanswered: Number of texts without a target, before and after.
         mean_score_difference: Mean absolute difference of the scores of equal targets.
         max_score_difference: Maximum absolute difference of the scores of equal targets.
@@ -124,7 +124,7 @@ class Comparison(NamedTuple):
 
     @property
     def share_changed(self) -> float:
-        """Share of the texts whose target differs."""
+        """Fraction of the texts whose target differs."""
         return len(self.changes) / self.num_texts if self.num_texts else 0.0
 
 
@@ -150,7 +150,7 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
     """
     if not len(texts) == len(before) == len(after):
         raise InputError(
-            f"`before` and `after` must hold one answer for each text. Received: {len(texts)} "
+            f"`before` and `after` must contain one answer per text. Received: {len(texts)} "
             f"texts, {len(before)} and {len(after)} answers"
         )
     changes, differences = [], []
@@ -160,7 +160,9 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
         elif first.score is not None and second.score is not None:
             differences.append(abs(second.score - first.score))
     changes.sort(key=_score_change, reverse=True)
-    before_none, after_none = (sum(it.score is None for it in them) for them in (before, after))
+    before_none, after_none = (
+        sum(answer.score is None for answer in answers) for answers in (before, after)
+    )
     mean = sum(differences) / len(differences) if differences else 0.0
     return Comparison(
         len(texts), changes, (before_none, after_none), mean, max(differences, default=0.0)
@@ -168,6 +170,6 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
 
 
 def _score_change(change: Change) -> float:
-    """Absolute change of the score; infinite if only one model has a target."""
+    """Return the absolute change in score; infinite if only one model has a target."""
     before, after = change.before.score, change.after.score
     return math.inf if before is None or after is None else abs(after - before)

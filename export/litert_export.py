@@ -44,8 +44,8 @@ from keras_s2s.translator import Translator
 _LOGGER = logging.getLogger(__name__)
 _COMPILED_TEXTS = 4  # for CompiledModel, which runs the same kernels as the Interpreter
 
-# Maximum mean difference of a token's log probability from the model's, because quantization
-# changes the weights. None: the weights are unchanged, so the answers must be equal.
+# Maximum mean difference between a token's log probability in the file and in the model, because
+# quantization changes the weights. None: the weights are unchanged, so the answers must be equal.
 QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
 
 # LiteRT's DYNAMIC_UPDATE_SLICE: the only operation with a known output size that accepts an update
@@ -142,10 +142,10 @@ def litert(
 
 
 class _Converter(TFLiteSavedModelConverterV2):
-    """TensorFlow's converter of a SavedModel, without loading it into Python twice.
+    """TensorFlow's SavedModel converter, without loading the SavedModel into Python.
 
-    `tf.lite.TFLiteConverter.from_saved_model` does that to find the signatures, and to add places
-    in source code to error messages.
+    `tf.lite.TFLiteConverter.from_saved_model` loads it twice: to list the signatures, and to add
+    source locations to error messages.
     """
 
     def convert(self) -> bytes:
@@ -156,7 +156,7 @@ class _Converter(TFLiteSavedModelConverterV2):
 
 
 def check_quantization(quantization: str | None) -> None:
-    """Check the name of a quantization.
+    """Check that a quantization is supported.
 
     Args:
         quantization: The value to check.
@@ -168,7 +168,7 @@ def check_quantization(quantization: str | None) -> None:
         choices = ", ".join(map(repr, QUANTIZATIONS))
         raise InputError(
             f"`quantization` must be one of {choices}. Full integer quantization is not "
-            "supported, because TensorFlow's calibrator crashes on the loops of a recurrent "
+            "supported because TensorFlow's calibrator crashes on the loops of a recurrent "
             f"model. Received: quantization={quantization!r}"
         )
 
@@ -177,15 +177,15 @@ def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: i
     """Fix the output sizes of a signature such as "ids", given the sizes of its input.
 
     LiteRT's CompiledModel, which runs in C++ and in browsers, allocates the outputs before it
-    runs a model. "target_ids" are therefore padded to `max_length`, not to the longest of the
-    batch.
+    runs a model. "target_ids" are therefore padded to `max_length`, not to the longest target of
+    the batch.
 
     Args:
         ids: Concrete function of the signature.
         specs: The `tf.TensorSpec` of its input.
         num_hypotheses: Number of hypotheses that the search returns.
-        max_length: Maximum target length of the search, if there is one. Without it the sizes stay
-            unknown, and only LiteRT's Interpreter can run the signature.
+        max_length: Maximum target length of the search. If it is `None`, the sizes stay unknown,
+            and only LiteRT's Interpreter can run the signature.
 
     Returns:
         A concrete function.
@@ -195,7 +195,7 @@ def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: i
 
     def run(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = tf.shape(source_ids)[0]
-        shapes = found_shapes(num_hypotheses, max_length)
+        shapes = output_shapes(num_hypotheses, max_length)
         return {
             name: gen_xla_ops.xla_dynamic_update_slice(
                 tf.zeros(tf.stack([batch, *shapes[name][1:]]), value.dtype),
@@ -208,8 +208,8 @@ def fix_sizes(ids: Any, specs: Sequence[Any], num_hypotheses: int, max_length: i
     return tf.function(run, input_signature=specs, autograph=False).get_concrete_function()
 
 
-def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, ...]]:
-    """Return the fixed shape of each output for one source.
+def output_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, ...]]:
+    """Return the fixed shape of each search output for one source.
 
     Args:
         num_hypotheses: Number of hypotheses that the search returns.
@@ -223,8 +223,8 @@ def found_shapes(num_hypotheses: int, max_length: int) -> dict[str, tuple[int, .
     return {**shapes, "target_ids": (*one, max_length)}
 
 
-def without_updates(graph_def: Any) -> Any:
-    """Remove the updates of buffers from a graph, so that all other operations can be checked.
+def remove_updates(graph_def: Any) -> Any:
+    """Remove the buffer updates from a graph, so that `check_operations` checks all others.
 
     Args:
         graph_def: A `GraphDef`.
@@ -247,7 +247,7 @@ def _convert(
     names: tuple[str, ...],
     source_length: int | None,
 ) -> bytes:
-    """Convert all signatures at once, through a SavedModel, so that they share the weights."""
+    """Convert all signatures through one SavedModel, so that they share the weights."""
     sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
     _LOGGER.info("tracing the signatures %s", ", ".join(names))
     module = ServedModule(translator, names)
@@ -261,7 +261,7 @@ def _convert(
     with tempfile.TemporaryDirectory() as folder:
         save(module, functions, folder)
         (meta_graph,) = read_saved_model(folder).meta_graphs
-        check_operations(without_updates(meta_graph.graph_def))
+        check_operations(remove_updates(meta_graph.graph_def))
         converter = _Converter(folder, {tf.saved_model.SERVING}, list(names))
         converter.allow_custom_ops = any(map(takes_text, names))
         if quantization is not None:
@@ -281,7 +281,10 @@ def _check(
     source_length: int | None,
     texts: list[str],
 ) -> Parity:
-    """Run a file in LiteRT, ids with built-in operations only, and compare it with the model."""
+    """Run a file in LiteRT and compare it with the model.
+
+    Signatures that take ids run with built-in operations only.
+    """
     plain_session = LiteRTSession(path, text_operations=False)
     session = LiteRTSession(path) if any(map(takes_text, names)) else plain_session
 
@@ -308,8 +311,8 @@ def _check_compiled(
     for name, search, num_hypotheses in _searches(translator):
         if name in names and search.max_length is not None:
             answers[name] = interpreter(name, {"source_ids": source_ids})
-            possible = found_shapes(num_hypotheses, search.max_length)
-            shapes[name] = {it: shape for it, shape in possible.items() if it in answers[name]}
+            possible = output_shapes(num_hypotheses, search.max_length)
+            shapes[name] = {key: possible[key] for key in possible if key in answers[name]}
     if not shapes:
         return
     compiled = one_by_one(CompiledSession(path, source_length, shapes), source_length)
@@ -317,7 +320,7 @@ def _check_compiled(
         for output, found in compiled(name, {"source_ids": source_ids}).items():
             if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
                 raise InputError(
-                    "LiteRT's CompiledModel and its Interpreter give different answers, so the "
+                    "LiteRT's CompiledModel and its Interpreter return different answers, so the "
                     f"file was removed. Signature {name!r}, output {output!r}. Expected: "
                     f"{expected[output].tolist()}. Received: {found.tolist()}"
                 )

@@ -1,4 +1,4 @@
-"""The content of a LiteRT file: its metadata, its operations, and writing it without duplicates."""
+"""Read and write LiteRT files: metadata, operations, and a smaller file without duplicates."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
 
     Args:
         content: Content of the file.
-        parts: The bytes of each part, by name.
+        parts: The bytes of each part, by name. Existing parts of the same name are replaced.
 
     Returns:
-        The content of the file with the parts. Existing parts of the same name are replaced. The
-        file is written by `pack`, which makes it smaller.
+        The content of the new file, made smaller by `pack`.
     """
     schema = import_schema()
     parts = {**parts, CHECKSUM: b"0" * CHECKSUM_SIZE}
@@ -73,7 +72,8 @@ def read_metadata(path: str, name: str) -> bytes:
         raise InputError(f"{path!r} is a damaged LiteRT file: it does not match its checksum")
     if part is None:
         raise FileNotFoundError(
-            f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.litert`."
+            f"There is no {name!r} in {path!r}: the file was not written by "
+            "`keras_s2s.export.litert`."
         )
     return part
 
@@ -108,12 +108,12 @@ def import_schema() -> Any:
 
 
 def pack(model: Any) -> bytes:
-    """Write a model to a smaller file that the runtime reads in the same way.
+    """Serialize a model to a smaller file that is equivalent to the runtime.
 
     A converted search has thousands of small tensors and operations in tens of graphs, many of
     them identical: four signatures contain the same loops, and each tensor that uses a quantized
     weight repeats the scales of its rows. Identical parts are written once and referenced, which
-    the format allows. Names of tensors inside of a graph and buffers without data are omitted.
+    the format allows. Names of tensors inside a graph and buffers without data are omitted.
 
     Args:
         model: A `ModelT`; modified in place.
@@ -146,7 +146,7 @@ def _find_part(content: bytes, name: str) -> bytes | None:
 
 
 class _Shared:
-    """A part of a file that is written on first use, and then referenced."""
+    """Part of a file that is written on first use, and referenced afterwards."""
 
     def __init__(self, part: Any) -> None:
         self._part, self._place = part, None

@@ -1,4 +1,4 @@
-"""Runs a LiteRT file without TensorFlow.
+"""Run a LiteRT file without TensorFlow.
 
 This module needs only NumPy and ai-edge-litert. An app can copy it, or import it as
 `keras_s2s.export.litert_runner`. It is also a command:
@@ -47,7 +47,7 @@ _SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
 
 
 class Hypothesis(NamedTuple):
-    """A target, its score and its log probability."""
+    """Target text with its score and its log probability."""
 
     text: str
     score: float
@@ -57,15 +57,15 @@ class Hypothesis(NamedTuple):
 class LiteRTRunner:
     """Runner for a LiteRT file written by `keras_s2s.export.litert`: text in, text out.
 
-    If both tokenizers are of characters, words or bytes, or the source's is a `FeatureTokenizer`,
-    `translate` and `search` run the signature "ids" with built-in operations and the vocabularies
-    in the file. Other tokenizers, `replace_unknown`, and `score` need the operations of
-    tensorflow-text, which are loaded from that package's library without importing TensorFlow.
-    Several threads may call a runner, but LiteRT's interpreter processes one call at a time.
+    For tokenizers of characters, words or bytes, and a `FeatureTokenizer` for sources, `translate`
+    and `search` run the signature "ids" with built-in operations and the vocabularies in the file.
+    Other tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text, which
+    are loaded from that package's library without importing TensorFlow. A runner is thread-safe,
+    but LiteRT's interpreter processes one call at a time.
 
     Args:
         path: Path of the file.
-        num_threads: Number of threads of LiteRT. Defaults to None: LiteRT decides.
+        num_threads: Number of threads that LiteRT uses. Defaults to `None`: LiteRT decides.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -103,7 +103,7 @@ class LiteRTRunner:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The model card: the content of the file, and how it was checked."""
+        """Model card: the content of the file, and how it was checked."""
         return self._card
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
@@ -132,12 +132,12 @@ class LiteRTRunner:
             limited = "" if limit is None else f"a source of at most {limit} tokens, and "
             raise InputError(
                 f"No target was found for the text at position {number}. Expected: {limited}a "
-                "target that the search allows"
+                "target that satisfies the rules of the search"
             )
         return answer[0]
 
     def search(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
-        """Search for targets, with the translator's `num_hypotheses` for each text.
+        """Search for the `num_hypotheses` best targets of each text, as the translator does.
 
         Args:
             texts: A list of str.
@@ -165,17 +165,17 @@ class LiteRTRunner:
         return answers
 
     def score(self, texts: Iterable[str], targets: Iterable[str]) -> list[Hypothesis]:
-        """Score given targets; needs the operations of tensorflow-text.
+        """Score given targets. Needs the operations of tensorflow-text.
 
         Args:
             texts: A list of str. The sources.
-            targets: A list of str. One target for each source.
+            targets: A list of str. One target per source.
 
         Returns:
             Each target with its score and its log probability.
 
         Raises:
-            TypeError: If an argument is a single text, or holds anything other than str.
+            TypeError: If an argument is a single text, or contains anything other than str.
             ValueError: If the numbers of texts and targets differ, a source is empty, a text is
                 not valid Unicode, or the model has diverged.
             ImportError: If the operations of tensorflow-text are not installed.
@@ -184,7 +184,7 @@ class LiteRTRunner:
         wanted = _check_texts("targets", targets, may_be_empty=True)
         if len(sources) != len(wanted):
             raise InputError(
-                f"`targets` must hold one target for each text. Received: {len(sources)} texts "
+                f"`targets` must contain one target per text. Received: {len(sources)} texts "
                 f"and {len(wanted)} targets"
             )
         if not sources:
@@ -215,7 +215,7 @@ class LiteRTRunner:
         return _hypotheses(targets, found)
 
     def _tokenize(self, text: str) -> list[int]:
-        """Convert a text to ids that end in eos."""
+        """Convert a text to ids that end with eos."""
         kind, _ = self._source
         if kind == "ByteTokenizer":
             return [*(byte + _NUM_SPECIAL for byte in text.encode()), _EOS_ID]
@@ -229,7 +229,7 @@ class LiteRTRunner:
         return [*(self._ids.get(part, _UNK_ID) for part in parts), _EOS_ID]
 
     def _decompose(self, character: str) -> str:
-        """Return the parts of a character, or the character itself if no part is known."""
+        """Return the parts of a character, or the character if none of its parts is known."""
         parts = unicodedata.normalize("NFD", character)
         return parts if any(part in self._ids for part in parts) else character
 
@@ -268,10 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print each text, its best target and the score, separated by tabs. Empty lines stay empty.
 
     Args:
-        arguments: The arguments. Defaults to None: those of the command line.
+        arguments: The arguments. Defaults to `None`: the command line's.
 
     Returns:
-        The exit code: 2 for a user error, which is reported in one line.
+        The exit code: 0, or 2 after a user error, which is reported in one line.
     """
     parser = argparse.ArgumentParser(description="Run a LiteRT file written by keras_s2s.")
     parser.add_argument("path", help="the .tflite file")
@@ -294,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _split_lines(text: str) -> list[str]:
-    """Split a text at LF and CR LF; U+2028 and others are white space within a line."""
+    """Split a text at LF and CR LF. Other separators, such as U+2028, do not end a line."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
@@ -302,7 +302,7 @@ def _split_lines(text: str) -> list[str]:
 
 
 def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
-    """Return texts as a list; raise with the position of an invalid text."""
+    """Return the texts as a list, or raise with the position of an invalid text."""
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
         raise TypeError(f"`{name}` must be a list of str. Received: {name}={texts!r}")
     found = list(texts)
@@ -336,7 +336,7 @@ def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
     for name in ("model_card.json", "source_vocabulary.json", "target_vocabulary.json"):
         if name not in places:
             raise InputError(
-                f"There is no {name!r} in {path!r}: it was not written by "
+                f"There is no {name!r} in {path!r}: the file was not written by "
                 "`keras_s2s.export.litert`."
             )
         try:
@@ -354,8 +354,8 @@ def checksum(content: bytes) -> tuple[int, bytes] | None:
         content: The content of the file.
 
     Returns:
-        The position of the checksum in the file, and the checksum of all other bytes. None if the
-        file has no checksum: it was exported by an earlier version.
+        The position of the checksum in the file, and the checksum of all other bytes. `None` if
+        the file has no checksum because an earlier version exported it.
     """
     model = importlib.import_module("ai_edge_litert.schema_py_generated").Model.GetRootAs(content)
     for number in range(model.MetadataLength()):
@@ -375,14 +375,14 @@ def is_intact(content: bytes) -> bool:
 
 
 def _load_text_operations() -> list[Any]:
-    """Load tensorflow-text's registrar, without importing the packages around it if possible."""
+    """Load tensorflow-text's registrar, without importing TensorFlow if possible."""
     found = [importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_text")]
     folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
     if len(folders) < len(found):
         raise MissingPackageError(
             "This file needs the operations of tensorflow-text, which is not installed: pip "
-            "install tensorflow-text, for Linux and for macOS on arm64. A file exported with "
-            "signatures=('ids',) works without it"
+            "install tensorflow-text (Linux, and macOS on arm64). A file exported with "
+            "signatures=('ids',) works without tensorflow-text"
         )
     if "tensorflow" in sys.modules:  # loading a second copy of the library is unsafe
         registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar
@@ -398,7 +398,7 @@ def _load_text_operations() -> list[Any]:
 
 
 def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Return texts in LiteRT's form: an array of bytes objects."""
+    """Encode texts as LiteRT expects them: an array of bytes objects."""
     return np.array([text.encode() for text in texts], dtype=object)
 
 

@@ -1,4 +1,4 @@
-"""The model card of an export: its contents and how it was checked."""
+"""Model card of an export: what it contains and how it was checked."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def make_card(
         file_format: "SavedModel", or "LiteRT" with the quantization.
         signatures: Names of the signatures.
         operations: Names of the operations that a runtime needs.
-        figures: Evaluation metrics from the user.
-        parity: Result of the comparison with the model.
+        figures: Evaluation metrics that the user passed.
+        parity: Result of the comparison with the model, once it has been made.
         source_length: Fixed length of "source_ids", if any.
 
     Returns:
@@ -81,7 +81,7 @@ def make_card(
 
 
 def check_figures(figures: Mapping[str, float]) -> None:
-    """Check that a card can hold the evaluation metrics.
+    """Check that the evaluation metrics can be stored in a card.
 
     Args:
         figures: The value to check.
@@ -108,7 +108,7 @@ def check_figures(figures: Mapping[str, float]) -> None:
 
 
 def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]:
-    """Return the card, as JSON and as Markdown, and the vocabularies, as files.
+    """Return the files of an export: its card (JSON and Markdown), vocabularies and tokenizers.
 
     Args:
         translator: The exported translator.
@@ -138,7 +138,7 @@ def to_markdown(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['source']['class']} → {card['target']['class']}, {card['format']}",
         "",
-        f"Made {card['created']} with "
+        f"Created {card['created']} with "
         + ", ".join(f"{name} {version}" for name, version in card["versions"].items())
         + ".",
         "",
@@ -152,11 +152,11 @@ def to_markdown(card: dict[str, Any]) -> str:
         then = (
             "longer ones are truncated"
             if card["truncate_source"]
-            else "a longer one gets no hypothesis (empty, score -1e9)"
+            else "longer ones get no hypothesis (empty text, score -1e9)"
         )
         lines += [
             "",
-            f"Sources have at most {card['max_source_length']} tokens, eos counted; {then}.",
+            f"Sources may have up to {card['max_source_length']} tokens, eos counted; {then}.",
         ]
     if card["figures"]:
         lines += ["", "| figure | value |", "|---|---|"]
@@ -191,7 +191,7 @@ def _versions() -> dict[str, str]:
 
 
 def _describe(part: Any) -> dict[str, Any]:
-    """Return the settings of a search or of a layer, long ones truncated."""
+    """Return the settings of a search or layer, and truncate long values."""
     config = {name: _short(value) for name, value in part.get_config().items()}
     for name in ("name", "trainable", "dtype"):
         config.pop(name, None)
@@ -210,7 +210,7 @@ def _describe_model(model: Searchable) -> dict[str, Any]:
 
 
 def _model_lines(card: dict[str, Any]) -> list[str]:
-    """Format the table rows about encoder and decoder; for an ensemble, of each member."""
+    """Format the table rows of encoder and decoder; for an ensemble, of each member."""
     members = card.get("members", [card])
     lines = [f"| average | {card['average']} |"] if "average" in card else []
     for number, member in enumerate(members, 1):

@@ -30,10 +30,10 @@ from keras_s2s.export.steps import (
 from keras_s2s.files import write_file, written_beside
 from keras_s2s.translator import Translator
 
-# Maximum mean difference of a token's log probability from the model's, as for LiteRT.
+# Maximum mean difference between a token's log probability in the file and in the model.
 QUANTIZATIONS = {None: None, "int8": 0.1}
 _LOGGER = logging.getLogger(__name__)
-# The first set of operators that tf2onnx 1.17 writes all of the searches in.
+# The first operator set in which tf2onnx 1.17 can express all searches.
 _OPSET = 18
 _CATCH_ERRORS = "TF2ONNX_CATCH_ERRORS"  # environment variable of tf2onnx
 _SIGNATURES = ("ids", "greedy_ids", "score_ids")
@@ -53,7 +53,7 @@ def onnx(
     """Export a translator as one ONNX file that takes ids and returns ids, search included.
 
     An ONNX file has one signature. It takes any batch size and any length, or the fixed
-    `source_length`. It has standard operators only. The client splits and joins texts with the
+    `source_length`, and uses standard operators only. The client splits and joins texts with the
     vocabularies in the metadata of the file (see `vocabularies`). In Python:
 
         import onnxruntime
@@ -83,9 +83,8 @@ def onnx(
     Raises:
         TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, or
             `figures` is not a dict of names and numbers.
-        ValueError: If an argument is out of range, a weight is not finite, the model has an
-            operation that ONNX does not have, or the answers of the file differ from the
-            model's.
+        ValueError: If an argument is out of range, a weight is not finite, the model uses an
+            operation that ONNX lacks, or the answers of the file differ from the model's.
         ImportError: If onnx, onnxruntime or tf2onnx is not installed.
         OSError: If the file cannot be written.
     """
@@ -159,8 +158,8 @@ def _quantize(model: Any) -> Any:
 def _without_copies() -> Iterator[None]:
     """Stop tf2onnx from copying the graph twice before each of its optimizations.
 
-    It copies so that it can skip an optimization that fails. The copies take most of the time of a
-    conversion.
+    The copies let tf2onnx skip an optimization that fails, but they take most of the conversion
+    time.
     """
     before = os.environ.get(_CATCH_ERRORS)
     os.environ[_CATCH_ERRORS] = "FALSE"
@@ -189,7 +188,7 @@ def _quiet(*loggers: str) -> Iterator[None]:
 
 
 def _check_operators(model: Any) -> list[str]:
-    """Return the operators of a model; raise for the first one that ONNX does not have."""
+    """Return the operators of a model; raise for the first operator that ONNX lacks."""
     definitions = import_onnx("onnx").defs
     names = set()
     for graph in (model.graph, *model.functions):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.questions import Question, ask_model
+from keras_s2s.export.probes import ProbeCall, probe_calls
 from keras_s2s.export.sessions import Arrays, Runtime, pad_ids
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
 from keras_s2s.translator import Translator
@@ -21,13 +21,13 @@ _NO_SCORE = -1e9
 
 
 class Parity(NamedTuple):
-    """Agreement of an export with the model; part of its model card."""
+    """Measured agreement of an export with the model; part of the model card."""
 
     compared: str  # the quantity compared: "scores", or "log_probs per token"
     tolerance: float  # maximum difference allowed
     difference: float  # difference found
-    num_texts: int  # probe texts asked of the first searching signature, in all batches
-    num_same_texts: int  # number of them whose best answer equals the model's
+    num_texts: int  # number of texts that the first search signature translated, in all batches
+    num_same_texts: int  # number of those texts whose best answer equals the model's
 
 
 def check_parity(
@@ -35,9 +35,9 @@ def check_parity(
 ) -> Parity:
     """Compare an export with the model: same text, scores within `TOLERANCE`.
 
-    Rounding differs between runtimes, so it may decide the order of two answers with almost equal
-    scores. A different text passes only if the model itself gives it the log probability that the
-    runtime reports, and a score within the tolerance of the model's own answer.
+    Runtimes round differently, which may change the order of two answers with almost equal scores.
+    A different text passes only if the model assigns it the log probability that the runtime
+    reports, and if its score is within the tolerance of the model's own answer.
 
     Args:
         translator: The model.
@@ -49,23 +49,23 @@ def check_parity(
         The maximum difference of two scores, as `Parity`.
 
     Raises:
-        ValueError: If they differ; the message has the signature, the text and both answers.
+        ValueError: If an answer differs. The message has the signature, the text and both answers.
     """
     signatures = list(signatures)
     worst, same_texts = 0.0, []
-    for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
-        wrong = find_differences(question, answer)
+    for signature, call, answer in _run_both(translator, runtime, signatures, probes):
+        wrong = find_differences(call, answer)
         if wrong:
             raise InputError(
-                "The export and the model give different answers, so the export was removed. "
-                f"Signature {signature!r}, source {question.texts[wrong[0]]!r} in a batch of "
-                f"{len(question.texts)}. Expected: {_row(question.expected, wrong[0])}. Received: "
+                "The export and the model return different answers, so the export was removed. "
+                f"Signature {signature!r}, source {call.texts[wrong[0]]!r} in a batch of "
+                f"{len(call.texts)}. Expected: {_row(call.expected, wrong[0])}. Received: "
                 f"{_row(answer, wrong[0])}"
             )
-        difference = np.abs(answer["scores"] - question.expected["scores"])
+        difference = np.abs(answer["scores"] - call.expected["scores"])
         worst = max(worst, float(np.max(difference)))
         if signature == _main_signature(signatures):
-            same_texts += _same_output(question.expected, answer)[:, 0].tolist()
+            same_texts += _same_output(call.expected, answer)[:, 0].tolist()
     return Parity("scores", TOLERANCE, worst, len(same_texts), sum(same_texts))
 
 
@@ -76,11 +76,11 @@ def check_agreement(
     probes: list[str],
     tolerance: float,
 ) -> Parity:
-    """Compare an export with quantized weights with the model.
+    """Compare an export that has quantized weights with the model.
 
-    Every signature must run and return outputs of the right form. "score" or "score_ids" compares
-    the log probabilities that both give to the model's own best answers. If neither is exported,
-    the log probabilities that both give to the answers of the runtime are compared.
+    Every signature must run and return outputs with the right names, dtypes and shapes. The
+    comparison is of log probabilities: with "score" or "score_ids", of the model's own best
+    answers; if neither is exported, of the runtime's answers.
 
     Args:
         translator: The model.
@@ -98,14 +98,14 @@ def check_agreement(
     signatures = list(signatures)
     scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
     total, num_tokens, same_texts = 0.0, 0, []
-    for signature, question, answer in _ask_both(translator, runtime, signatures, probes):
+    for signature, call, answer in _run_both(translator, runtime, signatures, probes):
         if signature == _main_signature(signatures):
-            same_texts += _same_output(question.expected, answer)[:, 0].tolist()
+            same_texts += _same_output(call.expected, answer)[:, 0].tolist()
         if signature == scoring[0]:
             found = answer["log_probs"] > _NO_SCORE
-            difference = np.abs(answer["log_probs"] - question.rescore(answer))
+            difference = np.abs(answer["log_probs"] - call.rescore(answer))
             total += float(np.sum(difference[found]))
-            num_tokens += _count_tokens(translator, {**question.inputs, **answer}, found)
+            num_tokens += _count_tokens(translator, {**call.inputs, **answer}, found)
     mean = total / max(num_tokens, 1)
     if mean > tolerance:
         raise InputError(
@@ -116,47 +116,47 @@ def check_agreement(
     return Parity("log_probs per token", tolerance, mean, len(same_texts), sum(same_texts))
 
 
-def check_form(signature: str, question: Question, answer: Arrays) -> None:
-    """Check that an answer has the expected outputs, with a row for each row of the question.
+def check_form(signature: str, call: ProbeCall, answer: Arrays) -> None:
+    """Check that an answer has the expected outputs, with one row for each row of the inputs.
 
     Args:
         signature: Name of the signature.
-        question: The question.
+        call: The call.
         answer: The answer of a runtime.
 
     Raises:
         ValueError: If a name, a dtype or a shape differs, or a score is not a number.
     """
     promised = {output.name: output for output in ALL_SIGNATURES[signature].outputs}
-    if "confidences" in question.expected:
+    if "confidences" in call.expected:
         promised["confidences"] = CONFIDENCES
     found = {name: value.shape for name, value in answer.items()}
     for name, output in promised.items():
         value = answer.get(name)
         if (
             value is None
-            or value.shape[:2] != question.expected[name].shape[:2]
+            or value.shape[:2] != call.expected[name].shape[:2]
             or not output.shape.is_compatible_with(value.shape)
             or (output.dtype.is_floating and not np.all(np.isfinite(value)))
         ):
             raise InputError(
                 f"The export returns a wrong output {name!r} for the signature {signature!r}, so "
                 "it was removed. Expected: finite values of shape "
-                f"{question.expected[name].shape}. Received: {value!r} among the shapes {found}"
+                f"{call.expected[name].shape}. Received: {value!r} among the shapes {found}"
             )
 
 
-def find_differences(question: Question, answer: Arrays) -> list[int]:
+def find_differences(call: ProbeCall, answer: Arrays) -> list[int]:
     """Find the rows in which an answer differs from the model's.
 
     Args:
-        question: The question.
+        call: The call.
         answer: The answer of a runtime, in the right form.
 
     Returns:
         The indices of the rows.
     """
-    expected = question.expected
+    expected = call.expected
     same = np.isclose(answer["scores"], expected["scores"], rtol=0, atol=TOLERANCE)
     # a log probability is a sum over all tokens, so its rounding error grows with it
     same &= np.isclose(answer["log_probs"], expected["log_probs"], rtol=1e-5, atol=TOLERANCE)
@@ -166,7 +166,7 @@ def find_differences(question: Question, answer: Arrays) -> list[int]:
         same &= answer["lengths"] == np.count_nonzero(answer["target_ids"], axis=2)
     same_output = _same_output(expected, answer)
     if not np.all(same_output):
-        rescored = question.rescore(answer)
+        rescored = call.rescore(answer)
         confirmed = np.isclose(answer["log_probs"], rescored, rtol=1e-5, atol=TOLERANCE)
         same &= same_output | confirmed
     rows = np.all(same.reshape(len(same), -1), axis=1)
@@ -189,14 +189,14 @@ def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any,
     return int(np.count_nonzero(translator.target.tokenize(tf.constant(texts, tf.string))))
 
 
-def _ask_both(
+def _run_both(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
-) -> Iterator[tuple[str, Question, Arrays]]:
-    """Yield each signature with its question and the answer of the runtime."""
-    for signature, question in ask_model(translator, signatures, probes):
-        answer = runtime(signature, question.inputs)
-        check_form(signature, question, answer)
-        yield signature, question, answer
+) -> Iterator[tuple[str, ProbeCall, Arrays]]:
+    """Yield each signature, a call with the model's answer, and the answer of the runtime."""
+    for signature, call in probe_calls(translator, signatures, probes):
+        answer = runtime(signature, call.inputs)
+        check_form(signature, call, answer)
+        yield signature, call, answer
 
 
 def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:

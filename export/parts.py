@@ -1,4 +1,4 @@
-"""The parts of an export beside its graph: the model card and the vocabularies."""
+"""The parts of an export other than its graph: the model card and the vocabularies."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def vocabularies(
         folder: Folder to write "source_vocabulary.json" and "target_vocabulary.json" (a list of
             tokens each) and "tokenizers.json" (how the texts of both sides are split) to, for an
             app. Existing files are replaced. The page "Clients that tokenize" describes the rules.
-            Defaults to None: no files.
+            Defaults to `None`: no files are written.
 
     Returns:
-        A dict of "source" and "target": the token of each id.
+        A dict with the keys "source" and "target". Each value is a list: the token of each id.
 
     Raises:
         FileNotFoundError: If the export does not exist or has no vocabularies.
@@ -110,7 +110,8 @@ def read_part(path: str, name: str) -> bytes:
         properties = _read_properties(path)
         if name not in properties:
             raise FileNotFoundError(
-                f"There is no {name!r} in {path!r}: it was not written by `keras_s2s.export.onnx`."
+                f"There is no {name!r} in {path!r}: the file was not written by "
+                "`keras_s2s.export.onnx`."
             )
         return properties[name].encode()
     if not os.path.isdir(path):

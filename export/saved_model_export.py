@@ -1,4 +1,4 @@
-"""Export to SavedModel, for TF Serving and everything else that loads one."""
+"""Export to SavedModel, for TF Serving and all other programs that load a SavedModel."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def saved_model(
 
 
 def _check_folder(path: str | os.PathLike[str]) -> str:
-    """Check that the versions have a local folder, and return its absolute path."""
+    """Check that the folder of the versions is local, and return its absolute path."""
     path = os.fspath(path)
     if "://" in path:
         raise InputError(

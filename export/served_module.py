@@ -1,4 +1,4 @@
-"""A translator as TensorFlow functions, with operations that a stock model server has."""
+"""A translator as TensorFlow functions that a stock model server can run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from keras_s2s.translator import Translator
 
 Outputs = dict[str, tf.Tensor]
 
-# Operations of TensorFlow that no server, or not every server, can run.
+# TensorFlow operations that some or all servers cannot run.
 _REFUSED = {
-    r"CudnnRNN.*": "it runs only on a GPU, and was selected because the model was traced on one",
+    r"CudnnRNN.*": "it runs only on a GPU, and was chosen because the model was traced on a GPU",
     r"(Eager)?PyFunc(Stateless)?": "it calls Python, which a server does not have",
     r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
 }
@@ -53,10 +53,10 @@ _TENSORFLOW_TEXT = {
 
 
 class ServedModule(tf.Module):
-    """Module with the parts of a translator to save: its weights and its tables, each once.
+    """Module with the parts of a translator to save: its weights and its tables.
 
-    It does not hold the translator itself. A `tf.Module` that holds a Keras model is saved with a
-    second copy of each variable, and a model server then fails with "Could not find variable".
+    It does not reference the translator. A `tf.Module` that references a Keras model is saved with
+    a second copy of each variable, and a model server then fails with "Could not find variable".
 
     Args:
         translator: The `Translator`.
@@ -88,12 +88,12 @@ def trace(
     Args:
         translator: The `Translator`.
         names: The signatures to trace.
-        batch: Number of rows of every input; None for any.
-        source_length: Length of "source_ids"; None for any.
+        batch: Number of rows of every input. Defaults to `None`, any number.
+        source_length: Length of "source_ids". Defaults to `None`, any length.
 
     Returns:
         A concrete function for each name. The functions use variables of the translator, which a
-        `ServedModule` must hold when they are saved.
+        `ServedModule` must reference when they are saved.
     """
 
     def compiled(name: str, function: Callable[..., Outputs]) -> Any:
@@ -133,8 +133,8 @@ def check_operations(graph_def: Any) -> list[str]:
         The distinct names of its operations, in alphabetical order.
 
     Raises:
-        ValueError: If a server lacks an operation, or a function must be compiled by XLA. The
-            message has its name and place, which begins with the layer that created it.
+        ValueError: If a server lacks an operation, or XLA must compile a function. The message has
+            the name and place of the operation; the place begins with the layer that created it.
     """
     functions = {function.signature.name for function in graph_def.library.function}
     for function in graph_def.library.function:
@@ -169,8 +169,8 @@ def _functions_of_text(
 ) -> dict[str, Callable[..., Outputs]]:
     """Return the Python function of each signature that takes text.
 
-    A search, and each conversion of texts, is traced once for all signatures. `replace_unknown`
-    needs more of a search and of its texts than the signatures of ids have.
+    Each search, and each conversion of texts, is traced once for all signatures. `replace_unknown`
+    also needs the attention of the search and the source texts, which signatures on ids lack.
     """
     search, longest = translator.search, _longest_target(translator)
     texts, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None, None], tf.int32)
@@ -219,12 +219,12 @@ def _functions_of_text(
 
 
 def _longest_target(translator: Translator) -> int:
-    """Return the length of the longest target that a request can ask for."""
+    """Return the maximum target length that a request can set."""
     return max(OPTIONS_MAX_LENGTH, translator.search.max_length or 0)
 
 
 def _nodes(graph_def: Any) -> Iterator[tuple[Any, str]]:
-    """Yield all nodes with their places."""
+    """Yield each node with a description of its place."""
     for node in graph_def.node:
         yield node, f"node {node.name!r}"
     for function in graph_def.library.function:

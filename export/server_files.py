@@ -100,12 +100,12 @@ def serving_files(
     replicas: tuple[int, int] = (2, 8),
     overwrite: bool = False,
 ) -> list[str]:
-    """Write the files to run TF Serving on an export, such as "deploy/" for "serving/g2p".
+    """Write the files that run TF Serving on an export, such as "deploy/" for "serving/g2p".
 
     The settings of the model server are "models.config" (models and versions), "batching.config"
-    (batching threads) and "monitoring.config" (metrics for Prometheus). "compose.yaml" runs it in
-    a container, with optional Prometheus. "kustomization.yaml" and "kubernetes.yaml" run it in a
-    cluster, with a readiness probe, a service and autoscaling:
+    (batching threads) and "monitoring.config" (metrics for Prometheus). "compose.yaml" runs the
+    server in a container, and optionally Prometheus. "kustomization.yaml" and "kubernetes.yaml" run
+    it in a cluster, with a readiness probe, a service and autoscaling:
 
         docker compose --file deploy/compose.yaml up
         kubectl apply --kustomize deploy
@@ -118,10 +118,10 @@ def serving_files(
         name: Name of the model for clients. Defaults to the name of `base_path`.
         versions: The versions to serve, all at once. Defaults to the newest version, replaced by
             a newer one as soon as it exists.
-        image: Container image of the server. Defaults to TensorFlow Serving's own, for the
-            installed version of TensorFlow.
-        cpus: Number of cores of one server. It processes four batches per core concurrently, so
-            that a long source does not delay the other requests.
+        image: Container image of the server. Defaults to TensorFlow Serving's official image for
+            the installed version of TensorFlow.
+        cpus: Number of cores of one server. The server processes four batches per core
+            concurrently, so that a long source does not delay the other requests.
         memory: Memory limit of one server, such as "1Gi".
         replicas: Minimum and maximum number of servers in a cluster.
         overwrite: Whether to replace existing files.
@@ -210,15 +210,15 @@ def _version_policy(base_path: str, versions: Iterable[int]) -> str:
         received = f"a folder with the versions {sorted(found)}, and versions={wanted}"
         raise FileNotFoundError(
             f"{base_path!r} must be a folder that contains versions, such as 'serving/g2p' for "
-            f"'serving/g2p/1'. Received: {received if found else _meant(base_path)}"
+            f"'serving/g2p/1'. Received: {received if found else _suggestion(base_path)}"
         )
     if not wanted:
         return "latest { num_versions: 1 }"
     return "specific { " + " ".join(f"versions: {version}" for version in wanted) + " }"
 
 
-def _meant(base_path: str) -> str:
-    """Describe a folder without versions, and the folder that may be meant."""
+def _suggestion(base_path: str) -> str:
+    """Describe a folder without versions, and suggest the folder that may be meant."""
     parent = os.path.dirname(base_path)
     names = sorted(os.listdir(base_path)) if os.path.isdir(base_path) else []
     if os.path.isfile(os.path.join(base_path, "saved_model.pb")):
@@ -235,7 +235,7 @@ def _quoted(text: str) -> str:
 
 
 def _write(folder: str, contents: dict[str, bytes]) -> list[str]:
-    """Write files under temporary names, and rename them at the end: a server may read them."""
+    """Write files under temporary names and rename them last, because a server may read them."""
     paths = {os.path.join(folder, name): content for name, content in contents.items()}
     with contextlib.ExitStack() as unfinished:
         for path, content in paths.items():

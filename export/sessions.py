@@ -1,4 +1,4 @@
-"""Running each export in the runtime that its users have."""
+"""Sessions that run each export format in its own runtime."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from keras_s2s.special_ids import PAD_ID
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Runtime = Callable[[str, Arrays], Arrays]
-"""Calls a signature, by name, with an array for each input; gives an array for each output."""
+"""Function of a signature's name and an array for each input. Returns an array for each output."""
 
 
 class SavedModelSession:
-    """Loads the graph and the variables of a SavedModel into a session, and calls signatures.
+    """Session with the graph and the variables of a SavedModel, loaded as a model server does.
 
     `tf.saved_model.load` would rebuild Python objects instead, and tolerates faults that make a
-    server fail. Use it only for SavedModels written by this package.
+    server fail. Use this class only for SavedModels written by this package.
 
     Args:
         path: Folder of the version.
@@ -80,7 +80,7 @@ class SavedModelSession:
         if signature not in self._signatures:
             raise InputError(
                 f"There is no signature {signature!r} in this SavedModel. Expected: one of "
-                f"{', '.join(sorted(it for it in self._signatures if not it.startswith('_')))}"
+                f"{', '.join(sorted(name for name in self._signatures if name[:1] != '_'))}"
             )
         served = self._signatures[signature]
         feeds = {served.inputs[name].name: value for name, value in inputs.items()}
@@ -101,7 +101,7 @@ class SavedModelSession:
 
 
 class LiteRTSession:
-    """Loads a LiteRT file into `ai_edge_litert`'s interpreter, and calls its signatures.
+    """LiteRT file in `ai_edge_litert`'s Interpreter.
 
     Args:
         path: Path of the file.
@@ -152,10 +152,10 @@ class LiteRTSession:
 
 
 class CompiledSession:
-    """Loads a LiteRT file into `ai_edge_litert`'s CompiledModel, and calls its ids signatures.
+    """LiteRT file in `ai_edge_litert`'s CompiledModel, for the signatures that take ids.
 
-    It takes one row at a time: in version 2.3.0 the output buffers of a resized batch are too
-    small, and reading them crashes the process.
+    A call takes one row: in version 2.3.0 the output buffers of a resized batch are too small, and
+    reading them crashes the process.
 
     Args:
         path: Path of the file, whose search must have a `max_length`.
@@ -212,7 +212,7 @@ def _load_compiled(path: str) -> Any:
 
 
 class OnnxSession:
-    """Loads an ONNX file of this package into ONNX Runtime.
+    """ONNX file of this package in ONNX Runtime.
 
     Args:
         path: Path of the file.
@@ -276,7 +276,7 @@ def import_litert() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        what = "LiteRT files, and the check of an export, need"
+        what = "To write, check or read LiteRT files, you need"
         raise missing_package(what, "ai-edge-litert", "litert", error) from error
 
 
@@ -298,7 +298,7 @@ def import_onnx(name: str) -> Any:
             return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise missing_package("ONNX files need", package, "onnx", error) from error
+        raise missing_package("ONNX files require", package, "onnx", error) from error
 
 
 def pad_sources(inputs: Arrays, source_length: int) -> Arrays:

@@ -17,7 +17,7 @@ from keras_s2s.errors import InputError
 
 
 class Signature(NamedTuple):
-    """Inputs and outputs of a signature; None stands for a size that is not fixed."""
+    """Inputs and outputs of a signature. A size of `None` is not fixed."""
 
     inputs: tuple[tf.TensorSpec, ...]
     outputs: tuple[tf.TensorSpec, ...]
@@ -25,7 +25,7 @@ class Signature(NamedTuple):
 
 _SOURCE = tf.TensorSpec([None], tf.string, name="source")
 
-# (batch, num_hypotheses), best first; a slot without a hypothesis: empty text, -1e9.
+# (batch, num_hypotheses), best first; a slot without a hypothesis has an empty text and -1e9.
 _SCORES = tf.TensorSpec([None, None], tf.float32, name="scores")
 _LOG_PROBS = tf.TensorSpec([None, None], tf.float32, name="log_probs")
 _TRANSLATION = (tf.TensorSpec([None, None], tf.string, name="target"), _SCORES, _LOG_PROBS)
@@ -50,7 +50,7 @@ SIGNATURES = {
     "greedy": Signature((_SOURCE,), _TRANSLATION),
     # The same search as `serving_default`, for clients with their own tokenizer.
     "ids": Signature((_SOURCE_IDS,), _FOUND_IDS),
-    # log P(target | source), and the same divided by length**length_penalty.
+    # log P(target | source), and that value divided by length**length_penalty.
     "score": Signature((_SOURCE, tf.TensorSpec([None], tf.string, name="target")), _SCORED),
     # `serving_default` with settings for each row; values out of range are clipped.
     "options": Signature(
@@ -83,15 +83,15 @@ _IDS_NOTE = (
 NOTES = dict.fromkeys(("ids", "greedy_ids", "score_ids"), _IDS_NOTE)
 
 # An additional output of the signatures that search, if the translator has `confidence`: the
-# calibrated probability that a whole output is right; 0 in a slot without a hypothesis.
+# calibrated probability that the whole output is correct; 0 in a slot without a hypothesis.
 CONFIDENCES = tf.TensorSpec([None, None], tf.float32, name="confidences")
 
-# Signatures of a LiteRT file: `options` would add a fifth search to every app.
+# Signatures of a LiteRT file. `options` is left out: it would add another search to every app.
 LITERT_SIGNATURES = ("serving_default", "greedy", "ids", "score")
 
 # The largest `max_length` that a request to `options` can set, and the longest target that `score`
-# takes, unless the translator's own is larger. It prevents a request from filling a server's
-# memory.
+# takes, unless the translator's own limit is larger. It keeps a request from filling the memory of
+# a server.
 OPTIONS_MAX_LENGTH = 1000
 
 
@@ -103,10 +103,10 @@ def takes_text(name: str) -> bool:
 def check_signatures(
     signatures: Iterable[str] | None, default: Iterable[str], source_length: int | None
 ) -> tuple[str, ...]:
-    """Check which signatures to export.
+    """Return the signatures to export, after checking their names.
 
     Args:
-        signatures: Names of the signatures. `None` for the default.
+        signatures: Names of the signatures. `None` selects `default`.
         default: Names of the default signatures.
         source_length: Fixed length of "source_ids", or `None`.
 
@@ -144,7 +144,7 @@ def check_signatures(
 def input_specs(
     name: str, *, batch: int | None = None, source_length: int | None = None
 ) -> tuple[Any, ...]:
-    """Return the inputs of a signature, with the sizes that an export fixes.
+    """Return the inputs of a signature, with the sizes that the export fixes.
 
     Args:
         name: Name of the signature.

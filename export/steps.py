@@ -1,4 +1,4 @@
-"""Steps that the exporters of all formats share: first checks, progress, and the comparison."""
+"""Steps that the exporters of all formats share: checks, progress, and the comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import check_figures
 from keras_s2s.export.parity import Parity, check_agreement, check_parity
-from keras_s2s.export.questions import make_probes
+from keras_s2s.export.probes import make_probes
 from keras_s2s.export.sessions import Runtime
 from keras_s2s.export.signatures import check_signatures
 from keras_s2s.files import check_writable
@@ -38,7 +38,7 @@ def check_arguments(
     Args:
         translator: The `Translator`.
         figures: Evaluation metrics for the model card.
-        signatures: Names of the signatures. `None` for the default.
+        signatures: Names of the signatures. `None` selects `default`.
         default: Names of the default signatures.
         source_length: Fixed length of "source_ids", or `None`.
 
@@ -119,7 +119,7 @@ def compare_with_model(
         signatures: Names of the signatures to compare.
         texts: The texts.
         tolerance: Maximum mean difference of a token's log probability, for quantized weights.
-            `None`: the weights are unchanged, so the answers must be equal.
+            Defaults to `None`: the answers must be equal.
 
     Returns:
         The differences.
@@ -144,22 +144,22 @@ def check_translator(translator: Any) -> None:
     """
     if not isinstance(translator, Translator):
         raise TypeError(
-            "Only a `Translator` can be exported: a model with its tokenizers and its search. "
+            "Only a `Translator` (a model with its tokenizers and its search) can be exported. "
             f"Received: {type(translator).__name__}"
         )
     weights = [(weight.path, np.asarray(weight)) for weight in translator.model.weights]
     for path, values in weights:
-        spoilt = int(np.sum(~np.isfinite(values)))
-        if spoilt:
+        num_bad = int(np.sum(~np.isfinite(values)))
+        if num_bad:
             raise InputError(
                 "The weights of an exported translator must be finite, but its training has "
-                f"diverged. Received: {spoilt} of {values.size} values of {path!r} that are not "
+                f"diverged. Received: {num_bad} of {values.size} values of {path!r} are not "
                 "finite"
             )
 
 
 def check_answers(translator: Translator, texts: list[str]) -> None:
-    """Raise if finite weights produce logits that are not finite: the model has diverged too.
+    """Raise if the logits are not finite: a model with finite weights may have diverged too.
 
     Args:
         translator: The `Translator`.

@@ -1,4 +1,4 @@
-"""Tokenizing and detokenizing texts without TensorFlow or NumPy.
+"""Tokenize and detokenize texts without TensorFlow or NumPy.
 
 This is the reference implementation for clients of an export that takes ids.
 docs/how-to/ids.md describes the rules, and `examples/tokenizers` implements them in C++ and
@@ -55,7 +55,7 @@ class TextTokenizer:
         self._pieces = _Pieces(self.tokens, rules) if kind == "SentencePieceTokenizer" else None
 
     def tokenize(self, text: str) -> list[int]:
-        """Return the ids of a text, which end in eos."""
+        """Return the ids of a text, which end with eos."""
         if self._pieces is not None:
             return [*self._pieces.split(text), EOS_ID]
         if self._kind == "ByteTokenizer":
@@ -84,13 +84,13 @@ class TextTokenizer:
         return _JOIN[self._kind](parts, self.rules)
 
     def _decompose(self, text: str) -> Iterator[str]:
-        """Yield the parts of each character, or the character itself if no part is known."""
+        """Yield the parts of each character, or the character if none of its parts is known."""
         for character in text:
             parts = unicodedata.normalize("NFD", character)
             yield from parts if any(part in self.ids for part in parts) else character
 
     def _join_features(self, ids: list[int]) -> str:
-        """Join characters; a feature is preceded by a space, or by ";" after another feature."""
+        """Join characters and features: a space before the first feature, ";" before the others."""
         text, before = "", ""
         for number in ids:
             token = self.tokens[number]
@@ -124,7 +124,7 @@ def load_tokenizers(folder: str | Path) -> tuple[TextTokenizer, TextTokenizer]:
 
 
 def _split_features(text: str) -> list[str]:
-    """Split a text into characters and the features in its last word."""
+    """Split a text into the characters of its first words and the features in its last word."""
     word, *features = text.strip().rsplit(maxsplit=1) or [""]
     listed = features[0].split(";") if features else []
     return [*word, *(";" + feature for feature in listed if feature)]
@@ -161,7 +161,7 @@ _JOIN: dict[str, Any] = {
 
 
 class _Pieces:
-    """Unigram model of a SentencePieceTokenizer, which finds the most probable pieces of a text."""
+    """Unigram model of a SentencePieceTokenizer, which splits a text into its likeliest pieces."""
 
     def __init__(self, tokens: list[str], rules: dict[str, Any]) -> None:
         self._rules = rules
@@ -195,7 +195,7 @@ class _Pieces:
         return text
 
     def _replace(self, text: bytes) -> bytes:
-        """Replace the longest prefix in the map, repeatedly."""
+        """Replace the longest prefix found in the map, repeatedly."""
         found, place = [], 0
         while place < len(text):
             length, start = self._longest_prefix(text, place)

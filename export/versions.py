@@ -16,7 +16,7 @@ def check_version(folder: str, version: int | None) -> None:
 
     Args:
         folder: Folder of the versions; it need not exist.
-        version: Number of the version; None for the next one.
+        version: Number of the version. `None` selects the next number.
 
     Raises:
         ValueError: If `version` is not a positive integer, or the name of `folder` is a number.
@@ -38,8 +38,8 @@ def check_version(folder: str, version: int | None) -> None:
         check_positive_int("version", version)
         if int(version) in find_versions(folder):
             raise FileExistsError(
-                f"Version {version} already exists, and versions are never changed. Omit "
-                "`version` to write the next one. Received: "
+                f"Version {version} already exists, and versions are never overwritten. Omit "
+                "`version` to write the next version. Received: "
                 f"{os.path.join(folder, str(version))!r}"
             )
 
@@ -87,7 +87,7 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
     Args:
         unfinished: The folder from `unfinished_version`.
         folder: Folder of the versions.
-        version: Number of the version; None for the next one.
+        version: Number of the version. `None` selects the next number.
 
     Returns:
         The path of the version's folder.
@@ -109,7 +109,7 @@ def publish(unfinished: str, folder: str, version: int | None) -> str:
 
 
 def is_version(name: str) -> bool:
-    """Return whether a model server would take a folder of that name for a version.
+    """Return whether a model server would treat a folder of that name as a version.
 
     Args:
         name: Name of the folder, without its path.

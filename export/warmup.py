@@ -30,15 +30,15 @@ Request = tuple[str, dict[str, np.ndarray[Any, Any]]]
 class Warmup:
     """Requests that a model server answers before it makes a version available.
 
-    The first answer of a graph takes longer than the others, and so does the first answer for a
-    new size. Warm-up requests make that time part of loading, so that no client waits for it.
-    Each signature gets one request for each batch size and each length or text.
+    The first request to a graph takes longer than later ones, and so does the first request of a
+    new size. Warm-up requests move that time to loading, so that no client waits. Each signature
+    gets one request for each batch size and each length or text.
 
     Args:
         batch_sizes: Numbers of rows. All rows of a request are the same.
         lengths: Lengths of source texts in tokens, eos not counted. The texts are made from the
             source vocabulary.
-        texts: Your own source texts, in addition to those or instead of them.
+        texts: Your own source texts, in addition to or instead of `lengths`.
 
     Raises:
         TypeError: If `texts` is not a list of str.
@@ -80,7 +80,8 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
 
     Raises:
         TypeError: If it is not a `Warmup`.
-        ValueError: If a request has more rows than the server accepts; it would not load the model.
+        ValueError: If a request has more rows than the server accepts. The server would not load
+            the model.
         ImportError: If the package tensorflow-serving-api is not installed.
     """
     if not isinstance(warmup, Warmup):
@@ -190,7 +191,7 @@ def _make_texts(tokenizer: Tokenizer, lengths: Iterable[int]) -> list[str]:
 
 
 def _import_apis() -> tuple[Any, Any]:
-    """Import the messages of a model server; raise with the package to install."""
+    """Import the protocol buffers of a model server, or raise with the package to install."""
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:

@@ -139,7 +139,7 @@ def test_the_card_tells_the_limit(translator):
     from keras_s2s.export.model_card import make_card, to_markdown
 
     card = make_card(translator, file_format="x", signatures=[], operations=["y"], figures={})
-    assert "Sources have at most 8 tokens, eos counted; a longer one gets no" in to_markdown(card)
+    assert "Sources may have up to 8 tokens, eos counted; longer ones get no" in to_markdown(card)
     assert json.loads(json.dumps(card))["max_source_length"] == 8
 
 

@@ -384,9 +384,9 @@ def _load_export(path: str) -> Model:
         with hushed("Loading"):
             session = LiteRTSession(path, text_operations=not on_ids)
     if on_ids:
-        from keras_s2s.export.answers import IdsAnswers
+        from keras_s2s.export.answers import TextRuntime
 
-        session = IdsAnswers(path, session)
+        session = TextRuntime(path, session)
 
     def search(texts: list[bytes]) -> Answer:
         return session("serving_default", {"source": np.array(texts, object)})

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from helpers.served import WORDS, shared_translator
 
 import keras_s2s as s2s
-from keras_s2s.export.litert_export import found_shapes
+from keras_s2s.export.litert_export import output_shapes
 from keras_s2s.export.sessions import CompiledSession, LiteRTSession
 from keras_s2s.export.text_tokenizer import load_tokenizers
 
@@ -97,7 +97,7 @@ def test_ids_are_the_first_and_only_subgraph_with_a_fixed_length(fixed, translat
 
 
 def test_compiled_model_runs_a_file_of_ids(fixed, translator):
-    shapes = {"ids": found_shapes(2, 12)}
+    shapes = {"ids": output_shapes(2, 12)}
     del shapes["ids"]["confidences"]  # an output of calibrated translators only
     source_ids = np.zeros((1, 20), np.int32)
     source_ids[0, :6] = translator.source.tokenize("hello").numpy()
@@ -115,7 +115,7 @@ def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path
 
     monkeypatch.setattr(CompiledSession, "__call__", answer)
     with pytest.raises(
-        ValueError, match="CompiledModel and its Interpreter give different answers"
+        ValueError, match="CompiledModel and its Interpreter return different answers"
     ):
         s2s.export.litert(
             translator, tmp_path / "g.tflite", signatures=("greedy_ids",), source_length=8

@@ -13,7 +13,7 @@ from helpers.served import WORDS, shared_translator, tiny_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import litert_export
-from keras_s2s.export.litert_export import fix_sizes, without_updates
+from keras_s2s.export.litert_export import fix_sizes, remove_updates
 from keras_s2s.export.litert_file import import_schema, read_metadata
 from keras_s2s.export.served_module import ServedModule, save, trace
 from keras_s2s.export.sessions import LiteRTSession
@@ -142,7 +142,7 @@ def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_
     path.write_text("before")
     with pytest.raises(
         ValueError,
-        match="The export and the model give different answers, so the export was removed",
+        match="The export and the model return different answers, so the export was removed",
     ):
         s2s.export.litert(translator, path)
     assert os.listdir(tmp_path) == ["g2p.tflite"]
@@ -254,7 +254,7 @@ def test_without_a_longest_target_the_signature_stays(translator):
 
 def test_all_other_operations_are_left_to_be_checked(function):
     graph_def = function.graph.as_graph_def()
-    kept = without_updates(graph_def)
+    kept = remove_updates(graph_def)
     before = {node.op for node in graph_def.node} | _of_functions(graph_def)
     after = {node.op for node in kept.node} | _of_functions(kept)
     assert before - after == {"XlaDynamicUpdateSlice"}

@@ -297,5 +297,7 @@ def test_a_model_without_a_limit_does_not_name_one(path, monkeypatch):
     runner = LiteRTRunner(path)
     monkeypatch.setitem(runner.card, "max_source_length", None)
     monkeypatch.setattr(runner, "_search_ids", lambda texts: [[] for _ in texts])
-    with pytest.raises(ValueError, match=r"position 0. Expected: a target that the search allows$"):
+    with pytest.raises(
+        ValueError, match=r"position 0. Expected: a target that satisfies the rules of the search$"
+    ):
         runner.translate(["a"])

@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers.served import shared_translator
 
 from keras_s2s.export.parity import Parity, check_agreement, check_parity, find_differences
-from keras_s2s.export.questions import Question
+from keras_s2s.export.probes import ProbeCall
 from keras_s2s.export.served_module import trace
 from keras_s2s.export.signatures import SIGNATURES
 
@@ -159,19 +159,19 @@ IDS = {
 }
 
 
-def question(expected, rescored=None):
-    return Question(["a", "b"], {}, expected, lambda answer: rescored)
+def probe_call(expected, rescored=None):
+    return ProbeCall(["a", "b"], {}, expected, lambda answer: rescored)
 
 
 @pytest.mark.parametrize("expected", [TEXTS, IDS])
 def test_the_same_answer_has_no_differences(expected):
-    assert find_differences(question(expected), expected) == []
+    assert find_differences(probe_call(expected), expected) == []
 
 
 def test_ids_padded_further_are_the_same():
     ids = np.pad(IDS["target_ids"], [(0, 0), (0, 0), (0, 3)])
-    assert find_differences(question(IDS), {**IDS, "target_ids": ids}) == []
-    assert find_differences(question({**IDS, "target_ids": ids}), IDS) == []
+    assert find_differences(probe_call(IDS), {**IDS, "target_ids": ids}) == []
+    assert find_differences(probe_call({**IDS, "target_ids": ids}), IDS) == []
 
 
 @pytest.mark.parametrize("expected", [TEXTS, IDS])
@@ -179,15 +179,15 @@ def test_of_equally_good_answers_either_may_come_first(expected):
     name = "target" if "target" in expected else "target_ids"
     swapped = {**expected, name: expected[name].copy()}
     swapped[name][0] = expected[name][0, ::-1]
-    confirmed = question(expected, rescored=expected["log_probs"])
+    confirmed = probe_call(expected, rescored=expected["log_probs"])
     assert find_differences(confirmed, swapped) == []
-    unconfirmed = question(expected, rescored=expected["log_probs"] - 0.01)
+    unconfirmed = probe_call(expected, rescored=expected["log_probs"] - 0.01)
     assert find_differences(unconfirmed, swapped) == [0]
 
 
 @pytest.mark.parametrize("output", ["scores", "log_probs"])
 def test_a_score_may_differ_by_the_rounding_of_a_runtime(output):
     answer = {**TEXTS, output: TEXTS[output] + np.float32(0.9e-4)}
-    assert find_differences(question(TEXTS), answer) == []
+    assert find_differences(probe_call(TEXTS), answer) == []
     answer = {**TEXTS, output: TEXTS[output] + np.float32(2.1e-4)}
-    assert find_differences(question(TEXTS), answer) == [0, 1]
+    assert find_differences(probe_call(TEXTS), answer) == [0, 1]

@@ -131,7 +131,7 @@ def spoilt(monkeypatch):
 def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoilt):
     with pytest.raises(
         ValueError,
-        match="The export and the model give different answers, so the export was removed",
+        match="The export and the model return different answers, so the export was removed",
     ):
         s2s.export.saved_model(translator, versions)
     assert os.listdir(versions) == ["1"]

@@ -1,4 +1,4 @@
-"""The questions for checking an export, and the model's answers."""
+"""Texts and calls for checking an export, with the model's answers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keras_s2s.special_ids import EOS_ID, PAD_ID, SPECIAL_TOKENS
 from keras_s2s.translator import Translator
 
 _LOGGER = logging.getLogger(__name__)
-# Texts that the model answers at a time. Few, so that a short text is not padded to a long one, and
-# as many as have one graph in Python: more rows get their own (`MANY_ROWS` of the model).
+# Number of texts that the model answers at a time: few, so that short texts are not padded to long
+# ones, and small enough that all batches share one graph (`MANY_ROWS` of the model).
 _ROWS = 4
 
 # Empty, white space, letters with and without accents, right-to-left scripts and scripts without
@@ -42,8 +42,8 @@ NASTY_TEXTS = (
 )
 
 
-class Question(NamedTuple):
-    """A call of a signature, and the model's answer."""
+class ProbeCall(NamedTuple):
+    """Call of a signature, and the model's answer."""
 
     texts: list[str]  # texts of the rows, for messages
     inputs: Arrays
@@ -59,7 +59,7 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
         texts: Additional texts from the user.
 
     Returns:
-        The user's texts, then the others.
+        The user's texts, then generated and difficult ones.
 
     Raises:
         TypeError: If `texts` is a single text, or one of them is not text.
@@ -79,10 +79,10 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     ]
 
 
-def ask_model(
+def probe_calls(
     translator: Translator, signatures: Iterable[str], probes: list[str]
-) -> Iterator[tuple[str, Question]]:
-    """Ask the model the questions for an export.
+) -> Iterator[tuple[str, ProbeCall]]:
+    """Yield the calls that check an export, with the model's answers.
 
     The model answers each text once. An export must give the same answer in each batch: of all
     texts but the last, of the first text alone, of the empty text alone, and of the last text (the
@@ -94,18 +94,18 @@ def ask_model(
         probes: The texts.
 
     Yields:
-        The name of a signature, and a question.
+        The name of a signature, and a call.
     """
     model, last = _Model(translator, [*probes, ""]), len(probes) - 1
     for signature in signatures:
         _LOGGER.info("comparing %d answers of %s with the model", len(probes), signature)
         for rows in ([*range(last)], [0], [last + 1], [last, last + 1]):
             if rows:
-                yield signature, model.question(signature, rows)
+                yield signature, model.call(signature, rows)
 
 
 class _Model:
-    """The model, which searches and scores each text once for all signatures.
+    """Model whose answer to each text is computed once for all signatures.
 
     Args:
         translator: The model.
@@ -128,8 +128,8 @@ class _Model:
         self._parts = np.split(by_length, range(_ROWS, len(texts), _ROWS))
         self._find = functools.cache(self._search)
 
-    def question(self, signature: str, rows: list[int]) -> Question:
-        """Return the question that asks a signature for some of the texts."""
+    def call(self, signature: str, rows: list[int]) -> ProbeCall:
+        """Return the call of a signature for some of the texts."""
         with tf.device("CPU:0"):  # where the export runs
             inputs, answers = self._ask(signature)
         specs = ALL_SIGNATURES[signature]
@@ -141,7 +141,7 @@ class _Model:
         def log_probs(answer: Arrays) -> Any:
             return expected["log_probs"] if _scores(signature) else rescore(given, answer)
 
-        return Question([self._texts[row] for row in rows], given, expected, log_probs)
+        return ProbeCall([self._texts[row] for row in rows], given, expected, log_probs)
 
     def _ask(self, signature: str) -> tuple[Arrays, Arrays]:
         """Return the inputs of a signature for all texts, and the model's answers."""
@@ -157,7 +157,7 @@ class _Model:
         return self._inputs, self._find(search, text, signature == "options")
 
     def _search(self, search: Search, text: bool, options: bool) -> Arrays:
-        """Return the answers of a search to all texts, as texts or as ids."""
+        """Search for the targets of all texts, and return them as texts or as ids."""
         translator, given = self._translator, self._inputs
         if options:
             names = ("max_length", "min_length", "length_penalty")
@@ -199,7 +199,7 @@ class _Model:
         ids = translator.target.tokenize(tf.constant(target.ravel(), tf.string))
         finished = translator.model.log_prob(source_ids, ids)
         unfinished = translator.model.log_prob(source_ids, tf.where(ids == EOS_ID, PAD_ID, ids))
-        # a text does not show whether eos was among its ids; the log probability does
+        # a text does not show whether its ids included eos, but the log probability does
         either = np.reshape([finished, unfinished], (2, *target.shape))
         nearest = np.abs(either - answer["log_probs"]).argmin(axis=0)
         return np.where(nearest == 0, *either)

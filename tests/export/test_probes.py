@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from helpers.served import shared_translator
 
-from keras_s2s.export.questions import NASTY_TEXTS, ask_model, make_probes
+from keras_s2s.export.probes import NASTY_TEXTS, make_probes, probe_calls
 from keras_s2s.export.signatures import ALL_SIGNATURES, SIGNATURES
 
 
@@ -32,28 +32,26 @@ def test_probes_must_be_texts(translator, probes):
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_questions_have_the_promised_inputs_and_outputs(translator, signature):
+def test_probe_calls_have_the_promised_inputs_and_outputs(translator, signature):
     batches = []
-    for name, question in ask_model(translator, [signature], ["hello", "a", "zebra"]):
+    for name, call in probe_calls(translator, [signature], ["hello", "a", "zebra"]):
         assert name == signature
-        batches.append(question.texts)
-        for side, arrays in zip(
-            SIGNATURES[signature], (question.inputs, question.expected), strict=True
-        ):
+        batches.append(call.texts)
+        for side, arrays in zip(SIGNATURES[signature], (call.inputs, call.expected), strict=True):
             assert set(arrays) == {spec.name for spec in side}
             for spec in side:
                 tensor = tf.convert_to_tensor(arrays[spec.name])
                 assert tensor.dtype == spec.dtype
                 assert spec.shape.is_compatible_with(tensor.shape)
-                assert tensor.shape[0] == len(question.texts)
+                assert tensor.shape[0] == len(call.texts)
     assert batches == [["hello", "a"], ["hello"], [""], ["zebra", ""]]
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_the_model_confirms_its_own_answers(translator, signature):
-    ((_, question), *_) = ask_model(translator, [signature], ["hello", "a", "zebra"])
-    rescored = question.rescore(question.expected)
-    np.testing.assert_allclose(rescored, question.expected["log_probs"], atol=1e-4)
+    ((_, call), *_) = probe_calls(translator, [signature], ["hello", "a", "zebra"])
+    rescored = call.rescore(call.expected)
+    np.testing.assert_allclose(rescored, call.expected["log_probs"], atol=1e-4)
 
 
 def test_each_search_runs_once(translator, monkeypatch):
@@ -65,6 +63,6 @@ def test_each_search_runs_once(translator, monkeypatch):
         return search(model, source_ids, *arguments, **options)
 
     monkeypatch.setattr(type(translator.model), "search", count)
-    questions = list(ask_model(translator, [*ALL_SIGNATURES], ["hello", "a", "zebra"]))
-    assert len(questions) == 4 * len(ALL_SIGNATURES)
+    found = list(probe_calls(translator, [*ALL_SIGNATURES], ["hello", "a", "zebra"]))
+    assert len(found) == 4 * len(ALL_SIGNATURES)
     assert calls == [4, 4, 4]  # the translator's search, greedy, options: three texts and ""
