@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keras_s2s.cli.features import read_checked_pairs
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
 from keras_s2s.cli.source_lines import read_lines, take_sources
@@ -43,6 +44,12 @@ _CHANGED = 1  # exit code if more changed than allowed
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON with all changes.")
 @COLUMNS
+@click.option(
+    "--features-column",
+    type=click.IntRange(1, 3),
+    help="Take the sources of pairs in three columns: 2 for lemma<TAB>features<TAB>form.",
+    show_default="TEXTS has sources only",
+)
 @IMPORT
 @BATCH_SIZE
 def compare(
@@ -54,17 +61,25 @@ def compare(
     most: int,
     as_json: bool,
     columns: str | None,
+    features_column: int | None,
     batch_size: int,
 ) -> None:
     """Compare the outputs of two models, or of two versions of one, for the lines of a file.
 
     BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
-    TEXTS has one source per line. Prints the share of changed outputs, the score differences of the
-    unchanged ones, and a list of changes: source, before and after, separated by tabs. A source
-    that only one of the models answers counts as a change; sources without an answer, such as those
-    of more than `max_source_length` tokens, are counted on standard error.
+    TEXTS has one source per line; with --features-column, pairs in three columns. Prints the share
+    of changed outputs, the score differences of the unchanged ones, and a list of changes: source,
+    before and after, separated by tabs. A source that only one of the models answers counts as a
+    change; sources without an answer, such as those of more than `max_source_length` tokens, are
+    counted on standard error.
     """
-    lines = read_lines(texts)
+    if features_column is None:
+        lines = read_lines(texts)
+    elif columns is None:
+        pairs = read_checked_pairs(texts, features_column)
+        lines, columns = [(texts, source) for source, _ in pairs], "text"
+    else:
+        raise click.UsageError("--columns and --features-column cannot be used together.")
     sources = take_sources(lines, columns or "text")  # checked before a model is loaded
     models = [load_model(path) for path in (before, after)]
     if columns is None:

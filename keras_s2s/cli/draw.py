@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.features import features_column_of, read_checked_pairs
 from keras_s2s.cli.model_paths import settings_of_run
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import (
@@ -15,12 +16,10 @@ from keras_s2s.cli.options import (
     IMPORT,
     MODEL,
     PAIRS,
-    features_column_of,
     search_options,
 )
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
-from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import check_writable
@@ -121,7 +120,7 @@ def errors(
     """Draw the error rates of a model on PAIRS by source length."""
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
-    accepted = group_references(read_pairs(pairs, features_column=column))
+    accepted = group_references(read_checked_pairs(pairs, column))
     sources = list(accepted)
     answering = load_model(model, **options)
     from keras_s2s.plots import errors_by_length

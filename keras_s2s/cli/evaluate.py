@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.features import features_column_of, read_checked_pairs
 from keras_s2s.cli.model_paths import settings_of_run
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import (
@@ -16,12 +17,10 @@ from keras_s2s.cli.options import (
     JSON,
     MODEL,
     PAIRS,
-    features_column_of,
     search_options,
 )
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.streams import in_column, write_line
-from keras_s2s.data import read_pairs
 from keras_s2s.evaluation import check_installed, group_references, meaningful_figures
 from keras_s2s.files import check_writable
 
@@ -100,7 +99,7 @@ def evaluate(
         check_writable(outputs)  # skipped for devices such as /dev/stdout
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
-    references = group_references(read_pairs(pairs, features_column=column))
+    references = group_references(read_checked_pairs(pairs, column))
     wanted = wanted or list(meaningful_figures(list(references.values())))
     check_installed(["wer", *wanted])
     answering = load_model(model, **options)

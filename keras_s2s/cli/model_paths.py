@@ -10,6 +10,9 @@ from keras_s2s.cli.settings import read_config
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 
+_SUFFIXES = (".keras", ".tflite", ".onnx")
+_MODELS = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"
+
 
 def find_model(path: str) -> str:
     """Return the path of the model in a run folder or of the newest SavedModel version.
@@ -22,10 +25,15 @@ def find_model(path: str) -> str:
 
     Raises:
         FileNotFoundError: If there is no model at `path`.
+        ValueError: If `path` is a file whose suffix is not that of a model.
     """
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file")
-    if not os.path.isdir(path) or os.path.exists(os.path.join(path, "saved_model.pb")):
+    if not os.path.isdir(path):
+        if not path.endswith(_SUFFIXES):
+            raise InputError(f"{path}: not a model. Expected: {_MODELS}")
+        return path
+    if os.path.exists(os.path.join(path, "saved_model.pb")):
         return path
     if os.path.exists(os.path.join(path, BEST)):
         return os.path.join(path, BEST)
@@ -37,12 +45,9 @@ def find_model(path: str) -> str:
         raise FileNotFoundError(
             f"{path}: this run has no {BEST} yet; `keras-s2s train` writes it after the first epoch"
         )
-    near = [name for name in names if name.endswith((".keras", ".tflite", ".onnx"))]
+    near = [name for name in names if name.endswith(_SUFFIXES)]
     hint = f". Did you mean {os.path.join(path, near[0])}?" if near else ""
-    raise FileNotFoundError(
-        f"{path}: there is no model in this folder. Expected: a .keras, .tflite or .onnx file, the "
-        f"folder of a SavedModel, or the folder of a run{hint}"
-    )
+    raise FileNotFoundError(f"{path}: there is no model in this folder. Expected: {_MODELS}{hint}")
 
 
 def find_translator(path: str) -> str:

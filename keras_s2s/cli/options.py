@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -97,16 +97,6 @@ def check_free(path: str, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: the file already exists; use --overwrite to replace it")
     check_writable(path)
-
-
-def features_column_of(given: int | None, run: Mapping[str, Any]) -> int | None:
-    """Return the features column of a file of pairs.
-
-    Args:
-        given: Integer or None. Value of `--features-column`; 0 means no features.
-        run: Mapping of the settings of the run, which may be empty.
-    """
-    return (run.get("features_column") if given is None else given) or None
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ import json
 
 import click
 
+from keras_s2s.cli.features import features_column_of, read_checked_pairs
 from keras_s2s.cli.model_paths import settings_of_run
 from keras_s2s.cli.models import NO_SCORE, load_model
 from keras_s2s.cli.options import (
@@ -15,10 +16,8 @@ from keras_s2s.cli.options import (
     IMPORT,
     MODEL,
     PAIRS,
-    features_column_of,
 )
 from keras_s2s.cli.streams import progress, write_line
-from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
 
 _GROUP = 8  # batches
@@ -41,7 +40,7 @@ def score(
     end-of-sequence token. The score is log_prob / length**α, as in the model's search.
     """
     column = features_column_of(features_column, settings_of_run(model))
-    listed = read_pairs(pairs, features_column=column)
+    listed = read_checked_pairs(pairs, column)
     answering = load_model(model)
     waiting = enumerate(listed, 1)
     with progress("Scoring", len(listed), between_answers=True) as advance:

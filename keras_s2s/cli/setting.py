@@ -75,7 +75,11 @@ class Setting(NamedTuple):
         return number
 
     def _error(self, value: Any) -> InputError:
-        return InputError(f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}")
+        _, _, unset = self.help.partition("; null: ")
+        without = f". Without it (null in a settings file): {unset}" if unset else ""
+        return InputError(
+            f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}{without}"
+        )
 
     def bounds(self) -> str:
         """Return the allowed range of a number in click's notation, `0<=x<=1`."""

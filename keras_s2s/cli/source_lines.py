@@ -189,8 +189,8 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
         source, *features = text.split("\t")
         if len(features) > 1:
             raise InputError(
-                f"{place}: {len(features) + 1} columns. Expected: source<TAB>features; --columns "
-                "first takes the first column, --columns text the whole line"
+                f"{place}: {len(features) + 1} columns. Expected: source<TAB>features, as from "
+                "`cut -f1,2`; --columns first takes the first column, --columns text the whole line"
             )
         text = " ".join([source, *features])
     if is_empty(text):

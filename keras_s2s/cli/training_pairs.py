@@ -8,14 +8,11 @@ from typing import NamedTuple
 
 import click
 
+from keras_s2s.cli.features import FeatureCounts
 from keras_s2s.cli.streams import StatusLine
 from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pair_files import is_records
-from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
-from keras_s2s.texts import FEATURE_SEPARATOR, split_features
-
-_FEW = 20  # pairs, of which each may have features of its own
 
 
 class TrainingPairs(NamedTuple):
@@ -61,7 +58,7 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
         train = settings.train if settings.stream else list(_read_files(settings))
         held_out = {source for source, _ in valid}
         both: set[str] = set()
-        features = _Features()
+        features = FeatureCounts()
 
         def noting() -> Iterable[tuple[str, str]]:
             for pair in iterate_training_pairs(settings, train):
@@ -103,48 +100,3 @@ def iterate_training_pairs(
 def _read_files(settings: SimpleNamespace) -> Iterable[tuple[str, str]]:
     """Read the training pairs from their files."""
     return iterate_pairs(settings.train, features_column=settings.features_column)
-
-
-class _Features:
-    """Counts what tells a column of features from a column of words."""
-
-    def __init__(self) -> None:
-        self._pairs = self._total = 0
-        self._distinct: set[str] = set()
-        # Number of lines with a separator: in the features, the source word and the target.
-        self._lists = [0, 0, 0]
-
-    def note(self, source: str, target: str) -> None:
-        """Count the features of a pair whose source ends in its features."""
-        lemma, features = split_features(source)
-        self._pairs += 1
-        self._total += len(features)
-        self._distinct.update(features)
-        lists = (len(features) > 1, FEATURE_SEPARATOR in lemma, FEATURE_SEPARATOR in target)
-        for place, is_list in enumerate(lists):
-            self._lists[place] += is_list
-
-    def check(self, column: int, paths: list[str]) -> None:
-        """Check that the column holds features.
-
-        Args:
-            column: Integer. Number of the column.
-            paths: Paths of the files, for the error message.
-
-        Raises:
-            ValueError: If another column holds lists of features and this one does not.
-        """
-        others = [other for other in (1, 2, 3) if other != column]
-        for other, lists in zip(others, self._lists[1:], strict=True):
-            if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
-                raise InputError(
-                    f"{', '.join(paths)}: `features_column` must be the column with features such "
-                    f"as V;PST, which is column {other} in {lists:,} of {self._pairs:,} training "
-                    f"pairs. Received: features_column={column}"
-                )
-        if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
-            click.echo(
-                f"features: {len(self._distinct):,} different ones in {self._pairs:,} pairs: check "
-                f"that column {column} holds features, not words (--features-column)",
-                err=True,
-            )

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from keras_s2s.checks import check_positive_int, check_utf8, short_repr
 from keras_s2s.errors import InputError
-from keras_s2s.texts import is_empty
+from keras_s2s.texts import FEATURE_SEPARATOR, is_empty
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -283,16 +283,23 @@ def _pair(
     """Return the pair in the columns of a line."""
     expected = _PAIR if features_column is None else _TRIPLES[features_column - 1]
     if features_column is not None and len(columns) != len(_TRIPLES):
-        raise _line_error(
-            name, number, f"{len(columns)} columns with features_column={features_column}", expected
-        )
+        reason = f"{len(columns)} columns with features_column={features_column}"
+        if len(columns) == 2:
+            reason += (
+                ". For a file of two columns, leave `features_column` out (`evaluate`, `score` and "
+                "`draw errors` with the run folder of a model with features: `--features-column 0`)"
+            )
+        raise _line_error(name, number, reason, expected)
     if features_column is None and len(columns) > 2:
         raise _line_error(name, number, f"{len(columns)} columns. {_advice(columns)}", expected)
+    likely = _find_features(columns)
     features = columns.pop(features_column - 1) if features_column else None
     fault = find_fault(*columns)
     if features is not None and not fault and len(features.split()) != 1:
         fault = "white space in the features" if features.split() else "the features are empty"
         fault += f", column {features_column} of {len(_TRIPLES)}"
+        if likely:
+            fault += f". If column {likely} holds the features, use features_column={likely}"
     if fault:
         raise _line_error(name, number, fault, expected)
     source, target = columns
@@ -304,11 +311,21 @@ def _advice(columns: list[str]) -> str:
     advice = "Write further targets of a source on lines of their own"
     if len(columns) != len(_TRIPLES):
         return advice
-    column = next((n for n, text in enumerate(columns, 1) if ";" in text), 2)
+    column = _find_features(columns) or 2
     return (
         f"If column {column} holds morphological features, such as V;PST, read the file with "
         f"features_column={column} (`--features-column {column}`); otherwise: {advice.lower()}"
     )
+
+
+def _find_features(columns: list[str]) -> int | None:
+    """Return the number of the first column that looks like features, such as V;PST."""
+    lists = (
+        number
+        for number, text in enumerate(columns, 1)
+        if FEATURE_SEPARATOR in text and len(text.split()) == 1
+    )
+    return next(lists, None)
 
 
 def _line_error(name: str, number: int, reason: str, expected: str = _PAIR) -> InputError:

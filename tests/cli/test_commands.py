@@ -49,13 +49,15 @@ assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
 
 
 def test_mistakes_in_files_do_not_wait_for_tensorflow(tmp_path):
-    good, bad, run = (str(tmp_path / name) for name in ("good.tsv", "bad.tsv", "run"))
+    names = ("good.tsv", "bad.tsv", "run", "model.keras")
+    good, bad, run, model = (str(tmp_path / name) for name in names)
     Path(good).write_text("a\tb\n", "utf-8")
     Path(bad).write_bytes(b"a\xff\n")
+    Path(model).touch()
     code = f"""
 import sys
 from keras_s2s.cli.main import main
-good, bad, run = {[good, bad, run]!r}
+good, bad, run, model = {[good, bad, run, model]!r}
 train = ["train", "--output", run, "--train", good, "--valid"]
 for command in (
     [*train[:-2], bad, "--valid", good],
@@ -63,13 +65,15 @@ for command in (
     [*train, good, "--features-column", "2"],
     [*train, good, "--init-from", run],
     [*train, good, "--import", "no_such_module"],
-    ["evaluate", good, bad],
-    ["score", good, bad],
-    ["draw", "errors", good, bad, run + ".png"],
-    ["compare", good, good, bad],
-    ["export", good, run + ".tflite", "--probes", bad],
-    ["translate", good],
-    ["translate", good, "--nbest", "3", "--beam-width", "2"],
+    ["evaluate", model, bad],
+    ["score", model, bad],
+    ["draw", "errors", model, bad, run + ".png"],
+    ["compare", model, model, bad],
+    ["export", model, run + ".tflite", "--probes", bad],
+    ["translate", model],
+    ["translate", model, "--nbest", "3", "--beam-width", "2"],
+    ["evaluate", good, good],
+    ["inspect", good],
 ):
     with open(bad) as sys.stdin:
         assert main(command) == 2, command
@@ -78,7 +82,8 @@ assert not {{"tensorflow", "keras"}} & sys.modules.keys()
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stderr.decode().splitlines()
-    assert len(lines) == 12
+    assert len(lines) == 14
+    assert lines[-1].startswith(f"keras-s2s: {good}: not a model. Expected: a .keras, ")
     for line in lines:
         assert line.startswith("keras-s2s: ")
 
@@ -372,7 +377,7 @@ def test_a_file_that_is_not_a_model_is_a_mistake(run, pairs, tmp_path):
     code, _, errors = run("inspect", pairs)
     assert code == 2
     assert errors.count("\n") == 1
-    assert "not a .keras file" in errors
+    assert "not a model. Expected: a .keras, " in errors
     code, _, errors = run("inspect", tmp_path)
     assert code == 2
     assert "there is no model in this folder" in errors

@@ -106,6 +106,18 @@ def test_a_source_that_only_one_model_answers_is_a_change(run, model, translator
     assert change.endswith("\t")
 
 
+def test_sources_come_from_pairs_with_features(run, model, tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("ab\tV;PST\tabed\ncd\tV;PST\tcded\n", "utf-8")
+    code, output, _ = run("compare", model, model, path, "--features-column", 2)
+    assert (code, output.splitlines()[0]) == (0, "0 of 2 answers changed (0.00%)")
+    code, _, errors = run(
+        "compare", model, model, path, "--features-column", 2, "--columns", "text"
+    )
+    assert code == 2
+    assert "--columns and --features-column cannot be used together" in errors
+
+
 def test_texts_that_neither_model_answers_have_no_score():
     none, empty = Answer("", None), Answer("", -0.5)
     found = compare(["a", "b", "c"], [none, none, empty], [none, empty, Answer("", -1.0)])

@@ -38,6 +38,15 @@ def test_a_column_without_features_is_refused(files, column):
         read_training_pairs(complete({**paths, "features_column": column}))
 
 
+@pytest.mark.parametrize(("command", "models"), [("evaluate", 1), ("score", 1), ("compare", 2)])
+def test_a_wrong_column_is_refused_before_a_model_is_loaded(command, models, files, tmp_path, run):
+    model = tmp_path / "model.keras"
+    model.touch()
+    code, _, errors = run(command, *[model] * models, files / "train.tsv", "--features-column", 3)
+    assert code == 2
+    assert "such as V;PST, which is column 2 in 27 of 27 pairs. Received: fe" in errors
+
+
 def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
     path = tmp_path / "words.tsv"
     lines = [f"{lemma}{ending}\tPST\t{lemma}{ending}ed\n" for lemma in LEMMAS for ending in "xyz"]

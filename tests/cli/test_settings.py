@@ -134,6 +134,11 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         (["--epochs", "2147483648"], "`epochs` must be an integer of at least 1. Received: 2147"),
         (["--units", "0"], "`units` must be an integer between 1 and 32768. Received: 0"),
         (
+            ["--features-column", "0"],
+            "`features_column` must be an integer between 1 and 3. Received: 0. Without it (null "
+            "in a settings file): files have two columns",
+        ),
+        (
             ["--train", "a", "--valid", "b", "--copy", "--attention", "none"],
             "`copy` needs attention. Received: copy=True, attention='none'",
         ),

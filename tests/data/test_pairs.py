@@ -98,6 +98,7 @@ def test_what_was_written_is_read(pairs, tmp_path):
         (b"no tab here", "no tab in the line. Expected: source<TAB>target"),
         (b"a\tb\tc", "3 columns. If column 2 holds morphological features, such as V;PST, read"),
         (b"a\tb\tV;PST", "3 columns. If column 3 holds morphological features"),
+        (b"a; b\tc\tV;PST", "3 columns. If column 3 holds morphological features"),
         (b"a\tb\tc\td", "4 columns. Write further targets of a source on lines of their own"),
         (b"a\tb\t", "3 columns"),
         (b"\tb", "the source is empty"),
@@ -136,10 +137,15 @@ def test_features_are_read_from_their_column(column, line, tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("a\tb", "2 columns with features_column=2. Expected: source<TAB>features<TAB>target"),
+        (
+            "a\tb",
+            "2 columns with features_column=2. For a file of two columns, leave `features_column` "
+            "out .* Expected: source<TAB>features<TAB>target",
+        ),
         ("a\tb\tc\td", "4 columns with features_column=2"),
         ("a\t \tc", "the features are empty, column 2 of 3"),
-        ("a\tV PST\tc", "white space in the features, column 2 of 3"),
+        ("a\tV PST\tc", "white space in the features, column 2 of 3. Expected"),
+        ("a\tc d\tV;PST", "white space .*, column 2 of 3. If column 3 holds the features, use fea"),
         ("\tV\tc", "the source is empty"),
         ("a\tV\t", "the target is empty"),
     ],
