@@ -1,6 +1,6 @@
 """Training speed, compared with plain Keras 3 layers and PyTorch.
 
-    python -m benchmarks.training                 # everything, about 20 minutes
+    python -m benchmarks.training --torch PYTHON  # everything, about 20 minutes
     python -m benchmarks.training --workloads G --threads 1 --rounds 3
     python -m benchmarks.training --systems "Keras 3" "keras_s2s, luong" "keras_s2s, bahdanau"
 
@@ -8,24 +8,26 @@ Each system is a separate process with the threads that suit it best. The system
 by round, over the same batches. The result is the median over the rounds of each system's ratio to
 the first system, plain Keras, in the same round, so that noise on the machine affects all systems
 alike. Token counts are real target tokens without padding. The memory of a process is its peak,
-including that of its libraries. PyTorch is included if it is installed.
+including that of its libraries. PyTorch is measured with the
+PYTHON of an environment that has it: TensorFlow and PyTorch cannot be loaded into one process.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, cast
 
 from benchmarks.export_worker import most_memory
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+TORCH = ("PyTorch, padded", "PyTorch, packed encoder")
 RESULTS = Path(__file__).parent / "results" / "training.json"
 
 
@@ -63,14 +65,17 @@ def measure(
         For each system, its seconds and CPU seconds per round, its peak memory, and the
         configuration.
     """
-    names = arguments.systems or ["Keras 3", "keras_s2s", *_torch_systems()]
-    command = [sys.executable, "-m", "benchmarks.training", "--workloads", workload]
+    names = arguments.systems or ["Keras 3", "keras_s2s", *(TORCH if arguments.torch else ())]
+    command = ["-m", "benchmarks.training", "--workloads", workload]
     command += ["--threads", str(threads), "--precisions", precision]
     command += ["--batches", str(arguments.batches)]
     command += ["--sorted-by-length"] if arguments.sorted_by_length else []
     workers = [
         subprocess.Popen(
-            [*command, "--system", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [arguments.torch if name in TORCH else sys.executable, *command, "--system", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for name in names
     ]
@@ -105,7 +110,6 @@ def work(arguments: argparse.Namespace) -> None:
             and the name of the system.
     """
     from benchmarks import training_data as data
-    from benchmarks import training_systems as systems
 
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print to standard output
     (workload,), (threads,), (precision,) = (
@@ -113,13 +117,21 @@ def work(arguments: argparse.Namespace) -> None:
         arguments.threads,
         arguments.precisions,
     )
-    systems.use_threads(threads, side_by_side=arguments.system.startswith("keras_s2s"))
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     batches = data.make_batches(
         data.WORKLOADS[workload], arguments.batches, sorted_by_length=arguments.sorted_by_length
     )
-    train = systems.make_system(
-        arguments.system, data.WORKLOADS[workload], batches, POLICIES[precision]
-    )
+    sizes = data.WORKLOADS[workload], batches, POLICIES[precision]
+    if arguments.system in TORCH:
+        from benchmarks import training_torch
+
+        train = training_torch.make_system(arguments.system, *sizes)
+    else:
+        from benchmarks import training_systems
+
+        ours = arguments.system.startswith("keras_s2s")
+        training_systems.use_threads(threads, side_by_side=ours)
+        train = training_systems.make_system(arguments.system, *sizes)
     for number, _ in enumerate(sys.stdin):
         wall, cpu = time.perf_counter(), time.process_time()
         train()
@@ -165,10 +177,6 @@ def table(figures: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _torch_systems() -> list[str]:
-    return ["PyTorch, padded", "PyTorch, packed encoder"] if find_spec("torch") else []
-
-
 def _ask(worker: subprocess.Popen[str]) -> Any:
     """Train once in a process, and wait for its result."""
     requests, answers = cast("IO[str]", worker.stdin), cast("IO[str]", worker.stdout)
@@ -187,7 +195,10 @@ def _parse() -> argparse.Namespace:
         "--systems",
         nargs="+",
         metavar="SYSTEM",
-        help="keys of training_systems.MODELS, 'PyTorch, padded' or 'PyTorch, packed encoder'",
+        help=f"keys of training_systems.MODELS, {' or '.join(map(repr, TORCH))}",
+    )
+    parser.add_argument(
+        "--torch", metavar="PYTHON", help="the Python of an environment with PyTorch"
     )
     parser.add_argument(
         "--sorted-by-length",
@@ -195,7 +206,10 @@ def _parse() -> argparse.Namespace:
         help="batches as in make_dataset, not from two buckets",
     )
     parser.add_argument("--system", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.torch and set(arguments.systems or ()) & set(TORCH):
+        parser.error("PyTorch is measured with --torch PYTHON.")
+    return arguments
 
 
 if __name__ == "__main__":

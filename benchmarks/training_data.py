@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+LEARNING_RATE = 0.001
+
 Batch = tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+Train = Callable[[], None]  # runs one pass over the batches
 
 
 class Workload(NamedTuple):

@@ -8,22 +8,14 @@ the initial states of the decoder, and a dense layer computes the logits.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import keras_s2s as s2s
-from benchmarks.training_data import Batch, Workload
-
-LEARNING_RATE = 0.001
-
-
-# Runs one pass over the batches.
-Train = Callable[[], None]
+from benchmarks.training_data import LEARNING_RATE, Batch, Train, Workload
 
 
 def keras_model(workload: Workload, policy: str) -> keras.Model:
@@ -115,33 +107,11 @@ def train_by_fit(model: keras.Model, batches: list[Batch]) -> Train:
     return lambda: _fit(model, dataset)
 
 
-def torch_system(workload: Workload, batches: list[Batch], policy: str, *, packed: bool) -> Train:
-    """Return the PyTorch system: `nn.LSTM` over padded batches, or a packed encoder."""
-    import torch  # only this benchmark needs PyTorch
-
-    from benchmarks.training_torch import TorchSeq2Seq, train_step
-
-    model = TorchSeq2Seq(workload, packed=packed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    tensors = [
-        tuple(torch.from_numpy(part.astype(np.int64)) for part in (*inputs.values(), labels))
-        for inputs, labels in batches
-    ]
-
-    def train() -> None:
-        for source_ids, target_inputs, labels in tensors:
-            train_step(
-                model, optimizer, source_ids, target_inputs, labels, policy == "mixed_bfloat16"
-            )
-
-    return train
-
-
 def make_system(name: str, workload: Workload, batches: list[Batch], policy: str) -> Train:
     """Build the model of a system.
 
     Args:
-        name: A key of `MODELS`, "PyTorch, padded" or "PyTorch, packed encoder".
+        name: A key of `MODELS`.
         workload: Sizes of the model.
         batches: Training batches.
         policy: Name of the dtype policy.
@@ -149,21 +119,17 @@ def make_system(name: str, workload: Workload, batches: list[Batch], policy: str
     Returns:
         A function that runs one pass over the batches.
     """
-    if name.startswith("PyTorch"):
-        return torch_system(workload, batches, policy, packed=name.endswith("packed encoder"))
     return train_by_fit(MODELS[name](workload, policy), batches)
 
 
 def use_threads(threads: int, *, side_by_side: bool) -> None:
-    """Restrict this process to a number of cores and TensorFlow to a number of threads.
+    """Set the number of threads of TensorFlow.
 
     Args:
-        threads: Integer. Number of cores.
+        threads: Integer. Number of cores of this process.
         side_by_side: Boolean. Whether each operation has one thread and operations run in parallel,
             as this package's documentation recommends and its command line does.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-threads:])
     if threads == 1 or side_by_side:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -1,14 +1,15 @@
-"""The model of `benchmarks/training.py` in PyTorch."""
+"""The systems of `benchmarks/training.py` in PyTorch: the same model, padded or packed.
+
+It imports no TensorFlow, so PyTorch may be in an environment of its own.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from benchmarks.training_data import Workload
+from benchmarks.training_data import LEARNING_RATE, Batch, Train, Workload
 
 
 class TorchSeq2Seq(nn.Module):
@@ -72,3 +73,31 @@ def train_step(
     )
     loss.backward()
     optimizer.step()
+
+
+def make_system(name: str, workload: Workload, batches: list[Batch], policy: str) -> Train:
+    """Build the model of a system.
+
+    Args:
+        name: "PyTorch, padded" or "PyTorch, packed encoder".
+        workload: Sizes of the model.
+        batches: Training batches.
+        policy: Name of the dtype policy: "float32" or "mixed_bfloat16".
+
+    Returns:
+        A function that runs one pass over the batches.
+    """
+    model = TorchSeq2Seq(workload, packed=name == "PyTorch, packed encoder")
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    tensors = [
+        tuple(torch.from_numpy(part.astype(np.int64)) for part in (*inputs.values(), labels))
+        for inputs, labels in batches
+    ]
+
+    def train() -> None:
+        for source_ids, target_inputs, labels in tensors:
+            train_step(
+                model, optimizer, source_ids, target_inputs, labels, policy == "mixed_bfloat16"
+            )
+
+    return train
