@@ -17,9 +17,10 @@ _LONGEST = 100  # characters of a text that links are counted in
 _FEWEST = 3  # pairs that two linked characters must share
 _MOST_LINKS = 2_000_000  # possible links; only a sample of pairs is counted to stay below
 
-# Characters, on average, from which on monotonic attention costs too much: its cost grows with the
-# product of both lengths. The order of longer texts is not measured.
+# Typical length, in characters, above which monotonic attention costs too much: its cost grows with
+# the product of both lengths. The order of longer texts is not measured.
 LONG_TEXT = 64
+_OUTLIERS = 0.05  # share of the pairs, the longest, that a typical length leaves out
 
 
 class PairStatistics(NamedTuple):
@@ -28,8 +29,10 @@ class PairStatistics(NamedTuple):
     Attributes:
         number: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
+        typical_length: The same, without the longest 5 % of the pairs, in at most 2,000 of them.
         crossing: Share of links that cross, from `crossing_share`, in at most 2,000 of the pairs.
-            NaN for long texts, because no setting depends on their order.
+            NaN for long texts, because no setting depends on their order, and if there are no two
+            links in any pair.
         features: Whether most sources end with features, such as "V;PST".
         characters: Number of different characters in the sources.
         parts: Number of different characters after Unicode's canonical decomposition.
@@ -38,6 +41,7 @@ class PairStatistics(NamedTuple):
 
     number: int
     mean_length: float
+    typical_length: float
     crossing: float
     features: bool = False
     characters: int = 0
@@ -66,12 +70,13 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
             sample.append((source, target))
         elif (place := draw.randrange(number)) < _SAMPLE:
             sample[place] = source, target
-    mean_length = characters / max(number, 1)
+    typical_length = _typical_length(sample)
     with_features = sum(map(_ends_with_features, (source for source, _ in sample)))
     return PairStatistics(
         number=number,
-        mean_length=mean_length,
-        crossing=crossing_share(sample) if mean_length <= LONG_TEXT else math.nan,
+        mean_length=characters / max(number, 1),
+        typical_length=typical_length,
+        crossing=crossing_share(sample) if typical_length <= LONG_TEXT else math.nan,
         features=2 * with_features > len(sample),
         characters=len(seen),
         parts=len({part for it in seen for part in unicodedata.normalize("NFD", it)}),
@@ -94,7 +99,7 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
         pairs: The (source, target) pairs.
 
     Returns:
-        The share of crossing links, from 0 to 1. 1 if there are no two links in any pair.
+        The share of crossing links, from 0 to 1. NaN if there are no two links in any pair.
 
     Example:
         >>> crossing_share([("ab", "AB"), ("ba", "BA"), ("cab", "CAB")] * 10)
@@ -116,7 +121,14 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
         for (here, first), (there, second) in itertools.combinations(links, 2):
             compared += here != there
             crossing += here != there and (here < there) != (first < second)
-    return crossing / compared if compared else 1.0
+    return crossing / compared if compared else math.nan
+
+
+def _typical_length(pairs: list[tuple[str, str]]) -> float:
+    """Return the mean length of the longer side, without the longest pairs."""
+    lengths = sorted(max(map(len, pair)) for pair in pairs)
+    kept = lengths[: max(1, len(lengths) - math.ceil(_OUTLIERS * len(lengths)))]
+    return sum(kept) / max(1, len(kept))
 
 
 def _ends_with_features(source: str) -> bool:

@@ -101,6 +101,9 @@ class RecommendedSettings:
         Returns:
             A compiled `Seq2Seq` with a bidirectional LSTM encoder and attention. Its learning rate
             rises for `warmup_steps` and then follows a cosine to zero at the end of `epochs`.
+
+        Raises:
+            ValueError: If `copy` is true and the tokenizers have no token in common.
         """
         import keras
 
@@ -109,7 +112,7 @@ class RecommendedSettings:
         from keras_s2s.metrics import Perplexity, TokenAccuracy
         from keras_s2s.models import Seq2Seq
         from keras_s2s.optimizers import FusedAdam
-        from keras_s2s.tokenizers import copy_ids
+        from keras_s2s.tokenizers.copying import ids_to_copy
 
         encoder = LSTMEncoder(
             source.vocabulary_size,
@@ -126,7 +129,7 @@ class RecommendedSettings:
             copy=self.copy,
             dropout=self.dropout,
         )
-        copied = copy_ids(source, target) if self.copy else None
+        copied = ids_to_copy(source, target) if self.copy else None
         model = Seq2Seq(encoder, decoder, copy_ids=copied)
         falling = max(1, self.steps - self.warmup_steps)
         rate = (
@@ -155,9 +158,9 @@ FITTED = tuple(
 def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> RecommendedSettings:
     """Compute settings for training a model on given pairs.
 
-    Each setting is computed by one rule from the number of pairs, the mean length of their longer
-    side in characters, and whether targets follow the order of their sources. `keras-s2s train`
-    uses the same rules for every flag that is not set.
+    Each setting is computed by one rule from the number of pairs, the length of their longer side
+    in characters, and whether targets follow the order of their sources. `keras-s2s train` uses the
+    same rules for every flag that is not set.
     https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
 
     Attention is chosen for characters and phones. For a task with a large target vocabulary, give
@@ -281,8 +284,10 @@ def _attention(measured: PairStatistics) -> tuple[str, str]:
         return "luong", f"at least {_MANY_PAIRS:,} pairs: enough to learn the order of the sources"
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"
-    if measured.mean_length > LONG_TEXT:
-        return "luong", f"long texts: more than {LONG_TEXT} characters on average"
+    if measured.typical_length > LONG_TEXT:
+        return "luong", f"long texts: typically more than {LONG_TEXT} characters"
+    if math.isnan(measured.crossing):
+        return "luong", "the pairs do not show whether targets follow the order of their sources"
     kept = f"order kept {1 - measured.crossing:.0%} of the time"
     if measured.crossing > _CROSSING:
         return "luong", f"targets do not follow the order of their sources ({kept})"

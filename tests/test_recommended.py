@@ -29,7 +29,7 @@ REVERSED = [("ab", "B A"), ("ba", "A B"), ("cab", "B A C")]
 
 
 def fit(number: int, length: float = 12.0, crossing: float = 0.0, **given) -> RecommendedSettings:
-    return fit_settings(PairStatistics(number, length, crossing), **given)
+    return fit_settings(PairStatistics(number, length, length, crossing), **given)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -117,12 +117,23 @@ def test_inflection_copies_if_forms_have_the_letters_of_their_lemma():
     source = CharTokenizer.train(source for source, _ in inflected)
     target = CharTokenizer.train(target for _, target in inflected)
     assert recommended_settings(inflected, units=4).build_model(source, target).decoder.copy
+    with pytest.raises(ValueError, match=r"`copy` needs source tokens .* Use copy=False"):
+        recommended_settings(inflected, units=4).build_model(source, CharTokenizer.train(["X"]))
 
 
 def test_long_texts_and_unclear_orders_keep_attention_that_goes_anywhere():
     assert fit(800, 12.0).attention == "monotonic"
     assert fit(800, 120.0).attention == "luong"
-    assert recommended_settings([("a", "b")]).attention == "luong"  # no links to compare
+    unclear = recommended_settings([("a", "b")])  # no links to compare
+    assert unclear.attention == "luong"
+    assert unclear.reasons["attention"].startswith("the pairs do not show whether")
+
+
+def test_one_long_text_does_not_make_the_others_long():
+    pairs = [*FOLLOWING * 10, ("a" * 5000, "A" * 5000)]
+    assert recommended_settings(pairs).attention == "monotonic"
+    assert measure_pairs([]).typical_length == 0
+    assert measure_pairs([("a" * 200, "A")] * 2).typical_length == 200
 
 
 @pytest.mark.parametrize(

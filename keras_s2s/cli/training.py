@@ -31,7 +31,7 @@ from keras_s2s.errors import DivergedError, InputError
 from keras_s2s.evaluation import group_references, meaningful_figures, unit_of
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
-from keras_s2s.tokenizers.copying import can_copy, has_substrings
+from keras_s2s.tokenizers.copying import has_substrings, ids_to_copy
 
 _ROOM = 64 << 20  # bytes for small files
 
@@ -68,7 +68,7 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train one model in its own folder with its own seed."""
     keras.utils.set_random_seed(settings.seed)
-    copied = _copy_ids(data) if settings.copy else None
+    copied = ids_to_copy(data.source, data.target) if settings.copy else None
     sizes = data.source.vocabulary_size, data.target.vocabulary_size
     model = build_model(settings, *sizes, copy_ids=copied)
     if initial is not None:
@@ -257,16 +257,6 @@ def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
-
-
-def _copy_ids(data: Data) -> list[int]:
-    """Return the target id of each source id; raise if no token can be copied."""
-    if not can_copy(data.source, data.target):
-        raise InputError(
-            "`copy` needs source tokens that are spelled like target tokens: the tokenizers have "
-            "none in common. Use --no-copy or other tokenizers"
-        )
-    return s2s.copy_ids(data.source, data.target)
 
 
 def _limit_sources(pairs: list[tuple[str, str]], sources: int) -> list[tuple[str, str]]:

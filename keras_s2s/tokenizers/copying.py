@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import short_repr
+from keras_s2s.errors import InputError
 from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
@@ -72,6 +73,27 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
         else:
             ids.append(found.get(token, lacking))
     return ids
+
+
+def ids_to_copy(source: Tokenizer, target: Tokenizer) -> list[int]:
+    """Return `copy_ids` of tokenizers that must have a token in common.
+
+    Args:
+        source: Tokenizer of the sources.
+        target: Tokenizer of the targets.
+
+    Returns:
+        The target id for each source id, or -1 if the source id cannot be copied.
+
+    Raises:
+        ValueError: If no source token is spelled like a target token.
+    """
+    if not can_copy(source, target):
+        raise InputError(
+            "`copy` needs source tokens that are spelled like target tokens: the tokenizers have "
+            "none in common. Use copy=False (`--no-copy`) or other tokenizers"
+        )
+    return copy_ids(source, target)
 
 
 def can_copy(source: Tokenizer, target: Tokenizer) -> bool:

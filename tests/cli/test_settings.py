@@ -215,7 +215,7 @@ def test_a_training_resumes_with_its_own_data_only(settings, tmp_path):
 def fitted(*, number=800, vocabulary=40, initial=None, **given):
     settings = complete({"train": ["a"], "valid": "b", **given})
     data = SimpleNamespace(
-        statistics=PairStatistics(number, 12.0, 0.04),
+        statistics=PairStatistics(number, 12.0, 12.0, 0.04),
         target=SimpleNamespace(vocabulary_size=vocabulary),
         source_kind=("char", "few of the characters are composed"),
     )
