@@ -15,7 +15,7 @@ def first_alignment(rows: tf.Tensor, source_length: tf.Tensor, vocabulary_size: 
     """Return log P(a_0 = j, y_0 = v): before the first token, all mass is before position 0.
 
     Args:
-        rows: Scalar int32, the number of hypotheses.
+        rows: Scalar int32, the number of hypotheses of all sources.
         source_length: Scalar int32.
         vocabulary_size: Number of target ids.
 
@@ -32,7 +32,8 @@ def align_step(
     """Run one step of the forward recursion.
 
     Args:
-        joint: float32 `(rows, source_length + 1, vocabulary_size)`, log P(a_{t-1}, y_{t-1} | …).
+        joint: float32 `(rows, source_length + 1, vocabulary_size)`, log P(a_{t-1}, y_{t-1} |
+            y_<t-1) for every y_{t-1}.
         token_ids: int32 `(rows,)`, the previous tokens y_{t-1}.
         transitions: float32 `(rows, source_length + 1, source_length)`.
         emissions: float32 `(rows, source_length, vocabulary_size)`, log P(y_t | a_t).
@@ -42,7 +43,7 @@ def align_step(
         `(rows, source_length)`.
     """
     here = tf.gather(joint, token_ids, axis=2, batch_dims=1)  # (rows, source_length + 1)
-    prior = _move(tf.nn.log_softmax(here), transitions)
+    prior = _apply_transitions(tf.nn.log_softmax(here), transitions)
     joint = tf.expand_dims(prior, 2) + emissions
     log_probs = tf.reduce_logsumexp(joint, axis=1)
     # After the first token, no mass is before position 0.
@@ -87,7 +88,7 @@ def future_log_probs(
     Args:
         transitions: float32 `(batch, target_length, source_length + 1, source_length)`.
         label_log_probs: float32 `(batch, target_length, source_length)`, log P(y_t | a_t).
-        real: bool `(batch, target_length, 1)`, false at the padding.
+        real: bool `(batch, target_length, 1)`, true at real tokens.
 
     Returns:
         log P(y_>t | a_t, y_≤t), float32 `(batch, target_length, source_length)`.
@@ -106,13 +107,13 @@ def future_log_probs(
     return tf.transpose(tf.reverse(from_end, [0]), [1, 0, 2])
 
 
-def _move(posterior: tf.Tensor, transitions: tf.Tensor) -> tf.Tensor:
+def _apply_transitions(posterior: tf.Tensor, transitions: tf.Tensor) -> tf.Tensor:
     """Return log P(a_t | y_<t) from log P(a_{t-1} | y_<t), `(rows, source_length)`."""
     return tf.reduce_logsumexp(tf.expand_dims(posterior, 2) + transitions, axis=1)
 
 
 def _posterior(prior: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Return log P(a_t | y_≤t) of the positions, including the one before the first."""
+    """Return log P(a_t | y_≤t), with the position before the first one as column 0."""
     paddings = [[0, 0]] * (prior.shape.rank - 1) + [[1, 0]]
     return tf.pad(tf.nn.log_softmax(prior + labels), paddings, constant_values=IMPOSSIBLE)
 
@@ -121,7 +122,7 @@ def _forward(transitions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return log P(a_t | y_<t) `(target_length, batch, source_length)`."""
 
     def step(time: tf.Tensor, posterior: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prior = _move(posterior, transitions[time])
+        prior = _apply_transitions(posterior, transitions[time])
         return prior, _posterior(prior, labels[time])
 
     shape = tf.shape(labels)
@@ -168,7 +169,7 @@ def _backward(
     )
     before = tf.concat([start, posteriors[:-1]], axis=0)
     # P(a_{t-1} = i | a_t = j, y_<t)
-    came_from = tf.exp(tf.expand_dims(before, 3) + transitions - tf.expand_dims(priors, 2))
+    predecessors = tf.exp(tf.expand_dims(before, 3) + transitions - tf.expand_dims(priors, 2))
     weights = tf.exp(posteriors[:, :, 1:])
 
     def body(
@@ -177,7 +178,7 @@ def _backward(
         d_posterior = d_posterior[:, 1:]
         d_label = d_posterior - weights[time] * tf.reduce_sum(d_posterior, axis=1, keepdims=True)
         d_prior = upstream[time] + d_label
-        d_before = tf.linalg.matvec(came_from[time], d_prior)
+        d_before = tf.linalg.matvec(predecessors[time], d_prior)
         return time - 1, d_before, d_labels.write(time, d_label), d_priors.write(time, d_prior)
 
     arrays = (
@@ -186,5 +187,5 @@ def _backward(
     _, _, d_labels, d_priors = tf.while_loop(
         lambda time, *_: time >= 0, body, (shape[0] - 1, tf.zeros_like(before[0]), *arrays)
     )
-    d_transitions = came_from * tf.expand_dims(d_priors.stack(), 2)
+    d_transitions = predecessors * tf.expand_dims(d_priors.stack(), 2)
     return d_transitions, d_labels.stack()

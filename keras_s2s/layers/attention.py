@@ -1,4 +1,4 @@
-"""Attention over the memory, for the steps of a decoder or for one learned query."""
+"""Attention over the memory, by the steps of a decoder or by one learned query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MASKED = -1e9  # finite, because the LiteRT converter silently turns -inf into 
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Compute a softmax with weights of zero where the mask is false.
+    """Compute a softmax whose weights are zero where the mask is false.
 
     Args:
         scores: float `(..., source_length)`.
@@ -29,14 +29,14 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax(tf.cast(scores, tf.float32) + penalty)
 
 
-def by_source(values: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
-    """Group `(rows, units)` by source: `(batch, hypotheses, units)`. Hypotheses are adjacent."""
+def group_by_source(values: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+    """Group adjacent hypotheses `(rows, units)` by source: `(batch, hypotheses, units)`."""
     per_source = tf.shape(values)[0] // tf.maximum(batch_size, 1)
     return tf.reshape(values, [batch_size, per_source, values.shape[-1]])
 
 
 class _Attention(keras.layers.Layer):
-    """Base class: scores, softmax and weighted sum. A subclass computes the scores."""
+    """Base class of attention layers: softmax and weighted sum. Subclasses compute the scores."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,13 +64,13 @@ class _Attention(keras.layers.Layer):
     def attend_rows(
         self, queries: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Attend with queries `(rows, units)`. Hypotheses of the same source are adjacent.
+        """Attend with one query per hypothesis, `(rows, units)`. Those of a source are adjacent.
 
         Returns:
             The attended memory `(rows, memory_units)` and the weights `(rows, source_length)`.
         """
         rows, sources = tf.shape(queries)[0], tf.shape(memory)
-        attended, weights = compute(self, by_source(queries, sources[0]), keys, memory, mask)
+        attended, weights = compute(self, group_by_source(queries, sources[0]), keys, memory, mask)
         return (
             tf.reshape(attended, [rows, memory.shape[-1]]),
             tf.reshape(weights, [rows, sources[1]]),
@@ -123,9 +123,9 @@ class _Attention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LuongAttention(_Attention):
-    """Multiplicative attention of a decoder state s to the states h of the memory.
+    """Multiplicative attention of decoder states s over the encoder states h of the memory.
 
-    The score depends on the argument `score`:
+    The argument `score` selects the function:
 
         "general"   score(s, h) = sᵀ·W·h
         "dot"       score(s, h) = sᵀ·h, for states of the same size
@@ -134,11 +134,11 @@ class LuongAttention(_Attention):
     Masking: positions whose mask is false get weight zero.
 
     Args:
-        units: Positive integer. Size of a query; with "concat" also that of the hidden layer.
+        units: Positive integer. Size of a query. With "concat", also the size of the hidden layer.
         score: "general", "dot" or "concat".
 
     Call arguments:
-        queries: Float `(batch, queries, units)`. The hypotheses or the time steps of a row.
+        queries: Float `(batch, queries, units)`. One query per hypothesis or time step.
         keys: `keys(memory)`, `(batch, source_length, units)`.
         memory: Float `(batch, source_length, memory_units)`.
         mask: Bool `(batch, source_length)`, true at real tokens. Defaults to all true.
@@ -148,7 +148,8 @@ class LuongAttention(_Attention):
         `(batch, queries, source_length)`.
 
     Raises:
-        ValueError: If an argument is out of its range, or "dot" gets a memory of another size.
+        ValueError: If `units` is not a positive integer, `score` is unknown, or `score` is "dot"
+            and the memory does not have `units` units.
 
     References:
         - [Effective approaches to attention-based neural machine translation
@@ -170,8 +171,8 @@ class LuongAttention(_Attention):
             self._add_memory_kernel(memory_shape[-1])
         elif memory_shape[-1] != self.units:
             raise InputError(
-                'Attention by score="dot" needs a memory of the size of the queries, units='
-                f"{self.units}. Received: a memory of shape {tuple(memory_shape)}"
+                'Attention with score="dot" requires a memory with as many units as the queries, '
+                f"units={self.units}. Received: a memory of shape {tuple(memory_shape)}"
             )
         if self.score == "concat":
             self._add_additive_kernels(queries_shape[-1])
@@ -208,6 +209,9 @@ class BahdanauAttention(_Attention):
         The attended memory `(batch, queries, memory_units)` and the weights, float32
         `(batch, queries, source_length)`.
 
+    Raises:
+        ValueError: If `units` is not a positive integer.
+
     References:
         - [Neural machine translation by jointly learning to align and translate
           (Bahdanau et al., 2015)](https://arxiv.org/abs/1409.0473)
@@ -230,10 +234,10 @@ class BahdanauAttention(_Attention):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class AttentionPool(keras.layers.Layer):
-    """Weighted mean of the states, by their similarity to one learned query: c = Σ_t a_t·h_t.
+    """Weighted mean of the encoder states, by attention with one learned query: c = Σ_t a_t·h_t.
 
-    u_t = tanh(W·h_t + b), a = softmax over t of (qᵀ·u_t), where q is a weight of the layer. The
-    softmax is always computed in float32.
+    u_t = tanh(W·h_t + b) and a = softmax over t of (qᵀ·u_t), where q is a weight of the layer. The
+    layer always computes the softmax in float32.
 
     Masking: positions whose mask is false get weight zero.
 
@@ -278,7 +282,7 @@ class AttentionPool(keras.layers.Layer):
         return tf.reduce_sum(weights * memory, axis=1)
 
     def compute_mask(self, memory: Any, mask: Any = None) -> None:
-        """Return no mask, because there is one context per row."""
+        """Return no mask, because the context has no time axis."""
 
     def compute_output_shape(self, memory_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the context."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.special_ids import PAD_ID
 
-# By number of gates: cuDNN's name of the layer, and the order of Keras's gates for cuDNN.
+# By number of gates: cuDNN's name of the layer, and the order in which cuDNN has Keras's gates.
 _MODES = {4: ("lstm", (0, 1, 2, 3)), 3: ("gru", (1, 0, 2))}
 
 
@@ -28,32 +28,32 @@ class CudnnWeights(NamedTuple):
 
     kernel: tf.Tensor  # (input_units, gates)
     recurrent_kernel: tf.Tensor  # (units, gates)
-    bias: tf.Tensor  # (gates,), or (2, gates): of the inputs, then of the state
+    bias: tf.Tensor  # (gates,), or (2, gates): input bias, then recurrent bias
 
 
 def has_cudnn() -> bool:
-    """Check whether this TensorFlow was built for cuDNN and sees a GPU."""
+    """Return whether this build of TensorFlow has cuDNN and sees a GPU."""
     built = tf.sysconfig.get_build_info().get("is_cuda_build", False)
     # Do not list logical devices: this would initialize them, and threads could not be set then.
     return bool(built and tf.config.get_visible_devices("GPU"))
 
 
 def runs_on_gpu() -> bool:
-    """Check whether an operation created in this context runs on a GPU with cuDNN.
+    """Return whether an operation created in this context runs on a GPU with cuDNN.
 
-    It does not within `tf.device("CPU")` or in a replica on a CPU, even if there is a GPU.
+    Within `tf.device("CPU")` or a replica on a CPU, the result is `False` even if there is a GPU.
     """
     if not has_cudnn():
         return False
     device = tf.zeros([]).device
-    if not device:  # a graph whose device is chosen when it runs
+    if not device:  # in a graph, the device is chosen at run time
         with tf.init_scope():
             device = tf.zeros([]).device
     return tf.DeviceSpec.from_string(device).device_type == "GPU"
 
 
 def row_lengths(ids: tf.Tensor) -> tf.Tensor:
-    """Count the real tokens of each row `(batch, length)`, int32 `(batch,)`, on the host."""
+    """Count the real tokens of each row of ids `(batch, length)`: int32 `(batch,)`, on the host."""
     with tf.device("CPU:0"):
         return tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.int32), axis=1)
 
@@ -66,7 +66,7 @@ def run_cudnn(
     *,
     bidirectional: bool = False,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Run recurrent layers, each on the outputs of the one below, in one operation.
+    """Run a stack of recurrent layers in one operation of cuDNN.
 
     Args:
         inputs: Float `(batch, length, input_units)`, each row padded on the right.
@@ -76,29 +76,29 @@ def run_cudnn(
         bidirectional: Whether each layer has two directions.
 
     Returns:
-        The outputs of the top layer `(batch, length, directions * units)`, and those of each of
-        its directions after the last step `(batch, units)`.
+        The outputs of the top layer `(batch, length, directions * units)`, and the last output of
+        each direction of the top layer, `(batch, units)`.
     """
     units, gates = weights[0].recurrent_kernel.shape
     mode, order = _MODES[gates // units]
     # cuDNN's recurrent layers are documented for float16, not for bfloat16.
     dtype = tf.float32 if inputs.dtype == tf.bfloat16 else inputs.dtype
-    spare = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    if spare:  # a replica may have no rows, which cuDNN does not support, so add one of padding
+    add_row = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    if add_row:  # cuDNN does not support a replica without rows, so add a row of padding
         inputs, lengths = tf.pad(inputs, [[0, 1], [0, 0], [0, 0]]), tf.pad(lengths, [[0, 1]])
     if states is None:
         hidden = tf.zeros([len(weights), tf.shape(inputs)[0], units], dtype)
         parts = [hidden, hidden]
     else:
         parts = [tf.cast(tf.stack(part), dtype) for part in zip(*states, strict=True)]
-        parts = [tf.pad(part, [[0, 0], [0, 1], [0, 0]]) for part in parts] if spare else parts
+        parts = [tf.pad(part, [[0, 0], [0, 1], [0, 0]]) for part in parts] if add_row else parts
     with tf.device("CPU:0"):
         lengths = tf.maximum(lengths, 1)  # cuDNN does not support empty rows either
     outputs, last, *_ = tf.raw_ops.CudnnRNNV3(
         input=tf.transpose(tf.cast(inputs, dtype), [1, 0, 2]),
         input_h=parts[0],
         input_c=parts[1] if mode == "lstm" else tf.zeros([], dtype),
-        params=tf.cast(_lay_out([*weights], order), dtype),
+        params=tf.cast(_flatten_weights([*weights], order), dtype),
         sequence_lengths=lengths,
         rnn_mode=mode,
         direction="bidirectional" if bidirectional else "unidirectional",
@@ -108,7 +108,7 @@ def run_cudnn(
     ends = [last[-2], last[-1]] if bidirectional else [last[-1]]
     outputs = tf.cast(tf.transpose(outputs, [1, 0, 2]), inputs.dtype)
     ends = [tf.cast(end, inputs.dtype) for end in ends]
-    if spare:
+    if add_row:
         outputs, ends = outputs[:-1], [end[:-1] for end in ends]
     outputs.set_shape([None, None, units * (2 if bidirectional else 1)])
     for end in ends:
@@ -116,21 +116,22 @@ def run_cudnn(
     return outputs, ends
 
 
-def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tensor:
-    """Flatten the weights to the vector that cuDNN reads: all matrices by gate, then all biases.
+def _flatten_weights(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tensor:
+    """Flatten the weights to the vector that cuDNN expects: all matrices, then all biases.
 
-    The gradient is written by hand, because TensorFlow's own has twice as many operations.
+    The gradient is written by hand, because automatic differentiation creates twice as many
+    operations.
     """
     matrices = [matrix for layer in weights for matrix in layer[:2]]
     biases = [layer.bias for layer in weights]
 
     @tf.custom_gradient
-    def lay_out(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
+    def flatten(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
         parts = [_sort_gates(tf.transpose(matrix), 1, order) for matrix in tensors[: len(matrices)]]
         for bias in tensors[len(matrices) :]:
             parts.append(_sort_gates(bias, math.prod(bias.shape) // bias.shape[-1], order))
             if bias.shape.rank == 1:
-                parts.append(tf.zeros(bias.shape, bias.dtype))  # bias of the state
+                parts.append(tf.zeros(bias.shape, bias.dtype))  # recurrent bias
         sizes = [part.shape[0] for part in parts]
 
         def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -149,13 +150,13 @@ def _lay_out(weights: Sequence[CudnnWeights], order: tuple[int, ...]) -> tf.Tens
 
         return tf.concat(parts, axis=0), gradient
 
-    return lay_out(*matrices, *biases)
+    return flatten(*matrices, *biases)
 
 
 def _sort_gates(values: tf.Tensor, groups: int, order: tuple[int, ...]) -> tf.Tensor:
     """Flatten values laid out by group and gate, with the gates in cuDNN's order.
 
-    Each order is its own inverse, so applying the function twice changes nothing.
+    Each order in `_MODES` is its own inverse, so that the gradient can use this function too.
     """
     if order != tuple(range(len(order))):
         values = tf.gather(tf.reshape(values, [groups, len(order), -1]), order, axis=1)

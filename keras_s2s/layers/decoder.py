@@ -1,4 +1,4 @@
-"""The decoder: P(y_t | y_1 ... y_{t-1}, c), for a whole target or step by step."""
+"""Base class of decoders: P(y_t | y_1 ... y_{t-1}, c), for a whole target or step by step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from keras_s2s.layers.decoder_features import (
     DecoderState,
     DecoderWeights,
     attend_copies,
-    attends_first,
-    copied_tokens,
-    features_at_once,
-    features_by_steps,
-    goes_by_steps,
+    attends_before_step,
+    compute_features,
+    compute_features_stepwise,
+    compute_step_features,
+    encode_copies,
     is_monotonic,
+    is_stepwise,
     make_attention,
-    step_features,
 )
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
@@ -87,9 +87,9 @@ class Decoder(RecurrentPart):
         self.input_feeding = bool(input_feeding)
         self.tie_output = bool(tie_output)
         self.copy = bool(copy)
-        _check_together(self)
-        # XLA does not know the shapes in the gradient of a loop with attention.
-        self.supports_jit = not (goes_by_steps(self) or is_monotonic(self))
+        _check_compatible(self)
+        # XLA cannot infer the shapes in the gradient of a loop with attention.
+        self.supports_jit = not (is_stepwise(self) or is_monotonic(self))
         dtype = self.dtype_policy
         self.bridge = None
         if self.context_to in ("initial_state", "both"):
@@ -128,7 +128,7 @@ class Decoder(RecurrentPart):
             self.embedding.build(target_inputs_shape)
         inputs = self.embedding_dim
         inputs += context_shape[-1] if self._context_every_step else 0
-        inputs += attended if attends_first(self) else 0
+        inputs += attended if attends_before_step(self) else 0
         inputs += self.units if self.input_feeding else 0
         self.stack.build((None, inputs))
         if self.bridge is not None:
@@ -159,11 +159,13 @@ class Decoder(RecurrentPart):
         mask = tf.not_equal(target_inputs, PAD_ID)
         packing = make_packing(mask) if packed else None
         ids = self.dropout_layer.words(target_inputs, training)
-        if goes_by_steps(self):
-            features, copied = features_by_steps(self, ids, mask, state, source, training=training)
+        if is_stepwise(self):
+            features, copied = compute_features_stepwise(
+                self, ids, mask, state, source, training=training
+            )
         else:
             lengths = row_lengths(target_inputs) if cudnn else None
-            features, copied = features_at_once(
+            features, copied = compute_features(
                 self,
                 ids,
                 mask,
@@ -175,7 +177,7 @@ class Decoder(RecurrentPart):
             )
         if packing is not None:
             copied = None if copied is None else pack(copied, packing)
-            features = pack(features, packing) if goes_by_steps(self) else features
+            features = pack(features, packing) if is_stepwise(self) else features
         if is_monotonic(self):
             logits = self._output_projection.sum_alignments(
                 features, target_inputs, source, packing, training=training
@@ -183,7 +185,7 @@ class Decoder(RecurrentPart):
         else:
             if cudnn:  # compute one product over all positions
                 features, copied = _as_rows(features), _as_rows(copied)
-            logits = self._output_projection.logits_of(features, copied, training=training)
+            logits = self._output_projection.compute_logits(features, copied, training=training)
         if cudnn:
             return PaddedLogits(_as_rows(logits), tf.shape(target_inputs))
         return logits if packing is None else PackedLogits(logits, packing)
@@ -195,7 +197,7 @@ class Decoder(RecurrentPart):
 
         Args:
             context: Float `(batch, context_units)`.
-            source: `DecoderMemory` that `read` returned. Only needed with monotonic attention.
+            source: `DecoderMemory` that `read` returned. Required only with monotonic attention.
 
         Returns:
             The `DecoderState`.
@@ -209,7 +211,7 @@ class Decoder(RecurrentPart):
         if is_monotonic(self):
             if source is None or source.attention_inputs is None:
                 raise InputError(
-                    "`source` must be the result of `read` if attention='monotonic'. Received: "
+                    "`source` must be the result of `read` with attention='monotonic'. Received: "
                     "source=None"
                 )
             source_length = tf.shape(source.attention_inputs.mask)[1]
@@ -269,11 +271,11 @@ class Decoder(RecurrentPart):
                 "A decoder with copy=True needs `copy_ids`, the target id of each source token. "
                 "Received: copy_ids=None"
             )
-        copied = copied_tokens(copy_ids, self.vocabulary_size)
+        copied = encode_copies(copy_ids, self.vocabulary_size)
         return DecoderMemory(every_step, attended, copies=copied)
 
     def prepare_steps(self, source: DecoderMemory, dtype: str = "float32") -> DecoderMemory:
-        """Prepare also the weights, for the many steps of a search.
+        """Add prepared weights to a `DecoderMemory`, to speed up the many steps of a search.
 
         Args:
             source: `DecoderMemory` that `read` returned.
@@ -281,7 +283,7 @@ class Decoder(RecurrentPart):
                 or "bfloat16". States, sums and logits are always float32. Defaults to "float32".
 
         Returns:
-            The `DecoderMemory` for `step`, with the weights.
+            The `DecoderMemory` with the weights, for `step`.
         """
         vectors = tf.convert_to_tensor(self.embedding.embeddings)
         stack = self.stack.prepare_steps(vectors, dtype)
@@ -312,15 +314,15 @@ class Decoder(RecurrentPart):
         Raises:
             ValueError: If attention is requested and the decoder has none.
         """
-        features, state, weights = step_features(self, token_ids, state, source)
+        features, state, weights = compute_step_features(self, token_ids, state, source)
         if is_monotonic(self):
-            logits, state, weights = self._output_projection.sum_moves(
+            logits, state, weights = self._output_projection.sum_alignments_step(
                 features, token_ids, state, source
             )
         else:
             copied = attend_copies(weights, source.copies) if self.copy else None
             kernel = source.weights.logits_kernel if source.weights else None
-            logits = self._output_projection.logits_of(features, copied, kernel)
+            logits = self._output_projection.compute_logits(features, copied, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -337,7 +339,7 @@ class Decoder(RecurrentPart):
         context: tf.Tensor,
         source: DecoderMemory,
     ) -> tf.Tensor:
-        """Compute the source positions of given target tokens, by monotonic attention.
+        """Compute the alignment of given targets to their sources. Requires monotonic attention.
 
         Args:
             target_inputs: Int32 `(batch, target_length)`.
@@ -349,7 +351,7 @@ class Decoder(RecurrentPart):
             P(a_t = j | y), float32 `(batch, target_length, source_length)`, 0 at the padding.
         """
         state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
-        features, _ = features_at_once(self, target_inputs, mask, state, source)
+        features, _ = compute_features(self, target_inputs, mask, state, source)
         return self._output_projection.align(features, target_labels, source)
 
     def compute_output_shape(
@@ -363,15 +365,15 @@ class Decoder(RecurrentPart):
         return keras.KerasTensor(self.compute_output_shape(target_inputs.shape), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._kept_arguments(Decoder)}
+        return {**super().get_config(), **self._own_arguments(Decoder)}
 
     @property
     def _context_every_step(self) -> bool:
         return self.context_to in ("every_step", "both")
 
 
-def _check_together(decoder: Decoder) -> None:
-    """Check that the arguments are compatible."""
+def _check_compatible(decoder: Decoder) -> None:
+    """Check that the arguments are compatible with each other."""
     if decoder.input_feeding and decoder.attention in (None, "bahdanau", "monotonic"):
         raise InputError(
             "`input_feeding` feeds the output of Luong attention to the next step, so it needs "
@@ -392,7 +394,7 @@ def _check_together(decoder: Decoder) -> None:
 
 
 def _as_rows(values: tf.Tensor | None) -> tf.Tensor | None:
-    """Flatten `(batch, length, size)` to `(batch * length, size)`. Leave rows unchanged."""
+    """Flatten `(batch, length, size)` to `(batch * length, size)`. Return rank 2 unchanged."""
     if values is None or values.shape.rank == 2:
         return values
     return tf.reshape(values, [-1, values.shape[-1]])

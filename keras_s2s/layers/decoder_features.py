@@ -1,6 +1,6 @@
-"""Features of a decoder: the inputs of its logits, from its state and from the memory of a source.
+"""Features of a decoder: the inputs of its logits.
 
-They are computed for a whole target at once or step by step, as the attention allows.
+Depending on the attention, features are computed for a whole target at once or step by step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DecoderState(NamedTuple):
 
 
 class AttentionInputs(NamedTuple):
-    """Inputs of attention, one row per source."""
+    """Inputs of attention, with one row per source."""
 
     keys: tf.Tensor  # (batch, source_length, units)
     memory: tf.Tensor  # (batch, source_length, memory_units)
@@ -36,18 +36,18 @@ class AttentionInputs(NamedTuple):
 
 
 class DecoderWeights(NamedTuple):
-    """The matrices of a decoder's recurrent layers and of its logits."""
+    """Matrices of a decoder's recurrent layers and of its logits."""
 
     stack: StackWeights
     logits_kernel: tf.Tensor  # (units, vocabulary_size), tied: (vocabulary_size, embedding_dim)
 
 
 class DecoderMemory(NamedTuple):
-    """Tensors that every step reads and that do not change, one row per source."""
+    """Tensors that every step reads and no step changes, with one row per source."""
 
-    context: tf.Tensor | None  # (batch, context_units), if each step reads it
-    attention_inputs: AttentionInputs | None  # if there is attention
-    weights: DecoderWeights | None = None  # if prepared for many steps
+    context: tf.Tensor | None  # (batch, context_units), None: steps do not read it
+    attention_inputs: AttentionInputs | None  # None: no attention
+    weights: DecoderWeights | None = None  # None: not prepared
     copies: tf.Tensor | None = None  # (batch, source_length, vocabulary_size + 1), with `copy`
 
 
@@ -58,31 +58,31 @@ ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
     "bahdanau": (BahdanauAttention, {}),
     "monotonic": (MonotonicAttention, {}),
 }
-"""Layers and arguments for the values of a decoder's argument `attention`."""
+"""Class and arguments of the layer, by the value of a decoder's argument `attention`."""
 
 
 def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
-    """Create an attention layer of a kind in `ATTENTION`."""
+    """Create the attention layer for a key of `ATTENTION`."""
     layer, arguments = ATTENTION[kind]
     return layer(units, **arguments, **kwargs)
 
 
-def attends_first(decoder: Any) -> bool:
-    """Return whether a step attends with the previous state and reads the attended memory."""
+def attends_before_step(decoder: Any) -> bool:
+    """Return whether each step attends with the previous state and reads the attended memory."""
     return bool(decoder.attention == "bahdanau")
 
 
-def goes_by_steps(decoder: Any) -> bool:
-    """Return whether the input of a step depends on the step before, so steps cannot be merged."""
-    return attends_first(decoder) or decoder.input_feeding
+def is_stepwise(decoder: Any) -> bool:
+    """Return whether a step reads an output of the previous step, so that steps run in a loop."""
+    return attends_before_step(decoder) or decoder.input_feeding
 
 
 def is_monotonic(decoder: Any) -> bool:
-    """Return whether the alignment is summed out. Then no step input depends on attention."""
+    """Return whether attention is monotonic. Then the inputs of a step do not depend on it."""
     return bool(decoder.attention == "monotonic")
 
 
-def features_at_once(
+def compute_features(
     decoder: Any,
     ids: tf.Tensor,
     mask: tf.Tensor,
@@ -93,7 +93,7 @@ def features_at_once(
     lengths: tf.Tensor | None = None,
     training: bool | None = False,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Compute the features of a whole target, all steps at once.
+    """Compute the features of a whole target, for all steps at once.
 
     Args:
         decoder: `Decoder`.
@@ -102,7 +102,7 @@ def features_at_once(
         state: `DecoderState` before the first step.
         source: `DecoderMemory` that `Decoder.read` returned.
         packing: `Packing` of the real tokens. `None` computes padded features.
-        lengths: Int32 `(batch,)`. Lengths of the rows, for cuDNN. `None` for plain operations.
+        lengths: Int32 `(batch,)`. Lengths of the rows, for cuDNN. `None` does not use cuDNN.
         training: Whether dropout is on.
 
     Returns:
@@ -111,7 +111,7 @@ def features_at_once(
     """
     values = compute(decoder.embedding, ids if packing is None else pack(ids, packing))
     if source.context is not None:
-        values = tf.concat([values, at_each_step(source.context, mask, packing)], axis=-1)
+        values = tf.concat([values, repeat_for_steps(source.context, mask, packing)], axis=-1)
     values, _ = compute(
         decoder.stack,
         values,
@@ -131,7 +131,7 @@ def features_at_once(
     return values, copied
 
 
-def features_by_steps(
+def compute_features_stepwise(
     decoder: Any,
     ids: tf.Tensor,
     mask: tf.Tensor,
@@ -140,7 +140,7 @@ def features_by_steps(
     *,
     training: bool | None,
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Compute the features of a whole target, one step after another.
+    """Compute the features of a whole target in a loop over its steps.
 
     Args:
         decoder: `Decoder`.
@@ -161,7 +161,7 @@ def features_by_steps(
     recurrent_masks = decoder.stack.recurrent_masks(shape[0], dtype, training)
 
     def step(time: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, DecoderState]:
-        features, new_state, weights = step_features(
+        features, new_state, weights = compute_step_features(
             decoder, ids[time], state, source, recurrent_masks, training
         )
         if decoder.copy:
@@ -180,7 +180,7 @@ def features_by_steps(
     return tf.cast(outputs[:, :, :units], dtype), outputs[:, :, units:]
 
 
-def step_features(
+def compute_step_features(
     decoder: Any,
     token_ids: tf.Tensor,
     state: DecoderState,
@@ -195,7 +195,8 @@ def step_features(
         token_ids: Int32 `(rows,)`. Previous tokens.
         state: `DecoderState`, each part `(rows, units)`.
         source: `DecoderMemory` that `Decoder.read` or `Decoder.prepare_steps` returned.
-        recurrent_masks: Masks of recurrent dropout, one for each layer. Defaults to `None`.
+        recurrent_masks: Masks of recurrent dropout, one for each layer. `None` means no recurrent
+            dropout. Defaults to `None`.
         training: Whether dropout is on. Defaults to `False`.
 
     Returns:
@@ -209,8 +210,8 @@ def step_features(
     else:
         projected = tf.gather(prepared.token_inputs, token_ids)
     if source.context is not None:
-        parts.append(for_each_hypothesis(source.context, tf.shape(token_ids)[0]))
-    if source.attention_inputs is not None and attends_first(decoder):
+        parts.append(repeat_for_hypotheses(source.context, tf.shape(token_ids)[0]))
+    if source.attention_inputs is not None and attends_before_step(decoder):
         last = state.layers[-1].hidden
         attended, weights = decoder.attention_layer.attend_rows(last, *source.attention_inputs)
         parts.append(attended)
@@ -225,7 +226,7 @@ def step_features(
     )
     if (
         source.attention_inputs is not None
-        and not attends_first(decoder)
+        and not attends_before_step(decoder)
         and not is_monotonic(decoder)
     ):
         attended, weights = decoder.attention_layer.attend_rows(values, *source.attention_inputs)
@@ -235,8 +236,8 @@ def step_features(
     return values, DecoderState(layers, readout, state.alignment), weights
 
 
-def copied_tokens(copy_ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Encode which target id each source position copies.
+def encode_copies(copy_ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
+    """Encode the target id that each source position copies.
 
     Args:
         copy_ids: Int32 `(batch, source_length)`. Target id of each source token, or -1 if it
@@ -251,12 +252,12 @@ def copied_tokens(copy_ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
 
 
 def attend_copies(weights: tf.Tensor, copies: tf.Tensor) -> tf.Tensor:
-    """Sum the attention on each target id.
+    """Sum the attention weights of the source tokens by the target id that they copy.
 
     Args:
         weights: Float32 `(batch, queries, source_length)`, or `(rows, source_length)` with
             adjacent hypotheses of each source.
-        copies: Output of `copied_tokens`.
+        copies: Output of `encode_copies`.
 
     Returns:
         Float32 `(batch, queries, vocabulary_size + 1)`, or `(rows, vocabulary_size + 1)`.
@@ -269,14 +270,14 @@ def attend_copies(weights: tf.Tensor, copies: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.matmul(by_source, copies), [rows, copies.shape[-1]])
 
 
-def at_each_step(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:
+def repeat_for_steps(context: tf.Tensor, mask: tf.Tensor, packing: Packing | None) -> tf.Tensor:
     """Repeat a context `(batch, units)` for every step, padded or packed."""
     if packing is not None:
         return tf.gather(context, packing.indices // tf.maximum(packing.shape[1], 1))
     return tf.tile(tf.expand_dims(context, 1), [1, tf.shape(mask)[1], 1])
 
 
-def for_each_hypothesis(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def repeat_for_hypotheses(context: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Repeat a context `(batch, units)` for the hypotheses of each source: `(rows, units)`."""
     per_source = rows // tf.maximum(tf.shape(context)[0], 1)
     repeated = tf.tile(tf.expand_dims(context, 1), [1, per_source, 1])

@@ -1,4 +1,4 @@
-"""Dropout of values, recurrent connections and words, in training."""
+"""Dropout of layer inputs, recurrent connections and words, in training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 Rates: TypeAlias = float | Sequence[float]
-"""One rate for all places, or one for each."""
+"""One dropout rate for all places, or one for each place."""
 
 
 def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
-    """Check rates that are given as one number, or as one number per place.
+    """Check dropout rates given as one number, or as one number per place.
 
     Args:
         name: Name of the argument, for the error message.
@@ -44,14 +44,14 @@ def check_rates(name: str, rates: Any, count: int, places: str) -> Rates:
 class SequenceDropout(keras.layers.Layer):
     """Dropout of an encoder or a decoder, in training only.
 
-    Values and connections that are kept are divided by the probability of keeping them.
+    The layer divides kept values by the probability of keeping them (inverted dropout).
 
     Args:
         num_layers: Number of recurrent layers.
         dropout: Float, or `num_layers + 1` floats. Rates of the inputs of each layer, from the
             bottom up, and of the outputs of the top layer.
-        recurrent_dropout: Float, or `num_layers` floats. Rates of the connections from step to
-            step. The same connections are dropped at all steps of a sequence.
+        recurrent_dropout: Float, or `num_layers` floats. Rates of the recurrent
+            connections. The same connections are dropped at all steps of a sequence.
         word_dropout: Float. Probability that a token is replaced by unk.
 
     References:
@@ -91,19 +91,19 @@ class SequenceDropout(keras.layers.Layer):
         self.built = True  # there are no weights
 
     def values(self, values: tf.Tensor, place: int, training: bool | None) -> tf.Tensor:
-        """Drop inputs of layer `place`. With `place == num_layers`, drop outputs of the top."""
+        """Drop inputs of layer `place`, or outputs of the top layer if `place == num_layers`."""
         return self._drop(values, self._rates[place], training)
 
-    def drops_values(self, place: int, training: bool | None) -> bool:
-        """Check whether `values` drops anything at this place."""
+    def drops_inputs(self, place: int, training: bool | None) -> bool:
+        """Return whether `values` drops anything at this place."""
         return bool(training and self._rates[place])
 
     def drops_recurrent(self, training: bool | None) -> bool:
-        """Check whether recurrent connections are dropped in any layer."""
+        """Return whether recurrent connections are dropped in any layer."""
         return bool(training and any(self._recurrent_rates))
 
     def words(self, ids: tf.Tensor, training: bool | None) -> tf.Tensor:
-        """Replace tokens by unk, except pad, bos and eos."""
+        """Replace random tokens other than pad, bos and eos by unk."""
         if not training or not self.word_dropout:
             return ids
         coins = keras.random.uniform(tf.shape(ids), dtype="float32", seed=self.seed_generator)
@@ -113,7 +113,7 @@ class SequenceDropout(keras.layers.Layer):
     def recurrent_mask(
         self, layer: int, shape: tuple[tf.Tensor | int, int], dtype: Any, training: bool | None
     ) -> tf.Tensor | None:
-        """Draw a layer's mask of h for all steps, or return `None` if nothing is dropped."""
+        """Draw a layer's dropout mask of h for all steps. Return `None` if nothing is dropped."""
         rate = self._recurrent_rates[layer]
         return self._drop(tf.ones(shape, dtype), rate, True) if training and rate else None
 

@@ -1,4 +1,4 @@
-"""Embedding with a dense gradient, for correct steps of Adam."""
+"""Embedding with a dense gradient, so that Adam takes correct steps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import tensorflow as tf
 from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
 
-# Bound of the initial vectors. Keras's 0.05 is too small to move the gates of the first layer and,
-# with tied logits, the last layer. Translation from scratch then learns several times slower.
-_LARGEST = 0.5
+# Bound of the uniform initial vectors. Keras's 0.05 is too small to move the gates of the first
+# layer and, with tied logits, the last layer. Translation from scratch then learns several times
+# slower.
+_MAX_INITIAL = 0.5
 
 
 def check_integers(name: str, ids: tf.Tensor) -> None:
@@ -34,12 +35,13 @@ def check_integers(name: str, ids: tf.Tensor) -> None:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenEmbedding(keras.layers.Layer):
-    """Embedding layer: a vector for each id of a vocabulary.
+    """Embedding layer with a dense gradient: one vector for each id of a vocabulary.
 
-    Unlike that of `keras.layers.Embedding`, its gradient is dense. Keras passes sparse gradient
-    rows to the optimizer without summing repeated ids. Under Adam and similar optimizers, a token
+    The gradient of `keras.layers.Embedding` is sparse. Keras passes its rows to the optimizer
+    without summing repeated ids. Under Adam and similar optimizers, a token
     that occurs n times in a batch then takes a step √n times too long, and gradient norms are
-    wrong. Initial vectors are uniform between -0.5 and 0.5, ten times as large as in Keras.
+    wrong. This layer sums them. Its initial vectors are uniform between
+    -0.5 and 0.5, ten times as large as in Keras.
 
     Masking: the layer creates no mask. Encoders and decoders compute their masks from the ids.
 
@@ -67,7 +69,7 @@ class TokenEmbedding(keras.layers.Layer):
     def build(self, ids_shape: tuple[int | None, ...] | None = None) -> None:
         self.embeddings = self.add_weight(
             shape=(self.vocabulary_size, self.embedding_dim),
-            initializer=keras.initializers.RandomUniform(-_LARGEST, _LARGEST),
+            initializer=keras.initializers.RandomUniform(-_MAX_INITIAL, _MAX_INITIAL),
             name="embeddings",
         )
         self.built = True
@@ -83,7 +85,7 @@ class TokenEmbedding(keras.layers.Layer):
         return (*ids_shape, self.embedding_dim)
 
     def share(self, other: TokenEmbedding) -> None:
-        """Share the vectors of `other`. They are trained together, and saved once, with `other`.
+        """Use the vectors of `other`. They are trained together and saved once, with `other`.
 
         If either embedding is frozen, the vectors are frozen.
 
@@ -93,7 +95,7 @@ class TokenEmbedding(keras.layers.Layer):
         Raises:
             ValueError: If the sizes differ, or this embedding is built already.
         """
-        sizes = [(it.vocabulary_size, it.embedding_dim) for it in (self, other)]
+        sizes = [(each.vocabulary_size, each.embedding_dim) for each in (self, other)]
         if sizes[0] != sizes[1]:
             raise InputError(
                 "Shared embeddings must have the same vocabulary_size and embedding_dim. "
@@ -120,13 +122,13 @@ class TokenEmbedding(keras.layers.Layer):
             super().load_own_variables(store)
 
     def set_embeddings(self, matrix: Any) -> None:
-        """Set the vectors, for example to pretrained vectors.
+        """Set the vectors, for example to pretrained ones. Builds the layer if necessary.
 
         Args:
             matrix: Numbers `(vocabulary_size, embedding_dim)`. Row n is the vector of id n.
 
         Raises:
-            ValueError: If the matrix has a wrong shape or contains a number that is not finite.
+            ValueError: If the matrix has the wrong shape or contains NaN or infinity.
         """
         matrix = np.asarray(matrix, np.float32)
         shape = (self.vocabulary_size, self.embedding_dim)
@@ -138,7 +140,7 @@ class TokenEmbedding(keras.layers.Layer):
         if not np.isfinite(matrix).all():
             row = int(np.argmin(np.isfinite(matrix).all(axis=1)))
             raise InputError(
-                f"`matrix` must hold finite numbers. Received: {matrix[row]} in row {row}"
+                f"`matrix` must contain finite numbers only. Received: {matrix[row]} in row {row}"
             )
         if not self.built:
             self.build()

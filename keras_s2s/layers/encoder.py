@@ -1,7 +1,8 @@
-"""The encoder: from source ids to the states h_1 ... h_T and the context c = q(h_1, ..., h_T).
+"""Base class of encoders: the states h_1 ... h_T and the context c = q(h_1, ..., h_T) of a source.
 
-A custom q is exported with the model. Exporting to LiteRT fails for operations that LiteRT does not
-have. For example, add a last axis with `tf.expand_dims(x, -1)`, not with `x[:, tf.newaxis]`.
+A custom q is exported with the model. An export to LiteRT fails if q uses an operation that LiteRT
+does not support. For example, add a last axis with `tf.expand_dims(x, -1)` and not
+with `x[:, tf.newaxis]`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 Context: TypeAlias = str | keras.layers.Layer | Callable[..., tf.Tensor]
-"""A name, a Keras layer, or a function `q(memory, mask)`."""
+"""The function q: a name, a Keras layer, or a function `q(memory, mask)`."""
 
 _CONTEXTS = ("last_state", "mean", "max", "attention_pool")
 _EXPECTED = (
@@ -126,7 +127,7 @@ class Encoder(RecurrentPart):
             training=training,
         )
         memory = stacked.outputs if packing is None else unpack(stacked.outputs, packing)
-        if lengths is not None:  # also for empty rows, which cuDNN does not support
+        if lengths is not None:  # cuDNN was given one token for empty rows
             memory = tf.where(tf.expand_dims(read_mask, 2), memory, tf.zeros_like(memory))
         memory = self.dropout_layer.values(memory, self.num_layers, training)
         memory = memory if order is None else tf.gather(memory, order, batch_dims=1)
@@ -150,18 +151,18 @@ class Encoder(RecurrentPart):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **self._kept_arguments(Encoder),
+            **self._own_arguments(Encoder),
             "context": serialize_context(self.context),
         }
 
     def _measure_context(self) -> int:
-        """Return the size of c. Calls q on a single state, which also builds a custom layer."""
+        """Return the size of c, by calling q on a single state. This also builds a custom layer."""
         memory = tf.zeros([1, 1, self.memory_units], self.compute_dtype)
         mask = tf.ones([1, 1], tf.bool)
         context = apply_context(self.context, memory, mask, memory[:, 0])
         if context.shape.rank != 2:
             raise InputError(
-                "`context` must return one vector for each row, of shape (batch, context_units). "
+                "`context` must return one vector per sequence, of shape (batch, context_units). "
                 f"Received: context={self.context!r}, which returns shape {tuple(context.shape)} "
                 f"for a memory of shape {tuple(memory.shape)}"
             )
@@ -177,12 +178,12 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         dtype: Dtype policy of the layer created for "attention_pool".
 
     Returns:
-        A name that needs no weights, or a layer or function of the memory and the mask.
+        "last_state", "mean", "max", or a layer or function of the memory and the mask.
 
     Raises:
-        ValueError: If the name is unknown, a layer does not accept a mask, or a function could not
-            be loaded from a file.
-        TypeError: If the type is wrong, or a function takes other arguments.
+        ValueError: If the name is unknown, a layer does not accept a mask, or a function is not
+            registered with Keras.
+        TypeError: If the type is wrong, or a function does not accept two arguments.
     """
     if isinstance(context, dict):
         context = keras.saving.deserialize_keras_object(context)
@@ -211,7 +212,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
 
 
 def serialize_context(context: Context) -> Any:
-    """Return a resolved context in a form that can be stored in a config."""
+    """Convert a resolved context to a value that can be stored in a config."""
     return context if isinstance(context, str) else keras.saving.serialize_keras_object(context)
 
 
@@ -222,7 +223,7 @@ def apply_context(
     last_state: tf.Tensor,
 ) -> tf.Tensor:
     """Compute c `(batch, context_units)` from the memory, its mask and the last state."""
-    if isinstance(context, AttentionPool) and context.built:  # so that a search stays float32
+    if isinstance(context, AttentionPool) and context.built:  # keep a search in float32
         return tf.cast(compute(context, memory, mask), memory.dtype)
     if isinstance(context, keras.layers.Layer):
         return tf.cast(context(memory, mask=mask), memory.dtype)
@@ -234,7 +235,7 @@ def apply_context(
 
 
 def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Average the states over the real positions. A row without real positions gets zeros.
+    """Average the states over the real tokens. Return zeros for a source without real tokens.
 
     Args:
         memory: Float `(batch, source_length, units)`, zero at the padding.
@@ -249,7 +250,7 @@ def mean_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def max_context(memory: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Compute the maximum of each unit over the real positions. An empty row gets zeros.
+    """Compute the maximum of each unit over the real tokens. Return zeros for an empty source.
 
     Args:
         memory: Float `(batch, source_length, units)`.
@@ -279,9 +280,12 @@ def _reverse_order(source_ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 def _check_takes_mask(layer: keras.layers.Layer) -> None:
-    """Check that a layer accepts a mask, which it needs to ignore the padding."""
+    """Check that a layer accepts a mask, because it must ignore the padding."""
     parameters = inspect.signature(layer.call).parameters.values()
-    if not any(it.name == "mask" or it.kind is it.VAR_KEYWORD for it in parameters):
+    if not any(
+        parameter.name == "mask" or parameter.kind is parameter.VAR_KEYWORD
+        for parameter in parameters
+    ):
         raise InputError(
             "A layer as `context` is called as `layer(memory, mask=mask)`, so its `call` must take "
             f"`mask`. Received: context={layer!r}"

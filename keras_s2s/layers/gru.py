@@ -23,13 +23,13 @@ class MaskedGRU(RecurrentLayer):
         g = tanh(x·W_g + b_g + r ∘ (h·R_g + d_g))
         h' = z ∘ h + (1 - z) ∘ g
 
-    The weights are those of `keras.layers.GRU`. cuDNN and PyTorch have them in another order:
-    `kernel` (input, 3 * units), `recurrent_kernel` (units, 3 * units), `bias` (2, 3 * units) with
-    b before d, gates in the order z, r, g.
+    The weights are those of `keras.layers.GRU`: `kernel` (input, 3 * units), `recurrent_kernel`
+    (units, 3 * units), `bias` (2, 3 * units) with b before d, gates in the order z, r, g. The order
+    of the gates differs in cuDNN and PyTorch.
 
-    On a GPU, `fit` and `evaluate` compute the layers of a model with cuDNN.
+    On a GPU, `fit` and `evaluate` run the encoder and the decoder with cuDNN.
 
-    Masking: at padding, the state passes unchanged and the output is zero.
+    Masking: at padding, the state does not change and the output is zero.
 
     Args:
         units: Positive integer. Size of the state.
@@ -41,7 +41,7 @@ class MaskedGRU(RecurrentLayer):
         mask: Bool `(batch, length)`, true at real tokens. Defaults to the mask of the inputs, or
             to all true if they have none.
         state: Initial `GRUState`. Defaults to zeros.
-        packing: `Packing` by which `inputs` were packed.
+        packing: `Packing` of `inputs`. `None` means that they are padded.
         recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
             every step.
 
@@ -88,7 +88,7 @@ MaskedGRU.__name__ = "GRU"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUEncoder(Encoder):
-    """Encoder of GRU layers: from source ids to the states of all positions and a context vector.
+    """Encoder of GRU layers: the states of all source positions and a context vector.
 
     h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). Arguments and outputs are those of
     `LSTMEncoder`.

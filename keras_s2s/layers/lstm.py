@@ -26,11 +26,11 @@ class MaskedLSTM(RecurrentLayer):
     The weights are those of `keras.layers.LSTM`: `kernel` (input, 4 * units), `recurrent_kernel`
     (units, 4 * units), `bias` (4 * units,), gates in the order i, f, g, o, forget bias 1.
 
-    On a GPU, `fit` and `evaluate` compute the layers of a model with cuDNN. Searches and exports
+    On a GPU, `fit` and `evaluate` run the encoder and the decoder with cuDNN. Searches and exports
     use a loop of plain operations that runs on every device. `set_weights` accepts the weights of
     `keras.layers.LSTM`. `set_torch_weights` of an encoder or a decoder accepts those of PyTorch.
 
-    Masking: at padding, the state passes unchanged and the output is zero.
+    Masking: at padding, the state does not change and the output is zero.
 
     Args:
         units: Positive integer. Size of the state.
@@ -42,7 +42,7 @@ class MaskedLSTM(RecurrentLayer):
         mask: Bool `(batch, length)`, true at real tokens. Defaults to the mask of the inputs, or
             to all true if they have none.
         state: Initial `LSTMState`. Defaults to zeros.
-        packing: `Packing` by which `inputs` were packed.
+        packing: `Packing` of `inputs`. `None` means that they are padded.
         recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
             every step. With it, training uses a slower loop, also on a GPU.
 
@@ -84,7 +84,7 @@ MaskedLSTM.__name__ = "LSTM"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMEncoder(Encoder):
-    """Encoder of LSTM layers: from source ids to the states of all positions and a context vector.
+    """Encoder of LSTM layers: the states of all source positions and a context vector.
 
     h_t = LSTM(x_t, h_{t-1}), where x_t is the embedding of the t-th id, through any number of
     layers; c = q(h_1, ..., h_T), where q is the argument `context`. For `residual` and
@@ -96,12 +96,12 @@ class LSTMEncoder(Encoder):
     Args:
         vocabulary_size: Positive integer. Number of source ids.
         units: Positive integer. Size of the state of each direction.
-        embedding_dim: Size of an embedding. Defaults to `units`.
-        num_layers: Number of stacked LSTM layers. Defaults to 1.
-        bidirectional: Whether to read in both directions. The memory then has `2 * units` values.
+        embedding_dim: Positive integer. Size of an embedding. Defaults to `units`.
+        num_layers: Positive integer. Number of stacked LSTM layers. Defaults to 1.
+        bidirectional: Whether to read in both directions. The memory then has `2 * units` units.
             Defaults to `False`.
-        reverse_source: Whether to read the tokens from last to first and then eos, in one
-            direction. The memory keeps the order of the source. Defaults to `False`.
+        reverse_source: Whether to read the tokens from last to first, and then eos. Not possible
+            with `bidirectional`. The memory keeps the order of the source. Defaults to `False`.
         context: q. "last_state": output of the top layer at the last token read (of both
             directions); "mean" or "max" over the positions; "attention_pool": a weighted mean, see
             `AttentionPool`; a Keras layer, called as `q(memory, mask=mask)`; or a function
@@ -109,9 +109,9 @@ class LSTMEncoder(Encoder):
             to "last_state".
         dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
             the bottom up, and of the memory. Defaults to 0.
-        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the connections from step
-            to step, the same ones at all steps of a sequence. Defaults to 0.
-        word_dropout: Float. Rate at which a token becomes unk in training. Defaults to 0.
+        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the recurrent connections.
+            The same ones are dropped at all steps of a sequence. Defaults to 0.
+        word_dropout: Float. Probability that unk replaces a token in training. Defaults to 0.
         residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to
             `False`.
         layer_normalization: Whether to normalize the outputs of each layer. Defaults to `False`.
@@ -130,7 +130,7 @@ class LSTMEncoder(Encoder):
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If an argument is out of its range, or `context` could not be saved.
+        ValueError: If an argument is out of range, or `context` cannot be saved.
 
     Example:
         >>> encoder = LSTMEncoder(vocabulary_size=10, units=4, bidirectional=True)
@@ -169,34 +169,35 @@ class LSTMDecoder(Decoder):
 
     `call` (a whole target, teacher forcing) and `step` (one token, for search) compute the same.
 
-    Masking: the mask of the memory is an argument, or is attached to the memory. Steps whose input
-    is padding keep the state.
+    Masking: `memory_mask` defaults to the Keras mask attached to `memory`. At padding of the
+    target, the state does not change.
 
     Args:
         vocabulary_size: Positive integer. Number of target ids.
         units: Positive integer. Size of the state.
-        embedding_dim: Size of an embedding. Defaults to `units`.
-        num_layers: Number of stacked LSTM layers. Defaults to 1.
+        embedding_dim: Positive integer. Size of an embedding. Defaults to `units`.
+        num_layers: Positive integer. Number of stacked LSTM layers. Defaults to 1.
         context_to: Where c is used: "initial_state" (through one dense layer), "every_step"
             (concatenated with the embedding), or "both". Defaults to "initial_state".
         attention: `None`; Luong's with the score sᵀ·W·h ("luong"), sᵀ·h ("luong_dot", which needs
-            a memory of `units` values) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
+            a memory of `units` units) or vᵀ·tanh(W·[s; h]) ("luong_concat"); "bahdanau"; or
             "monotonic", which sums over all monotonic alignments (see
             `keras_s2s.layers.monotonic_attention.MonotonicAttention`). Defaults to `None`.
-        input_feeding: Whether the output tanh(W·[c; h]) of Luong's attention is an input of the
-            next step. The steps of a target are then computed one by one, also in training.
+        input_feeding: Whether r(s_t) is also an input of the next step. Requires Luong's attention.
+            The steps of a target are then computed one by one, also in training.
             Defaults to `False`.
         copy: Whether to mix generated tokens with tokens copied from the source, weighted by the
             attention (a pointer-generator, see `keras_s2s.layers.output_projection.CopyGate`).
-            Needs attention. The logits are then log probabilities, as with "monotonic". Defaults to
-            `False`.
-        tie_output: Whether the embeddings are the kernel of the logits, W = E. Needs
+            Requires attention. The logits are then log probabilities, as with "monotonic". Defaults
+            to `False`.
+        tie_output: Whether the embeddings are also the kernel of the logits, W = E. Requires
             `embedding_dim == units`. Defaults to `False`.
         dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
             the bottom up, and of the inputs of the logits. Defaults to 0.
-        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the connections from step
-            to step, the same ones at all steps of a sequence. Defaults to 0.
-        word_dropout: Float. Rate at which an input token becomes unk in training. Defaults to 0.
+        recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the recurrent connections.
+            The same ones are dropped at all steps of a sequence. Defaults to 0.
+        word_dropout: Float. Probability that unk replaces an input token in training.
+            Defaults to 0.
         residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to
             `False`.
         layer_normalization: Whether to normalize the outputs of each layer. Defaults to `False`.
@@ -206,10 +207,10 @@ class LSTMDecoder(Decoder):
     Call arguments:
         target_inputs: Int32 `(batch, target_length)`: bos, then the target without its eos.
         context: Float `(batch, context_units)`.
-        memory: Float `(batch, source_length, memory_units)`. Needed with attention.
-        memory_mask: Bool `(batch, source_length)`, true at real tokens. Needed with attention.
+        memory: Float `(batch, source_length, memory_units)`. Required with attention.
+        memory_mask: Bool `(batch, source_length)`, true at real tokens. Required with attention.
         copy_ids: Int32 `(batch, source_length)`. Target id that each source token copies, or -1 if
-            it cannot be copied. Needed with `copy`.
+            it cannot be copied. Required with `copy`.
         packed: Whether to compute on the real tokens only, as training on a CPU does, and to
             return only their logits.
         training: Whether dropout is on.
@@ -220,8 +221,8 @@ class LSTMDecoder(Decoder):
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If an argument is out of its range or incompatible with another, or the memory
-            for attention is missing.
+        ValueError: If an argument is out of range or incompatible with another, or `memory`,
+            `memory_mask` or `copy_ids` is required and missing.
 
     Example:
         >>> decoder = LSTMDecoder(vocabulary_size=10, units=4)
@@ -248,7 +249,7 @@ class LSTMDecoder(Decoder):
 
 
 def _forget_one(shape: tuple[int, ...], dtype: str | None = None) -> tf.Tensor:
-    """Return zeros, with ones for the forget gate so that a new cell remembers."""
+    """Return zeros, with ones for the forget gate, so that a new cell keeps its state."""
     units = shape[0] // 4
     zeros, ones = tf.zeros([units], dtype), tf.ones([units], dtype)
     return tf.concat([zeros, ones, zeros, zeros], axis=0)

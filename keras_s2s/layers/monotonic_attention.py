@@ -1,4 +1,4 @@
-"""Exact hard monotonic attention, which sums over a latent alignment."""
+"""Exact hard monotonic attention, which sums over latent alignments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.layers.alignment import (
     align_targets,
     future_log_probs,
 )
-from keras_s2s.layers.attention import by_source
+from keras_s2s.layers.attention import group_by_source
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.special_ids import PAD_ID
 
@@ -23,8 +23,8 @@ from keras_s2s.special_ids import PAD_ID
 LONGEST_MOVE = 8
 
 Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""Turns features `(rows, source_length, units)` and the number of the source of each row, int32
-`(rows,)`, into log P(y_t | a_t), float32 `(rows, source_length, vocabulary_size)`."""
+"""Function of features `(rows, source_length, units)` and the index of each row's source, int32
+`(rows,)`. Returns log P(y_t | a_t), float32 `(rows, source_length, vocabulary_size)`."""
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -32,9 +32,9 @@ class MonotonicAttention(keras.layers.Layer):
     """Exact hard monotonic attention of first order: P(y_t | y_<t) = Σ_j P(a_t = j)·P(y_t | j).
 
     Each target token y_t is aligned to one source position a_t, and positions never decrease. The
-    alignment is unknown, so the probability of a target is the sum over all alignments. The first
-    token moves from a position before the first one. With the decoder's output s_t, which does not
-    depend on the alignment, and the memory h_j:
+    alignment is unknown, so the probability of a target is the sum over all alignments. Before the
+    first token, the alignment is at a position before the first one. With the decoder's output s_t,
+    which does not depend on the alignment, and the memory h_j:
 
         P(a_t = j | a_{t-1} = i) = softmax over j ≥ i of (s_tᵀ·W·h_j + b(s_t)[min(j - i, 8)])
         P(y_t | a_t = j)         = softmax(logits(tanh(U·s_t + V·h_j)))
@@ -43,14 +43,17 @@ class MonotonicAttention(keras.layers.Layer):
     float32. The attention weights are P(a_t = j | y_<t): the source position of y_t, predicted
     before y_t is known.
 
-    A target token costs `source_length` logits, and `source_length²` numbers for the transitions.
-    This attention is therefore for vocabularies of characters or phones, and for tasks with a
-    monotonic alignment: pronunciation, transliteration, inflection.
+    For each target token, the layer computes logits at all `source_length` positions, and
+    `source_length²` transitions. This attention is therefore for vocabularies of characters or
+    phones, and for tasks with a monotonic alignment: pronunciation, transliteration, inflection.
 
     Masking: positions whose mask is false are never aligned.
 
     Args:
-        units: Size of a query and of the features of the logits.
+        units: Positive integer. Size of a query and of the features of the logits.
+
+    Raises:
+        ValueError: If `units` is not a positive integer.
 
     References:
         - [Exact hard monotonic attention for character-level transduction (Wu and Cotterell,
@@ -90,7 +93,7 @@ class MonotonicAttention(keras.layers.Layer):
 
         Returns:
             `(batch, source_length, query_units + units)`: keys of the transitions, then the
-            memory's share of the features.
+            memory's part of the features.
         """
         kernels = [tf.convert_to_tensor(self.memory_kernel)]
         kernels.append(tf.convert_to_tensor(self.readout_memory_kernel))
@@ -151,14 +154,14 @@ def target_log_probs(
         queries: The decoder's outputs, `(batch, target_length, query_units)`, or packed
             `(tokens, query_units)`.
         target_inputs: int32 `(batch, target_length)`.
-        attended: Keys, memory and mask.
+        attended: The `AttentionInputs`: keys, memory and mask.
         packing: `Packing` of the queries, or `None` if they are padded.
         emit: Function that computes log P(y_t | a_t).
 
     Returns:
         float32 `(batch, target_length, vocabulary_size)`, or packed `(tokens, vocabulary_size)`.
     """
-    # The label of a step is the next input. Nothing depends on the label of the last step.
+    # The label of a step is the next input. No output depends on the label of the last step.
     labels = tf.concat([target_inputs[:, 1:], target_inputs[:, :1]], axis=1)
     emissions, transitions, chosen = _score_targets(layer, queries, labels, attended, packing, emit)
     priors = align_targets(transitions, chosen)
@@ -187,7 +190,7 @@ def step_log_probs(
             adjacent.
         token_ids: int32 `(rows,)`, the previous tokens y_{t-1}.
         joint: log P(a_{t-1}, y_{t-1}), see `align_step`.
-        attended: Keys, memory and mask, `(batch, ...)`.
+        attended: The `AttentionInputs`: keys, memory and mask, `(batch, ...)`.
         emit: Function that computes log P(y_t | a_t).
 
     Returns:
@@ -197,7 +200,7 @@ def step_log_probs(
     keys, _, mask = attended
     batch_size, source_length = tf.shape(keys)[0], tf.shape(keys)[1]
     rows = tf.shape(queries)[0]
-    grouped = by_source(queries, batch_size)
+    grouped = group_by_source(queries, batch_size)
     transitions = layer.transitions(grouped, keys, mask)
     transitions = tf.reshape(transitions, [rows, source_length + 1, source_length])
     sources = tf.range(rows) // tf.maximum(tf.shape(grouped)[1], 1)
@@ -219,7 +222,7 @@ def target_alignments(
         layer: The `MonotonicAttention`.
         queries: The decoder's outputs, `(batch, target_length, query_units)`.
         labels: int32 `(batch, target_length)`, targets padded with 0.
-        attended: Keys, memory and mask.
+        attended: The `AttentionInputs`: keys, memory and mask.
         emit: Function that computes log P(y_t | a_t).
 
     Returns:

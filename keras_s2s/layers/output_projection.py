@@ -1,4 +1,4 @@
-"""Output projection: from the features of a decoder to the logits of the next token."""
+"""Output projection: the logits of the next token from the features of a decoder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEVER = -1e9  # finite, because the LiteRT converter silently turns -inf into a
 
 
 class OutputProjection:
-    """Computes the logits of a decoder from features, and sums over alignments if necessary.
+    """Logits of a decoder, summed over alignments with monotonic attention.
 
     With `copy` or monotonic attention the logits are log probabilities.
 
@@ -33,7 +33,7 @@ class OutputProjection:
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
 
-    def logits_of(
+    def compute_logits(
         self,
         features: tf.Tensor,
         copied: tf.Tensor | None = None,
@@ -47,7 +47,8 @@ class OutputProjection:
             features: Float `(..., units)`.
             copied: Float32 `(..., vocabulary_size + 1)`, the attention on each target id, with
                 `copy`.
-            kernel: Kernel of the logits, if a search has prepared it. Defaults to `None`.
+            kernel: Kernel of the logits that a search has prepared. `None` uses the decoder's
+                own kernel. Defaults to `None`.
             training: Whether dropout is on.
 
         Returns:
@@ -56,7 +57,7 @@ class OutputProjection:
         decoder = self._decoder
         features = decoder.dropout_layer.values(features, decoder.num_layers, training)
         if kernel is not None or (training and features.dtype != tf.float32):
-            # In training, the largest product has 16-bit operands like the others.
+            # In mixed-precision training, this product, the largest, has 16-bit operands too.
             logits = compute(decoder.logits, features, kernel)
         else:
             # Called as a float32 layer to end the decoder's autocast, so that the logits of a
@@ -89,7 +90,7 @@ class OutputProjection:
         layer, emit = self._decoder.attention_layer, self._emit(source, training)
         return target_log_probs(layer, queries, target_inputs, attended, packing, emit)
 
-    def sum_moves(
+    def sum_alignments_step(
         self, queries: tf.Tensor, token_ids: tf.Tensor, state: DecoderState, source: DecoderMemory
     ) -> tuple[tf.Tensor, DecoderState, tf.Tensor]:
         """Compute log P(y_t | y_<t) of one step by monotonic attention.
@@ -97,7 +98,7 @@ class OutputProjection:
         Args:
             queries: Outputs of the recurrent layers, `(rows, units)`.
             token_ids: Int32 `(rows,)`, the previous tokens.
-            state: State before the previous tokens.
+            state: `DecoderState` whose alignment is that of the previous tokens.
             source: `DecoderMemory` that `Decoder.read` returned.
 
         Returns:
@@ -120,7 +121,7 @@ class OutputProjection:
             source: `DecoderMemory` that `Decoder.read` returned.
 
         Returns:
-            Float32 `(batch, target_length, source_length)`.
+            Float32 `(batch, target_length, source_length)`, 0 at the padding.
         """
         attended: Any = source.attention_inputs
         emit = self._emit(source, training=False)
@@ -132,7 +133,7 @@ class OutputProjection:
 
         def emit(features: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
             copied = None if source.copies is None else tf.gather(source.copies, sources)
-            logits = self.logits_of(features, copied, kernel, training=training)
+            logits = self.compute_logits(features, copied, kernel, training=training)
             return tf.nn.log_softmax(logits)
 
         return emit
@@ -141,8 +142,8 @@ class OutputProjection:
 class Logits(keras.layers.Layer):
     """Logits of all ids: r·W + b, or r·Eᵀ + b with a tied embedding E.
 
-    The logits are float32. Called as a layer, it computes in float32. Run by `compute` within a
-    16-bit layer, as in training, it multiplies 16-bit operands.
+    The logits are float32. If called as a layer, the layer computes in float32. If run by `compute`
+    within a 16-bit layer, as in training, it multiplies 16-bit operands.
 
     Args:
         vocabulary_size: Positive integer. Number of ids.
@@ -206,7 +207,7 @@ class CopyGate(keras.layers.Layer):
     attention weights. A source token that is not in the target vocabulary is copied as unk. The
     attention on source tokens that cannot be copied is added to the probability of generating.
 
-    Everything is computed in float32 and in log space, so that no probability underflows.
+    The layer computes in float32 and in log space, so that no probability underflows.
 
     Call arguments:
         features: Float `(..., units)`.

@@ -1,9 +1,9 @@
-"""Recurrences over packed rows: an LSTM with a gradient written by hand, and any other layer.
+"""Recurrences over packed rows: an LSTM with a hand-written gradient, and all other layers.
 
 `lstm_packed` makes training fast on a CPU because its loops compute as little as possible. The
-forward loop computes only h·R, on the rows that are still alive, and keeps the gates. The backward
-loop computes only dz·Rᵀ. Automatic differentiation would sum the gradient of the recurrent kernel
-step by step; here it is one product over all rows after the loop. The results are those of
+forward loop computes only h·R, for the sequences that have not ended, and stores the gates. The
+backward loop computes only dz·Rᵀ. Automatic differentiation would sum the gradient of the recurrent
+kernel step by step; here it is one product over all rows after the loop. The results are those of
 `keras.layers.LSTM`. For the forward equations, see Hochreiter and Schmidhuber, 1997.
 
 In mixed precision, only the operands of the products are 16-bit. Gates and states stay float32, so
@@ -83,7 +83,8 @@ def scan_packed(
 
     Args:
         step: Function of projected inputs `(alive, gates)`, a state, and a recurrent mask
-            `(alive, units)` or `None`.
+            `(alive, units)` or `None`, where `alive` sequences have not ended. Returns the new
+            state.
         projected: `(tokens, gates)`, the packed inputs times the kernel plus the bias.
         packing: `Packing` of the inputs.
         state: State `(batch, units)` before the first step, in the order of the batch.
@@ -240,13 +241,13 @@ def _backward(
 
 
 def _row_array(length: tf.Tensor, units: int, *, read_again: bool = False) -> tf.TensorArray:
-    """Create an array of the rows of each step, which have different numbers.
+    """Create an array with one tensor of rows per step. Steps may have different numbers of rows.
 
     Args:
         length: Scalar int32, the number of steps.
         units: Size of a row.
-        read_again: Whether the array is read more than once, as TensorFlow's own gradient of a
-            loop does. Defaults to `False`.
+        read_again: Whether the array is read more than once, as by the automatic gradient of a
+            loop. Defaults to `False`.
 
     Returns:
         A float32 array of `length` tensors `(alive, units)`.

@@ -1,9 +1,9 @@
 """Packed sequences: only the real tokens of a padded batch.
 
-A padded batch `(batch, length, ...)` is converted to rows `(tokens, ...)`: first step 0 of every
+A padded batch `(batch, length, ...)` is packed into rows `(tokens, ...)`: first step 0 of every
 sequence, longest sequence first, then step 1 of the sequences that have one, and so on. The rows of
-one step are therefore a slice. Every product over the rows uses only real tokens, and a recurrent
-step shrinks as the shorter sequences end.
+one step are therefore a slice. Every product over the rows computes real tokens only, and later
+steps have fewer rows, because shorter sequences have ended.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import tensorflow as tf
 
 
 class Packing(NamedTuple):
-    """Positions of the real tokens of a padded batch among its packed rows."""
+    """Order of the real tokens of a padded batch in its packed rows."""
 
     indices: tf.Tensor  # int32 (tokens,): position of each row in the flattened (batch * length)
-    sizes: tf.Tensor  # int32 (length,): number of sequences that are alive at each step
+    sizes: tf.Tensor  # int32 (length,): number of sequences that have not ended at each step
     starts: tf.Tensor  # int32 (length,): first row of each step
     order: tf.Tensor  # int32 (batch,): sequences by descending length
     inverse_order: tf.Tensor  # int32 (batch,): position of each sequence in `order`
@@ -31,7 +31,7 @@ class PackedLogits(NamedTuple):
     packing: Packing
 
     def pack(self, values: tf.Tensor) -> tf.Tensor:
-        """Pack other values `(batch, length, ...)` to rows that match those of the logits."""
+        """Pack values `(batch, length, ...)` into rows that match the rows of the logits."""
         return pack(values, self.packing)
 
     def unpack(self) -> tf.Tensor:
@@ -46,7 +46,7 @@ class PaddedLogits(NamedTuple):
     shape: tf.Tensor  # int32 (2,): batch, length
 
     def pack(self, values: tf.Tensor) -> tf.Tensor:
-        """Flatten other values `(batch, length, ...)` to rows that match those of the logits."""
+        """Flatten values `(batch, length, ...)` into rows that match the rows of the logits."""
         return tf.reshape(values, [-1, *values.shape[2:]])
 
     def unpack(self) -> tf.Tensor:
@@ -55,7 +55,7 @@ class PaddedLogits(NamedTuple):
 
 
 def make_packing(mask: tf.Tensor) -> Packing:
-    """Compute the packing of a batch.
+    """Compute the packing of a padded batch.
 
     Args:
         mask: Bool `(batch, length)`, true at real tokens, which may be anywhere in a row.
@@ -82,7 +82,7 @@ def make_packing(mask: tf.Tensor) -> Packing:
 
 
 def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:
-    """Gather the real tokens' rows `(tokens, ...)` from `(batch, length, ...)`."""
+    """Gather the packed rows `(tokens, ...)` from `(batch, length, ...)`."""
 
     @tf.custom_gradient
     def forward(values: tf.Tensor) -> tuple[tf.Tensor, object]:

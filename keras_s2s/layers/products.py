@@ -1,4 +1,4 @@
-"""Products of layers: in which precision, and by which of two libraries.
+"""Matrix products of layers: their precision, and the library that computes them.
 
 With a mixed policy, `layer(inputs)` reads the weights of the layer in 16 bits (Keras's autocast).
 Training needs this. Searches, log probabilities and exports compute in float32, whatever precision
@@ -8,9 +8,10 @@ if the outermost call was also `compute`.
 
 TensorFlow multiplies with oneDNN on processors with AVX-512 and with Eigen on others. On a Zen 3
 without AVX-512, one thread multiplied 64 x 2048 by a transposed 512 x 2048 matrix at 19 GFLOP/s
-with Eigen and at 65 with oneDNN. A whole training step took two thirds of the time. The environment
-variable `TF_ENABLE_ONEDNN_OPTS` has the same effect, but only if it is set before TensorFlow is
-imported. An export contains no operation of oneDNN: `matmul` creates one only in `fast_products`.
+with Eigen and at 65 with oneDNN. With oneDNN, a whole training step took two thirds of the time.
+The environment variable `TF_ENABLE_ONEDNN_OPTS` has the same effect, but only if it is set before
+TensorFlow is imported. An export contains no oneDNN operation, because `matmul` creates one only
+within `fast_products`.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ import tensorflow as tf
 from keras_s2s.keras_private import onednn_product
 
 _CPUINFO = Path("/proc/cpuinfo")
-_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # its names for x86-64 (the first two) and ARM
+_BFLOAT16 = {
+    "avx512_bf16",
+    "amx_bf16",
+    "bf16",
+}  # names of the instruction set on x86-64 (the first two) and ARM
 
 _thread = threading.local()
 
 
 class Transposed(NamedTuple):
-    """A matrix that is stored transposed, because oneDNN then multiplies many rows faster."""
+    """A matrix that is stored transposed, so that oneDNN multiplies many rows faster."""
 
     matrix: tf.Tensor  # (columns, rows)
 
@@ -99,8 +104,8 @@ def fast_products(on: bool = True, *, many_rows: bool = False) -> Iterator[None]
     Args:
         on: Whether oneDNN may be used. XLA compiles only TensorFlow's public operations. Defaults
             to `True`.
-        many_rows: Whether each step of a search multiplies enough rows for `prepare` to transpose
-            its matrices. Defaults to `False`.
+        many_rows: Whether each step of a search multiplies enough rows to make transposing the
+            matrices in `prepare_kernel` worthwhile. Defaults to `False`.
     """
     before = getattr(_thread, "on", False), getattr(_thread, "many_rows", False)
     _thread.on, _thread.many_rows = on, many_rows
@@ -110,8 +115,8 @@ def fast_products(on: bool = True, *, many_rows: bool = False) -> Iterator[None]
         _thread.on, _thread.many_rows = before
 
 
-def prepare(matrix: tf.Tensor) -> tf.Tensor | Transposed:
-    """Return a matrix for the many products of a search, as `product` takes it."""
+def prepare_kernel(matrix: tf.Tensor) -> tf.Tensor | Transposed:
+    """Prepare a kernel for the many calls of `product` in a search."""
     if not (_is_on() and _thread.many_rows and matrix.dtype == tf.float32 and uses_onednn()):
         return matrix
     return Transposed(tf.transpose(matrix))
@@ -122,7 +127,7 @@ def matmul(
 ) -> tf.Tensor:
     """Multiply two matrices.
 
-    In `fast_products`, a product with `transpose_a` has no gradient.
+    Within `fast_products`, a product with `transpose_a` has no gradient.
 
     Args:
         a: Float tensor of rank 2.
@@ -144,9 +149,9 @@ def matmul(
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             upstream = tf.convert_to_tensor(upstream)
-            of_a = onednn_product(upstream, b, transpose_b=not transpose_b)
+            d_a = onednn_product(upstream, b, transpose_b=not transpose_b)
             sides = (upstream, a) if transpose_b else (a, upstream)
-            return of_a, onednn_product(*sides, transpose_a=True)
+            return d_a, onednn_product(*sides, transpose_a=True)
 
         return onednn_product(a, b, transpose_b=transpose_b), gradient
 
@@ -155,7 +160,7 @@ def matmul(
 
 @functools.cache
 def uses_onednn() -> bool:
-    """Check whether oneDNN multiplies faster here than TensorFlow does by itself.
+    """Return whether oneDNN multiplies faster on this processor than TensorFlow's default library.
 
     Returns:
         True on a processor with AVX2 and without AVX-512, if this TensorFlow has oneDNN, there is
@@ -174,18 +179,18 @@ def uses_onednn() -> bool:
 
 
 def has_avx512() -> bool:
-    """Check whether the processor is known to have AVX-512."""
+    """Return whether the processor is known to have AVX-512."""
     return "avx512f" in instruction_sets()
 
 
 def has_bfloat16() -> bool:
-    """Check whether the processor is known to multiply in bfloat16."""
+    """Return whether the processor is known to have bfloat16 products."""
     return bool(_BFLOAT16 & instruction_sets())
 
 
 @functools.cache
 def instruction_sets() -> frozenset[str]:
-    """Return the instruction sets by their names in Linux, or nothing on another system."""
+    """Return the Linux names of the instruction sets, or an empty set on another system."""
     for name in ("flags", "Features"):
         listed = cpuinfo().get(name)
         if listed:
@@ -195,7 +200,7 @@ def instruction_sets() -> frozenset[str]:
 
 @functools.cache
 def cpuinfo() -> dict[str, str]:
-    """Return the lines of /proc/cpuinfo about the first core."""
+    """Return the fields of /proc/cpuinfo for the first core."""
     try:
         text = _CPUINFO.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""The steps of an LSTM and of a GRU, and a loop over a padded batch that runs in every runtime."""
+"""The LSTM step, the GRU step, and a loop over a padded batch that runs in every runtime."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def gru_step(
 def for_litert() -> Iterator[None]:
     """Use operations that are fast in LiteRT while tracing a graph for it.
 
-    LiteRT copies a step out of the inputs element by element, and replaces the update of a buffer
-    by seven operations on the whole buffer. Its own operation for an update is one that TensorFlow
-    has only for XLA, and a gather of a step has a gradient that TensorFlow warns about.
+    LiteRT runs the slice of a step element by element, and replaces an update of a buffer by seven
+    operations on the whole buffer. Its own update operation corresponds to one that TensorFlow has
+    only for XLA. The gradient of the gather that replaces the slice raises a warning in TensorFlow.
     """
     _thread.litert = True
     try:
@@ -109,12 +109,12 @@ def for_litert() -> Iterator[None]:
 
 
 def _read(values: tf.Tensor, time: tf.Tensor) -> tf.Tensor:
-    """Return a step of `(length, batch, ...)`."""
+    """Return one step of `(length, batch, ...)`."""
     return tf.gather(values, time) if getattr(_thread, "litert", False) else values[time]
 
 
 def _write(outputs: tf.Tensor, time: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-    """Replace a step of `(length, batch, units)`."""
+    """Replace one step of `(length, batch, units)`."""
     output = tf.expand_dims(output, 0)
     if getattr(_thread, "litert", False):
         return gen_xla_ops.xla_dynamic_update_slice(outputs, output, tf.stack([time, 0, 0]))
@@ -130,10 +130,10 @@ def scan_steps(
     *,
     reverse: bool = False,
 ) -> tuple[tf.Tensor, Any]:
-    """Run `step(time, state) -> (output, state)` over all times and stack the outputs.
+    """Run `step(time, state) -> (output, state)` for all times and stack the outputs.
 
     The outputs are written to a buffer, because the LiteRT converter does not support a TensorArray
-    whose elements have a dynamic batch. Each write copies the buffer, so that part of the cost
+    whose elements have a dynamic batch. Each write copies the buffer, so a part of the cost
     grows with the square of the length.
 
     Args:
@@ -182,11 +182,11 @@ def scan_padded(
 ) -> tuple[tf.Tensor, State]:
     """Run a recurrent layer over a padded batch.
 
-    At the padding, the state passes unchanged and the output is zero. The amount of padding does
-    not matter.
+    At the padding, the state does not change and the output is zero. The amount of padding does not
+    change the result.
 
     Args:
-        step: Function of projected inputs `(batch, gates)` and a state.
+        step: Function of projected inputs `(batch, gates)` and a state. Returns the new state.
         projected: `(batch, length, gates)`, the inputs times the kernel plus the bias.
         mask: Bool `(batch, length)`, true at real tokens.
         state: State before the first step.

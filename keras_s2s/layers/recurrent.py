@@ -3,11 +3,11 @@
 Four functions compute the same recurrence. `RecurrentLayer.call` and `_run_packed` choose between
 three of them. `RecurrentStack` calls cuDNN, for several layers at once.
 
-- `recurrence.scan_padded`: padded inputs, on any device, in searches and exports. It is a loop of
-  plain operations that every runtime has, so that a model trained on a GPU runs on a phone.
+- `recurrence.scan_padded`: padded inputs, on any device, in searches and exports. The loop uses
+  only operations that every runtime supports, so that a model trained on a GPU runs on a phone.
 - `cudnn_recurrence.run_cudnn`: padded inputs, in training and evaluation on a GPU.
 - `packed_recurrence.lstm_packed`: packed inputs of an LSTM on a CPU. Its gradient is written by
-  hand, to avoid sums at each step.
+  hand, to avoid a sum over weights at each step.
 - `packed_recurrence.scan_packed`: other packed inputs: a GRU on a CPU, or recurrent dropout
   anywhere.
 
@@ -32,7 +32,7 @@ from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
 
 
 class StepWeights(NamedTuple):
-    """Matrices of a step of one recurrent layer."""
+    """Matrices of one recurrent layer, for its steps."""
 
     kernel: tf.Tensor | Transposed  # (input_units, num_gates * units)
     recurrent_kernel: tf.Tensor | Transposed  # (units, num_gates * units)
@@ -52,7 +52,7 @@ class RecurrentLayer(keras.layers.Layer):
         self.units = check_positive_int("units", units)
         self.go_backwards = bool(go_backwards)
         self.supports_masking = True
-        # Otherwise Keras would compile every training on a GPU with XLA, without cuDNN.
+        # With `jit_compile="auto"`, Keras would otherwise train with XLA on a GPU, without cuDNN.
         self.supports_jit = not has_cudnn()
 
     def build(self, inputs_shape: tuple[int | None, ...]) -> None:
@@ -100,9 +100,9 @@ class RecurrentLayer(keras.layers.Layer):
             inputs: Float `(rows, input_units)`, or `None` if `projected` includes all inputs.
             state: State before the step, `(rows, units)`.
             recurrent_mask: Float `(rows, units)`. Mask applied to h before the recurrent product.
-            weights: `StepWeights`, prepared once for many steps. Defaults to `step_weights()`.
-            projected: Float `(rows, num_gates * units)`. Inputs that are projected already,
-                including the bias. Defaults to `None`.
+            weights: `StepWeights`, if prepared for many steps. Defaults to `step_weights()`.
+            projected: Float `(rows, num_gates * units)`. The part of the inputs that is already
+                projected, plus the bias. Defaults to `None`.
 
         Returns:
             The state after the step.
@@ -115,7 +115,7 @@ class RecurrentLayer(keras.layers.Layer):
         return self._step_function(weights.recurrent_kernel)(projected, state, recurrent_mask)
 
     def step_weights(self) -> StepWeights:
-        """Return the matrices of a step."""
+        """Return the matrices of the steps."""
         return StepWeights(
             tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.recurrent_kernel)
         )
@@ -126,12 +126,12 @@ class RecurrentLayer(keras.layers.Layer):
             return CudnnWeights(*self.step_weights(), tf.convert_to_tensor(self.bias))
 
     def project(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Project the first inputs, `(rows, vector_units)`, to the `projected` of a step."""
+        """Multiply the first units of the inputs by the kernel and add the bias, for `step`."""
         kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
         return tf.matmul(vectors, kernel) + self._input_bias()
 
     def zero_state(self, batch_size: tf.Tensor | int, dtype: tf.DType) -> RecurrentState:
-        """Return a state of zeros, `(batch_size, units)`."""
+        """Return a state of zeros, each part `(batch_size, units)`."""
         zeros = tf.zeros([batch_size, self.units], dtype)
         return self.state_type(*[zeros for _ in self.state_type._fields])
 
@@ -160,7 +160,7 @@ class RecurrentLayer(keras.layers.Layer):
         state: RecurrentState,
         recurrent_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, RecurrentState]:
-        """Run over packed rows, by the function listed at the top of this module."""
+        """Run over packed rows, with one of the functions listed at the top of this module."""
         recurrent_kernel = self.step_weights().recurrent_kernel
         reverse = self.go_backwards
         projected = self._project(inputs)

@@ -1,9 +1,9 @@
 """Base class of encoders and decoders: embeddings, dropout and a stack of recurrent layers.
 
-The arguments of an encoder define its sublayers. Later changes to them, as with any Keras layer,
-are not arguments: `encoder.stack.trainable = False`, `model.quantize("int8")`,
-`decoder.bridge.enable_lora(4)`. They are stored in the config, so that loaded, copied and cloned
-layers have them.
+The arguments of an encoder or decoder define its sublayers. Users can change the sublayers later,
+as those of any Keras layer: `encoder.stack.trainable = False`, `model.quantize("int8")`,
+`decoder.bridge.enable_lora(4)`. Such changes are stored in the config, so that loaded, copied and
+cloned layers have them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from keras_s2s.layers.recurrent import RecurrentLayer
 from keras_s2s.layers.stack import RecurrentStack
 from keras_s2s.layers.torch_weights import Array, from_torch, to_torch
 
-# Arguments that a repr omits, besides zeros and disabled options.
-_ELSEWHERE = ("vocabulary_size", "units", "trainable", "dtype")
-_USUAL = (("num_layers", 1), ("trainable_embeddings", True))
+# A repr omits these arguments, these default values, zeros and disabled options.
+_NOT_SHOWN = ("vocabulary_size", "units", "trainable", "dtype")
+_DEFAULTS = (("num_layers", 1), ("trainable_embeddings", True))
 
 
 class RecurrentPart(keras.layers.Layer):
     """Base class of encoders and decoders, with the arguments and sublayers that both have.
 
-    `LSTMEncoder` and `LSTMDecoder` explain the arguments.
+    `LSTMEncoder` and `LSTMDecoder` document the arguments.
     """
 
     recurrent_layer: ClassVar[type[RecurrentLayer]]
@@ -108,12 +108,12 @@ class RecurrentPart(keras.layers.Layer):
             weights: `state_dict()` of a PyTorch module of the same sizes, with arrays as values.
 
         Raises:
-            ValueError: If a weight is missing, unexpected, or has a wrong shape.
+            ValueError: If a weight is missing, unexpected, or has the wrong shape.
         """
         from_torch(self.stack.levels(), weights)
 
     def get_config(self) -> dict[str, Any]:
-        settings = _sublayer_settings(self, self._foreign_layer())
+        settings = _sublayer_settings(self, self._custom_context())
         return {**super().get_config(), **({"sublayers": settings} if settings else {})}
 
     @classmethod
@@ -122,7 +122,7 @@ class RecurrentPart(keras.layers.Layer):
         config = dict(config)
         settings = config.pop("sublayers", {})
         part: Self = super().from_config(config)
-        _restore_sublayers(part, settings, part._foreign_layer())
+        _restore_sublayers(part, settings, part._custom_context())
         return part
 
     def _check_not_quantized(self) -> None:
@@ -139,13 +139,13 @@ class RecurrentPart(keras.layers.Layer):
             for layer in self._layers:
                 layer.trainable = False
 
-    def _foreign_layer(self) -> keras.layers.Layer | None:
+    def _custom_context(self) -> keras.layers.Layer | None:
         """Return the custom layer given as `context`, or `None`."""
         context = getattr(self, "context", None)
         return context if isinstance(context, keras.layers.Layer) else None
 
-    def _kept_arguments(self, kind: type[RecurrentPart]) -> dict[str, Any]:
-        """Return the arguments of `kind.__init__`, which are attributes of the same names."""
+    def _own_arguments(self, kind: type[RecurrentPart]) -> dict[str, Any]:
+        """Return the arguments of `kind.__init__`, read from the attributes of the same names."""
         parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
         return {
             parameter.name: getattr(self, parameter.name)
@@ -157,28 +157,28 @@ class RecurrentPart(keras.layers.Layer):
         shown = [
             f"{name}={value!r}"
             for name, value in self.get_config().items()
-            if value and name not in _ELSEWHERE and (name, value) not in _USUAL
+            if value and name not in _NOT_SHOWN and (name, value) not in _DEFAULTS
         ]
         return f"{type(self).__name__}({self.vocabulary_size}, {self.units}, {', '.join(shown)})"
 
 
-def _sublayer_settings(layer: RecurrentPart, foreign: keras.layers.Layer | None) -> dict[str, Any]:
-    """Return the changed settings of the sublayers; an empty dict if nothing was changed.
+def _sublayer_settings(layer: RecurrentPart, custom: keras.layers.Layer | None) -> dict[str, Any]:
+    """Return the settings of the sublayers that were changed, or an empty dict.
 
-    The sublayers of `foreign` are left to its own config.
+    The sublayers of `custom` are left to its own config.
     """
     settings: dict[str, Any] = {}
-    trainable = {path: bool(part.trainable) for path, part in _walk(layer, foreign)}
-    usual = dict.fromkeys(trainable, bool(layer.trainable))
-    if "embedding" in usual and not layer.trainable_embeddings:
-        usual["embedding"] = False
-    if trainable != usual:
+    trainable = {path: bool(part.trainable) for path, part in _walk(layer, custom)}
+    defaults = dict.fromkeys(trainable, bool(layer.trainable))
+    if "embedding" in defaults and not layer.trainable_embeddings:
+        defaults["embedding"] = False
+    if trainable != defaults:
         settings["trainable"] = trainable
     dense = {
         path: keras.saving.serialize_keras_object(part)
-        for path, part in _walk(layer, foreign)
+        for path, part in _walk(layer, custom)
         if isinstance(part, keras.layers.Dense)
-        and part is not foreign
+        and part is not custom
         and (part.lora_enabled or part.quantization_mode is not None)
     }
     if dense:
@@ -187,10 +187,10 @@ def _sublayer_settings(layer: RecurrentPart, foreign: keras.layers.Layer | None)
 
 
 def _restore_sublayers(
-    layer: RecurrentPart, settings: dict[str, Any], foreign: keras.layers.Layer | None
+    layer: RecurrentPart, settings: dict[str, Any], custom: keras.layers.Layer | None
 ) -> None:
     """Apply the result of `_sublayer_settings` to a layer that is not built yet."""
-    parts = dict(_walk(layer, foreign))
+    parts = dict(_walk(layer, custom))
     for path, trainable in settings.get("trainable", {}).items():  # parents come first
         parts[path].trainable = trainable
     for path, config in settings.get("dense", {}).items():
@@ -204,7 +204,7 @@ def _restore_sublayers(
 
 
 def _walk(
-    layer: keras.layers.Layer, foreign: keras.layers.Layer | None
+    layer: keras.layers.Layer, custom: keras.layers.Layer | None
 ) -> Iterator[tuple[str, keras.layers.Layer]]:
     """Yield each sublayer once with its path, parents first."""
     seen = {id(layer)}
@@ -214,9 +214,9 @@ def _walk(
             if id(part) in seen:
                 continue
             seen.add(id(part))
-            path = prefix + ("context" if part is foreign else part.name)
+            path = prefix + ("context" if part is custom else part.name)
             yield path, part
-            if part is not foreign:
+            if part is not custom:
                 yield from walk(part, f"{path}/")
 
     return walk(layer, "")

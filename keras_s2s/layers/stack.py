@@ -11,12 +11,12 @@ import tensorflow as tf
 from keras_s2s.layers.cudnn_recurrence import run_cudnn
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.products import compute, prepare
+from keras_s2s.layers.products import compute, prepare_kernel
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.layers.recurrent import RecurrentLayer, StepWeights
 
-# A table of this many projected tokens costs about as much as it saves in a dozen steps of a single
-# hypothesis. A larger table would make short searches slower.
+# A dozen steps of a single hypothesis save about as much time as projecting this many tokens takes.
+# Projecting more tokens would make short searches slower.
 MOST_PROJECTED_TOKENS = 256
 
 
@@ -28,10 +28,10 @@ class StackOutput(NamedTuple):
 
 
 class StackWeights(NamedTuple):
-    """Matrices of all layers of a stack, and the projections of tokens in the lowest layer."""
+    """Matrices of all layers of a stack, and the tokens projected by the lowest layer."""
 
     layers: tuple[StepWeights, ...]
-    token_inputs: tf.Tensor | None  # (vocabulary_size, gates * units); None: too many tokens
+    token_inputs: tf.Tensor | None  # (vocabulary_size, gates * units), None: too many tokens
 
 
 class RecurrentStack(keras.layers.Layer):
@@ -42,9 +42,9 @@ class RecurrentStack(keras.layers.Layer):
         y_l = N_l(f_l(drop(x_l))),  x_{l+1} = y_l              without residual connections
         y_l = N_l(f_l(drop(x_l))) + x_l,  x_{l+1} = y_l        with them, from the second layer up
 
-    where N_l is layer normalization over the units of one direction, or the identity. It applies
-    to the outputs of a layer and not inside its cell. The recurrence is that of a plain LSTM or
-    GRU, with the same speed and weights.
+    where N_l is layer normalization over the units of one direction, or the identity. It normalizes
+    the outputs of a layer, not the gates, so the recurrence keeps the speed and the weights of a
+    plain LSTM or GRU.
 
     Args:
         layer: Class of the recurrent layers.
@@ -119,9 +119,14 @@ class RecurrentStack(keras.layers.Layer):
             else:
                 outputs, ends = self._run_fused(first, level, dropped, lengths, states)
             if self.norms:
-                sides = range(len(ends))
-                outputs = [self._normalize(outputs[side], level, side) for side in sides]
-                ends = [self._normalize(ends[side], level, side) for side in sides]
+                directions = range(len(ends))
+                outputs = [
+                    self._normalize(outputs[direction], level, direction)
+                    for direction in directions
+                ]
+                ends = [
+                    self._normalize(ends[direction], level, direction) for direction in directions
+                ]
                 if packing is None:  # zero at the padding
                     outputs = [tf.where(real, it, tf.zeros_like(it)) for it in outputs]
             if self.norms or lengths is not None:
@@ -155,7 +160,7 @@ class RecurrentStack(keras.layers.Layer):
             projected: Float `(rows, num_gates * units)`. Projected inputs of the lowest layer.
 
         Returns:
-            The output `(rows, units)` and the new states.
+            The output of the top layer `(rows, units)` and the new states.
         """
         values, new_states = inputs, []
         masks = recurrent_masks or [None] * self.num_layers
@@ -168,7 +173,7 @@ class RecurrentStack(keras.layers.Layer):
                 )
             )
             projected = None
-            output = self._normalize(new_states[-1].hidden, level, side=0)
+            output = self._normalize(new_states[-1].hidden, level, direction=0)
             values = output + values if self.residual and level else output
         return values, tuple(new_states)
 
@@ -177,8 +182,8 @@ class RecurrentStack(keras.layers.Layer):
 
         Args:
             token_vectors: Embeddings `(vocabulary_size, embedding_dim)`, the first part of the
-                inputs of a step. If there are few tokens, they are projected here, once for all
-                steps, and the kernel of the lowest layer keeps only its other rows.
+                inputs of a step. A small vocabulary is projected here, once for all steps. The
+                kernel of the lowest layer then contains only the rows of the other inputs.
             dtype: Precision of the products, "float32" or "bfloat16".
 
         Returns:
@@ -190,7 +195,7 @@ class RecurrentStack(keras.layers.Layer):
             token_inputs = self.forward_layers[0].project(token_vectors)
             first = first._replace(kernel=first.kernel[token_vectors.shape[1] :])
         layers = tuple(
-            StepWeights(*(prepare(tf.cast(matrix, dtype)) for matrix in matrices))
+            StepWeights(*(prepare_kernel(tf.cast(matrix, dtype)) for matrix in matrices))
             for matrices in (first, *others)
         )
         return StackWeights(layers, token_inputs)
@@ -198,7 +203,7 @@ class RecurrentStack(keras.layers.Layer):
     def recurrent_masks(
         self, batch_size: tf.Tensor | int, dtype: Any, training: bool | None
     ) -> list[tf.Tensor | None]:
-        """Draw the masks of recurrent dropout, once for all steps of a batch."""
+        """Draw the masks of recurrent dropout, which are the same for all steps of a batch."""
         return [
             self._recurrent_mask(level, batch_size, dtype, training)
             for level in range(self.num_layers)
@@ -210,13 +215,13 @@ class RecurrentStack(keras.layers.Layer):
         return list(zip(*stacks, strict=True))
 
     def _level_groups(self, *, fused: bool, training: bool | None) -> list[tuple[int, int]]:
-        """Return the first and last levels of each group of levels that is computed at once."""
+        """Return the first and last level of each group of levels that is computed at once."""
         if not fused or self.norms or self.residual:
             return [(level, level) for level in range(self.num_layers)]
         starts = [
             level
             for level in range(self.num_layers)
-            if not level or self.dropout.drops_values(level, training)
+            if not level or self.dropout.drops_inputs(level, training)
         ]
         ends = [*(start - 1 for start in starts[1:]), self.num_layers - 1]
         return list(zip(starts, ends, strict=True))
@@ -253,28 +258,28 @@ class RecurrentStack(keras.layers.Layer):
         lengths: tf.Tensor,
         states: Sequence[RecurrentState] | None,
     ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Run levels by cuDNN and return the outputs and last hidden states of the last level."""
+        """Run levels with cuDNN and return the outputs and last hidden states of the top one."""
         levels = self.levels()[first : last + 1]
-        sides = len(levels[0])
+        directions = len(levels[0])
         outputs, ends = run_cudnn(
             inputs,
             lengths,
             [layer.cudnn_weights() for level in levels for layer in level],
             states[first : last + 1] if states else None,
-            bidirectional=sides == 2,
+            bidirectional=directions == 2,
         )
-        return (tf.split(outputs, sides, axis=-1) if self.norms else [outputs]), ends
+        return (tf.split(outputs, directions, axis=-1) if self.norms else [outputs]), ends
 
     def _recurrent_mask(
         self, level: int, batch_size: tf.Tensor | int, dtype: Any, training: bool | None
     ) -> tf.Tensor | None:
         return self.dropout.recurrent_mask(level, (batch_size, self.units), dtype, training)
 
-    def _normalize(self, values: tf.Tensor, level: int, side: int) -> tf.Tensor:
+    def _normalize(self, values: tf.Tensor, level: int, direction: int) -> tf.Tensor:
         if not self.norms:
             return values
-        norm = self.norms[level * (2 if self.backward_layers else 1) + side]
-        # Do not use its `call`, which would run a search in the precision of the training.
+        norm = self.norms[level * (2 if self.backward_layers else 1) + direction]
+        # The `call` of `norm` would run a search in the precision of the training.
         return keras.ops.layer_normalization(
             values, norm.gamma, norm.beta, axis=-1, epsilon=norm.epsilon
         )
@@ -282,13 +287,13 @@ class RecurrentStack(keras.layers.Layer):
     def _make_layers(
         self, layer: type[RecurrentLayer], *, go_backwards: bool
     ) -> list[RecurrentLayer]:
-        side = "backward" if go_backwards else "forward"
+        direction = "backward" if go_backwards else "forward"
         return [
             layer(
                 self.units,
                 go_backwards=go_backwards,
                 dtype=self.dtype_policy,
-                name=f"{side}_{number}",
+                name=f"{direction}_{number}",
             )
             for number in range(self.num_layers)
         ]

@@ -1,8 +1,8 @@
 """The weights of recurrent layers in the format of PyTorch's `nn.LSTM` and `nn.GRU`.
 
-PyTorch transposes each kernel and has two biases, whose sum an LSTM uses. The gates of its LSTM are
-in our order, i f g o. The gates of its GRU are r z n, and Keras's are z r g. Its GRU applies the
-reset gate after the product, like ours.
+PyTorch transposes each kernel and has two biases, which an LSTM adds. The gates of its LSTM have
+the same order as here: i, f, g, o. The gates of its GRU have the order r, z, n, and those of Keras
+z, r, g. Both GRUs apply the reset gate after the recurrent product.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def to_torch(levels: Sequence[Sequence[RecurrentLayer]]) -> dict[str, Array]:
     """
     weights = {}
     for level, directions in enumerate(levels):
-        for side, layer in enumerate(directions):
+        for direction, layer in enumerate(directions):
             kernel, recurrent_kernel, bias = (weight.numpy() for weight in layer.weights)
             if _is_lstm(layer):
                 bias = np.stack([bias, np.zeros_like(bias)])
             values = (kernel.T, recurrent_kernel.T, *bias)
-            for name, value in zip(_names(level, side), values, strict=True):
+            for name, value in zip(_names(level, direction), values, strict=True):
                 weights[name] = _swap_gates(layer, value)
     return weights
 
@@ -49,7 +49,7 @@ def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str,
         weights: Arrays by PyTorch's names.
 
     Raises:
-        ValueError: If a weight is missing, unexpected, or has a wrong shape.
+        ValueError: If a weight is missing, unexpected, or has the wrong shape.
     """
     expected = to_torch(levels)
     _check_names(expected, weights)
@@ -61,9 +61,9 @@ def from_torch(levels: Sequence[Sequence[RecurrentLayer]], weights: Mapping[str,
                 f"Received: shape {arrays[name].shape}"
             )
     for level, directions in enumerate(levels):
-        for side, layer in enumerate(directions):
+        for direction, layer in enumerate(directions):
             kernel, recurrent_kernel, *biases = (
-                _swap_gates(layer, arrays[name]) for name in _names(level, side)
+                _swap_gates(layer, arrays[name]) for name in _names(level, direction)
             )
             bias = sum(biases) if _is_lstm(layer) else np.stack(biases)
             layer.set_weights([kernel.T, recurrent_kernel.T, bias])
@@ -73,8 +73,8 @@ def _is_lstm(layer: RecurrentLayer) -> bool:
     return layer.state_type is LSTMState
 
 
-def _names(level: int, side: int) -> list[str]:
-    suffix = f"l{level}{'_reverse' if side else ''}"
+def _names(level: int, direction: int) -> list[str]:
+    suffix = f"l{level}{'_reverse' if direction else ''}"
     return [f"{name}_{suffix}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
 
 
@@ -87,9 +87,12 @@ def _swap_gates(layer: RecurrentLayer, value: Array) -> Array:
 
 
 def _check_names(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
-    missing, left_over = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected)
-    if missing or left_over:
+    missing, unexpected = (
+        sorted(expected.keys() - weights.keys()),
+        sorted(weights.keys() - expected),
+    )
+    if missing or unexpected:
         raise InputError(
             "`weights` must come from a PyTorch module with the same number of layers and "
-            f"directions. Received: {missing} missing, {left_over} left over"
+            f"directions. Received: {missing} missing, {unexpected} unexpected"
         )

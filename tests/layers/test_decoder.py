@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers.decoder_formula import DecoderFormula
 
 from keras_s2s.layers import GRUDecoder, LSTMDecoder
-from keras_s2s.layers.decoder_features import step_features
+from keras_s2s.layers.decoder_features import compute_step_features
 from keras_s2s.layers.embedding import TokenEmbedding
 
 SIZE, UNITS, CONTEXT = 7, 3, 4
@@ -129,7 +129,7 @@ def test_one_mask_of_a_sequence_lies_on_all_its_steps_where_steps_are_taken_one_
     state, source = decoder.initial_state(tf.constant(C)), decoder.read(*map(tf.constant, SOURCE))
     for time in range(2):
         ids = tf.constant(IDS[:, time])
-        features, state, _ = step_features(decoder, ids, state, source, masks)
+        features, state, _ = compute_step_features(decoder, ids, state, source, masks)
         np.testing.assert_allclose(decoder.logits(features), logits[:, time], atol=1e-6)
 
 

@@ -118,7 +118,7 @@ def test_embeddings_may_be_given_before_and_after_it_is_built():
         ),
         (
             [[0, 1], [2, np.nan], [4, 5]],
-            r"must hold finite numbers\. Received: \[ ?2\. nan\] in row 1",
+            r"must contain finite numbers only\. Received: \[ ?2\. nan\] in row 1",
         ),
     ],
 )

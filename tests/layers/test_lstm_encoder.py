@@ -159,7 +159,7 @@ def test_a_layer_may_be_q():
 
 def test_what_is_not_a_vector_for_each_row_is_refused():
     with pytest.raises(
-        ValueError, match=r"one vector for each row.*which returns shape \(1, 1, 3\)"
+        ValueError, match=r"one vector per sequence.*which returns shape \(1, 1, 3\)"
     ):
         LSTMEncoder(SIZE, UNITS, context=all_states).build((None, None))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.decoder_features import attend_copies, copied_tokens
+from keras_s2s.layers.decoder_features import attend_copies, encode_copies
 from keras_s2s.layers.output_projection import CopyGate
 
 
@@ -57,7 +57,7 @@ def test_small_probabilities_are_not_rounded_away():
 
 
 def test_the_attention_on_equal_tokens_is_summed_up():
-    one_hot = copied_tokens(tf.constant([[2, 0, 2], [1, -1, 1]]), 3)
+    one_hot = encode_copies(tf.constant([[2, 0, 2], [1, -1, 1]]), 3)
     weights = tf.constant([[[0.25, 0.25, 0.5]], [[0.5, 0.375, 0.125]]])
     expected = [[0.25, 0, 0.75, 0], [0, 0.625, 0, 0.375]]
     np.testing.assert_allclose(attend_copies(weights, one_hot)[:, 0], expected)

@@ -105,8 +105,8 @@ def test_there_and_back_again_is_the_same(kind, gates):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight_hr_l0": 0}, r"Received: \[\] missing, \['weight_hr_l0'\] left over"),
-        ({"bias_ih_l1": None}, r"Received: \['bias_ih_l1'\] missing, \[\] left over"),
+        ({"weight_hr_l0": 0}, r"Received: \[\] missing, \['weight_hr_l0'\] unexpected"),
+        ({"bias_ih_l1": None}, r"Received: \['bias_ih_l1'\] missing, \[\] unexpected"),
         (
             {"weight_ih_l1": np.zeros([12, 3])},
             r"\['weight_ih_l1'\]` must have the shape \(12, 6\)\. Received: shape \(12, 3\)",
