@@ -1,4 +1,4 @@
-# Needs make and a Python 3.11 to 3.13; everything else is installed into $(VENV).
+# Requires make and Python 3.11 to 3.13; everything else is installed into $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 MINUTES ?= 6
@@ -11,22 +11,22 @@ bin := $(VENV)/bin
 
 help:
 	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronunciation model'
-	@echo 'make test                    every check, then the tests'
-	@echo 'make test-all                the slow tests too: programs of the docs, examples, all exports'
-	@echo 'make check                   format, lint, types, layers'
-	@echo 'make format                  format the files as check requires'
-	@echo 'make wheel                   dist/*.whl and dist/*.tar.gz'
+	@echo 'make test                    run every check, then the tests that are not slow'
+	@echo 'make test-all                run all tests: programs of the docs, examples, all exports'
+	@echo 'make check                   check format, lint, types and layers'
+	@echo 'make format                  format the code, so that make check passes'
+	@echo 'make wheel                   build dist/*.whl and dist/*.tar.gz'
 	@echo 'make release                 build, check and try out a release; uploads nothing'
-	@echo 'make docs                    the documentation, in site/'
+	@echo 'make docs                    build the documentation in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo
-	@echo 'PYTHON=python3.12 selects a Python (3.11 to 3.13), VENV=... the environment.'
+	@echo 'PYTHON=python3.12 selects the Python (3.11 to 3.13), VENV=... the environment.'
 
 quickstart: examples-environment
 	@$(bin)/python examples/pronunciation.py --minutes $(MINUTES)
 
-# The checks run first, so that the last line is pytest's own. Two processes, each with whole
-# files: what a file's tests share is made once.
+# The checks run first, so that the last line is pytest's own. Each of the two processes runs whole
+# files, so that fixtures shared within a file are created once.
 test: check
 	@$(bin)/pytest --numprocesses=2 --dist=loadfile -m 'not slow'
 
@@ -51,7 +51,7 @@ release: dev-environment
 	@rm -rf build
 	@$(bin)/python .ci/release.py
 
-# Not --quiet: then mkdocs would not count its warnings, and `strict` in mkdocs.yml would be idle.
+# Without --quiet: it would keep mkdocs from counting warnings, so `strict` would have no effect.
 docs: dev-environment
 	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --site-dir site
 
@@ -68,5 +68,5 @@ examples-environment: has-python
 
 has-python:
 	@command -v $(PYTHON) >/dev/null || { \
-	  echo 'No `$(PYTHON)` here. Install a Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3'; \
+	  echo 'There is no `$(PYTHON)`. Install Python 3.11 to 3.13, or select one: make PYTHON=/path/to/python3'; \
 	  exit 2; }
