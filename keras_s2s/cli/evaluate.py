@@ -99,10 +99,15 @@ def evaluate(
         check_writable(outputs)  # skipped for devices such as /dev/stdout
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
-    references = group_references(read_checked_pairs(pairs, column))
+    held_out = read_checked_pairs(pairs, column)
+    references = group_references(held_out)
     wanted = wanted or list(meaningful_figures(list(references.values())))
     check_installed(["wer", *wanted])
     answering = load_model(model, **options)
+    if answering.translator is not None:
+        from keras_s2s.cli.unknown_tokens import report_unknown  # imports TensorFlow
+
+        report_unknown(answering.translator, held_out)
     found = answering.translate(list(references), batch_size)
     report = make_report(
         found,

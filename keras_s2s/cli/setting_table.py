@@ -120,8 +120,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "init_from",
             None,
-            "Model to start from, a .keras file or a run folder with the same model settings: "
-            "training uses its weights and vocabularies; null: none",
+            "Model to start from, a .keras file or a run folder: training uses its weights, "
+            "vocabularies and model settings; null: none",
             optional=True,
         ),
         Setting(

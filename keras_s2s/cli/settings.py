@@ -83,6 +83,11 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
             )
     if values["copy"] and values["attention"] == "none":
         raise InputError("`copy` needs attention. Received: copy=True, attention='none'")
+    if values["input_feeding"] and values["attention"] in ("none", "bahdanau", "monotonic"):
+        raise InputError(
+            "`input_feeding` needs the attention luong, luong_dot or luong_concat. Received: "
+            f"input_feeding=True, attention={values['attention']!r}"
+        )
     return SimpleNamespace(**values)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.model_paths import find_translator
+from keras_s2s.cli.initial_settings import follow_models
 from keras_s2s.cli.options import check_modules, import_modules, refuse_extra_arguments
 from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
@@ -108,8 +108,7 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
     missing_files([*settings.train, settings.valid])
     modules = getattr(settings, "import") or ()
     check_modules(modules)
-    for path in filter(None, (settings.init_from, settings.teacher)):
-        find_translator(path)
+    settings = complete(follow_models(given))
     with claimed(settings.output):
         resumes = check_folder(settings)
         if resumes:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
+from keras_s2s.cli.unknown_tokens import check_known
 from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics
 from keras_s2s.recommended import fit_settings
@@ -55,7 +56,8 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         The `Data`.
 
     Raises:
-        ValueError: If a vocabulary is too large for the texts.
+        ValueError: If a vocabulary is too large for the texts, or that of `initial` lacks most of
+            their tokens.
     """
     source_kind = _source_kind(settings, pairs.statistics, initial)
     sides = []
@@ -66,6 +68,9 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         texts = (pair[place] for pair in iterate_training_pairs(settings, pairs.train))
         kind = source_kind[0] if side == "source" else settings.target_tokenizer
         sides.append(_train_tokenizer(settings, side, kind, texts))
+    if initial is not None:
+        path = settings.init_from or settings.teacher
+        check_known(sides, lambda: iterate_training_pairs(settings, pairs.train), path)
     data = Data(**pairs._asdict(), source=sides[0], target=sides[1], source_kind=source_kind)
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):

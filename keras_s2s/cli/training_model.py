@@ -146,8 +146,7 @@ def take_weights(model: Any, initial: Any, path: str) -> None:
         if here.get(name) != there.get(name):
             raise InputError(
                 f"{path}: its model does not match the settings: {name} is {there.get(name)!r} in "
-                f"the file and {here.get(name)!r} in the settings. Use --config with the "
-                "settings.yaml of its run"
+                f"the file and {here.get(name)!r} in the settings"
             )
     model.set_weights(initial.model.get_weights())
 
@@ -190,5 +189,13 @@ def _sizes(model: Any) -> dict[str, Any]:
         sizes[part] = config[part]["class_name"]
         for name, value in config[part]["config"].items():
             if name not in _FREE:
-                sizes[f"{name} of the {part}"] = value
+                sizes[f"{name} of the {part}"] = _without_names(value)
     return sizes
+
+
+def _without_names(value: Any) -> Any:
+    """Return a setting; of a serialized layer its class, and what affects its weights."""
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
+        return value
+    kept = {name: it for name, it in value["config"].items() if name not in _FREE}
+    return value.get("registered_name") or value["class_name"], kept

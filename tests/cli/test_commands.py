@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -53,7 +54,11 @@ def test_mistakes_in_files_do_not_wait_for_tensorflow(tmp_path):
     good, bad, run, model = (str(tmp_path / name) for name in names)
     Path(good).write_text("a\tb\n", "utf-8")
     Path(bad).write_bytes(b"a\xff\n")
-    Path(model).touch()
+    decoder = {"config": {"units": 8, "attention": None}}
+    encoder = {"class_name": "LSTMEncoder", "config": {"units": 8}}
+    config = {"model": {"config": {"encoder": encoder, "decoder": decoder}}}
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": config}))
     code = f"""
 import sys
 from keras_s2s.cli.main import main
@@ -64,6 +69,8 @@ for command in (
     [*train, bad],
     [*train, good, "--features-column", "2"],
     [*train, good, "--init-from", run],
+    [*train, good, "--attention", "monotonic", "--input-feeding"],
+    [*train, good, "--init-from", model, "--copy"],
     [*train, good, "--import", "no_such_module"],
     ["evaluate", model, bad],
     ["score", model, bad],
@@ -82,7 +89,7 @@ assert not {{"tensorflow", "keras"}} & sys.modules.keys()
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stderr.decode().splitlines()
-    assert len(lines) == 14
+    assert len(lines) == 16
     assert lines[-1].startswith(f"keras-s2s: {good}: not a model. Expected: a .keras, ")
     for line in lines:
         assert line.startswith("keras-s2s: ")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from keras_s2s import CharTokenizer, WordTokenizer
 from keras_s2s.cli.settings import complete
 from keras_s2s.cli.training_data import make_data
 from keras_s2s.cli.training_pairs import read_training_pairs
+
+ESCAPED = {ord("("): r"\(", ord(")"): r"\)"}
 
 
 @pytest.fixture
@@ -16,9 +21,9 @@ def files(tmp_path):
     return {"train": [str(path)], "valid": str(path), "source_tokenizer": "subword"}
 
 
-def _make_data(given):
+def _make_data(given, initial=None):
     settings = complete(given)
-    return make_data(settings, read_training_pairs(settings))
+    return make_data(settings, read_training_pairs(settings), initial)
 
 
 def test_a_subword_vocabulary_is_as_large_as_the_texts_allow(files, capsys):
@@ -30,3 +35,28 @@ def test_a_subword_vocabulary_is_as_large_as_the_texts_allow(files, capsys):
 def test_a_subword_vocabulary_that_is_too_large_names_the_setting(files):
     with pytest.raises(ValueError, match=r"`source_vocabulary_size` must be at most \d+ for these"):
         _make_data({**files, "source_vocabulary_size": 500})
+
+
+def _initial(source, target):
+    return SimpleNamespace(
+        source=CharTokenizer.train([source]), target=WordTokenizer.train([target])
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "lacking"),
+    [
+        (("xyz", "one two"), "source vocabulary .* 100.0% (such as 'a', 'b', ' ') of their source"),
+        (("ab ", "three"), "target vocabulary .* 100.0% (such as 'two', 'one') of their target"),
+    ],
+)
+def test_a_vocabulary_that_lacks_most_tokens_is_refused(texts, lacking, files):
+    given = {**files, "source_tokenizer": None, "init_from": "m.keras"}
+    with pytest.raises(ValueError, match=f"m.keras: its {lacking}".translate(ESCAPED)):
+        _make_data(given, _initial(*texts))
+
+
+def test_a_vocabulary_that_lacks_some_tokens_is_reported(files, capsys):
+    _make_data({**files, "source_tokenizer": None, "teacher": "m.keras"}, _initial("ab ", "two"))
+    expected = "warning: the target vocabulary of m.keras lacks 33.3% (such as 'one') of the target"
+    assert expected in capsys.readouterr().err

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 import keras_s2s
+from keras_s2s.cli.initial_settings import follow_models
 from keras_s2s.cli.settings import complete
-from keras_s2s.cli.training_model import load_initial
+from keras_s2s.cli.training_model import build_model, load_initial, take_weights
 
 OPTIONS = [
     *("--units", "8", "--target-tokenizer", "word", "--dropout", "0", "--epochs", "1"),
     *("--learning-rate", "1e-9", "--schedule", "constant", "--warmup-steps", "0"),
 ]
+# Settings that `fit_to_pairs` derives, those of the model from the initial one.
+FITTED = {"encoder_layers": 1, "decoder_layers": 1, "attention": "none", "copy": False}
+FITTED |= {"learning_rate": 0.1, "label_smoothing": 0.0}
 WORDS = [first + second for first in "abc" for second in "abc"]
 
 
@@ -63,25 +67,44 @@ def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "units of the encoder is 8 in the file and 9 in the settings"),
+        (["--units", "9"], "units is 8 in the file and 9 in the settings"),
+        (["--decoder-layers", "2"], "decoder_layers is 1 in the file and 2 in the settings"),
+        (["--cell", "gru"], "cell is 'lstm' in the file and 'gru' in the settings"),
+        (["--copy"], "copy is False in the file and True in the settings"),
         (
-            ["--decoder-layers", "2"],
-            "num_layers of the decoder is 1 in the file and 2 in the settings",
+            ["--target-tokenizer", "char"],
+            "target_tokenizer is 'word' in the file and 'char' in the settings",
         ),
-        (
-            ["--cell", "gru"],
-            "encoder is 'LSTMEncoder' in the file and 'GRUEncoder' in the settings",
-        ),
-        (["--target-tokenizer", "char"], "its target tokenizer is a WordTokenizer"),
+        (["--source-tokenizer", "byte"], "its source tokenizer is a CharTokenizer"),
     ],
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_a_model_of_other_settings_is_a_mistake(train, tmp_path, options, message):
     save_initial(tmp_path)
     code, _, errors = train(*options)
     assert code == 2
     assert message in errors
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_are_not_given_are_those_of_the_initial_model(tmp_path, capsys):
+    source, target = keras_s2s.CharTokenizer.train(["ab"]), keras_s2s.WordTokenizer.train(["a b"])
+    encoder = keras_s2s.GRUEncoder(
+        source.vocabulary_size, 4, embedding_dim=3, context="attention_pool", residual=True
+    )
+    decoder = keras_s2s.GRUDecoder(target.vocabulary_size, 4, embedding_dim=3, residual=True)
+    path = str(tmp_path / "initial.keras")
+    keras_s2s.Translator(keras_s2s.Seq2Seq(encoder, decoder), source, target).save(path)
+    followed = follow_models({"init_from": path, "units": 4, "residual": None, "dropout": 0.1})
+    expected = {"init_from": path, "units": 4, "dropout": 0.1, "target_tokenizer": "word"}
+    expected |= {"cell": "gru", "embedding_dim": 3, "bidirectional": False, "residual": True}
+    assert followed == {**expected, "context": "attention_pool"}
+    printed = "initial.keras: target_tokenizer word, cell gru, embedding_dim 3"
+    assert printed in capsys.readouterr().out
+    assert follow_models({"teacher": path}) == {"teacher": path, "target_tokenizer": "word"}
+    settings = complete({"train": ["a"], "valid": "b", **followed, **FITTED})
+    model = build_model(settings, source.vocabulary_size, target.vocabulary_size)
+    take_weights(model, keras_s2s.load(path), path)
 
 
 def test_shared_embeddings_have_no_setting(train, tmp_path):

@@ -1,0 +1,142 @@
+"""Settings of the model that a training starts from, read from its file without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from keras_s2s.cli.model_paths import find_translator
+from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.errors import InputError
+from keras_s2s.recommended import FITTED
+
+_CONFIG = "config.json"
+_LARGEST_CONFIG = 64 << 20  # bytes
+_CELLS = {"LSTMEncoder": "lstm", "GRUEncoder": "gru"}
+_TOKENIZERS = {
+    "CharTokenizer": "char",
+    "DecomposedCharTokenizer": "decomposed",
+    "ByteTokenizer": "byte",
+    "WordTokenizer": "word",
+    "SentencePieceTokenizer": "subword",
+    "FeatureTokenizer": "features",
+}
+_SHARED = ("residual", "layer_normalization")
+
+
+def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the settings that are not given from the models at `init_from` and `teacher`.
+
+    Those that are derived from the pairs stay open: `fit_to_pairs` takes them from the initial
+    model, and prints them. Prints the others that are not the defaults.
+
+    Args:
+        given: Mapping of the given settings.
+
+    Returns:
+        A dictionary of the given settings and those of the models.
+
+    Raises:
+        FileNotFoundError: If there is no model at a path.
+        ValueError: If a given setting is not that of the initial model.
+    """
+    completed = {name: value for name, value in given.items() if value is not None}
+    for option in ("init_from", "teacher"):
+        path = completed.get(option)
+        if path is None:
+            continue
+        config = _read_config(find_translator(path))
+        found = _target_tokenizer(config)
+        if option == "init_from":
+            found |= _model_settings(config)
+            _check_alike(completed, found, path)
+        taken = {
+            name: value
+            for name, value in found.items()
+            if name not in completed and name not in FITTED and value != SETTINGS[name].default
+        }
+        if taken:
+            listed = ", ".join(f"{name} {value}" for name, value in taken.items())
+            click.echo(f"settings of {path}: {listed}")
+        completed |= taken
+    return {**given, **completed}
+
+
+def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) -> None:
+    """Check that the given settings are those of the model."""
+    for name, value in found.items():
+        there = found["units"] if name == "embedding_dim" and value is None else value
+        here = given.get(name, there)
+        if here != there:
+            raise InputError(
+                f"{path}: its model does not match the settings: {name} is {there!r} in the file "
+                f"and {here!r} in the settings. Leave out settings that are to be those of the file"
+            )
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Return the configuration of a translator; empty if the file is damaged, as `load` reports."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
+                return {}
+            config = json.loads(archive.read(_CONFIG))["config"]
+    except (zipfile.BadZipFile, KeyError, OSError, RecursionError, TypeError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _target_tokenizer(config: dict[str, Any]) -> dict[str, Any]:
+    kind = _TOKENIZERS.get(_get(config, "target", "class_name"))
+    return {} if kind is None else {"target_tokenizer": kind}
+
+
+def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the model in a configuration, except those it does not have."""
+    encoder = _get(config, "model", "config", "encoder", "config") or {}
+    decoder = _get(config, "model", "config", "decoder", "config") or {}
+    cell = _CELLS.get(_get(config, "model", "config", "encoder", "class_name"))
+    if not encoder or not decoder or cell is None:
+        return {}
+    wide = encoder.get("embedding_dim") != encoder.get("units")
+    attention = decoder.get("attention", "none")
+    found = {
+        "cell": cell,
+        "units": encoder.get("units"),
+        "embedding_dim": encoder.get("embedding_dim") if wide else None,
+        "encoder_layers": encoder.get("num_layers"),
+        "decoder_layers": decoder.get("num_layers"),
+        "bidirectional": encoder.get("bidirectional"),
+        "context": _context(encoder.get("context")),
+        "context_to": decoder.get("context_to"),
+        "attention": "none" if attention is None else attention,
+        "copy": decoder.get("copy", False),
+        "input_feeding": decoder.get("input_feeding"),
+        **{name: encoder.get(name) for name in _SHARED},
+    }
+    return {
+        name: value for name, value in found.items() if value is not None or name == "embedding_dim"
+    }
+
+
+def _context(serialized: Any) -> str | None:
+    """Return the setting of a serialized context; `None` if no setting stands for it."""
+    if isinstance(serialized, str):
+        return serialized
+    kind, name = _get(serialized, "class_name"), _get(serialized, "registered_name")
+    if kind == "function":
+        name = serialized.get("config")
+    elif name == "keras_s2s>AttentionPool":
+        return "attention_pool"
+    return name if isinstance(name, str) and ">" in name else None
+
+
+def _get(value: Any, *names: str) -> Any:
+    """Return a value in nested dictionaries, or `None`."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

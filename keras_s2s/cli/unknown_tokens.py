@@ -1,0 +1,98 @@
+"""Tokens that the vocabulary of a model lacks, in texts that it is trained on or evaluated with."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import tensorflow as tf
+
+from keras_s2s.errors import InputError
+from keras_s2s.special_ids import UNK_ID
+from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
+
+_CHUNK = 4096  # texts that are tokenized at once
+_MOST = 0.5  # share of unknown tokens above which a model does not suit the texts
+_SHOWN = 5  # unknown tokens in a message
+
+
+class UnknownTokens:
+    """Counts the tokens of texts that a vocabulary lacks.
+
+    Args:
+        tokenizer: The `Tokenizer`.
+        texts: Iterable of texts.
+
+    Attributes:
+        share: Share of the tokens that are unknown, from 0 to 1.
+    """
+
+    def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
+        total = unknown = 0
+        self._tokens: collections.Counter[str] = collections.Counter()
+        known = set(tokenizer.vocabulary)
+        waiting = iter(texts)
+        while chunk := list(itertools.islice(waiting, _CHUNK)):
+            ids, _ = tokenizer.split(chunk)
+            total += int(tf.size(ids))
+            found = int(tf.math.count_nonzero(ids == UNK_ID))
+            unknown += found
+            if found and isinstance(tokenizer, LookupTokenizer):
+                tokens = itertools.chain.from_iterable(map(tokenizer.split_text, chunk))
+                self._tokens.update(token for token in tokens if token not in known)
+        self.share = unknown / max(1, total)
+
+    def __str__(self) -> str:
+        """Describe the share, with the most frequent unknown tokens."""
+        shown = ", ".join(repr(token) for token, _ in self._tokens.most_common(_SHOWN))
+        share = f"{self.share:.1%}" if self.share >= 0.001 else "less than 0.1%"
+        return share + (f" (such as {shown})" if shown else "")
+
+
+def check_known(tokenizers: Iterable[Any], pairs: Any, path: str) -> None:
+    """Check that the vocabularies of an initial model or a teacher suit the training pairs.
+
+    Writes a warning to standard error for each side with unknown tokens.
+
+    Args:
+        tokenizers: Source and target tokenizer of the model.
+        pairs: Function that returns an iterable of the training pairs.
+        path: Path of the model.
+
+    Raises:
+        ValueError: If most tokens of a side are unknown.
+    """
+    for place, (side, tokenizer) in enumerate(zip(("source", "target"), tokenizers, strict=True)):
+        unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs()))
+        if unknown.share > _MOST:
+            raise InputError(
+                f"{path}: its {side} vocabulary does not suit the training pairs: it lacks "
+                f"{unknown} of their {side} tokens. Expected: a model for the same characters or "
+                "words. To train new vocabularies, leave out --init-from and --teacher"
+            )
+        if unknown.share:
+            click.echo(
+                f"warning: the {side} vocabulary of {path} lacks {unknown} of the {side} tokens of "
+                "the training pairs; the model cannot tell these tokens apart",
+                err=True,
+            )
+
+
+def report_unknown(translator: Any, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write to standard error if a model lacks most tokens of the pairs it is evaluated with.
+
+    Args:
+        translator: The `Translator`.
+        pairs: Iterable of pairs.
+    """
+    for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
+        unknown = UnknownTokens(getattr(translator, side), texts)
+        if unknown.share > _MOST:
+            click.echo(
+                f"the {side} vocabulary of the model lacks {unknown} of the {side} tokens: check "
+                "that it was trained for such pairs",
+                err=True,
+            )
