@@ -4,8 +4,8 @@
 
 Trains a subword tokenizer for each side, builds shuffled datasets of the same pairs in each format,
 and iterates over three epochs of each. Token counts are real target tokens without padding. The
-metric is the CPU time of the whole process, because other work may run on the machine: a training
-that reads 20,000 tokens per second uses 20,000 / (tokens per CPU second) of one core for its data.
+metric is the CPU time of the whole process, because other work may run on the machine. A training
+run that reads 20,000 tokens per second uses 20,000 / (tokens per CPU second) of a core for data.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def main() -> None:
     """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("tsv", help="pairs: source<TAB>target lines, plain or gzip")
-    parser.add_argument("--vocabulary", type=int, default=4000, help="pieces a side (default 4000)")
+    parser.add_argument(
+        "--vocabulary", type=int, default=4000, help="pieces per side (default 4000)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="TensorFlow's (default 1)")
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)

@@ -3,8 +3,8 @@
     python benchmarks/exact_search.py g2p.keras words.tsv.gz --limit 1000
 
 Searches the source texts of a TSV file with exact search and with beam search of width 5 under the
-same limits, and prints a table row for each length penalty. "Same" is the share of certified texts
-for which beam search found the best output, or one whose score is within 1e-5.
+same limits, and prints a table row for each length penalty. "Same" is the fraction of certified
+texts for which beam search found the best output, or one whose score is within 1e-5.
 """
 
 from __future__ import annotations
@@ -131,9 +131,11 @@ def main() -> None:
     """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a translator's .keras file")
-    parser.add_argument("texts", help="a TSV file; its first column is searched")
+    parser.add_argument("texts", help="TSV file with the sources in its first column")
     parser.add_argument(
-        "--limit", type=int, help="number of different texts to search, from the start of the file"
+        "--limit",
+        type=int,
+        help="maximum number of distinct texts to search, from the start of the file",
     )
     parser.add_argument("--length-penalty", type=float, nargs="+", default=[0.75, 0.0])
     parser.add_argument("--max-length", type=int, default=40)

@@ -59,7 +59,7 @@ class Worker:
         self.load: float = self._read()
 
     def ask(self, texts: list[str]) -> tuple[list[str], float, float]:
-        """Return the answers to a batch of texts, the seconds, and the CPU seconds."""
+        """Return the answers to a batch of texts, and the seconds and CPU seconds they took."""
         if self.process.stdin is None:
             raise RuntimeError("the worker has no input")
         print(json.dumps(texts), file=self.process.stdin, flush=True)
@@ -76,7 +76,7 @@ class Worker:
 
     def _read(self) -> Any:
         if self.process.stdout is None:
-            raise RuntimeError("the worker has no output")
+            raise RuntimeError("the worker was started without pipes")
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the worker for {self.path} has ended")

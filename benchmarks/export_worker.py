@@ -3,8 +3,8 @@
     python benchmarks/export_worker.py KIND PATH [ROOT]
 
 Reads lines of JSON, each a list of texts to answer as one batch. Writes the answers to each batch
-with the seconds and the CPU seconds that they took. Before them it writes the CPU seconds of its
-start, after them its peak memory in MB. Imports only what its runtime needs.
+with the seconds and the CPU seconds that they took. The first line is the CPU time of the start in
+seconds, and the last line the peak memory in MB. Imports only what the runtime needs.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ KINDS = {
 
 
 def main() -> None:
-    """Answer until the input ends."""
+    """Answer batches until the input ends."""
     answers = os.dup(1)
     os.dup2(2, 1)  # libraries print to standard output
     with os.fdopen(answers, "w") as out:
@@ -140,13 +140,13 @@ def main() -> None:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of this process and of those that it started and that have ended."""
+    """Return the CPU time of this process and of its child processes that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def most_memory() -> float:
-    """Return the peak memory of this process, or of one that it started, in MB."""
+    """Return the peak memory of this process, or of a child process, in MB."""
     with open("/proc/self/status") as file:  # getrusage would include the parent's memory
         own = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6

@@ -167,12 +167,14 @@ def card() -> str:
 
 
 def main() -> None:
-    """Measure the parts given on the command line."""
+    """Measure the parts named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", help="file to append figures to")
     parser.add_argument("parts", nargs="+", choices=("training", "search", "torch", "tables"))
     parser.add_argument("--device", default="cuda", help="device of PyTorch")
-    parser.add_argument("--only", default="", help="measure only systems whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="measure only systems whose name contains this text"
+    )
     arguments = parser.parse_args()
     name = card()
 

@@ -1,15 +1,15 @@
-"""Response times of a SavedModel under load, without and with a client that sends long sources.
+"""Response times of a SavedModel under load, with and without a client that sends long sources.
 
     python -m benchmarks.load [--model g2p.keras] [--requests 20000] [--threads 16] [--at-once 16]
         [--batch-threads 4]
 
-All threads ask one session, as the clients of a model server do: words, batches of words, greedy
-searches, scores and ids. In the second pass the first thread sends sources of the maximum length
-and longer ones, one after another. The times are those of the other threads in both passes.
-TensorFlow works on --at-once requests at the same time. With as many as the cores, the default of a
-model server, a request waits until those before it are answered. --batch-threads merges requests
-with the scheduler of TF Serving and the settings of an export. Without --model, a model of the
-quick start's size with random weights is exported.
+All threads send requests to one session, as the clients of a model server do: words, batches of
+words, greedy searches, scores and ids. In the second pass the first thread sends sources of the
+maximum length and longer ones, one after another. The times of the other threads are compared.
+TensorFlow works on --at-once requests at the same time. If this number is that of the cores, the
+default of a model server, a request waits until earlier ones are answered. --batch-threads merges
+requests with the scheduler of TF Serving and the settings of an export. Without --model, a model
+with the sizes of the quick start and random weights is exported.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Ask = Callable[[str, dict[str, Any]], Any]
 
 
 class MergedRequests:
-    """A SavedModel whose requests are merged by the scheduler that TF Serving uses.
+    """SavedModel whose requests are merged by the scheduler that TF Serving uses.
 
     Args:
         version: Path of the SavedModel.
@@ -65,7 +65,7 @@ class MergedRequests:
         return self._signatures[signature](**inputs)
 
     def _merged(self, name: str) -> Any:
-        """A signature with a queue in front."""
+        """Return a signature that first merges its requests."""
         signature = self._model.signatures[name]
         inputs = signature.structured_input_signature[1]
 
@@ -97,7 +97,7 @@ class MergedRequests:
 
 
 def make_translator() -> s2s.Translator:
-    """A translator of the quick start's size with random weights."""
+    """Return a translator with the sizes of the quick start and random weights."""
     source, target = s2s.CharTokenizer.train([LETTERS]), s2s.WordTokenizer.train([PHONES])
     sizes: dict[str, Any] = {"embedding_dim": 96}
     model = s2s.Seq2Seq(
@@ -108,7 +108,7 @@ def make_translator() -> s2s.Translator:
 
 
 def make_requests(translator: s2s.Translator, count: int) -> list[Request]:
-    """Requests of a mixture of signatures, batch sizes and lengths."""
+    """Return requests with a mixture of signatures, batch sizes and lengths."""
     generator = random.Random(0)
 
     def words(number: int) -> list[str]:
@@ -132,7 +132,7 @@ def make_requests(translator: s2s.Translator, count: int) -> list[Request]:
 
 
 def long_sources(translator: s2s.Translator) -> Iterator[Request]:
-    """Requests without end: sources of the maximum length, and of eight times as much."""
+    """Yield requests without end: sources of the maximum length, and eight times as long."""
     longest = (translator.max_source_length or 1000) - 1
     for length in itertools.cycle((longest, longest, 8 * longest)):
         yield "serving_default", {"source": as_strings(["ab" * (length // 2)])}
@@ -149,7 +149,7 @@ def measure(
     num_threads: int,
     hostile: Iterator[Request] | None,
 ) -> dict[str, float]:
-    """Answer the requests once from several threads. Return the times of all but the first."""
+    """Answer the requests from several threads. Return the times of all but the first thread."""
     places, done, answered = itertools.count(), threading.Event(), [0]
     times: list[list[float]] = [[] for _ in range(num_threads)]
 
@@ -197,7 +197,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=16)
     parser.add_argument("--at-once", type=int, default=16, help="TensorFlow's inter-op threads")
-    parser.add_argument("--batch-threads", type=int, help="merge requests; batches at once")
+    parser.add_argument(
+        "--batch-threads",
+        type=int,
+        help="merge requests into batches; the number of batches at once",
+    )
     parser.add_argument("--results", type=Path, help="JSON file to write")
     options = parser.parse_args()
     os.environ["TF_NUM_INTEROP_THREADS"] = str(options.at_once)  # read by the first session

@@ -1,4 +1,4 @@
-"""The machine and the versions that a benchmark ran with, for the line above its table."""
+"""Description of the machine and the versions, for the line above the table of a benchmark."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime", "op
 
 
 def describe_machine(threads: Iterable[int] = ()) -> str:
-    """Return one line: the processor, its vector instructions, threads, load and versions.
+    """Describe the processor, its vector instructions, threads, load and versions in one line.
 
     Args:
-        threads: Numbers of threads of the systems that were measured. Defaults to those of
-            TensorFlow.
+        threads: Numbers of threads of the measured systems. Defaults to TensorFlow's.
     """
     versions = []
     for package in PACKAGES:

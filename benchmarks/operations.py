@@ -2,9 +2,9 @@
 
     python -m benchmarks.operations
 
-On a GPU, a step takes as long as the host needs to launch its operations, so their number is what
-matters. Constants and operations that only name a value are free. Of the two branches of a
-condition, the larger one counts. tests/models/test_operations.py checks the numbers.
+On a GPU, a step takes as long as the host needs to launch its operations, so their number
+determines the speed. Constants and operations that only name a value are free. Of the two branches
+of a condition, only the larger one is counted. tests/models/test_operations.py checks the numbers.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def count_operations(model: keras.Model) -> collections.Counter[str]:
 
 
 def _executed(graph: Any) -> list[Any]:
-    """Return the nodes that results and side effects need; TensorFlow removes the others."""
+    """Return the nodes needed for results and side effects; TensorFlow removes the others."""
     left = [output.op for output in graph.outputs] + list(graph.control_outputs)
     found: dict[str, Any] = {}
     while left:
@@ -112,9 +112,11 @@ def _count(nodes: Iterable[Any], bodies: dict[str, Any]) -> collections.Counter[
 def main() -> None:
     """Print a table of all configurations."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kinds", type=int, default=0, help="most frequent kinds to print")
+    parser.add_argument(
+        "--kinds", type=int, default=0, help="number of most frequent types to print"
+    )
     arguments = parser.parse_args()
-    print("| two layers a side | float32 | bfloat16 | float16 |\n|---|---|---|---|")
+    print("| two layers per side | float32 | bfloat16 | float16 |\n|---|---|---|---|")
     for name, options in CONFIGURATIONS.items():
         counts = [
             count_operations(make_model(**options, policy=policy))

@@ -7,8 +7,8 @@
 All systems run a decoder of the same sizes with random weights that never predicts eos, so that
 every search runs to its last step. The systems take turns, round by round. The result is the median
 over the rounds of each system's ratio to the yardstick in the same round, so that noise on the
-machine affects all systems alike. A peer runs as a process in the environment of the PYTHON given
-for it (benchmarks/README.md says how to create it).
+machine affects all systems alike. A peer runs as a process of its PYTHON, in an environment
+that benchmarks/README.md explains how to create.
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ class Servers:
         process = self.places[system]
         request = {"system": system, "sizes": sizes, "batch": batch}
         if process.stdin is None or process.stdout is None:
-            raise RuntimeError("A server was started without pipes.")
+            raise RuntimeError("The server was started without pipes.")
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         for line in process.stdout:
             if line.startswith("@"):
                 return float(line[1:])
-        raise RuntimeError(f"{system!r} ended before it answered. Its errors stand above.")
+        raise RuntimeError(f"{system!r} ended without an answer. See its errors above.")
 
 
 def measure(
@@ -147,7 +147,7 @@ def tables(kept: dict[str, Any]) -> str:
             continue
         workload, threads = name.split()
         head = " | ".join(f"batch {batch}" for batch in batches)
-        lines += [f"{workload}, {threads} thread(s): ms a source (ratio to the yardstick)", ""]
+        lines += [f"{workload}, {threads} thread(s): ms per source (ratio to the yardstick)", ""]
         lines += [f"| system | {head} |", "|---" * (len(batches) + 1) + "|"]
         for system in dict.fromkeys(system for figures in batches.values() for system in figures):
             cells = [_cell(figures, system, int(batch)) for batch, figures in batches.items()]

@@ -63,7 +63,7 @@ def keras_s2s(
 
 
 def exported(sizes: Sizes, batch: int) -> Run:
-    """Prepare the same search as it is exported: with TensorFlow's own products."""
+    """Prepare the same search as an export has it: with TensorFlow's own products."""
     with mock.patch.object(products_module, "uses_onednn", return_value=False):
         return keras_s2s(sizes, batch)
 
@@ -77,8 +77,8 @@ def yardstick(sizes: Sizes, batch: int) -> Run:
 def keras_example(sizes: Sizes, batch: int) -> Run:
     """Prepare the Keras example: greedy search in a Python loop of `predict`.
 
-    It has no beam search. To match the matrix products of one, it gets `beam_width` rows per
-    source.
+    The example has no beam search. To compute as many matrix products as a beam search, it gets
+    `beam_width` rows per source.
     """
     rows = batch * sizes.beam_width
     inputs = [keras.Input([1], dtype="int32")]
@@ -104,7 +104,7 @@ def keras_example(sizes: Sizes, batch: int) -> Run:
 
 
 def products(sizes: Sizes, batch: int) -> Run:
-    """Prepare the lower bound of the processor: only the matrix products of each step."""
+    """Prepare the lower bound for this processor: only the matrix products of each step."""
     kernels = _kernels(sizes)
 
     @tf.function(autograph=False)

@@ -25,7 +25,7 @@ Pairs = list[tuple[str, str]]
 
 
 def make_pairs(number: int) -> Pairs:
-    """Return distinct pairs of a written date and its ISO form."""
+    """Return distinct pairs of a written date and its ISO 8601 form."""
     rng = random.Random(0)
     first = datetime.date(1950, 1, 1).toordinal()
     pairs: dict[str, str] = {}

@@ -72,7 +72,7 @@ def main() -> None:
     train, valid = train[held_out:], train[:held_out]
     source = s2s.CharTokenizer.train(text for text, _ in train)
     target = s2s.CharTokenizer.train(text for _, text in train)
-    print(f"{len(train)} forms to train on, {len(test)} to test")
+    print(f"{len(train)} training forms, {len(test)} test forms")
     model = build(source.vocabulary_size, target.vocabulary_size)
     search = s2s.BeamSearch(beam_width=5, max_length=40)
     start = time.process_time()

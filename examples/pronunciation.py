@@ -32,7 +32,7 @@ Pairs = list[tuple[str, str]]
 
 
 class Budget(keras.callbacks.Callback):
-    """Warms up the learning rate, decays it to zero over the time budget, then stops training."""
+    """Callback that warms the learning rate up, decays it to zero, and stops when time is up."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int)
 
 
 def export(translator: s2s.Translator, folder: pathlib.Path) -> None:
-    """Export the model in three formats, and run the two served ones in separate processes."""
+    """Save and export the model, and run each export in a separate process."""
     folder.mkdir(parents=True, exist_ok=True)
     translator.save(folder / "g2p.keras")
     served = s2s.export.saved_model(translator, folder / "serving")
@@ -132,7 +132,7 @@ def main() -> None:
     train, valid, test = files or read_cmudict()
     source = s2s.CharTokenizer.train(word for word, _ in train)
     target = s2s.WordTokenizer.train(phones for _, phones in train)
-    print(f"{len(train)} pairs to train on, {len(test)} to test")
+    print(f"{len(train)} training pairs, {len(test)} test pairs")
     model = build(source.vocabulary_size, target.vocabulary_size, args)
     batches = s2s.make_dataset(train, source, target, batch_size=args.batch, shuffle=True, seed=0)
     watched = s2s.make_dataset(valid[:1000], source, target, batch_size=128)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 
-parser = argparse.ArgumentParser(description="Ask an exported LiteRT file.")
+parser = argparse.ArgumentParser(description="Run an exported LiteRT file.")
 parser.add_argument("file", help="file written by `s2s.export.litert`: g2p.tflite")
 parser.add_argument("texts", nargs="+", metavar="text")
 options = parser.parse_args()

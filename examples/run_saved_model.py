@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 
-parser = argparse.ArgumentParser(description="Ask an exported SavedModel.")
+parser = argparse.ArgumentParser(description="Run an exported SavedModel.")
 parser.add_argument("folder", help="numbered folder of a version: serving/g2p/1")
 parser.add_argument("texts", nargs="+", metavar="text")
 options = parser.parse_args()
 if not os.path.isfile(os.path.join(options.folder, "saved_model.pb")):
     parser.error(
         f"there is no saved_model.pb in {options.folder}. Expected the folder of a version, "
-        f"{os.path.join(options.folder, '1')} for instance"
+        f"such as {os.path.join(options.folder, '1')}"
     )
 
 import tensorflow as tf  # noqa: E402  after parsing the arguments: it takes seconds

@@ -2,8 +2,8 @@
 
     python examples/spelled_numbers.py --language en
 
-Learns from numbers spelled out by the PyPI package num2words. Text-to-speech front ends need this.
-A wrong number is worse there than an awkward one, so the metric is the share of wrong outputs.
+Learns from numbers spelled out by the PyPI package num2words. Text-to-speech front ends need such a
+model. A wrong number is worse than an awkward one, so the metric is the fraction of wrong outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pairs = list[tuple[str, str]]
 
 
 def make_pairs(number: int, language: str) -> Pairs:
-    """Return distinct numbers, spelled out. The number of digits (1 to 6) is drawn uniformly."""
+    """Return distinct pairs of digits and words, with 1 to 6 digits drawn uniformly."""
     rng = random.Random(0)
     values: set[int] = set()
     while len(values) < number:
@@ -50,7 +50,7 @@ def main() -> None:
     test, valid, train = pairs[:1000], pairs[1000:1400], pairs[1400:]
     source = s2s.CharTokenizer.train(digits for digits, _ in train)
     target = s2s.WordTokenizer.train(words for _, words in train)
-    print(f"{len(train)} numbers to train on, in {target.vocabulary_size - 4} words")
+    print(f"{len(train)} training numbers, spelled with {target.vocabulary_size - 4} words")
     model = s2s.Seq2Seq(
         s2s.LSTMEncoder(source.vocabulary_size, 96, embedding_dim=32, bidirectional=True),
         s2s.LSTMDecoder(target.vocabulary_size, 96, embedding_dim=32, attention="luong"),

@@ -41,7 +41,7 @@ def read_names() -> tuple[Pairs, Pairs]:
 
 
 class Minutes(keras.callbacks.Callback):
-    """Decays the learning rate to zero over the time budget, and then stops training."""
+    """Callback that decays the learning rate to zero in a number of minutes, then stops."""
 
     def __init__(self, minutes: float) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ def main() -> None:
     train, valid = map(s2s.read_pairs, args.tsv) if args.tsv else read_names()
     texts = [text for pair in train for text in pair]
     pieces = s2s.SentencePieceTokenizer.train(texts, vocabulary_size=args.pieces)
-    print(f"{len(train)} pairs to train on, {len(valid)} to measure by")
+    print(f"{len(train)} training pairs, {len(valid)} validation pairs")
     model = build(pieces.vocabulary_size, args.units)
     watched = s2s.SearchEvaluation(
         valid[:200], pieces, pieces, search=s2s.GreedySearch(max_length=60), metrics=["bleu"]

@@ -77,7 +77,7 @@ def main() -> None:
     train = [pair for pair in train if pair[0] not in held_out]
     source = s2s.CharTokenizer.train(text for text, _ in train)
     target = s2s.CharTokenizer.train(text for _, text in train)
-    print(f"{len(train)} words to train on, {len(test)} to test")
+    print(f"{len(train)} training words, {len(test)} test words")
     model = build(source.vocabulary_size, target.vocabulary_size)
     search = s2s.BeamSearch(beam_width=5, num_hypotheses=3, max_length=40)
     start = time.process_time()

@@ -28,14 +28,14 @@ WORDS = ("--target-tokenizer", "word")
 
 
 class Task(NamedTuple):
-    """Files that are trained on with the same options.
+    """Data sets that are trained on with the same options.
 
     Attributes:
         folders: Names of folders, each with a training and a validation file.
         options: Options of `keras-s2s train`.
         pairs: Integer or None. Number of training pairs. `None` means all.
         measured: File to evaluate on instead of the held-out pairs.
-        features: Whether a source is a lemma, a space and features.
+        features: Whether a source consists of a lemma, a space and features.
     """
 
     folders: tuple[str, ...]
@@ -66,7 +66,7 @@ TASKS = {
 
 
 class Measured(NamedTuple):
-    """Results of one training."""
+    """Results of one training run."""
 
     folder: str
     seed: int
@@ -84,8 +84,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--folders", nargs="+", help="only these folders of the task")
-    parser.add_argument("--models", type=int, default=1, help="models of an ensemble (default 1)")
-    parser.add_argument("--minutes", type=float, help="limit of each training")
+    parser.add_argument(
+        "--models", type=int, default=1, help="number of models in an ensemble (default 1)"
+    )
+    parser.add_argument("--minutes", type=float, help="time limit of each training run")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/quality"), help="folder of the runs"
     )
@@ -102,7 +104,7 @@ def main() -> None:
             print(line(rows[-1]), flush=True)
     for name in ("wer", "ter"):
         values = [100 * row.figures[name]["value"] for row in rows]
-        print(f"mean {name.upper()} {statistics.mean(values):.2f} % of {len(values)} trainings")
+        print(f"mean {name.upper()} {statistics.mean(values):.2f} % of {len(values)} runs")
 
 
 def measure(task: Task, folder: str, seed: int, arguments: argparse.Namespace) -> Measured:
@@ -111,7 +113,7 @@ def measure(task: Task, folder: str, seed: int, arguments: argparse.Namespace) -
     Args:
         task: The task.
         folder: One of the folders of the task.
-        seed: Integer. Random seed of the training.
+        seed: Integer. Random seed of the training run.
         arguments: Command line arguments.
 
     Returns:

@@ -3,7 +3,7 @@
     uv venv yoyodyne && uv pip install --python yoyodyne yoyodyne==0.5.27
     python -m benchmarks.quality.yoyodyne yoyodyne/bin/yoyodyne DATA ice --model attentive
 
-The settings are those of the example configurations of its repository (soft_attention_lstm,
+The settings are those of the example configurations in its repository (soft_attention_lstm,
 pointer_generator_lstm and trainer), in float32 because most CPUs do not compute in bfloat16. Prints
 the accuracy of the best model on the held-out pairs and the CPU time of training.
 """
@@ -63,10 +63,10 @@ def main() -> None:
 
 
 def config(model: dict[str, Any], files: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Return the configuration of a training.
+    """Return the configuration of a training run.
 
     Args:
-        model: One of `MODELS`.
+        model: A value of `MODELS`.
         files: Paths of the training and the held-out pairs.
         folder: Folder of the run.
 

@@ -1,12 +1,12 @@
-// Asks a LiteRT file from C++, without Python: text in, text out.
+// Runs a LiteRT file in C++, without Python: text in, text out.
 //
 //   g++ -std=c++17 -O1 -o translate translate.cc -L$LITERT -l:libLiteRt.so -Wl,-rpath,$LITERT
 //   ./translate g2p.tflite hello world
 //
-// with $LITERT the folder of the Python package ai_edge_litert, or of any other libLiteRt.so. It
-// runs the signature "ids" (or "greedy_ids"), which has built-in operations only, and takes the
-// vocabularies from the file. For all tokenizers and all files of keras_s2s.export.litert whose
-// search has a max_length.
+// $LITERT is the folder of the Python package ai_edge_litert, or of any other libLiteRt.so. The
+// program runs the signature "ids" (or "greedy_ids"), which has built-in operations only, and reads
+// the vocabularies from the file. It supports all tokenizers, and all files of
+// keras_s2s.export.litert whose search has a max_length.
 
 #include <cstring>
 #include <iostream>

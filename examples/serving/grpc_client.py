@@ -7,9 +7,9 @@ r"""Client for a model server over gRPC.
 3. Start a server:
        tensorflow_model_server --model_name=g2p --port=8500 \
            --model_base_path=$PWD/runs/pronunciation/serving
-4. Ask it:
+4. Send it two texts:
        python examples/serving/grpc_client.py g2p hello world
-5. Ask another signature, or a version:
+5. Choose another signature or a version:
        python examples/serving/grpc_client.py g2p hello --signature greedy --version 1
 """
 
@@ -44,11 +44,13 @@ def ask(
 def main(arguments: list[str]) -> None:
     """Print the best answer to each text, with its score."""
     parser = argparse.ArgumentParser(description="Client for a model server over gRPC.")
-    parser.add_argument("model", help="what the server calls the model")
+    parser.add_argument("model", help="name of the model on the server")
     parser.add_argument("texts", nargs="+", metavar="text")
     parser.add_argument("--server", default="localhost:8500")
     parser.add_argument("--signature", default="serving_default")
-    parser.add_argument("--version", type=int, help="by default the newest one that is loaded")
+    parser.add_argument(
+        "--version", type=int, help="number of the version; default: the newest loaded version"
+    )
     options = parser.parse_args(arguments)
     try:
         answer = ask(
@@ -58,7 +60,7 @@ def main(arguments: list[str]) -> None:
             signature=options.signature,
             version=options.version,
         )
-    except grpc.RpcError as error:  # nobody there, or a refusal
+    except grpc.RpcError as error:  # no server, or a refused request
         sys.exit(f"{options.server}: {error.code().name}: {error.details()}")
     for text, targets, scores in zip(
         options.texts, answer["target"], answer["scores"], strict=True

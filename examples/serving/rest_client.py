@@ -5,11 +5,11 @@ r"""Client for a model server over REST, using only Python's standard library.
 2. Start a server:
        tensorflow_model_server --model_name=g2p --rest_api_port=8501 \
            --model_base_path=$PWD/runs/pronunciation/serving
-3. Ask it:
+3. Send it two texts:
        python examples/serving/rest_client.py g2p hello world
-4. Ask another signature, or a version:
+4. Choose another signature or a version:
        python examples/serving/rest_client.py g2p hello --signature greedy --version 1
-5. Ask a server elsewhere:
+5. Use a server on another machine:
        python examples/serving/rest_client.py g2p hello --server http://g2p.example:8501
 """
 
@@ -44,12 +44,14 @@ def ask(
 
 def main(arguments: list[str]) -> None:
     """Print the best answer to each text, with its score."""
-    parser = argparse.ArgumentParser(description="Ask a model server over REST.")
-    parser.add_argument("model", help="what the server calls the model")
+    parser = argparse.ArgumentParser(description="Client for a model server over REST.")
+    parser.add_argument("model", help="name of the model on the server")
     parser.add_argument("texts", nargs="+", metavar="text")
     parser.add_argument("--server", default="http://localhost:8501")
     parser.add_argument("--signature", default="serving_default")
-    parser.add_argument("--version", type=int, help="by default the newest one that is loaded")
+    parser.add_argument(
+        "--version", type=int, help="number of the version; default: the newest loaded version"
+    )
     options = parser.parse_args(arguments)
     try:
         answer = ask(
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> None:
             signature=options.signature,
             version=options.version,
         )
-    except (OSError, RuntimeError) as error:  # nobody there, or a refusal
+    except (OSError, RuntimeError) as error:  # no server, or a refused request
         sys.exit(f"{options.server}: {getattr(error, 'reason', error)}")
     for text, targets, scores in zip(
         options.texts, answer["target"], answer["scores"], strict=True

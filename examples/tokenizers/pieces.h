@@ -47,7 +47,7 @@ class Pieces {
   std::vector<int32_t> Split(const std::string& text) const { return Search(Normalize(text)); }
 
  private:
-  // How much less probable an unknown byte is than the rarest piece.
+  // Difference between the scores of the least probable piece and an unknown byte.
   static constexpr double kUnknownPenalty = 10;
 
   // The best way to a position: its score, the last piece and where that piece begins.
@@ -89,7 +89,7 @@ class Pieces {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
   }
 
-  // Replaces the longest prefix in the map, again and again.
+  // Replaces the longest prefix found in the map, repeatedly.
   std::string Replace(const std::string& text) const {
     std::string found;
     for (size_t place = 0; place < text.size();) {

@@ -1,4 +1,4 @@
-// The special ids of every vocabulary, and how they read.
+// The special ids of every vocabulary, and the text of unknown tokens.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,6 @@ namespace keras_s2s {
 
 constexpr int32_t kPad = 0, kUnknown = 1, kBos = 2, kEos = 3, kNumSpecial = 4;
 constexpr const char* kUnknownText = "\u2047";
-constexpr const char* kSpaceSign = "\u2581";  // how pieces of words write a space
+constexpr const char* kSpaceSign = "\u2581";  // the character for a space in a piece
 
 }  // namespace keras_s2s

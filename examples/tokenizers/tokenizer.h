@@ -1,5 +1,5 @@
-// Splits texts into ids and joins ids to texts, by the files that keras_s2s.export.vocabularies
-// writes. docs/how-to/ids.md has the rules in words. Header-only; standard library only.
+// Splits texts into ids and joins ids to texts, with the files that keras_s2s.export.vocabularies
+// writes. docs/how-to/ids.md describes the rules. Header-only; standard library only.
 //
 //   const auto source = keras_s2s::LoadTokenizer("app/assets", "source");
 //   const auto target = keras_s2s::LoadTokenizer("app/assets", "target");
@@ -43,7 +43,7 @@ class Tokenizer {
     }
   }
 
-  // Returns the ids of a text, which end in eos.
+  // Returns the ids of a text, which end with eos.
   std::vector<int32_t> Tokenize(const std::string& text) const {
     std::vector<int32_t> ids;
     if (kind_ == Kind::kPieces) {
@@ -141,7 +141,7 @@ class Tokenizer {
     return parts;
   }
 
-  // Splits a text into characters and the features that the last of several words lists.
+  // Splits a text into characters and, if it has several words, the features in the last one.
   static void SplitFeatures(const std::string& text,
                             const std::vector<std::pair<size_t, size_t>>& words,
                             std::vector<std::string>* parts) {
@@ -166,7 +166,7 @@ class Tokenizer {
     }
   }
 
-  // Appends the parts of a character, or the character itself if no part is known.
+  // Appends the parts of a character, or the character if none of its parts is known.
   void AppendParts(const std::string& character, std::vector<std::string>* parts) const {
     const auto found = decompositions_.find(character);
     std::vector<std::string> letters = SyllableLetters(character);

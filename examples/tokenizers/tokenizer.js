@@ -1,10 +1,10 @@
-// Splits texts into ids and joins ids to texts, by the files that keras_s2s.export.vocabularies
-// writes. docs/how-to/ids.md has the rules in words. No dependencies; browsers and Node.
+// Splits texts into ids and joins ids to texts, with the files that keras_s2s.export.vocabularies
+// writes. docs/how-to/ids.md describes the rules. No dependencies; for browsers and Node.
 
 const PAD = 0, UNKNOWN = 1, BOS = 2, EOS = 3, NUM_SPECIAL = 4;
 const UNKNOWN_TEXT = "\u2047", SPACE_SIGN = "\u2581";
-const UNKNOWN_PENALTY = 10; // how much less probable an unknown byte is than the rarest piece
-// What Python's str.isspace() holds for.
+const UNKNOWN_PENALTY = 10; // difference between the scores of the least probable piece and an unknown byte
+// The characters for which Python's str.isspace() is true.
 const SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const SPACE = new RegExp(`[${SPACES}]+`, "u");
 const ENDS = new RegExp(`^[${SPACES}]+|[${SPACES}]+$`, "gu");
@@ -15,7 +15,7 @@ const SPLIT = {
   CharTokenizer: (text) => Array.from(text),
   WordTokenizer: (text) => text.split(SPACE).filter(Boolean),
   FeatureTokenizer: splitFeatures,
-  // The parts of each character, or the character itself if no part is known.
+  // Returns the parts of each character, or the character if none of its parts is known.
   DecomposedCharTokenizer: (text, known) => Array.from(text).flatMap((character) => {
     const parts = Array.from(character.normalize("NFD"));
     return parts.some((part) => known.has(part)) ? parts : [character];
@@ -35,7 +35,7 @@ export class Tokenizer {
     if (this.kind === "SentencePieceTokenizer") this.pieces = new Pieces(tokens, rules);
   }
 
-  /** Returns the ids of a text, which end in eos. */
+  /** Returns the ids of a text, which end with eos. */
   tokenize(text) {
     if (this.pieces) return [...this.pieces.split(text), EOS];
     if (this.kind === "ByteTokenizer") {
@@ -70,7 +70,7 @@ export class Tokenizer {
     }
   }
 
-  /** A feature has a space before it, or its own ";" after another feature. */
+  /** Joins tokens: a space before the first feature, ";" before the others. */
   #joinFeatures(ids, read) {
     let text = "", before = "";
     for (const id of ids) {
@@ -83,7 +83,7 @@ export class Tokenizer {
   }
 }
 
-/** Characters, and the features that the last word lists. */
+/** Splits a text into characters and, if it has several words, the features in the last one. */
 function splitFeatures(text) {
   const trimmed = text.replace(ENDS, "");
   const words = trimmed.split(SPACE);
@@ -114,7 +114,7 @@ class Pieces {
     return this.#search(this.#normalize(text));
   }
 
-  /** Replaces characters by the model's map, and spaces by its sign for them. */
+  /** Replaces characters by the model's map, and spaces by U+2581. */
   #normalize(text) {
     const prefix = this.rules.add_dummy_prefix ? " " : "";
     let found = this.#replace(new TextEncoder().encode(prefix + text));
@@ -126,7 +126,7 @@ class Pieces {
     return found.replaceAll(/[ \t\n\r]/g, bytesKey(new TextEncoder().encode(SPACE_SIGN)));
   }
 
-  /** Replaces the longest prefix in the map, again and again. */
+  /** Replaces the longest prefix found in the map, repeatedly. */
   #replace(bytes) {
     let found = "";
     for (let place = 0; place < bytes.length;) {

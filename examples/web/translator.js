@@ -1,13 +1,13 @@
-// Text to text in a browser, from a LiteRT file that keras_s2s wrote.
+// Translates text in a browser with a LiteRT file written by keras_s2s.
 
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 
 const PAD = 0, UNKNOWN = 1, BOS = 2, EOS = 3, NUM_SPECIAL = 4;
-// Sources are padded to so many tokens, eos counted; what follows eos is not read.
+// Sources are padded to this number of tokens, eos counted. Tokens after eos are ignored.
 const LONGEST_SOURCE = 64;
 const SEPARATORS = { CharTokenizer: "", DecomposedCharTokenizer: "", WordTokenizer: " ", ByteTokenizer: "" };
 
-/** The parts of a LiteRT file, which is a FlatBuffer, that this page reads. */
+/** Reads the parts of a LiteRT file, a FlatBuffer, that this page needs. */
 export class File {
   constructor(bytes) {
     this.bytes = bytes;
@@ -16,7 +16,7 @@ export class File {
     this.model = this.#follow(0);
   }
 
-  /** Gives the metadata: bytes by name. */
+  /** Returns the metadata: bytes by name. */
   metadata() {
     const buffers = this.#places(this.#field(this.model, 4)).map((place) => this.#follow(place));
     return Object.fromEntries(this.#places(this.#field(this.model, 6)).map((place) => {
@@ -42,7 +42,7 @@ export class File {
     for (const place of [...this.#places(this.#field(target, 0)), ...this.#places(this.#field(target, 1))]) {
       const entry = this.#follow(place);
       const tensor = this.#follow(tensors[this.#number(entry, 1)]);
-      for (const shape of [0, 7]) { // the shape, and the one that has -1 where a size is free
+      for (const shape of [0, 7]) { // the shape, and the one with -1 for each dynamic size
         const at = this.#places(this.#field(tensor, shape));
         sizes[this.#text(this.#field(entry, 0))].forEach((size, axis) => this.view.setInt32(at[axis], size, true));
       }
@@ -116,7 +116,7 @@ export class Translator {
     this.last = Promise.resolve();
   }
 
-  /** Gives the best target of a text: { text, score }. Questions are answered in turn. */
+  /** Returns the best target of a text: { text, score }. Calls are answered one after another. */
   translate(text) {
     const answer = this.last.then(() => this.#run(text));
     this.last = answer.catch(() => {});
@@ -140,7 +140,7 @@ export class Translator {
     if (this.kinds[0] === "ByteTokenizer") {
       return [...Array.from(new TextEncoder().encode(text), (byte) => byte + NUM_SPECIAL), EOS];
     }
-    // what Python's str.split() parts words at
+    // the white space of Python's str.split()
     const space = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
     let parts = this.kinds[0] === "WordTokenizer" ? text.split(space).filter(Boolean) : Array.from(text);
     if (this.kinds[0] === "DecomposedCharTokenizer") parts = parts.flatMap((it) => this.#decompose(it));

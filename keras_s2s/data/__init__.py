@@ -1,4 +1,4 @@
-"""Reading pairs of texts from files, and making datasets of ids.
+"""Reads pairs of texts from files, and makes datasets of ids.
 
 Names are imported on first use (PEP 562), so that files of pairs can be read without TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""Batching pairs of similar lengths, from ids in memory."""
+"""Batches pairs of similar lengths, from ids in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCHES_AT_ONCE = 2
 
 
 class Side(NamedTuple):
-    """Ids of the texts of one side: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, eos.
+    """Ids of the texts of one side; text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, eos.
 
     Attributes:
         ids: int32 `(tokens + 1,)`. Without eos, and with one pad at the end.
@@ -54,8 +54,8 @@ class LengthBatcher(NamedTuple):
         batch_size: Number of pairs in a batch; None for batches by tokens.
         batch_tokens: Maximum number of tokens in a batch on the longer side, padding counted; None
             for batches by pairs.
-        shuffle: Whether each seed has other batches in another order. Otherwise batches are sorted
-            by length.
+        shuffle: Whether each seed has different batches in a different order. Otherwise batches
+            are sorted by length.
     """
 
     batch_size: int | None
@@ -97,7 +97,7 @@ class LengthBatcher(NamedTuple):
         number = -(-pairs // self.batch_size)
         smaller = number - 1
         if self.shuffle:
-            # The smaller batch is drawn, so that it does not always have the longest pairs.
+            # At a random position, so that the smaller batch does not always have the longest pairs.
             smaller = tf.random.stateless_uniform((), seed, maxval=number, dtype=tf.int32)
         numbers = tf.range(number)
         missing = number * self.batch_size - pairs

@@ -1,4 +1,4 @@
-"""Making datasets of ids for `model.fit`, batched by length."""
+"""Makes datasets of ids for `model.fit`, batched by length."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def make_dataset(
     Each batch is as wide as its longest text. Every epoch has all pairs exactly once.
 
     With `shuffle`, every epoch has different batches in a different order, which depends only on
-    the seed and the epoch number. In `Seq2Seq.fit` this is the epoch being trained: looking at a
-    batch changes nothing, and a resumed training has the same order as an uninterrupted one. A
-    further `fit` continues with the next epoch number, unless it has an `initial_epoch` or a
-    `Resume`. Outside of `fit`, each iteration over the dataset is an epoch. Without `shuffle`,
-    every epoch has the same batches, from short to long.
+    the seed and the epoch number. In `Seq2Seq.fit` this is the number of the epoch being trained,
+    so iterating over the dataset elsewhere does not change the order, and a resumed training run
+    has the same order as an uninterrupted one. Another `fit` continues with the next epoch number,
+    unless it has an `initial_epoch` or a `Resume`. Outside of `fit`, each iteration over the
+    dataset is an epoch. Without `shuffle`, every epoch has the same batches, from short to long.
 
     **In memory.** Pairs are tokenized once, in this call, and kept as ids.
 
@@ -60,8 +60,8 @@ def make_dataset(
     `write_records`) are checked once, in this call, so that errors are raised before training
     begins. Every epoch then reads them again. At most `buffer_size` pairs (or two batches) are
     buffered as text, and one and a half times as many as ids. Shuffling reads up to eight files in
-    turn, in random order, and draws from the buffer. Batches have similar lengths within half a
-    buffer. A single large file should therefore not be sorted.
+    turn, in random order, and draws pairs from the buffer. Pairs of similar lengths are batched
+    within half a buffer, so do not sort a single large file.
 
     Args:
         pairs: Source texts and target texts, or the path of a file of pairs, or several paths.
@@ -72,21 +72,21 @@ def make_dataset(
         batch_tokens: Alternative to `batch_size`: maximum number of tokens in a batch on either
             side, padding counted (rows times the length of the longest text). Longer pairs are
             skipped.
-        shuffle: Whether each epoch has another order.
-        seed: Seed of the order. Defaults to a draw from Python's random numbers, which
+        shuffle: Whether each epoch has a different order. Defaults to `False`.
+        seed: Seed of the order. Defaults to a random number from Python's `random` module, which
             `keras.utils.set_random_seed` seeds.
         initial_epoch: Number of the first epoch, for a custom training loop. `fit` sets the epoch
             itself. Defaults to 0.
         max_source_length: Maximum number of source tokens, eos counted. Longer pairs are skipped,
-            and their number is logged as a warning of the logger "keras_s2s".
+            and the logger "keras_s2s" warns of their number. Defaults to `None`, no limit.
         max_target_length: Maximum number of target tokens, in the same way.
         buffer_size: Maximum number of pairs of files in memory as text.
-        features_column: Number of the features column of files, see `read_pairs`.
+        features_column: Number of the features column of the files; see `read_pairs`.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": …, "target_inputs": …}, target_labels)`, int32
         `(batch, source_length)`, `(batch, target_length)` and `(batch, target_length)`, padded on
-        the right with 0. `target_labels` end in eos; `target_inputs` are the same tokens after
+        the right with 0. `target_labels` end with eos; `target_inputs` are the same tokens after
         bos, without eos. The length of the dataset is known, `ceil(pairs / batch_size)`, unless
         `batch_tokens` is set.
 
@@ -137,19 +137,19 @@ def make_dataset(
     # blocks of files, so that one machine might have more batches than another.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    # TensorFlow's tuner sleeps for up to a minute. An iterator that is dropped, as after each
-    # `fit` and each validation, waits until the tuner wakes up.
+    # TensorFlow's tuner sleeps for up to a minute. Deleting an iterator, as after each `fit` and
+    # each validation, would wait until the tuner wakes up.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 class _LengthLimits(NamedTuple):
-    """Maximum lengths of a pair in tokens, eos counted; None for no limit.
+    """Maximum lengths of a pair in tokens, eos counted. `None` means no limit.
 
     Attributes:
         max_source_length: Limit of the source.
         max_target_length: Limit of the target.
-        batch_tokens: Limit of both sides, because a batch must hold at least one pair.
+        batch_tokens: Limit of both sides, because a batch must have room for at least one pair.
     """
 
     max_source_length: int | None
@@ -252,7 +252,7 @@ def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.n
 def _memory_block(
     source: Side, target: Side, seed: int, epochs: EpochCounter, *, shuffle: bool
 ) -> tf.data.Dataset:
-    """Return the pairs in memory, with another seed each epoch."""
+    """Return the pairs in memory, with a different seed for each epoch."""
     with tf.device("CPU:0"):
         source, target = (Side(*map(tf.constant, side)) for side in (source, target))
     first = tf.constant(seed % 2**63, tf.int64)
@@ -299,7 +299,7 @@ def _stream_blocks(
 ) -> tf.data.Dataset:
     """Return the pairs of files in blocks, each with its own seed."""
     multiple = batcher.batch_size or 1
-    # With whole batches in each block, the number of batches is the same in every epoch.
+    # Blocks consist of whole batches, so that the number of batches is the same in every epoch.
     block_size = max(1, buffer_size // 2 // multiple) * multiple
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
@@ -319,10 +319,10 @@ def _stream_blocks(
     texts = tf.TensorSpec([None], tf.string)
     place = tf.TensorSpec([2], tf.int64)
     dataset = tf.data.Dataset.from_generator(blocks, output_signature=(texts, texts, place))
-    # The next block is prepared while the batches of this one are used.
+    # The next block is prepared while the batches of this block are used.
     return dataset.map(to_ids).prefetch(1)
 
 
 def _as_bytes(texts: Sequence[str]) -> np.ndarray:
-    """Return an object array of bytes: NumPy's own type pads all texts to the longest."""
+    """Return an object array of bytes; NumPy's string type would pad all texts to the longest."""
     return np.array([text.encode("utf-8") for text in texts], dtype=object)

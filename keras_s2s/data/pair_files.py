@@ -1,4 +1,4 @@
-"""Reading pairs of texts from files, tab-separated or TFRecords.
+"""Reads pairs of texts from files, tab-separated or TFRecords.
 
 TensorFlow is imported only to read TFRecords.
 """
@@ -21,13 +21,13 @@ def iterate_pairs(
 ) -> Iterator[tuple[str, str]]:
     r"""Read the pairs of files one by one, keeping only a few in memory.
 
-    Use it to train tokenizers, which take an iterable of texts. `make_dataset` takes the files
-    themselves.
+    Use this function to train tokenizers, which take an iterable of texts. `make_dataset` takes the
+    paths of the files.
 
     Args:
         files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
             `write_records`), or several paths.
-        features_column: Number of the features column, see `read_pairs`.
+        features_column: Number of the features column; see `read_pairs`.
 
     Returns:
         An iterator over the pairs `(source, target)` in the order of the files.
@@ -56,7 +56,7 @@ def iterate_pairs(
 
 
 def is_records(path: str) -> bool:
-    """Return whether a file holds records, by its name; "train.tfrecord-00000-of-00008" does."""
+    """Return whether the name of a file is one of records, as "train.tfrecord-00000-of-00008"."""
     return ".tfrecord" in os.path.basename(path)
 
 

@@ -1,4 +1,4 @@
-"""Reading pairs of texts from tab-separated files."""
+"""Reads pairs of texts from tab-separated files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_pairs(
     The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (detected
     from the content). Lines end with LF or CR LF; the last line need not. Empty lines at the end of
     the file are skipped. Nothing else is changed; white space around a text is kept. A source with
-    several targets is on several lines.
+    several targets has one line for each target.
 
     With `features_column`, a line has three columns: a source, its features and a target, as in
     the files of SIGMORPHON. The source of the pair is then the source and the features, joined with
@@ -41,8 +41,8 @@ def read_pairs(
 
     Args:
         path: Path of the file.
-        features_column: Column of the features, counted from 1: 2 in
-            `lemma<TAB>features<TAB>form`, 3 in `lemma<TAB>form<TAB>features`. Defaults to None:
+        features_column: Column of the features, counted from 1: 2 for
+            `lemma<TAB>features<TAB>form`, 3 for `lemma<TAB>form<TAB>features`. Defaults to `None`:
             two columns, without features.
 
     Returns:
@@ -112,7 +112,7 @@ def check_features_column(features_column: Any) -> int | None:
         features_column: The value to check.
 
     Returns:
-        The number, or None if there are no features.
+        The number, or `None` if there are no features.
 
     Raises:
         ValueError: If it is not 1, 2 or 3.
@@ -197,7 +197,7 @@ def find_fault(source: str, target: str) -> str | None:
         target: The target text.
 
     Returns:
-        The reason, or None if the pair is valid.
+        The reason, or `None` if the pair is valid.
     """
     for side, text in (("source", source), ("target", target)):
         if is_empty(text):
@@ -232,7 +232,7 @@ def check_path(path: str | os.PathLike[str]) -> str:
 
 
 def _lines(name: str) -> Iterator[bytes]:
-    """Read the lines of a file, decompressed, without byte order mark and line ends."""
+    """Yield the decompressed lines of a file, without byte order mark and line ends."""
     number = 0
     with open(name, "rb") as raw, _decompressed(name, raw) as file:
         try:

@@ -1,4 +1,4 @@
-"""Writing pairs of texts to TFRecord files, for data larger than memory."""
+"""Writes pairs of texts to TFRecord files, for data larger than memory."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ def write_records(
 ) -> list[str]:
     """Write pairs of texts to TFRecord files, which `make_dataset` can stream.
 
-    The pairs are distributed to the files in turn. Each record is a `tf.train.Example` with the
-    features "source" and "target", each a UTF-8 text. The first record of a file also has a
-    feature "begins", and the last one a feature "ends" with the number of records, so that a
-    truncated file is never read as a shorter one. The files are renamed to their final names when
-    all of them are complete.
+    Pairs are written to the files in turn. Each record is a `tf.train.Example` with the features
+    "source" and "target", each a UTF-8 text. The first record of a file also has a feature
+    "begins", and the last record a feature "ends" with the number of records, so that a truncated
+    file is detected. The files get their final names when all of them are complete.
 
     Args:
         pairs: Source texts and target texts, or the path of a file of tab-separated pairs, or
@@ -77,7 +76,7 @@ def write_records(
 
 
 class _RecordFile:
-    """A record file being written; the last record is held back until it can be marked.
+    """File of records that holds back its last record until the record can be marked.
 
     Args:
         path: Path of the file.

@@ -1,4 +1,4 @@
-"""Reading pairs of texts from TFRecord files, for data larger than memory."""
+"""Reads pairs of texts from TFRecord files, for data larger than memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from keras_s2s.data.pairs import GZIP_MAGIC, check_path, find_fault
 from keras_s2s.errors import InputError
 
-# Number of records read at once: the overhead of a call equals the time of several records.
+# Number of records read at once, because the overhead of a call is the time of several records.
 _RECORDS_AT_ONCE = 256
 _FRAME = 16  # bytes of a record besides its content: length and two checksums
 _BLOCK = 1 << 16

@@ -1,4 +1,4 @@
-"""Streaming pairs of texts from files, in another order each epoch."""
+"""Streams pairs of texts from files, in a different order each epoch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Pair = tuple[str, str]
 
 
 class PairStream(NamedTuple):
-    """Files of pairs that were checked once and can be streamed any number of times.
+    """Checked files of pairs that can be streamed any number of times.
 
     Attributes:
         paths: Paths of the files.
         left_out: For each file, a bit for each of its pairs that is set if the pair is skipped;
-            None if no pair is skipped.
+            `None` if no pair is skipped.
         pairs: Number of pairs that are not skipped.
         read: Number of all pairs.
         features_column: Number of the features column, if any.
@@ -85,8 +85,8 @@ class PairStream(NamedTuple):
     ) -> Iterator[tuple[list[str], list[str]]]:
         """Read the pairs of an epoch in blocks.
 
-        With a seed, files are read in another order each epoch, several of them in turn. Pairs
-        are drawn from a pool of two blocks; a block is removed and the pool is filled again. A
+        With a seed, files are read in a different order each epoch, several of them in turn. Pairs
+        are drawn from a pool of two blocks: a block is removed, and the pool is filled again. A
         pair may be delayed by any number of blocks, but rarely by many.
 
         Args:

@@ -17,8 +17,8 @@ from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_text
 class ByteTokenizer(Tokenizer):
     """Tokenizer of the UTF-8 bytes of a text: byte 0 has id 4, byte 255 has id 259.
 
-    No text has unknown tokens, in any script, and no information is lost. Letters outside ASCII
-    take two to four tokens. A model may produce bytes that are not UTF-8.
+    Texts of any script have no unknown tokens, and no information is lost. Letters outside ASCII
+    have two to four tokens. A model may output bytes that are not valid UTF-8.
 
     Example:
         >>> tokenizer = ByteTokenizer()

@@ -1,4 +1,4 @@
-"""Copying source tokens to a target: by a model, as ids, or in place of unknown tokens, as text."""
+"""Copying source tokens to a target: as ids by a model, or as text in place of unknown tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 from keras_s2s.tokenizers.tokenizer import UNKNOWN_TEXT, Tokenizer
 
 _NO_BYTE = 256
-# Weight of a source token that the target vocabulary has, relative to one that is unknown.
+# Weight of a source token that is in the target vocabulary, relative to an unknown one.
 _KNOWN_WEIGHT = 1e-6
 
 
@@ -97,7 +97,7 @@ def ids_to_copy(source: Tokenizer, target: Tokenizer) -> list[int]:
 
 
 def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
-    """Check whether a token of the source vocabulary is spelled like one of the target vocabulary.
+    """Return whether any token is spelled the same in the source and the target vocabulary.
 
     Args:
         source: Tokenizer of the sources.
@@ -107,7 +107,7 @@ def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
 
 
 def has_substrings(source: Tokenizer) -> bool:
-    """Check whether each token is a substring of its text, so that `replace_unknown` can copy it.
+    """Return whether each token is a substring of its text, so that `replace_unknown` can copy it.
 
     Args:
         source: Tokenizer of the source.
@@ -233,8 +233,8 @@ def _find_tokens(
 ) -> tuple[_Spans, tf.Tensor, tf.Tensor]:
     """Return the spans of the tokens and an empty span, and the number of tokens before each text.
 
-    The number of tokens before each text is int32 `(batch + 1,)`. The third tensor tells for each
-    span whether it is text, and not a feature.
+    The number of tokens before each text is int32 `(batch + 1,)`. The third tensor is true for
+    spans of text, and false for features.
     """
     first, last = source.borders(flat)
     in_text = (

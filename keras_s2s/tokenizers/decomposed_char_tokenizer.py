@@ -1,4 +1,4 @@
-"""Tokenizer of characters without their accents, and of Korean letters in place of syllables."""
+"""Tokenizer that splits accents off characters, and Korean syllables into letters."""
 
 from __future__ import annotations
 

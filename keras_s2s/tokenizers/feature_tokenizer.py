@@ -1,4 +1,4 @@
-"""Tokenizer of the characters of a word and the features after it."""
+"""Tokenizer of the characters of a lemma and the features after it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FeatureTokenizer(LookupTokenizer):
         return [*super().tables, self._feature_table]
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """Two strings for each id: after a character, and after a feature."""
+        """Two strings for each id: its text after a character, and after a feature."""
         after_character, _ = super().pieces()
         for token_id, token in enumerate(after_character):
             if is_feature(token):
@@ -108,7 +108,7 @@ class FeatureTokenizer(LookupTokenizer):
         self._feature_table = make_table(features)
         self._is_feature = tuple(is_feature(token) for token in tokens)
 
-    def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
+    def _is_continuation(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
         """Mark ids `(batch, length)` that are after a feature."""
         before = tf.pad(ids[:, :-1], [[0, 0], [1, 0]])
         return tf.gather(tf.constant(self._is_feature), before)
@@ -121,7 +121,7 @@ def is_feature(token: str) -> bool:
         token: The token, as spelled in the vocabulary.
 
     Returns:
-        True if the token is ";" followed by something.
+        True if the token is ";" followed by at least one character.
     """
     return len(token) > len(FEATURE_SEPARATOR) and token.startswith(FEATURE_SEPARATOR)
 

@@ -65,8 +65,8 @@ class LookupTokenizer(Tokenizer):
         Args:
             texts: The texts; iterated over once.
             max_vocabulary_size: Maximum number of ids, the four special ones included. The rarest
-                tokens are dropped.
-            min_count: Minimum frequency of a token.
+                tokens are dropped. Defaults to `None`, no limit.
+            min_count: Minimum number of occurrences of a token. Defaults to 1.
 
         Returns:
             The tokenizer.
@@ -101,7 +101,7 @@ class LookupTokenizer(Tokenizer):
     @staticmethod
     def split_text(text: str) -> list[str]:
         """Split a text into tokens in Python, as `borders` does in the graph."""
-        raise NotImplementedError("A sub-class must define `split_text`.")
+        raise NotImplementedError("A subclass must define `split_text`.")
 
     @classmethod
     def is_token(cls, token: str) -> bool:
@@ -111,7 +111,7 @@ class LookupTokenizer(Tokenizer):
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
         """Mark the first and the last byte of each token: two bool tensors `(bytes,)`."""
-        raise NotImplementedError("A sub-class must define `borders`.")
+        raise NotImplementedError("A subclass must define `borders`.")
 
     @property
     def vocabulary(self) -> list[str]:
@@ -189,7 +189,7 @@ class LookupTokenizer(Tokenizer):
                 )
             if token in ids:
                 raise InputError(
-                    "`vocabulary` must not have a token twice. "
+                    "`vocabulary` must not repeat a token. "
                     f"Received: {short_repr(token)} as tokens {ids[token]} and {token_id}"
                 )
             ids[token] = token_id
@@ -219,7 +219,7 @@ class LookupTokenizer(Tokenizer):
         self._compiled = None
 
     def _known_tokens(self) -> tuple[str, ...]:
-        """The vocabulary; raises if it is not set yet."""
+        """The vocabulary. Raises an error if it is not set yet."""
         if not self._tokens:
             raise InputError(
                 f"{type(self).__name__} has no vocabulary. Pass `vocabulary`, or create it with "

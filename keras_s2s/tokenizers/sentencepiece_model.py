@@ -1,4 +1,4 @@
-"""Reading SentencePiece model files without the sentencepiece package."""
+"""Reads SentencePiece model files without the sentencepiece package."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def parse_model(proto: bytes) -> SentencePieceModel:
 
 
 def read_rules(model: SentencePieceModel) -> dict[str, Any]:
-    """Return the settings of the model besides the pieces, as JSON-compatible values.
+    """Return the settings that a client needs besides the pieces, as JSON-compatible values.
 
     Args:
         model: The model.
@@ -177,7 +177,7 @@ def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:
     if len(texts) <= len(SPECIAL_TOKENS):
         raise _refused("it has only special pieces")
     if len(set(texts[len(SPECIAL_TOKENS) :])) < len(texts) - len(SPECIAL_TOKENS):
-        raise _refused("it is damaged: it holds a piece twice")
+        raise _refused("it is damaged: it contains a piece twice")
     return tuple(texts)
 
 

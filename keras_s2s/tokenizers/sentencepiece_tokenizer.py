@@ -38,12 +38,12 @@ _LONGEST_TEXT = 2**30
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SentencePieceTokenizer(Tokenizer):
-    """Subword tokenizer: the most probable split of a text into pieces, by a unigram model.
+    """Subword tokenizer that splits a text into its most probable pieces, by a unigram model.
 
-    Frequent words are one token, rare words several, so a vocabulary of a few thousand pieces can
-    cover a whole language. Texts are normalized by the model's own rule, runs of spaces become one
-    space, and spaces at both ends are removed; `detokenize` returns texts in that form. A run of
-    characters that no piece covers becomes one unk.
+    Frequent words become one token and rare words several, so a vocabulary of a few thousand pieces
+    can cover a whole language. Texts are normalized by the model's own rule, runs of spaces become
+    one space, and spaces at both ends are removed; `detokenize` returns texts in that form. A run
+    of characters that no piece covers becomes one unk.
 
     Training needs the package sentencepiece (`pip install "keras-s2s[subword]"`). Loading, using
     and serving a tokenizer do not.
@@ -97,9 +97,9 @@ class SentencePieceTokenizer(Tokenizer):
 
         Args:
             texts: The texts; iterated over once.
-            vocabulary_size: Number of ids, the four special ones included. None: 8000, or fewer
-                if the texts contain fewer pieces. Defaults to 8000.
-            character_coverage: Share of all characters in the texts that must have pieces. The
+            vocabulary_size: Number of ids, the four special ones included. `None` selects 8000, or
+                fewer if the texts contain fewer pieces. Defaults to 8000.
+            character_coverage: Fraction of the characters in the texts that pieces must cover. The
                 rarest characters become unk. Use 1.0 if targets must contain every character.
             normalization: "nmt_nfkc" (compatibility composition, all white space to spaces, no
                 control characters), "nfkc", both with "_cf" (upper case folded to lower) or
@@ -212,7 +212,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._compiled = None
 
     def _known_model(self) -> SentencePieceModel:
-        """The model; raises if it is not set yet."""
+        """The model. Raises an error if it is not set yet."""
         if self._model is None:
             raise InputError(
                 "SentencePieceTokenizer has no model. Pass `proto`, or create it with "
@@ -221,7 +221,7 @@ class SentencePieceTokenizer(Tokenizer):
         return self._model
 
     def _converted_model(self) -> tf.Tensor:
-        """The model as the operation reads it, uint8; one tensor for all graphs."""
+        """The model in the form that the operation reads, uint8. All graphs share the tensor."""
         model = self._known_model()
         if self._runnable is None:
             converted = strings.import_text_ops().converter.convert_sentencepiece_model(

@@ -1,7 +1,7 @@
 """String operations that run the same in TensorFlow, in a SavedModel and in LiteRT.
 
 All functions work on flat tensors with a number of elements per row, so that a long text in a
-batch adds only its own length. No function reads across the border between two rows.
+batch adds only its own length. No function reads across the boundary between two rows.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def import_text_ops() -> TextOps:
         Its operations.
 
     Raises:
-        ImportError: If it is not installed; the message says what to do.
+        ImportError: If it is not installed. The message explains how to install it.
     """
     try:
         from tensorflow_text.core.pybinds import pywrap_model_converter
@@ -116,7 +116,7 @@ def character_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
     """Find the first and the last byte of each character (code point).
 
     A byte of the form 10xxxxxx continues a character. Bytes that are not UTF-8 therefore form
-    characters too, which no vocabulary has.
+    characters too, but no vocabulary contains them.
 
     Args:
         flat: The bytes.

@@ -89,7 +89,7 @@ class Tokenizer(keras.layers.Layer):
                 become unknown tokens.
 
         Returns:
-            int32 `(batch, length)`: each row ends in eos and is padded on the right. For a single
+            int32 `(batch, length)`: each row ends with eos and is padded on the right. For a single
             text `(length,)`.
 
         Raises:
@@ -179,15 +179,15 @@ class Tokenizer(keras.layers.Layer):
         ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
         lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
         read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
-        rows = ids + tf.where(self._reads_as_following(ids, read), self.vocabulary_size, 0)
+        rows = ids + tf.where(self._is_continuation(ids, read), self.vocabulary_size, 0)
         beginning, following = self.pieces()
         table = tf.constant([*beginning, *following], tf.string)
         # join_rows needs an empty string at the end.
         pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
         return strings.join_rows(pieces, lengths, ids.shape[1])
 
-    def _reads_as_following(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
-        """Mark ids `(batch, length)` that read as in the second list of `pieces`."""
+    def _is_continuation(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
+        """Mark ids `(batch, length)` whose text is in the second list of `pieces`."""
         return tf.cumsum(tf.cast(read, tf.int32), axis=1, exclusive=True) > 0
 
     def _compile(self) -> _Compiled:
@@ -214,9 +214,9 @@ class Tokenizer(keras.layers.Layer):
 
 
 class _Compiled:
-    """Graphs of a tokenizer; a hundred separate operations would take fifty times as long.
+    """Graphs of a tokenizer, because a hundred separate operations take fifty times as long.
 
-    Kept outside of what Keras and TensorFlow track, so that no export stores it.
+    Keras and TensorFlow do not track this object, so that no export stores it.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

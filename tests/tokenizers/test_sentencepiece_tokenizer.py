@@ -228,7 +228,7 @@ def _charsmap(content: bytes) -> Any:
         (_piece(7, piece=""), "damaged: its piece 7 is ''"),
         (_piece(7, piece="a\0"), r"damaged: its piece 7 is 'a\\x00'"),
         (_piece(7, score=float("nan")), "damaged: its piece 7 is '.*', score nan"),
-        (_piece(7, piece="▁"), "damaged: it holds a piece twice"),
+        (_piece(7, piece="▁"), "damaged: it contains a piece twice"),
         (lambda model: model.ClearField("normalizer_spec"), "it lacks pieces or settings"),
         (lambda model: model.ClearField("pieces"), "it lacks pieces or settings"),
         (_charsmap(b"\4\0\0"), "its character map is incomplete"),

@@ -253,7 +253,7 @@ def test_the_base_class_says_what_a_sub_class_must_define():
 
 @pytest.mark.parametrize("method", ["split_text", "borders"])
 def test_the_lookup_class_says_what_a_sub_class_must_define(method):
-    with pytest.raises(NotImplementedError, match=f"A sub-class must define `{method}`"):
+    with pytest.raises(NotImplementedError, match=f"A subclass must define `{method}`"):
         getattr(LookupTokenizer, method)("a")
 
 
