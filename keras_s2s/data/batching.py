@@ -97,7 +97,7 @@ class LengthBatcher(NamedTuple):
         number = -(-pairs // self.batch_size)
         smaller = number - 1
         if self.shuffle:
-            # At a random position, so that the smaller batch does not always have the longest pairs.
+            # At a random position, so that it does not always have the longest pairs.
             smaller = tf.random.stateless_uniform((), seed, maxval=number, dtype=tf.int32)
         numbers = tf.range(number)
         missing = number * self.batch_size - pairs
