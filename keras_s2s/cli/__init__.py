@@ -1,7 +1,7 @@
 """The command line `keras-s2s`.
 
-Its modules import TensorFlow only when a command needs it, so that `--help` and mistakes are
-answered at once.
+The modules import TensorFlow only when a command needs it, so that `--help` and errors in the input
+appear at once.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _OUTPUT = click.option(
 def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     """Write one .keras file with the mean of the weights of MODELs.
 
-    MODELs are .keras files or run folders: checkpoints of one training, or trainings that started
+    MODELs are .keras files or run folders: checkpoints of one training run, or of runs that started
     from the same model (train --init-from). The result is as small and fast as a single model. It
     uses the search settings of the first model.
     """
@@ -98,7 +98,7 @@ def load_alike(models: Sequence[str]) -> list[Any]:
 def combine(translators: Sequence[Any], average: str = "probabilities") -> Any:
     """Combine translators into an ensemble with the search settings and limits of the first.
 
-    A temperature of confidences was fitted to one model, so that of the ensemble is 1.
+    The temperature of the confidences is reset to 1, because it was fitted to a single model.
 
     Args:
         translators: Sequence of `Translator`s with the same tokenizers.

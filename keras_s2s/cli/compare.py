@@ -47,7 +47,7 @@ _CHANGED = 1  # exit code if more changed than allowed
 @click.option(
     "--features-column",
     type=click.IntRange(1, 3),
-    help="Take the sources of pairs in three columns: 2 for lemma<TAB>features<TAB>form.",
+    help="Read the sources of pairs in three columns: 2 for lemma<TAB>features<TAB>form.",
     show_default="TEXTS has sources only",
 )
 @IMPORT
@@ -70,8 +70,8 @@ def compare(
     TEXTS has one source per line; with --features-column, pairs in three columns. Prints the share
     of changed outputs, the score differences of the unchanged ones, and a list of changes: source,
     before and after, separated by tabs. A source that only one of the models answers counts as a
-    change; sources without an answer, such as those of more than `max_source_length` tokens, are
-    counted on standard error.
+    change. Standard error reports the number of sources without an answer, such as those of more
+    than `max_source_length` tokens.
     """
     if features_column is None:
         lines = read_lines(texts)

@@ -136,7 +136,7 @@ def errors(
 
 
 def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Load a `.keras` model, which unlike an export can be inspected, and its search settings."""
+    """Load a `.keras` model, which can be inspected, unlike an export, and its search settings."""
     answering = load_model(model, **options)
     if answering.translator is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Terminal output of a training: a line per epoch, why it stopped, and the epoch that was kept."""
+"""Terminal output of training: a line per epoch, why it stopped, and the epoch that was kept."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _REDRAW = 0.5  # seconds
 class EpochLines(keras.callbacks.Callback):
     """Prints the metrics after each epoch, and the progress within an epoch on a terminal.
 
-    The first step takes long, because TensorFlow compiles it: until it ends, a terminal shows the
-    elapsed time. Call `stop` after `fit`, in case it raised an error before. The callback must come
-    after `KeepBest` in the list of callbacks.
+    The first step takes long, because TensorFlow compiles it. Until it ends, a terminal shows the
+    elapsed time. Call `stop` after `fit`, in case `fit` raised an error during that step. The
+    callback must come after `KeepBest` in the list of callbacks.
 
     Args:
         keep: The `KeepBest` callback, which knows the best epoch.

@@ -141,7 +141,7 @@ def export(
 
 
 def _format_of(out: str) -> str:
-    """Return the format that a path stands for; a folder's name may have a dot, as in g2p.v2."""
+    """Return the format for a path. The name of a folder may contain a dot, as in g2p.v2."""
     suffix = os.path.splitext(out.rstrip(os.sep))[1]
     if suffix not in _FORMATS and suffix[1:].isalpha() and not os.path.isdir(out):
         raise click.UsageError(
@@ -152,7 +152,7 @@ def _format_of(out: str) -> str:
 
 
 def _check_served(folder: str) -> None:
-    """Check that a folder is one for SavedModel versions, or a new one."""
+    """Check that a folder is new, empty, or one of SavedModel versions."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     if SETTINGS_FILE in names:
         raise InputError(

@@ -48,7 +48,7 @@ def features_column_of(given: int | None, run: Mapping[str, Any]) -> int | None:
 
 
 class FeatureCounts:
-    """Counts what tells a column of features from a column of words."""
+    """Counts that distinguish a column of features from a column of words."""
 
     def __init__(self) -> None:
         self._pairs = self._total = 0
@@ -57,7 +57,7 @@ class FeatureCounts:
         self._lists = [0, 0, 0]
 
     def note(self, source: str, target: str) -> None:
-        """Count the features of a pair whose source ends in its features."""
+        """Count the features of a pair whose source ends with its features."""
         lemma, features = split_features(source)
         self._pairs += 1
         self._total += len(features)

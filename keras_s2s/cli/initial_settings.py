@@ -1,4 +1,4 @@
-"""Settings of the model that a training starts from, read from its file without TensorFlow."""
+"""Settings of the model that training starts from, read from its file without TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SHARED = ("residual", "layer_normalization")
 
 
 def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the settings that are not given from the models at `init_from` and `teacher`.
+    """Fill in missing settings from the models at `init_from` and `teacher`.
 
-    Those that are derived from the pairs stay open: `fit_to_pairs` takes them from the initial
-    model, and prints them. Prints the others that are not the defaults.
+    Prints the settings that are not the defaults. Settings derived from the pairs stay open:
+    `fit_to_pairs` copies them from the initial model, and prints them.
 
     Args:
         given: Mapping of the given settings.
@@ -124,7 +124,7 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _context(serialized: Any) -> str | None:
-    """Return the setting of a serialized context; `None` if no setting stands for it."""
+    """Return the setting for a serialized context, or `None` if there is none."""
     if isinstance(serialized, str):
         return serialized
     kind, name = _get(serialized, "class_name"), _get(serialized, "registered_name")

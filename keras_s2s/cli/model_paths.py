@@ -1,4 +1,4 @@
-"""The model, and the settings of its run, that a path given by the user stands for."""
+"""Finds the model at a path given by the user, and the settings of its run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def find_translator(path: str) -> str:
 
 
 def settings_of_run(path: str) -> dict[str, Any]:
-    """Return the settings of the training that wrote a model.
+    """Return the settings of the run that trained a model.
 
     Args:
         path: Path of a run folder or of the best model in it, given by the user.

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Hypothesis(NamedTuple):
     """A target found by the search, with its score.
 
-    `confidence` is the probability that the whole target is right, or `None` if the model was saved
-    without confidences.
+    `confidence` is the probability that the whole target is correct, or `None` if the model was
+    saved without confidences.
     """
 
     target: str
@@ -132,8 +132,8 @@ class Model(NamedTuple):
         Args:
             texts: List of source texts.
             batch_size: Integer. Number of texts in a batch.
-            consequence: What becomes of texts without a target, for the line on standard error
-                that counts them.
+            consequence: What happens to texts without a target, for the line on standard error
+                that reports their number.
 
         Returns:
             A list of hypotheses, `None` for each text that has none.
@@ -165,7 +165,7 @@ class Model(NamedTuple):
             text: The source text.
 
         Returns:
-            The reason, with the length of the source and the limit as far as they are known.
+            The reason, with the length of the source and the limit if they are known.
         """
         length = self._excess([text.encode("utf-8")]).get(0)
         if length is not None:

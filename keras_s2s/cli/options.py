@@ -1,4 +1,4 @@
-"""Options shared by several commands, with the checks and imports they ask for."""
+"""Options shared by several commands, with their checks and imports."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ IMPORT: Any = click.option(
 
 
 def refuse_extra_arguments(hint: str) -> None:
-    """Raise an error for arguments that a command does not take, with what was probably meant.
+    """Raise an error for extra arguments, with a hint at what was probably meant.
 
     The command must have `allow_extra_args` in its context settings.
 

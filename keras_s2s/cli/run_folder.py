@@ -52,7 +52,7 @@ model-1/, model-2/, ...  with --models: the run of each model, with its learning
 
 @contextlib.contextmanager
 def claimed(folder: str) -> Iterator[None]:
-    """Lock a run folder for one training, and remove unfinished files in it.
+    """Lock a run folder for one training run, and remove unfinished files in it.
 
     Creates the folder if it does not exist, and removes it at the end if nothing was written.
 
@@ -60,7 +60,7 @@ def claimed(folder: str) -> Iterator[None]:
         folder: Path of the run folder.
 
     Raises:
-        BlockingIOError: If another training uses the folder.
+        BlockingIOError: If another training run uses the folder.
         NotADirectoryError: If the path, or a parent of it, is a file.
         OSError: If the folder cannot be created or written.
     """
@@ -228,7 +228,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def _checksum(path: str) -> str | None:
-    """Return the SHA-256 of a file; None for a pipe, whose content can be read only once."""
+    """Return the SHA-256 of a file; `None` for a pipe, whose content can be read only once."""
     if not os.path.isfile(path):
         return None
     digest = hashlib.sha256()

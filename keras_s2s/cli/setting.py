@@ -120,7 +120,7 @@ def shortened(value: Any) -> str:
 
 
 def _can_be_a_path(text: str) -> bool:
-    """Return whether the operating system takes a text as a path or as an argument."""
+    """Return whether the operating system accepts a text as a path or as an argument."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:

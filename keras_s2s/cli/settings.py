@@ -53,7 +53,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def unknown(key: str) -> str:
-    """Return an error message for an unknown setting that suggests a similar name."""
+    """Return the error message for an unknown setting, with a similar name as a suggestion."""
     key = key if len(key) <= _LONGEST_NAME else f"{key[:_LONGEST_NAME]} ..."
     near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1, cutoff=0.5)
     hint = (

@@ -1,4 +1,4 @@
-"""Lines of sources, from standard input or a file."""
+"""Reads lines of sources from standard input or a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HINTS = {
 
 
 class LineReader:
-    """Reads the lines of a stream in groups without waiting for a group to fill.
+    """Reader of the lines of a stream, in groups, without waiting for a group to fill.
 
     If lines arrive one by one, from a person or a program that waits for each answer, a group is
     one line. If many lines are available, a group is as large as requested.

@@ -1,4 +1,4 @@
-"""The standard streams: lines out, and on standard error progress instead of noise."""
+"""Standard streams: lines of output, and progress instead of library messages on standard error."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def heeding_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def hushed(doing: str, *, at_once: bool = False) -> Iterator[None]:
-    """Buffer what C++ libraries write to standard error, and show it only after an error.
+    """Buffer the messages of C++ libraries on standard error, and show them only after an error.
 
     Some of these messages cannot be turned off: TensorFlow writes before it can be configured, and
     LiteRT has no setting. `--debug` shows all of them. Log messages of this package, such as the
@@ -130,7 +130,7 @@ def hushed(doing: str, *, at_once: bool = False) -> Iterator[None]:
     Args:
         doing: Description of the current step. After one second a terminal shows it with the
             elapsed time.
-        at_once: Boolean. Whether to show the step at once, without a terminal too. Defaults to
+        at_once: Boolean. Whether to show the step at once, even without a terminal. Defaults to
             `False`.
     """
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
@@ -183,9 +183,10 @@ class _Handler(logging.Handler):
 
 
 class StatusLine:
-    """Line on a terminal with the current step and the elapsed time. It vanishes when it is left.
+    """Line on a terminal with the current step and the elapsed time.
 
-    It appears after one second. If standard error is not a terminal, nothing is shown.
+    The line appears after one second, and disappears at the end of the `with` block. If standard
+    error is not a terminal, nothing is shown.
 
     Args:
         doing: Description of the current step.

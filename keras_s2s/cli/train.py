@@ -93,8 +93,8 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
 
     Settings come from options or from a file (--config); options override the file. All settings
     are checked before training starts. Run the same command again to resume an interrupted
-    training. The final weights are the same as without the interruption, unless --minutes ended the
-    training.
+    run. The final weights are the same as without the interruption, unless --minutes ended the
+    run.
     """
     refuse_extra_arguments("Give each file its own option: --train FILE --train FILE.")
     given = read_config(config) if config is not None else {}

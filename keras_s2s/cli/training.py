@@ -1,4 +1,4 @@
-"""Run a training: check the settings, train or resume, and evaluate the best model."""
+"""Training: check the settings, train or resume, and evaluate the best model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 
     Args:
         settings: Namespace of all settings.
-        pairs: `TrainingPairs`, or `None` if they are still to be read, by TensorFlow.
+        pairs: `TrainingPairs`, or `None` if TensorFlow must read them first.
         resumes: Boolean. Whether to resume the run in the folder.
 
     Raises:
@@ -240,7 +240,7 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
 
 def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     """Set seeds, precision and threads before anything is built."""
-    # A run keeps the threads with which it began: the last bits of its weights depend on them.
+    # A resumed run keeps its number of threads, because the last bits of its weights depend on it.
     cores = count_cores()
     threads = settings.threads = settings.threads or cores
     if resumes and threads != cores:
@@ -282,7 +282,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
 
 
 def _members(settings: SimpleNamespace) -> list[SimpleNamespace]:
-    """Return the settings of each training: its own seed and subfolder if there are several."""
+    """Return the settings of each model: its own seed and subfolder if there are several."""
     if settings.models == 1:
         return [settings]
     return [

@@ -1,4 +1,4 @@
-"""Pairs and tokenizers of a training."""
+"""Pairs and tokenizers for training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHUNK = 4096  # texts that are tokenized at once
 
 
 class Data(SimpleNamespace):
-    """Data of a training.
+    """Data for training.
 
     Attributes:
         train: Training pairs, or the paths of their files if they are streamed.

@@ -1,4 +1,4 @@
-"""The model of a training: a new one, or one that starts from another or learns from a teacher."""
+"""Model to train: a new one, or one that starts from another model or learns from a teacher."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _sizes(model: Any) -> dict[str, Any]:
 
 
 def _without_names(value: Any) -> Any:
-    """Return a setting; of a serialized layer its class, and what affects its weights."""
+    """Return a setting; for a serialized layer its class and the settings that affect its weights."""
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
         return value
     kept = {name: it for name, it in value["config"].items() if name not in _FREE}

@@ -1,4 +1,4 @@
-"""Pairs of a training, read and checked before TensorFlow is imported."""
+"""Training pairs, read and checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 
 
 class TrainingPairs(NamedTuple):
-    """Pairs of a training.
+    """Pairs for training.
 
     Attributes:
         train: List of training pairs, or of the paths of their files if they are streamed.

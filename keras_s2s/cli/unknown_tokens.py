@@ -1,4 +1,4 @@
-"""Tokens that the vocabulary of a model lacks, in texts that it is trained on or evaluated with."""
+"""Checks for tokens of training and evaluation texts that the vocabulary of a model lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 5  # unknown tokens in a message
 
 
 class UnknownTokens:
-    """Counts the tokens of texts that a vocabulary lacks.
+    """Number of tokens in texts that a vocabulary lacks.
 
     Args:
         tokenizer: The `Tokenizer`.
@@ -82,7 +82,7 @@ def check_known(tokenizers: Iterable[Any], pairs: Any, path: str) -> None:
 
 
 def report_unknown(translator: Any, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write to standard error if a model lacks most tokens of the pairs it is evaluated with.
+    """Warn on standard error if the vocabularies of a model lack most tokens of evaluation pairs.
 
     Args:
         translator: The `Translator`.
