@@ -148,7 +148,7 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
 
     Args:
         settings: Namespace of all settings. Modified in place.
-        data: The `Data` of the training.
+        data: The `Data` to train with.
         initial: `Translator` or None. Translator that training starts from. Its model determines
             the sizes, the attention and copying. Defaults to `None`.
     """

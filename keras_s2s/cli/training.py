@@ -79,7 +79,7 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"model: {model.count_params():,} parameters")
-    if not run_folder.has_state(settings.output):  # otherwise `Resume` says where it resumes
+    if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
         click.echo(f"training in {settings.output}")
     search = s2s.BeamSearch(
         beam_width=settings.beam_width,
@@ -106,7 +106,7 @@ def fit(
     Args:
         settings: Namespace of all settings.
         translator: `Translator` with the model to train.
-        data: The `Data` of the training.
+        data: The `Data` to train with.
         batches: Dataset of training batches.
         valid_batches: Dataset of held-out batches.
 
@@ -181,7 +181,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
 
     Args:
         settings: Namespace of all settings.
-        data: The `Data` of the training.
+        data: The `Data` to train with.
     """
     folder = settings.output
     best = load_model(run_folder.best_path(settings))

@@ -89,7 +89,7 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
 
     Args:
         settings: Namespace of all settings.
-        data: The `Data` of the training.
+        data: The `Data` to train with.
 
     Returns:
         A tuple of the training dataset and the held-out dataset.

@@ -194,7 +194,7 @@ def _sizes(model: Any) -> dict[str, Any]:
 
 
 def _without_names(value: Any) -> Any:
-    """Return a setting; for a serialized layer its class and the settings that affect its weights."""
+    """Return a setting; for a serialized layer its class and settings that affect weights."""
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
         return value
     kept = {name: it for name, it in value["config"].items() if name not in _FREE}
