@@ -122,17 +122,21 @@ class LiteRTRunner:
                 `max_source_length`, `batch_size` is not positive, or the model has diverged.
             ImportError: If the operations of tensorflow-text are needed but not installed.
         """
-        answers = self.search(texts, batch_size=batch_size)
-        return [self._best(answer, number).text for number, answer in enumerate(answers)]
+        given = _check_texts("texts", texts, may_be_empty=False)
+        answers = self.search(given, batch_size=batch_size)
+        found = enumerate(zip(given, answers, strict=True))
+        return [self._best(answer, number, text).text for number, (text, answer) in found]
 
-    def _best(self, answer: list[Hypothesis], number: int) -> Hypothesis:
+    def _best(self, answer: list[Hypothesis], number: int, text: str) -> Hypothesis:
         """Return the first hypothesis of an answer; raise if it has none."""
         if not answer:
             limit = self._card.get("max_source_length")
             limited = "" if limit is None else f"a source of at most {limit} tokens, and "
+            counted = self._source[0] in _SOURCES and limit is not None
+            length = f" ({len(self._tokenize(text))} tokens, eos counted)" if counted else ""
             raise InputError(
-                f"No target was found for the text at position {number}. Expected: {limited}a "
-                "target that satisfies the rules of the search"
+                f"No target was found for the text at position {number}{length}. Expected: "
+                f"{limited}a target that satisfies the rules of the search"
             )
         return answer[0]
 
@@ -285,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not (options.texts or line.strip()):
                 sys.stdout.write("\n")
                 continue
-            best = runner._best(next(answers), number)
+            best = runner._best(next(answers), number, line)
             sys.stdout.write(f"{line}\t{best.text}\t{best.score:.4f}\n")
     except (ImportError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

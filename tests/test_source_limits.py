@@ -130,7 +130,7 @@ def test_every_runtime_has_the_limit(runtimes, translator, name):
 def test_the_runner_says_which_text_has_no_target(runtimes):
     runner = LiteRTRunner(runtimes["path"])
     assert runner.search(TEXTS)[1] == []
-    message = "No target was found for the text at position 1. Expected: a source of at most 8 "
+    message = r"at position 1 \(\d+ tokens, eos counted\)\. Expected: a source of at most 8 "
     with pytest.raises(ValueError, match=message):
         runner.translate(TEXTS)
 

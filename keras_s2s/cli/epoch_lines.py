@@ -86,6 +86,24 @@ def describe_figures(row: dict[str, Any], tokens: str) -> str:
     return ", ".join(parts)
 
 
+def describe_limit(evaluated: int, sources: int) -> str | None:
+    """Return a line that says why the error rates of an epoch differ from those at the end.
+
+    Args:
+        evaluated: Integer. Maximum number of sources to evaluate after each epoch; 0 for all.
+        sources: Integer. Number of held-out sources.
+
+    Returns:
+        The line, or `None` if all sources are evaluated after each epoch.
+    """
+    if not 0 < evaluated < sources:
+        return None
+    return (
+        f"error rates of each epoch: of the first {evaluated:,} of {sources:,} held-out sources "
+        "(--evaluation-sources); at the end: of all, by the same search"
+    )
+
+
 def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> str:
     """Return two lines: why training stopped, and which epoch was kept.
 

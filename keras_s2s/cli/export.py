@@ -129,7 +129,15 @@ def export(
     click.echo("loading the model", err=True)
     translator = load_translator(model)
     from keras_s2s import export as exports
+    from keras_s2s.export.signatures import takes_text
 
+    on_ids = file_format == "onnx" or (signatures and not any(map(takes_text, signatures)))
+    if translator.replace_unknown and on_ids:
+        click.echo(
+            "the export has ids only: where the model copies a token that the target vocabulary "
+            'lacks, its output is the id 1, which reads "⁇" instead of the source token',
+            err=True,
+        )
     with hushed("Exporting"):
         if file_format == "saved_model":
             given["version"] = version

@@ -36,8 +36,9 @@ settings.yaml            all settings with explanations: keras-s2s train --confi
 data.json                paths and checksums of the data files
 source_vocabulary.json   the source tokens, in the order of their ids
 target_vocabulary.json   the target tokens, in the order of their ids
-learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot)
-figures.json             metrics of best.keras on all held-out pairs
+learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot); the error rates
+                         are those of the first `evaluation_sources` held-out sources
+figures.json             metrics of best.keras on all held-out pairs, by the same search
 samples.txt              outputs of best.keras for some held-out sources
 reliability.png          with --confidence: the share of correct outputs for each confidence
 state/                   the state to resume from; you can delete it when training is done

@@ -19,7 +19,7 @@ from keras_s2s.callbacks.epoch_metrics import RISING, KeepBest, LearningCurve, S
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine
-from keras_s2s.cli.epoch_lines import EpochLines, describe_ending
+from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_limit
 from keras_s2s.cli.models import load_model, load_translator
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.settings import fit_to_pairs
@@ -81,6 +81,9 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     click.echo(f"model: {model.count_params():,} parameters")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
         click.echo(f"training in {settings.output}")
+    limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))
+    if limited:
+        click.echo(limited)
     search = s2s.BeamSearch(
         beam_width=settings.beam_width,
         length_penalty=settings.length_penalty,

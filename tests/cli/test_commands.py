@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -180,6 +181,21 @@ def test_an_export_is_inspected_and_answers(
     code, _, errors = run("translate", tmp_path / out, "--beam-width", 2)
     assert code == 2
     assert "--beam-width can only be used with a .keras file" in errors
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "on_ids"),
+    [("m.onnx", [], True), ("m.tflite", ["--signature", "ids"], True), ("m.tflite", [], False)],
+)
+def test_an_export_of_ids_says_that_it_does_not_copy(
+    run, monkeypatch, tmp_path, out, options, on_ids
+):
+    copying = SimpleNamespace(replace_unknown=True)
+    monkeypatch.setattr("keras_s2s.cli.export.load_translator", lambda path: copying)
+    for name in ("onnx", "litert"):
+        monkeypatch.setattr(s2s.export, name, lambda translator, out, **given: out, raising=False)
+    code, _, errors = run("export", tmp_path, tmp_path / out, *options)
+    assert (code, 'reads "⁇" instead of the source token' in errors) == (0, on_ids)
 
 
 def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):

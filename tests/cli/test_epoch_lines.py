@@ -8,7 +8,7 @@ import pytest
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest, StopEarly
 from keras_s2s.callbacks.pace import Pace
-from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_figures
+from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_figures, describe_limit
 from keras_s2s.cli.report import Figure, Report
 
 LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_bleu": 31.5}
@@ -22,6 +22,11 @@ def test_rates_are_in_percent_by_their_names(tokens, name):
     lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
     assert lines[1] == "WER    61.00 %  [60.00, 62.00]"
     assert lines[2] == f"{name}    12.50 %  [10.00, 20.00]"
+
+
+def test_a_limit_of_the_sources_of_an_epoch_is_named():
+    assert "of the first 1,000 of 1,001 held-out sources" in describe_limit(1000, 1001)
+    assert [describe_limit(1000, 1000), describe_limit(0, 1001)] == [None, None]
 
 
 def test_an_epoch_is_a_line(capsys):

@@ -290,7 +290,7 @@ def test_the_command_names_a_text_that_is_too_long(path, capsys):
     assert main([path, "a", "a" * 1001]) == 2
     told = capsys.readouterr()
     assert told.out.startswith("a\t")
-    assert told.err.startswith("No target was found for the text at position 1. Expected: a")
+    assert "the text at position 1 (1002 tokens, eos counted). Expected: a source of" in told.err
 
 
 def test_a_model_without_a_limit_does_not_name_one(path, monkeypatch):
