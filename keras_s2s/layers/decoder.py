@@ -30,12 +30,8 @@ from keras_s2s.layers.decoder_features import (
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.layers.output_projection import CopyGate, Logits, OutputProjection
-from keras_s2s.layers.packing import (
-    PackedLogits,
-    PaddedLogits,
-    make_packing,
-    pack,
-)
+from keras_s2s.layers.packed_steps import compute_features_packed_stepwise
+from keras_s2s.layers.packing import PackedLogits, PaddedLogits, make_packing, pack
 from keras_s2s.layers.products import dense
 from keras_s2s.layers.recurrent_part import RecurrentPart
 from keras_s2s.special_ids import PAD_ID
@@ -159,7 +155,11 @@ class Decoder(RecurrentPart):
         mask = tf.not_equal(target_inputs, PAD_ID)
         packing = make_packing(mask) if packed else None
         ids = self.dropout_layer.words(target_inputs, training)
-        if is_stepwise(self):
+        if is_stepwise(self) and packing is not None:
+            features, copied = compute_features_packed_stepwise(
+                self, ids, packing, state, source, training=training
+            )
+        elif is_stepwise(self):
             features, copied = compute_features_stepwise(
                 self, ids, mask, state, source, training=training
             )
@@ -175,9 +175,8 @@ class Decoder(RecurrentPart):
                 lengths=lengths,
                 training=training,
             )
-        if packing is not None:
-            copied = None if copied is None else pack(copied, packing)
-            features = pack(features, packing) if is_stepwise(self) else features
+        if packing is not None and copied is not None:
+            copied = pack(copied, packing)
         if is_monotonic(self):
             logits = self._output_projection.sum_alignments(
                 features, target_inputs, source, packing, training=training

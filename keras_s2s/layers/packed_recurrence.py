@@ -96,7 +96,7 @@ def scan_packed(
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
     """
     length = tf.shape(packing.sizes)[0]
-    pieces = _row_array(length, projected.shape[-1], read_again=True)
+    pieces = row_array(length, projected.shape[-1], read_again=True)
     pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
     kind: Any = type(state)
     ordered: list[tf.Tensor] = [
@@ -122,7 +122,7 @@ def scan_packed(
     _, outputs, *ordered = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, _row_array(length, units, read_again=True), *ordered),
+        (0, row_array(length, units, read_again=True), *ordered),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape(None),
@@ -176,7 +176,7 @@ def _forward(
         cell = tf.concat([new_cell, cell[alive:]], axis=0)
         return k + 1, hidden, cell, tape
 
-    tape = _Tape(*(_row_array(length, units) for _ in _Tape._fields))
+    tape = _Tape(*(row_array(length, units) for _ in _Tape._fields))
     state_shape = tf.TensorShape([None, units])
     _, hidden, cell, tape = tf.while_loop(
         lambda k, *_: k < length,
@@ -231,7 +231,7 @@ def _backward(
     _, d_hidden, d_cell, d_pieces = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, d_hidden, d_cell, _row_array(length, 4 * units)),
+        (0, d_hidden, d_cell, row_array(length, 4 * units)),
         shape_invariants=(tf.TensorShape([]), state_shape, state_shape, tf.TensorShape(None)),
     )
     d_projected = d_pieces.concat()
@@ -240,12 +240,12 @@ def _backward(
     return d_projected, d_hidden, d_cell, d_kernel
 
 
-def _row_array(length: tf.Tensor, units: int, *, read_again: bool = False) -> tf.TensorArray:
+def row_array(length: tf.Tensor, units: int | None, *, read_again: bool = False) -> tf.TensorArray:
     """Create an array with one tensor of rows per step. Steps may have different numbers of rows.
 
     Args:
         length: Scalar int32, the number of steps.
-        units: Size of a row.
+        units: Size of a row, if it is known.
         read_again: Whether the array is read more than once, as by the automatic gradient of a
             loop. Defaults to `False`.
 

@@ -45,6 +45,14 @@ class Transposed(NamedTuple):
     matrix: tf.Tensor  # (columns, rows)
 
 
+class Deferred(NamedTuple):
+    """A matrix that one step of a loop multiplies with; its gradient is computed after the loop."""
+
+    matrix: tf.Tensor  # (rows, columns); gets no gradient in the loop
+    zeros: tf.Tensor  # (values, columns), gets the gradient of the product
+    operands: list[tf.Tensor]  # the values that were multiplied, for the gradient of the matrix
+
+
 def compute(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     """Run a built layer in the precision of its caller, without the layer's own autocast.
 
@@ -78,23 +86,45 @@ def dense(layer: keras.layers.Dense, values: tf.Tensor) -> tf.Tensor:
 
 
 def product(
-    values: tf.Tensor, kernel: tf.Tensor | Transposed, *, transpose_b: bool = False
+    values: tf.Tensor,
+    kernel: tf.Tensor | Transposed | Deferred,
+    *,
+    transpose_b: bool = False,
 ) -> tf.Tensor:
     """Multiply in the precision of the kernel and return the dtype of the values.
 
     Args:
         values: Float tensor `(rows, units)`.
         kernel: Float tensor `(units, outputs)`, or `(outputs, units)` with `transpose_b`; or a
-            `Transposed` kernel.
+            `Transposed` or `Deferred` kernel.
         transpose_b: Whether the kernel is transposed. Defaults to `False`.
 
     Returns:
         Float tensor `(rows, outputs)` of the dtype of the values.
     """
+    if isinstance(kernel, Deferred):
+        return _deferred_product(values, kernel)
     if isinstance(kernel, Transposed):
         kernel, transpose_b = kernel.matrix, True
     products = matmul(tf.cast(values, kernel.dtype), kernel, transpose_b=transpose_b)
     return tf.cast(products, values.dtype)
+
+
+def _deferred_product(values: tf.Tensor, kernel: Deferred) -> tf.Tensor:
+    """Multiply, with a gradient for the values and the zeros."""
+
+    @tf.custom_gradient
+    def forward(
+        values: tf.Tensor, matrix: tf.Tensor, zeros: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+            upstream = tf.convert_to_tensor(upstream)
+            return product(upstream, matrix, transpose_b=True), None, upstream
+
+        return product(values, matrix), gradient
+
+    kernel.operands.append(tf.stop_gradient(values))
+    return forward(values, kernel.matrix, kernel.zeros)
 
 
 @contextlib.contextmanager

@@ -27,15 +27,15 @@ from keras_s2s.keras_private import without_autocast
 from keras_s2s.layers.cudnn_recurrence import CudnnWeights, has_cudnn
 from keras_s2s.layers.packed_recurrence import lstm_packed, scan_packed
 from keras_s2s.layers.packing import Packing
-from keras_s2s.layers.products import Transposed, matmul, product
+from keras_s2s.layers.products import Deferred, Transposed, matmul, product
 from keras_s2s.layers.recurrence import LSTMState, RecurrentState, scan_padded
 
 
 class StepWeights(NamedTuple):
     """Matrices of one recurrent layer, for its steps."""
 
-    kernel: tf.Tensor | Transposed  # (input_units, num_gates * units)
-    recurrent_kernel: tf.Tensor | Transposed  # (units, num_gates * units)
+    kernel: tf.Tensor | Transposed | Deferred  # (input_units, num_gates * units)
+    recurrent_kernel: tf.Tensor | Transposed | Deferred  # (units, num_gates * units)
 
 
 class RecurrentLayer(keras.layers.Layer):
@@ -111,7 +111,7 @@ class RecurrentLayer(keras.layers.Layer):
         if projected is None:
             projected = self._input_bias()
         if inputs is not None:
-            projected = product(inputs, weights.kernel) + projected
+            projected = product(inputs, weights.kernel) + tf.cast(projected, inputs.dtype)
         return self._step_function(weights.recurrent_kernel)(projected, state, recurrent_mask)
 
     def step_weights(self) -> StepWeights:
@@ -128,7 +128,7 @@ class RecurrentLayer(keras.layers.Layer):
     def project(self, vectors: tf.Tensor) -> tf.Tensor:
         """Multiply the first units of the inputs by the kernel and add the bias, for `step`."""
         kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
-        return tf.matmul(vectors, kernel) + self._input_bias()
+        return matmul(vectors, kernel) + self._input_bias()
 
     def zero_state(self, batch_size: tf.Tensor | int, dtype: tf.DType) -> RecurrentState:
         """Return a state of zeros, each part `(batch_size, units)`."""

@@ -10,6 +10,7 @@ from helpers.decoder_formula import DecoderFormula
 from keras_s2s.layers import GRUDecoder, LSTMDecoder
 from keras_s2s.layers.decoder_features import compute_step_features
 from keras_s2s.layers.embedding import TokenEmbedding
+from keras_s2s.layers.products import fast_products
 
 SIZE, UNITS, CONTEXT = 7, 3, 4
 IDS = np.array([[2, 5, 6, 4], [2, 4, 0, 0]], np.int32)
@@ -100,6 +101,35 @@ def test_packed_gradients_are_the_padded_ones(kind, options):
         np.testing.assert_allclose(
             tf.convert_to_tensor(padded), tf.convert_to_tensor(packed), atol=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "error"),
+    [
+        ({"attention": "luong_concat", "input_feeding": True, "copy": True}, "float32", 1e-5),
+        ({"attention": "bahdanau", "residual": True}, "mixed_bfloat16", 0.02),
+    ],
+    ids=["float32", "bfloat16"],
+)
+def test_packed_gradients_of_a_graph_are_the_padded_ones(options, dtype, error):
+    decoder = LSTMDecoder(SIZE, UNITS, num_layers=2, dtype=dtype, **options)
+    source = [tf.constant(part, decoder.compute_dtype) for part in (C, STATES)]
+    source += [tf.constant(MASK), tf.constant([[4, 5, -1], [6, 4, 4]]) if decoder.copy else None]
+
+    def gradients(packed):
+        with tf.GradientTape() as tape:
+            tape.watch(source[:2])
+            logits = decoder(IDS, *source, packed=packed)
+            logits = logits.unpack() if packed else logits
+            total = tf.reduce_sum(tf.sin(logits[IDS != 0]))
+        found = tape.gradient(total, [*decoder.trainable_weights, *source[:2]])
+        return [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in found]
+
+    padded = gradients(packed=False)
+    with fast_products():
+        packed = tf.function(lambda: gradients(packed=True), autograph=False)()
+    for one, other in zip(padded, packed, strict=True):
+        np.testing.assert_allclose(one, other, atol=error * (1 + np.abs(one).max()))
 
 
 @every_kind
