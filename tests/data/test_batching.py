@@ -24,7 +24,7 @@ def _filled_in_python(lengths: list[int], batch_tokens: int) -> list[int]:
     strategies.lists(strategies.integers(1, 12), min_size=1, max_size=40),
     strategies.integers(12, 60),
 )
-def test_batches_are_filled_one_pair_after_the_other(lengths, batch_tokens):
+def test_batches_are_filled_pair_by_pair(lengths, batch_tokens):
     borders = fill_batches(np.array(lengths), batch_tokens)
     assert borders.dtype == np.int32
     assert borders.tolist() == _filled_in_python(lengths, batch_tokens)
@@ -35,7 +35,7 @@ def test_batches_of_one_length_are_full():
     assert fill_batches(np.full(3, 12), 12).tolist() == [0, 1, 2, 3]
 
 
-def test_ids_are_laid_out_as_rows_that_end_in_eos():
+def test_rows_of_ids_end_with_eos():
     side = make_side(tf.constant([5, 6, 7, 8]), tf.constant([1, 0, 3]))
     batching = LengthBatcher(batch_size=2, batch_tokens=None, shuffle=False)
     batches = list(batching.batches(side, side, tf.constant([0, 0], tf.int64)))
@@ -46,7 +46,7 @@ def test_ids_are_laid_out_as_rows_that_end_in_eos():
 
 
 @pytest.mark.parametrize("batching", [LengthBatcher(3, None, True), LengthBatcher(None, 20, True)])
-def test_the_order_depends_on_the_seed_alone(batching):
+def test_the_order_depends_only_on_the_seed(batching):
     side = make_side(tf.range(4, 64), tf.fill([20], 3))
 
     def order(*seed):

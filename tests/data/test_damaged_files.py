@@ -84,7 +84,7 @@ def check(kind, contents, damage, folder):
 @FEW
 @given(damage=damages())
 @pytest.mark.sampled(2)
-def test_a_damaged_file_is_refused_with_its_path_and_the_place(kind, damage, contents, tmp_path):
+def test_a_damaged_file_is_refused_with_path_and_position(kind, damage, contents, tmp_path):
     check(kind, contents, damage, tmp_path)
 
 

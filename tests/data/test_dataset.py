@@ -68,7 +68,7 @@ def _epoch(dataset) -> list[list[tuple[str, str]]]:
     return [_texts(batch) for batch in dataset]
 
 
-def test_a_batch_is_what_the_tokenizers_give():
+def test_a_batch_has_the_ids_of_the_tokenizers():
     pairs = [("ab", "A"), ("abc", "A B K"), ("a", "A B")]
     source, target = CharTokenizer.train(["abc"]), WordTokenizer.train(["A A A B B K"])
     ((inputs, target_labels),) = make_dataset(pairs, source, target)
@@ -88,7 +88,7 @@ def test_ids_are_int32_of_any_batch_size_and_length(shuffle):
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", [7, 64, 200, 1000])
 @pytest.mark.sampled(4)
-def test_every_pair_is_seen_exactly_once_an_epoch(shuffle, batch_size):
+def test_every_epoch_has_every_pair_once(shuffle, batch_size):
     dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=batch_size, shuffle=shuffle, seed=5)
     for _ in range(3):
         batches = _epoch(dataset)
@@ -107,7 +107,7 @@ def test_a_batch_is_as_wide_as_its_longest_texts():
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_little_is_padding(shuffle):
+def test_there_is_little_padding(shuffle):
     pairs = _random_pairs(4000)
     real = np.zeros(2)
     padded = np.zeros(2)
@@ -120,21 +120,21 @@ def test_little_is_padding(shuffle):
     assert (1 - real / padded < 0.08).all()
 
 
-def test_a_seed_gives_the_same_sequence_of_orders():
+def test_the_same_seed_gives_the_same_orders():
     first = make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=3)
     again = make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=3)
     for _ in range(3):
         assert _epoch(first) == _epoch(again)
 
 
-def test_each_epoch_has_another_order_and_other_batches():
+def test_each_epoch_has_a_different_order_and_batches():
     dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=3)
     first, second = _epoch(dataset), _epoch(dataset)
     assert first != second
     assert {frozenset(batch) for batch in first} != {frozenset(batch) for batch in second}
 
 
-def test_another_seed_gives_another_order():
+def test_different_seeds_give_different_orders():
     first, second = (
         make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=seed)
         for seed in (0, 1)
@@ -150,7 +150,7 @@ def test_without_a_seed_the_order_follows_the_seed_of_keras():
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_an_epoch_depends_on_the_seed_and_its_number_alone():
+def test_an_epoch_depends_only_on_the_seed_and_its_number():
     dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=3)
     epochs = [_epoch(dataset) for _ in range(3)]
     other = make_dataset(PAIRS, SOURCE, TARGET, batch_size=8, shuffle=True, seed=3)
@@ -177,7 +177,7 @@ def test_pairs_of_the_same_lengths_are_mixed_freely():
     assert mates.most_common(1)[0][1] <= 2
 
 
-def test_the_smaller_batch_is_not_always_that_of_the_longest_pairs():
+def test_the_smaller_batch_is_not_always_the_longest_pairs():
     dataset = make_dataset(PAIRS, SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     longest = []
     for _ in range(6):
@@ -217,7 +217,7 @@ def test_fit_trains_on_the_same_orders(kind, given):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines", "records"])
-def test_nothing_waits_for_the_tuner_of_tensorflow(kind, given):
+def test_deleting_an_iterator_does_not_wait_for_the_tuner(kind, given):
     """An iterator that is dropped, as after each `fit`, would wait until the tuner wakes up."""
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     assert not dataset.options().autotune.enabled
@@ -226,7 +226,7 @@ def test_nothing_waits_for_the_tuner_of_tensorflow(kind, given):
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
 @pytest.mark.sampled(1)
-def test_it_is_distributed_over_devices(kind, given):
+def test_a_dataset_is_distributed_over_devices(kind, given):
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_size=16, shuffle=True, seed=0)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
@@ -241,7 +241,7 @@ def test_it_is_distributed_over_devices(kind, given):
     [("lines", True, 7), ("lines", False, 64), ("records", True, 64), ("records", True, 1000)],
 )
 @pytest.mark.sampled(2)
-def test_every_pair_of_files_is_seen_exactly_once_an_epoch(kind, shuffle, batch_size, given):
+def test_every_epoch_of_files_has_every_pair_once(kind, shuffle, batch_size, given):
     dataset = make_dataset(
         given[kind], SOURCE, TARGET, batch_size=batch_size, shuffle=shuffle, buffer_size=60
     )
@@ -253,7 +253,7 @@ def test_every_pair_of_files_is_seen_exactly_once_an_epoch(kind, shuffle, batch_
 
 
 @pytest.mark.slow
-def test_an_epoch_of_files_depends_on_the_seed_and_its_number_alone(given):
+def test_an_epoch_of_files_depends_only_on_the_seed_and_its_number(given):
     def made(seed):
         return make_dataset(
             given["lines"], SOURCE, TARGET, batch_size=16, shuffle=True, seed=seed, buffer_size=96
@@ -270,7 +270,7 @@ def test_an_epoch_of_files_depends_on_the_seed_and_its_number_alone(given):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
-def test_a_training_resumes_with_the_epoch_that_would_have_come(kind, given):
+def test_a_resumed_run_continues_with_the_next_epoch(kind, given):
     def made(initial_epoch):
         return make_dataset(
             given[kind],
@@ -294,7 +294,7 @@ def test_machines_share_each_batch(kind, given):
     assert policy == tf.data.experimental.AutoShardPolicy.DATA
 
 
-def test_without_shuffling_pairs_of_files_come_in_their_order(given):
+def test_without_shuffling_pairs_keep_the_order_of_the_files(given):
     dataset = make_dataset(given["lines"], SOURCE, TARGET, batch_size=10, buffer_size=40)
     epochs = [_epoch(dataset) for _ in range(2)]
     assert epochs[0] == epochs[1]
@@ -305,7 +305,7 @@ def test_without_shuffling_pairs_of_files_come_in_their_order(given):
         assert lengths == sorted(lengths)
 
 
-def test_a_single_path_is_that_of_a_file(given):
+def test_a_single_path_can_be_passed(given):
     for path in (given["lines"][0], str(given["lines"][0])):
         assert len(make_dataset(path, SOURCE, TARGET, batch_size=50)) == 1
     (texts,) = _epoch(make_dataset(iter(given["lines"]), SOURCE, TARGET, batch_size=200))
@@ -315,7 +315,7 @@ def test_a_single_path_is_that_of_a_file(given):
 @pytest.mark.parametrize(
     ("kind", "shuffle"), [("memory", False), ("memory", True), ("lines", True)]
 )
-def test_batches_by_tokens_are_as_full_as_can_be(kind, shuffle, given):
+def test_batches_by_tokens_are_full(kind, shuffle, given):
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_tokens=100, shuffle=shuffle, seed=0)
     batches = list(dataset)
     sizes = [
@@ -329,7 +329,7 @@ def test_batches_by_tokens_are_as_full_as_can_be(kind, shuffle, given):
 
 
 @pytest.mark.parametrize("kind", ["memory", "lines"])
-def test_pairs_longer_than_a_batch_are_left_out(kind, given, caplog):
+def test_pairs_longer_than_a_batch_are_skipped(kind, given, caplog):
     dataset = make_dataset(given[kind], SOURCE, TARGET, batch_tokens=9, shuffle=True)
     kept = [p for p in PAIRS if len(p[0]) < 9 and len(p[1].split()) < 9]
     assert 0 < len(kept) < len(PAIRS)
@@ -341,7 +341,7 @@ def test_pairs_longer_than_a_batch_are_left_out(kind, given, caplog):
 
 @FILES
 @pytest.mark.sampled(1)
-def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, caplog):
+def test_long_pairs_of_files_are_skipped_and_counted(kind, given, caplog):
     kept = [p for p in PAIRS if len(p[0]) < 6 and len(p[1].split()) < 5]
     dataset = make_dataset(
         given[kind],
@@ -362,7 +362,7 @@ def test_pairs_of_files_that_are_too_long_are_left_out_and_counted(kind, given, 
         make_dataset(given[kind], SOURCE, TARGET, max_source_length=1)
 
 
-def test_what_is_wrong_with_a_file_is_reported_before_training_begins(tmp_path):
+def test_a_fault_in_a_file_is_reported_before_training(tmp_path):
     path = tmp_path / "bad.tsv"
     path.write_bytes(b"a\tB\n" * 3 + b"no tab\n")
     with pytest.raises(ValueError, match=r"bad\.tsv, line 4: no tab in the line"):
@@ -371,7 +371,7 @@ def test_what_is_wrong_with_a_file_is_reported_before_training_begins(tmp_path):
         make_dataset([path, tmp_path / "nowhere.tsv"], SOURCE, TARGET)
 
 
-def test_a_file_that_is_changed_meanwhile_is_refused(tmp_path):
+def test_a_file_changed_after_the_check_is_refused(tmp_path):
     path = tmp_path / "changed.tsv"
     path.write_bytes(b"a\tB\n" * 100)
     dataset = make_dataset(path, SOURCE, TARGET)
@@ -391,7 +391,7 @@ def test_texts_are_tokenized_in_chunks(monkeypatch):
     assert [_texts(batch) for batch in make_dataset(PAIRS, SOURCE, TARGET)] == whole
 
 
-def test_pairs_that_are_too_long_are_left_out_and_counted(caplog):
+def test_long_pairs_are_skipped_and_counted(caplog):
     pairs = [("a", "B"), ("ab", "B"), ("a", "B B"), ("abc", "B B B")]
     with caplog.at_level(logging.INFO, logger="keras_s2s"):
         kept = _epoch(make_dataset(pairs, SOURCE, TARGET, max_source_length=3))
@@ -408,7 +408,7 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(caplog):
     ]
 
 
-def test_limits_that_leave_nothing_are_refused():
+def test_limits_that_skip_all_pairs_are_refused():
     with pytest.raises(
         ValueError,
         match=r"must be within max_source_length=1, max_target_length=9 \(eos counted\)\. "
@@ -434,7 +434,7 @@ def test_limits_that_leave_nothing_are_refused():
         ([("a\0", "b")], ValueError, "as pair 0: a NUL character in the source"),
     ],
 )
-def test_bad_pairs_are_refused(pairs, error, message):
+def test_invalid_pairs_are_refused(pairs, error, message):
     with pytest.raises(error, match=message):
         make_dataset(pairs, SOURCE, TARGET)
 
@@ -455,13 +455,13 @@ def test_bad_pairs_are_refused(pairs, error, message):
         ({"max_target_length": 2.5}, "`max_target_length` must be a positive integer"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_dataset(PAIRS, SOURCE, TARGET, **arguments)
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
-def test_what_is_not_a_tokenizer_is_refused(side):
+def test_a_tokenizer_must_be_a_tokenizer(side):
     tokenizers = {"source": SOURCE, "target": TARGET, side: str.split}
     with pytest.raises(
         TypeError, match=f"`{side}` must be a Tokenizer. Received: method_descriptor"

@@ -35,12 +35,12 @@ def _write(folder: pathlib.Path, content: bytes, name: str = "pairs.tsv") -> pat
     ids=["lf", "no_last_end", "crlf", "byte_order_mark", "empty_at_the_end", "empty_crlf"],
 )
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_usual_form_of_file_is_read(content, compressed, tmp_path):
+def test_all_usual_file_variants_are_read(content, compressed, tmp_path):
     path = _write(tmp_path, gzip.compress(content) if compressed else content)
     assert read_pairs(path) == PAIRS
 
 
-def test_the_content_says_whether_a_file_is_compressed(tmp_path):
+def test_compression_is_detected_from_the_content(tmp_path):
     content = gzip.compress(LINES.encode())
     for name in ("pairs.tsv.gz", "pairs.gz", "pairs.tsv", "pairs"):
         assert read_pairs(_write(tmp_path, content, name)) == PAIRS
@@ -52,7 +52,7 @@ def test_a_file_of_several_gzip_members_is_read_whole(tmp_path):
     assert read_pairs(_write(tmp_path, content)) == PAIRS
 
 
-def test_a_path_may_be_a_str_or_a_path(tmp_path):
+def test_a_path_may_be_a_str_or_a_path_object(tmp_path):
     path = _write(tmp_path, LINES.encode())
     assert read_pairs(str(path)) == read_pairs(path) == PAIRS
 
@@ -71,7 +71,7 @@ def test_only_line_feeds_end_a_line(tmp_path):
     assert read_pairs(_write(tmp_path, f"{source}\tx\n".encode())) == [(source, "x")]
 
 
-def test_pairs_are_given_before_the_file_is_read_to_its_end(tmp_path):
+def test_pairs_are_yielded_before_the_whole_file_is_read(tmp_path):
     pairs = iterate_lines(_write(tmp_path, b"a\tb\nc\td\nno tab\n"))
     assert [next(pairs), next(pairs)] == [("a", "b"), ("c", "d")]
     with pytest.raises(ValueError, match="line 3: no tab"):
@@ -87,7 +87,7 @@ SIDES = strategies.text(
     max_examples=50, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(pairs=strategies.lists(strategies.tuples(SIDES, SIDES), min_size=1, max_size=5))
-def test_what_was_written_is_read(pairs, tmp_path):
+def test_written_pairs_are_read_back(pairs, tmp_path):
     content = "".join(f"{source}\t{target}\n" for source, target in pairs)
     assert read_pairs(_write(tmp_path, content.encode())) == pairs
 
@@ -115,7 +115,7 @@ def test_what_was_written_is_read(pairs, tmp_path):
     ids=repr,
 )
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_line_that_is_not_a_pair_is_refused_by_its_number(line, reason, compressed, tmp_path):
+def test_a_line_that_is_not_a_pair_is_refused_with_its_number(line, reason, compressed, tmp_path):
     content = b"good\tgood\n" * 2 + line + b"\ngood\tgood\n"
     path = _write(tmp_path, gzip.compress(content) if compressed else content)
     with pytest.raises(ValueError, match=r"pairs\.tsv, line 3: ") as caught:
@@ -158,12 +158,12 @@ def test_a_line_without_features_in_their_column_is_refused(line, reason, tmp_pa
 
 @pytest.mark.parametrize("column", [0, 4, 2.0, "2", True])
 @pytest.mark.parametrize("read", [read_pairs, iterate_pairs])
-def test_a_column_that_no_line_has_is_refused(column, read, tmp_path):
+def test_an_impossible_column_is_refused(column, read, tmp_path):
     with pytest.raises((ValueError, TypeError), match="`features_column` must be"):
         read(_write(tmp_path, b"a\tV\tc\n"), features_column=column)
 
 
-def test_no_advice_loses_a_column(tmp_path):
+def test_the_advice_never_drops_a_column(tmp_path):
     with pytest.raises(ValueError, match="3 columns") as caught:
         read_pairs(_write(tmp_path, b"walk\tV;PST\twalked\n"))
     assert "cut" not in str(caught.value)
@@ -212,7 +212,7 @@ def test_a_damaged_gzip_file_is_refused(damage, tmp_path):
         read_pairs(_write(tmp_path, _damaged()[damage], "pairs.gz"))
 
 
-def test_a_file_that_contradicts_its_name_is_rejected(tmp_path):
+def test_a_gz_file_that_is_not_gzip_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"name ends in \.gz, but the content is not gzip"):
         read_pairs(_write(tmp_path, LINES.encode(), "pairs.gz"))
 
@@ -230,6 +230,6 @@ def test_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("path", [None, 0, ["a.tsv"]])
-def test_what_is_not_a_path_is_refused(path: Any):
+def test_a_path_must_be_a_path(path: Any):
     with pytest.raises(TypeError, match=r"`path` must be a str or a path\. Received: "):
         read_pairs(path)

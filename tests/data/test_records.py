@@ -36,7 +36,7 @@ def _write(folder, *records, name="bad.tfrecord"):
 GOOD = _example(source=[b"a"], target=[b"b"])
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_written_pairs_are_read_back(tmp_path):
     paths = write_records(iter(PAIRS), tmp_path / "train", shards=3)
     assert [os.path.basename(path) for path in paths] == [
         f"train-0000{n}-of-00003.tfrecord" for n in range(3)
@@ -67,7 +67,7 @@ def test_other_programs_read_the_records(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecords", "a.tfrecord-00000-of-00001"])
-def test_the_name_says_what_a_file_holds(name, tmp_path):
+def test_records_are_recognized_by_the_file_name(name, tmp_path):
     assert list(iterate_file(_write(tmp_path, GOOD, GOOD, name=name))) == [("a", "b")] * 2
 
 
@@ -91,7 +91,7 @@ def test_compressed_records_are_read(tmp_path):
     ],
     ids=["noise", "no target", "two targets", "no UTF-8", "no source", "empty target", "NUL"],
 )
-def test_a_record_that_is_not_a_pair_is_refused_by_its_number(record, reason, tmp_path):
+def test_a_record_that_is_not_a_pair_is_refused_with_its_number(record, reason, tmp_path):
     path = _write(tmp_path, GOOD, GOOD, record, GOOD)
     pairs = iterate_file(path)
     assert [next(pairs), next(pairs)] == [("a", "b")] * 2
@@ -140,13 +140,13 @@ def test_a_missing_file_is_refused(tmp_path):
         ("nowhere.tsv", FileNotFoundError, "there is no such file"),
     ],
 )
-def test_what_cannot_be_written_leaves_nothing(pairs, error, message, tmp_path):
+def test_failed_writes_leave_nothing(pairs, error, message, tmp_path):
     with pytest.raises(error, match=message):
         write_records(pairs, tmp_path / "train", shards=2)
     assert os.listdir(tmp_path) == []
 
 
-def test_bad_arguments_are_refused(tmp_path):
+def test_invalid_arguments_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`shards` must be a positive integer"):
         write_records(PAIRS, tmp_path / "train", shards=0)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
@@ -209,7 +209,7 @@ def test_padded_records_are_refused(compressed, padding, tmp_path):
         list(iterate_file(path))
 
 
-def test_records_of_the_version_before_and_of_other_programs_are_read(tmp_path):
+def test_records_without_marks_are_read(tmp_path):
     path = _write(tmp_path, *[GOOD] * 300)
     assert list(iterate_file(path)) == [("a", "b")] * 300
     content, ends = _framed(path)
@@ -221,7 +221,7 @@ def test_records_of_the_version_before_and_of_other_programs_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_files_that_were_put_together_are_read(compressed, tmp_path):
+def test_concatenated_files_are_read(compressed, tmp_path):
     paths = write_records(PAIRS, tmp_path / "train", shards=2)
     parts = [_framed(path)[0] for path in paths]
     together = tmp_path / "all.tfrecord"
@@ -239,7 +239,7 @@ def test_files_that_were_put_together_are_read(compressed, tmp_path):
         ([0, 1], "truncated after record 2: its last record is missing. Get the file again"),
     ],
 )
-def test_records_that_are_missing_are_noticed(order, message, tmp_path):
+def test_missing_records_are_detected(order, message, tmp_path):
     (path,) = write_records(PAIRS[:4], tmp_path / "train", shards=1)
     content, ends = _framed(path)
     with open(path, "wb") as file:

@@ -38,20 +38,20 @@ def stream(tmp_path):
     return PairStream.scan(paths, None)
 
 
-def test_without_a_seed_pairs_come_in_the_order_of_the_files(stream):
+def test_without_a_seed_pairs_keep_the_order_of_the_files(stream):
     assert stream.pairs == stream.read == 1000
     blocks = _numbers(stream.blocks(300, None, 0))
     assert [len(block) for block in blocks] == [300, 300, 300, 100]
     assert _flat(blocks) == list(range(1000))
 
 
-def test_blocks_are_whole_but_the_last_one(stream):
+def test_all_blocks_except_the_last_are_full(stream):
     blocks = _numbers(stream.blocks(64, 0, 0))
     assert [len(block) for block in blocks] == [64] * 15 + [40]
     assert sorted(_flat(blocks)) == list(range(1000))
 
 
-def test_the_order_depends_on_the_seed_and_the_epoch_alone(stream):
+def test_the_order_depends_only_on_the_seed_and_the_epoch(stream):
     def order(seed, epoch):
         return _numbers(stream.blocks(64, seed, epoch))
 
@@ -66,7 +66,7 @@ def test_a_block_has_pairs_of_many_files(stream):
     assert len(set().union(*files[:3])) >= 8
 
 
-def test_files_come_in_another_order_each_epoch(stream):
+def test_files_are_read_in_a_different_order_each_epoch(stream):
     last = [
         collections.Counter(number // 100 for number in _numbers(stream.blocks(64, 0, epoch))[-1])
         for epoch in range(8)
@@ -83,7 +83,7 @@ def test_pairs_of_one_sorted_file_are_mixed(tmp_path):
     assert 30 < np.mean(np.abs(np.array(order) - np.arange(1000))) < 300
 
 
-def test_pairs_that_are_left_out_never_come_up(tmp_path, monkeypatch):
+def test_skipped_pairs_never_appear(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_s2s.data.stream._CHUNK", 16)
     paths = [_write(tmp_path, f"{n}.tsv", range(50 * n, 50 * n + 50)) for n in range(3)]
 
@@ -102,7 +102,7 @@ def test_pairs_that_are_left_out_never_come_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize("seed", [None, 0])
 @pytest.mark.parametrize("kind", ["lines", "records"])
 @pytest.mark.sampled(2)
-def test_memory_is_that_of_the_pool_however_long_the_files_are(kind, seed, tmp_path, monkeypatch):
+def test_memory_does_not_grow_with_the_files(kind, seed, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_s2s.data.stream._CHUNK", 256)
     path = _write(tmp_path, "long.tsv", (f"{n:0200}" for n in range(10_000)))
     paths = [path] if kind == "lines" else write_records(path, tmp_path / "long", shards=2)
@@ -142,7 +142,7 @@ def test_files_are_read_one_by_one(tmp_path):
         ("nowhere.tsv", FileNotFoundError, "there is no such file"),
     ],
 )
-def test_what_is_not_a_file_is_refused(files, error, message):
+def test_a_path_must_be_a_file(files, error, message):
     with pytest.raises(error, match=message):
         iterate_pairs(files)
 

@@ -36,7 +36,7 @@ def make_translator(options, **kwargs):
     "kind", ["monotonic, copy", pytest.param("luong, copy", marks=pytest.mark.slow)]
 )
 @pytest.mark.slow
-def test_an_export_answers_as_the_model_does(kind, tmp_path):
+def test_an_export_returns_the_answers_of_the_model(kind, tmp_path):
     translator = make_translator(KINDS[kind], replace_unknown=True)
     s2s.export.saved_model(translator, str(tmp_path / "served"))
     signatures = ("serving_default", "score")
@@ -46,7 +46,7 @@ def test_an_export_answers_as_the_model_does(kind, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_brings_translator_and_features_back(tmp_path):
+def test_a_saved_translator_is_loaded_with_its_features(tmp_path):
     translator = make_translator(KINDS["monotonic, copy"])
     translator.save(tmp_path / "inflection.keras")
     loaded = s2s.load(tmp_path / "inflection.keras")

@@ -131,7 +131,7 @@ def make_translator(kind: Kind, units: int = 4) -> s2s.Translator:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-def test_a_litert_file_of_every_kind_answers_as_the_model(name, tmp_path, monkeypatch):
+def test_a_litert_file_of_every_kind_returns_the_answers_of_the_model(name, tmp_path, monkeypatch):
     # without "greedy", which is another search
     monkeypatch.setattr(litert_export, "LITERT_SIGNATURES", ("serving_default", "ids", "score"))
     translator = make_translator(KINDS[name])
@@ -153,7 +153,7 @@ def served(tmp_path_factory):
         return translator, s2s.export.saved_model(translator, folder, probes=TEXTS)
 
 
-def test_a_saved_model_of_an_ensemble_answers_as_the_ensemble(served):
+def test_a_saved_model_of_an_ensemble_returns_its_answers(served):
     translator, path = served
     parity = s2s.export.read_card(path)["parity"]
     assert parity["num_same_texts"] == parity["num_texts"] > len(TEXTS)

@@ -52,7 +52,7 @@ def assert_same_answers(translator, other):
             np.testing.assert_allclose(other[name], value, atol=1e-4)
 
 
-def test_a_file_gives_the_same_model(trained, tmp_path):
+def test_a_keras_file_loads_the_same_model(trained, tmp_path):
     trained.save(tmp_path / "t.keras")
     loaded = s2s.load(tmp_path / "t.keras")
     assert_same_answers(trained, loaded(tf.constant(TEXTS)))
@@ -63,7 +63,7 @@ def test_a_file_gives_the_same_model(trained, tmp_path):
     ) == shares
 
 
-def test_a_saved_model_answers_as_the_model(trained, tmp_path, monkeypatch):
+def test_a_saved_model_returns_the_answers_of_the_model(trained, tmp_path, monkeypatch):
     few = {name: saved_model_export.SIGNATURES[name] for name in ("serving_default", "score")}
     monkeypatch.setattr(saved_model_export, "SIGNATURES", few)
     path = s2s.export.saved_model(trained, tmp_path / "t", probes=TEXTS)
@@ -71,7 +71,7 @@ def test_a_saved_model_answers_as_the_model(trained, tmp_path, monkeypatch):
     assert_same_answers(trained, served(source=tf.constant(TEXTS)))
 
 
-def test_a_litert_file_answers_as_the_model(trained, tmp_path, monkeypatch):
+def test_a_litert_file_returns_the_answers_of_the_model(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(litert_export, "LITERT_SIGNATURES", ("serving_default", "score"))
     path = s2s.export.litert(trained, tmp_path / "t.tflite", probes=TEXTS)
     parity = s2s.export.read_card(path)["parity"]

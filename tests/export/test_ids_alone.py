@@ -41,7 +41,7 @@ def is_about_text(operation):
     return operation.startswith("TFText>") or "String" in operation or "Table" in operation
 
 
-def test_a_saved_model_of_ids_has_no_operation_on_text(folder):
+def test_a_saved_model_of_ids_has_no_text_operation(folder):
     card = s2s.export.read_card(folder)
     assert list(card["signatures"]) == list(IDS)
     assert not any(map(is_about_text, set(card["operations"]) - {"StringJoin"}))
@@ -108,7 +108,7 @@ def test_compiled_model_runs_a_file_of_ids(fixed, translator):
 
 
 @pytest.mark.slow
-def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path, monkeypatch):
+def test_a_compiled_model_with_other_answers_is_refused(translator, tmp_path, monkeypatch):
     def answer(self, signature, inputs):
         shapes = self._shapes[signature]
         return {name: np.ones(shape, np.int32) for name, shape in shapes.items()}
@@ -124,7 +124,7 @@ def test_a_compiled_model_that_answers_otherwise_is_refused(translator, tmp_path
 
 
 @pytest.mark.slow
-def test_quantized_ids_are_compared_by_their_own_answers(translator, tmp_path):
+def test_quantized_ids_are_compared_on_their_own_answers(translator, tmp_path):
     path = s2s.export.litert(
         translator, tmp_path / "g.tflite", signatures=("ids",), quantization="int8"
     )
@@ -153,7 +153,7 @@ def test_invalid_signatures_are_refused(translator, tmp_path, name, options, err
     assert os.listdir(tmp_path) == []
 
 
-def test_warm_up_texts_must_fit_into_a_fixed_length(translator, tmp_path):
+def test_warm_up_texts_must_fit_the_fixed_length(translator, tmp_path):
     warmup = s2s.export.Warmup(lengths=(8,))
     with pytest.raises(ValueError, match="at most `source_length` tokens, 8"):
         s2s.export.saved_model(

@@ -42,7 +42,7 @@ def test_the_file_stands_alone(exported):
     assert os.listdir(os.path.dirname(exported)) == ["model.tflite"]
 
 
-def test_the_file_has_the_promised_signatures(exported):
+def test_the_export_has_the_documented_signatures(exported):
     assert Interpreter(exported).get_signature_list() == {
         "serving_default": {"inputs": ["source"], "outputs": ["log_probs", "scores", "target"]},
         "greedy": {"inputs": ["source"], "outputs": ["log_probs", "scores", "target"]},
@@ -67,14 +67,14 @@ def test_the_card_and_the_vocabularies_are_in_the_file(exported, translator):
 
 
 @pytest.mark.parametrize("texts", [WORDS, WORDS[:1], WORDS[::-1] * 9, []])
-def test_any_batch_gets_the_models_answers(exported, translator, texts):
+def test_any_batch_gets_the_answers_of_the_model(exported, translator, texts):
     found = LiteRTSession(exported)("serving_default", {"source": strings(texts)})
     expected = translator(tf.constant(texts, tf.string))
     np.testing.assert_array_equal(found["target"], expected["target"])
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
 
 
-def test_ids_need_no_operation_but_the_built_in_ones(exported, translator):
+def test_ids_need_only_built_in_operations(exported, translator):
     run = Interpreter(exported).get_signature_runner("ids")
     for texts in (WORDS, WORDS[:1]):
         ids = translator.source.tokenize(texts).numpy()
@@ -85,7 +85,7 @@ def test_ids_need_no_operation_but_the_built_in_ones(exported, translator):
         np.testing.assert_allclose(found["log_probs"], expected.log_probs, atol=1e-5)
 
 
-def test_what_cannot_run_is_refused_with_the_operation(exported):
+def test_an_unsupported_operation_is_named(exported):
     session = LiteRTSession(exported, text_operations=False)
     with pytest.raises(ValueError, match=r"cannot run the signature 'greedy'.*TFText>ByteSplit"):
         session("greedy", {"source": strings(WORDS)})
@@ -101,7 +101,7 @@ def wide_translator():
     ("quantization", "smallest", "largest"), [("float16", 1.5, 2.0), ("int8", 2.0, 4.0)]
 )
 @pytest.mark.slow
-def test_a_quantized_file_is_as_much_smaller(
+def test_a_quantized_file_is_smaller_by_the_documented_factor(
     wide_translator, tmp_path, quantization, smallest, largest
 ):
     path = s2s.export.litert(wide_translator, tmp_path / "g2p.tflite", quantization=quantization)
@@ -114,7 +114,7 @@ def test_a_quantized_file_is_as_much_smaller(
 
 
 @pytest.mark.parametrize("quantization", ["full_int8", "int4", "", 8])
-def test_another_quantization_is_refused_with_the_reason(translator, tmp_path, quantization):
+def test_an_unknown_quantization_is_refused_with_the_reason(translator, tmp_path, quantization):
     message = "must be one of None, 'float16', 'int8'. Full integer .* calibrator crashes"
     with pytest.raises(ValueError, match=message):
         s2s.export.litert(translator, tmp_path / "g2p.tflite", quantization=quantization)
@@ -137,7 +137,7 @@ def spoilt(monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_path, spoilt):
+def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, spoilt):
     path = tmp_path / "g2p.tflite"
     path.write_text("before")
     with pytest.raises(
@@ -150,7 +150,7 @@ def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_export_leaves_what_was_there(translator, tmp_path, monkeypatch, error):
+def test_an_interrupted_export_leaves_the_old_file(translator, tmp_path, monkeypatch, error):
     def interrupt(*arguments):
         raise error
 
@@ -173,7 +173,7 @@ def test_without_the_runtime_the_extra_is_named(translator, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["g2p", "g2p.tflite.gz", "g2p.keras"])
-def test_another_ending_is_refused(translator, tmp_path, name):
+def test_another_suffix_is_refused(translator, tmp_path, name):
     with pytest.raises(ValueError, match=r"must end in '.tflite'. Received: path='.*g2p"):
         s2s.export.litert(translator, tmp_path / name)
 
@@ -189,7 +189,7 @@ def test_a_folder_that_does_not_exist_is_reported(translator, tmp_path):
         s2s.export.litert(translator, tmp_path / "missing" / "g2p.tflite")
 
 
-def test_what_is_not_a_translator_is_refused(tmp_path):
+def test_only_a_translator_can_be_exported(tmp_path):
     with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
         s2s.export.litert("g2p.keras", tmp_path / "g2p.tflite")
 
@@ -220,13 +220,13 @@ def check_sizes(found, translator, source_ids):
 
 
 @pytest.mark.parametrize("texts", [WORDS, WORDS[:1], WORDS[1:3]])
-def test_the_interpreter_gives_outputs_of_that_size(ids_alone, translator, texts):
+def test_the_interpreter_returns_outputs_of_the_fixed_size(ids_alone, translator, texts):
     source_ids = translator.source.tokenize(texts).numpy()
     run = Interpreter(model_content=ids_alone).get_signature_runner("ids")
     check_sizes(run(source_ids=source_ids), translator, source_ids)
 
 
-def test_the_compiled_model_runs_it_at_any_length(ids_alone, translator):
+def test_the_compiled_model_accepts_any_source_length(ids_alone, translator):
     model = CompiledModel.from_buffer(ids_alone)
     for text in ("hello", "a", "zebra crossing", "hello"):
         source_ids = translator.source.tokenize([text]).numpy()
@@ -247,12 +247,12 @@ def test_the_compiled_model_runs_it_at_any_length(ids_alone, translator):
         check_sizes(found, translator, source_ids)
 
 
-def test_without_a_longest_target_the_signature_stays(translator):
+def test_without_a_maximum_length_the_signature_is_unchanged(translator):
     ids = trace(translator, ["ids"])["ids"]
     assert fix_sizes(ids, SPECS, NUM_HYPOTHESES, None) is ids
 
 
-def test_all_other_operations_are_left_to_be_checked(function):
+def test_only_buffer_updates_are_removed(function):
     graph_def = function.graph.as_graph_def()
     kept = remove_updates(graph_def)
     before = {node.op for node in graph_def.node} | _of_functions(graph_def)

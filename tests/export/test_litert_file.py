@@ -37,14 +37,14 @@ def content(tmp_path_factory):
     return converter.convert()
 
 
-def test_metadata_can_be_read_again(content, tmp_path):
+def test_metadata_are_read_as_written(content, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(add_metadata(content, {"card": b"{}", "words": "é\0\n".encode()}))
     assert read_metadata(str(path), "card") == b"{}"
     assert read_metadata(str(path), "words") == "é\0\n".encode()
 
 
-def test_metadata_of_others_stay_and_its_own_are_replaced(content, tmp_path):
+def test_only_metadata_of_the_same_name_are_replaced(content, tmp_path):
     path = tmp_path / "model.tflite"
     first = add_metadata(content, {"card": b"old", "other": b"kept"})
     path.write_bytes(add_metadata(first, {"card": b"new"}))
@@ -53,7 +53,7 @@ def test_metadata_of_others_stay_and_its_own_are_replaced(content, tmp_path):
     assert read_metadata(str(path), "min_runtime_version")
 
 
-def test_metadata_leave_the_model_as_it_is(content):
+def test_metadata_do_not_change_the_model(content):
     inputs = np.random.default_rng(0).normal(size=(3, 300)).astype(np.float32)
     answers = [
         Interpreter(model_content=each).get_signature_runner("run")(inputs=inputs)["y"]
@@ -62,7 +62,7 @@ def test_metadata_leave_the_model_as_it_is(content):
     np.testing.assert_array_equal(*answers)
 
 
-def test_a_changed_byte_is_found_by_the_checksum(content, tmp_path):
+def test_the_checksum_detects_a_changed_byte(content, tmp_path):
     path = tmp_path / "model.tflite"
     whole = add_metadata(content, {"card": b"{}"})
     told = []
@@ -134,7 +134,7 @@ def unpacked(looped):
     return import_schema().ModelT.InitFromPackedBuf(looped, 0)
 
 
-def test_a_packed_file_answers_as_before(looped, packed):
+def test_packing_does_not_change_the_answers(looped, packed):
     inputs = np.random.default_rng(1).normal(size=(5, 96)).astype(np.float32)
     answers = []
     for each in (looped, packed):
@@ -150,14 +150,14 @@ def test_a_packed_file_is_smaller_and_cannot_be_packed_further(looped, packed):
     assert pack(unpacked(packed)) == packed
 
 
-def test_names_stay_where_a_user_meets_them(packed):
+def test_names_of_inputs_and_outputs_are_kept(packed):
     for graph in unpacked(packed).subgraphs:
         outside = {*graph.inputs.tolist(), *graph.outputs.tolist()}
         for number, tensor in enumerate(graph.tensors):
             assert bool(tensor.name) == (number in outside)
 
 
-def test_each_buffer_is_used_and_holds_data_but_the_first(packed):
+def test_every_buffer_except_the_first_is_used_and_has_data(packed):
     model = unpacked(packed)
     used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
     used |= {entry.buffer for entry in model.metadata}

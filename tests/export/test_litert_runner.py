@@ -88,7 +88,7 @@ def check_answers(translator, found, texts):
 
 @pytest.mark.parametrize("kinds", TOKENIZERS)
 @pytest.mark.slow
-def test_texts_are_handled_as_in_the_graph(kinds, tmp_path):
+def test_texts_are_tokenized_as_in_the_graph(kinds, tmp_path):
     translator = make_translator(*TOKENIZERS[kinds])
     runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "ids"))
     texts = [*TEXTS, *NASTY, *(FEATURES if "features" in kinds else [])]
@@ -96,13 +96,13 @@ def test_texts_are_handled_as_in_the_graph(kinds, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_plain_python_cannot_do_runs_in_the_graph(tmp_path):
+def test_other_tokenizers_run_in_the_graph(tmp_path):
     translator = make_translator(s2s.WordTokenizer, s2s.WordTokenizer, replace_unknown=True)
     runner = LiteRTRunner(write(translator, tmp_path / "model.tflite", "serving_default"))
     check_answers(translator, runner.search(TEXTS + NASTY), TEXTS + NASTY)
 
 
-def test_one_file_alone_answers_without_tensorflow(translator, path, tmp_path):
+def test_the_module_alone_runs_without_tensorflow(translator, path, tmp_path):
     shutil.copy(litert_runner.__file__, tmp_path)
     texts = [word for word in WORDS if word]
     code = f"""
@@ -135,7 +135,7 @@ print(json.dumps([found, scores, foreign]))
 
 
 @pytest.mark.parametrize("signature", ["ids", "score"])
-def test_several_threads_get_the_answers_of_one(path, signature):
+def test_several_threads_get_the_same_answers_as_one(path, signature):
     code = f"""
 import concurrent.futures, sys
 from keras_s2s.export.litert_runner import LiteRTRunner
@@ -154,7 +154,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
     assert done.returncode == 0, done.stderr[-500:]
 
 
-def test_a_slot_without_a_hypothesis_is_left_out(runner, monkeypatch):
+def test_empty_hypothesis_slots_are_dropped(runner, monkeypatch):
     found = {
         "target_ids": np.array([[[4, 3], [0, 0]]]),
         "scores": np.array([[-0.5, -1e9]]),
@@ -167,11 +167,11 @@ def test_a_slot_without_a_hypothesis_is_left_out(runner, monkeypatch):
     assert (best.score, best.log_prob, others) == (-0.5, -1.0, [])
 
 
-def test_nothing_asked_is_nothing_answered(runner):
+def test_no_texts_have_no_answers(runner):
     assert runner.translate([]) == runner.score([], []) == []
 
 
-def test_the_card_is_there(runner, translator):
+def test_the_runner_has_the_model_card(runner, translator):
     assert runner.card["search"]["beam_width"] == translator.search.beam_width
 
 
@@ -185,23 +185,23 @@ def test_the_card_is_there(runner, translator):
         (["\ud800"], ValueError, "must be valid Unicode. Received: .* at position 0"),
     ],
 )
-def test_what_is_not_a_text_is_refused(runner, texts, error, message):
+def test_texts_must_be_strings(runner, texts, error, message):
     with pytest.raises(error, match=message):
         runner.translate(texts)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, True, None])
-def test_a_batch_of_no_texts_is_refused(runner, batch_size):
+def test_a_batch_size_of_zero_is_refused(runner, batch_size):
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
         runner.search(["a"], batch_size=batch_size)
 
 
-def test_each_text_to_be_scored_has_a_target(runner):
+def test_scoring_needs_one_target_per_text(runner):
     with pytest.raises(ValueError, match="Received: 2 texts and 1 targets"):
         runner.score(["a", "b"], ["AA"])
 
 
-def test_without_the_operations_on_text_the_package_is_named(path, monkeypatch):
+def test_a_missing_tensorflow_text_is_named(path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install tensorflow-text"):
         LiteRTRunner(path).score(["a"], ["AA"])
@@ -225,7 +225,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         LiteRTRunner(tmp_path / "g2p.tflite")
 
 
-def test_a_model_of_others_is_refused(tmp_path):
+def test_a_litert_file_of_another_program_is_refused(tmp_path):
     double = tf.function(lambda x: x + x, input_signature=[tf.TensorSpec([2])])
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [double.get_concrete_function()], tf.Module()
@@ -242,7 +242,7 @@ def test_a_damaged_card_is_refused(path, tmp_path):
         LiteRTRunner(tmp_path / "g2p.tflite")
 
 
-def test_a_changed_weight_is_found(path, translator, tmp_path):
+def test_a_changed_weight_is_detected(path, translator, tmp_path):
     content = Path(path).read_bytes()
     kernel = np.array(translator.model.encoder.embedding.weights[0]).tobytes()
     place = content.index(kernel) + len(kernel) // 2
@@ -253,7 +253,7 @@ def test_a_changed_weight_is_found(path, translator, tmp_path):
             load(str(tmp_path / "g2p.tflite"))
 
 
-def test_a_model_that_has_diverged_never_answers(path, translator, tmp_path):
+def test_a_diverged_model_raises_an_error(path, translator, tmp_path):
     kernel = np.array(translator.model.encoder.embedding.weights[0])
     content = Path(path).read_bytes().replace(kernel.tobytes(), (kernel * np.nan).tobytes())
     (tmp_path / "g2p.tflite").write_bytes(add_metadata(content, {}))
@@ -279,7 +279,7 @@ def test_empty_lines_of_the_standard_input_stay_empty(path, translator, capsys, 
 
 
 @pytest.mark.parametrize("arguments", [["missing.tflite", "hello"], ["{path}", " "]])
-def test_the_command_tells_a_mistake_in_one_line(path, arguments, capsys):
+def test_the_command_reports_a_user_error_in_one_line(path, arguments, capsys):
     assert main([argument.format(path=path) for argument in arguments]) == 2
     told = capsys.readouterr()
     assert told.out == ""
@@ -293,7 +293,7 @@ def test_the_command_names_a_text_that_is_too_long(path, capsys):
     assert "the text at position 1 (1002 tokens, eos counted). Expected: a source of" in told.err
 
 
-def test_a_model_without_a_limit_does_not_name_one(path, monkeypatch):
+def test_the_message_has_no_limit_if_the_model_has_none(path, monkeypatch):
     runner = LiteRTRunner(path)
     monkeypatch.setitem(runner.card, "max_source_length", None)
     monkeypatch.setattr(runner, "_search_ids", lambda texts: [[] for _ in texts])

@@ -38,7 +38,7 @@ def card(translator):
     )
 
 
-def test_a_card_says_what_was_exported(card, translator):
+def test_a_card_describes_what_was_exported(card, translator):
     assert card["format"] == "SavedModel"
     assert card["source"] == {"class": "CharTokenizer", "vocabulary_size": 33}
     assert card["target"] == {"class": "WordTokenizer", "vocabulary_size": 28}
@@ -50,7 +50,7 @@ def test_a_card_says_what_was_exported(card, translator):
     assert card["figures"] == {"WER": 25.5}
 
 
-def test_the_card_of_an_ensemble_says_of_whom(translator):
+def test_the_card_of_an_ensemble_describes_its_members(translator):
     model = s2s.Ensemble([translator.model, s2s.Seq2Seq.from_config(translator.model.get_config())])
     ensemble = s2s.Translator(model, translator.source, translator.target, replace_unknown=True)
     card = make_card(ensemble, file_format="LiteRT", signatures=[], operations=[], figures={})
@@ -63,14 +63,14 @@ def test_the_card_of_an_ensemble_says_of_whom(translator):
     assert "| decoder 2 | class LSTMDecoder; vocabulary_size 28; units 6;" in readable
 
 
-def test_a_card_says_by_what_it_was_made(card):
+def test_a_card_has_the_versions(card):
     expected = {"python": platform.python_version(), "tensorflow": tf.__version__}
     expected |= {"keras": keras.__version__, "tensorflow-text": version("tensorflow-text")}
     assert expected.items() <= card["versions"].items()
     assert card["created"].endswith("+00:00")
 
 
-def test_a_card_says_how_it_was_checked(card):
+def test_a_card_has_the_result_of_the_check(card):
     assert card["parity"] == {
         "compared": "scores",
         "tolerance": 1e-4,
@@ -92,7 +92,7 @@ def test_a_card_describes_the_signatures(card):
     }
 
 
-def test_a_card_says_how_ids_may_be_padded(card):
+def test_a_card_explains_how_ids_may_be_padded(card):
     assert list(card["notes"]) == ["ids"]
     assert "must hold the id of eos (3)" in card["notes"]["ids"]
     assert "`pad_variable_length_inputs`" in to_markdown(card)
@@ -113,7 +113,7 @@ def test_a_long_setting_is_truncated(translator, last, shown):
     json.dumps(card)
 
 
-def test_a_card_to_read_has_everything(card):
+def test_the_markdown_card_has_all_parts(card):
     text = to_markdown(card)
     for part in (
         "# CharTokenizer → WordTokenizer, SavedModel",
@@ -136,13 +136,13 @@ def test_files_are_the_card_and_the_vocabularies(card, translator):
 
 
 @pytest.mark.parametrize("figures", [[("WER", 25.0)], {"WER": "25"}, {"WER": True}, {1: 2.0}, 3])
-def test_figures_are_names_and_numbers(figures):
+def test_figures_must_map_names_to_numbers(figures):
     with pytest.raises(TypeError, match="`figures` must be a dict of names and numbers"):
         check_figures(figures)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_figures_are_finite(value):
+def test_figures_must_be_finite(value):
     with pytest.raises(ValueError, match=r"`figures` must be finite. Received: 'WER'"):
         check_figures({"WER": value})
 

@@ -27,7 +27,7 @@ def exported(translator, tmp_path_factory):
     return translator.export(tmp_path_factory.mktemp("onnx") / "g.onnx", format="onnx")
 
 
-def test_any_batch_and_length_gets_the_models_answers(exported, translator):
+def test_any_batch_and_length_gets_the_answers_of_the_model(exported, translator):
     session = OnnxSession(exported)
     for texts in (WORDS, WORDS[:1], WORDS[::-1] * 5):
         source_ids = translator.source.tokenize(texts).numpy()
@@ -50,7 +50,7 @@ def test_the_card_and_the_vocabularies_are_in_the_file(exported, translator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signature", ["ids", "score_ids"])
-def test_int8_weights_answer_nearly_as_the_model(tmp_path, signature):
+def test_int8_answers_are_close_to_those_of_the_model(tmp_path, signature):
     translator = tiny_translator(units=64, scale=0.2)
     path = tmp_path / "g.onnx"
     s2s.export.onnx(translator, path, signature=signature, quantization="int8", source_length=24)
@@ -70,7 +70,7 @@ def test_an_operation_that_onnx_lacks_is_refused_by_name(translator, tmp_path, m
 
 
 @pytest.mark.slow
-def test_an_export_that_answers_otherwise_leaves_what_was_there(translator, tmp_path, monkeypatch):
+def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, monkeypatch):
     def answer(self, signature, inputs):
         return {
             **found(self, signature, inputs),
@@ -110,7 +110,7 @@ def test_a_missing_package_is_named_with_its_extra(translator, tmp_path, monkeyp
         s2s.export.onnx(translator, tmp_path / "g.onnx")
 
 
-def test_what_is_not_an_onnx_file_is_reported(tmp_path):
+def test_a_file_that_is_not_onnx_is_reported(tmp_path):
     path = tmp_path / "g.onnx"
     with pytest.raises(FileNotFoundError, match="There is no file"):
         OnnxSession(str(path))
@@ -123,7 +123,7 @@ def test_what_is_not_an_onnx_file_is_reported(tmp_path):
         s2s.export.read_card(path)
 
 
-def test_a_model_of_others_has_no_card(tmp_path):
+def test_an_onnx_file_of_another_program_has_no_card(tmp_path):
     onnx = pytest.importorskip("onnx")
     graph = onnx.helper.make_graph([], "g", [], [])
     onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
@@ -131,7 +131,7 @@ def test_a_model_of_others_has_no_card(tmp_path):
         s2s.export.read_card(tmp_path / "g.onnx")
 
 
-def test_the_door_of_keras_takes_its_formats_only(translator, tmp_path):
+def test_translator_export_accepts_only_its_formats(translator, tmp_path):
     with pytest.raises(ValueError, match="`format` must be"):
         translator.export(tmp_path / "g", format="openvino")
     with pytest.raises(ValueError, match=r"must end in '\.tflite'"):
@@ -140,6 +140,6 @@ def test_the_door_of_keras_takes_its_formats_only(translator, tmp_path):
         translator.export("gs://bucket/g", format="tf_saved_model")
 
 
-def test_a_bare_model_names_the_door(translator, tmp_path):
+def test_export_of_a_bare_model_points_to_translator_export(translator, tmp_path):
     with pytest.raises(NotImplementedError, match=r"use `Translator\(.*\)\.export\(path\)`"):
         translator.model.export(tmp_path / "g", format="litert")

@@ -58,7 +58,7 @@ def test_the_model_agrees_with_itself(translator, runtime):
     ],
 )
 @pytest.mark.sampled(3)
-def test_another_answer_is_refused_and_shown(translator, runtime, signature, output, value):
+def test_a_different_answer_is_refused_and_shown(translator, runtime, signature, output, value):
     def change(answer):
         answer[output][-1, 0] = value
         return answer
@@ -72,7 +72,7 @@ def test_another_answer_is_refused_and_shown(translator, runtime, signature, out
 @pytest.mark.parametrize("signature", SIGNATURES)
 @pytest.mark.parametrize("output", ["scores", "log_probs"])
 @pytest.mark.sampled(4)
-def test_another_score_is_refused(translator, runtime, signature, output):
+def test_a_different_score_is_refused(translator, runtime, signature, output):
     def change(answer):
         # the last unit counts from -2 on
         answer[output] += 3e-4
@@ -103,7 +103,7 @@ def test_rows_in_another_order_are_refused(translator, runtime, signature):
     ],
 )
 @pytest.mark.sampled(3)
-def test_an_output_of_another_form_is_refused(translator, runtime, check, output, change):
+def test_an_output_with_a_wrong_shape_is_refused(translator, runtime, check, output, change):
     def change_form(answer):
         answer[output] = change(answer[output])
         return {name: value for name, value in answer.items() if value is not None}
@@ -115,7 +115,7 @@ def test_an_output_of_another_form_is_refused(translator, runtime, check, output
         check(translator, runtime, ["ids"], PROBES, *arguments)
 
 
-def test_other_weights_may_give_somewhat_other_log_probs(translator, runtime):
+def test_quantized_weights_may_change_log_probs_slightly(translator, runtime):
     def change(answer):
         answer["log_probs"] += 0.1
         return answer
@@ -125,7 +125,7 @@ def test_other_weights_may_give_somewhat_other_log_probs(translator, runtime):
 
 
 @pytest.mark.slow
-def test_other_weights_may_give_another_answer_which_is_counted(translator, runtime):
+def test_different_answers_of_quantized_weights_are_counted(translator, runtime):
     def change(answer):
         if "target" in answer:
             answer["target"][-1] = b"AA B"
@@ -136,7 +136,7 @@ def test_other_weights_may_give_another_answer_which_is_counted(translator, runt
     assert (found.num_texts, found.num_same_texts) == (7, 3)
 
 
-def test_weights_that_are_too_far_from_the_models_are_refused(translator, runtime):
+def test_log_probs_that_differ_too_much_are_refused(translator, runtime):
     def change(answer):
         answer["log_probs"] -= 10
         return answer
@@ -175,7 +175,7 @@ def test_ids_padded_further_are_the_same():
 
 
 @pytest.mark.parametrize("expected", [TEXTS, IDS])
-def test_of_equally_good_answers_either_may_come_first(expected):
+def test_either_of_two_equally_good_answers_may_be_first(expected):
     name = "target" if "target" in expected else "target_ids"
     swapped = {**expected, name: expected[name].copy()}
     swapped[name][0] = expected[name][0, ::-1]

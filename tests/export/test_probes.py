@@ -14,7 +14,7 @@ def translator():
     return shared_translator()
 
 
-def test_probes_are_the_users_then_texts_the_model_knows_then_nasty_ones(translator):
+def test_probes_are_user_texts_then_generated_ones_then_difficult_ones(translator):
     probes = make_probes(translator, ["mine", "yours"])
     known = probes[2 : -len(NASTY_TEXTS)]
     assert probes[:2] == ["mine", "yours"]
@@ -32,7 +32,7 @@ def test_probes_must_be_texts(translator, probes):
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_probe_calls_have_the_promised_inputs_and_outputs(translator, signature):
+def test_probe_calls_have_the_documented_inputs_and_outputs(translator, signature):
     batches = []
     for name, call in probe_calls(translator, [signature], ["hello", "a", "zebra"]):
         assert name == signature

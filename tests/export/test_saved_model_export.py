@@ -28,12 +28,12 @@ def exported(translator, tmp_path_factory):
     return s2s.export.saved_model(translator, folder, probes=WORDS, figures={"WER": 30.5})
 
 
-def test_the_first_version_is_one_and_stands_alone(exported):
+def test_the_first_version_is_number_one(exported):
     assert os.path.basename(exported) == "1"
     assert os.listdir(os.path.dirname(exported)) == ["1"]
 
 
-def test_the_file_has_the_promised_signatures(exported):
+def test_the_export_has_the_documented_signatures(exported):
     (meta_graph,) = read_saved_model(exported).meta_graphs
     assert list(meta_graph.meta_info_def.tags) == ["serve"]
     found = {
@@ -70,7 +70,7 @@ def test_each_weight_is_stored_once(exported, translator):
     }
 
 
-def test_the_card_lies_beside_the_graph(exported, translator):
+def test_the_card_is_stored_with_the_graph(exported, translator):
     card = s2s.export.read_card(exported)
     assert set(card["signatures"]) == set(SIGNATURES)
     assert card["figures"] == {"WER": 30.5}
@@ -81,12 +81,12 @@ def test_the_card_lies_beside_the_graph(exported, translator):
         assert json.load(file) == translator.target.vocabulary
 
 
-def test_the_settings_for_merging_requests_lie_in_the_version(exported):
+def test_the_batching_settings_are_stored_in_the_version(exported):
     with open(os.path.join(exported, "batching_params.pbtxt"), "rb") as file:
         assert file.read() == s2s.export.Batching().to_file()
 
 
-def test_python_loads_it_as_the_docstring_says(exported, translator):
+def test_the_program_of_the_docstring_runs(exported, translator):
     served = tf.saved_model.load(exported).signatures["serving_default"]
     found = served(source=tf.constant(WORDS))
     expected = translator(tf.constant(WORDS))
@@ -128,7 +128,7 @@ def spoilt(monkeypatch):
     monkeypatch.setattr(saved_model_export, "save", save_other_weights)
 
 
-def test_an_export_that_answers_otherwise_is_removed(translator, versions, spoilt):
+def test_an_export_with_other_answers_is_removed(translator, versions, spoilt):
     with pytest.raises(
         ValueError,
         match="The export and the model return different answers, so the export was removed",
@@ -177,13 +177,13 @@ class Anything:
         return None
 
 
-def test_a_version_that_exists_is_refused_before_the_work_starts(translator, versions, monkeypatch):
+def test_an_existing_version_is_refused_before_tracing(translator, versions, monkeypatch):
     monkeypatch.setattr(saved_model_export, "trace", None)
     with pytest.raises(FileExistsError, match="Version 1 already exists"):
         s2s.export.saved_model(translator, versions, version=1)
 
 
-def test_a_full_disk_is_reported_before_the_work_starts(translator, versions, monkeypatch):
+def test_a_full_disk_is_reported_before_writing(translator, versions, monkeypatch):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(9, 4, 5))
     monkeypatch.setattr(saved_model_export, "trace", Anything())
@@ -193,7 +193,7 @@ def test_a_full_disk_is_reported_before_the_work_starts(translator, versions, mo
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_reported(translator, tmp_path):
+def test_a_read_only_folder_is_reported(translator, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match=str(tmp_path)):
         s2s.export.saved_model(translator, tmp_path / "model")
@@ -207,7 +207,7 @@ def test_a_file_is_not_a_folder_for_versions(translator, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["gs://bucket/model", "s3://bucket/model"])
-def test_a_place_elsewhere_is_refused(translator, path):
+def test_a_remote_path_is_refused(translator, path):
     with pytest.raises(ValueError, match=f"must be a local folder.*'{path}'"):
         s2s.export.saved_model(translator, path)
 
@@ -218,7 +218,7 @@ def test_a_version_is_not_a_folder_for_versions(translator, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_not_a_translator_is_refused(tmp_path):
+def test_only_a_translator_can_be_exported(tmp_path):
     with pytest.raises(TypeError, match="Only a `Translator` can be exported"):
         s2s.export.saved_model("g2p.keras", tmp_path)
 
@@ -228,7 +228,7 @@ def test_probes_must_be_texts(translator, tmp_path):
         s2s.export.saved_model(translator, tmp_path, probes="hello")
 
 
-def test_settings_for_a_server_must_be_of_their_kind(translator, tmp_path):
+def test_server_settings_must_have_the_right_type(translator, tmp_path):
     with pytest.raises(TypeError, match="`warmup` must be a `Warmup`"):
         s2s.export.saved_model(translator, tmp_path / "model", warmup=[1, 8])
     with pytest.raises(TypeError, match="`batching` must be a `Batching`"):

@@ -40,7 +40,7 @@ def functions(translator, searches):
         return trace(translator, SIGNATURES)
 
 
-def test_a_module_holds_each_weight_and_each_table_once(translator):
+def test_a_module_references_each_weight_and_table_once(translator):
     module = ServedModule(translator)
     assert len(module.variables) == len(translator.model.weights)
     assert module.tables == [*translator.source.tables, *translator.target.tables]
@@ -53,7 +53,7 @@ def test_dropout_leaves_nothing_in_the_module():
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_a_traced_signature_is_the_promised_one(functions, name):
+def test_a_traced_signature_is_the_documented_one(functions, name):
     function = functions[name]
     inputs = tuple(function.structured_input_signature[0]) or tuple(
         function.structured_input_signature[1].values()
@@ -74,7 +74,7 @@ def test_a_search_is_traced_once_for_text_and_for_ids(translator, functions, sea
     assert searches.count(translator.greedy_search()) == 1
 
 
-def test_what_a_server_pads_ids_with_is_not_read(translator, functions):
+def test_padding_added_by_a_server_is_ignored(translator, functions):
     ids = translator.source.tokenize(["hello", "a"]).numpy()
     padded = np.pad(ids, [(0, 0), (0, 3)], constant_values=ids[0, 0])
     padded[1, 2:] = ids[0, 0]
@@ -85,7 +85,7 @@ def test_what_a_server_pads_ids_with_is_not_read(translator, functions):
         assert_close(found[name], expected[name], ONE_PATH)
 
 
-def test_the_search_itself_is_what_the_options_of_its_settings_give(translator, functions):
+def test_options_with_the_settings_of_the_search_return_its_answer(translator, functions):
     rows = np.ones(len(WORDS))
     search = translator.search
     found = functions["options"](
@@ -99,7 +99,7 @@ def test_the_search_itself_is_what_the_options_of_its_settings_give(translator, 
     np.testing.assert_allclose(found["scores"], expected["scores"], rtol=1e-6)
 
 
-def test_a_request_cannot_ask_for_endless_answers():
+def test_the_length_of_a_request_is_limited():
     translator = tiny_translator(search=BeamSearch(beam_width=1, max_length=4))
     bias = translator.model.decoder.logits.bias
     bias.assign(bias - 100 * np.eye(bias.shape[0])[3])  # never ends by itself
@@ -110,7 +110,7 @@ def test_a_request_cannot_ask_for_endless_answers():
     assert len(found["target"].numpy()[0, 0].split()) == OPTIONS_MAX_LENGTH
 
 
-def test_an_error_of_the_disk_is_an_os_error(translator, functions, tmp_path):
+def test_a_disk_error_is_an_os_error(translator, functions, tmp_path):
     (tmp_path / "file").write_text("")
     path = str(tmp_path / "file" / "model")
     with pytest.raises(OSError, match=f"Could not write the SavedModel to '{path}'"):
@@ -130,13 +130,13 @@ def test_operations_of_a_graph_and_of_its_functions_are_listed_in_order():
     assert {"StatelessWhile", "Less", "AddV2", "Const"} <= set(found)
 
 
-def test_operations_of_tensorflow_text_are_taken():
+def test_operations_of_tensorflow_text_are_allowed():
     graph = graph_of(tensorflow_text.ByteSplitter().split, tf.TensorSpec([None], tf.string))
     assert "TFText>ByteSplitWithOffsets" in check_operations(graph)
 
 
 @pytest.mark.parametrize("name", ["CudnnRNN", "CudnnRNNV3", "CudnnRNNBackprop"])
-def test_an_operation_of_the_gpu_only_is_refused_with_its_layer(name):
+def test_an_operation_that_needs_a_gpu_is_refused_with_its_layer(name):
     graph = tf.compat.v1.GraphDef()
     graph.node.add(name="my_context/lstm/CudnnRNN", op=name)
     message = f"operation '{name}' at node 'my_context/lstm/CudnnRNN': it runs only on a GPU"
@@ -144,7 +144,7 @@ def test_an_operation_of_the_gpu_only_is_refused_with_its_layer(name):
         check_operations(graph)
 
 
-def test_python_in_the_graph_is_refused_wherever_it_is():
+def test_python_functions_in_the_graph_are_refused():
     def inner(x):
         return tf.reshape(tf.numpy_function(np.sin, [x], tf.float32, stateful=False), [1])
 
@@ -202,7 +202,7 @@ print(*sorted(names() - before))
 
 
 @pytest.mark.slow
-def test_every_operation_that_tensorflow_text_registers_is_taken():
+def test_every_operation_of_tensorflow_text_is_allowed():
     found = subprocess.run(
         [sys.executable, "-c", LIST_OPERATIONS], capture_output=True, text=True, check=True
     )

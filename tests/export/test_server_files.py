@@ -74,7 +74,7 @@ def test_models_config_serves_the_newest_version(deploy):
     assert model.model_version_policy.latest.num_versions == 1
 
 
-def test_models_config_serves_the_versions_asked_for(base_path, tmp_path):
+def test_models_config_serves_the_requested_versions(base_path, tmp_path):
     serving_files(base_path, tmp_path / "deploy", versions=[2, 1, 2])
     model = read_models(tmp_path / "deploy" / "models.config")
     assert list(model.model_version_policy.specific.versions) == [1, 2]
@@ -89,7 +89,7 @@ def test_a_long_source_does_not_occupy_all_threads(deploy):
     assert not own.HasField("num_batch_threads")
 
 
-def test_prometheus_asks_where_the_server_answers(deploy):
+def test_prometheus_scrapes_the_port_of_the_server(deploy):
     monitoring = read_message("MonitoringConfig", (deploy / "monitoring.config").read_text())
     assert monitoring.prometheus_config.enable
     assert monitoring.prometheus_config.path == METRICS
@@ -118,7 +118,7 @@ def test_a_container_finds_the_model_and_the_settings(deploy, base_path):
 
 
 @pytest.mark.parametrize("runner", ["compose", "kubernetes"])
-def test_a_server_is_given_files_that_are_there(deploy, runner):
+def test_the_files_that_a_server_reads_exist(deploy, runner):
     if runner == "compose":
         command = yaml.safe_load((deploy / "compose.yaml").read_text())["services"]["g2p"][
             "command"
@@ -143,7 +143,7 @@ def test_a_server_is_given_files_that_are_there(deploy, runner):
     assert options["tensorflow_inter_op_parallelism"] == "16"  # as many as batches at once
 
 
-def test_the_parts_of_a_cluster_belong_together(deploy):
+def test_the_kubernetes_objects_refer_to_each_other(deploy):
     parts = read_kubernetes(deploy)
     assert set(parts) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
     assert {part["metadata"]["name"] for part in parts.values()} == {"g2p"}
@@ -166,7 +166,7 @@ def test_the_parts_of_a_cluster_belong_together(deploy):
     }
 
 
-def test_a_pod_is_ready_when_the_model_is(deploy):
+def test_a_pod_is_ready_when_its_model_is_loaded(deploy):
     server = container(deploy)
     for probe in ("startupProbe", "readinessProbe"):
         assert server[probe]["httpGet"] == {"path": "/v1/models/g2p", "port": "rest"}
@@ -181,7 +181,7 @@ def test_the_number_of_servers_follows_the_load(deploy):
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on the PATH")
-def test_kubectl_puts_the_cluster_together(deploy):
+def test_kubectl_accepts_the_files(deploy):
     answer = subprocess.run(
         ["kubectl", "kustomize", deploy], capture_output=True, text=True, check=False, timeout=60
     )
@@ -194,7 +194,7 @@ def test_kubectl_puts_the_cluster_together(deploy):
     assert parts["ConfigMap"]["data"]["models.config"] == (deploy / "models.config").read_text()
 
 
-def test_odd_paths_and_other_images_are_written_as_they_are(base_path, tmp_path):
+def test_unusual_paths_and_images_are_quoted(base_path, tmp_path):
     odd = tmp_path / 'my "new" $models: é'
     shutil.move(base_path, odd)
     serving_files(odd, tmp_path, name="g2p", image="registry.example/serving:1")
@@ -210,7 +210,7 @@ def test_a_folder_without_versions_is_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_the_folder_that_is_meant_is_named(base_path, tmp_path):
+def test_the_folder_that_is_probably_meant_is_named(base_path, tmp_path):
     meant = re.escape(f"Did you mean {os.fspath(base_path)!r}")
     (base_path / "1" / "saved_model.pb").touch()
     for path in (base_path.parent, base_path / "1"):
@@ -226,7 +226,7 @@ def test_a_version_that_does_not_exist_is_refused(base_path, tmp_path):
         serving_files(base_path, tmp_path / "deploy", versions=[3])
 
 
-def test_files_that_are_there_are_kept_unless_they_may_go(base_path, deploy):
+def test_existing_files_are_replaced_only_with_overwrite(base_path, deploy):
     (deploy / "models.config").write_text("mine")
     with pytest.raises(FileExistsError, match=r"'models\.config' already exists"):
         serving_files(base_path, deploy)
@@ -235,7 +235,7 @@ def test_files_that_are_there_are_kept_unless_they_may_go(base_path, deploy):
     assert "specific { versions: 1 }" in (deploy / "models.config").read_text()
 
 
-def test_a_failure_leaves_the_files_of_before(base_path, deploy, monkeypatch):
+def test_a_failure_leaves_the_old_files(base_path, deploy, monkeypatch):
     before = {path: path.read_bytes() for path in deploy.iterdir()}
     monkeypatch.setattr(os, "replace", None)
     with pytest.raises(TypeError, match="not callable"):
@@ -258,13 +258,13 @@ def test_a_failure_leaves_the_files_of_before(base_path, deploy, monkeypatch):
         ({"replicas": (3,)}, "the minimum and the maximum number of servers"),
     ],
 )
-def test_names_and_numbers_must_be_possible(base_path, tmp_path, settings, message):
+def test_names_and_numbers_are_validated(base_path, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         serving_files(base_path, tmp_path / "deploy", **settings)
     assert not (tmp_path / "deploy").exists()
 
 
-def test_the_settings_of_batches_are_what_a_server_reads():
+def test_batching_settings_are_read_by_a_server():
     batching = Batching(max_batch_size=8, batch_timeout_micros=0, max_enqueued_batches=3)
     found = read_message("BatchingParameters", batching.to_file())
     assert found.max_batch_size.value == 8
@@ -285,12 +285,12 @@ def test_ids_of_different_lengths_may_be_merged():
     ("name", "value"),
     [("max_batch_size", 0), ("batch_timeout_micros", -1), ("max_enqueued_batches", 0.5)],
 )
-def test_numbers_of_a_batch_must_be_possible(name, value):
+def test_batching_numbers_are_validated(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}={value}"):
         Batching(**{name: value})
 
 
-def test_other_settings_of_batches_are_refused():
+def test_batching_of_another_type_is_refused():
     with pytest.raises(TypeError, match=r"`batching` must be a `Batching`. Received: batching=64"):
         check_batching(64)
 

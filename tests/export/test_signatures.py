@@ -39,7 +39,7 @@ PROMISED = {
 }
 
 
-def test_served_names_are_the_promised_ones():
+def test_served_names_are_the_documented_ones():
     table = {
         name: tuple(
             {spec.name: (spec.dtype, spec.shape.rank) for spec in side} for side in signature

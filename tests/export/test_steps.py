@@ -23,12 +23,12 @@ def translator():
     return shared_translator()
 
 
-def test_what_is_not_a_translator_is_refused(translator):
+def test_only_a_translator_can_be_exported(translator):
     with pytest.raises(TypeError, match=r"Only a `Translator` can be exported.*Received: Seq2Seq"):
         check_translator(translator.model)
 
 
-def test_a_model_with_its_first_biases_can_be_exported(translator):
+def test_an_untrained_model_can_be_exported(translator):
     """For smoke tests, benchmarks, and biases imported as zeros."""
     model = Seq2Seq.from_config(translator.model.get_config())
     check_translator(Translator(model, translator.source, translator.target))
@@ -73,7 +73,7 @@ def test_a_handler_of_the_root_logger_does_not_repeat_the_lines(capsys):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_logging_is_left_as_it_was(capsys, fails):
+def test_logging_is_restored(capsys, fails):
     parent = logging.getLogger("keras_s2s.export")
     before = parent.level, parent.propagate, list(parent.handlers)
     with contextlib.suppress(OSError), show_progress(True):
@@ -84,7 +84,7 @@ def test_logging_is_left_as_it_was(capsys, fails):
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_printed_when_not_wanted(capsys, caplog):
+def test_progress_can_be_turned_off(capsys, caplog):
     export(verbose=False)
     keras.config.disable_interactive_logging()
     try:

@@ -45,7 +45,7 @@ def saved(translator, tmp_path_factory):
     return folder
 
 
-def test_a_model_server_gives_the_translators_answers(translator, saved):
+def test_a_saved_model_returns_the_translators_answers(translator, saved):
     (meta_graph,) = read_saved_model(saved).meta_graphs
     assert "TFText>FastSentencepieceTokenize" in check_operations(meta_graph.graph_def)
     with SavedModelSession(saved) as session:
@@ -53,7 +53,7 @@ def test_a_model_server_gives_the_translators_answers(translator, saved):
 
 
 @pytest.mark.slow
-def test_litert_gives_the_translators_answers(translator, saved, tmp_path):
+def test_litert_returns_the_translators_answers(translator, saved, tmp_path):
     converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=["greedy"])
     converter.allow_custom_ops = True
     path = tmp_path / "model.tflite"
@@ -69,7 +69,7 @@ def _check_answers(translator: s2s.Translator, found: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_the_keras_file_brings_both_models_back(translator, tmp_path):
+def test_the_keras_file_restores_both_models(translator, tmp_path):
     translator.save(tmp_path / "subword.keras")
     loaded = s2s.load(tmp_path / "subword.keras")
     assert loaded.source.proto == translator.source.proto

@@ -76,11 +76,11 @@ def read_rows(tokenizer):
     return [row[: row.index(3) + 1] for row in rows]
 
 
-def test_plain_python_splits_as_the_graph_does(tokenizer, plain):
+def test_plain_python_tokenizes_like_the_graph(tokenizer, plain):
     assert [plain.tokenize(text) for text in TEXTS] == read_rows(tokenizer)
 
 
-def test_plain_python_joins_as_the_graph_does(tokenizer, plain):
+def test_plain_python_detokenizes_like_the_graph(tokenizer, plain):
     generator = random.Random(1)
     rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(12)] for _ in range(200)]
     expected = [text.decode("utf-8", "replace") for text in tokenizer.detokenize(rows).numpy()]
@@ -98,7 +98,7 @@ console.log(JSON.stringify([ids, rows.map((row) => tokenizer.detokenize(row))]))
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
-def test_javascript_tokenizes_as_the_graph_does(tokenizer, plain, tmp_path):
+def test_javascript_tokenizes_like_the_graph(tokenizer, plain, tmp_path):
     generator = random.Random(2)
     rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(9)] for _ in range(100)]
     module = ROOT / "examples" / "tokenizers" / "tokenizer.js"
@@ -141,7 +141,7 @@ def write_files(tokenizer, folder):
     (folder / "tokenizers.json").write_text(json.dumps(rules))
 
 
-def test_cpp_tokenizes_as_the_graph_does(tokenizer, cpp_program, tmp_path):
+def test_cpp_tokenizes_like_the_graph(tokenizer, cpp_program, tmp_path):
     texts = [text.encode() for text in TEXTS]
     if not isinstance(tokenizer, SentencePieceTokenizer):  # replaces invalid UTF-8 its own way
         texts += INVALID_TEXTS
@@ -161,7 +161,7 @@ def test_cpp_tokenizes_as_the_graph_does(tokenizer, cpp_program, tmp_path):
     assert [bytes.fromhex(text) for text in found["texts"]] == joined
 
 
-def test_cpp_says_what_is_wrong_with_its_files(cpp_program, tmp_path):
+def test_cpp_explains_faults_in_its_files(cpp_program, tmp_path):
     tokenizer = WordTokenizer.train(["hello"])
 
     def complain():
@@ -182,12 +182,12 @@ def test_cpp_says_what_is_wrong_with_its_files(cpp_program, tmp_path):
         assert "not JSON, at byte" in complain()
 
 
-def test_a_tokenizer_of_others_is_refused():
+def test_an_unknown_tokenizer_class_is_refused():
     with pytest.raises(ValueError, match=r"tokenizer class must be one of .* Received: 'Foreign'"):
         TextTokenizer(["[PAD]"], {"class": "Foreign"})
 
 
-def test_the_file_alone_is_a_command(tmp_path):
+def test_the_module_is_a_command(tmp_path):
     tokenizer = WordTokenizer.train(["hello world"])
     write_files(tokenizer, tmp_path)
     command = [sys.executable, "-I", "-S", text_tokenizer.__file__, tmp_path, "source", "hello you"]

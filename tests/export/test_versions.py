@@ -21,19 +21,19 @@ def test_versions_count_up_from_one(tmp_path):
     assert sorted(os.listdir(folder)) == ["1", "2", "3"]
 
 
-def test_the_next_version_is_above_the_highest_number_there(tmp_path):
+def test_the_next_version_is_above_the_highest_existing_one(tmp_path):
     for name in ("2", "007", "10a", "-30", "٤٠", ".20"):
         (tmp_path / name).mkdir()
     assert write_version(tmp_path) == str(tmp_path / "8")
 
 
-def test_a_version_can_be_named(tmp_path):
+def test_a_version_number_can_be_chosen(tmp_path):
     assert write_version(tmp_path, 20240131) == str(tmp_path / "20240131")
     assert write_version(tmp_path, 5) == str(tmp_path / "5")
 
 
 @pytest.mark.parametrize("name", ["3", "003"])
-def test_a_version_that_exists_is_refused_and_left_alone(tmp_path, name):
+def test_an_existing_version_is_refused_and_unchanged(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(FileExistsError, match="Version 3 already exists"):
         write_version(tmp_path, 3)
@@ -42,7 +42,7 @@ def test_a_version_that_exists_is_refused_and_left_alone(tmp_path, name):
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, "1", True])
-def test_a_version_is_a_positive_integer(tmp_path, version):
+def test_a_version_must_be_a_positive_integer(tmp_path, version):
     with pytest.raises(ValueError, match="`version` must be a positive integer"):
         check_version(str(tmp_path), version)
 
@@ -60,7 +60,7 @@ def test_a_file_is_not_a_folder_for_versions(tmp_path, below):
         check_version(os.path.join(tmp_path, "file", below), None)
 
 
-def test_while_it_is_written_a_version_has_no_number(tmp_path):
+def test_an_unfinished_version_has_no_number(tmp_path):
     with unfinished_version(str(tmp_path)) as unfinished:
         (name,) = os.listdir(tmp_path)
         assert os.path.join(tmp_path, name) == unfinished
@@ -75,13 +75,13 @@ def write_half(folder, error):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_whatever_goes_wrong_nothing_is_left(tmp_path, error):
+def test_a_failure_leaves_nothing(tmp_path, error):
     with pytest.raises(error):
         write_half(tmp_path / "above" / "model", error)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_was_there_stays(tmp_path):
+def test_an_existing_folder_is_kept(tmp_path):
     with pytest.raises(OSError, match="disk"):
         write_half(tmp_path, OSError("disk"))
     assert os.listdir(tmp_path) == []
@@ -93,7 +93,7 @@ def test_two_exports_at_once_get_different_numbers(tmp_path):
         assert publish(second, str(tmp_path), None) == str(tmp_path / "2")
 
 
-def test_a_number_taken_at_the_last_moment_is_not_overwritten(tmp_path, monkeypatch):
+def test_a_version_published_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
     rename = os.rename
 
     def rename_later(unfinished, path):
@@ -109,7 +109,7 @@ def test_a_number_taken_at_the_last_moment_is_not_overwritten(tmp_path, monkeypa
     assert os.listdir(tmp_path / "1") == ["another's"]
 
 
-def test_an_error_of_the_disk_is_reported(tmp_path, monkeypatch):
+def test_a_disk_error_is_reported(tmp_path, monkeypatch):
     def rename(unfinished, path):
         raise OSError("read-only file system")
 
@@ -119,7 +119,7 @@ def test_an_error_of_the_disk_is_reported(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_others_may_read_a_version_as_far_as_the_umask_lets_them(tmp_path):
+def test_permissions_of_a_version_follow_the_umask(tmp_path):
     before = os.umask(0o022)
     try:
         path = write_version(tmp_path)
@@ -156,7 +156,7 @@ def publish_and_die(folder: str, moment: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads, and forks
-def test_killed_at_any_operation_a_server_sees_whole_versions_only(tmp_path):
+def test_a_server_sees_only_complete_versions_after_a_kill(tmp_path):
     code, moment = 9, 0
     while code == 9:
         folder = tmp_path / f"g2p{moment}"

@@ -24,7 +24,7 @@ def requests(translator):
     return make_requests(translator, Warmup(batch_sizes=(1, 3), lengths=(4,), texts=("日本",)))
 
 
-def test_there_is_a_request_for_each_signature_size_and_text(requests):
+def test_each_signature_size_and_text_has_a_request(requests):
     found = [
         (name, {len(value) for value in inputs.values()}, next(iter(inputs.values()))[0])
         for name, inputs in requests
@@ -50,7 +50,7 @@ def test_requests_have_the_inputs_of_their_signatures(requests):
             assert promised[key].shape.is_compatible_with(value.shape)
 
 
-def test_what_is_scored_is_an_answer(requests, translator):
+def test_score_requests_contain_an_answer(requests, translator):
     inputs = next(inputs for name, inputs in requests if name == "score")
     found = translator.search_texts(tf.constant(["日本"]), translator.greedy_search())
     assert inputs["target"][0] == found["target"].numpy()[0, 0]
@@ -71,7 +71,7 @@ def test_options_are_the_settings_of_the_search(requests):
     ],
     ids=["char", "word", "byte"],
 )
-def test_texts_are_as_long_as_asked_for(tokenizer):
+def test_texts_have_the_requested_lengths(tokenizer):
     texts = _make_texts(tokenizer, [1, 7])
     ids = tokenizer.tokenize(texts).numpy()
     assert np.count_nonzero(ids, axis=1).tolist() == [2, 8]  # with eos
@@ -79,7 +79,7 @@ def test_texts_are_as_long_as_asked_for(tokenizer):
     assert _make_texts(tokenizer, [1, 7]) == texts
 
 
-def test_a_server_reads_what_was_written(requests, tmp_path):
+def test_a_server_can_read_the_requests(requests, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     path = str(tmp_path / "requests")
     write_requests(requests, path)
@@ -93,7 +93,7 @@ def test_a_server_reads_what_was_written(requests, tmp_path):
             np.testing.assert_array_equal(tf.make_ndarray(request.inputs[key]), value)
 
 
-def test_a_missing_package_is_reported_before_the_work_starts(translator, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_before_tracing(translator, tmp_path, monkeypatch):
     monkeypatch.setattr(saved_model_export, "trace", None)
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     with pytest.raises(ImportError, match=r"tensorflow-serving-api.*'keras-s2s\[serving\]'"):
@@ -101,14 +101,14 @@ def test_a_missing_package_is_reported_before_the_work_starts(translator, tmp_pa
     assert os.listdir(tmp_path) == []
 
 
-def test_a_request_longer_than_a_batch_is_refused():
+def test_a_request_larger_than_a_batch_is_refused():
     with pytest.raises(
         ValueError, match=r"at most the `max_batch_size` of `batching`, 4,.*\(1, 8\)"
     ):
         check_warmup(Warmup(batch_sizes=(1, 8), lengths=(3,)), s2s.export.Batching(4))
 
 
-def test_what_is_not_a_warmup_is_refused():
+def test_warmup_must_be_a_warmup():
     with pytest.raises(TypeError, match=r"`warmup` must be a `Warmup`. Received: warmup=True"):
         check_warmup(True, s2s.export.Batching())
 
@@ -116,7 +116,7 @@ def test_what_is_not_a_warmup_is_refused():
 @pytest.mark.parametrize(
     "settings", [{}, {"batch_sizes": (), "lengths": (1,)}, {"lengths": range(1, 202)}]
 )
-def test_there_must_be_requests_but_not_too_many(settings):
+def test_the_number_of_requests_is_limited(settings):
     with pytest.raises(ValueError, match="must make between 1 and 1000 requests"):
         Warmup(**settings)
 

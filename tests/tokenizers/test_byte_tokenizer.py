@@ -22,7 +22,7 @@ def test_no_byte_is_lost(texts):
     assert TOKENIZER.detokenize(TOKENIZER.tokenize(texts)).numpy().tolist() == texts
 
 
-def test_training_has_nothing_to_learn():
+def test_the_vocabulary_does_not_depend_on_the_texts():
     assert ByteTokenizer.train(["a"]).vocabulary == ByteTokenizer().vocabulary
 
 
@@ -34,6 +34,6 @@ def test_training_has_nothing_to_learn():
         ([1], TypeError, "Received: 1 as text 0"),
     ],
 )
-def test_bad_texts_to_train_on_are_refused(texts, error, message):
+def test_invalid_training_texts_are_refused(texts, error, message):
     with pytest.raises(error, match=message):
         ByteTokenizer.train(texts)

@@ -74,7 +74,7 @@ def test_an_unknown_token_becomes_the_source_token_with_the_most_attention(sourc
             assert found[row, place].numpy() == expected
 
 
-def test_without_unknown_tokens_the_text_is_the_tokenizers():
+def test_without_unknown_tokens_the_text_is_unchanged():
     target = TARGETS[0]
     ids, attention = questions(target.vocabulary_size)
     ids[ids == 1] = 4
@@ -84,7 +84,7 @@ def test_without_unknown_tokens_the_text_is_the_tokenizers():
 
 @pytest.mark.parametrize(("source", "target"), list(zip(SOURCES, TARGETS, strict=False)))
 @pytest.mark.slow
-def test_litert_writes_the_same(source, target, tmp_path):
+def test_litert_returns_the_same_texts(source, target, tmp_path):
     @tf.function(
         input_signature=[
             tf.TensorSpec([None, None, None], tf.int32, name="ids"),
@@ -120,7 +120,7 @@ def test_no_texts_have_no_answers():
     assert found.shape == (0, 3)
 
 
-def test_a_token_is_copied_as_its_like_and_unk_otherwise():
+def test_a_token_is_copied_as_the_same_spelling_or_unk():
     source, target = WordTokenizer.train(["a b c"]), WordTokenizer.train(["b c c d"])
     assert source.vocabulary[4:] == ["a", "b", "c"]
     assert target.vocabulary[4:] == ["c", "b", "d"]
@@ -140,11 +140,11 @@ def test_features_are_never_copied():
     assert [target.vocabulary[copied[letter]] for letter in "ab"] == ["a", "b"]
 
 
-def test_one_vocabulary_is_copied_as_it_is():
+def test_a_shared_vocabulary_is_copied_unchanged():
     tokenizer = ByteTokenizer()
     assert copy_ids(tokenizer, tokenizer)[4:] == list(range(4, 260))
 
 
-def test_what_is_not_a_tokenizer_is_refused():
+def test_a_tokenizer_must_be_a_tokenizer():
     with pytest.raises(TypeError, match="`target` must be a Tokenizer"):
         copy_ids(ByteTokenizer(), ["a"])

@@ -46,7 +46,7 @@ def test_a_character_without_known_parts_is_one_unk(text):
 @pytest.mark.parametrize(
     "text", [b"\xea\xb0\x80\x80", b"\xea\xb0", b"\xc3\xb0\x80", b"\xf0\xb0\x80"]
 )
-def test_bytes_that_are_no_syllable_are_one_unk(tokenizer, text):
+def test_invalid_bytes_are_one_unk(tokenizer, text):
     assert tokenizer.tokenize([text]).numpy().tolist() == [[1, 3]]
 
 

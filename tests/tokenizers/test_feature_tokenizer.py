@@ -35,12 +35,12 @@ def test_a_text_is_characters_and_then_features(text, tokens):
     assert read(FeatureTokenizer([*SPECIAL, *dict.fromkeys([*tokens, "x"])]), text) == tokens
 
 
-def test_a_feature_is_not_the_letter_that_is_spelled_alike():
+def test_a_feature_differs_from_the_letter_with_its_spelling():
     tokenizer = FeatureTokenizer.train(["V V;x", "x V"])
     assert read(tokenizer, "VxV x;V") == ["V", "x", "V", ";x", ";V"]
 
 
-def test_what_is_unknown_becomes_unk_one_by_one():
+def test_each_unknown_token_becomes_one_unk():
     tokenizer = FeatureTokenizer.train(["ab V;PST"])
     assert read(tokenizer, "acb N;PST") == ["a", "[UNK]", "b", "[UNK]", ";PST"]
     assert read(tokenizer, b"a\xff V") == ["a", "[UNK]", ";V"]
@@ -50,7 +50,7 @@ def test_without_features_in_training_all_features_are_unknown():
     assert read(FeatureTokenizer.train(["ab"]), "a V") == ["a", "[UNK]"]
 
 
-def test_python_and_graph_split_alike():
+def test_python_and_graph_split_texts_equally():
     draw = random.Random(0)
     texts = ["".join(draw.choices("aV;  \u3000é\t€", k=draw.randrange(12))) for _ in range(300)]
     tokens = {token for text in texts for token in FeatureTokenizer.split_text(text)}
@@ -64,20 +64,20 @@ def test_python_and_graph_split_alike():
 
 @pytest.mark.parametrize("text", ["walk V;PST", "go by V;V.PTCP;PRS", "walk", "a;b ADJ"])
 @pytest.mark.sampled(3)
-def test_a_text_is_read_back(text):
+def test_a_text_survives_a_round_trip(text):
     tokenizer = FeatureTokenizer.train([text])
     assert tokenizer.detokenize(tokenizer.tokenize(text)).numpy().decode() == text
 
 
 @pytest.mark.parametrize("token", ["ab", ";a;b", ";a b", ";;", ""])
-def test_a_token_that_no_text_has_is_refused(token):
+def test_an_impossible_token_is_refused(token):
     with pytest.raises(
         ValueError, match="`vocabulary` of FeatureTokenizer must hold only tokens that"
     ):
         FeatureTokenizer([*SPECIAL, "a", token])
 
 
-def test_assets_bring_the_vocabulary_back(tmp_path):
+def test_assets_restore_the_vocabulary(tmp_path):
     tokenizer, loaded = FeatureTokenizer.train(["ab V;PST"]), FeatureTokenizer()
     tokenizer.save_assets(str(tmp_path))
     loaded.load_assets(str(tmp_path))

@@ -14,7 +14,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
 BOTH = pytest.mark.parametrize("kind", [CharTokenizer, WordTokenizer])
 
 
-def test_the_vocabulary_goes_by_frequency_and_then_by_code_point():
+def test_the_vocabulary_is_sorted_by_frequency_then_code_point():
     assert CharTokenizer.train(["cab", "bc", "zB"]).vocabulary == [*SPECIAL, *"bcBaz"]
     words = WordTokenizer.train(["the cat", "The cat sat", "a"]).vocabulary
     assert words == [*SPECIAL, "cat", "The", "a", "sat", "the"]
@@ -27,7 +27,7 @@ def test_the_order_of_the_texts_does_not_change_the_vocabulary(kind):
 
 
 @BOTH
-def test_a_vocabulary_can_be_given(kind):
+def test_a_vocabulary_can_be_passed(kind):
     trained = kind.train(["a b", "b"])
     given = kind(trained.vocabulary)
     assert given.vocabulary == trained.vocabulary
@@ -35,24 +35,24 @@ def test_a_vocabulary_can_be_given(kind):
     np.testing.assert_array_equal(given.tokenize(["a b c"]), trained.tokenize(["a b c"]))
 
 
-def test_the_vocabulary_has_a_limit_with_the_special_tokens_counted():
+def test_the_vocabulary_limit_counts_special_tokens():
     tokenizer = CharTokenizer.train(["aaabbc"], max_vocabulary_size=6)
     assert tokenizer.vocabulary == [*SPECIAL, "a", "b"]
     assert tokenizer.tokenize(["cab"]).numpy().tolist() == [[1, 4, 5, 3]]
 
 
-def test_rare_tokens_are_left_out():
+def test_rare_tokens_are_dropped():
     assert WordTokenizer.train(["x y x", "z y"], min_count=2).vocabulary == [*SPECIAL, "x", "y"]
 
 
-def test_what_is_unknown_becomes_unk_one_by_one():
+def test_each_unknown_token_becomes_one_unk():
     char = CharTokenizer.train(["ab"])
     assert char.tokenize(["é a€€b"]).numpy().tolist() == [[1, 1, 4, 1, 1, 5, 3]]
     word = WordTokenizer.train(["ab"])
     assert word.tokenize(["é ab €€ ab."]).numpy().tolist() == [[1, 4, 1, 1, 3]]
 
 
-def test_the_spelling_of_a_special_token_is_text_like_any_other():
+def test_the_spelling_of_a_special_token_is_ordinary_text():
     texts = ["[EOS] [PAD] x [UNK] [BOS]"]
     word = WordTokenizer.train(texts)
     assert word.vocabulary == [*SPECIAL, "x"]
@@ -62,7 +62,7 @@ def test_the_spelling_of_a_special_token_is_text_like_any_other():
 
 
 @BOTH
-def test_every_text_is_read_back(kind):
+def test_every_text_survives_a_round_trip(kind):
     tokenizer = kind.train(NASTY_TEXTS)
     ids = tokenizer.tokenize(NASTY_TEXTS).numpy()
     read = tokenizer.detokenize(ids).numpy()
@@ -75,7 +75,7 @@ def test_every_text_is_read_back(kind):
 
 
 @BOTH
-def test_a_vocabulary_that_is_loaded_replaces_the_one_before(kind, tmp_path):
+def test_a_loaded_vocabulary_replaces_the_old_one(kind, tmp_path):
     tokenizer = kind.train(["a"])
     assert tokenizer.tokenize(["a b"]).numpy()[0, 0] == 4
     kind.train(["b"]).save_assets(str(tmp_path))
@@ -86,7 +86,7 @@ def test_a_vocabulary_that_is_loaded_replaces_the_one_before(kind, tmp_path):
 
 
 @BOTH
-def test_assets_bring_the_vocabulary_back(kind, tmp_path):
+def test_assets_restore_the_vocabulary(kind, tmp_path):
     tokenizer = kind.train(NASTY_TEXTS)
     tokenizer.save_assets(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["vocabulary.json"]
@@ -98,7 +98,7 @@ def test_assets_bring_the_vocabulary_back(kind, tmp_path):
 
 @BOTH
 @pytest.mark.parametrize("use", ["tokenize", "detokenize", "vocabulary", "vocabulary_size"])
-def test_nothing_is_done_without_a_vocabulary(kind, use):
+def test_a_tokenizer_without_a_vocabulary_raises_an_error(kind, use):
     arguments = {"tokenize": (["a"],), "detokenize": ([[4]],)}
     with pytest.raises(ValueError, match=f"{kind.__name__} has no vocabulary. Pass `vocabulary`"):
         getattr(kind(), use)(*arguments[use])
@@ -156,7 +156,7 @@ def test_a_missing_asset_is_refused(kind, tmp_path):
         ([*SPECIAL, "\ud800"], ValueError, "lone surrogate"),
     ],
 )
-def test_a_bad_vocabulary_is_refused(kind, vocabulary, error, message):
+def test_an_invalid_vocabulary_is_refused(kind, vocabulary, error, message):
     with pytest.raises(error, match=message):
         kind(vocabulary)
 
@@ -181,13 +181,13 @@ def test_a_vocabulary_of_another_kind_is_refused():
         (["a\udfff"], ValueError, "lone surrogate at position 1"),
     ],
 )
-def test_bad_texts_to_train_on_are_refused(kind, texts, error, message):
+def test_invalid_training_texts_are_refused(kind, texts, error, message):
     with pytest.raises(error, match=message):
         kind.train(texts)
 
 
 @BOTH
-def test_bad_training_arguments_are_refused(kind):
+def test_invalid_training_arguments_are_refused(kind):
     with pytest.raises(ValueError, match="`max_vocabulary_size` must be an integer of at least 5"):
         kind.train(["a"], max_vocabulary_size=4)
     with pytest.raises(ValueError, match="`min_count` must be a positive integer"):

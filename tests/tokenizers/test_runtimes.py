@@ -71,7 +71,7 @@ def test_detokenize_is_the_same_in_every_runtime(exported):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 31), (5, 32), (5, 33), (200, 40), (2, 1025), (3, 0)])
 @pytest.mark.sampled(27)
-def test_any_ids_read_the_same_in_every_runtime(exported, shape):
+def test_any_ids_detokenize_equally_in_every_runtime(exported, shape):
     tokenizer, saved, litert = exported
     # Special ids in all places, and some that no vocabulary has.
     ids = np.random.default_rng(0).integers(-2, tokenizer.vocabulary_size + 2, shape, np.int32)
@@ -81,7 +81,7 @@ def test_any_ids_read_the_same_in_every_runtime(exported, shape):
     assert litert.detokenize(ids) == in_saved_model
 
 
-def test_hypotheses_read_the_same_in_every_runtime(exported):
+def test_hypotheses_detokenize_equally_in_every_runtime(exported):
     tokenizer, saved, litert = exported
     for shape in [(2, 3, 5), (1, 1, 40), (0, 2, 3), (2, 2, 0)]:
         ids = np.random.default_rng(1).integers(0, tokenizer.vocabulary_size, shape, np.int32)

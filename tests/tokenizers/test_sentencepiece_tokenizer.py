@@ -49,7 +49,7 @@ def _changed(proto: bytes, change: Any) -> bytes:
     return content
 
 
-def test_a_word_is_cut_into_the_pieces_that_the_vocabulary_has(tokenizer):
+def test_a_word_is_split_into_pieces_of_the_vocabulary(tokenizer):
     texts = ["space", "widely"]
     assert "▁space" in tokenizer.vocabulary
     assert "▁widely" not in tokenizer.vocabulary
@@ -61,7 +61,7 @@ def test_a_word_is_cut_into_the_pieces_that_the_vocabulary_has(tokenizer):
     assert "".join(second) == "▁widely"
 
 
-def test_the_vocabulary_has_the_size_that_was_asked_for(tokenizer):
+def test_the_vocabulary_has_the_requested_size(tokenizer):
     assert tokenizer.vocabulary_size == len(tokenizer.vocabulary) == 60
     assert tokenizer.vocabulary[:4] == ["[PAD]", "[UNK]", "[BOS]", "[EOS]"]
     assert repr(tokenizer) == "SentencePieceTokenizer(vocabulary_size=60)"
@@ -90,7 +90,7 @@ def _processor(tokenizer: SentencePieceTokenizer) -> Any:
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS, ids=ascii)
-def test_texts_read_as_by_the_sentencepiece_package(tokenizer, text):
+def test_texts_are_those_of_the_sentencepiece_package(tokenizer, text):
     ids = tokenizer.tokenize([text])
     read = tokenizer.detokenize(ids).numpy()[0].decode()
     expected = _processor(tokenizer).decode(_processor(tokenizer).encode(text))
@@ -108,7 +108,7 @@ def test_texts_read_as_by_the_sentencepiece_package(tokenizer, text):
         ("identity", "Ｔhe ＦＩ ①"),
     ],
 )
-def test_texts_are_normalized_by_the_rule_that_was_chosen(normalization, read):
+def test_texts_are_normalized_by_the_chosen_rule(normalization, read):
     texts = ["Ｔhe  ＦＩ ① ", "abcd"]
     tokenizer = SentencePieceTokenizer.train(
         texts,
@@ -119,7 +119,7 @@ def test_texts_are_normalized_by_the_rule_that_was_chosen(normalization, read):
     assert tokenizer.detokenize(tokenizer.tokenize(texts)).numpy()[0].decode() == read
 
 
-def test_the_coverage_says_which_characters_become_unk():
+def test_the_coverage_decides_which_characters_become_unk():
     texts = ["ab" * 500, "é"]
     all_known = SentencePieceTokenizer.train(texts, vocabulary_size=8, character_coverage=1.0)
     assert 1 not in all_known.tokenize(["é"]).numpy()
@@ -127,7 +127,7 @@ def test_the_coverage_says_which_characters_become_unk():
     assert 1 in most.tokenize(["é"]).numpy()
 
 
-def test_a_model_of_the_sentencepiece_package_is_taken(tokenizer, tmp_path):
+def test_a_model_of_the_sentencepiece_package_is_accepted(tokenizer, tmp_path):
     path = tmp_path / "spm.model"
     path.write_bytes(_trained())
     for proto in (path, str(path), path.read_bytes()):
@@ -137,14 +137,14 @@ def test_a_model_of_the_sentencepiece_package_is_taken(tokenizer, tmp_path):
         assert given.proto == path.read_bytes()
 
 
-def test_a_model_without_a_space_in_front_is_read_back():
+def test_a_model_without_a_dummy_prefix_survives_a_round_trip():
     proto = _trained(add_dummy_prefix=False, remove_extra_whitespaces=False)
     tokenizer = SentencePieceTokenizer(proto)
     ids = tokenizer.tokenize(["the  new", " new "])
     assert tokenizer.detokenize(ids).numpy().tolist() == [b"the  new", b" new "]
 
 
-def test_assets_bring_the_model_back(tokenizer, tmp_path):
+def test_assets_restore_the_model(tokenizer, tmp_path):
     tokenizer.save_assets(str(tmp_path))
     loaded = SentencePieceTokenizer.from_config(tokenizer.get_config())
     loaded.load_assets(str(tmp_path))
@@ -158,7 +158,7 @@ def test_assets_bring_the_model_back(tokenizer, tmp_path):
     assert (tmp_path / "sentencepiece.model.sha256").read_text() == line
 
 
-def test_a_model_that_is_loaded_replaces_the_one_before(tmp_path):
+def test_a_loaded_model_replaces_the_old_one(tmp_path):
     tokenizer = SentencePieceTokenizer.train(["ab"], vocabulary_size=7)
     assert 1 in tokenizer.tokenize("xy").numpy()
     SentencePieceTokenizer.train(["xy"], vocabulary_size=7).save_assets(str(tmp_path))
@@ -168,7 +168,7 @@ def test_a_model_that_is_loaded_replaces_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sentencepiece.model", "sentencepiece.model.sha256"])
-def test_an_asset_that_is_changed_or_missing_is_refused(tokenizer, name, tmp_path):
+def test_a_changed_or_missing_asset_is_refused(tokenizer, name, tmp_path):
     tokenizer.save_assets(str(tmp_path))
     path = tmp_path / name
     content = path.read_bytes()
@@ -185,7 +185,7 @@ def test_an_asset_that_is_changed_or_missing_is_refused(tokenizer, name, tmp_pat
 @pytest.mark.parametrize(
     "use", ["tokenize", "detokenize", "vocabulary", "vocabulary_size", "proto"]
 )
-def test_nothing_is_done_without_a_model(use):
+def test_a_tokenizer_without_a_model_raises_an_error(use):
     arguments = {"tokenize": (["a"],), "detokenize": ([[4]],)}
     with pytest.raises(ValueError, match="SentencePieceTokenizer has no model"):
         getattr(SentencePieceTokenizer(), use)(*arguments[use])
@@ -242,7 +242,7 @@ def _charsmap(content: bytes) -> Any:
         ),
     ],
 )
-def test_a_model_that_was_tampered_with_is_refused(change, reason):
+def test_an_altered_model_is_refused(change, reason):
     proto = _changed(_trained(), change)
     with pytest.raises(
         ValueError, match=f"Received: a model that cannot be used, because .*{reason}"
@@ -282,12 +282,12 @@ def test_a_model_of_another_kind_is_refused(options, reason):
 
 
 @pytest.mark.parametrize("proto", [b"", b"\x1f\x8b\x08", b"[PAD]\n[UNK]\n", bytes(100)], ids=repr)
-def test_what_is_not_a_model_is_refused(proto):
+def test_content_that_is_not_a_model_is_refused(proto):
     with pytest.raises(ValueError, match="cannot be used, because it is"):
         SentencePieceTokenizer(proto)
 
 
-def test_what_is_neither_bytes_nor_a_file_is_refused(tmp_path):
+def test_a_model_must_be_bytes_or_a_file(tmp_path):
     with pytest.raises(TypeError, match=r"`proto` must be bytes or a path\. Received: \['a'\]"):
         SentencePieceTokenizer(cast("Any", ["a"]))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.model: there is no such file"):
@@ -310,7 +310,7 @@ def test_what_is_neither_bytes_nor_a_file_is_refused(tmp_path):
         ),
     ],
 )
-def test_bad_texts_to_train_on_are_refused(texts, error, message):
+def test_invalid_training_texts_are_refused(texts, error, message):
     with pytest.raises(error, match=message):
         SentencePieceTokenizer.train(texts)
 
@@ -334,7 +334,7 @@ def test_a_vocabulary_too_small_for_the_characters_is_refused():
         ({"normalization": "nfc"}, "`normalization` must be one of 'nmt_nfkc', 'nfkc'"),
     ],
 )
-def test_bad_training_arguments_are_refused(arguments, message):
+def test_invalid_training_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SentencePieceTokenizer.train(TEXTS, **arguments)
 

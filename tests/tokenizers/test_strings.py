@@ -44,12 +44,12 @@ def _parts(kind: str, texts: list[str]) -> list[list[str]]:
 
 
 @hypothesis.given(texts=strategies.lists(strategies.text(max_size=40), max_size=30))
-def test_python_and_the_graph_cut_every_text_alike(texts):
+def test_python_and_the_graph_split_every_text_equally(texts):
     assert _parts("words", texts) == [text.split() for text in texts]
     assert _parts("characters", texts) == [list(text) for text in texts]
 
 
-def test_every_character_of_unicode_parts_words_as_in_python():
+def test_white_space_separates_words_as_in_python():
     parts = [f"a{character}b" for character in UNICODE]
     texts = ["".join(parts[start : start + 100]) for start in range(0, len(parts), 100)]
     assert _parts("words", texts) == [text.split() for text in texts]

@@ -34,7 +34,7 @@ def tokenizer(request):
     return MAKERS[request.param]()
 
 
-def test_every_row_ends_in_eos_and_is_padded_on_the_right(tokenizer):
+def test_every_row_ends_with_eos_and_is_padded_on_the_right(tokenizer):
     ids = tokenizer.tokenize(["hello world", "", "hello"]).numpy()
     assert ids.dtype == np.int32
     for row in ids:
@@ -54,7 +54,7 @@ def test_a_batch_of_no_texts_gives_no_rows(tokenizer):
         assert tokenizer.detokenize(ids).shape == (0,)
 
 
-def test_texts_come_as_lists_arrays_or_tensors(tokenizer):
+def test_texts_may_be_lists_arrays_or_tensors(tokenizer):
     texts = ["hello", "world hello"]
     ids = tokenizer.tokenize(tf.constant(texts)).numpy()
     for same in (texts, tuple(texts), np.array(texts), np.array(texts, dtype=object)):
@@ -70,7 +70,7 @@ def test_a_single_text_gives_a_single_row(tokenizer):
     assert tokenizer.tokenize("").numpy().tolist() == [3]
 
 
-def test_split_gives_the_ids_without_eos_and_padding(tokenizer):
+def test_split_returns_the_ids_without_eos_and_padding(tokenizer):
     texts = ["hello world", "", "hello"]
     ids, lengths = tokenizer.split(texts)
     assert ids.dtype == lengths.dtype == tf.int32
@@ -83,7 +83,7 @@ def test_split_gives_the_ids_without_eos_and_padding(tokenizer):
         tokenizer.split("hello")
 
 
-def test_detokenize_ends_at_the_first_eos_and_leaves_out_pad_and_bos(tokenizer):
+def test_detokenize_stops_at_eos_and_skips_pad_and_bos(tokenizer):
     hello, world = tokenizer.tokenize(["hello", "world"]).numpy()[:, :-1].tolist()
     rows = [
         [2, *hello, 3, *world],
@@ -106,12 +106,12 @@ def test_detokenize_keeps_leading_dimensions(tokenizer):
     assert tokenizer.detokenize(nested[..., :0]).numpy().tolist() == [[b"", b""]] * 3
 
 
-def test_unk_reads_as_a_sign_for_it(tokenizer):
+def test_unk_has_its_own_sign(tokenizer):
     assert tokenizer.detokenize([[1, 3]]).numpy()[0].decode() == "⁇"
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
-def test_ids_of_any_integer_type_are_read(tokenizer, dtype):
+def test_ids_may_have_any_integer_type(tokenizer, dtype):
     ids = np.minimum(tokenizer.tokenize(["hello"]).numpy(), 255).astype(dtype)
     assert tokenizer.detokenize(ids).numpy().tolist() == [b"hello"]
 
@@ -134,7 +134,7 @@ def test_a_graph_takes_any_batch_of_texts(tokenizer):
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.sampled(3)
-def test_a_tokenizer_made_while_a_graph_is_traced_works(make):
+def test_a_tokenizer_created_during_tracing_works(make):
     kept = []
 
     @tf.function
@@ -146,13 +146,13 @@ def test_a_tokenizer_made_while_a_graph_is_traced_works(make):
     np.testing.assert_array_equal(kept[0].tokenize(["hello"]), make().tokenize(["hello"]))
 
 
-def test_it_works_in_tf_data(tokenizer):
+def test_a_tokenizer_works_in_tf_data(tokenizer):
     dataset = tf.data.Dataset.from_tensor_slices(["hello", "world"]).batch(2)
     ids = next(iter(dataset.map(tokenizer.tokenize)))
     np.testing.assert_array_equal(ids, tokenizer.tokenize(["hello", "world"]))
 
 
-def test_it_is_saved_inside_a_model(tokenizer, tmp_path):
+def test_a_tokenizer_is_saved_inside_a_model(tokenizer, tmp_path):
     texts = keras.Input((), dtype="string")
     model = keras.Model(texts, tokenizer(texts))
     assert model.output.shape == (None, None)
@@ -165,7 +165,7 @@ def test_it_is_saved_inside_a_model(tokenizer, tmp_path):
     np.testing.assert_array_equal(loaded(nasty), model(nasty))
 
 
-def test_its_config_is_small_and_brings_its_name_back(tokenizer):
+def test_the_config_is_small_and_restores_the_name(tokenizer):
     config = tokenizer.get_config()
     assert config == {"name": tokenizer.name, "trainable": True}
     assert type(tokenizer).from_config(config).name == tokenizer.name
@@ -193,7 +193,7 @@ def test_copies_have_the_same_vocabulary(tokenizer, copied):
     np.testing.assert_array_equal(other.tokenize(["hello x"]), tokenizer.tokenize(["hello x"]))
 
 
-def test_it_says_what_it_is():
+def test_the_repr_describes_the_tokenizer():
     assert repr(CharTokenizer.train(["ab"])) == "CharTokenizer(vocabulary_size=6)"
     assert repr(WordTokenizer()) == "WordTokenizer(vocabulary_size=0)"
     assert repr(ByteTokenizer()) == "ByteTokenizer()"
@@ -210,7 +210,7 @@ def test_texts_that_are_not_strings_are_refused(tokenizer, texts):
 
 
 @pytest.mark.parametrize("texts", ["a\ud800", ["b", "a\ud800"], np.array(["a\ud800"])], ids=ascii)
-def test_texts_that_have_no_utf8_are_refused(tokenizer, texts):
+def test_texts_without_utf8_encoding_are_refused(tokenizer, texts):
     with pytest.raises(ValueError, match=r"'a\\ud800', which has a lone surrogate at position 1"):
         tokenizer.tokenize(texts)
 
@@ -241,7 +241,7 @@ def test_ids_outside_the_vocabulary_are_refused(tokenizer, offset):
         tokenizer.detokenize([[4, -1]])
 
 
-def test_the_base_class_says_what_a_sub_class_must_define():
+def test_the_base_class_names_what_a_subclass_must_define():
     with pytest.raises(NotImplementedError, match="Tokenizer must define `_split`"):
         Tokenizer().tokenize(["a"])
     with pytest.raises(NotImplementedError, match="Tokenizer must define `pieces`"):
@@ -252,12 +252,12 @@ def test_the_base_class_says_what_a_sub_class_must_define():
 
 
 @pytest.mark.parametrize("method", ["split_text", "borders"])
-def test_the_lookup_class_says_what_a_sub_class_must_define(method):
+def test_the_lookup_class_names_what_a_subclass_must_define(method):
     with pytest.raises(NotImplementedError, match=f"A subclass must define `{method}`"):
         getattr(LookupTokenizer, method)("a")
 
 
-def test_many_tokenizers_are_no_reason_to_warn(caplog):
+def test_many_tokenizers_cause_no_warning(caplog):
     for text in "abcdefgh":
         CharTokenizer.train([text]).tokenize(tf.constant([text]))
     assert not [record for record in caplog.records if "retracing" in record.getMessage()]
