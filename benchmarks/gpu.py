@@ -1,21 +1,28 @@
 """Training and search speed on a GPU, compared with plain Keras and PyTorch.
 
-    python -m benchmarks.gpu OUT training search   # with TensorFlow
-    python -m benchmarks.gpu OUT torch             # with PyTorch, in an environment of its own
+    python -m benchmarks.gpu OUT all --torch PYTHON   # the tests and everything below
+    python -m benchmarks.gpu OUT training search data accuracy export
+    PYTHON -m benchmarks.gpu OUT torch                # in an environment with PyTorch
     python -m benchmarks.gpu OUT tables
 
 Each system trains on the same 30 batches, pass after pass. The result is the median time of a pass.
-TensorFloat-32 is used where the framework uses it by default. OUT is a file with one JSON object
-per line.
+TensorFloat-32 is used where the framework uses it by default. "data" measures the rate of
+`make_dataset`, "accuracy" the share of right dates after a training in each precision, "export" the
+time of the exports. OUT is a file with one JSON object per line. `all` runs each part in a separate
+process and continues after a part that fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import os
+import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +46,7 @@ TRAININGS = (
 )
 SEARCH_BATCHES = (1, 32, 512)
 SEARCH_SYSTEMS = ("keras_s2s", "yardstick", "keras_s2s XLA")
+PARTS = ("training", "search", "torch", "accuracy", "export", "data")
 
 
 def measure(run: Callable[[], Any], passes: int = PASSES) -> float:
@@ -135,6 +143,109 @@ def search_torch(keep: Callable[..., None], device: str) -> None:
             keep("search", name, batch, "float32", "PyTorch", took)
 
 
+def accuracy(keep_figure: Callable[[str, float], None]) -> None:
+    """Train a model of dates in each precision, and measure the share of right held-out dates."""
+    import keras
+
+    import keras_s2s as s2s
+
+    days = [datetime.date(1990, 1, 1) + datetime.timedelta(day) for day in range(20_000)]
+    random.Random(0).shuffle(days)
+    pairs = [(f"{day:%A, %d %B %Y}", day.isoformat()) for day in days]
+    source = s2s.CharTokenizer.train(text for text, _ in pairs)
+    target = s2s.CharTokenizer.train(text for _, text in pairs)
+    train_pairs, held_out = pairs[:-500], pairs[-500:]
+    for precision, policy in POLICIES.items():
+        keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(policy)
+        model = s2s.Seq2Seq(
+            s2s.LSTMEncoder(source.vocabulary_size, 128, bidirectional=True),
+            s2s.LSTMDecoder(target.vocabulary_size, 128, attention="luong"),
+        )
+        model.compile(s2s.FusedAdam(0.003, global_clipnorm=1.0), loss=s2s.SequenceLoss())
+        dataset = s2s.make_dataset(train_pairs, source, target, batch_size=64, shuffle=True, seed=0)
+        start = time.perf_counter()
+        model.fit(dataset, epochs=3, verbose=0)
+        keep_figure(f"seconds of three epochs of dates, {precision}", time.perf_counter() - start)
+        outputs = s2s.Translator(model, source, target).translate([text for text, _ in held_out])
+        right = sum(output == date for output, (_, date) in zip(outputs, held_out, strict=True))
+        keep_figure(f"right dates of {len(held_out)}, {precision}", right)
+    keras.config.set_dtype_policy("float32")
+
+
+def export(keep_figure: Callable[[str, float], None]) -> None:
+    """Measure the seconds of both exports of an untrained model, with and without the GPU."""
+    program = (
+        "import sys, time, keras_s2s as s2s; "
+        "texts = ['ab cd', 'abcdefgh']; tokenizer = s2s.CharTokenizer.train(texts); "
+        "size = tokenizer.vocabulary_size; "
+        "model = s2s.Seq2Seq(s2s.LSTMEncoder(size, 256, num_layers=2), "
+        "s2s.LSTMDecoder(size, 256, num_layers=2, attention='luong')); "
+        "model.compile('adam', loss=s2s.SequenceLoss()); "
+        "model.fit(s2s.make_dataset([(t, t) for t in texts], tokenizer, tokenizer), verbose=0); "
+        "translator = s2s.Translator(model, tokenizer, tokenizer); start = time.perf_counter(); "
+        "s2s.export.saved_model(translator, sys.argv[1] + '/saved'); "
+        "middle = time.perf_counter(); "
+        "s2s.export.litert(translator, sys.argv[1] + '/model.tflite'); "
+        "print(middle - start, time.perf_counter() - middle)"
+    )
+    for place, environment in (("with", {}), ("without", {"CUDA_VISIBLE_DEVICES": "-1"})):
+        with tempfile.TemporaryDirectory() as folder:
+            printed = subprocess.run(
+                [sys.executable, "-c", program, folder],
+                env=os.environ | environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            ).stdout
+        saved, litert = map(float, printed.split()[-2:])
+        keep_figure(f"seconds to export a SavedModel {place} the GPU", saved)
+        keep_figure(f"seconds to export LiteRT {place} the GPU", litert)
+
+
+def data(keep_figure: Callable[[str, float], None]) -> None:
+    """Measure the target tokens per second of `make_dataset`."""
+    import keras_s2s as s2s
+
+    rng = random.Random(0)
+    texts = ["".join(rng.choices("abcdefghij", k=rng.randint(4, 12))) for _ in range(200_000)]
+    pairs = [(text, " ".join(text)) for text in texts]
+    source = s2s.CharTokenizer.train(text for text, _ in pairs)
+    target = s2s.WordTokenizer.train(text for _, text in pairs)
+    tokens = sum(len(text) + 1 for text in texts)  # with eos
+    for batch in (128, 1024):
+        dataset = s2s.make_dataset(pairs, source, target, batch_size=batch, shuffle=True, seed=0)
+
+        def run(dataset: Any = dataset) -> None:
+            for _ in dataset:
+                pass
+
+        rate = tokens / measure(run, passes=3)
+        keep_figure(
+            f"target tokens per second of make_dataset, batch {batch}, {count_cores()} cores", rate
+        )
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores of this process."""
+    return len(os.sched_getaffinity(0))
+
+
+def measure_all(arguments: argparse.Namespace) -> None:
+    """Run the tests marked `gpu` and all parts, each in a separate process."""
+    start = time.monotonic()
+    gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
+    commands = [[sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]]
+    for part in PARTS:
+        python = arguments.torch if part == "torch" else sys.executable
+        if python:
+            commands.append([python, "-m", "benchmarks.gpu", arguments.out, part])
+    for command in commands:
+        ended = subprocess.run(command, env=os.environ | gpu, check=False).returncode
+        name = " ".join(command[1:])
+        print(f"{time.monotonic() - start:.0f} s: {name} ended with {ended}", flush=True)
+
+
 def tables(path: str) -> str:
     """Format the results as Markdown tables in milliseconds."""
     lines_kept = Path(path).read_text(encoding="utf-8").splitlines()
@@ -153,6 +264,8 @@ def tables(path: str) -> str:
             }
             cells = [f"{1000 * found[c]:.2f}" if c in found else "–" for c in columns]
             lines.append(f"| {system[0]}, {system[1]} | " + " | ".join(cells) + " |")
+    lines += ["", "| other | |", "|---|---|"]
+    lines += [f"| {it['what']} | {it['value']:,.1f} |" for it in kept if it["part"] == "other"]
     cards = dict.fromkeys(it["card"] for it in kept)
     return "\n".join([f"Card: {', '.join(cards)}", *lines])
 
@@ -170,32 +283,47 @@ def main() -> None:
     """Measure the parts named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", help="file to append figures to")
-    parser.add_argument("parts", nargs="+", choices=("training", "search", "torch", "tables"))
+    parser.add_argument("parts", nargs="+", choices=("all", *PARTS, "tables"))
     parser.add_argument("--device", default="cuda", help="device of PyTorch")
+    parser.add_argument("--torch", metavar="PYTHON", help="Python of an environment with PyTorch")
     parser.add_argument(
         "--only", default="", help="measure only systems whose name contains this text"
     )
     arguments = parser.parse_args()
     name = card()
 
+    def write(figures: dict[str, Any]) -> None:
+        with open(arguments.out, "a", encoding="utf-8") as file:
+            print(json.dumps(figures | {"card": name}), file=file)
+
     def keep(
         part: str, workload: str, batch: int, precision: str, system: str, took: float
     ) -> None:
-        figures = {"part": part, "workload": workload, "batch": batch, "precision": precision}
-        figures |= {"system": system, "seconds": took, "card": name}
         print(f"{part} {workload} {batch} {precision} {system}: {1000 * took:.2f} ms", flush=True)
-        with open(arguments.out, "a", encoding="utf-8") as file:
-            print(json.dumps(figures), file=file)
+        figures = {"part": part, "workload": workload, "batch": batch, "precision": precision}
+        write(figures | {"system": system, "seconds": took})
+
+    def keep_figure(what: str, value: float) -> None:
+        print(f"{what}: {value:,.1f}", flush=True)
+        write({"part": "other", "what": what, "value": value})
 
     for part in arguments.parts:
-        if part == "training":
+        if part == "all":
+            measure_all(arguments)
+        elif part == "training":
             train(keep, arguments.only)
         elif part == "search":
             search(keep, arguments.only)
         elif part == "torch":
             train_torch(keep, arguments.device)
             search_torch(keep, arguments.device)
-        else:
+        elif part == "accuracy":
+            accuracy(keep_figure)
+        elif part == "export":
+            export(keep_figure)
+        elif part == "data":
+            data(keep_figure)
+        if part in ("all", "tables"):
             sys.stdout.write(tables(arguments.out) + "\n")
 
 
