@@ -35,7 +35,7 @@ def other(translator, tmp_path_factory):
     return path
 
 
-def test_weights_are_the_mean_and_all_else_is_the_first_models(
+def test_weights_are_averaged_and_the_rest_is_from_the_first_model(
     run, model, nearby, translator, tmp_path
 ):
     path = tmp_path / "mean.keras"
@@ -49,7 +49,7 @@ def test_weights_are_the_mean_and_all_else_is_the_first_models(
     assert averaged.target.vocabulary == translator.target.vocabulary
 
 
-def test_models_of_other_sizes_are_a_mistake(run, model, translator, tmp_path):
+def test_models_of_different_sizes_are_an_error(run, model, translator, tmp_path):
     source, target = translator.source, translator.target
     other = s2s.Seq2Seq(
         s2s.LSTMEncoder(source.vocabulary_size, 3), s2s.LSTMDecoder(target.vocabulary_size, 3)
@@ -64,7 +64,7 @@ def test_models_of_other_sizes_are_a_mistake(run, model, translator, tmp_path):
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
 @pytest.mark.sampled(1)
-def test_it_searches_as_the_models_together(run, model, other, translator, tmp_path, average):
+def test_the_ensemble_searches_with_both_models(run, model, other, translator, tmp_path, average):
     path = tmp_path / "both.keras"
     code, output, errors = run("ensemble", model, other, "--output", path, "--average", average)
     assert (code, output, errors) == (0, f"{path}\n", "")
@@ -80,14 +80,14 @@ def test_it_searches_as_the_models_together(run, model, other, translator, tmp_p
     assert np.abs(found["scores"] - alone["scores"]).max() > 0.01
 
 
-def test_an_ensemble_may_be_a_part(run, model, other, tmp_path):
+def test_an_ensemble_may_be_a_member(run, model, other, tmp_path):
     two, three = tmp_path / "two.keras", tmp_path / "three.keras"
     assert run("ensemble", model, other, "--output", two)[0] == 0
     assert run("ensemble", two, other, "--output", three)[0] == 0
     assert len(s2s.load(three).model.members()) == 3
 
 
-def test_limits_are_the_first_models_and_confidences_are_to_be_calibrated(
+def test_limits_are_from_the_first_model_and_confidences_uncalibrated(
     run, other, translator, tmp_path
 ):
     first, both = tmp_path / "first.keras", tmp_path / "both.keras"
@@ -101,7 +101,7 @@ def test_limits_are_the_first_models_and_confidences_are_to_be_calibrated(
 
 
 @pytest.mark.parametrize("command", ["average", "ensemble"])
-def test_ids_must_mean_the_same(run, model, translator, tmp_path, command):
+def test_vocabularies_must_be_equal(run, model, translator, tmp_path, command):
     foreign = tmp_path / "foreign.keras"
     target = s2s.WordTokenizer.train(["one two four"])  # as many tokens, another meaning
     assert target.vocabulary_size == translator.target.vocabulary_size
@@ -130,7 +130,7 @@ def test_a_file_is_replaced_only_on_request(run, model, other, tmp_path):
     [(1, "both.keras", "needs two models or more"), (2, "both.h5", "must end in .keras")],
 )
 @pytest.mark.parametrize("command", ["average", "ensemble"])
-def test_mistakes_are_reported_before_anything_is_loaded(
+def test_errors_are_reported_before_a_model_is_loaded(
     run, tmp_path, command, number, name, complaint
 ):
     nothing = tmp_path / "nothing.keras"

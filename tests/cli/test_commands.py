@@ -32,7 +32,7 @@ def pairs(tmp_path):
     return path
 
 
-def test_help_and_mistakes_do_not_wait_for_tensorflow():
+def test_help_and_errors_do_not_wait_for_tensorflow():
     code = f"""
 import sys
 from keras_s2s.cli.main import main
@@ -50,7 +50,7 @@ assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
         assert line.startswith("keras-s2s")
 
 
-def test_mistakes_in_files_do_not_wait_for_tensorflow(tmp_path):
+def test_errors_in_files_do_not_wait_for_tensorflow(tmp_path):
     names = ("good.tsv", "bad.tsv", "run", "model.keras")
     good, bad, run, model = (str(tmp_path / name) for name in names)
     Path(good).write_text("a\tb\n", "utf-8")
@@ -123,7 +123,7 @@ def test_scores_are_those_of_the_translator(run, model, pairs, translator):
 
 
 @pytest.mark.slow
-def test_evaluate_takes_all_references_of_a_source(run, model, pairs, translator, tmp_path):
+def test_evaluate_accepts_any_reference_of_a_source(run, model, pairs, translator, tmp_path):
     outputs = tmp_path / "outputs.tsv"
     code, output, errors = run("evaluate", model, pairs, "--json", "--outputs", outputs)
     assert (code, errors) == (0, "")
@@ -139,7 +139,7 @@ def test_evaluate_takes_all_references_of_a_source(run, model, pairs, translator
     assert output.splitlines()[1].startswith("WER   100.00 %")
 
 
-def test_unknown_figures_are_a_mistake(run, model, pairs):
+def test_unknown_metrics_are_an_error(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--metrics", "wer,blue")
     assert code == 2
     assert "--metrics" in errors
@@ -154,7 +154,7 @@ def test_unknown_figures_are_a_mistake(run, model, pairs):
     ],
 )
 @pytest.mark.slow
-def test_an_export_is_inspected_and_answers(
+def test_an_export_can_be_inspected_and_translates(
     run, model, pairs, translator, tmp_path, caplog, out, options, file_format
 ):
     figures = tmp_path / "figures.json"
@@ -198,7 +198,7 @@ def test_an_export_of_ids_says_that_it_does_not_copy(
     assert (code, 'reads "⁇" instead of the source token' in errors) == (0, on_ids)
 
 
-def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):
+def test_inspect_describes_a_keras_file(run, model, translator):
     _, output, _ = run("inspect", model)
     assert output.startswith("# CharTokenizer → WordTokenizer, Keras\n")
     assert f"| parameters | {translator.model.count_params()} |" in output
@@ -208,7 +208,7 @@ def test_inspect_tells_what_is_in_a_keras_file(run, model, translator):
 
 
 @pytest.mark.parametrize("command", ["translate", "inspect"])
-def test_a_cut_litert_file_is_a_mistake(run, litert_file, tmp_path, command):
+def test_a_truncated_litert_file_is_an_error(run, litert_file, tmp_path, command):
     path = tmp_path / "cut.tflite"
     path.write_bytes(litert_file.read_bytes()[:20000])
     code, _, errors = run(command, path)
@@ -220,7 +220,7 @@ def test_a_cut_litert_file_is_a_mistake(run, litert_file, tmp_path, command):
 
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
 @pytest.mark.slow
-def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damaged):
+def test_a_damaged_saved_model_is_an_error(run, served_folder, tmp_path, damaged):
     version = tmp_path / "1"
     shutil.copytree(served_folder, version)
     content = (version / damaged).read_bytes()
@@ -244,21 +244,21 @@ def test_a_damaged_saved_model_is_a_mistake(run, served_folder, tmp_path, damage
         (["--warmup-batch-size", "2"], "--warmup-batch-size requires --warmup-length"),
     ],
 )
-def test_options_of_the_other_format_are_refused(run, model, tmp_path, options, message):
+def test_options_of_another_format_are_refused(run, model, tmp_path, options, message):
     code, _, errors = run("export", model, tmp_path / "out", *options)
     assert code == 2
     assert message in errors
 
 
 @pytest.mark.parametrize("name", ["g2p.lite", "g2p.tfllite"])
-def test_a_suffix_of_no_format_is_refused(run, model, tmp_path, name):
+def test_an_unknown_suffix_is_refused(run, model, tmp_path, name):
     code, _, errors = run("export", model, tmp_path / name)
     assert code == 2
     assert f"{name}: no format has the suffix .{name.split('.')[1]}. Use .tflite or" in errors
 
 
 @pytest.mark.slow
-def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
+def test_export_writes_warm_up_requests(run, model, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     options = ["--warmup-length", 2, "--warmup-length", 3, "--warmup-batch-size", 4]
     code, output, errors = run("export", model, tmp_path / "served", *options)
@@ -277,7 +277,7 @@ def test_a_model_server_gets_warm_up_requests(run, model, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
+def test_serving_files_are_written(run, served_folder, tmp_path):
     call = ("serving-files", served_folder.parent, tmp_path / "deploy", "--name", "g2p")
     code, output, errors = run(*call, "--replicas", 3, 4)
     assert (code, errors) == (0, "")
@@ -307,7 +307,7 @@ def test_a_model_server_gets_its_files(run, served_folder, tmp_path):
     ids=lambda command: command[0],
 )
 @pytest.mark.parametrize("place", ["nowhere", "file"])
-def test_a_path_that_cannot_be_written_is_named_before_the_work_starts(
+def test_an_unwritable_path_is_reported_before_the_work_starts(
     run, model, pairs, tmp_path, monkeypatch, command, place
 ):
     monkeypatch.setattr("keras_s2s.load", None)
@@ -353,7 +353,7 @@ def own(tmp_path, monkeypatch):
     sys.modules.pop("own_q", None)
 
 
-def test_own_code_is_imported_by_its_module(run, own):
+def test_custom_code_is_imported_from_its_module(run, own):
     code, _, errors = run("translate", "spell.keras", stdin=b"ab\n")
     assert code == 2
     assert errors.count("\n") == 1
@@ -364,7 +364,7 @@ def test_own_code_is_imported_by_its_module(run, own):
     assert str(own) not in sys.path
 
 
-def test_the_folder_of_a_run_knows_its_modules(run, own):
+def test_a_run_folder_stores_its_modules(run, own):
     (own / "run").mkdir()
     (own / "spell.keras").rename(own / "run" / "best.keras")
     (own / "run" / "settings.yaml").write_text("import: own_q\n")
@@ -380,14 +380,14 @@ def test_the_folder_of_a_run_knows_its_modules(run, own):
         ("broken_q", "--import broken_q: ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_a_mistake(run, own, module, message):
+def test_a_module_that_cannot_be_imported_is_an_error(run, own, module, message):
     code, _, errors = run("inspect", "spell.keras", "--import", module)
     assert code == 2
     assert errors.startswith(f"keras-s2s: {message}")
     assert errors.count("\n") == 1
 
 
-def test_a_malformed_line_is_named(run, model, pairs):
+def test_the_number_of_a_malformed_line_is_reported(run, model, pairs):
     pairs.write_text("a\tb\nab\n", "utf-8")
     code, output, errors = run("score", model, pairs)
     assert (code, output) == (2, "")
@@ -396,7 +396,7 @@ def test_a_malformed_line_is_named(run, model, pairs):
     )
 
 
-def test_a_file_that_is_not_a_model_is_a_mistake(run, pairs, tmp_path):
+def test_a_file_that_is_not_a_model_is_an_error(run, pairs, tmp_path):
     code, _, errors = run("inspect", pairs)
     assert code == 2
     assert errors.count("\n") == 1
@@ -406,7 +406,7 @@ def test_a_file_that_is_not_a_model_is_a_mistake(run, pairs, tmp_path):
     assert "there is no model in this folder" in errors
 
 
-def test_the_model_that_is_meant_is_named(run, tmp_path):
+def test_the_model_that_is_probably_meant_is_named(run, tmp_path):
     for name, message in (
         ("weights.tflite", f"Did you mean {tmp_path / 'weights.tflite'}?"),
         ("settings.yaml", "this run has no best.keras yet"),
@@ -427,7 +427,7 @@ def run_folder(model, tmp_path_factory):
     return folder
 
 
-def test_a_run_knows_how_its_data_are_read(run, run_folder, pairs, tmp_path):
+def test_a_run_folder_stores_how_its_data_are_read(run, run_folder, pairs, tmp_path):
     triples = tmp_path / "triples.tsv"
     triples.write_text("ab\tV;PST\tone two\nb\tV\tone\n", "utf-8")
     code, output, errors = run("evaluate", run_folder, triples, "--bootstrap", 2)

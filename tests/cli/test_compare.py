@@ -1,4 +1,4 @@
-"""`keras-s2s compare`: what changes with a new version."""
+"""`keras-s2s compare`: the changes from one version to the next."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def changed(translator, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_model_does_not_differ_from_itself(run, model, texts):
+def test_a_model_has_no_differences_from_itself(run, model, texts):
     arguments = ("--max-changed", 0, "--max-score-difference", 1e-6)
     code, output, _ = run("compare", model, model, texts, *arguments)
     assert code == 0
     assert output.startswith("0 of 6 answers changed (0.00%)\n")
 
 
-def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed, texts):
+def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, texts):
     code, output, errors = run("compare", model, changed, texts, "--most", 2, "--json")
     found = json.loads(output)
     assert code == 0
@@ -75,7 +75,7 @@ def test_changes_are_listed_and_end_with_their_own_exit_code(run, model, changed
         (b"ab\nab\tone\n", "words.txt, line 2: a tab at character 3. Expected: a source in each"),
     ],
 )
-def test_a_file_without_texts_is_a_mistake(run, model, tmp_path, content, message):
+def test_a_file_without_texts_is_an_error(run, model, tmp_path, content, message):
     (tmp_path / "words.txt").write_bytes(content)
     code, _, errors = run("compare", model, model, tmp_path / "words.txt")
     assert code == 2
@@ -126,6 +126,6 @@ def test_texts_that_neither_model_answers_have_no_score():
     assert found.mean_score_difference == 0.5
 
 
-def test_each_text_has_two_answers():
+def test_each_text_needs_two_answers():
     with pytest.raises(ValueError, match="Received: 1 texts, 1 and 0 answers"):
         compare(["a"], [Answer("A", 0.0)], [])

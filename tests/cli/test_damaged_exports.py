@@ -36,17 +36,17 @@ def ask(export, cases, seed):
 
 
 @pytest.mark.parametrize(("kind", "cases"), [("litert", 20), ("saved_model", 5)])
-def test_a_damaged_export_is_refused_or_answers(exports, kind, cases):
+def test_a_damaged_export_is_refused_or_still_works(exports, kind, cases):
     ask(exports[kind], cases, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "cases"), [("litert", 2000), ("saved_model", 500)])
-def test_thousands_of_damaged_exports_are_refused_or_answer(exports, kind, cases):
+def test_thousands_of_damaged_exports_are_refused_or_still_work(exports, kind, cases):
     ask(exports[kind], cases, seed=2)
 
 
-def test_an_empty_graph_is_reported_by_its_path(exports, tmp_path):
+def test_an_empty_graph_is_reported_with_its_path(exports, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(ValueError, match=r"or damaged: 0 graphs in saved_model\.pb\. Expected: 1"):
         SavedModelSession(str(tmp_path))

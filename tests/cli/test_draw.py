@@ -20,7 +20,9 @@ def test_attention_and_search_are_drawn(what, suffix, run, model, tmp_path):
     assert begins.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
 
 
-def test_letters_that_no_font_has_are_reported_in_one_line(run, model, tmp_path, monkeypatch):
+def test_characters_missing_in_all_fonts_are_reported_in_one_line(
+    run, model, tmp_path, monkeypatch
+):
     monkeypatch.setattr("keras_s2s.plots.canvas._installed", list)
     code, _, errors = run("draw", "search", model, "ab猫", tmp_path / "picture.png")
     assert code == 0
@@ -38,7 +40,7 @@ def test_a_wider_beam_is_drawn_wider(run, model, tmp_path):
     assert sizes[1] > sizes[0]
 
 
-def test_learning_curves_are_drawn_of_a_run_or_a_file(run, tmp_path):
+def test_learning_curves_are_drawn_from_a_run_or_a_file(run, tmp_path):
     curve = tmp_path / "learning_curve.csv"
     curve.write_text("epoch,loss,val_loss\n0,2.0,2.5\n1,1.0,2.0\n", "utf-8")
     for given in (tmp_path, curve):
@@ -53,7 +55,7 @@ def test_a_folder_without_a_curve_is_refused(run, tmp_path):
     assert "there is no learning_curve.csv in this folder" in errors
 
 
-def test_errors_are_drawn_by_length(run, model, tmp_path):
+def test_errors_by_length_are_drawn(run, model, tmp_path):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("a\tone\nabcd\ttwo\nabcd\tthree\n", "utf-8")
     picture = tmp_path / "errors.svg"
@@ -62,7 +64,7 @@ def test_errors_are_drawn_by_length(run, model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["picture.jpeg", "no/such/folder/picture.png"])
-def test_an_invalid_picture_is_refused(name, run, model, tmp_path):
+def test_an_invalid_image_path_is_refused(name, run, model, tmp_path):
     code, _, errors = run("draw", "attention", model, "abcd", tmp_path / name)
     assert code == 2
     assert name.rpartition("/")[2] in errors

@@ -1,4 +1,4 @@
-"""Output of a training: metrics, why it ended, and the kept epoch."""
+"""Output of training: metrics, why it ended, and the kept epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_b
 
 
 @pytest.mark.parametrize(("tokens", "name"), [("words", "TER"), ("phones", "PER")])
-def test_rates_are_in_percent_by_their_names(tokens, name):
+def test_error_rates_are_named_and_in_percent(tokens, name):
     expected = f"loss 1.5000, held-out loss 1.2500, WER 61.00 %, {name} 12.50 %, BLEU 31.50"
     assert describe_figures(LOGS, tokens) == expected
     figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
@@ -29,7 +29,7 @@ def test_a_limit_of_the_sources_of_an_epoch_is_named():
     assert [describe_limit(1000, 1000), describe_limit(0, 1001)] == [None, None]
 
 
-def test_an_epoch_is_a_line(capsys):
+def test_each_epoch_prints_one_line(capsys):
     keep = KeepBest(None, "best.keras", "wer")
     keep.best_epoch = 2
     lines = EpochLines(keep, "phones")

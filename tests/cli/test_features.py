@@ -60,7 +60,7 @@ def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
 
 @pytest.mark.parametrize("more", [[], ["--stream", "--copy", "--attention", "monotonic"]], ids=str)
 @pytest.mark.slow
-def test_files_with_features_train_as_they_are(more, files, tmp_path, run):
+def test_files_with_features_need_no_conversion(more, files, tmp_path, run):
     options = ["--train", files / "train.tsv", "--valid", files / "valid.tsv", *more]
     options += ["--features-column", "2", "--units", "8", "--epochs", "1", "--threads", "1"]
     with start("train", *options, "--output", tmp_path / "run") as process:

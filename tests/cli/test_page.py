@@ -49,7 +49,7 @@ def test_the_page_runs_as_printed(run, tmp_path, monkeypatch):
     assert {shlex.split(line)[1] for line in lines} == set(commands.commands)
 
 
-def test_the_page_has_every_file_of_a_run():
+def test_the_page_lists_every_file_of_a_run():
     from keras_s2s.cli import run_folder
 
     for name in re.findall(r"^([\w.]+/?) {2,}", run_folder._EXPLANATION, flags=re.MULTILINE):

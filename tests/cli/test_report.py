@@ -13,7 +13,7 @@ OUTPUTS = ["a b", "a c", "d", "x y z", "a b c d e"]
 REFERENCES = [["a b"], ["a b"], ["e", "d e"], ["x z"], ["a b c d e", "a"]]
 
 
-def test_figures_are_those_of_the_package():
+def test_metrics_are_those_of_the_package():
     report = make_report(OUTPUTS, REFERENCES)
     rates = error_rates(OUTPUTS, REFERENCES)
     assert report.figures["wer"].value == rates.sequence_error_rate
@@ -29,7 +29,7 @@ def test_samples_without_a_single_match_have_an_interval_too():
     assert (figure["bleu"].low, figure["bleu"].high) == (0.0, pytest.approx(100.0))
 
 
-def test_the_commonest_confusions_come_first():
+def test_the_most_frequent_confusions_come_first():
     outputs, references = ["b", "b c", "a x", "a"], [["a"], ["a c"], ["a"], ["a y"]]
     report = make_report(outputs, references, metrics=["ter"])
     assert report.confusions == [
@@ -51,7 +51,7 @@ def test_the_interval_of_a_rate_is_that_of_the_binomial():
     )
 
 
-def test_characters_are_compared_where_asked_for():
+def test_characters_can_be_the_unit_of_comparison():
     report = make_report(["abd"], [["abc"]], metrics=["ter"], tokens="characters")
     assert report.figures["ter"].value == pytest.approx(1 / 3)
     assert json.loads(report.to_json())["confusions"] == [

@@ -26,7 +26,7 @@ BOMB = "a: &a [x, x, x]\n" + "".join(f"b{n}: [{'*a, ' * 9}]\n" for n in range(9)
 FILES = {"train": ["train.tsv"], "valid": "valid.tsv"}
 
 
-def test_the_template_explains_every_line_and_reads_back_as_the_defaults(run, tmp_path):
+def test_the_template_explains_every_line_and_has_the_defaults(run, tmp_path):
     path = tmp_path / "run.yaml"
     code, output, errors = run("train", "--write-config", path, "--units", 12)
     assert (code, output, errors) == (0, "", "")
@@ -81,7 +81,7 @@ def test_the_template_explains_every_line_and_reads_back_as_the_defaults(run, tm
         ("- units\n", ": expected lines of `setting: value`"),
     ],
 )  # fmt: skip
-def test_a_wrong_line_is_named(run, tmp_path, text, message):
+def test_an_invalid_line_is_reported_with_its_number(run, tmp_path, text, message):
     path = tmp_path / "run.yaml"
     path.write_text(text)
     started = time.process_time()
@@ -94,13 +94,13 @@ def test_a_wrong_line_is_named(run, tmp_path, text, message):
     assert errors.count("\n") == 1
 
 
-def test_numbers_may_be_written_as_people_do(tmp_path):
+def test_numbers_may_be_written_in_any_usual_form(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("learning_rate: 1e-3\ndropout: 0\nminutes: 5\n")
     assert read_config(path) == {"learning_rate": 0.001, "dropout": 0.0, "minutes": 5.0}
 
 
-def test_a_flag_takes_the_place_of_a_line(run, tmp_path):
+def test_an_option_overrides_a_line(run, tmp_path):
     path, both = tmp_path / "run.yaml", tmp_path / "both.yaml"
     path.write_text("units: 8\nbidirectional: true\nseed: 3\n")
     options = ["--units", 9, "--no-bidirectional", "--train", "a", "--train", "b"]
@@ -144,7 +144,7 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         ),
     ],
 )
-def test_a_wrong_flag_is_named(run, options, message):
+def test_an_invalid_option_is_named(run, options, message):
     code, _, errors = run("train", *options)
     assert code == 2
     assert errors.startswith(f"keras-s2s: {message}")
@@ -163,7 +163,7 @@ def settings(tmp_path):
     })  # fmt: skip
 
 
-def test_an_extra_argument_is_named_with_what_was_meant(run):
+def test_an_extra_argument_is_reported_with_a_hint(run):
     for command, hint in (
         (["train", "--train", "a.tsv", "b.tsv"], "Give each file its own option: --train FILE"),
         (["translate", ".", "b.tsv"], "Sources are read from standard input: < FILE."),
@@ -181,7 +181,7 @@ def test_a_pipe_has_no_checksum(settings, tmp_path):
     assert json.loads((tmp_path / "data.json").read_text())["train"][0]["sha256"] is None
 
 
-def test_a_training_resumes_in_its_own_folder_only(settings, tmp_path):
+def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
     folder = tmp_path / "run"
     assert check_folder(settings) is False
     folder.mkdir()
@@ -203,7 +203,7 @@ def test_a_training_resumes_in_its_own_folder_only(settings, tmp_path):
         check_folder(settings)
 
 
-def test_a_training_resumes_with_its_own_data_only(settings, tmp_path):
+def test_a_run_resumes_only_with_its_own_data(settings, tmp_path):
     (tmp_path / "run").mkdir()
     check_data(settings)
     check_data(settings)
@@ -240,7 +240,7 @@ def line_of(name, output):
         ({"vocabulary": 8000}, "luong", "8,000 target tokens: monotonic attention is for"),
     ],
 )
-def test_the_attention_follows_the_pairs_and_the_other_settings(given, attention, reason, capsys):
+def test_the_default_attention_depends_on_pairs_and_settings(given, attention, reason, capsys):
     assert fitted(**given).attention == attention
     line = line_of("attention", capsys.readouterr().out)
     assert line.split()[1] == attention
@@ -248,7 +248,7 @@ def test_the_attention_follows_the_pairs_and_the_other_settings(given, attention
 
 
 @pytest.mark.parametrize(("target", "copies"), [(CharTokenizer, True), (WordTokenizer, False)])
-def test_the_rule_copies_only_what_both_tokenizers_have(target, copies, capsys):
+def test_the_default_copies_only_if_tokenizers_share_tokens(target, copies, capsys):
     pairs = [("ab V;PST", "abed")]
     settings = complete({"train": ["a"], "valid": "b"})
     data = SimpleNamespace(
@@ -264,13 +264,13 @@ def test_the_rule_copies_only_what_both_tokenizers_have(target, copies, capsys):
 
 
 @pytest.mark.parametrize("attention", ["none", "luong", "monotonic"])
-def test_a_given_attention_stays(attention, capsys):
+def test_a_given_attention_is_kept(attention, capsys):
     assert fitted(attention=attention).attention == attention
     assert "attention " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("attention", [None, "bahdanau"])
-def test_sizes_and_attention_are_those_of_the_initial_model(attention, capsys):
+def test_sizes_and_attention_follow_the_initial_model(attention, capsys):
     model = Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3, num_layers=2, attention=attention))
     settings = fitted(initial=SimpleNamespace(model=model), init_from="first.keras")
     assert settings.attention == (attention or "none")

@@ -17,7 +17,7 @@ def pipe():
         yield file, writing
 
 
-def test_a_line_is_given_without_waiting_for_the_next(pipe):
+def test_a_line_is_returned_without_waiting_for_the_next(pipe):
     file, writing = pipe
     reader = LineReader(file)
     os.write(writing, b"one\ntw")
@@ -28,7 +28,7 @@ def test_a_line_is_given_without_waiting_for_the_next(pipe):
     assert reader.read(5) == []
 
 
-def test_plentiful_lines_are_given_in_groups_as_large_as_wanted(tmp_path):
+def test_available_lines_are_returned_in_groups_of_the_requested_size(tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(b"".join(b"%d\n" % number for number in range(50000)))
     with path.open("rb") as file:
@@ -39,7 +39,7 @@ def test_plentiful_lines_are_given_in_groups_as_large_as_wanted(tmp_path):
     assert reader.position == path.stat().st_size
 
 
-def test_a_line_that_comes_in_pieces_stays_whole(pipe):
+def test_a_line_that_arrives_in_parts_is_returned_whole(pipe):
     file, writing = pipe
     threading.Timer(0.1, lambda: (os.write(writing, "€\n".encode()[1:]), os.close(writing))).start()
     os.write(writing, "€".encode()[:1])
@@ -48,7 +48,7 @@ def test_a_line_that_comes_in_pieces_stays_whole(pipe):
     assert reader.read(5) == []
 
 
-def test_the_first_line_can_be_read_ahead(pipe):
+def test_the_first_line_can_be_peeked_at(pipe):
     file, writing = pipe
     os.write(writing, b"\xef\xbb\xbfone\ntwo\n")
     reader = LineReader(file)
@@ -62,15 +62,15 @@ def test_the_first_line_can_be_read_ahead(pipe):
 @pytest.mark.parametrize(
     ("line", "text"), [(b"walk\tV;PST", "walk V;PST"), (b"walk V;PST", "walk V;PST")]
 )
-def test_features_may_stand_in_a_column(line, text):
+def test_features_may_have_their_own_column(line, text):
     assert decode_line(line, "line 1", "features") == text
 
 
 @pytest.mark.parametrize("columns", [None, "first", "text", "features"])
-def test_a_line_of_white_space_is_empty_however_it_is_read(columns):
+def test_a_line_of_white_space_is_empty(columns):
     assert decode_line(" \t\u3000".encode(), "line 1", columns).strip() == ""
 
 
-def test_features_stand_in_one_column():
+def test_features_must_be_one_column():
     with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
         decode_line(b"walk\tV;PST\twalked", "line 1", "features")

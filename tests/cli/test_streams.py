@@ -1,4 +1,4 @@
-"""Noise on standard error is held back, and a terminal shows progress."""
+"""Messages of libraries on standard error are hidden, and a terminal shows progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.cli.epoch_lines import EpochLines
 from keras_s2s.cli.streams import heeding_ctrl_c, hushed, in_column, progress
 
 
-def test_what_would_break_columns_becomes_a_space_and_nothing_else_does():
+def test_only_column_and_line_ends_become_spaces():
     assert in_column("a\tb\nc\r\nd\0e") == "a b c  d e"
     others = "a\u2028b\u0085c\vd\fe\x1c"
     assert in_column(others) == others
@@ -52,13 +52,13 @@ def ctrl_c_interrupts():
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("library", [turn_into_another_error, ignore])
-def test_ctrl_c_during_an_import_is_heeded(library):
+def test_ctrl_c_during_an_import_raises_keyboard_interrupt(library):
     with pytest.raises(KeyboardInterrupt), heeding_ctrl_c():
         library()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_terminal_shows_that_the_first_step_is_compiled():
+def test_a_terminal_shows_that_the_first_step_is_compiling():
     lines = EpochLines(KeepBest(None, "best.keras", "wer"), "words")
     lines.set_params({"epochs": 2, "steps": 7})
     with terminal() as shown:
@@ -100,33 +100,33 @@ def test_output_is_hidden_but_progress_is_shown():
     assert shown == [b"\r\033[KExporting ... 0:01\r\033[K"]
 
 
-def test_what_is_over_in_a_second_is_not_told():
+def test_steps_shorter_than_a_second_are_not_shown():
     with terminal() as shown, hushed("Exporting"):
         os.write(2, NOISE)
     assert shown == [b""]
 
 
-def test_where_something_fails_all_is_shown():
+def test_hidden_output_is_shown_after_an_error():
     with pytest.raises(ZeroDivisionError), terminal() as shown, hushed("Exporting"):
         1 // os.write(2, NOISE) // 0
     assert shown == [NOISE]
 
 
-def test_with_debug_nothing_is_held(monkeypatch):
+def test_debug_shows_all_output(monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     with terminal() as shown, hushed("Exporting"):
         os.write(2, NOISE)
     assert shown == [NOISE]
 
 
-def test_steps_are_shown_as_lines_where_there_is_no_terminal(capfd):
+def test_steps_are_printed_as_lines_without_a_terminal(capfd):
     with hushed("Exporting"):
         logging.getLogger("keras_s2s.export").info("comparing %d answers", 3)
         logging.getLogger("keras_s2s.export").debug("nobody's business")
     assert capfd.readouterr().err == "comparing 3 answers\n"
 
 
-def test_a_terminal_sees_the_step_beside_the_time():
+def test_a_terminal_shows_the_step_and_the_time():
     with terminal() as shown, hushed("Exporting"):
         logging.getLogger("keras_s2s.export").info("comparing")
         time.sleep(1.2)

@@ -50,7 +50,7 @@ def begin(files, folder):
 
 @pytest.fixture(scope="module")
 def finished(files, tmp_path_factory):
-    """The folder of an uninterrupted training."""
+    """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with begin(files, folder) as process:
         _, errors = process.communicate(timeout=300)
@@ -63,7 +63,7 @@ def read_curve(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_run_explains_itself(finished, run):
+def test_a_run_folder_explains_itself(finished, run):
     assert {path.name for path in finished.iterdir()} - {"learning_curve.png"} == FILES
     curve = read_curve(finished)
     assert [row["epoch"] for row in curve] == ["0", "1"]
@@ -88,7 +88,7 @@ def test_figures_are_those_of_the_best_model(finished, files, run):
 
 
 @pytest.mark.slow
-def test_a_killed_training_resumes_to_the_same_figures(finished, files, tmp_path):
+def test_a_killed_run_resumes_to_the_same_metrics(finished, files, tmp_path):
     folder = tmp_path / "killed"
     state = folder / "state" / "training_state.npz"
     with begin(files, folder) as process:
@@ -110,7 +110,7 @@ def test_a_killed_training_resumes_to_the_same_figures(finished, files, tmp_path
 
 
 @pytest.mark.parametrize("options", [[], ["--units", "9"]])
-def test_only_one_training_at_a_time_uses_a_folder(run, files, tmp_path, options):
+def test_only_one_run_at_a_time_uses_a_folder(run, files, tmp_path, options):
     folder = tmp_path / "run"
     folder.mkdir()
     with locked(str(folder / ".lock")):
@@ -123,7 +123,7 @@ def test_only_one_training_at_a_time_uses_a_folder(run, files, tmp_path, options
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_what_a_killed_training_left_is_removed_by_the_next(run, files, tmp_path):
+def test_unfinished_files_of_a_killed_run_are_removed(run, files, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     for name in (
@@ -136,7 +136,7 @@ def test_what_a_killed_training_left_is_removed_by_the_next(run, files, tmp_path
     assert [name for name in os.listdir(folder) if name.startswith(".")] == []
 
 
-def test_a_folder_below_a_file_is_named_at_once(run, files):
+def test_a_folder_below_a_file_is_reported_at_once(run, files):
     code, _, errors = run("train", *files, "--output", files[1] / "below" / "run")
     assert code == 2
     assert errors == f"keras-s2s: {files[1]}: a file. Expected: a folder for the run\n"
@@ -149,13 +149,13 @@ def test_a_folder_below_a_file_is_named_at_once(run, files):
         (["--source-tokenizer", "byte"], "(source_tokenizer is 'char' there, 'byte' here)"),
     ],
 )  # fmt: skip
-def test_a_run_is_not_mixed_with_another(run, finished, files, options, message):
+def test_two_runs_cannot_share_a_folder(run, finished, files, options, message):
     code, _, errors = run("train", *files, *OPTIONS, "--output", finished, *options)
     assert code == 2
     assert message in errors
 
 
-def test_a_malformed_line_is_named_before_anything_is_written(run, files, tmp_path):
+def test_a_malformed_line_is_reported_before_anything_is_written(run, files, tmp_path):
     broken = tmp_path / "broken.tsv"
     broken.write_text("a\tb\nab\n")
     folder = tmp_path / "run"
@@ -176,7 +176,7 @@ def test_a_full_disk_is_reported_before_anything_is_written(run, files, tmp_path
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """A training interrupted by Ctrl-C before the first step."""
+    """A run interrupted by Ctrl-C before the first step."""
 
     def fit(*arguments, **options):
         raise KeyboardInterrupt
@@ -185,7 +185,7 @@ def interrupted(monkeypatch):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_ctrl_c_says_how_to_go_on(run, files, tmp_path):
+def test_ctrl_c_prints_how_to_resume(run, files, tmp_path):
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 130
     assert errors.splitlines()[-1] == "interrupted; run the same command again to resume"
@@ -237,7 +237,7 @@ class FirstState(keras.layers.Layer):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_a_q_of_the_user_is_trained_with(run, files, tmp_path, monkeypatch):
+def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trained_q.py").write_text(OWN_Q)
     command = ["train", *files, *OPTIONS, "--output", "run", "--context", "own>FirstState"]
@@ -252,14 +252,14 @@ def test_a_q_of_the_user_is_trained_with(run, files, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_held_out_sources_that_are_trained_on_are_reported(run, files, tmp_path):
+def test_held_out_sources_in_the_training_data_are_reported(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
     assert "4 of 4 held-out sources are also in the training data" in errors
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_settings_that_do_not_go_together_are_a_mistake(run, files, tmp_path):
+def test_incompatible_settings_are_an_error(run, files, tmp_path):
     folder = tmp_path / "run"
     options = [*OPTIONS, "--output", folder, "--attention", "none", "--input-feeding"]
     code, _, errors = run("train", *files, *options)
@@ -268,7 +268,7 @@ def test_settings_that_do_not_go_together_are_a_mistake(run, files, tmp_path):
     assert not folder.exists()
 
 
-def test_a_loss_that_is_not_a_number_is_a_failure(run, files, tmp_path, monkeypatch):
+def test_a_loss_of_nan_ends_training_with_an_error(run, files, tmp_path, monkeypatch):
     history = SimpleNamespace(history={"loss": [1.0, float("nan")]})
     monkeypatch.setattr("keras_s2s.Seq2Seq.fit", lambda *arguments, **options: history)
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
@@ -276,7 +276,7 @@ def test_a_loss_that_is_not_a_number_is_a_failure(run, files, tmp_path, monkeypa
     assert "the loss is nan after epoch 2: " in errors
 
 
-def test_settings_that_are_not_given_follow_the_pairs(run, files, tmp_path, monkeypatch):
+def test_missing_settings_depend_on_the_pairs(run, files, tmp_path, monkeypatch):
     def fit(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -329,7 +329,7 @@ def test_a_model_that_is_always_wrong_is_reported(run, files, tmp_path):
 
 @pytest.fixture(scope="module")
 def several(files, tmp_path_factory):
-    """The folder of a training of two models."""
+    """The folder of a run of two models."""
     folder = tmp_path_factory.mktemp("runs") / "several"
     options = [*OPTIONS, "--models", "2", "--epochs", "1", "--output", folder]
     with start("train", *files, *options, stdout=subprocess.PIPE) as process:
@@ -339,7 +339,7 @@ def several(files, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_several_models_are_trained_from_their_own_seeds_and_become_an_ensemble(several):
+def test_several_models_have_their_own_seeds_and_become_an_ensemble(several):
     best = keras_s2s.load(several / "best.keras")
     assert isinstance(best.model, keras_s2s.Ensemble)
     members = [keras_s2s.load(several / f"model-{number}" / "best.keras") for number in (1, 2)]
@@ -357,7 +357,7 @@ def test_several_models_are_trained_from_their_own_seeds_and_become_an_ensemble(
 
 
 @pytest.mark.slow
-def test_several_models_resume_without_training_what_is_trained(several, files, run):
+def test_several_models_resume_without_training_finished_ones(several, files, run):
     curves = [(several / f"model-{number}" / "learning_curve.csv") for number in (1, 2)]
     before = [curve.read_bytes() for curve in curves]
     (several / "best.keras").unlink()
@@ -382,7 +382,7 @@ def test_a_student_learns_the_predictions_of_an_ensemble(several, files, run, tm
     assert student.target.vocabulary == keras_s2s.load(several / "best.keras").target.vocabulary
 
 
-def test_a_teacher_with_other_tokenizers_is_a_mistake(finished, files, run, tmp_path):
+def test_a_teacher_with_other_tokenizers_is_an_error(finished, files, run, tmp_path):
     options = ["--teacher", finished, "--output", tmp_path / "run", "--target-tokenizer", "char"]
     code, _, errors = run("train", *files, *OPTIONS, *options)
     assert code == 2

@@ -1,4 +1,4 @@
-"""Pairs and tokenizers of a training."""
+"""Pairs and tokenizers for training."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def train(run, files, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
+def test_training_starts_from_weights_and_vocabularies(train, tmp_path):
     initial = save_initial(tmp_path)
     code, _, errors = train()
     assert code == 0, errors
@@ -79,7 +79,7 @@ def test_it_begins_with_weights_and_vocabularies(train, tmp_path):
     ],
 )
 @pytest.mark.sampled(4)
-def test_a_model_of_other_settings_is_a_mistake(train, tmp_path, options, message):
+def test_a_model_with_other_settings_is_an_error(train, tmp_path, options, message):
     save_initial(tmp_path)
     code, _, errors = train(*options)
     assert code == 2
@@ -87,7 +87,7 @@ def test_a_model_of_other_settings_is_a_mistake(train, tmp_path, options, messag
     assert not (tmp_path / "run").exists()
 
 
-def test_settings_that_are_not_given_are_those_of_the_initial_model(tmp_path, capsys):
+def test_missing_settings_follow_the_initial_model(tmp_path, capsys):
     source, target = keras_s2s.CharTokenizer.train(["ab"]), keras_s2s.WordTokenizer.train(["a b"])
     encoder = keras_s2s.GRUEncoder(
         source.vocabulary_size, 4, embedding_dim=3, context="attention_pool", residual=True
@@ -114,7 +114,7 @@ def test_shared_embeddings_have_no_setting(train, tmp_path):
     assert "share_embeddings is True in the file and False in the settings" in errors
 
 
-def test_an_ensemble_is_a_mistake(train, tmp_path):
+def test_an_ensemble_is_an_error(train, tmp_path):
     member = save_initial(tmp_path)
     together = keras_s2s.Ensemble([member.model])
     keras_s2s.Translator(together, member.source, member.target).save(tmp_path / "initial.keras")
@@ -140,7 +140,7 @@ class OwnTokenizer(keras_s2s.CharTokenizer):
     pass
 
 
-def test_a_tokenizer_of_the_user_is_a_mistake(tmp_path):
+def test_a_custom_tokenizer_is_an_error(tmp_path):
     initial = save_initial(tmp_path)
     source = OwnTokenizer(initial.source.vocabulary)
     keras_s2s.Translator(initial.model, source, initial.target).save(tmp_path / "initial.keras")
@@ -150,7 +150,7 @@ def test_a_tokenizer_of_the_user_is_a_mistake(tmp_path):
         load_initial(settings_for(tmp_path, target_tokenizer="word"))
 
 
-def test_a_missing_model_is_a_mistake(train):
+def test_a_missing_model_is_an_error(train):
     code, _, errors = train()
     assert code == 2
     assert "initial.keras: there is no such file" in errors

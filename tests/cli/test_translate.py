@@ -28,7 +28,7 @@ def test_translate_keeps_order_and_empty_lines(run, model, translator):
     assert (code, output.splitlines(), errors) == (0, expected, "")
 
 
-def test_translate_knows_byte_order_marks_and_windows_line_ends(run, model, translator):
+def test_byte_order_marks_and_windows_line_ends_are_removed(run, model, translator):
     _, output, _ = run("translate", model, stdin=b"\xef\xbb\xbfabcd\r\nbb\r\n")
     assert output.splitlines() == translator.translate(["abcd", "bb"])
 
@@ -48,7 +48,7 @@ def test_n_best_are_numbered_and_scored(run, model, translator):
         assert float(log_prob) == pytest.approx(float(found["log_probs"][0, slot]), abs=1e-5)
 
 
-def test_json_has_a_line_for_each_source(run, model, translator):
+def test_json_has_one_line_per_source(run, model, translator):
     _, output, _ = run("translate", model, "--json", stdin="ü\n\n".encode())
     first, empty = map(json.loads, output.splitlines())
     assert first["source"] == "ü"
@@ -67,7 +67,7 @@ def test_json_has_the_confidence_of_each_target(run, tmp_path):
         assert hypothesis["confidence"] == pytest.approx(math.exp(hypothesis["log_prob"] / 2))
 
 
-def test_options_of_the_search_take_the_place_of_the_model_s(run, model, translator):
+def test_search_options_override_those_of_the_model(run, model, translator):
     search = dataclasses.replace(translator.search, beam_width=4, length_penalty=0.0, max_length=3)
     other = Translator(translator.model, translator.source, translator.target, search=search)
     options = ["--beam-width", 4, "--length-penalty", 0, "--max-length", 3]
@@ -76,7 +76,7 @@ def test_options_of_the_search_take_the_place_of_the_model_s(run, model, transla
     assert isinstance(search, BeamSearch)
 
 
-def test_what_stands_before_a_line_that_is_not_utf_8_is_answered(run, model, translator):
+def test_lines_before_invalid_utf_8_are_answered(run, model, translator):
     code, output, errors = run("translate", model, stdin=b"abcd\nb\xff\nabcd\n")
     assert code == 2
     assert output.splitlines() == translator.translate(["abcd"])
@@ -95,7 +95,7 @@ def test_what_stands_before_a_line_that_is_not_utf_8_is_answered(run, model, tra
     ],
 )
 @pytest.mark.sampled(1)
-def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line, message):
+def test_an_invalid_source_is_refused_with_its_line(run, model, translator, line, message):
     code, output, errors = run("translate", model, stdin=b"abcd\n" + line)
     assert code == 2
     assert output.splitlines() == translator.translate(["abcd"])
@@ -105,12 +105,12 @@ def test_what_no_source_has_is_refused_by_its_line(run, model, translator, line,
 
 @pytest.mark.parametrize(("columns", "text"), [("first", "ab"), ("text", "ab\tcd")])
 @pytest.mark.sampled(1)
-def test_columns_say_what_to_do_with_tabs(run, model, translator, columns, text):
+def test_columns_decides_how_tabs_are_read(run, model, translator, columns, text):
     code, output, _ = run("translate", model, "--columns", columns, stdin=b"ab\tcd\n")
     assert (code, output.splitlines()) == (0, translator.translate([text]))
 
 
-def test_an_export_reads_columns_and_counts_tokens_as_its_model(model, litert_file):
+def test_an_export_reads_columns_and_counts_tokens_like_its_model(model, litert_file):
     loaded, exported = load_model(str(model)), load_model(str(litert_file))
     assert exported.tokenizers == loaded.tokenizers == (CharTokenizer, WordTokenizer)
     assert (exported.columns(), exported.target_unit()) == (None, "words")
@@ -126,7 +126,7 @@ def test_only_lf_ends_a_line(run, model, translator):
     assert output.split("\n") == [*translator.translate(texts), ""]
 
 
-def test_options_that_do_not_go_together_are_a_mistake(run, model):
+def test_incompatible_options_are_an_error(run, model):
     code, _, errors = run("translate", model, "--nbest", 9, stdin=b"a\n")
     assert code == 2
     assert errors.count("\n") == 1
@@ -138,7 +138,7 @@ def test_options_that_do_not_go_together_are_a_mistake(run, model):
 
 @pytest.mark.parametrize("stopping", ["finished", "length"])
 @pytest.mark.sampled(1)
-def test_a_search_stops_as_is_asked(run, model, translator, monkeypatch, stopping):
+def test_the_stopping_rule_can_be_chosen(run, model, translator, monkeypatch, stopping):
     searches = []
     search_texts = type(translator).search_texts
 
@@ -151,7 +151,7 @@ def test_a_search_stops_as_is_asked(run, model, translator, monkeypatch, stoppin
     assert [search.stopping for search in searches] == [stopping]
 
 
-def test_without_standard_input_there_is_nothing_to_translate(model, monkeypatch, capsys):
+def test_closed_standard_input_is_an_error(model, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["translate", str(model)]) == 2
     assert "standard input is closed" in capsys.readouterr().err
@@ -159,7 +159,7 @@ def test_without_standard_input_there_is_nothing_to_translate(model, monkeypatch
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.slow
-def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
+def test_a_full_disk_is_reported_in_one_line(model, tmp_path):
     (tmp_path / "lines").write_bytes(b"abcd\n")
     with (
         (tmp_path / "lines").open("rb") as file,
@@ -174,7 +174,7 @@ def test_a_full_disk_is_a_failure_of_one_line(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
+def test_a_closed_pipe_ends_translation_quietly(model, tmp_path):
     lines = tmp_path / "lines"
     lines.write_bytes(b"abcd\n" * 20000)
     with (
@@ -188,7 +188,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_answers_come_line_by_line_and_ctrl_c_ends_it_quietly(model, translator):
+def test_answers_are_written_line_by_line_and_ctrl_c_is_quiet(model, translator):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with start("translate", model, **pipes) as process:
         for text in ("abcd", "bb"):
@@ -200,7 +200,7 @@ def test_answers_come_line_by_line_and_ctrl_c_ends_it_quietly(model, translator)
     assert (output, errors, process.returncode) == (b"", b"Loading TensorFlow\n", 130)
 
 
-def test_a_source_that_is_too_long_is_refused_by_its_line(run, translator, tmp_path):
+def test_a_source_that_is_too_long_is_refused_with_its_line(run, translator, tmp_path):
     parts = translator.model, translator.source, translator.target
     path = tmp_path / "short.keras"
     Translator(*parts, search=translator.search, max_source_length=5).save(path)
@@ -219,16 +219,16 @@ def test_a_source_that_is_too_long_is_refused_by_its_line(run, translator, tmp_p
     assert errors.startswith(f"keras-s2s: {pairs}, line 2: {reason}")
 
 
-def test_an_export_that_has_diverged_never_gives_an_empty_line():
-    """As a spoilt export answers: no text, and scores that are NaN."""
+def test_a_diverged_export_never_writes_an_empty_line():
+    """A diverged export returns empty texts, and scores that are NaN."""
     figures = {name: np.array([[-1.0], [np.nan]]) for name in ("scores", "log_probs")}
     answers = {"target": np.array([[b"x"], [b""]], object), **figures}
     scores = {name: it[:, 0] for name, it in figures.items()}
-    spoilt = Model(lambda texts: answers, lambda texts, targets: scores, None, None)
+    diverged = Model(lambda texts: answers, lambda texts, targets: scores, None, None)
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
-        spoilt.translate(["a", "ab"], 2)
+        diverged.translate(["a", "ab"], 2)
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
-        spoilt.scores([("a", "x"), ("ab", "x")], 2)
+        diverged.scores([("a", "x"), ("ab", "x")], 2)
 
 
 def test_truncated_sources_are_counted_with_the_limit(translator, capsys):

@@ -1,6 +1,6 @@
-"""However a file of pairs is damaged: it is refused with its path and the place, or says the same.
+"""A damaged file of pairs is refused with its path and the position, or its pairs are unchanged.
 
-Plain lines of text have no checksum: there, other pairs may be read, but nothing else is raised.
+Plain text has no checksum, so other pairs may be read from it, but no other error is raised.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     ):
         assert f'id="keras_s2s.{name}"' in reference, name
     assert "**settings" not in reference
-    assert "<blockquote>" not in reference  # what doctests are where they are taken for text
+    assert "<blockquote>" not in reference  # a doctest that was rendered as text
 
 
 README = (DOCS.parent / "README.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Every option of the layers trains, and survives a file, a SavedModel and a LiteRT file."""
+"""Every option of the layers can be trained, saved, and exported to SavedModel and LiteRT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = ["abcd", "d", "dcbaab"]
 
 @pytest.fixture(scope="module", params=OPTIONED)
 def trained(request) -> s2s.Translator:
-    """A translator after one step of training, with weights whose answers differ."""
+    """A translator after one training step, with weights that give texts different answers."""
     keras.utils.set_random_seed(0)
     tokenizer = s2s.CharTokenizer.train(["abcd"])
     model = OPTIONED[request.param](tokenizer.vocabulary_size)

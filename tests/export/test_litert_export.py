@@ -121,7 +121,7 @@ def test_an_unknown_quantization_is_refused_with_the_reason(translator, tmp_path
 
 
 @pytest.fixture
-def spoilt(monkeypatch):
+def corrupted(monkeypatch):
     """An export that writes other weights than the model's."""
     convert = litert_export._convert
 
@@ -137,7 +137,7 @@ def spoilt(monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, spoilt):
+def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, corrupted):
     path = tmp_path / "g2p.tflite"
     path.write_text("before")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Export to ONNX: ONNX Runtime gives the model's answers."""
+"""Export to ONNX: ONNX Runtime returns the answers of the model."""
 
 from __future__ import annotations
 

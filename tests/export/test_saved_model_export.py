@@ -114,7 +114,7 @@ def versions(exported, tmp_path):
 
 
 @pytest.fixture
-def spoilt(monkeypatch):
+def corrupted(monkeypatch):
     """An export that writes other weights than the model's."""
     save = saved_model_export.save
 
@@ -128,7 +128,7 @@ def spoilt(monkeypatch):
     monkeypatch.setattr(saved_model_export, "save", save_other_weights)
 
 
-def test_an_export_with_other_answers_is_removed(translator, versions, spoilt):
+def test_an_export_with_other_answers_is_removed(translator, versions, corrupted):
     with pytest.raises(
         ValueError,
         match="The export and the model return different answers, so the export was removed",

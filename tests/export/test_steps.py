@@ -1,4 +1,4 @@
-"""Exports refuse what cannot be exported, and print their progress as Keras's do."""
+"""Exports check their translator first, and print their progress as Keras's exports do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subword translator gives the same answers in a SavedModel and a LiteRT file."""
+"""A subword translator returns the same answers in a SavedModel and a LiteRT file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain Python, C++ and JavaScript tokenize as the graph does."""
+"""Plain Python, C++ and JavaScript tokenize like the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The LiteRT file in a C++ program, with the runtime that the package ai-edge-litert ships."""
+"""A C++ program runs the LiteRT file in the runtime of the package ai-edge-litert."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def program(tmp_path_factory):
 
 
 def make_translator(source, target, search):
-    """A translator from bytes to characters, or whatever the tokenizers are."""
+    """Return a translator from bytes to characters, or with other tokenizers."""
     model = s2s.Seq2Seq(
         s2s.LSTMEncoder(source.vocabulary_size, 5),
         s2s.LSTMDecoder(target.vocabulary_size, 5),
@@ -77,14 +77,14 @@ SIGNATURES = {
     "signatures",
     ["ids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("greedy_ids", "all"))],
 )
-def test_a_cpp_program_gives_the_answers(program, tmp_path, signatures):
+def test_a_cpp_program_returns_the_answers_of_the_model(program, tmp_path, signatures):
     translator = tiny_translator()
     path = write(translator, tmp_path / "g2p.tflite", *SIGNATURES[signatures])
     search = translator.greedy_search() if signatures == "greedy_ids" else translator.search
     assert_answers(program, path, translator, search, WORDS)
 
 
-def test_a_cpp_program_takes_other_tokenizers_and_a_fixed_length(program, tmp_path):
+def test_a_cpp_program_supports_all_tokenizers_and_a_fixed_length(program, tmp_path):
     source = s2s.SentencePieceTokenizer.train(
         ["low lower lowest", "new newer newest"], vocabulary_size=18
     )

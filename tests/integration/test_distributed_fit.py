@@ -1,4 +1,4 @@
-"""`fit` over several devices and several processes is `fit` on one."""
+"""`fit` on several devices or processes computes the same as on one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start(*arguments, **variables):
 
 
 def start_workers(*arguments):
-    """Start two processes that train together over the loopback device; each has arguments."""
+    """Start two processes that train together over the loopback device, each with arguments."""
     with ExitStack() as sockets:
         free = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         addresses = [f"127.0.0.1:{server.getsockname()[1]}" for server in free]
@@ -51,7 +51,7 @@ def start_workers(*arguments):
 
 
 def figures(process):
-    """What a process has printed at its end."""
+    """Return the results that a process printed."""
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return json.loads(output.splitlines()[-1])
@@ -71,21 +71,21 @@ def check_equal(ours, theirs):
         np.testing.assert_allclose(ours[reduction]["loss"], theirs[reduction]["loss"], rtol=1e-6)
 
 
-def test_two_devices_have_the_figures_of_one(on_one_device):
+def test_two_devices_train_like_one(on_one_device):
     check_equal(figures(start("mirrored")), on_one_device)
 
 
-def test_two_processes_have_the_figures_of_one(on_one_device):
+def test_two_processes_train_like_one(on_one_device):
     for worker in start_workers():
         check_equal(figures(worker), on_one_device)
 
 
 @pytest.mark.slow
-def test_a_worker_that_was_killed_resumes_with_the_figures_of_one_device(on_one_device, tmp_path):
+def test_killed_workers_resume_like_one_device(on_one_device, tmp_path):
     folders = [str(tmp_path / str(worker)) for worker in range(2)]
     survivor, victim = start_workers((folders[0],), (folders[1], "6"))
     assert victim.wait(timeout=300) == -signal.SIGKILL
-    survivor.kill()  # as whoever runs a cluster does: what one of them began, none can finish
+    survivor.kill()  # as a cluster manager does: one worker cannot finish a step alone
     for process in (survivor, victim):
         process.communicate()
     # the other one was killed before it had written what this one has

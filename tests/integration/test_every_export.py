@@ -106,7 +106,7 @@ def strings():
     return np.array([text.encode() for text in TEXTS], dtype=object)
 
 
-def test_a_file_brings_the_translator_back(translator, expected, tmp_path):
+def test_a_keras_file_restores_the_translator(translator, expected, tmp_path):
     translator.save(tmp_path / "t.keras")
     loaded = s2s.load(tmp_path / "t.keras")
     assert_same(loaded(tf.constant(TEXTS)), expected)
@@ -145,7 +145,9 @@ def test_an_onnx_file_answers_to_ids(translator, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_exports_of_ids_alone_answer(translator, expected, tmp_path, monkeypatch):
+def test_exports_of_ids_alone_return_the_answers_of_the_model(
+    translator, expected, tmp_path, monkeypatch
+):
     folder = s2s.export.saved_model(translator, tmp_path / "served", signatures=("ids",))
     asked = {"source_ids": expected["source_ids"]}
     with SavedModelSession(folder) as session:

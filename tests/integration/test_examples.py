@@ -1,4 +1,4 @@
-"""Every example runs, on less data and for less time than a reader gives it."""
+"""Every example runs, with less data and time than by default."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_an_example_runs(script, arguments, last, tmp_path, monkeypatch, capsys)
 NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 
 
-def test_there_are_notebooks():
+def test_notebooks_are_found():
     assert len(NOTEBOOKS) >= 2
 
 

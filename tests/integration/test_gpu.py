@@ -1,4 +1,4 @@
-"""On a real GPU: cuDNN is the loop, and what is trained there is searched and exported anywhere.
+"""On a real GPU, cuDNN computes the same as the loop, and trained models run anywhere.
 
 CUDA_VISIBLE_DEVICES=0 python -m pytest -m gpu
 """
@@ -31,7 +31,7 @@ SIZES = {"small": (3, 2), "large": (64, 32)}
 
 @pytest.fixture(autouse=True)
 def full_precision():
-    """Compare float32 with float32: a GPU rounds the operands of products otherwise."""
+    """Turn TensorFloat-32 off, which rounds the operands of products."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     yield
@@ -52,7 +52,7 @@ def full_precision():
     ],
     ids=["from zeros", "from a state", "bidirectional", "residual", "normalized"],
 )
-def test_cudnn_is_the_loop(kind, mask, size, options, states):
+def test_cudnn_computes_the_same_as_the_loop(kind, mask, size, options, states):
     if mask == "long":
         mask = np.arange(21) < np.arange(33)[:, None] % 22
     units, input_units = size
@@ -72,7 +72,7 @@ def fit(model, epochs=2, **kwargs):
 
 
 @pytest.mark.parametrize("attention", [None, "luong", "bahdanau"])
-def test_a_training_is_that_of_a_cpu(attention):
+def test_training_is_the_same_as_on_a_cpu(attention):
     ended = []
     for device in ("GPU:0", "CPU:0"):
         keras.utils.set_random_seed(0)
@@ -87,12 +87,12 @@ def test_a_training_is_that_of_a_cpu(attention):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_it_learns_in_16_bits(policy):
+def test_a_model_learns_in_16_bits(policy):
     losses = fit(make_model(units=32, attention="luong", dtype=policy), epochs=6)["loss"]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_search_gives_the_ids_of_a_cpu():
+def test_a_search_returns_the_ids_of_a_cpu():
     model = make_model(units=16, attention="luong")
     fit(model)
     search = BeamSearch(beam_width=3, max_length=6)
@@ -105,7 +105,7 @@ def test_a_search_gives_the_ids_of_a_cpu():
     np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=1e-4)
 
 
-def test_a_search_traced_here_holds_no_cudnn():
+def test_a_search_traced_on_a_gpu_contains_no_cudnn():
     model = make_model(units=8, attention="luong")
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
@@ -117,8 +117,8 @@ def test_a_search_traced_here_holds_no_cudnn():
     assert not [node.op for node in nodes if "Cudnn" in node.op]
 
 
-def test_a_resumed_training_ends_where_one_without_a_break_does(tmp_path):
-    """Not bit for bit: a GPU adds up the gradient of an embedding in any order."""
+def test_a_resumed_run_ends_with_nearly_the_same_weights(tmp_path):
+    """The bits differ, because a GPU sums the gradient of an embedding in no fixed order."""
     keras.utils.set_random_seed(0)
     whole = make_model(units=16, attention="luong")
     before = whole.get_weights()

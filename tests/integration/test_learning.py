@@ -1,4 +1,4 @@
-"""Keras's own means of learning do on a model of this package what they promise."""
+"""Keras's training features work with models of this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUTS, LABELS = make_data(8, seed=0)
 
 @pytest.fixture(scope="module")
 def start():
-    """The weights that all trainings begin with."""
+    """The initial weights of all training runs."""
     keras.utils.set_random_seed(0)
     return make_model(units=4, attention="luong").get_weights()
 
@@ -114,7 +114,7 @@ def test_the_learning_rate_warms_up_and_decays(start):
 
 @pytest.mark.parametrize(("dtype", "loss"), [("mixed_float16", 1e-2), ("mixed_bfloat16", 5e-2)])
 @pytest.mark.slow
-def test_in_mixed_precision_it_learns_as_in_float32(dtype, loss, start):
+def test_mixed_precision_learns_like_float32(dtype, loss, start):
     expected, _ = fit(start, keras.optimizers.Adam(0.01), epochs=4)
     model, _ = fit(start, keras.optimizers.Adam(0.01), dtype=dtype, epochs=4)
     assert all(weight.dtype == "float32" for weight in model.weights)
@@ -138,7 +138,7 @@ def test_a_loss_too_large_for_float16_is_skipped_and_its_scale_halved(start):
     assert norm(changes(start, watch.weights[0])) == 0
 
 
-def test_in_float16_the_loss_is_scaled_unasked(start):
+def test_float16_scales_the_loss_by_default(start):
     model, _ = fit(start, keras.optimizers.SGD(0.1), dtype="mixed_float16")
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert norm(changes(start, model.get_weights())) > 0
@@ -146,7 +146,7 @@ def test_in_float16_the_loss_is_scaled_unasked(start):
 
 
 @pytest.mark.parametrize("reduction", ["sequence", "token"])
-def test_label_smoothing_and_both_means_are_trained_on_as_computed(reduction, start):
+def test_label_smoothing_and_both_reductions_match_the_formula(reduction, start):
     loss = SequenceLoss(reduction, label_smoothing=0.1)
     model = make_model(units=4, attention="luong")
     model.set_weights(start)

@@ -26,7 +26,7 @@ print(json.dumps({name: answers[name].tolist() for name in names}))
 
 
 @pytest.mark.slow
-def test_openvino_answers_as_the_model(tmp_path):
+def test_openvino_returns_the_answers_of_the_model(tmp_path):
     pytest.importorskip("openvino")
     translator = shared_translator()
     folder = s2s.export.saved_model(translator, tmp_path / "g", signatures=("ids",))

@@ -1,4 +1,4 @@
-"""The clients of examples/, against a stand-in and, where there is one, a real server."""
+"""The clients in examples/ work with a fake server and, if one is installed, a real server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def expected(translator):
 
 @pytest.fixture(scope="module")
 def version(translator, tmp_path_factory):
-    """A version's folder, without the checks that other tests are about."""
+    """The folder of a version, exported without the checks that other tests cover."""
     folder = tmp_path_factory.mktemp("serving") / "g2p" / "1"
     save(ServedModule(translator), trace(translator, SIGNATURES), str(folder))
     return folder
@@ -59,7 +59,7 @@ def version(translator, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def addresses(version):
-    """Where a stand-in answers for the model "g2p"."""
+    """Addresses of a fake server for the model "g2p"."""
     model = Model("g2p", str(version))
     with contextlib.ExitStack() as servers:
         found = {"rest": servers.enter_context(rest_server(model))}
@@ -70,7 +70,7 @@ def addresses(version):
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
 @pytest.mark.parametrize("version_asked", [None, 1])
-def test_a_client_hears_what_the_model_says(addresses, expected, kind, version_asked):
+def test_a_client_returns_the_answers_of_the_model(addresses, expected, kind, version_asked):
     check_client(load_client(kind), addresses[kind], expected, version_asked)
 
 
@@ -108,19 +108,19 @@ def test_a_client_prints_the_best_answers(addresses, translator, kind, capsys):
         (["g2p", "--signature", "score"], "400: .*input must be"),
     ],
 )
-def test_a_client_over_rest_tells_what_the_server_refused(addresses, arguments, message):
+def test_the_rest_client_reports_a_refused_request(addresses, arguments, message):
     with pytest.raises(SystemExit, match=message):
         load_client("rest").main([arguments[0], "a", *arguments[1:], "--server", addresses["rest"]])
 
 
-def test_a_client_over_grpc_tells_what_the_server_refused(addresses):
+def test_the_grpc_client_reports_a_refused_request(addresses):
     client = load_client("grpc")
     with pytest.raises(SystemExit, match=r"NOT_FOUND: .*Servable not found"):
         client.main(["g2q", "a", "--server", addresses["grpc"]])
 
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
-def test_a_client_says_in_one_line_that_no_server_answers(kind):
+def test_a_client_reports_a_missing_server_in_one_line(kind):
     address = f"127.0.0.1:{_free_port()}"
     server = address if kind == "grpc" else f"http://{address}"
     with pytest.raises(SystemExit, match=f"{address}: .*[Cc]onnect.* refused") as raised:
@@ -129,13 +129,13 @@ def test_a_client_says_in_one_line_that_no_server_answers(kind):
 
 
 def run_script(name, *arguments):
-    """Run a script that asks an export without a server."""
+    """Run a script that calls an export without a server."""
     command = [sys.executable, EXAMPLES.parent / name, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
-def test_a_script_asks_a_saved_model(version, expected):
+def test_a_script_runs_a_saved_model(version, expected):
     done = run_script("run_saved_model.py", version, *WORDS)
     assert done.returncode == 0, done.stderr
     for target, score in zip(expected["target"], expected["scores"], strict=True):
@@ -150,7 +150,7 @@ def test_a_script_asks_a_saved_model(version, expected):
         ("run_litert.py", [], "the following arguments are required: file, text"),
     ],
 )
-def test_a_script_says_what_it_expects(version, name, arguments, message):
+def test_a_script_explains_what_it_expects(version, name, arguments, message):
     folder = version.parent
     done = run_script(name, *(argument.format(folder=folder) for argument in arguments))
     assert done.returncode == 2
@@ -158,21 +158,21 @@ def test_a_script_says_what_it_expects(version, name, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-def test_rows_may_be_asked_for_as_the_documents_say(addresses, expected):
-    """The request of docs/how-to/tf-serving.md for one row after the other."""
+def test_the_row_format_of_the_page_is_answered(addresses, expected):
+    """The request in row format of docs/how-to/tf-serving.md."""
     body = json.dumps({"instances": [{"source": text} for text in WORDS]}).encode()
     url = f"{addresses['rest']}/v1/models/g2p:predict"
     found = fetch(url, body)["predictions"]
     assert [row["target"][0].encode() for row in found] == expected["target"][:, 0].tolist()
 
 
-def test_what_the_readiness_probe_asks_is_answered(addresses):
+def test_the_readiness_probe_is_answered(addresses):
     (status,) = fetch(f"{addresses['rest']}/v1/models/g2p")["model_version_status"]
     assert status["state"] == "AVAILABLE"
 
 
 @pytest.mark.parametrize("kind", ["rest", "grpc"])
-def test_the_commands_of_a_client_are_numbered_and_name_its_file(kind):
+def test_the_steps_of_a_client_are_numbered_and_name_its_file(kind):
     text = (EXAMPLES / f"{kind}_client.py").read_text().split('"""')[1]
     numbers = re.findall(r"^(\d)\. ", text, re.MULTILINE)
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]

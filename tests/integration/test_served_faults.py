@@ -20,7 +20,7 @@ PROGRAM = ROOT / "tests" / "helpers" / "served_faults.py"
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory):
-    """The folder in which exports have gone wrong, and the errors on the full disk."""
+    """The folder of failed exports, and the errors on the full disk."""
     folder = tmp_path_factory.mktemp("faults")
     process = subprocess.Popen(
         [sys.executable, PROGRAM, folder],
@@ -44,12 +44,12 @@ def test_a_full_disk_is_reported_with_the_place(faults, number, place):
     assert "File too large" in message
 
 
-def test_on_a_full_disk_nothing_is_left(faults):
+def test_a_full_disk_leaves_nothing(faults):
     folder, _ = faults
     assert sorted(os.listdir(folder)) == ["killed"]
 
 
-def test_a_killed_export_leaves_nothing_that_a_server_takes_for_a_version(faults):
+def test_a_killed_export_leaves_no_version(faults):
     folder, _ = faults
     (name,) = os.listdir(folder / "killed")
     assert os.path.isfile(folder / "killed" / name / "saved_model.pb")

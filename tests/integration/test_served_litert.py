@@ -1,4 +1,4 @@
-"""The LiteRT file where it is used: in a process that never imports TensorFlow."""
+"""The LiteRT file runs in a process that never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_app_without_tensorflow_gets_the_models_answers(tmp_path, case):
+def test_an_app_without_tensorflow_gets_the_answers_of_the_model(tmp_path, case):
     translator = tiny_translator(**CASES[case])
     path = s2s.export.litert(translator, tmp_path / "model.tflite")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The SavedModel where it is used: in a process without Python, through TensorFlow's C API."""
+"""The SavedModel runs in a process without Python, through TensorFlow's C API."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def served(request, tmp_path_factory):
 
 
 def ask_model(translator: Any, signature: str, inputs: Any) -> Any:
-    """Ask the model itself what a signature is asked."""
+    """Return the model's own answer to the inputs of a signature."""
     if signature == "ids":
         found = translator.model.search(inputs["source_ids"], translator.search)
         names = {"target_ids": "ids", "lengths": "lengths"}
@@ -88,7 +88,7 @@ def ask_model(translator: Any, signature: str, inputs: Any) -> Any:
     return translator.search_texts(source, translator.search, **options)
 
 
-def test_without_python_every_signature_answers_as_the_model_does(program, served):
+def test_every_signature_returns_the_answers_of_the_model_without_python(program, served):
     translator, export = served
     expected = translator(tf.constant(WORDS))
     rows = np.arange(len(WORDS))
@@ -114,7 +114,7 @@ def test_without_python_every_signature_answers_as_the_model_does(program, serve
 
 
 @pytest.mark.parametrize("served", ["no attention"], indirect=True)
-def test_every_warm_up_request_is_answered_as_the_model_does(program, served):
+def test_every_warm_up_request_gets_the_answers_of_the_model(program, served):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     translator, export = served
     path = os.path.join(export, "assets.extra", "tf_serving_warmup_requests")
@@ -157,7 +157,7 @@ def test_requests_to_ids_may_be_merged_with_the_padding_of_a_server(program, ser
 
 
 @pytest.mark.parametrize("served", ["no attention"], indirect=True)
-def test_the_program_tells_how_long_answers_take(program, served):
+def test_the_program_measures_response_times(program, served):
     requests = [("greedy", {"source": strings(["hello"])})]
     figures = measure(program, served[1], requests, num_threads=2, seconds=0.2)
     assert figures["answers"] >= 2

@@ -1,4 +1,4 @@
-"""The LiteRT file in a browser: examples/web in headless Chromium."""
+"""examples/web runs the LiteRT file in headless Chromium."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS = (
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def show(address, tmp_path, **asked):
 
 
 @pytest.mark.parametrize("text", ["hello", "naïve 日本"])
-def test_a_page_gives_the_answers(folder, address, tmp_path, text):
+def test_the_page_shows_the_answers_of_the_model(folder, address, tmp_path, text):
     expected = LiteRTRunner(folder / "model.tflite").translate([text])
     assert show(address, tmp_path, text=text) == expected[0]
 
 
-def test_a_page_tells_what_it_cannot_do(address, tmp_path):
+def test_the_page_reports_unsupported_files(address, tmp_path):
     found = show(address, tmp_path, text="x" * 64)
     assert found == "Error: This page takes 63 tokens at most."

@@ -21,7 +21,7 @@ SOURCES = ["pyproject.toml", "README.md", "LICENSE", "keras_s2s", "export"]
 
 
 def _run(*command: str | Path, cwd: Path) -> str:
-    """Run a command, and return what it printed."""
+    """Run a command and return its output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     answer = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -32,7 +32,7 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the source archive, and out of it the wheel, away from leftovers in the checkout."""
+    """Build the source archive, and the wheel from it, outside the checkout."""
     folder = tmp_path_factory.mktemp("build")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -46,7 +46,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the wheel in a fresh environment; TensorFlow is lent to it by this one."""
+    """Install the wheel in a fresh environment that uses the TensorFlow of this one."""
     folder = tmp_path_factory.mktemp("elsewhere").resolve() / "venv"
     venv.create(folder, symlinks=True)
     _run(
@@ -61,7 +61,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {
         "keras_s2s",
@@ -71,7 +71,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "keras_s2s/export/__init__.py" in names
 
 
-def test_wheel_holds_every_module(wheel: Path) -> None:
+def test_the_wheel_contains_every_module(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
     package = {
         f"keras_s2s/{file.relative_to(ROOT / 'keras_s2s')}" for file in _modules("keras_s2s")
@@ -82,7 +82,7 @@ def test_wheel_holds_every_module(wheel: Path) -> None:
     assert names == package | export
 
 
-def test_wheel_holds_the_templates_for_a_server(wheel: Path) -> None:
+def test_the_wheel_contains_the_server_templates(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if "/serving/" in name}
     files = set(os.listdir(ROOT / "export/serving")) - {"__pycache__"}
     templates = {f"keras_s2s/export/serving/{name}" for name in files}
@@ -96,7 +96,7 @@ def _modules(folder: str) -> list[Path]:
     return [file for file in files if (ROOT / "keras_s2s" / "export") not in file.parents]
 
 
-def test_wheel_works_outside_the_checkout(installed: Path) -> None:
+def test_the_wheel_works_outside_the_checkout(installed: Path) -> None:
     program = ROOT / "tests" / "helpers" / "wheel_smoke.py"
     found = json.loads(_run(installed / "bin" / "python", "-I", program, cwd=installed))
     (packages,) = installed.glob("lib/python*/site-packages")

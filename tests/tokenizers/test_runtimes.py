@@ -1,4 +1,4 @@
-"""Each tokenizer gives the same result in Python, a SavedModel and LiteRT."""
+"""Each tokenizer returns the same result in Python, a SavedModel and LiteRT."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_s2s.tokenizers import (
 
 # Words with parts in common, for pieces of more than one character.
 WORDS = ["the lower lowest lowly", "the newer newest newly", "the wider widest widely"]
-# Half of the nasty texts are known, so that each runtime meets known and unknown tokens.
+# Half of the difficult texts are known, so that the texts have known and unknown tokens.
 TOKENIZERS = {
     "byte": ByteTokenizer(),
     "char": CharTokenizer.train(NASTY_TEXTS[::2]),
@@ -42,7 +42,7 @@ def exported(request, tmp_path_factory):
 
 
 def _batches() -> list[list[str | bytes]]:
-    """Each text alone, all together, and none."""
+    """Return batches of each text alone, all texts, and no text."""
     texts: list[str | bytes] = [*NASTY_TEXTS, *INVALID_TEXTS]
     alone: list[list[str | bytes]] = [[text] for text in texts]
     return [*alone, texts, []]

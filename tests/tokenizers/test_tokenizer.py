@@ -1,4 +1,4 @@
-"""Promises of every tokenizer."""
+"""Behavior that all tokenizers share."""
 
 from __future__ import annotations
 
