@@ -1,14 +1,13 @@
 """Training and search speed on a GPU, compared with plain Keras and PyTorch.
 
     python -m benchmarks.gpu OUT all --torch PYTHON   # the tests and everything below
-    python -m benchmarks.gpu OUT training search data accuracy export
-    PYTHON -m benchmarks.gpu OUT torch                # in an environment with PyTorch
+    python -m benchmarks.gpu OUT training search
     python -m benchmarks.gpu OUT tables
 
 Each system trains on the same 30 batches, pass after pass. The result is the median time of a pass.
 TensorFloat-32 is used where the framework uses it by default. "data" measures the rate of
 `make_dataset`, "accuracy" the share of right dates after a training in each precision, "export" the
-time of the exports. OUT is a file with one JSON object per line. `all` runs each part in a separate
+time of the exports, "torch" PyTorch in an environment that has it. OUT is a file with one JSON object per line. `all` runs each part in a separate
 process and continues after a part that fails.
 """
 
