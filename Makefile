@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all check format wheel release docs clean dev-environment examples-environment has-python
+.PHONY: help quickstart test test-all check format wheel release benchmarks docs clean dev-environment examples-environment has-python
 
 help:
 	@echo 'make quickstart [MINUTES=6]  train, export and run an English pronunciation model'
@@ -17,6 +17,7 @@ help:
 	@echo 'make format                  format the code, so that make check passes'
 	@echo 'make wheel                   build dist/*.whl and dist/*.tar.gz'
 	@echo 'make release                 build, check and try out a release; uploads nothing'
+	@echo 'make benchmarks [TORCH=...]  measure search and training; TORCH: a Python with PyTorch'
 	@echo 'make docs                    build the documentation in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo
@@ -50,6 +51,10 @@ wheel: dev-environment
 release: dev-environment
 	@rm -rf build
 	@$(bin)/python .ci/release.py
+
+benchmarks: dev-environment
+	@$(bin)/python -m benchmarks.search $(if $(TORCH),--peers torch=$(TORCH))
+	@$(bin)/python -m benchmarks.training --batches 8 --rounds 3 $(if $(TORCH),--torch $(TORCH))
 
 # Without --quiet: it would keep mkdocs from counting warnings, so `strict` would have no effect.
 docs: dev-environment

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from keras_s2s.layers.products import cpuinfo, instruction_sets
 from keras_s2s.models.batches import count_cores
@@ -39,3 +42,20 @@ def describe_processor() -> str:
     name = cpuinfo().get("model name") or platform.processor() or platform.machine()
     vectors = [it for it in _VECTORS if it in instruction_sets()]
     return f"{name} ({', '.join(vectors)})" if vectors else name
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return the saved results of a benchmark by the processor that they were measured on."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_results(path: Path, results: Any) -> None:
+    """Save the results of this processor, and keep those of others.
+
+    Args:
+        path: Path of a JSON file.
+        results: Results that JSON can represent.
+    """
+    path.parent.mkdir(exist_ok=True)
+    kept = read_results(path) | {describe_processor(): results}
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

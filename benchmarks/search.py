@@ -22,15 +22,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import (
+    describe_machine,
+    describe_processor,
+    read_results,
+    write_results,
+)
 from benchmarks.search_sizes import BATCHES, WORKLOADS, Sizes
+from keras_s2s.layers.products import has_bfloat16
 
 RESULTS = Path(__file__).parent / "results" / "search.json"
 OURS = (
     "yardstick",
     "keras_s2s",
     "keras_s2s, exported",
-    "keras_s2s bfloat16",
+    *(["keras_s2s bfloat16"] if has_bfloat16() else []),
     "keras_s2s XLA",
     "products alone",
 )
@@ -44,9 +50,7 @@ PEERS = {
 def main() -> None:
     """Run the requested benchmarks, print the tables and save the results."""
     arguments = _parse()
-    kept: dict[str, Any] = {}
-    if RESULTS.exists():
-        kept = json.loads(RESULTS.read_text(encoding="utf-8"))
+    kept: dict[str, Any] = read_results(RESULTS).get(describe_processor(), {})
     for threads in arguments.threads:
         with Servers(threads, dict(arguments.peers)) as servers:
             if arguments.curves:
@@ -54,8 +58,7 @@ def main() -> None:
             else:
                 for workload in arguments.workloads:
                     kept[f"{workload} {threads}"] = measure(servers, workload, arguments)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write_results(RESULTS, kept)
     print(describe_machine(arguments.threads), tables(kept), sep="\n\n")
     if arguments.curves:
         from benchmarks.search_plot import plot

@@ -37,17 +37,18 @@ def main() -> None:
     if arguments.system:
         work(arguments)
         return
+    from benchmarks.machine import describe_machine, write_results  # imports TensorFlow
+    from keras_s2s.layers.products import has_bfloat16
+
+    precisions = arguments.precisions or ["float32", *(["bfloat16"] if has_bfloat16() else [])]
     figures = []
     for workload in arguments.workloads:
         for threads in arguments.threads:
-            for precision in arguments.precisions:
+            for precision in precisions:
                 print(f"{workload}, {precision}, {threads} thread(s) ...", file=sys.stderr)
                 figures += measure(arguments, workload, threads, precision)
-    from benchmarks.machine import describe_machine  # after the workers: imports TensorFlow
-
     print(describe_machine(arguments.threads), table(figures), sep="\n\n")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_results(RESULTS, figures)
 
 
 def measure(
@@ -188,7 +189,12 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workloads", nargs="+", choices=("G", "T"), default=["G", "T"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--precisions", nargs="+", choices=tuple(POLICIES), default=list(POLICIES))
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        choices=tuple(POLICIES),
+        help="default: float32, and bfloat16 if the processor has instructions for it",
+    )
     parser.add_argument("--batches", type=int, default=20, help="number of batches in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
