@@ -1,4 +1,4 @@
-"""Resuming an interrupted training."""
+"""Callback that resumes an interrupted training run."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _FILE_BEFORE = "training_state_before.npz"  # the previous state, on several mac
 
 
 class Resume(keras.callbacks.Callback):
-    """Saves the state of a training in a folder and resumes from it.
+    """Saves the training state in a folder and resumes from it.
 
     After an interruption at any moment, including a kill or a power failure, run the same program
-    again to train the rest. The final weights are the same, bit for bit, and so are the metrics, as
-    without the interruption. If the training is complete, nothing is trained and the final weights
-    are restored; with more `epochs`, training continues. To start over, remove the folder.
+    again to train the rest. The final weights and the metrics are the same, bit for bit, as without
+    the interruption. If training is complete, nothing is trained and the final weights are
+    restored; with more `epochs`, training continues. To start over, remove the folder.
 
     The state consists of the weights, the optimizer with its step, learning rate, averages and
     accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and the
@@ -54,26 +54,26 @@ class Resume(keras.callbacks.Callback):
     and then renamed, so it is never incomplete.
 
     **Data** must be a `tf.data.Dataset` that returns the same batches again: one of `make_dataset`
-    with a seed, one whose order depends on its seeds and on the number of iterations over it, or
-    arrays with `shuffle=False`. Batches of the interrupted epoch that were already trained are
+    with a seed, one whose order depends only on its seeds and on the number of iterations over it,
+    or arrays with `shuffle=False`. Batches of the interrupted epoch that were already trained are
     read again, but not trained; your own callbacks are called for them again.
 
     **Threads.** The last bits of the weights depend on the number of threads. Resuming with
     another number logs a warning of the logger "keras_s2s".
 
-    **Several machines** (`MultiWorkerMirroredStrategy`) each keep a state in a folder of their own,
-    and resume together from the last state that all of them have.
+    **Several machines** (`MultiWorkerMirroredStrategy`): each saves its state in its own folder;
+    all resume from the last state that all of them have.
 
     Args:
-        folder: Folder of the state; one for each training, and for each worker.
+        folder: Folder of the state. Each training run, and each worker, needs its own.
         every: "epoch", or a number of steps after which the state is saved too. With Adam the
             state is three times as large as the weights, so saving it at every step takes time.
-        verbose: Whether to print where a training resumes. Defaults to None: print unless `fit` is
+        verbose: Whether to print where training resumes. Defaults to `None`: print unless `fit` is
             silent.
 
     Raises:
         TypeError: If the model is not a `Seq2Seq`.
-        BlockingIOError: If another training uses the folder.
+        BlockingIOError: If another training run uses the folder.
         ValueError: If the data cannot be read again in the same order, the file in the folder
             is damaged or belongs to another model, or `every` is invalid.
 
@@ -371,7 +371,7 @@ def _describe_threads(threads: dict[str, int]) -> str:
 
 
 def _progress(state: TrainingState | None) -> int:
-    """Return the progress of a training, as a number that increases."""
+    """Return the progress of training, as a number that increases."""
     return -1 if state is None else (state.epoch << 40) + state.steps
 
 

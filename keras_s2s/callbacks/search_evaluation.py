@@ -144,7 +144,7 @@ class SearchEvaluation(keras.callbacks.Callback):
                 f"Received: {short_repr(self.model)} (type {type(self.model)})"
             )
         if self._translator is None or self._translator.model is not self.model:
-            # No limit: a long held-out source must not end a training.
+            # No limit: a long held-out source must not end training.
             self._translator = Translator(
                 self.model,
                 self.source,

@@ -1,4 +1,4 @@
-"""The state of a training, which `Resume` saves: one file that is written atomically.
+"""The training state that `Resume` saves: one file that is written atomically.
 
 It includes the state of the other callbacks.
 """
@@ -25,7 +25,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueErr
 
 
 class TrainingState(NamedTuple):
-    """The state of a training at one step."""
+    """The state of training at one step."""
 
     epoch: int  # the current epoch, or the next one
     steps: int  # number of steps taken in this epoch
@@ -200,7 +200,7 @@ def continued_logs(
 
     Args:
         callbacks: The callbacks.
-        epoch: The first epoch that will be trained; None if the training is not resumed.
+        epoch: The first epoch that will be trained; `None` if training is not resumed.
     """
     loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
     before = [logger.append for logger in loggers]
