@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.model_paths import find_model
+from keras_s2s.cli.model_paths import find_translator
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
 from keras_s2s.cli.streams import write_line
@@ -40,7 +40,7 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     load_alike(models)
     from keras_s2s import average_checkpoints
 
-    averaged = average_checkpoints([find_model(path) for path in models])
+    averaged = average_checkpoints([find_translator(path) for path in models])
     averaged.save(output)
     _report_confidences(averaged)
     write_line(output)
@@ -152,6 +152,8 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
     if not output.endswith(".keras"):
         raise click.UsageError(f"--output must end in .keras. Received: {output}")
     check_free(output, overwrite)
+    for path in models:
+        find_translator(path)
 
 
 def _identity(tokenizer: Any) -> tuple[Any, ...]:

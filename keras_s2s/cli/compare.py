@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keras_s2s.cli.features import read_checked_pairs
+from keras_s2s.cli.model_paths import find_model
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
 from keras_s2s.cli.source_lines import read_lines, take_sources
@@ -81,6 +82,8 @@ def compare(
     else:
         raise click.UsageError("--columns and --features-column cannot be used together.")
     sources = take_sources(lines, columns or "text")  # checked before a model is loaded
+    for path in (before, after):
+        find_model(path)
     models = [load_model(path) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())

@@ -12,13 +12,15 @@ from keras_s2s.export.versions import is_version
 
 _SUFFIXES = (".keras", ".tflite", ".onnx")
 _MODELS = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"
+_TRANSLATORS = "a .keras file or the folder of a run"
 
 
-def find_model(path: str) -> str:
+def find_model(path: str, expected: str = _MODELS) -> str:
     """Return the path of the model in a run folder or of the newest SavedModel version.
 
     Args:
         path: Path given by the user.
+        expected: What the path may be, for error messages. Defaults to all kinds of models.
 
     Returns:
         The path of a model file, or the folder of a SavedModel version.
@@ -31,7 +33,7 @@ def find_model(path: str) -> str:
         raise FileNotFoundError(f"{path}: there is no such file")
     if not os.path.isdir(path):
         if not path.endswith(_SUFFIXES):
-            raise InputError(f"{path}: not a model. Expected: {_MODELS}")
+            raise InputError(f"{path}: not a model. Expected: {expected}")
         return path
     if os.path.exists(os.path.join(path, "saved_model.pb")):
         return path
@@ -47,7 +49,7 @@ def find_model(path: str) -> str:
         )
     near = [name for name in names if name.endswith(_SUFFIXES)]
     hint = f". Did you mean {os.path.join(path, near[0])}?" if near else ""
-    raise FileNotFoundError(f"{path}: there is no model in this folder. Expected: {_MODELS}{hint}")
+    raise FileNotFoundError(f"{path}: there is no model in this folder. Expected: {expected}{hint}")
 
 
 def find_translator(path: str) -> str:
@@ -63,9 +65,9 @@ def find_translator(path: str) -> str:
         FileNotFoundError: If there is no model at `path`.
         ValueError: If the model is an export.
     """
-    found = find_model(path)
+    found = find_model(path, _TRANSLATORS)
     if is_export(found):
-        raise InputError(f"{found}: an export. Expected: a .keras file")
+        raise InputError(f"{found}: an export. Expected: {_TRANSLATORS}")
     return found
 
 

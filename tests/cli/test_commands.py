@@ -80,7 +80,8 @@ for command in (
     ["export", model, run + ".tflite", "--probes", bad],
     ["translate", model],
     ["translate", model, "--nbest", "3", "--beam-width", "2"],
-    ["evaluate", good, good],
+    ["compare", model, good, good],
+    ["average", model, good, "--output", run + ".keras"],
     ["inspect", good],
 ):
     with open(bad) as sys.stdin:
@@ -90,7 +91,7 @@ assert not {{"tensorflow", "keras"}} & sys.modules.keys()
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stderr.decode().splitlines()
-    assert len(lines) == 16
+    assert len(lines) == 17
     assert lines[-1].startswith(f"keras-s2s: {good}: not a model. Expected: a .keras, ")
     for line in lines:
         assert line.startswith("keras-s2s: ")
