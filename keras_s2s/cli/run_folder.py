@@ -28,7 +28,7 @@ _README = "README.txt"
 _LOCK = ".lock"
 
 _EXPLANATION = """\
-A run of `keras-s2s train`. To resume an interrupted training, run the same command again. To
+A run of `keras-s2s train`. To resume it after an interruption, run the same command again. To
 train longer, run it with a larger --epochs.
 
 best.keras               the best model with its tokenizers and search settings
