@@ -190,7 +190,8 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
         if len(features) > 1:
             raise InputError(
                 f"{place}: {len(features) + 1} columns. Expected: source<TAB>features, as from "
-                "`cut -f1,2`; --columns first takes the first column, --columns text the whole line"
+                "`cut -f1,2` (`compare` reads pairs with --features-column); --columns first takes "
+                "the first column, --columns text the whole line"
             )
         text = " ".join([source, *features])
     if is_empty(text):
