@@ -22,7 +22,7 @@ from keras_s2s.models import Searchable
 from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
-from keras_s2s.search.result import check_converged, count_tokens, name_rows
+from keras_s2s.search.result import check_converged, count_tokens, renumber_rows
 from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
@@ -391,7 +391,7 @@ class Translator(keras.Model):
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
             numbers = by_length[start : start + batch_size]
-            with name_rows(numbers):
+            with renumber_rows(numbers):
                 found = run(tf.constant([encoded[number] for number in numbers]))
                 check_converged(found["scores"])
             best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]

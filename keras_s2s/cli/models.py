@@ -92,13 +92,13 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged, name_rows
+        from keras_s2s.search.result import check_converged, renumber_rows
 
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
         self._report_truncated(encoded)
         for numbers in _batches(encoded, batch_size):
-            with name_rows(numbers):
+            with renumber_rows(numbers):
                 answer = self.search([encoded[number] for number in numbers])
                 check_converged(answer["scores"])
             for row, number in enumerate(numbers):
@@ -210,14 +210,14 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged, name_rows
+        from keras_s2s.search.result import check_converged, renumber_rows
 
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
         targets = [target.encode("utf-8") for _, target in pairs]
         self._report_truncated(sources)
         for numbers in _batches(sources, batch_size):
-            with name_rows(numbers):
+            with renumber_rows(numbers):
                 answer = self.score(
                     [sources[number] for number in numbers], [targets[number] for number in numbers]
                 )

@@ -1,4 +1,4 @@
-"""Models: encoder and decoder together, alone or several as one."""
+"""Models: an encoder with a decoder, and ensembles of such models."""
 
 from keras_s2s.models.ensemble import Ensemble
 from keras_s2s.models.searchable import Searchable

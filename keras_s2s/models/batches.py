@@ -1,7 +1,7 @@
 """Batch of a training step: its layout, its split into parts, and its losses and metrics.
 
-Two threads compute two parts in parallel. If nothing else needs the padding, the loss and the
-metrics of a part are computed from the real tokens only, one row for each.
+If a batch has two parts, two threads compute them in parallel. Unless a loss or metric needs the
+padding, the loss and the metrics of a part are computed from its real tokens only, one row each.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from keras_s2s.metrics import TokenMean
 from keras_s2s.replicas import sum_over_replicas
 from keras_s2s.special_ids import PAD_ID
 
-# More than two parts have not been measured.
-_PARTS = 2
+_MAX_PARTS = 2  # more parts have not been measured
 
 AnyLogits: TypeAlias = tf.Tensor | PackedLogits | PaddedLogits
 
@@ -46,17 +45,17 @@ class Batch(NamedTuple):
 
 
 def fastest_layout(model: keras.Model) -> dict[str, bool]:
-    """Return the arguments of the call of a model that trains fastest on this device."""
+    """Return the arguments with which calling a model is fastest in training on this device."""
     if model.jit_compile:
         return {}
     return {"cudnn": True} if runs_on_gpu() else {"packed": True}
 
 
 def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, tf.Tensor, Any]:
-    """Move the padding of a batch to the end of each row.
+    """Move the padding of a batch to the end of each row, as cuDNN requires.
 
-    Attention, pooled contexts and the loss do not depend on the position of the padding. If the
-    padding is at the end already, as in batches of `make_dataset`, nothing is moved.
+    Attention, pooled contexts and the loss do not depend on the position of the padding. A batch
+    that is padded at the end already, such as one of `make_dataset`, is returned unchanged.
 
     Args:
         inputs: Dict of "source_ids" and "target_inputs", integers `(batch, length)`.
@@ -64,8 +63,8 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
         sample_weight: Weights of the rows or of the tokens, or `None`.
 
     Returns:
-        The same values, with the tokens of each row in their order, then the padding. Labels and
-        token weights stay aligned with their target inputs.
+        The same values, with the padding of each row after its tokens. Labels and token weights
+        stay aligned with their target inputs.
     """
     source_ids, target_inputs = inputs["source_ids"], inputs["target_inputs"]
     targets = [target_inputs, labels]
@@ -74,14 +73,14 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
         if sample_weight.shape.rank != 1 and sample_weight.shape[1] != 1:
             targets.append(sample_weight)
 
-    def moved() -> list[tf.Tensor]:
+    def move_padding() -> list[tf.Tensor]:
         sources = _sort_padding_last([source_ids], source_ids)
         return [*sources, *_sort_padding_last(targets, target_inputs)]
 
     with tf.device("CPU:0"):
-        on_the_right = tf.logical_not(_has_gap(source_ids) | _has_gap(target_inputs))
+        padded_right = tf.logical_not(_has_gap(source_ids) | _has_gap(target_inputs))
         source_ids, target_inputs, labels, *weights = tf.cond(
-            on_the_right, lambda: [tf.identity(it) for it in (source_ids, *targets)], moved
+            padded_right, lambda: [tf.identity(it) for it in (source_ids, *targets)], move_padding
         )
     for moved_ids, name in ((source_ids, "source_ids"), (target_inputs, "target_inputs")):
         moved_ids.set_shape(inputs[name].shape)
@@ -90,37 +89,37 @@ def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, 
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use, or all cores if the system does not tell."""
+    """Count the cores that this process may use, or all cores outside Linux."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def count_parts() -> int:
-    """Return the number of parts in which a batch is computed fastest.
+    """Return the number of parts into which to split a batch for the fastest training step.
 
-    If each operation has one thread and several operations run at once, two halves of a batch
-    use two cores better than a sequence of products that the cores share. If an operation has
-    several threads of its own, halves would compete for them.
+    If each operation has one thread and several operations may run at once, two halves of a batch
+    use two cores better than one batch, whose operations mostly run one after another. If each
+    operation has several threads, the halves would compete for them.
 
-    The number depends only on what was set, not on the visible cores: the last bits of the weights
-    depend on it.
+    The number depends only on TensorFlow's settings, not on the visible cores, because the last
+    bits of the trained weights depend on it.
 
     Returns:
         2 on a CPU with `set_intra_op_parallelism_threads(1)`, unless only one operation may run at
         once; otherwise 1.
     """
     threads = tf.config.threading
-    side_by_side = threads.get_inter_op_parallelism_threads() != 1  # 0: as many as there are cores
-    alone = threads.get_intra_op_parallelism_threads() == 1
-    halves = alone and side_by_side and not tf.config.list_logical_devices("GPU")
-    return _PARTS if halves else 1
+    concurrent = threads.get_inter_op_parallelism_threads() != 1  # 0: one for each core
+    one_thread = threads.get_intra_op_parallelism_threads() == 1
+    has_gpu = tf.config.list_logical_devices("GPU")
+    return _MAX_PARTS if one_thread and concurrent and not has_gpu else 1
 
 
 def split_batch(
     model: keras.Model, inputs: Any, labels: tf.Tensor, sample_weight: tf.Tensor | None
 ) -> list[Batch]:
-    """Split a batch into parts that are computed in parallel.
+    """Split a batch into parts to compute in parallel.
 
     Args:
         model: Model that is trained.
@@ -132,12 +131,12 @@ def split_batch(
         The parts. Part k of n has the rows k, k + n, and so on, so that the parts of a batch that
         is sorted by length are similar. A part may be empty.
     """
-    if not _loss_takes_rows(model):
+    if not _loss_needs_no_padding(model):
         return [Batch(inputs, labels, sample_weight, shares=None)]
     with _labels_on_cpu():
         shares = model.loss.token_shares(labels, sample_weight)
     batch = Batch(inputs, labels, sample_weight, shares)
-    parts = count_parts() if _metrics_take_rows(model) else 1
+    parts = count_parts() if _metrics_need_no_padding(model) else 1
     if parts == 1:
         return [batch]
 
@@ -153,7 +152,7 @@ def split_batch(
 
 
 def part_loss(model: keras.Model, part: Batch, logits: AnyLogits, num_parts: int) -> tf.Tensor:
-    """Compute a part's share of the batch loss and of the losses that layers added.
+    """Compute a part's share of the loss of the batch and of the losses that layers added.
 
     Args:
         model: Model that is trained.
@@ -174,7 +173,9 @@ def part_loss(model: keras.Model, part: Batch, logits: AnyLogits, num_parts: int
 
 
 def part_metrics(model: keras.Model, part: Batch, logits: AnyLogits) -> dict[str, tf.Tensor]:
-    """Update the metrics of a model with a part. Means over tokens get all tokens as one row.
+    """Update the metrics of a model with a part of a batch.
+
+    If all metrics average tokens, they get the real tokens of the part as one row.
 
     Args:
         model: Model that is trained.
@@ -184,7 +185,7 @@ def part_metrics(model: keras.Model, part: Batch, logits: AnyLogits) -> dict[str
     Returns:
         The metrics of the epoch so far.
     """
-    if not _metrics_take_rows(model):
+    if not _metrics_need_no_padding(model):
         return model.compute_metrics(part.inputs, part.labels, _padded(logits), part.sample_weight)
 
     def one_row(values: tf.Tensor) -> tf.Tensor:
@@ -199,11 +200,11 @@ def part_metrics(model: keras.Model, part: Batch, logits: AnyLogits) -> dict[str
 
 
 def track_loss(model: keras.Model, loss: tf.Tensor, labels: tf.Tensor, sample_weight: Any) -> None:
-    """Add the loss of a batch, or of this replica's part, to the loss of the epoch.
+    """Add the loss of a batch, or of this replica's part of it, to the loss of the epoch.
 
-    A loss of this package is weighted by its divisor, so that the loss of an epoch is that of all
-    its sequences or tokens, however they are batched. Other losses are weighted by rows, as in
-    Keras.
+    A loss of this package is weighted by its `divisor`, so that the loss of an epoch is the mean
+    over all its sequences or tokens, whatever the batches are. Other losses are weighted by rows,
+    as in Keras.
 
     Args:
         model: Model that is trained or evaluated.
@@ -219,8 +220,8 @@ def track_loss(model: keras.Model, loss: tf.Tensor, labels: tf.Tensor, sample_we
     keras_private.track_loss(model, sum_over_replicas(loss), weight)
 
 
-def _loss_takes_rows(model: keras.Model) -> bool:
-    """Return whether the loss of a model is known to be the same without the padding."""
+def _loss_needs_no_padding(model: keras.Model) -> bool:
+    """Return whether the loss of a model can be computed from the real tokens only."""
     return (
         not model.jit_compile
         and isinstance(model.loss, SequenceLoss)
@@ -229,10 +230,10 @@ def _loss_takes_rows(model: keras.Model) -> bool:
     )
 
 
-def _metrics_take_rows(model: keras.Model) -> bool:
+def _metrics_need_no_padding(model: keras.Model) -> bool:
     """Return whether all metrics of a model average tokens.
 
-    Keras builds the metrics before the first step.
+    Keras builds the metrics before the first training step.
     """
     metrics = keras_private.compiled_metrics(model)
     return (
@@ -255,13 +256,13 @@ def _padded(logits: AnyLogits) -> tf.Tensor:
 
 
 def _has_gap(ids: tf.Tensor) -> tf.Tensor:
-    """Check whether a token of `(batch, length)` comes after padding."""
+    """Return whether any token of `(batch, length)` comes after padding."""
     real = tf.not_equal(ids, PAD_ID)
     return tf.reduce_any(real[:, 1:] & ~real[:, :-1])
 
 
 def _sort_padding_last(values: list[tf.Tensor], ids: tf.Tensor) -> list[tf.Tensor]:
-    """Sort values `(batch, length)` so that those at real ids come first."""
+    """Sort values `(batch, length)` so that the values at real ids come first."""
     padding = tf.cast(tf.equal(ids, PAD_ID), tf.int32)
     order = tf.argsort(padding, axis=1, stable=True)
     return [tf.gather(it, order, batch_dims=1) for it in values]

@@ -24,11 +24,12 @@ class Ensemble(Searchable):
 
     P(y_t | y_<t, x) is the arithmetic mean of the probabilities of the members, or their geometric
     mean, normalized to sum to one. An ensemble is searched, scored, saved and exported like any
-    `Seq2Seq`. It costs as much as all of its members together. The members keep their weights and
-    can still be used and trained separately.
+    `Seq2Seq`. A search takes as long as those of all members together. The members keep their
+    weights and can still be used and trained separately.
 
-    The members may differ in everything but their two vocabularies. Train each member with `fit`;
-    an ensemble cannot be trained. The attention is the mean over the members that have attention.
+    The members must have the same two vocabularies and may differ in everything else. Train each
+    member with `fit`; an ensemble cannot be trained. The attention is the mean over the members
+    that have attention.
 
     Args:
         models: List of trained `Seq2Seq` models, without duplicates.
@@ -40,9 +41,8 @@ class Ensemble(Searchable):
         training: Whether dropout is on.
 
     Returns:
-        The log probabilities, which are also logits, float32
-        `(batch, target_length, target_vocabulary_size)`. With "log_probabilities", they are
-        normalized only after a softmax.
+        Logits, float32 `(batch, target_length, target_vocabulary_size)`. With "probabilities",
+        they are log probabilities. With "log_probabilities", a softmax must normalize them.
 
     Raises:
         TypeError: If `models` is not a list of `Seq2Seq` models.
@@ -76,7 +76,7 @@ class Ensemble(Searchable):
         return average_logits(logits, self.average)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise an error, because members are trained separately.
+        """Raise an error, because the members are trained separately.
 
         Raises:
             ValueError: Always.
@@ -125,8 +125,8 @@ class Ensemble(Searchable):
 
         Args:
             filepath: Path of the file. Must end in ".keras".
-            overwrite: Whether an existing file may be replaced. Defaults to `True`.
-            **kwargs: Arguments of `keras.Model.save`, which must fit the `.keras` format.
+            overwrite: Whether to replace an existing file. Defaults to `True`.
+            **kwargs: Other arguments of `keras.Model.save` for the `.keras` format.
         """
         with without_optimizers([self, *self.models]):
             super().save(filepath, overwrite=overwrite, **kwargs)
@@ -154,7 +154,7 @@ class Ensemble(Searchable):
 
 
 def _check_models(models: Any) -> list[Seq2Seq]:
-    """Check that models can form an ensemble."""
+    """Check that models can form an ensemble, and return them as a list."""
     if not isinstance(models, Sequence) or isinstance(models, str):
         raise TypeError(
             f"`models` must be a list of `Seq2Seq` models. Received: models={short_repr(models)}"

@@ -20,8 +20,8 @@ from keras_s2s.losses import as_labels
 
 _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
 
-# Losses and metrics of Keras that take ids, or that call a function of the user. All other ones of
-# Keras whose name does not begin with "sparse" need dense targets.
+# Keras's losses and metrics that take ids, or that call a function of the user. All others whose
+# name does not begin with "sparse" need dense targets.
 _TAKE_IDS = {
     "CTC",
     "IoU",
@@ -36,7 +36,7 @@ _TAKE_IDS = {
 _BY_SHAPE = {"acc", "accuracy", "ce", "crossentropy"}
 
 
-def check_takes_logits(name: str, given: Any, door: str) -> None:
+def check_takes_logits(name: str, given: Any, alternative: str) -> None:
     """Check that no Keras loss or metric expects probabilities, because the model returns logits.
 
     Keras would interpret the logits as probabilities and train on wrong values without an error.
@@ -44,7 +44,7 @@ def check_takes_logits(name: str, given: Any, door: str) -> None:
     Args:
         name: Name of the argument of `compile`, for the error message.
         given: Value of the argument: a name, a loss, a metric, or a nest of these.
-        door: What to use instead, for the error message.
+        alternative: Advice what to use instead, for the error message.
 
     Raises:
         ValueError: If a loss or metric has `from_logits=False`.
@@ -52,12 +52,12 @@ def check_takes_logits(name: str, given: Any, door: str) -> None:
     for item in keras.tree.flatten(given):
         if _takes_probabilities(item):
             raise InputError(
-                f"`{name}` must take logits, which the model returns: {door}. "
-                f"Received: {name}={_shown(item)}, which takes probabilities"
+                f"`{name}` must take logits, which the model returns: {alternative}. "
+                f"Received: {name}={_describe(item)}, which takes probabilities"
             )
 
 
-def check_takes_ids(name: str, given: Any, door: str) -> None:
+def check_takes_ids(name: str, given: Any, alternative: str) -> None:
     """Check that no Keras loss or metric expects dense targets, because the labels are ids.
 
     Keras would fail on the shapes, or broadcast the ids and train on them as if they were numbers.
@@ -65,7 +65,7 @@ def check_takes_ids(name: str, given: Any, door: str) -> None:
     Args:
         name: Name of the argument of `compile`, for the error message.
         given: Value of the argument: a name, a loss, a metric, or a nest of these.
-        door: What to use instead, for the error message.
+        alternative: Advice what to use instead, for the error message.
 
     Raises:
         ValueError: If a loss or metric compares the logits with targets of the same shape.
@@ -74,13 +74,13 @@ def check_takes_ids(name: str, given: Any, door: str) -> None:
         if _takes_dense_targets(item):
             raise InputError(
                 f"`{name}` must compare logits (batch, length, vocabulary) with target ids (batch, "
-                f"length): {door}. Received: {name}={_shown(item)}, which needs targets of the "
-                "shape of the logits"
+                f"length): {alternative}. Received: {name}={_describe(item)}, which needs targets "
+                "of the shape of the logits"
             )
 
 
-def arrange_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
-    """Sort callbacks so that those that save the state of others run last.
+def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Sort callbacks so that callbacks that save the state of others run last.
 
     Args:
         callbacks: Callback, nest of callbacks, or `None`.
@@ -89,7 +89,8 @@ def arrange_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
         The callbacks.
 
     Raises:
-        ImportError: If a `TensorBoard` callback lacks its package. Keras checks after tracing.
+        ImportError: If there is a `TensorBoard` callback and the package tensorboard is missing.
+            Keras would only raise after tracing.
     """
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
@@ -100,14 +101,14 @@ def arrange_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 
 @contextlib.contextmanager
 def fit_hooks(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
-    """Call the hooks of callbacks before and after a `fit`, also if it fails.
+    """Call the hooks of callbacks before and after `fit`, even if `fit` fails.
 
-    Callbacks may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
-    reads the arguments, and `end_fit()`. An `EpochClock` runs before all of them.
+    A callback may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
+    reads the arguments, and `end_fit()`. An `EpochClock` runs before all other callbacks.
 
     Args:
         model: Model that `fit` trains.
-        arguments: Arguments of `fit`, with "callbacks" arranged.
+        arguments: Arguments of `fit`, with sorted "callbacks".
     """
     given = arguments["callbacks"]
     callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else given
@@ -126,8 +127,8 @@ def fit_hooks(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_end(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
-    """Silence the warning that an epoch of a dataset of unknown length has ended.
+def silence_end_of_data(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
+    """Silence Keras's warning that a dataset of unknown length ran out of data.
 
     Args:
         data: Data that `fit` or `evaluate` received.
@@ -141,16 +142,17 @@ def quiet_end(data: Any, steps_per_epoch: int | None) -> Iterator[None]:
 
 
 def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, Any]:
-    """Convert `class_weight` to weights of the labels.
+    """Convert `class_weight` to sample weights of the labels.
 
-    Keras interprets labels `(batch, length)` as one-hot rows and weights a row by its largest id.
+    Keras would interpret labels `(batch, length)` as one-hot rows, and weight a row by the position
+    of its largest id.
 
     Args:
         arguments: Arguments of `fit`.
         vocabulary_size: Number of target ids.
 
     Returns:
-        The arguments with weighted data and without `class_weight`.
+        The arguments, with sample weights in place of `class_weight`.
 
     Raises:
         ValueError: If a class is not a target id, a weight is not a number of at least 0, or
@@ -179,14 +181,14 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     return {**found, "sample_weight": table[_clip_ids(np.asarray(arguments["y"]), vocabulary_size)]}
 
 
-def _shown(item: Any) -> str:
-    """Return the name of a loss or metric for a message."""
+def _describe(item: Any) -> str:
+    """Return the name of a loss or metric for an error message."""
     shown = repr(item) if isinstance(item, str) else getattr(item, "name", None)
     return str(shown or getattr(item, "__name__", repr(item)))
 
 
 def _takes_dense_targets(item: Any) -> bool:
-    """Check whether a loss or metric of Keras needs targets of the shape of the outputs."""
+    """Return whether a loss or metric of Keras needs targets of the same shape as the outputs."""
     if isinstance(item, str):
         if item in _BY_SHAPE:
             return False
@@ -205,7 +207,7 @@ def _takes_dense_targets(item: Any) -> bool:
 
 
 def _takes_probabilities(item: Any) -> bool:
-    """Check whether a loss or metric of Keras has `from_logits=False`."""
+    """Return whether a loss or metric of Keras has `from_logits=False`."""
     if isinstance(item, str):
         if item in ("crossentropy", "ce"):  # Keras converts it to the sparse metric
             return True
@@ -228,7 +230,7 @@ def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:
     """Return the weight of each target id, float32. Ids without a weight get 1."""
     if not isinstance(weights, Mapping):
         raise InputError(
-            "`class_weight` must be a dict of target ids. "
+            "`class_weight` must be a dict of weights by target id. "
             f"Received: class_weight={short_repr(weights)}"
         )
     table = np.ones(vocabulary_size, np.float32)
@@ -263,7 +265,7 @@ def _weighted_batches(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any
 
 
 class _WeightedBatches(keras.utils.PyDataset):
-    """A `PyDataset` whose batches have label weights.
+    """`PyDataset` that adds the weights of the labels to its batches.
 
     Args:
         batches: `PyDataset` of unweighted batches.

@@ -1,4 +1,4 @@
-"""Ids that a model receives: checked against its vocabulary, cut after eos, or shifted right."""
+"""Checks of ids that a model receives, truncation after eos, and the shift for teacher forcing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATTERN = re.compile(
 def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     """Check ids and return them as int32 `(batch, length)`.
 
-    Values can be checked only if they are known, outside a graph.
+    Values are checked only outside a graph, where they are known.
 
     Args:
         name: Name of the argument, for the error message.
@@ -39,7 +39,7 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If the ids have a wrong rank or do not fit the vocabulary.
+        ValueError: If the ids do not have rank 2, or an id is outside the vocabulary.
     """
     if isinstance(ids, tf.RaggedTensor):
         ids = ids.to_tensor()
@@ -68,7 +68,7 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
     Returns:
         The batch. If an id is out of range, running the graph raises an `InvalidArgumentError`,
-        which `as_value_error` turns into a `ValueError`.
+        which `as_value_error` converts to a `ValueError`.
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if not (isinstance(inputs, dict) and {"source_ids", "target_inputs"} <= inputs.keys()):
@@ -78,23 +78,23 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
             "target_labels), such as those of `make_dataset(pairs, source, target)`. Received: "
             f"inputs={received}"
         )
-    looked_at = {
+    checked = {
         "source_ids": (inputs["source_ids"], source_vocabulary_size),
         "target_inputs": (inputs["target_inputs"], target_vocabulary_size),
         "target_labels": (labels, target_vocabulary_size),
     }
 
-    def refuse() -> tf.Tensor:
-        for name, (ids, size) in looked_at.items():
+    def fail() -> tf.Tensor:
+        for name, (ids, size) in checked.items():
             tf.debugging.Assert(
                 _all_in_vocabulary(ids, size),
                 [_describe_first_outside(name, tf.cast(ids, tf.int64), size)],
             )
         return tf.constant(False)
 
-    with tf.device("CPU:0"):  # so that the host does not wait for the GPU
-        fitting = tf.stack([_all_in_vocabulary(ids, size) for ids, size in looked_at.values()])
-        passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), refuse)
+    with tf.device("CPU:0"):  # otherwise the host would wait for the GPU
+        fitting = tf.stack([_all_in_vocabulary(ids, size) for ids, size in checked.values()])
+        passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), fail)
     with tf.control_dependencies([passed]):
         inputs, labels = tf.nest.map_structure(tf.identity, (inputs, labels))
     return keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
@@ -102,14 +102,14 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
 
 @contextlib.contextmanager
 def as_value_error() -> Iterator[None]:
-    """Convert an error of `check_batch` to a `ValueError` of one line."""
+    """Convert an error of `check_batch` to a `ValueError` with one line."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        refused = _PATTERN.search(error.message)
-        if refused is None:
+        found = _PATTERN.search(error.message)
+        if found is None:
             raise
-        raise InputError(refused[0]) from error
+        raise InputError(found[0]) from error
 
 
 def until_eos(ids: tf.Tensor) -> tf.Tensor:
@@ -147,9 +147,9 @@ def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int)
             f"`{name}` must have a length of at least 1: even an empty text ends in eos. "
             f"Received: shape {ids.shape}"
         )
-    foreign = np.argwhere((ids < 0) | (ids >= vocabulary_size))
-    if len(foreign):
-        row, position = foreign[0]
+    outside = np.argwhere((ids < 0) | (ids >= vocabulary_size))
+    if len(outside):
+        row, position = outside[0]
         raise InputError(
             f"`{name}` must lie in [0, {vocabulary_size}), the vocabulary of the model. "
             f"Received: id {ids[row, position]} in row {row} at position {position}"
@@ -157,7 +157,7 @@ def _check_known_ids(name: str, ids: np.ndarray[Any, Any], vocabulary_size: int)
 
 
 def _all_in_vocabulary(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Check that all ids are in the vocabulary."""
+    """Return whether all ids are in the vocabulary."""
     least, most = (tf.cast(it(ids), tf.int64) for it in (tf.reduce_min, tf.reduce_max))
     return (least >= 0) & (most < vocabulary_size)
 

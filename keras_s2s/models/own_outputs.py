@@ -1,4 +1,4 @@
-"""Inputs of the decoder in training: the labels, or outputs of the model itself."""
+"""Scheduled sampling: decoder inputs in training that are outputs of the model itself."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CHOICES = ("argmax", "sample")
 
 
 class OwnOutputs:
-    """Replaces some inputs of the decoder with outputs of the model, given the previous inputs.
+    """Replacement of some inputs of the decoder by outputs of the model, in training.
 
     A target input y_{t-1} is kept with probability 1 - p. Otherwise the input of step t is the
     most probable token of step t - 1, or a token drawn from its distribution, given all previous
     inputs, including replaced ones. Dropout is off while tokens are chosen. As in a search, pad
     and bos are never chosen.
 
-    It is not a layer, because it has nothing to save with the model.
+    This is not a layer, because nothing in it is saved with the model.
 
     Args:
         choice: "argmax" or "sample".
-        seed: Seed of the draws. `None` uses the global seed, which `keras.utils.set_random_seed`
-            sets.
+        seed: Seed of the random numbers. `None` uses the global seed, which
+            `keras.utils.set_random_seed` sets.
     """
 
     def __init__(self, choice: str, seed: int | None) -> None:
@@ -41,11 +41,11 @@ class OwnOutputs:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Variables of the probability and of the seed."""
+        """Variables that hold the probability and the state of the random numbers."""
         return [self.probability, self.seed_generator.state]
 
     def assign(self, probability: Any) -> None:
-        """Set the probability that an input is replaced, between 0 and 1."""
+        """Set the probability, between 0 and 1, that an input is replaced."""
         self.probability.assign(
             check_number("sampling_probability", probability, minimum=0.0, maximum=1.0)
         )
@@ -53,7 +53,7 @@ class OwnOutputs:
     def mix(self, model: Any, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return the inputs of a model with some target inputs replaced.
 
-        If the probability is 0, nothing is computed.
+        If the probability is 0, the decoder does not run.
 
         Args:
             model: `Searchable` model that computes the outputs.
@@ -62,14 +62,16 @@ class OwnOutputs:
         Returns:
             The dict with new "target_inputs".
         """
-        target_inputs = tf.cast(inputs["target_inputs"], tf.int32)  # of int64 in NumPy's arrays
+        target_inputs = tf.cast(inputs["target_inputs"], tf.int32)  # NumPy's arrays are int64
 
-        def mixed() -> tf.Tensor:
+        def replace_some() -> tf.Tensor:
             start = model.begin_search(inputs["source_ids"], return_attention=False)
             return self._run_decoder(start, target_inputs)
 
-        fed = tf.cond(self.probability > 0.0, mixed, lambda: tf.identity(target_inputs))
-        return {**inputs, "target_inputs": tf.stop_gradient(fed)}
+        decoder_inputs = tf.cond(
+            self.probability > 0.0, replace_some, lambda: tf.identity(target_inputs)
+        )
+        return {**inputs, "target_inputs": tf.stop_gradient(decoder_inputs)}
 
     def _run_decoder(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
         """Run the decoder step by step and return its inputs `(batch, target_length)`."""
@@ -81,20 +83,22 @@ class OwnOutputs:
         )
         replaced = tf.logical_and(coins < self.probability, by_time != PAD_ID)
 
-        def body(time: tf.Tensor, fed: tf.Tensor, state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
-            logits, state, *_ = start.step(fed[time - 1], state)
+        def body(
+            time: tf.Tensor, decoder_inputs: tf.Tensor, state: Any
+        ) -> tuple[tf.Tensor, tf.Tensor, Any]:
+            logits, state, *_ = start.step(decoder_inputs[time - 1], state)
             chosen = self._choose(logits, draws[time])
             chosen = tf.where(replaced[time], chosen, by_time[time])
             at_time = tf.expand_dims(tf.equal(tf.range(shape[1]), time), 1)
-            return time + 1, tf.where(at_time, chosen, fed), state
+            return time + 1, tf.where(at_time, chosen, decoder_inputs), state
 
-        _, fed, _ = tf.while_loop(
+        _, decoder_inputs, _ = tf.while_loop(
             lambda time, *_: time < shape[1],
             body,
             (tf.constant(1), by_time, start.state),
             maximum_iterations=shape[1],
         )
-        return tf.ensure_shape(tf.transpose(fed), target_inputs.shape)
+        return tf.ensure_shape(tf.transpose(decoder_inputs), target_inputs.shape)
 
     def _choose(self, logits: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """Choose the output tokens of the model, int32 `(batch,)`."""

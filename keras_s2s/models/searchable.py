@@ -17,7 +17,7 @@ from keras_s2s.models.xla import (
     COMPILE_ERRORS,
     choose_jit_compile,
     crop,
-    give_up,
+    disable_xla,
     pad_to_buckets,
 )
 from keras_s2s.search import Search, SearchResult
@@ -27,14 +27,14 @@ from keras_s2s.search.task import check_row_options
 from keras_s2s.special_ids import PAD_ID
 
 # With this many rows, transposing the matrices of a search takes less time than it saves. With more
-# rows, oneDNN multiplies equally fast without.
+# rows, oneDNN multiplies untransposed matrices as fast.
 MANY_ROWS = range(32, 320)
 
 WEIGHTS_DTYPES = ("float32", "bfloat16", "auto")
 
 
 class SearchStart(NamedTuple):
-    """Start of a search: the step function and state for a batch of sources."""
+    """Step function and initial state of a search for a batch of sources."""
 
     step: StepFunction
     state: State  # nest of (batch, ...)
@@ -44,7 +44,7 @@ class SearchStart(NamedTuple):
 
 
 class Searchable(keras.Model):
-    """Model of log P(y | x) that can be searched and can score given targets.
+    """Base class of models of log P(y | x) that can be searched and can score given targets.
 
     A subclass defines the start of a search (`begin_search`), the logits of given targets
     (`target_logits`), and the trained models that it consists of (`members`).
@@ -55,7 +55,7 @@ class Searchable(keras.Model):
         self._compiled_calls = CompiledCalls()
 
     def export(self, *args: Any, **kwargs: Any) -> None:
-        """Raise an error that names how to export a model with its search.
+        """Raise an error that explains how to export a model with its search.
 
         Keras would export `call`, which teacher-forces the target and does not search.
 
@@ -83,9 +83,9 @@ class Searchable(keras.Model):
     ) -> SearchResult:
         """Search for the best targets of each source, in one compiled graph.
 
-        Values per row override the settings of the search, so that requests with different
-        settings can share a batch. Outside a graph, ids and settings are checked. Inside a graph,
-        settings out of range are clipped to their range.
+        The optional arguments override the settings of the search, for all rows or for each row, so
+        that requests with different settings can share a batch. Outside a graph, ids and arguments
+        are checked. Inside a graph, arguments out of range are clipped.
 
         Args:
             source_ids: int32 `(batch, source_length)`. Each row ends in eos; ids after it are
@@ -97,39 +97,40 @@ class Searchable(keras.Model):
             length_penalty: float32 `(batch,)` or a number, at least 0. The exponent α.
             prefix: int32 `(batch, prefix_length)`. Target ids with which the outputs of each row
                 begin, up to the first pad. A row of pads has no prefix.
-            seed: int32 `(batch,)` or a number, for a search that draws. The same seed draws the
-                same outputs for a row, whatever else is in the batch.
-            return_attention: Whether to return the attention. Defaults to `False`.
+            seed: int32 `(batch,)` or a number, for `Sampling`. The outputs of a row depend only on
+                the row and its seed, not on the rest of the batch.
+            return_attention: Whether to return the attention weights. Defaults to `False`.
             weights_dtype: Precision of the decoder's products, "float32", "bfloat16" or "auto".
-                With bfloat16 a search is faster on processors with instructions for it, slower on
-                others, and about one output in a hundred changes. "auto" is bfloat16 where the
-                processor has the instructions, and float32 elsewhere and inside a graph. States
+                With "bfloat16", a search is faster on processors with instructions for it, slower
+                on others, and about one output in a hundred changes. "auto" selects bfloat16 if the
+                processor has the instructions, and float32 otherwise and inside a graph. States
                 and scores stay float32. Defaults to "float32".
             jit_compile: Whether XLA compiles the search, `True`, `False` or "auto". XLA takes some
-                seconds to compile a search, for each new shape of `source_ids`. "auto" compiles
-                a beam, greedy or sampling search that runs on a GPU, where it is then 10 to 18
-                times faster. It pads the number of rows and the source length to powers of two, the
-                length to at least 16. Batches of up to 64 sources of up to 1,000 tokens therefore
-                need at most 49 compilations. "auto" does not compile on a CPU, inside a graph, or a
-                search whose `max_length` is `None` or an argument. If XLA cannot compile the first
-                search, as without libdevice, "auto" warns and never compiles. With `True`, a search
-                on one thread of a CPU took 0.4 to 0.7 of its time without XLA for one source, and
-                0.9 to 1.5 of it for 8 to 128. An export contains no XLA. Defaults to "auto".
+                seconds to compile a search, for each new shape of `source_ids`. "auto" compiles a
+                beam, greedy or sampling search that runs on a GPU, where XLA makes it 10 to 18
+                times faster. "auto" pads the number of rows and the source length to powers of two,
+                the length to at least 16. Batches of up to 64 sources of up to 1,000 tokens
+                therefore need at most 49 compilations. "auto" does not compile on a CPU, inside a
+                graph, or a search whose `max_length` is `None` or an argument. If XLA cannot
+                compile a search, for example without libdevice, "auto" warns and does not compile
+                any more. With `True`, a search on one thread of a CPU took 0.4 to 0.7 of its time
+                without XLA for one source, and 0.9 to 1.5 of it for 8 to 128. An export contains no
+                XLA. Defaults to "auto".
 
         Returns:
             A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, truncated to the
             longest; lengths, log_probs, scores and finished `(batch, num_hypotheses)`; and, if
-            requested, attention float32 `(batch, num_hypotheses, target_length, source_length)`:
-            the weights on the source for each token, 0 after the last token.
+            requested, attention float32 `(batch, num_hypotheses, target_length, source_length)`,
+            the weights of the source positions for each token, 0 after the last token.
 
         Raises:
             TypeError: If `search` is not a search, or ids, lengths or seeds are not integers.
-            ValueError: If ids do not fit the vocabulary, or an argument has a wrong shape or range.
-                Also if a seed is given to a search that does not draw. Also if the model has no
-                attention and `return_attention` or a coverage penalty needs it. Also if XLA is
-                requested inside a graph, for an `ExactSearch` or without `max_length`. Outside a
-                graph also if the model has diverged: if its logits are NaN, infinite or all -inf.
-                Inside a graph, the scores of the row are then NaN, and it has no tokens.
+            ValueError: If an id is outside the vocabulary, or an argument has the wrong shape or is
+                out of range. If a seed is given to a search without randomness. If the model has no
+                attention and `return_attention` or a coverage penalty needs it. If XLA is requested
+                inside a graph, for an `ExactSearch` or without `max_length`. Outside a graph, if
+                the model has diverged, which means that its logits are NaN, infinite or all -inf.
+                Inside a graph, the scores of such a row are NaN, and it has no tokens.
         """
         _check_search(search)
         weights_dtype = _resolve_weights_dtype(weights_dtype)
@@ -198,9 +199,10 @@ class Searchable(keras.Model):
 
         Raises:
             TypeError: If the ids are not integers.
-            ValueError: If the ids have a wrong rank or do not fit the vocabulary, or the numbers
-                of sources and targets differ. Outside a graph also if the model has diverged: if
-                its logits are NaN, infinite or all -inf. Inside a graph, the row is then NaN.
+            ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or the
+                numbers of sources and targets differ. Outside a graph, if the model has diverged,
+                which means that its logits are NaN, infinite or all -inf. Inside a graph, such a
+                row is NaN.
         """
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
         target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
@@ -227,7 +229,7 @@ class Searchable(keras.Model):
 
     @property
     def has_attention(self) -> bool:
-        """Boolean, whether the model has attention."""
+        """Whether the model has attention."""
         return any(member.decoder.attention for member in self.members())
 
     def check_attention(self, name: str) -> None:
@@ -252,7 +254,7 @@ class Searchable(keras.Model):
     def begin_search(
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
-        """Encode the sources and return the start of a search of their targets.
+        """Encode the sources and return the `SearchStart` of a search for their targets.
 
         Args:
             source_ids: int32 `(batch, source_length)`, checked.
@@ -279,13 +281,13 @@ class Searchable(keras.Model):
     def _run_search(
         self, key: Any, *arguments: Any, xla: bool, required: bool, many_rows: bool
     ) -> SearchResult:
-        """Run a search, without XLA if it cannot compile it and is not required."""
+        """Run a search. Run it without XLA if XLA fails and is not required."""
         try:
             return self._run(key, *arguments, jit_compile=xla, many_rows=many_rows)
         except COMPILE_ERRORS as error:
             if required or not xla:
                 raise
-            give_up(error)  # the padded batch has the same answers without XLA
+            disable_xla(error)  # without XLA, the padded batch has the same result
             return self._run(key, *arguments, many_rows=many_rows)
 
     def _run(
@@ -296,7 +298,7 @@ class Searchable(keras.Model):
         jit_compile: bool = False,
         many_rows: bool = False,
     ) -> Any:
-        """Run a function compiled, or inline it in a graph that is being traced."""
+        """Compile and run a function, or inline it in the graph that is being traced."""
         if not tf.executing_eagerly():
             return tf.autograph.experimental.do_not_convert(function)(*arguments)
         signature = tf.nest.map_structure(_any_size, arguments)
@@ -329,7 +331,7 @@ def sum_log_probs(logits: tf.Tensor, target_ids: tf.Tensor) -> tf.Tensor:
 
 
 def _check_search(search: Any) -> None:
-    """Check that a search is one."""
+    """Check that the argument `search` is a `Search`."""
     if not isinstance(search, Search):
         raise TypeError(
             "`search` must be a search, such as `BeamSearch(beam_width=5)`. "
@@ -338,7 +340,7 @@ def _check_search(search: Any) -> None:
 
 
 def _resolve_weights_dtype(weights_dtype: str) -> str:
-    """Check a precision, and choose one for "auto": bfloat16 where the processor has it."""
+    """Check a precision, and choose one for "auto": bfloat16 if the processor supports it."""
     check_choice("weights_dtype", weights_dtype, WEIGHTS_DTYPES)
     if weights_dtype != "auto":
         return weights_dtype
@@ -347,7 +349,7 @@ def _resolve_weights_dtype(weights_dtype: str) -> str:
 
 
 def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
-    """Check whether a search is known to multiply many rows at each step."""
+    """Return whether a search is known to multiply `MANY_ROWS` at each step."""
     rows = source_ids.shape[0]
     return rows is not None and rows * getattr(search, "beam_width", 1) in MANY_ROWS
 
@@ -355,7 +357,7 @@ def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
 def _find_attention(
     start: SearchStart, rows: tf.Tensor, vocabulary_size: int, ids: tf.Tensor
 ) -> tf.Tensor:
-    """Return the attention of hypotheses: their alignment, or the attention of the steps."""
+    """Return the attention of hypotheses: their alignment, or the attention of each step."""
     if start.align is not None:
         return start.align(ids)
     return replay_attention(start.step, start.state, rows, vocabulary_size, ids)

@@ -26,24 +26,25 @@ from keras_s2s.special_ids import BOS_ID, PAD_ID
 class Seq2Seq(Trainer, Searchable):
     """Encoder-decoder model of log P(y | x).
 
-    The model is trained with `fit` by teacher forcing: the label of each step is the input of the
-    next. It is built when it is created, because its parts know all their sizes.
+    `fit` trains the model by teacher forcing: the label of each step is the input of the next. The
+    model is built when it is created, because its parts know all their sizes.
 
     Training computes embeddings, recurrent layers, logits and loss on the real tokens only (see
     `keras_s2s.layers.packing`), wherever the padding is. Attention is computed on the padded batch.
     A decoder with "bahdanau" attention or input feeding runs padded, step by step. With
-    `jit_compile=True`, which needs fixed shapes, everything is computed padded, and XLA cannot
-    compile a decoder of these two kinds: Keras warns and trains it without XLA. On a GPU, training
-    uses cuDNN for the recurrent layers. Searches and exports do not, so that they run anywhere.
+    `jit_compile=True`, which needs fixed shapes, the model computes the padding too. XLA cannot
+    compile a decoder with "bahdanau" attention or input feeding: Keras warns and trains without
+    XLA. On a GPU, training uses cuDNN for the recurrent layers. Searches and exports do not, so
+    that they run anywhere.
 
     Args:
         encoder: An `LSTMEncoder` or a `GRUEncoder`.
         decoder: An `LSTMDecoder` or a `GRUDecoder`.
-        share_embeddings: Whether the decoder uses the embedding of the encoder, if both sides have
-            one vocabulary. Defaults to `False`.
+        share_embeddings: Whether the decoder uses the embedding of the encoder. Requires one
+            vocabulary for both sides. Defaults to `False`.
         copy_ids: For a decoder with `copy=True`, the target id of each source id, or -1 if it
-            cannot be copied: `keras_s2s.copy_ids(source, target)` of the two tokenizers. Defaults
-            to the same ids, for one vocabulary on both sides.
+            cannot be copied: the result of `keras_s2s.copy_ids(source, target)` for the two
+            tokenizers. Defaults to the same ids, for one vocabulary on both sides.
 
     Call arguments:
         inputs: Dict of "source_ids" int32 `(batch, source_length)`, which end in eos, and
@@ -58,9 +59,9 @@ class Seq2Seq(Trainer, Searchable):
 
     Raises:
         TypeError: If the parts are not an encoder and a decoder.
-        ValueError: If shared embeddings differ in size or are built already. Also if `copy_ids`
-            does not fit the vocabularies, is missing although they differ in size, or is given
-            for a decoder that does not copy.
+        ValueError: If shared embeddings differ in size or are built already. If `copy_ids` does
+            not match the vocabularies, is missing although they differ in size, or is given for a
+            decoder that does not copy.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4, attention="luong"))
@@ -141,7 +142,7 @@ class Seq2Seq(Trainer, Searchable):
     def members(self) -> tuple[Seq2Seq, ...]:
         return (self,)
 
-    # `compute` is used so that a model trained in mixed precision searches and scores in float32.
+    # `compute` makes a model that was trained in mixed precision search and score in float32.
     def begin_search(
         self, source_ids: tf.Tensor, *, return_attention: bool, weights_dtype: str = "float32"
     ) -> SearchStart:
@@ -209,11 +210,11 @@ class Seq2Seq(Trainer, Searchable):
 
 
 def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[int] | None:
-    """Check the target id of each source id, and return them as a list."""
+    """Check `copy_ids`, and return it as a list."""
     if not decoder.copy:
         if copy_ids is not None:
             raise InputError(
-                "`copy_ids` needs a decoder with copy=True. Received: copy_ids and copy=False"
+                "`copy_ids` requires a decoder with copy=True. Received: copy_ids and copy=False"
             )
         return None
     sizes = encoder.vocabulary_size, decoder.vocabulary_size

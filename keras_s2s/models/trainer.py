@@ -1,8 +1,8 @@
 """Training and evaluation: `fit`, `evaluate`, and their steps.
 
 `train_step` checks the ids of the batch and replaces some decoder inputs with outputs of the model.
-It splits the batch into parts that run in parallel, and computes the logits and the loss of each.
-Then it updates the weights and the metrics.
+It splits the batch into parts that run in parallel, and computes the logits and the loss of each
+part. Then it updates the weights and the metrics.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from keras_s2s.models.batches import (
     track_loss,
 )
 from keras_s2s.models.fit_arguments import (
-    arrange_callbacks,
     check_takes_ids,
     check_takes_logits,
     fit_hooks,
-    quiet_end,
+    silence_end_of_data,
+    sort_callbacks,
     weight_labels,
 )
 from keras_s2s.models.ids import as_value_error, check_batch
@@ -41,11 +41,11 @@ _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
 
 class Trainer(keras.Model):
-    """Model that `fit` trains on the real tokens of each batch.
+    """Base class of models that `fit` trains on the real tokens of each batch.
 
-    A subclass computes the padded logits of a batch. Called with `packed=True`, it returns the
-    `PackedLogits`; with `cudnn=True`, on a GPU, the `PaddedLogits`. It has a
-    `source_vocabulary_size` and a `target_vocabulary_size`.
+    The `call` of a subclass returns the padded logits of a batch. With `packed=True`, it returns
+    `PackedLogits`, and with `cudnn=True`, on a GPU, `PaddedLogits`. A subclass has the attributes
+    `source_vocabulary_size` and `target_vocabulary_size`.
 
     With a `SequenceLoss` and the metrics of this package, the logits and losses of padding are not
     computed. Any other loss or metric, and an overridden `compute_loss` or `compute_metrics`, gets
@@ -54,7 +54,7 @@ class Trainer(keras.Model):
 
     _own_outputs: OwnOutputs | None = None
 
-    # Keras's own method fails with ids, and on several machines.
+    # Keras's own method fails for ids under `tf.distribute`.
     _maybe_symbolic_build = keras_private.maybe_symbolic_build
 
     def compile(
@@ -79,9 +79,9 @@ class Trainer(keras.Model):
             weighted_metrics: Metrics that are weighted by `sample_weight`.
             run_eagerly: Whether to run the steps without a graph, for debugging.
             steps_per_execution: Number of steps that one call of the compiled function runs.
-            jit_compile: Whether XLA compiles the steps, once per shape of a batch. "auto" means no.
-                Defaults to "auto".
-            auto_scale_loss: Whether the loss is scaled in "mixed_float16".
+            jit_compile: Whether XLA compiles the steps, once per shape of a batch. "auto" means
+                `False`. Defaults to "auto".
+            auto_scale_loss: Whether to scale the loss in "mixed_float16".
 
         Raises:
             ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
@@ -112,11 +112,11 @@ class Trainer(keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile the model with a config that `get_compile_config` returned."""
         if type(self).compile is not Trainer.compile:
-            super().compile_from_config(config)  # warns that the override must do it
+            super().compile_from_config(config)  # warns that a subclass must override this too
             return
         try:
             self.compile(**keras.saving.deserialize_keras_object(config))
-        except ValueError as error:  # an older version compiled it
+        except ValueError as error:  # compiled by an older version, without these checks
             warnings.warn(f"The model was loaded but not compiled. {error}", stacklevel=2)
             return
         if self.optimizer is not None:
@@ -143,16 +143,15 @@ class Trainer(keras.Model):
     ) -> keras.callbacks.History:
         """Train the model, like `keras.Model.fit`.
 
-        For a dataset, two warnings of Keras are not shown: that only the dataset itself can
-        shuffle, and that an epoch ended before its length was known. A `Resume` callback runs
-        last.
+        For a dataset, two warnings of Keras are not shown: that `shuffle` is ignored, and that a
+        dataset of unknown length ran out of data. A `Resume` callback runs last.
 
         Args:
             x: A dataset, generator or `PyDataset` of batches, or arrays: a dict of "source_ids"
                 and "target_inputs", each int32 `(rows, length)` and padded with 0.
             y: The target labels, int32 `(rows, target_length)`, if `x` is arrays.
             batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
-            epochs: Number of the epoch after which training ends.
+            epochs: Number of epochs, counted from epoch 0 even with an `initial_epoch`.
             verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch).
             callbacks: List of `keras.callbacks.Callback`.
             validation_split: Share of the arrays to validate on.
@@ -161,7 +160,7 @@ class Trainer(keras.Model):
             class_weight: Dict of weights by target id. Other ids have weight 1; padding has 0.
             sample_weight: Weights of the rows, `(rows,)` or `(rows, 1)`, or of the target tokens,
                 `(rows, target_length)` or `(rows, target_length, 1)`, if `x` is arrays.
-            initial_epoch: Number of the epoch to begin with.
+            initial_epoch: Number of the first epoch.
             steps_per_epoch: Number of batches of an epoch. Defaults to all.
             validation_steps: Number of batches of `validation_data` to evaluate on.
             validation_batch_size: Batch size of the validation. Defaults to `batch_size`.
@@ -178,7 +177,7 @@ class Trainer(keras.Model):
         if isinstance(x, _DATASETS):
             shuffle = False
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = arrange_callbacks(callbacks)
+            callbacks = sort_callbacks(callbacks)
         arguments = {
             "x": x,
             "y": y,
@@ -198,7 +197,7 @@ class Trainer(keras.Model):
             "validation_freq": validation_freq,
         }
         arguments = weight_labels(arguments, self.target_vocabulary_size)
-        with fit_hooks(self, arguments), quiet_end(x, steps_per_epoch), as_value_error():
+        with fit_hooks(self, arguments), silence_end_of_data(x, steps_per_epoch), as_value_error():
             return super().fit(**arguments)
 
     def evaluate(
@@ -232,7 +231,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If an id is outside the vocabulary.
         """
-        with quiet_end(x, steps), as_value_error():
+        with silence_end_of_data(x, steps), as_value_error():
             return super().evaluate(
                 x=x,
                 y=y,
@@ -279,8 +278,8 @@ class Trainer(keras.Model):
         inputs, labels, sample_weight = self._unpack(data)
         layout = fastest_layout(self)
         if self._own_outputs is not None:
-            # The outputs are chosen before the step. The step itself is teacher forcing: all
-            # target steps at once, and no gradient through a choice.
+            # Choose the inputs first. The training step itself is then teacher forcing: it computes
+            # all target steps at once, and no gradient passes through a choice.
             inputs = self._own_outputs.mix(self, inputs)
         if layout == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
@@ -298,11 +297,11 @@ class Trainer(keras.Model):
         if weights:
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         track_loss(self, loss, labels, sample_weight)
-        figures = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
-        return self._for_reduction(figures[-1])
+        results = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
+        return self._for_reduction(results[-1])
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluate a padded batch and return the metrics so far."""
+        """Evaluate a batch and return the metrics of the evaluation so far."""
         inputs, labels, sample_weight = self._unpack(data)
         if fastest_layout(self) == {"cudnn": True}:
             inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
@@ -314,27 +313,28 @@ class Trainer(keras.Model):
             self, inputs, labels, logits, sample_weight, training=False
         )
         track_loss(self, loss, labels, sample_weight)
-        figures = self.compute_metrics(inputs, labels, logits, sample_weight)
-        return self._for_reduction(figures)
+        results = self.compute_metrics(inputs, labels, logits, sample_weight)
+        return self._for_reduction(results)
 
     def feed_own_outputs(
         self, probability: float, *, choice: str = "argmax", seed: int | None = None
     ) -> None:
-        """Train on outputs of the decoder, in place of some of the labels.
+        """Replace some target inputs by outputs of the decoder in training (scheduled sampling).
 
-        From now on, in training, each target input is replaced with this probability by the token
-        that the model outputs at the previous step: with dropout off, given its previous inputs.
-        0 is teacher forcing, 1 is free running. The loss still compares with the labels. Its
-        gradient is exact for the inputs used and does not pass through the choice. Unless the
-        probability is 0, a training step first runs the decoder step by step, which takes about a
-        third longer.
+        From this call on, each target input is replaced, with the given probability, by the token
+        that the model predicts at the previous step from its previous inputs, without dropout. 0 is
+        teacher forcing, 1 is free running. The labels do not change. The gradient is exact for the
+        inputs used and does not pass through the choice of a token. Unless the probability is 0, a
+        training step first runs the decoder step by step, which takes about a third longer.
 
-        A `ScheduledSampling` changes the probability while `fit` runs.
+        A `ScheduledSampling` callback changes the probability while `fit` runs.
 
         Args:
             probability: From 0 to 1.
-            choice: "argmax", the most probable token, or "sample", one drawn from the softmax.
-            seed: Seed of the draws. Defaults to one that `keras.utils.set_random_seed` sets.
+            choice: "argmax" for the most probable token, or "sample" for a token drawn from the
+                softmax. Defaults to "argmax".
+            seed: Seed of the random numbers. Defaults to a seed that
+                `keras.utils.set_random_seed` determines.
 
         Raises:
             ValueError: If an argument is out of range.
@@ -352,7 +352,7 @@ class Trainer(keras.Model):
 
     @property
     def own_outputs(self) -> OwnOutputs | None:
-        """The `OwnOutputs` that replaces labels in training, or `None` for teacher forcing."""
+        """`OwnOutputs` that replace target inputs in training, or `None` for teacher forcing."""
         return self._own_outputs
 
     @own_outputs.setter
@@ -364,16 +364,16 @@ class Trainer(keras.Model):
 
     @property
     def sampling_probability(self) -> float:
-        """Probability that a label is replaced by an output of the decoder, between 0 and 1."""
+        """Probability, between 0 and 1, that an output of the decoder replaces a target input."""
         own = self._own_outputs
         return 0.0 if own is None else float(own.probability.value.numpy())
 
     def training_variables(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
-        """Return all variables that training changes, and create those that are missing.
+        """Return all variables that training changes. Create the missing ones first.
 
         Returns:
-            The variables of the model, of its optimizer and of its random seeds; and those of the
-            metrics, which are reset in each epoch.
+            The variables of the model, its optimizer and its random numbers; and the variables of
+            the metrics, which are reset in each epoch.
         """
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -391,11 +391,11 @@ class Trainer(keras.Model):
             labels = as_labels(labels)
         return inputs, labels, sample_weight
 
-    def _for_reduction(self, figures: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Return metrics, equal in every replica, in the shape that Keras reduces."""
+    def _for_reduction(self, results: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Reshape metrics, which are equal in every replica, as Keras's reduction requires."""
         if not has_workers(self.distribute_strategy):
-            return figures
-        return {name: tf.reshape(figure, [1]) for name, figure in figures.items()}
+            return results
+        return {name: tf.reshape(result, [1]) for name, result in results.items()}
 
 
 def _is_adam(optimizer: Any) -> bool:

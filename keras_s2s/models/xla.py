@@ -1,6 +1,6 @@
-"""XLA for searches: whether it compiles one, and batches of few shapes.
+"""XLA for searches: the choice whether to use it, and padding to a few shapes.
 
-XLA compiles a function again for each shape of its arguments. `pad_to_buckets` bounds the number of
+XLA compiles a function again for each shape of its arguments. `pad_to_buckets` limits the number of
 shapes.
 """
 
@@ -16,8 +16,8 @@ from keras_s2s.errors import InputError
 from keras_s2s.layers.cudnn_recurrence import runs_on_gpu
 from keras_s2s.search import BeamSearch, ExactSearch, GreedySearch, Sampling, Search, SearchResult
 
-_SHORTEST = 16  # a search of a shorter source is hardly faster
-# What TensorFlow raises if XLA lacks a library of the GPU or an operation.
+_MIN_SOURCE_LENGTH = 16  # a search of a shorter source is hardly faster
+# Errors that TensorFlow raises if XLA lacks a library of the GPU or an operation.
 COMPILE_ERRORS = (
     tf.errors.InternalError,
     tf.errors.InvalidArgumentError,
@@ -25,7 +25,7 @@ COMPILE_ERRORS = (
     tf.errors.UnimplementedError,
 )
 
-_failures: list[str] = []  # not the errors, whose tracebacks hold models and batches
+_failures: list[str] = []  # not the errors, whose tracebacks keep models and batches in memory
 
 
 def choose_jit_compile(
@@ -40,7 +40,7 @@ def choose_jit_compile(
         row_options: Names of the options that are given for each row.
 
     Returns:
-        Boolean, whether to compile the search.
+        Whether to compile the search.
 
     Raises:
         ValueError: If `jit_compile` has another value, or is `True` inside a graph or for a search
@@ -52,7 +52,7 @@ def choose_jit_compile(
         )
     in_steps = isinstance(search, BeamSearch | GreedySearch | Sampling)
     if jit_compile == "auto":
-        # XLA compiles the search anew for each value of a `max_length` per row.
+        # XLA compiles the search again for each value of a `max_length` argument.
         once = in_steps and search.max_length is not None and "max_length" not in row_options
         return once and not _failures and tf.executing_eagerly() and runs_on_gpu()
     if not jit_compile:
@@ -64,7 +64,7 @@ def choose_jit_compile(
         )
     if isinstance(search, ExactSearch):
         raise InputError(
-            "`jit_compile` must be False for an `ExactSearch`, whose memory has no fixed size. "
+            "`jit_compile` must be False for an `ExactSearch`, whose tensors have no fixed size. "
             "Received: jit_compile=True"
         )
     if search.max_length is None and "max_length" not in row_options:
@@ -75,16 +75,16 @@ def choose_jit_compile(
     return True
 
 
-def give_up(error: Exception) -> None:
-    """Warn that XLA cannot compile searches, and no longer choose it with "auto".
+def disable_xla(error: Exception) -> None:
+    """Warn that XLA cannot compile searches, and stop choosing XLA for "auto".
 
     Args:
         error: The error of XLA.
     """
     _failures.append(str(error))
     warnings.warn(
-        f"XLA could not compile a search, so searches run without it, and slower: {error}. If it "
-        "lacks libdevice, set XLA_FLAGS=--xla_gpu_cuda_data_dir to the folder of CUDA",
+        f"XLA could not compile a search, so searches run without XLA, and slower: {error}. If "
+        "libdevice is missing, set XLA_FLAGS=--xla_gpu_cuda_data_dir to the folder of CUDA",
         stacklevel=3,
     )
 
@@ -95,7 +95,7 @@ def pad_to_buckets(
     """Pad a batch to one of a few shapes, because XLA compiles a function for each shape.
 
     The number of rows and the lengths become powers of two. Additional rows repeat the first one,
-    so that a search of them takes no additional step.
+    so that they add no step to the search.
 
     Args:
         source_ids: int32 `(batch, source_length)`, padded with pad ids.
@@ -106,9 +106,8 @@ def pad_to_buckets(
         The padded ids and options, with at least 16 source positions.
     """
     rows, length = source_ids.shape
-    # the first row once more, for each row that is missing
     order = np.arange(_power_of_two(rows))
-    order[rows:] = 0
+    order[rows:] = 0  # repeat the first row
 
     def pad(values: tf.Tensor, length: int) -> tf.Tensor:
         return tf.pad(tf.gather(values, order), [[0, 0], [0, length - values.shape[1]]])
@@ -119,7 +118,7 @@ def pad_to_buckets(
         else tf.gather(value, order)
         for name, value in row_options.items()
     }
-    return pad(source_ids, max(_SHORTEST, _power_of_two(length))), options
+    return pad(source_ids, max(_MIN_SOURCE_LENGTH, _power_of_two(length))), options
 
 
 def crop(found: SearchResult, rows: int, source_length: int) -> SearchResult:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
-from keras_s2s.search.beam import BeamState, Unchanged
+from keras_s2s.search.beam import BeamState, LoopConstants
 from keras_s2s.search.result import SearchResult
 from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
 from keras_s2s.search.task import SearchTask
@@ -93,8 +93,8 @@ class _TracedBeamSearch(BeamSearch):
     pruned: int
     steps: list[tuple[Candidate, ...]] = dataclasses.field(default_factory=list)
 
-    def _advance(self, state: BeamState, task: SearchTask, unchanged: Unchanged) -> BeamState:
-        after = super()._advance(state, task, unchanged)
+    def _advance(self, state: BeamState, task: SearchTask, constants: LoopConstants) -> BeamState:
+        after = super()._advance(state, task, constants)
         length = int(after.length)
         chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
         log_probs = self._continuations(state, task)

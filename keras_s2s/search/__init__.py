@@ -1,4 +1,4 @@
-"""Searches for the best output of a decoder that is given as a step function."""
+"""Searches for the best outputs of a decoder, which is passed as a step function."""
 
 from keras_s2s.search.base import Search
 from keras_s2s.search.beam import BeamSearch

@@ -1,4 +1,4 @@
-"""`Search`: the settings that all searches share, and how a search is called."""
+"""`Search`: base class with the settings and the call of all searches."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ from keras_s2s.special_ids import EOS_ID
 
 SearchType = TypeVar("SearchType", bound="Search")
 
-# Upper limits of settings. Larger values could only make a search run out of memory.
+# Upper limits of settings. With larger values, a search would run out of memory.
 MAX_HYPOTHESES = 10_000
 MAX_NGRAM_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """Base class of searches for the best outputs of a decoder, given as a step function.
+    """Base class of searches for the best outputs of a decoder, which is passed as a step function.
 
     A search does not refer to a model. It is immutable, equals any search with the same settings,
     and can be stored in a Keras config.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. May be
-            None only if `max_length_ratio` is given. Defaults to 100.
-        max_length_ratio: Also limits an output to this multiple of its source length (rounded up,
-            at least 1). Needs `source_lengths` when the search is called.
+        max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. `None`
+            requires `max_length_ratio`. Defaults to 100.
+        max_length_ratio: Limit an output also to this multiple of its source length (rounded up, at
+            least 1). The call of the search then requires `source_lengths`. Defaults to `None`.
         min_length: Minimum number of tokens of an output, including eos. Defaults to 1.
-        length_penalty: Exponent α of 0 to 5 in `score = log_prob / length**α`; the length includes
-            eos. Defaults to 0.75.
+        length_penalty: Exponent α, from 0 to 5, in `score = log_prob / length**α`. The length
+            includes eos. Defaults to 0.75.
         length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.
+            Defaults to "power".
         suppress_ids: Ids that are never emitted, besides pad and bos. Must not contain eos.
-        no_repeat_ngram_size: Forbid repeated n-grams of this size, at most 100. `None` disables it.
-        lexicon: A `Lexicon`, or the sequences of ids to create one from. Only these outputs are
-            allowed. `None` allows all. Defaults to `None`.
+        no_repeat_ngram_size: Forbid repeated n-grams of this size, at most 100. `None` disables
+            the rule. Defaults to `None`.
+        lexicon: A `Lexicon`, or the sequences of ids to create one from. The search returns only
+            these outputs. `None` allows all outputs. Defaults to `None`.
     """
 
     max_length: int | None = 100
@@ -76,7 +78,7 @@ class Search:
         )
         if EOS_ID in suppressed:
             raise InputError(
-                f"`suppress_ids` must not hold eos ({EOS_ID}): no output could end. "
+                f"`suppress_ids` must not contain eos ({EOS_ID}), because no output could end. "
                 f"Received: suppress_ids={suppressed}"
             )
         self._keep("suppress_ids", suppressed)
@@ -109,22 +111,24 @@ class Search:
 
         Args:
             step: `step(token_ids (n,), state) -> (logits (n, vocabulary_size), state)`. n is
-                batch_size times the number of hypotheses per row; the rows of n are ordered by
-                batch row. May return attention, float `(n, source_length)`, as a third output.
+                `batch_size` times the number of hypotheses per row. Hypotheses of a row are
+                adjacent. May return attention, float `(n, source_length)`, as a third output.
             state: Nest of tensors `(batch_size, ...)`, the decoder's state before bos. The search
-                repeats it for each hypothesis, and reorders the states that `step` returns. None,
-                or (), for a step without a state.
+                repeats it for each hypothesis, and reorders the states that `step` returns.
+                `None` or `()` for a step without a state.
             batch_size: Number of rows, an integer or a scalar tensor. May be 0.
             vocabulary_size: Number of ids, including the four special ones.
-            source_lengths: int32 `(batch,)`, number of tokens of each source, for
+            source_lengths: int32 `(batch,)`, number of tokens of each source. Required with
                 `max_length_ratio` and a coverage penalty.
-            max_length: int32 `(batch,)` or scalar. Overrides the limits of the search.
+            max_length: int32 `(batch,)` or scalar. Overrides `max_length` and `max_length_ratio` of
+                the search.
             min_length: int32 `(batch,)` or scalar. Overrides the setting of the search.
             length_penalty: float32 `(batch,)` or scalar. Overrides the setting of the search.
             prefix: int32 `(batch, prefix_length)`. The outputs of a row begin with its prefix,
                 which ends at its first pad. The other rules apply to it too.
             seed: int32 `(batch,)` or scalar. Overrides the seed of a `Sampling`.
-            return_attention: Whether to return the attention, which `step` must then return.
+            return_attention: Whether to return the attention. Requires a `step` that returns it.
+                Defaults to `False`.
 
         Returns:
             A `SearchResult`.
@@ -135,9 +139,9 @@ class Search:
         """
         if not callable(step):
             raise TypeError(f"`step` must be callable. Received: step={short_repr(step)}")
-        if seed is not None and not self._draws:
+        if seed is not None and not self._is_random:
             raise InputError(
-                "`seed` must be None for a search without randomness; `Sampling` accepts one. "
+                "`seed` must be None for a search without randomness. Only `Sampling` accepts one. "
                 f"Received: a seed for {type(self).__name__}"
             )
         rows = _check_batch_size(batch_size)
@@ -163,12 +167,12 @@ class Search:
                 found = found._replace(attention=attention)
             return found
 
-        # There is no Python control flow over tensors, so autograph would only cost time.
+        # Without Python control flow over tensors, autograph would only cost time.
         return tf.autograph.experimental.do_not_convert(run)()
 
     @property
     def needs_attention(self) -> bool:
-        """Boolean, whether `step` must return attention, for a coverage penalty."""
+        """Whether `step` must return attention, for a coverage penalty."""
         return False
 
     def get_config(self) -> dict[str, Any]:
@@ -187,12 +191,12 @@ class Search:
         return cls(**config)
 
     @property
-    def _draws(self) -> bool:
-        """Boolean, whether the search draws at random and accepts a seed."""
+    def _is_random(self) -> bool:
+        """Whether the search is random and accepts a seed."""
         return False
 
     def _search(self, task: SearchTask) -> SearchResult:
-        """Search all rows of the task."""
+        """Search for the best outputs of all rows of a task."""
         raise NotImplementedError
 
     def _task(
@@ -203,7 +207,7 @@ class Search:
         vocabulary_size: int,
         options: dict[str, tf.Tensor],
     ) -> SearchTask:
-        """Combine the settings of the search with the options of the rows."""
+        """Combine the settings of the search with the options of the rows in a task."""
         columns = {
             name: tf.expand_dims(value, 1) for name, value in options.items() if name != "prefix"
         }

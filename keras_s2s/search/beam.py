@@ -6,10 +6,10 @@ hypothesis by one token:
 1. `SearchStep` (step.py) calls the decoder and the rules, and returns the next tokens.
 2. `_best_continuations` ranks the continuations of all live hypotheses of a row.
 3. `_live_pool` keeps the best that do not end; `_finished_pool` keeps the best that have ended.
-4. `_goes_on` decides which rows are not done.
+4. `_still_active` decides which rows are not done.
 
-For a single source, the step costs about as much as its number of operations. What does not change
-is therefore computed once, before the loop (`Unchanged`).
+For a single source, the time of a step depends mostly on its number of operations. Values that stay
+the same in all steps are therefore computed once, before the loop (`LoopConstants`).
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")
 
-# Up to this value, and up to sources of 10,000 tokens, scores stay far above IMPOSSIBLE.
+# Up to this value, scores stay far above IMPOSSIBLE for sources of up to 10,000 tokens.
 MAX_COVERAGE_PENALTY = 1000.0
 
 
 class BeamState(NamedTuple):
     """Loop state of a beam search.
 
-    `ids` holds both pools of a row, first the live hypotheses, then the finished ones, so that one
-    gather reorders them all. The eos of a finished hypothesis is added after the loop.
+    `ids` contains both pools of a row, first the live hypotheses, then the finished ones, so that
+    one gather reorders both. The eos of a finished hypothesis is added after the loop.
     """
 
     length: tf.Tensor  # () int32: tokens of every live hypothesis
@@ -61,18 +61,18 @@ class BeamState(NamedTuple):
     hypotheses: HypothesisState  # nest of (batch * beam, ...), of the live hypotheses
 
 
-class Unchanged(NamedTuple):
+class LoopConstants(NamedTuple):
     """Values that stay the same in the loop."""
 
-    row_starts: tf.Tensor  # (batch, 1) int32: first of each row among (batch * beam) hypotheses
-    finished: tf.Tensor  # (batch, beam) int32: positions in `BeamState.ids`
-    places: tf.Tensor  # (longest,) int32: places of tokens
-    largest_divisor: tf.Tensor  # () or (batch, 1) float32: of the log_prob of the longest output
+    row_starts: tf.Tensor  # (batch, 1) int32: first hypothesis of each row in (batch * beam)
+    finished: tf.Tensor  # (batch, beam) int32: positions of the pool in `BeamState.ids`
+    positions: tf.Tensor  # (longest,) int32: positions of tokens
+    largest_divisor: tf.Tensor  # () or (batch, 1) float32: divisor of the longest output
     least_bound: tf.Tensor  # () or (batch, 1) float32: bound on the score of an impossible output
 
 
 class Continuations(NamedTuple):
-    """The best one-token continuations of the live hypotheses of a row, best first."""
+    """Best one-token continuations of the live hypotheses of a row, best first."""
 
     log_probs: tf.Tensor  # (batch, 2 * beam) float32, of the whole hypothesis
     ids: tf.Tensor  # (batch, 2 * beam) int32: the new token
@@ -89,7 +89,7 @@ class LivePool(NamedTuple):
 
 
 class FinishedPool(NamedTuple):
-    """The best hypotheses that have ended so far."""
+    """Best hypotheses that have ended so far."""
 
     log_probs: tf.Tensor  # (batch, beam) float32
     scores: tf.Tensor  # (batch, beam) float32, best first
@@ -101,27 +101,27 @@ class FinishedPool(NamedTuple):
 class BeamSearch(Search):
     """Beam search: keeps the `beam_width` most probable hypotheses at each step.
 
-    Of all one-token continuations of the live hypotheses, those among the best `beam_width` that
-    end in eos are finished, and the best `beam_width` that do not end stay live. Finished
-    hypotheses are ranked by `score = log_prob / length**length_penalty`. Of equals, the one from
-    the earlier hypothesis comes first, then the lower id.
+    Each step ranks all one-token continuations of the live hypotheses. Continuations among the best
+    `beam_width` that end in eos are finished. The best `beam_width` that do not end stay live.
+    Finished hypotheses are ranked by `score = log_prob / length**length_penalty`. Of equal
+    continuations, the one of the earlier hypothesis comes first, then the one with the lower id.
 
     Args:
         beam_width: Number of hypotheses kept per row, at most 10,000. Defaults to 5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
-        stopping: When a row is done. "bound": when no live hypothesis can beat the worst of those
-            to be returned. "finished": when `beam_width` hypotheses have finished, even if better
-            ones are still live. "length": at `max_length`. A row also stops when no hypothesis can
-            be extended. Defaults to "bound".
+        stopping: When a row is done. "bound": when no live hypothesis can beat the worst hypothesis
+            to return. "finished": when `beam_width` hypotheses have finished, even if better ones
+            are still live. "length": at `max_length`. A row also stops when no hypothesis can be
+            extended. Defaults to "bound".
         coverage_penalty: Float β between 0 and 1000. Adds β Σ_i log(min(Σ_t attention_ti, 1)), over
-            source positions i and tokens t, to the score of a hypothesis. A value above 0 needs
+            source positions i and tokens t, to the score of a hypothesis. A value above 0 requires
             `source_lengths` and a step function that returns attention. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
-            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
-            every `Search`.
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
+            see `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> import tensorflow as tf
@@ -135,10 +135,12 @@ class BeamSearch(Search):
                 [4, 3, 0]]], dtype=int32)
 
     References:
-        Graves 2012, "Sequence Transduction with Recurrent Neural Networks";
-        Sutskever et al. 2014, "Sequence to Sequence Learning with Neural Networks";
-        Wu et al. 2016, "Google's Neural Machine Translation System" (length and coverage
-        penalty).
+        - [Sequence transduction with recurrent neural networks (Graves, 2012)](
+          https://arxiv.org/abs/1211.3711)
+        - [Sequence to sequence learning with neural networks (Sutskever et al., 2014)](
+          https://arxiv.org/abs/1409.3215)
+        - [Google's neural machine translation system (Wu et al., 2016)](
+          https://arxiv.org/abs/1609.08144), for the penalties of length and coverage
     """
 
     beam_width: int = 5
@@ -162,7 +164,7 @@ class BeamSearch(Search):
 
     @property
     def needs_attention(self) -> bool:
-        """Boolean, whether `step` must return attention, for a coverage penalty."""
+        """Whether `step` must return attention, for a coverage penalty."""
         return self.coverage_penalty > 0.0
 
     @property
@@ -181,17 +183,17 @@ class BeamSearch(Search):
                 "`source_lengths` must be given to a search with `coverage_penalty`. Received: "
                 f"source_lengths=None, coverage_penalty={self.coverage_penalty}"
             )
-        first, unchanged = self._first_state(task), self._unchanged(task)
+        first, constants = self._first_state(task), self._loop_constants(task)
         (last,) = tf.while_loop(
             lambda state: tf.reduce_any(state.active),
-            lambda state: (self._advance(state, task, unchanged),),
+            lambda state: (self._advance(state, task, constants),),
             (first,),
             shape_invariants=(loop_shapes(first),),
         )
         return self._result(last, task)
 
     def _first_state(self, task: SearchTask) -> BeamState:
-        """Return the state before bos: one live hypothesis, because others would be identical."""
+        """Return the state before bos, with one live hypothesis per row."""
         rows, beam = task.batch_size, self._width
         impossible = tf.fill([rows, beam], IMPOSSIBLE)
         return BeamState(
@@ -205,19 +207,19 @@ class BeamSearch(Search):
             hypotheses=repeat_state(task.state, rows, beam),
         )
 
-    def _unchanged(self, task: SearchTask) -> Unchanged:
-        """Compute the values that stay the same in the loop."""
+    def _loop_constants(self, task: SearchTask) -> LoopConstants:
+        """Compute the values that stay the same in all steps."""
         rows, beam = task.batch_size, self._width
         divisor = task.divisor(task.max_length)
-        return Unchanged(
+        return LoopConstants(
             row_starts=tf.expand_dims(tf.range(rows) * beam, 1),
             finished=tf.tile([tf.range(beam, 2 * beam)], [rows, 1]),
-            places=tf.range(task.longest),
+            positions=tf.range(task.longest),
             largest_divisor=divisor,
             least_bound=POSSIBLE / divisor,
         )
 
-    def _advance(self, state: BeamState, task: SearchTask, unchanged: Unchanged) -> BeamState:
+    def _advance(self, state: BeamState, task: SearchTask, constants: LoopConstants) -> BeamState:
         """Continue every live hypothesis by one token."""
         length = state.length + 1
         next_tokens, hypotheses = task.step(state.last_ids, state.hypotheses)
@@ -225,13 +227,13 @@ class BeamSearch(Search):
         ends = tf.equal(continuations.ids, EOS_ID)
         live = self._live_pool(continuations, ends, state)
         finished = self._finished_pool(
-            continuations, ends, state, task, unchanged, length, hypotheses
+            continuations, ends, state, task, constants, length, hypotheses
         )
-        active = self._goes_on(live, finished, length, task, unchanged)
-        flat_parents = tf.reshape(live.parents + unchanged.row_starts, [-1])
+        active = self._still_active(live, finished, length, task, constants)
+        flat_parents = tf.reshape(live.parents + constants.row_starts, [-1])
         return BeamState(
             length=length,
-            ids=self._write(state, finished, live, unchanged),
+            ids=self._append_tokens(state, finished, live, constants),
             live_log_probs=live.log_probs,
             finished_log_probs=finished.log_probs,
             finished_scores=finished.scores,
@@ -245,8 +247,8 @@ class BeamSearch(Search):
     ) -> Continuations:
         """Rank the continuations of each row's live hypotheses, and keep the best 2 * beam.
 
-        Each live hypothesis has one continuation that ends. Even if the best `beam` all end, 2 *
-        beam include `beam` that do not. For the same reason the best beam + 1 tokens of each
+        Each live hypothesis has only one continuation that ends, so the best 2 * beam include at
+        least `beam` that do not end. For the same reason, the best beam + 1 tokens of each
         hypothesis are enough.
         """
         beam = self._width
@@ -266,13 +268,15 @@ class BeamSearch(Search):
         """Concatenate the candidates of a row's hypotheses, with their total log_probs.
 
         Returns:
-            Candidates `(batch, beam * count)`, and which rows have diverged, `(batch, 1)`.
+            Candidates `(batch, beam * count)`, and a bool tensor `(batch, 1)`, true for rows that
+            have diverged.
         """
         beam, count = self._width, candidates.ids.shape[1]  # count: of one hypothesis
         live = tf.reshape(state.live_log_probs, [-1, 1])
-        # An empty slot is not a hypothesis, whatever the decoder returns for it.
+        # The decoder runs on empty slots too. Ignore its output for them.
         log_probs = tf.where(live > POSSIBLE, live + candidates.log_probs, IMPOSSIBLE)
-        # (batch * beam, count) -> (batch, beam * count): equals stay in order of hypothesis and id
+        # (batch * beam, count) -> (batch, beam * count): equal values stay sorted by hypothesis and
+        # id
         log_probs = tf.reshape(log_probs, [-1, beam * count])
         diverged = tf.math.is_nan(tf.reduce_sum(log_probs, axis=1, keepdims=True))
         candidates = Candidates(log_probs, tf.reshape(candidates.ids, [-1, beam * count]))
@@ -302,14 +306,14 @@ class BeamSearch(Search):
         ends: tf.Tensor,
         state: BeamState,
         task: SearchTask,
-        unchanged: Unchanged,
+        constants: LoopConstants,
         length: tf.Tensor,
         hypotheses: HypothesisState,
     ) -> FinishedPool:
-        """Merge the continuations that end, if among the best `beam`, into the best scores."""
+        """Merge the continuations that end, if among the best `beam`, into the finished pool."""
         beam, log_probs = self._width, continuations.log_probs
         among_best = np.arange(2 * beam) < beam
-        # In a row that is done, no log probability is large enough.
+        # In a row that is done, nothing can finish any more.
         smallest = tf.where(state.active, POSSIBLE, tf.float32.max)
         ends = ends & among_best & (log_probs > smallest)
         scores = task.score(log_probs, length)
@@ -317,35 +321,35 @@ class BeamSearch(Search):
             coverage_scores = self._coverage_score(hypotheses, task)
             scores += tf.gather(coverage_scores, continuations.parents, batch_dims=1)
         scores = tf.where(ends, scores, IMPOSSIBLE)
-        # Old and new hypotheses side by side. Of equals, the old one comes first.
+        # Of equal scores, `top_k` ranks old hypotheses first.
         scores, positions = tf.math.top_k(tf.concat([state.finished_scores, scores], axis=1), beam)
         log_probs = tf.concat([state.finished_log_probs, log_probs], axis=1)
-        parents = tf.concat([unchanged.finished, continuations.parents], axis=1)
+        parents = tf.concat([constants.finished, continuations.parents], axis=1)
         return FinishedPool(
             log_probs=tf.gather(log_probs, positions, batch_dims=1),
             scores=scores,
             parents=tf.gather(parents, positions, batch_dims=1),
         )
 
-    def _write(
-        self, state: BeamState, finished: FinishedPool, live: LivePool, unchanged: Unchanged
+    def _append_tokens(
+        self, state: BeamState, finished: FinishedPool, live: LivePool, constants: LoopConstants
     ) -> tf.Tensor:
         """Reorder the ids of both pools and append the new tokens."""
         parents = tf.concat([live.parents, finished.parents], axis=1)
         ids = tf.gather(state.ids, parents, batch_dims=1)
         new_ids = tf.pad(live.ids, [[0, 0], [0, self._width]])
-        here = tf.equal(unchanged.places, state.length)
+        here = tf.equal(constants.positions, state.length)
         return tf.where(here, tf.expand_dims(new_ids, 2), ids)
 
-    def _goes_on(
+    def _still_active(
         self,
         live: LivePool,
         finished: FinishedPool,
         length: tf.Tensor,
         task: SearchTask,
-        unchanged: Unchanged,
+        constants: LoopConstants,
     ) -> tf.Tensor:
-        """Check for each row whether it is not done: `(batch, 1)`.
+        """Return which rows are not done: bool `(batch, 1)`.
 
         A row that is done never changes, so it stays done. A row that has diverged is done, because
         NaN is not larger than any number.
@@ -353,8 +357,8 @@ class BeamSearch(Search):
         best_live = tf.reduce_max(live.log_probs, axis=1, keepdims=True)
         if self.stopping == "bound":
             worst = finished.scores[:, self._num_returned - 1 : self._num_returned]
-            bound = best_live / unchanged.largest_divisor
-            possible = bound > tf.maximum(worst, unchanged.least_bound)
+            bound = best_live / constants.largest_divisor
+            possible = bound > tf.maximum(worst, constants.least_bound)
         else:
             possible = best_live > POSSIBLE
         if self.stopping == "finished":
@@ -366,7 +370,7 @@ class BeamSearch(Search):
         return self.coverage_penalty * coverage_score(hypotheses.coverage, task.source_lengths)
 
     def _result(self, state: BeamState, task: SearchTask) -> SearchResult:
-        """Fill the slots of the result with the finished hypotheses, then with the live ones."""
+        """Fill the result with the best finished hypotheses, then with the best live ones."""
         beam, live_log_probs = self._width, state.live_log_probs
         live_ids, finished_ids = state.ids[:, :beam], state.ids[:, beam:]
         live_scores = task.score_ids(live_log_probs, live_ids)
@@ -391,7 +395,7 @@ class BeamSearch(Search):
         )
 
 
-def with_settings_of(search: Search, beam_width: int, num_hypotheses: int) -> BeamSearch:
+def beam_search_like(search: Search, beam_width: int, num_hypotheses: int) -> BeamSearch:
     """Return a beam search with the limits and rules of another search."""
     settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(Search)}
     return BeamSearch(

@@ -11,12 +11,12 @@ from keras_s2s import checks
 from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES
 from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_unfinished
-from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
+from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
 from keras_s2s.search.step import NextTokens
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
-# Up to this value, no possible token ranks below an impossible one.
+# Up to this value, every possible token ranks above the impossible ones.
 MAX_DIVERSITY_PENALTY = 1000.0
 
 
@@ -26,7 +26,7 @@ class DiverseBeamSearch(BeamSearch):
     """Diverse beam search: each group avoids the tokens that earlier groups chose.
 
     Every group is a beam search of `beam_width / num_groups` hypotheses. At each step the groups
-    choose one after the other. A continuation is ranked as if its log probability were lower by
+    choose one after the other. For ranking, the log probability of a continuation is reduced by
     `diversity_penalty` for each hypothesis of an earlier group that continues with the same token
     in this step. The penalty affects the ranking only: log_probs and scores are those of the
     model. The result contains the best hypotheses of all groups, without duplicates.
@@ -34,16 +34,17 @@ class DiverseBeamSearch(BeamSearch):
     Args:
         beam_width: Number of hypotheses kept per row, in all groups together. Defaults to 6.
         num_groups: Number of groups. Must divide `beam_width`. Defaults to 3.
-        diversity_penalty: 0 to 1000, in nats; with 0 all groups are the same. Defaults to 0.5.
+        diversity_penalty: Number from 0 to 1000, in nats. With 0, all groups are the same. Defaults
+            to 0.5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
-        stopping: When a group is done, as in `BeamSearch`. A row is done when its groups are.
-        coverage_penalty: As in `BeamSearch`.
+        stopping: When a group is done, see `BeamSearch`. A row is done when all its groups are.
+        coverage_penalty: See `BeamSearch`.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
-            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
-            every `Search`.
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
+            see `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> import tensorflow as tf
@@ -57,8 +58,8 @@ class DiverseBeamSearch(BeamSearch):
                 [5]]], dtype=int32)
 
     References:
-        Vijayakumar et al. 2016, "Diverse Beam Search: Decoding Diverse Solutions from Neural
-        Sequence Models" (Hamming diversity).
+        - [Diverse beam search (Vijayakumar et al., 2016)](https://arxiv.org/abs/1610.02424), with
+          Hamming diversity
     """
 
     beam_width: int = 6
@@ -86,10 +87,10 @@ class DiverseBeamSearch(BeamSearch):
         return self._width
 
     def _search(self, task: SearchTask) -> SearchResult:
-        # Every group is searched as a separate row: (batch * groups, ...).
+        # Search every group as a separate row: (batch * groups, ...).
         found = super()._search(task.repeat(self.num_groups))
         ids = tf.reshape(found.ids, [-1, self.beam_width, tf.shape(found.ids)[2]])
-        log_probs = without_repeats(ids, tf.reshape(found.log_probs, [-1, self.beam_width]))
+        log_probs = mask_duplicates(ids, tf.reshape(found.log_probs, [-1, self.beam_width]))
         scores = tf.reshape(found.scores, [-1, self.beam_width])
         return rank_hypotheses(ids, log_probs, scores, self.num_hypotheses)
 
@@ -98,7 +99,7 @@ class DiverseBeamSearch(BeamSearch):
     ) -> Continuations:
         """Rank the continuations of each group after earlier groups have chosen theirs."""
         width, groups = self._width, self.num_groups
-        # The penalty may move down this many more candidates than in a beam search.
+        # The penalty can move this many candidates of each hypothesis down in the ranking.
         chosen_earlier = (groups - 1) * width
         candidates = next_tokens.best(width + 1 + chosen_earlier)
         candidates, diverged = self._join_hypotheses(candidates, state, task, length)

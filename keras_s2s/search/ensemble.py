@@ -1,4 +1,4 @@
-"""Step function of an ensemble: several decoders of one target vocabulary."""
+"""Step function of an ensemble of decoders with the same target vocabulary."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def ensemble_step(
     """Combine several step functions into one.
 
     Args:
-        steps: Step functions, as for a search.
-        vocabulary_size: Number of ids, the same for all.
+        steps: List of step functions, as for a search.
+        vocabulary_size: Number of ids, the same for all decoders.
         average: "probabilities" for the arithmetic mean of the decoders' probabilities,
             "log_probabilities" for their geometric mean, normalized to sum to one.
 
@@ -40,15 +40,17 @@ def ensemble_step(
 
     Example:
         >>> import tensorflow as tf
-        >>> def says(probabilities):
+        >>> def constant_step(probabilities):
         ...     return lambda token_ids, state: (tf.math.log([probabilities]), state)
-        >>> step = ensemble_step([says([0.1, 0.1, 0.2, 0.6]), says([0.1, 0.1, 0.6, 0.2])], 4)
+        >>> step = ensemble_step(
+        ...     [constant_step([0.1, 0.1, 0.2, 0.6]), constant_step([0.1, 0.1, 0.6, 0.2])], 4)
         >>> logits, _ = step(tf.constant([2]), ((), ()))
         >>> tf.exp(logits).numpy().round(4)
         array([[0.1, 0.1, 0.4, 0.4]], dtype=float32)
 
     References:
-        Sutskever et al. 2014, "Sequence to Sequence Learning with Neural Networks".
+        - [Sequence to sequence learning with neural networks (Sutskever et al., 2014)](
+          https://arxiv.org/abs/1409.3215)
     """
     if not steps:
         raise InputError("`steps` must hold at least one step function. Received: none")
@@ -77,7 +79,7 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         average: "probabilities" or "log_probabilities", as in `ensemble_step`.
 
     Returns:
-        float32 `(..., vocabulary)`, to be normalized by a softmax like any logits. For
+        float32 `(..., vocabulary)`, logits, which a softmax normalizes. For
         "log_probabilities", an id that one decoder makes impossible stays impossible. NaN if no
         id is possible.
     """
@@ -87,6 +89,6 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         possible = tf.reduce_min(log_probs, axis=0) > POSSIBLE
         any_possible = tf.reduce_any(possible, axis=-1, keepdims=True)
         impossible = tf.where(any_possible, IMPOSSIBLE, float("nan"))
-        # The NaN of a decoder that has diverged is not "possible", and must be kept.
+        # Keep NaN, because it marks a decoder that has diverged.
         return tf.where(possible | tf.math.is_nan(mean), mean, impossible)
     return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))

@@ -1,7 +1,7 @@
-"""Exact search: the best outputs with certainty, by branch and bound.
+"""Exact search: find the best outputs with certainty, by branch and bound.
 
 The search expands open prefixes, a few of every row at once, until no prefix can beat the best
-outputs found. `reopen` keeps the prefixes that are still to be expanded.
+outputs found. `merge_open` keeps the prefixes that are still to be expanded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
-from keras_s2s.search.beam import with_settings_of
-from keras_s2s.search.result import SearchResult, rank_hypotheses, without_repeats
+from keras_s2s.search.beam import beam_search_like
+from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
 from keras_s2s.search.step import (
     IMPOSSIBLE,
     POSSIBLE,
@@ -28,14 +28,14 @@ from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 # Number of continuations of a prefix that are considered one by one; a bound covers the others.
-_CONSIDERED = 64
+_MAX_CHILDREN = 64
 
 
 class OpenPrefixes(NamedTuple):
     """Prefixes that may lead to a better output, in the order in which they will be expanded.
 
-    Every row has as many places as the row with the most prefixes. The large tensors, ids and
-    states, have a slot only for each prefix that exists.
+    Every row has as many places (`room`) as the row with the most prefixes. To save memory, the
+    large tensors, ids and states, have slots only for the prefixes that exist.
     """
 
     lengths: tf.Tensor  # (batch, room) int32
@@ -59,23 +59,27 @@ class OpenPrefixes(NamedTuple):
         )
 
     def append(self, parents: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Append tokens to prefixes, both `(batch, any)`: ids `(batch, any, longest)`."""
+        """Append `tokens` `(batch, any)` to the prefixes `parents` `(batch, any)`.
+
+        Returns:
+            int32 `(batch, any, longest)`.
+        """
         ids = tf.gather(self.ids, tf.gather(self.slots, parents, batch_dims=1))
         ends = tf.gather(self.lengths, parents, batch_dims=1)
-        return _write(ids, ends, tokens)
+        return _write_tokens(ids, ends, tokens)
 
 
 class Children(NamedTuple):
     """One-token continuations of the first prefixes of every row."""
 
     ids: tf.Tensor  # (batch, children) int32: the new token
-    lengths: tf.Tensor  # (batch, children) int32, including it
+    lengths: tf.Tensor  # (batch, children) int32, including the new token
     log_probs: tf.Tensor  # (batch, children) float32, of the whole prefix
-    parents: tf.Tensor  # (children,) int32: number of the prefix, the same in every row
+    parents: tf.Tensor  # (children,) int32: index of the prefix, the same in every row
 
 
 class BestOutputs(NamedTuple):
-    """The best outputs found so far."""
+    """Best outputs found so far."""
 
     ids: tf.Tensor  # (batch, num_hypotheses, longest) int32
     log_probs: tf.Tensor  # (batch, num_hypotheses) float32
@@ -87,7 +91,7 @@ class ExactState(NamedTuple):
 
     open: OpenPrefixes
     best: BestOutputs
-    given_up: tf.Tensor  # (batch, 1) float32: largest log_prob of the prefixes given up
+    pruned: tf.Tensor  # (batch, 1) float32: largest log_prob of prefixes dropped by a limit
     nodes: tf.Tensor  # (batch, 1) int32: number of expanded prefixes
     diverged: tf.Tensor  # (batch, 1) bool: the decoder returned no distribution
 
@@ -95,7 +99,7 @@ class ExactState(NamedTuple):
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExactSearch(Search):
-    """Exact search: finds the outputs with the best scores, and certifies that they are the best.
+    """Exact search: finds the outputs with the best scores, and certifies them.
 
     A log probability can only decrease as a prefix grows, and the longest output has the largest
     divisor, so `log_prob / max_length**length_penalty` bounds the scores of all outputs that
@@ -103,29 +107,29 @@ class ExactSearch(Search):
     The initial best outputs come from a beam search. The smaller `max_length`, the tighter the
     bound, so use a `max_length_ratio`. A batch takes as long as its hardest row.
 
-    A row is not certified if it expanded `max_nodes` prefixes, or dropped prefixes because there
-    were more than `max_open` or `max_bytes` allow, and those could have led to a better output.
-    Its result is then the best found, never worse than that of the beam search. If fewer than
-    `num_hypotheses` outputs can end, unfinished hypotheses of the beam search follow.
+    A row is not certified if the search dropped a prefix that could lead to a better output,
+    because of `max_nodes`, `max_open` or `max_bytes`. The result of the row is then the best found,
+    never worse than that of the beam search. If fewer than `num_hypotheses` outputs can end,
+    unfinished hypotheses of the beam search follow.
 
     Args:
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
         beam_width: Width of the beam search that runs first. Defaults to 5.
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
         max_open: Maximum number of open prefixes per row. Defaults to 4096.
-        max_bytes: Maximum memory of the open prefixes of all rows together; each keeps a decoder
-            state. With many rows, fewer than `max_open` prefixes are kept. Defaults to
+        max_bytes: Maximum memory of the open prefixes of all rows, including their decoder states.
+            With many rows, fewer than `max_open` prefixes per row may fit. Defaults to
             268,435,456 (256 MiB).
-        nodes_per_step: Number of prefixes of a row that are expanded together. Defaults to 32.
+        nodes_per_step: Number of prefixes of a row to expand together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
-            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
-            every `Search`.
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
+            see `Search`.
 
     Returns:
         When called, a `SearchResult` with `certified` and `nodes`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> import tensorflow as tf
@@ -138,7 +142,8 @@ class ExactSearch(Search):
         (array([[[3, 0, 0]]], dtype=int32), array([ True]))
 
     References:
-        Stahlberg and Byrne 2019, "On NMT Search Errors and Model Errors: Cat Got Your Tongue?".
+        - [On NMT search errors and model errors: cat got your tongue? (Stahlberg and Byrne, 2019)](
+          https://arxiv.org/abs/1908.10090)
     """
 
     num_hypotheses: int = 1
@@ -161,10 +166,10 @@ class ExactSearch(Search):
             self._keep_count(name, maximum)
 
     def _search(self, task: SearchTask) -> SearchResult:
-        known = with_settings_of(self, self.beam_width, self.num_hypotheses)._search(task)
+        known = beam_search_like(self, self.beam_width, self.num_hypotheses)._search(task)
         finished_scores = tf.where(known.finished, known.scores, IMPOSSIBLE)
         to_beat = finished_scores[:, self.num_hypotheses - 1 :]  # (batch, 1)
-        max_open = self._max_open(task)
+        max_open = self._open_limit(task)
         first = self._first_state(task)
         (last,) = tf.while_loop(
             lambda state: tf.reduce_any(state.open.log_probs > POSSIBLE),
@@ -176,15 +181,15 @@ class ExactSearch(Search):
         log_probs = tf.concat([known.log_probs, last.best.log_probs], axis=1)
         log_probs = tf.where(last.diverged, tf.constant(float("nan")), log_probs)
         scores = tf.concat([known.scores, last.best.scores], axis=1)
-        found = rank_hypotheses(ids, without_repeats(ids, log_probs), scores, self.num_hypotheses)
+        found = rank_hypotheses(ids, mask_duplicates(ids, log_probs), scores, self.num_hypotheses)
         worst = tf.where(found.finished, found.scores, IMPOSSIBLE)[:, self.num_hypotheses - 1 :]
-        # If no prefix was given up, `given_up` is IMPOSSIBLE, like the score of a missing output.
-        certified = (task.score_bound(last.given_up) <= worst) | (last.given_up <= POSSIBLE)
+        # If no prefix was dropped, `pruned` is IMPOSSIBLE, like the score of a missing output.
+        certified = (task.score_bound(last.pruned) <= worst) | (last.pruned <= POSSIBLE)
         certified &= tf.logical_not(tf.math.is_nan(found.scores[:, :1]))
         return found._replace(certified=tf.squeeze(certified, 1), nodes=tf.squeeze(last.nodes, 1))
 
     def _first_state(self, task: SearchTask) -> ExactState:
-        """Return the state with the empty prefix."""
+        """Return the state before bos, with the empty prefix."""
         rows, longest, number = task.batch_size, task.longest, self.num_hypotheses
         return ExactState(
             open=OpenPrefixes(
@@ -200,20 +205,21 @@ class ExactSearch(Search):
                 log_probs=tf.fill([rows, number], IMPOSSIBLE),
                 scores=tf.fill([rows, number], IMPOSSIBLE),
             ),
-            given_up=tf.fill([rows, 1], IMPOSSIBLE),
+            pruned=tf.fill([rows, 1], IMPOSSIBLE),
             nodes=tf.zeros([rows, 1], tf.int32),
             diverged=tf.fill([rows, 1], False),
         )
 
-    def _max_open(self, task: SearchTask) -> tf.Tensor:
-        """Compute how many open prefixes of each row fit into `max_bytes`: () int32."""
+    def _open_limit(self, task: SearchTask) -> tf.Tensor:
+        """Compute the number of open prefixes per row that fits into `max_bytes`: () int32."""
         rows = tf.cast(tf.maximum(task.batch_size, 1), tf.float32)
         ids_bytes = 4.0 * tf.cast(task.longest, tf.float32)
         state_bytes = [
             tf.cast(tf.size(tensor), tf.float32) * tensor.dtype.size / rows
             for tensor in tf.nest.flatten(task.state)
         ]
-        # Three copies exist at once: the old prefixes, these with the children's, and the new ones.
+        # Three copies exist at once: the old prefixes, old prefixes with children, and the new
+        # ones.
         fit = self.max_bytes / (3.0 * rows * tf.add_n([ids_bytes, *state_bytes]))
         return tf.cast(tf.clip_by_value(fit, 1.0, float(self.max_open)), tf.int32)
 
@@ -223,15 +229,15 @@ class ExactSearch(Search):
         """Continue the first open prefixes by every token, and keep those worth expanding."""
         count = tf.minimum(tf.shape(state.open.slots)[1], self.nodes_per_step)
         chosen = state.open.first(count)
-        # Prefixes beyond the budget of the row are given up.
+        # Drop the prefixes beyond the budget of the row.
         affordable = state.nodes + tf.range(count) < self.max_nodes
-        given_up = [state.given_up, largest(chosen.log_probs, tf.logical_not(affordable))]
+        pruned = [state.pruned, largest(chosen.log_probs, tf.logical_not(affordable))]
         chosen = chosen._replace(log_probs=tf.where(affordable, chosen.log_probs, IMPOSSIBLE))
         expanded = tf.cast(chosen.log_probs > POSSIBLE, tf.int32)
         nodes = state.nodes + tf.reduce_sum(expanded, axis=1, keepdims=True)
 
-        children, hypotheses, unseen = self._children(chosen, count, task)
-        # An expanded prefix has no distribution, so nothing about the row is certain any more.
+        children, hypotheses, unseen = self._expand_prefixes(chosen, count, task)
+        # If the decoder returned no distribution for a prefix, the row cannot be certified.
         diverged = tf.reduce_any(tf.math.is_nan(children.log_probs), axis=1, keepdims=True)
         diverged |= state.diverged
         best = self._best_outputs(state.best, children, chosen, task)
@@ -239,30 +245,30 @@ class ExactSearch(Search):
         waits = _may_beat(state.open, count, children, worst, task)
         log_probs = tf.concat([state.open.log_probs, children.log_probs], axis=1)
         spent = (nodes >= self.max_nodes) | diverged
-        given_up += [unseen, largest(log_probs, waits & spent)]
-        open_, dropped = reopen(
+        pruned += [unseen, largest(log_probs, waits & spent)]
+        open_, dropped = merge_open(
             state.open, children, hypotheses, waits & tf.logical_not(spent), count, max_open
         )
-        given_up = functools.reduce(tf.maximum, [*given_up, dropped])
-        return ExactState(open_, best, given_up, nodes, diverged)
+        pruned = functools.reduce(tf.maximum, [*pruned, dropped])
+        return ExactState(open_, best, pruned, nodes, diverged)
 
-    def _children(
+    def _expand_prefixes(
         self, chosen: OpenPrefixes, count: tf.Tensor, task: SearchTask
     ) -> tuple[Children, HypothesisState, tf.Tensor]:
-        """Return the continuations, the states of their prefixes, and a bound on all others."""
+        """Return the best continuations, the states of their prefixes, and a bound on the rest."""
         rows, size = tf.shape(chosen.slots)[0], task.step.vocabulary_size
         last_ids = tf.reshape(chosen.last_ids, [-1])
         next_tokens, hypotheses = task.step(last_ids, chosen.hypotheses)
-        candidates = next_tokens.best(min(_CONSIDERED, size))
+        candidates = next_tokens.best(min(_MAX_CHILDREN, size))
         considered = candidates.ids.shape[1]
         log_probs = tf.reshape(chosen.log_probs, [-1, 1])
         log_probs = tf.where(log_probs > POSSIBLE, log_probs + candidates.log_probs, IMPOSSIBLE)
         unseen = tf.fill([rows, 1], IMPOSSIBLE)
         if considered < size:
-            # If all considered tokens are possible, there may be more, but none more probable.
+            # If all these tokens are possible, there may be others, which are not more probable.
             possible = log_probs > POSSIBLE
             least = tf.reduce_min(tf.where(possible, log_probs, 0.0), axis=1)
-            more = tf.reduce_sum(tf.cast(possible, tf.int32), axis=1) >= _CONSIDERED
+            more = tf.reduce_sum(tf.cast(possible, tf.int32), axis=1) >= _MAX_CHILDREN
             unseen = largest(tf.reshape(least, [rows, count]), tf.reshape(more, [rows, count]))
         parents = tf.range(count * considered) // considered
         lengths = tf.gather(chosen.lengths, parents, axis=1) + 1
@@ -301,9 +307,9 @@ def _may_beat(
     worst: tf.Tensor,
     task: SearchTask,
 ) -> tf.Tensor:
-    """Compute which of the old prefixes and the children are worth expanding."""
-    # The first `count` have just been expanded. A child must not have ended, and must leave space
-    # for eos.
+    """Return which prefixes may lead to a better output: bool `(batch, room + children)`."""
+    # The first `count` prefixes have just been expanded. Children that have ended, or that leave
+    # no space for eos, cannot be expanded.
     left = tf.broadcast_to(tf.range(tf.shape(open_.slots)[1]) >= count, tf.shape(open_.lengths))
     continues = tf.not_equal(children.ids, EOS_ID) & (children.lengths < task.max_length)
     log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
@@ -312,12 +318,12 @@ def _may_beat(
 
 
 def largest(log_probs: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Return the largest of `(batch, any)` where `where` is true, or IMPOSSIBLE."""
+    """Return the largest of `(batch, any)` where `where` is true, or IMPOSSIBLE: `(batch, 1)`."""
     log_probs = tf.where(where, log_probs, IMPOSSIBLE)
     return tf.maximum(tf.reduce_max(log_probs, axis=1, keepdims=True), IMPOSSIBLE)
 
 
-def reopen(
+def merge_open(
     open_: OpenPrefixes,
     children: Children,
     hypotheses: HypothesisState,
@@ -325,21 +331,22 @@ def reopen(
     count: tf.Tensor,
     max_open: tf.Tensor,
 ) -> tuple[OpenPrefixes, tf.Tensor]:
-    """Sort the old prefixes and the children that wait to be expanded.
+    """Merge and sort the old prefixes and the children that are still to be expanded.
 
-    The longest come first, so that outputs are completed early and few prefixes are open; of equal
+    The longest come first, so that outputs are completed early and few prefixes are open. Of equal
     lengths, the most probable comes first.
 
     Args:
         open_: The old prefixes.
-        children: The children of the first of them.
+        children: The children of the first `count` old prefixes.
         hypotheses: States of the children's parents: nest of `(batch * count, ...)`.
-        waits: bool `(batch, room + children)`: which of both are to be expanded.
-        count: Number of parents.
+        waits: bool `(batch, room + children)`, true for prefixes to expand.
+        count: Number of parents per row.
         max_open: Maximum number of open prefixes of a row.
 
     Returns:
-        The prefixes, and the largest log_prob of those that were dropped: `(batch, 1)`.
+        The open prefixes, and the largest log_prob of the prefixes that were dropped,
+        `(batch, 1)`.
     """
     rows, old_room = tf.shape(open_.slots)[0], tf.shape(open_.slots)[1]
     lengths = tf.concat([open_.lengths, children.lengths], axis=1)
@@ -348,7 +355,7 @@ def reopen(
     waiting = tf.reduce_sum(tf.cast(waits, tf.int32), axis=1, keepdims=True)
     room = tf.clip_by_value(tf.reduce_max(waiting), 1, max_open)
     order_kept, places = tf.math.top_k(order, room)
-    # This includes kept prefixes that equal the last one, which is on the safe side.
+    # Prefixes that tie with the last kept one count as dropped, which can only loosen the bound.
     dropped = largest(log_probs, waits & (waiting > room) & (order <= order_kept[:, -1:]))
 
     kept = tf.reshape(order_kept > 0.0, [-1])
@@ -365,11 +372,11 @@ def reopen(
     )
     numbers = tf.reshape(tf.where(kept), [-1])
 
-    def of_kept(values: tf.Tensor) -> tf.Tensor:
+    def select_kept(values: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.reshape(values, [-1]), numbers)
 
     ends = tf.gather(open_.lengths, parents, batch_dims=1)
-    ids = tf.gather(open_.ids, of_kept(old_slots))
+    ids = tf.gather(open_.ids, select_kept(old_slots))
     slots = tf.cumsum(tf.cast(kept, tf.int32)) - 1
     reopened = OpenPrefixes(
         lengths=tf.gather(lengths, places, batch_dims=1),
@@ -378,20 +385,20 @@ def reopen(
         ),
         last_ids=tf.where(is_child, tokens, tf.gather(open_.last_ids, parents, batch_dims=1)),
         slots=tf.reshape(tf.maximum(slots, 0), [rows, room]),
-        ids=_write(ids, of_kept(ends), of_kept(tokens)),
-        hypotheses=gather_state(both, of_kept(sources)),
+        ids=_write_tokens(ids, select_kept(ends), select_kept(tokens)),
+        hypotheses=gather_state(both, select_kept(sources)),
     )
     return reopened, dropped
 
 
-def _write(ids: tf.Tensor, ends: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+def _write_tokens(ids: tf.Tensor, ends: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
     """Write `tokens` `(...)` into `ids` `(..., longest)` at the positions `ends`."""
     here = tf.equal(tf.range(tf.shape(ids)[-1]), tf.expand_dims(ends, -1))
     return tf.where(here, tf.expand_dims(tokens, -1), ids)
 
 
 def _loop_shapes(state: ExactState) -> ExactState:
-    """Return the shapes that stay the same in the loop; the room for open prefixes varies."""
+    """Return the shapes that stay the same in the loop. The room for open prefixes varies."""
     varies = tf.TensorShape([None, None])
     shapes = loop_shapes(state)
     return shapes._replace(

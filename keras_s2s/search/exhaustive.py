@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_s2s import checks
 from keras_s2s.errors import InputError
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
-from keras_s2s.search.beam import with_settings_of
+from keras_s2s.search.beam import beam_search_like
 from keras_s2s.search.result import SearchResult, rank_hypotheses, spread_nan
 from keras_s2s.search.step import IMPOSSIBLE, NEVER_EMITTED, POSSIBLE, gather_state
 from keras_s2s.search.task import SearchTask
@@ -21,24 +21,24 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExhaustiveSearch(Search):
-    """Exhaustive search: scores every output up to `max_length`, and returns the best.
+    """Exhaustive search: scores every output of up to `max_length` tokens, and returns the best.
 
-    There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, where m is the number of ids
-    that may come before eos. This search is only for small vocabularies and short outputs;
-    `ExactSearch` finds the same outputs without this cost. Of equals, the shorter output comes
-    first, then the one with the lower ids. Only finished hypotheses are returned. If no output can
-    end, the unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
+    There are Σ_l m**(l - 1) outputs of l = 1 … max_length tokens, where m is the number of ids that
+    may come before eos. This search is only for small vocabularies and short outputs; `ExactSearch`
+    finds the same outputs without this cost. Of equal scores, the shorter output comes first, then
+    the one with the lower ids. Only finished hypotheses are returned. If no output can end, the
+    unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos. Limits given in a call
-            can only be shorter. Defaults to 100.
+        max_length: Maximum number of tokens of an output, including eos. A larger limit in a call
+            has no effect. Defaults to 100.
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
-        max_outputs: Raise an error if there are more outputs than this. Defaults to 100,000.
+        max_outputs: Maximum number of outputs to score. Defaults to 100,000.
         **settings: `max_length_ratio`, `min_length`, `length_penalty`, `length_penalty_formula`,
-            `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of every `Search`.
+            `suppress_ids`, `no_repeat_ngram_size` and `lexicon`: see `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range or, in a call, there are too many outputs.
+        ValueError: If a setting is out of range or, in a call, there are too many outputs.
 
     Example:
         >>> import tensorflow as tf
@@ -66,7 +66,7 @@ class ExhaustiveSearch(Search):
         self._keep("max_outputs", checks.check_positive_int("max_outputs", self.max_outputs))
 
     def count_outputs(self, vocabulary_size: int) -> int:
-        """Return the number of outputs that the search scores."""
+        """Return the number of outputs that the search scores for a vocabulary of this size."""
         choices = len(self._inner_ids(vocabulary_size))
         return sum(choices**place for place in range(self._depth))
 
@@ -81,11 +81,11 @@ class ExhaustiveSearch(Search):
         return np.setdiff1d(np.arange(vocabulary_size, dtype=np.int32), outside)
 
     def _search(self, task: SearchTask) -> SearchResult:
-        self._refuse_too_many(task.step.vocabulary_size)
+        self._check_num_outputs(task.step.vocabulary_size)
         longest = tf.minimum(task.longest, self._depth)
         task = task._replace(max_length=tf.minimum(task.max_length, longest), longest=longest)
         ids, log_probs, scores = self._best(self._log_probs_by_length(task), task)
-        known = with_settings_of(self, 5, self.num_hypotheses)._search(task)
+        known = beam_search_like(self, 5, self.num_hypotheses)._search(task)
         any_finished = tf.reduce_any(log_probs > POSSIBLE, axis=1, keepdims=True)
         unfinished = tf.where(any_finished, IMPOSSIBLE, known.log_probs)
         return rank_hypotheses(
@@ -98,7 +98,7 @@ class ExhaustiveSearch(Search):
     def _log_probs_by_length(self, task: SearchTask) -> list[tf.Tensor]:
         """Compute the log_probs of all outputs of each length: `(batch, outputs)`.
 
-        They are NaN in a row that has diverged.
+        All log_probs of a row that has diverged are NaN.
         """
         inner_ids = self._inner_ids(task.step.vocabulary_size)
         rows, width = task.batch_size, 1  # width: prefixes of each row
@@ -107,7 +107,9 @@ class ExhaustiveSearch(Search):
         ended = []
         for length in range(1, self._longest_possible(inner_ids) + 1):
             next_tokens, hypotheses = task.step(last_ids, hypotheses)
-            possible = (prefix_log_probs > POSSIBLE) & _rows_of(length <= task.max_length, width)
+            possible = (prefix_log_probs > POSSIBLE) & _repeat_for_prefixes(
+                length <= task.max_length, width
+            )
             log_probs = prefix_log_probs + next_tokens.log_probs()  # (rows * width, vocabulary)
             log_probs = tf.where(possible, log_probs, IMPOSSIBLE)
             log_probs = tf.where(log_probs < IMPOSSIBLE, IMPOSSIBLE, log_probs)  # -inf; NaN stays
@@ -126,7 +128,7 @@ class ExhaustiveSearch(Search):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return the best outputs: ids, log_probs and scores."""
         widths = [log_probs.shape[1] for log_probs in ended]
-        # Concatenate the outputs of a row, and add enough empty ones to fill the result.
+        # Concatenate the outputs of a row, and pad with empty slots to fill the result.
         log_probs = tf.pad(
             tf.concat(ended, axis=1),
             [[0, 0], [0, self.num_hypotheses]],
@@ -144,16 +146,16 @@ class ExhaustiveSearch(Search):
         starts = np.repeat(np.cumsum([0, *widths[:-1]]), widths).astype(np.int32)
         starts = np.pad(starts, (0, self.num_hypotheses))
         inner_ids = self._inner_ids(task.step.vocabulary_size)
-        ids = _spell(
+        ids = _decode_outputs(
             chosen - tf.gather(starts, chosen), tf.gather(lengths, chosen), inner_ids, self._depth
         )
         return ids[:, :, : task.longest], tf.gather(log_probs, chosen, batch_dims=1), scores
 
     def _longest_possible(self, inner_ids: np.ndarray) -> int:
-        """Return the number of tokens of the longest output that is possible."""
+        """Return the number of tokens of the longest possible output."""
         return self._depth if len(inner_ids) else 1
 
-    def _refuse_too_many(self, vocabulary_size: int) -> None:
+    def _check_num_outputs(self, vocabulary_size: int) -> None:
         """Raise `ValueError` if there are too many outputs."""
         count = self.count_outputs(vocabulary_size)
         if count > self.max_outputs:
@@ -165,15 +167,17 @@ class ExhaustiveSearch(Search):
             )
 
 
-def _rows_of(values: tf.Tensor, width: int) -> tf.Tensor:
+def _repeat_for_prefixes(values: tf.Tensor, width: int) -> tf.Tensor:
     """Repeat values `(batch, 1)` for the prefixes of each row: `(batch * width, 1)`."""
     return tf.reshape(tf.tile(values, [1, width]), [-1, 1])
 
 
-def _spell(numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth: int) -> tf.Tensor:
-    """Return the ids of outputs, given their numbers among those of equal length.
+def _decode_outputs(
+    numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth: int
+) -> tf.Tensor:
+    """Return the ids of outputs, given their indices among the outputs of the same length.
 
-    The ids before eos are the digits of the number, the last token's last.
+    An index is a number whose base is the number of ids. Its digits are the ids before eos.
 
     Returns:
         int32 `(batch, outputs, depth)`.
@@ -182,7 +186,7 @@ def _spell(numbers: tf.Tensor, lengths: tf.Tensor, inner_ids: np.ndarray, depth:
     inner_ids = inner_ids if base else np.array([PAD_ID], np.int32)
     columns = []
     for place in range(depth):
-        # Weight of the digit; outputs too short for it have none.
+        # Place value of the digit. It is not used for outputs without this token.
         weights = np.array([base ** max(0, length - 2 - place) for length in range(depth + 1)])
         digits = numbers // tf.gather(weights.astype(np.int32), lengths) % max(base, 1)
         column = tf.where(place + 1 < lengths, tf.gather(inner_ids, digits), PAD_ID)

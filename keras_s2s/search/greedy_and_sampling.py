@@ -1,4 +1,4 @@
-"""Searches with one hypothesis at a time: the most probable token at each step, or a drawn one."""
+"""Greedy search and sampling: choose one token per hypothesis at each step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTok
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
-# Below this value, a division by the temperature overflows float32.
+# Below this value, division by the temperature overflows float32.
 MIN_TEMPERATURE = 1e-6
 MAX_SAMPLES = 1_000_000
 
@@ -28,7 +28,7 @@ ChooseToken = Callable[[NextTokens, tf.Tensor], Candidates]
 class RowState(NamedTuple):
     """Loop state of a search with one hypothesis per row."""
 
-    length: tf.Tensor  # () int32: tokens of every hypothesis that is not done
+    length: tf.Tensor  # () int32: number of tokens of every hypothesis that is not done
     ids: tf.Tensor  # (rows, longest) int32
     last_ids: tf.Tensor  # (rows,) int32: last token of every hypothesis
     log_probs: tf.Tensor  # (rows, 1) float32
@@ -40,8 +40,8 @@ def choose_until_eos(task: SearchTask, choose: ChooseToken) -> tuple[tf.Tensor, 
     """Choose one token per row at each step, until eos or the maximum length.
 
     Args:
-        task: The rows.
-        choose: Chooses the next token of each row.
+        task: Task with the rows to search.
+        choose: Function that chooses the next token of each row.
 
     Returns:
         The ids `(rows, longest)` and their log probabilities `(rows, 1)`.
@@ -86,18 +86,18 @@ def choose_until_eos(task: SearchTask, choose: ChooseToken) -> tuple[tf.Tensor, 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GreedySearch(Search):
-    """Greedy search: takes the most probable token at each step until eos or `max_length`.
+    """Greedy search: chooses the most probable token at each step, until eos or `max_length`.
 
-    Finds the same output as `BeamSearch(beam_width=1, stopping="finished")`, with less work. Of
+    The output is that of `BeamSearch(beam_width=1, stopping="finished")`, with less work. Of
     equally probable tokens, the one with the lower id is chosen.
 
     Args:
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
-            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
-            every `Search`.
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
+            see `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> import tensorflow as tf
@@ -110,7 +110,7 @@ class GreedySearch(Search):
 
     def _search(self, task: SearchTask) -> SearchResult:
         def most_probable(next_tokens: NextTokens, length: tf.Tensor) -> Candidates:
-            # The best token may be an eos that comes too early. Then use the second best.
+            # If the best token is an eos that comes too early, use the second best.
             candidates = next_tokens.best(1 if task.min_length is None else 2)
             if task.min_length is not None:
                 candidates = candidates.forbid_eos(length + 1 < task.min_length)
@@ -125,28 +125,30 @@ class GreedySearch(Search):
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling(Search):
-    """Sampling: draws each token from the model's distribution, until eos or `max_length`.
+    """Sampling: draws each token from the distribution of the model, until eos or `max_length`.
 
-    The samples of a row depend only on the row, the seed and the index of the sample. The same
-    seed gives the same outputs in every run and every runtime, whatever else is in the batch. If
-    equal rows must differ, pass one seed per row in the call. The samples of a row are sorted by
-    score and may contain duplicates.
+    The samples of a row depend only on the row, the seed and the index of the sample. The same seed
+    gives the same outputs in every run and every runtime, whatever the rest of the batch is. To get
+    different outputs for equal rows, pass one seed per row in the call. The samples of a row are
+    sorted by score and may contain duplicates.
 
     Args:
         num_hypotheses: Number of samples drawn for each row, at most 1,000,000. Defaults to 1.
-        temperature: 1e-6 to 1e6. Probabilities are raised to `1 / temperature` before a token is
-            drawn; values below 1 favor probable tokens. The reported log_probs are the model's.
-        top_k: Draw only from this many most probable tokens. `None` draws from all. Defaults to
+        temperature: Number from 1e-6 to 1e6. Probabilities are raised to `1 / temperature` before a
+            token is drawn. Values below 1 favor probable tokens. The log_probs of the result do
+            not depend on the temperature. Defaults to 1.
+        top_k: Draw only from this number of most probable tokens. `None` draws from all tokens.
+            Defaults to `None`.
+        top_p: Draw only from the most probable tokens whose total probability reaches this value,
+            above 0 and at most 1. `None` draws from all tokens. Applied after `top_k`. Defaults to
             `None`.
-        top_p: Draw only from the most probable tokens that together reach this probability, above 0
-            and at most 1. `None` draws from all. Applied after `top_k`. Defaults to `None`.
         seed: Any 32-bit integer. Defaults to 0.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
-            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon` of
-            every `Search`.
+            `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
+            see `Search`.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> import tensorflow as tf
@@ -158,8 +160,10 @@ class Sampling(Search):
         TensorShape([1, 3, 2])
 
     References:
-        Fan et al. 2018, "Hierarchical Neural Story Generation" (top-k);
-        Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration" (top-p).
+        - [Hierarchical neural story generation (Fan et al., 2018)](
+          https://arxiv.org/abs/1805.04833), for top-k
+        - [The curious case of neural text degeneration (Holtzman et al., 2020)](
+          https://arxiv.org/abs/1904.09751), for top-p
     """
 
     num_hypotheses: int = 1
@@ -174,7 +178,7 @@ class Sampling(Search):
         temperature = checks.check_number("temperature", self.temperature, minimum=0.0)
         if temperature == 0.0:
             raise InputError(
-                "`temperature` must be above 0; `GreedySearch` takes the most probable. "
+                "`temperature` must be above 0. For the most probable tokens, use `GreedySearch`. "
                 "Received: temperature=0"
             )
         if not MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE:
@@ -195,7 +199,7 @@ class Sampling(Search):
             raise InputError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")
 
     @property
-    def _draws(self) -> bool:
+    def _is_random(self) -> bool:
         return True
 
     def _search(self, task: SearchTask) -> SearchResult:
@@ -221,10 +225,10 @@ class Sampling(Search):
         return rank_hypotheses(ids, log_probs, task.score_ids(log_probs, ids), number)
 
     def _candidates(self, next_tokens: NextTokens, task: SearchTask) -> Candidates:
-        """Return the tokens to draw from: all in order of id, or the most probable by rank."""
+        """Return the tokens to draw from: all by id, or the most probable by rank."""
         vocabulary_size = task.step.vocabulary_size
         if self.top_k is not None:
-            # One more, because a candidate may be an eos that comes too early.
+            # One more, because one candidate may be an eos that comes too early.
             count = self.top_k if task.min_length is None else self.top_k + 1
             return next_tokens.best(min(count, vocabulary_size))
         if self.top_p is not None:
@@ -234,7 +238,7 @@ class Sampling(Search):
         return Candidates(log_probs, tf.tile(ids, [tf.shape(log_probs)[0], 1]))
 
     def _weights(self, log_probs: tf.Tensor) -> tf.Tensor:
-        """Compute the relative probabilities of the draw; 0 for tokens that are excluded."""
+        """Compute the relative probability of each token in the draw, 0 for excluded tokens."""
         drawable = log_probs > POSSIBLE
         if self.top_k is not None:
             ranks = tf.cumsum(tf.cast(drawable, tf.int32), axis=1)
@@ -249,14 +253,15 @@ class Sampling(Search):
 
 
 def draw_positions(weights: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-    """Draw a position in each row: the first whose cumulative weight exceeds a share of the total.
+    """Draw a position in each row, in proportion to the weights.
 
     Args:
         weights: float32 `(n, count)`, relative probabilities.
         shares: float32 `(n, 1)`, uniform random numbers in [0, 1).
 
     Returns:
-        int32 `(n, 1)`; the last position if all weights are 0.
+        int32 `(n, 1)`, the first position whose cumulative weight exceeds this share of the total
+        weight. The last position if all weights are 0.
     """
     cumulative = tf.cumsum(weights, axis=1)
     below = tf.cast(cumulative <= shares * cumulative[:, -1:], tf.int32)
@@ -271,22 +276,22 @@ _CONSTANTS = (314159265, 271828182, 141421356, 173205080, 223606797, 264575131, 
 
 
 def random_uniform(seed: tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
-    """Compute a random number in [0, 1) for each seed and set of counters.
+    """Compute a pseudorandom number in [0, 1) for each seed and set of counters.
 
     TensorFlow's generators do not run in LiteRT. This one consists of integer products, gives the
-    same numbers in every runtime, and has no state. Each round adds a word and raises to the fifth
-    power modulo 2**31 - 1, which is a bijection and mixes the bits well.
+    same numbers in every runtime, and has no state. Each round adds a word and raises the sum to
+    the fifth power modulo 2**31 - 1, which is a bijection and mixes the bits well.
 
     Args:
         seed: Integer tensor.
         *counters: At most three integer tensors that broadcast with `seed`.
 
     Returns:
-        float32 tensor of the broadcast shape; multiples of 2**-24.
+        float32 tensor of the broadcast shape, multiples of 2**-24.
 
     References:
-        Albrecht et al. 2016, "MiMC: Efficient Encryption and Cryptographic Hashing with Minimal
-        Multiplicative Complexity".
+        - [MiMC: efficient encryption and cryptographic hashing with minimal multiplicative
+          complexity (Albrecht et al., 2016)](https://eprint.iacr.org/2016/492)
     """
     words = [tf.cast(word, tf.int64) for word in (seed, *counters)]
     words += [tf.zeros([], tf.int64)] * (_FINAL_ROUNDS - 1)
@@ -298,6 +303,6 @@ def random_uniform(seed: tf.Tensor, *counters: tf.Tensor) -> tf.Tensor:
 
 
 def _fifth_power(number: tf.Tensor) -> tf.Tensor:
-    """Raise to the fifth power modulo `_PRIME`."""
+    """Compute the fifth power modulo `_PRIME`."""
     square = tf.math.floormod(number * number, _PRIME)
     return tf.math.floormod(tf.math.floormod(square * square, _PRIME) * number, _PRIME)

@@ -24,10 +24,10 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 class SearchResult(NamedTuple):
-    """Hypotheses found by a search, best first, finished before unfinished.
+    """Result of a search: hypotheses, best first, finished before unfinished.
 
-    A slot without a hypothesis contains pad ids, length 0, log_prob and score -1e9, and finished
-    False. `length` is the largest number of tokens that the search allowed.
+    An empty slot contains pad ids, length 0, log_prob and score -1e9, and finished False. `length`
+    is the largest number of tokens that the search allowed.
 
     If the logits of a row contain NaN or +inf, or are all -inf, the model has diverged. The row
     then has no hypothesis, and its log_probs and scores are NaN.
@@ -38,10 +38,11 @@ class SearchResult(NamedTuple):
         log_probs: float32 `(batch, num_hypotheses)`: natural log probability of the ids.
         scores: float32 `(batch, num_hypotheses)`: scores by which the hypotheses are ranked.
         finished: bool `(batch, num_hypotheses)`: whether the hypothesis ends in eos.
-        attention: float32 `(batch, num_hypotheses, length, source_length)`: attention of the
-            decoder at each token, zero at pads. None unless requested.
-        certified: bool `(batch,)`, only for an `ExactSearch`: whether no output is better.
-        nodes: int32 `(batch,)`, only for an `ExactSearch`: number of expanded prefixes.
+        attention: float32 `(batch, num_hypotheses, length, source_length)`: attention weights of
+            the decoder for each token, zero at pads. `None` unless requested.
+        certified: bool `(batch,)`: whether it is certain that no output is better. `None` except
+            for an `ExactSearch`.
+        nodes: int32 `(batch,)`: number of expanded prefixes. `None` except for an `ExactSearch`.
     """
 
     ids: tf.Tensor
@@ -54,12 +55,13 @@ class SearchResult(NamedTuple):
     nodes: tf.Tensor | None = None
 
     def trim(self) -> SearchResult:
-        """Truncate the ids to the longest hypothesis, at least one token.
+        """Truncate the ids to the longest hypothesis, but keep at least one token.
 
-        Does not work under XLA, which must know every shape in advance.
+        This does not work under XLA, which must know every shape at compile time.
 
         Returns:
-            The same result with ids of shape `(batch, num_hypotheses, longest)`.
+            The result with truncated ids `(batch, num_hypotheses, longest)`, and truncated
+            attention.
         """
         longest = tf.maximum(tf.reduce_max(self.lengths), 1)
         attention = None if self.attention is None else self.attention[:, :, :longest]
@@ -76,7 +78,7 @@ class SearchResult(NamedTuple):
         """
         if self.attention is None:
             raise InputError(
-                "`source_positions` needs a result with attention: search with "
+                "`source_positions` requires a result with attention: search with "
                 "`return_attention=True`. Received: attention=None"
             )
         return tf.argmax(self.attention, axis=3, output_type=tf.int32)
@@ -110,7 +112,7 @@ class DivergedError(InputError):
     """Raised if the logits of a model contain NaN or +inf, or are all -inf.
 
     Args:
-        row: Integer. Index of the first row in which they do.
+        row: Integer. Index of the first row with such logits.
     """
 
     def __init__(self, row: int) -> None:
@@ -137,8 +139,8 @@ def check_converged(scores: Any) -> None:
 
 
 @contextlib.contextmanager
-def name_rows(rows: Sequence[int]) -> Iterator[None]:
-    """Replace the row of a `DivergedError`, an index in the batch, by its index in `rows`."""
+def renumber_rows(rows: Sequence[int]) -> Iterator[None]:
+    """Replace the row of a `DivergedError`, an index in the batch, by the element of `rows`."""
     try:
         yield
     except DivergedError as error:
@@ -146,20 +148,23 @@ def name_rows(rows: Sequence[int]) -> Iterator[None]:
 
 
 def count_tokens(ids: tf.Tensor) -> tf.Tensor:
-    """Count the ids `(..., length)` that are not pad, which is never part of a hypothesis."""
+    """Count the ids `(..., length)` that are not pad."""
     return tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.int32), axis=-1)
 
 
 def rank_hypotheses(
     ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor, count: int
 ) -> SearchResult:
-    """Return the best `count` of unordered hypotheses, finished before unfinished.
+    """Sort hypotheses, finished before unfinished, and return the best `count`.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
         log_probs: float32 `(batch, hypotheses)`, IMPOSSIBLE in empty slots.
         scores: float32 `(batch, hypotheses)`.
-        count: At most the number of hypotheses.
+        count: Number of hypotheses to return, at most the number given.
+
+    Returns:
+        The `SearchResult`.
     """
     log_probs = spread_nan(log_probs)
     scores = tf.where(log_probs > POSSIBLE, scores, IMPOSSIBLE)
@@ -176,12 +181,15 @@ def rank_hypotheses(
     )
 
 
-def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
+def mask_duplicates(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     """Set the log_probs of repeated hypotheses to IMPOSSIBLE.
 
     Args:
         ids: int32 `(batch, hypotheses, length)`.
         log_probs: float32 `(batch, hypotheses)`.
+
+    Returns:
+        The new log_probs. The first of equal hypotheses keeps its own.
     """
     number = ids.shape[1]
     same = tf.reduce_all(tf.equal(tf.expand_dims(ids, 1), tf.expand_dims(ids, 2)), axis=3)
@@ -190,8 +198,8 @@ def without_repeats(ids: tf.Tensor, log_probs: tf.Tensor) -> tf.Tensor:
     return tf.where(repeated & (log_probs > POSSIBLE), IMPOSSIBLE, log_probs)  # NaN stays
 
 
-# The attention of this many steps is collected in a small tensor before it is copied to the result.
-# Copying the whole result at each step would take quadratic time.
+# The attention of this many steps is collected in a small tensor, which is then copied to the
+# result. Copying the whole result at each step would take quadratic time.
 _BLOCK = 64
 
 
@@ -211,10 +219,10 @@ def replay_attention(
     vocabulary_size: int,
     ids: tf.Tensor,
 ) -> tf.Tensor:
-    """Run the decoder once more over the hypotheses found, and record its attention.
+    """Run the decoder again over the hypotheses found, and record its attention.
 
-    Keeping the attention of every live hypothesis during a search would cost more: it would be
-    reordered at every step, and nearly all of it discarded.
+    Storing the attention of every live hypothesis during a search would take more time, because it
+    would be reordered at every step, and nearly all of it discarded.
 
     Args:
         step: Step function that returns attention.

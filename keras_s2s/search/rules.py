@@ -1,8 +1,8 @@
-"""Rules about which tokens may follow in an output.
+"""Rules that restrict the next token of an output.
 
-A rule is a step function like that of a decoder. It takes the last token of each hypothesis and its
-own state, and returns the tokens that may follow. A rule applies to the whole output. If there are
-several rules, all of them apply. `Lexicon` is the list of outputs that the rule `InLexicon` allows.
+A rule is a step function, like that of a decoder. A rule takes the last token of each hypothesis
+and its own state, and returns the mask of the tokens that may follow. If a search has several
+rules, it applies all of them. `Lexicon` is the list of outputs that the rule `InLexicon` allows.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from keras_s2s.errors import InputError
 from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
-# Nodes of every tree. Nothing follows the first. bos leads from the second to the third, where the
-# outputs begin.
-_NOWHERE, _BEFORE_BOS, _ROOT = 0, 1, 2
+# The first nodes of every prefix tree. No edge leaves the first. bos leads from the second to the
+# third, where the outputs begin.
+_DEAD_END, _BEFORE_BOS, _ROOT = 0, 1, 2
 
 
 class BeginsWith:
-    """Rule that the output begins with the prefix of its row.
+    """Rule that each output begins with the prefix of its row.
 
     Args:
-        prefix: int32 `(batch, prefix_length)`. Each row ends at its first pad.
+        prefix: int32 `(batch, prefix_length)`. Each prefix ends at its first pad.
         vocabulary_size: Number of ids.
     """
 
@@ -38,11 +38,11 @@ class BeginsWith:
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Return the remaining prefixes, which are complete before bos."""
+        """Return the rest of each prefix, which is the whole prefix before bos."""
         return self.prefix
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Require the next id of the prefix. After the prefix, allow every id."""
+        """Allow only the next id of the prefix. After the prefix, allow every id."""
         wanted = state[:, :1]
         allowed = tf.equal(tf.range(self.vocabulary_size), wanted) | tf.equal(wanted, PAD_ID)
         return allowed, tf.pad(state[:, 1:], [[0, 0], [0, 1]])
@@ -63,12 +63,12 @@ class NoRepeatedNgram:
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Return the last tokens, newest on the right. There are none before bos."""
-        # Long enough for windows of `size` over the longest output.
+        """Return the history of tokens, newest last, which is empty before bos."""
+        # This holds all windows of `size` over the longest output.
         return tf.fill([batch_size, self.max_length + self.size], PAD_ID)
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Forbid each token that followed the last n - 1 tokens earlier in the output."""
+        """Forbid each token that followed the same n - 1 tokens earlier in the output."""
         history = tf.concat([state[:, 1:], tf.expand_dims(last_ids, 1)], axis=1)
         length = tf.shape(history)[1]
         windows = length - self.size + 1  # number of n-grams
@@ -82,11 +82,11 @@ class NoRepeatedNgram:
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Lexicon:
-    """List of the only outputs that a search may return.
+    """List of all outputs that a search may return.
 
     Args:
-        outputs: Sequences of target ids, for example `[(4, 5), (6,)]` or the rows that a
-            tokenizer's `tokenize` returns. A sequence ends before its first eos or pad.
+        outputs: Sequences of target ids, for example `[(4, 5), (6,)]`, or the rows that the
+            `tokenize` of a tokenizer returns. A sequence ends before its first eos or pad.
 
     Raises:
         ValueError: If the list is empty, or an output contains bos or a negative id.
@@ -106,7 +106,7 @@ class Lexicon:
         for output in ended:
             if BOS_ID in output or min(output, default=0) < 0:
                 raise InputError(
-                    "An output of a lexicon must consist of ids of at least 1, without bos. "
+                    "An output of a lexicon must consist of ids above 0 other than bos. "
                     f"Received: {output}"
                 )
         self.outputs = tuple(ended)
@@ -130,7 +130,7 @@ class Lexicon:
                 number += 1
                 edges.append((path[-1] if path else _ROOT, token, number))
                 path.append(number)
-            edges.append((path[-1] if path else _ROOT, EOS_ID, _NOWHERE))
+            edges.append((path[-1] if path else _ROOT, EOS_ID, _DEAD_END))
             before = output
         return np.array(sorted(edges), np.int32)
 
@@ -167,7 +167,7 @@ class InLexicon:
     def __init__(self, lexicon: Lexicon, vocabulary_size: int) -> None:
         if lexicon.largest_id >= vocabulary_size:
             raise InputError(
-                "Every id of a lexicon must be below the vocabulary's size. Received: id "
+                "Every id of a lexicon must be below the vocabulary size. Received: id "
                 f"{lexicon.largest_id}, vocabulary_size={vocabulary_size}"
             )
         edges = lexicon.edges()
@@ -185,21 +185,21 @@ class InLexicon:
         return tf.fill([batch_size], _BEFORE_BOS)
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Advance along the edge of the last token. Allow the tokens of the edges from there."""
+        """Follow the edge of the last token. Allow the tokens of the edges from the new node."""
         tokens, next_nodes = self._edges_from(state)
         taken = tf.equal(tokens, tf.expand_dims(last_ids, 1))
         # A hypothesis that has left the tree stays outside.
-        node = tf.reduce_max(tf.where(taken, next_nodes, _NOWHERE), axis=1)
+        node = tf.reduce_max(tf.where(taken, next_nodes, _DEAD_END), axis=1)
         tokens, _ = self._edges_from(node)
         return _mark_ids(tokens, self.vocabulary_size), node
 
     def _edges_from(self, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return tokens and next nodes `(n, most)` of the nodes `(n,)`, padded."""
+        """Return the tokens and next nodes `(n, most)`, padded, of the edges of nodes `(n,)`."""
         offsets = tf.range(self.most)
         edges = tf.expand_dims(tf.gather(self.starts, nodes), 1) + offsets
         exists = offsets < tf.expand_dims(tf.gather(self.counts, nodes), 1)
         tokens = tf.where(exists, tf.gather(self.tokens, edges), PAD_ID)
-        return tokens, tf.where(exists, tf.gather(self.next_nodes, edges), _NOWHERE)
+        return tokens, tf.where(exists, tf.gather(self.next_nodes, edges), _DEAD_END)
 
 
 def _mark_ids(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""A single step of a search: the decoder's step and the rules, for all hypotheses at once.
+"""One step of a search: the step of the decoder and the rules, for all hypotheses at once.
 
 `SearchStep` takes the last token and the state of each hypothesis, and returns `NextTokens`: the
 distribution of the next token. `NextTokens.best` finds the most probable tokens by `top_k`, which
@@ -17,67 +17,68 @@ from keras_s2s.errors import InputError
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 State = Any
-"""Any nest of tensors whose first dimension counts the hypotheses."""
+"""Any nest of tensors whose first dimension is the number of hypotheses."""
 
 StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
-"""`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`, and, where the decoder has
-attention, `(n, source_length)` as a third."""
+"""`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`. A decoder with attention may
+return its weights `(n, source_length)` as a third output."""
 
-# The log probability of an impossible token. It is finite because LiteRT turns -inf into -3.4e38.
-# Sums of it stay far below POSSIBLE, and the log probability of an output is never below POSSIBLE.
+# Log probability of an impossible token. It is finite, because LiteRT converts -inf to -3.4e38. An
+# output with an impossible token has a log probability below POSSIBLE, every other output above.
 IMPOSSIBLE = -1e9
 POSSIBLE = -5e8
 
 NEVER_EMITTED = (PAD_ID, BOS_ID)
 
-# Up to this many forbidden ids, the top-k returns more tokens and skips them. Beyond, the ids are
-# masked before the top-k.
-_FEW = 16
+# With up to this many forbidden ids, the top-k finds as many more tokens, and forbidden ones are
+# masked afterwards. With more forbidden ids, all logits are masked before the top-k.
+_MAX_SKIPPED = 16
 
-# Columns in a chunk. Chunks are compared by their maxima, in one fast, vectorized pass; the slow
-# selection then sees k chunks. Below WIDE columns the extra ops cost more than they save.
+# Number of columns in a chunk. Computing the maxima of all chunks is one fast, vectorized pass. The
+# slow selection then sees only k chunks. With fewer than MIN_COLUMNS columns, the additional
+# operations take more time than they save.
 CHUNK = 32
-WIDE = 1024
+MIN_COLUMNS = 1024
 
 
 class HypothesisState(NamedTuple):
-    """The state of each hypothesis. It is reordered with the hypotheses."""
+    """State of each hypothesis, which is reordered with the hypotheses."""
 
     decoder: State  # nest of (n, ...)
     rules: tuple[State, ...]  # one nest of (n, ...) for each rule
-    coverage: tf.Tensor | tuple[()]  # (n, source_length): sum of the attention; () if not tracked
+    coverage: tf.Tensor | tuple[()]  # (n, source_length): sum of attention, () if not tracked
 
 
 class Rule(Protocol):
-    """A rule about which tokens may follow. It is a step function with a state of its own."""
+    """Rule that restricts the next token: a step function with its own state."""
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
         """Return the state before bos: a nest of tensors `(batch_size, ...)`."""
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Return the mask of the tokens that may follow, bool `(n, vocabulary)`, and the state."""
+        """Return the mask of allowed next tokens, bool `(n, vocabulary)`, and the new state."""
 
 
 class Candidates(NamedTuple):
-    """Tokens that may follow each hypothesis, the most probable first, equals by rising id.
+    """Candidates for the next token of each hypothesis, most probable first, then by id.
 
-    All log probabilities of a hypothesis are NaN if it has no distribution, because its logits
-    contain NaN or +inf, or are all -inf.
+    If the logits of a hypothesis contain NaN or +inf, or are all -inf, it has no distribution, and
+    all its log probabilities are NaN.
     """
 
     log_probs: tf.Tensor  # (n, count) float32; IMPOSSIBLE where the id may not be emitted
     ids: tf.Tensor  # (n, count) int32
 
     def forbid_eos(self, too_short: tf.Tensor) -> Candidates:
-        """Mask eos where `too_short`, which broadcasts with the ids, is true."""
+        """Mask eos where `too_short` is true, which broadcasts with the ids."""
         forbidden = tf.logical_and(tf.equal(self.ids, EOS_ID), too_short)
-        # Add, because NaN must remain NaN.
+        # Adding keeps NaN.
         log_probs = tf.where(forbidden, self.log_probs + IMPOSSIBLE, self.log_probs)
         return self._replace(log_probs=log_probs)
 
 
 class NextTokens(NamedTuple):
-    """The distribution of the next token of each hypothesis, under the rules."""
+    """Distribution of the next token of each hypothesis, under the rules."""
 
     logits: tf.Tensor  # (n, vocabulary)
     allowed: tf.Tensor | None = None  # (n, vocabulary) bool; None: all
@@ -87,22 +88,22 @@ class NextTokens(NamedTuple):
         """Find the `count` most probable tokens of each hypothesis.
 
         The softmax is over the whole vocabulary, including pad and bos, which are never emitted.
-        Only the top is normalized.
+        Only the log probabilities of the tokens found are computed.
 
         Args:
-            count: Number of tokens that may be emitted.
+            count: Number of tokens to find, not counting forbidden ones.
 
         Returns:
-            At least `count` tokens that may be emitted, or all if the vocabulary has fewer. Some
-            tokens among them may not be emitted.
+            At least `count` tokens that may be emitted, or all if there are fewer. Forbidden tokens
+            among them have the log probability IMPOSSIBLE.
         """
         vocabulary_size = self.logits.shape[-1]
         forbidden = {*NEVER_EMITTED, *self.suppress_ids}
-        if self.allowed is not None or len(forbidden) > _FEW:
+        if self.allowed is not None or len(forbidden) > _MAX_SKIPPED:
             return Candidates(*top_k(self.log_probs(), min(count, vocabulary_size)))
         logits = tf.cast(self.logits, tf.float32)
         values, ids = top_k(logits, min(count + len(forbidden), vocabulary_size))
-        # Look up in one table which of these tokens are forbidden.
+        # Mask forbidden tokens by looking them up in one table.
         emission = np.zeros(vocabulary_size, np.float32)
         emission[list(forbidden)] = IMPOSSIBLE
         log_probs = normalize(values, logits, values[:, :1]) + tf.gather(emission, ids)
@@ -116,13 +117,13 @@ class NextTokens(NamedTuple):
         if self.allowed is not None:
             allowed = tf.logical_and(self.allowed, allowed)
         log_probs = log_softmax(tf.cast(self.logits, tf.float32))
-        # NaN passes every mask, so that a search notices it.
+        # Keep NaN in spite of the mask, so that a search detects a diverged model.
         diverged = tf.math.is_nan(log_probs[:, :1])
         return tf.where(tf.logical_or(allowed, diverged), log_probs, IMPOSSIBLE)
 
 
 class SearchStep:
-    """A step of the decoder under the rules.
+    """Step of a decoder, followed by the rules of a search.
 
     Args:
         step: Step function of the decoder.
@@ -177,7 +178,7 @@ class SearchStep:
 
 
 def log_softmax(logits: tf.Tensor) -> tf.Tensor:
-    """Normalize all logits `(..., vocabulary)`."""
+    """Compute the log probabilities of all logits `(..., vocabulary)`."""
     return normalize(logits, logits, tf.reduce_max(logits, axis=-1, keepdims=True))
 
 
@@ -197,27 +198,28 @@ def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Te
         float32 `(..., count)`.
     """
     total = tf.reduce_sum(tf.exp(logits - largest), axis=-1, keepdims=True)
-    # `largest - largest` is 0, or NaN where there is no distribution: LiteRT's `exp` loses NaN.
+    # `largest - largest` is 0, or NaN without a distribution. It is needed because LiteRT's `exp`
+    # loses NaN.
     return (values - largest) - (tf.math.log(total) + (largest - largest))
 
 
 def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Find the `k` largest values of each row. Of equals, the lower column comes first.
+    """Find the `k` largest values of each row. Of equal values, the lower column comes first.
 
-    The k largest values are in the k chunks with the largest maxima. If one were in another chunk,
-    each of those k maxima would come before it.
+    The k largest values are in the k chunks with the largest maxima: a value in any other chunk is
+    less than or equal to each of these k maxima.
 
     Args:
         values: float32 `(n, columns)`, with a known number of columns.
-        k: At most the number of columns.
+        k: Number of values, at most the number of columns.
 
     Returns:
         The values `(n, k)`, in descending order, and their columns, int32 `(n, k)`.
     """
     columns = values.shape[1]
-    if k == columns:  # TensorFlow then sorts, with a comparison that NaN would break
+    if k == columns:  # then TensorFlow sorts all values, which fails with NaN
         values = tf.where(tf.math.is_nan(values), tf.float32.min, values)
-    if columns < WIDE or columns < 4 * k * CHUNK:
+    if columns < MIN_COLUMNS or columns < 4 * k * CHUNK:
         return tf.math.top_k(values, k)
     num_chunks, rest = divmod(columns, CHUNK)
     whole = values[:, : num_chunks * CHUNK] if rest else values
@@ -254,8 +256,8 @@ def call_step(
         vocabulary_size: Required last dimension of the logits.
 
     Returns:
-        The logits `(n, vocabulary_size)`, the new state, with the structure of the old one, and
-        the attention, if `step` returns one.
+        The logits `(n, vocabulary_size)`, the new state, which has the structure of the old one,
+        and the attention, if `step` returns it.
 
     Raises:
         ValueError: If `step` returns a wrong structure or shape.
@@ -295,17 +297,17 @@ def attention_width(
     first = call_step(step, tf.fill([batch_size], BOS_ID), state, vocabulary_size)
     if first.attention is None:
         raise InputError(
-            "`step` must return a tuple (logits, state, attention) for a search that asks for "
+            "`step` must return a tuple (logits, state, attention) for a search that requires "
             "attention. Received: a tuple of 2"
         )
     return tf.shape(first.attention)[1]
 
 
 def check_state(state: State, batch_size: int | tf.Tensor) -> State:
-    """Return `state` as tensors of `batch_size` rows each; None is an empty state.
+    """Convert `state` to tensors of `batch_size` rows each. `None` is an empty state.
 
     Raises:
-        ValueError: If a tensor has a wrong number of rows.
+        ValueError: If a tensor does not have `batch_size` rows.
     """
     if state is None:
         state = ()
@@ -325,7 +327,7 @@ def check_state(state: State, batch_size: int | tf.Tensor) -> State:
 
 
 def repeat_state(state: State, batch_size: int | tf.Tensor, times: int) -> State:
-    """Repeat every row of every tensor `(batch, ...)` to `(batch * times, ...)`, row by row."""
+    """Repeat each row of each tensor `(batch, ...)`: `(batch * times, ...)`, copies adjacent."""
     if times == 1:
         return state
     return gather_state(state, tf.range(batch_size * times) // times)
@@ -337,7 +339,7 @@ def gather_state(state: State, indices: tf.Tensor) -> State:
 
 
 def loop_shapes(loop_state: Any) -> Any:
-    """Return the shapes that stay the same in a loop: all but the first dimension of a tensor."""
+    """Return the shapes that stay the same in a loop: all dimensions but the first are fixed."""
 
     def shape(tensor: tf.Tensor) -> tf.TensorShape:
         return tensor.shape if tensor.shape.rank == 0 else tf.TensorShape([None]) + tensor.shape[1:]
@@ -346,7 +348,7 @@ def loop_shapes(loop_state: Any) -> Any:
 
 
 def _with_static_shape(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """Set the static shape of `new` to that of `old`, because some steps lose it."""
+    """Set the static shape of `new` to that of `old`, because some step functions lose it."""
     new = tf.convert_to_tensor(new)
     if old.shape.rank is not None and new.shape.is_compatible_with(old.shape):
         new.set_shape(old.shape)

@@ -1,7 +1,7 @@
-"""The task of a search: a batch of rows, their limits, and the scores of their outputs.
+"""Task of a search: a batch of rows, their limits, and the scores of their outputs.
 
-`check_row_options` is the only check of the options of single rows. Models call it on known values
-before they compile a graph, and a search calls it on every value.
+`check_row_options` checks all options that may differ between rows. A model calls it before it
+compiles a graph, when the values are known, and a search calls it again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from keras_s2s.errors import InputError
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
 
-# Upper limits of settings. Up to them, the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, does
-# not come near the overflow of float32, where every score would be 0.
+# Upper limits of settings. They keep the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, far
+# below the overflow of float32, where every score would be 0.
 MAX_LENGTH = 1_000_000
 MAX_LENGTH_PENALTY = 5.0
 MAX_LENGTH_RATIO = 1000.0
@@ -53,16 +53,16 @@ class SearchTask(NamedTuple):
     seed: tf.Tensor | None  # (batch, 1) int32
 
     def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
-        """Compute the divisor of the log probability of outputs with these numbers of tokens."""
+        """Compute the divisor of the log probability for outputs of these lengths."""
         return length_divisor(lengths, self.length_penalty, self.length_penalty_formula)
 
     def score(self, log_probs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Score outputs `(batch, hypotheses)` with these numbers of tokens."""
+        """Compute the scores of outputs `(batch, hypotheses)` of these lengths."""
         return log_probs / self.divisor(lengths)
 
     def score_ids(self, log_probs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        """Score outputs `(batch, hypotheses, length)`."""
-        # An empty slot has no tokens; 1 avoids a division by zero.
+        """Compute the scores of outputs `(batch, hypotheses, length)`."""
+        # The length of an empty slot is 0, so use 1 to avoid a division by zero.
         return self.score(log_probs, tf.maximum(count_tokens(ids), 1))
 
     def score_bound(self, log_probs: tf.Tensor) -> tf.Tensor:
@@ -72,11 +72,14 @@ class SearchTask(NamedTuple):
 
         Args:
             log_probs: float32 `(batch, prefixes)`.
+
+        Returns:
+            float32 `(batch, prefixes)`.
         """
         return self.score(log_probs, self.max_length)
 
     def repeat(self, times: int) -> SearchTask:
-        """Repeat every row: `(batch * times)` rows, those of row 0 first."""
+        """Repeat every row, with copies adjacent: `batch * times` rows."""
         if times == 1:
             return self
 
@@ -99,8 +102,8 @@ def length_divisor(lengths: tf.Tensor, length_penalty: tf.Tensor, formula: str) 
     """Compute the divisor of the log probability of an output.
 
     Args:
-        lengths: Integer tensor of any shape: tokens, including eos.
-        length_penalty: float32, the exponent. Must broadcast with `lengths`.
+        lengths: Integer tensor of any shape. Numbers of tokens, including eos.
+        length_penalty: float32. The exponent. Must broadcast with `lengths`.
         formula: "power" for `length ** length_penalty`, "gnmt" for
             `((5 + length) / 6) ** length_penalty`.
 
@@ -108,7 +111,8 @@ def length_divisor(lengths: tf.Tensor, length_penalty: tf.Tensor, formula: str) 
         float32 tensor of the broadcast shape, increasing with the length.
 
     References:
-        Wu et al. 2016, "Google's Neural Machine Translation System", section 7 ("gnmt").
+        - [Google's neural machine translation system (Wu et al., 2016), section 7](
+          https://arxiv.org/abs/1609.08144), for "gnmt"
     """
     base = tf.cast(lengths, tf.float32)
     if formula == "gnmt":
@@ -128,7 +132,8 @@ def coverage_score(coverage: tf.Tensor, source_lengths: tf.Tensor) -> tf.Tensor:
         float32 `(batch, hypotheses)`, at most 0.
 
     References:
-        Wu et al. 2016, "Google's Neural Machine Translation System", section 7.
+        - [Google's neural machine translation system (Wu et al., 2016), section 7](
+          https://arxiv.org/abs/1609.08144)
     """
     rows, width = tf.shape(source_lengths)[0], tf.shape(coverage)[1]
     hypotheses = tf.shape(coverage)[0] // tf.maximum(rows, 1)
@@ -143,12 +148,13 @@ def check_row_options(
 ) -> dict[str, tf.Tensor]:
     """Check the options that may differ between rows, and return them as tensors.
 
-    A value that is known before the graph runs raises an error if it is out of range. A value that
-    is known only when the graph runs is clipped to its range.
+    A value out of range raises an error if the value is known before the graph runs. Otherwise it
+    is clipped to its range when the graph runs.
 
     Args:
-        options: "source_lengths", "max_length", "min_length", "length_penalty", "seed": a number,
-            or one per row. "prefix": integers `(batch, prefix_length)`. `None` means not given.
+        options: Dict of "source_lengths", "max_length", "min_length", "length_penalty" and "seed",
+            each a number or one number per row, and "prefix", integers `(batch, prefix_length)`.
+            `None` means not given.
         batch_size: Number of rows.
         vocabulary_size: Number of ids.
 
@@ -176,7 +182,7 @@ def length_limits(
     max_length_ratio: float | None,
     source_lengths: tf.Tensor | None,
 ) -> tuple[tf.Tensor, int | tf.Tensor]:
-    """Compute the maximum length of each row: a constant, a multiple of its source, or the smaller.
+    """Compute the maximum length of each row: a constant, a multiple of its source length, or both.
 
     Args:
         batch_size: Number of rows.
@@ -186,7 +192,7 @@ def length_limits(
         source_lengths: int32 `(batch, 1)`, required with a ratio.
 
     Returns:
-        The limits, int32 `(batch, 1)`, and the largest possible one.
+        The limits, int32 `(batch, 1)`, and an upper bound on all limits.
 
     Raises:
         ValueError: If `max_length_ratio` is given and `source_lengths` is not.
@@ -198,13 +204,13 @@ def length_limits(
                 "`source_lengths` must be given to a search with `max_length_ratio`. "
                 f"Received: source_lengths=None, max_length_ratio={max_length_ratio}"
             )
-        by_source = tf.maximum(multiply_up(max_length_ratio, source_lengths), 1)
+        by_source = tf.maximum(multiply_and_round_up(max_length_ratio, source_lengths), 1)
         limit = by_source if limit is None else tf.minimum(limit, by_source)
     return limit, largest(limit) if max_length is None else max_length
 
 
-def multiply_up(ratio: float, lengths: tf.Tensor) -> tf.Tensor:
-    """Compute ratio * length exactly, rounded up: 0.3 * 50 is 15.
+def multiply_and_round_up(ratio: float, lengths: tf.Tensor) -> tf.Tensor:
+    """Compute ratio * length exactly and round up: 0.3 * 50 is 15.
 
     In float32, 0.3 * 50 is slightly more than 15. The ratio is therefore split into an integer and
     a fraction of small integers, so that only integers are multiplied.
@@ -231,7 +237,7 @@ def largest(limit: tf.Tensor) -> tf.Tensor:
 
 
 def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor:
-    """Return one number for each row, as a tensor `(batch,)`."""
+    """Check an option, and return one number for each row as a tensor `(batch,)`."""
     dtype, minimum, maximum = _ROW_OPTIONS[name]
     value = value if tf.is_tensor(value) else np.asarray(value)  # integers of any size
     received = tf.as_dtype(value.dtype) if value.dtype != object else tf.string
@@ -266,7 +272,7 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
 
 
 def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int) -> tf.Tensor:
-    """Return `prefix` as int32 `(batch, prefix_length)`."""
+    """Check `prefix`, and return it as int32 `(batch, prefix_length)`."""
     prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
     prefix = tf.convert_to_tensor(prefix)
     if not prefix.dtype.is_integer:

@@ -80,7 +80,7 @@ def test_padding_never_counts(model):
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ([1.0, 2.0], "`class_weight` must be a dict of target ids"),
+        ([1.0, 2.0], "`class_weight` must be a dict of weights by target id"),
         ({TARGET_SIZE: 1.0}, r"must have target ids in \[0, 7\) as its keys. Received: 7"),
         ({-1: 1.0}, r"must have target ids in \[0, 7\) as its keys. Received: -1"),
         ({"a": 1.0}, "as its keys. Received: 'a'"),

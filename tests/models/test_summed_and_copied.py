@@ -213,5 +213,5 @@ def test_copy_ids_that_do_not_fit_are_refused(ids, message):
 
 
 def test_copy_ids_of_a_decoder_that_does_not_copy_are_refused():
-    with pytest.raises(ValueError, match="`copy_ids` needs a decoder with copy=True"):
+    with pytest.raises(ValueError, match="`copy_ids` requires a decoder with copy=True"):
         Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3, attention="luong"), copy_ids=COPY_IDS)

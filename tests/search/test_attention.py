@@ -67,7 +67,7 @@ def tables(seed):
 
 def test_a_result_without_attention_has_no_source_positions():
     step, state = table_step(tf.zeros([2, 3, 6]))
-    with pytest.raises(ValueError, match="`source_positions` needs a result with attention"):
+    with pytest.raises(ValueError, match="`source_positions` requires a result with attention"):
         GreedySearch()(step, state, 2, 6).source_positions()
 
 

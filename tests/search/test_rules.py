@@ -171,12 +171,12 @@ def test_rules_hold_in_litert(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"suppress_ids": (3,)}, r"`suppress_ids` must not hold eos \(3\): no output could end"),
+        ({"suppress_ids": (3,)}, r"`suppress_ids` must not contain eos \(3\), because no output"),
         ({"suppress_ids": (-1,)}, "`suppress_ids` must be an integer of at least 0"),
         ({"no_repeat_ngram_size": 0}, "`no_repeat_ngram_size` must be a positive integer"),
         ({"lexicon": ()}, "`outputs` of a lexicon must not be empty. Received: no output"),
-        ({"lexicon": ((2, 4),)}, r"must consist of ids of at least 1, without bos.* \(2, 4\)"),
-        ({"lexicon": ((4, -1),)}, r"must consist of ids of at least 1, without bos.* \(4, -1\)"),
+        ({"lexicon": ((2, 4),)}, r"must consist of ids above 0 other than bos.* \(2, 4\)"),
+        ({"lexicon": ((4, -1),)}, r"must consist of ids above 0 other than bos.* \(4, -1\)"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.search.step import CHUNK, WIDE, top_k
+from keras_s2s.search.step import CHUNK, MIN_COLUMNS, top_k
 
 
-@pytest.mark.parametrize("columns", [5, WIDE - 1, WIDE, WIDE + 1, 3000, 8000, 8191])
+@pytest.mark.parametrize(
+    "columns", [5, MIN_COLUMNS - 1, MIN_COLUMNS, MIN_COLUMNS + 1, 3000, 8000, 8191]
+)
 @pytest.mark.parametrize("k", [1, 3, 8, 40])
 def test_top_k_equals_the_stable_order(columns, k):
     random = np.random.default_rng(columns)
@@ -25,5 +27,5 @@ def test_top_k_equals_the_stable_order(columns, k):
 
 
 def test_top_k_of_an_empty_batch():
-    largest, places = top_k(tf.zeros([0, WIDE * CHUNK]), 3)
+    largest, places = top_k(tf.zeros([0, MIN_COLUMNS * CHUNK]), 3)
     assert largest.shape == places.shape == (0, 3)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s.search import GreedySearch
-from keras_s2s.search.task import length_divisor, multiply_up
+from keras_s2s.search.task import length_divisor, multiply_and_round_up
 
 LENGTHS = np.arange(201, dtype=np.int32)
 
@@ -27,7 +27,7 @@ def test_every_ratio_of_two_decimals_is_exact():
     for hundredths in range(1, 591):
         exact = Fraction(hundredths, 100)
         expected = [math.ceil(exact * int(length)) for length in LENGTHS]
-        np.testing.assert_array_equal(multiply_up(hundredths / 100, LENGTHS), expected)
+        np.testing.assert_array_equal(multiply_and_round_up(hundredths / 100, LENGTHS), expected)
 
 
 @pytest.mark.parametrize("ratio", [1 / 3, 0.001, 1.0001, 999.9999, 1000.0])
@@ -35,7 +35,7 @@ def test_the_largest_lengths_do_not_overflow(ratio):
     lengths = np.array([0, 1, 9_999, 10_001, 1_000_000], np.int32)
     exact = Fraction(ratio).limit_denominator(10_000)
     expected = [math.ceil(exact * int(length)) for length in lengths]
-    np.testing.assert_array_equal(multiply_up(ratio, lengths), expected)
+    np.testing.assert_array_equal(multiply_and_round_up(ratio, lengths), expected)
 
 
 @pytest.mark.parametrize(
