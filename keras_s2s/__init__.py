@@ -1,7 +1,7 @@
-"""Sequence-to-sequence LSTM models for Keras: trained, searched in the graph, and served.
+"""Sequence-to-sequence LSTM models for Keras, with training, search in the graph, and export.
 
-Public names are imported when they are first used (PEP 562), so that `import keras_s2s` does not
-wait for TensorFlow.
+Public names are imported on first use (PEP 562), so that `import keras_s2s` does not import
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -127,16 +127,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public name `name` when it is first used."""
+    """Import a public name on first use."""
     if name in _SUBPACKAGES:
         return importlib.import_module(f"keras_s2s.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'keras_s2s' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_s2s.{_MODULE_OF[name]}"), name)
-    globals()[name] = value  # found without `__getattr__` the next time
+    globals()[name] = value  # later uses do not call this function
     return value
 
 
 def __dir__() -> list[str]:
-    """List the public names, imported or not, and nothing else."""
+    """List the public names only, imported or not."""
     return sorted(__all__)

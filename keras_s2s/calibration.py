@@ -1,4 +1,4 @@
-"""Calibrating, on held-out pairs, the probability that a whole output is right."""
+"""Calibration, on held-out pairs, of the probability that a whole output is right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Calibration(NamedTuple):
         error: Expected calibration error of these confidences on the held-out pairs.
         error_before: Expected calibration error with temperature 1.
         confidences: Confidence of the best output of each source, float64 `(sources,)`.
-        right: True where the output equals one of its references, bool `(sources,)`.
+        right: Whether each output equals one of its references, bool `(sources,)`.
     """
 
     temperature: float
@@ -35,8 +35,8 @@ class Calibration(NamedTuple):
 def calibrate(log_probs: Any, right: Any) -> Calibration:
     """Fit the temperature that maximizes the likelihood of the labels `right`.
 
-    Temperatures from 0.01 to 100 are compared. If the best one is at either end, it means nothing,
-    because too few outputs are right or too few are wrong, and a warning says so.
+    Temperatures from 0.01 to 100 are compared. If the best one is at either end of this range, too
+    few outputs are right or too few are wrong to fit a temperature, and the function warns.
 
     Args:
         log_probs: `(sources,)`. Log probability of each output.
@@ -65,8 +65,8 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     if best in (0, len(_TEMPERATURES) - 1):
         warnings.warn(
             f"The confidences are not calibrated: {int(truths.sum())} of {len(truths)} outputs are "
-            f"right, and no temperature fits them best (the limit is {temperature:g}). Use more "
-            "held-out pairs, some of them with right and some with wrong outputs.",
+            f"right, and the best temperature is at the limit, {temperature:g}. Use more held-out "
+            "pairs, some of them with right and some with wrong outputs.",
             stacklevel=3,  # the caller of `Translator.calibrate`
         )
     confidences = np.exp(values / temperature)
@@ -115,8 +115,8 @@ def reliability_bins(
         bins: Number of bins. Defaults to 10.
 
     Returns:
-        For each bin that is not empty: its number of outputs, their mean confidence, and the share
-        of right outputs.
+        A tuple for each bin that is not empty: number of outputs, mean confidence, and share of
+        right outputs.
 
     Raises:
         ValueError: If a confidence is out of range, or the shapes differ.

@@ -1,4 +1,4 @@
-"""Argument validation. Each error states what is expected and what was received."""
+"""Argument validation. Each error states the expected and the received value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_s2s.errors import InputError
 
-_LONGEST = 100  # characters of a value in a message
+_MAX_CHARACTERS = 100  # characters of a value in a message
 
 
 def short_repr(value: Any) -> str:
@@ -34,13 +34,13 @@ class _ShortRepr(reprlib.Repr):
 
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxlong = _LONGEST
+        self.maxstring = self.maxlong = _MAX_CHARACTERS
         self.maxlevel = 3
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = 4
 
     def repr_instance(self, x: Any, level: int) -> str:
         text = repr(x)
-        return text if len(text) <= _LONGEST else f"<{type(x).__name__}>"
+        return text if len(text) <= _MAX_CHARACTERS else f"<{type(x).__name__}>"
 
     def repr_int(self, x: int, level: int) -> str:
         # Python does not format integers of more than 4,300 digits.
@@ -101,12 +101,12 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
 
 
 def check_utf8(text: str) -> str:
-    """Return a text; raise if it has a lone surrogate, which UTF-8 cannot encode."""
+    """Return `text` if UTF-8 can encode it. Raise `ValueError` if it has a lone surrogate."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            "A text must consist of Unicode characters that UTF-8 can hold. Received: "
+            "A text must consist of Unicode characters that UTF-8 can encode. Received: "
             f"{short_repr(str(text))}, which has a lone surrogate at position {error.start}"
         ) from error
     return text

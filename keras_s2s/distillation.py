@@ -1,4 +1,4 @@
-"""Training one model on the predictions of another, usually an ensemble.
+"""Knowledge distillation: train a model on the predictions of another, usually an ensemble.
 
 References:
     - [Distilling the knowledge in a neural network (Hinton et al., 2015)](
@@ -26,8 +26,8 @@ def teach(dataset: tf.data.Dataset, teacher: Searchable, weight: float = TEACHER
 
     Args:
         dataset: Batches of `make_dataset`.
-        teacher: The model that predicts each next token, given the labels before it.
-        weight: Share of the teacher in the mixture, 0 to 1.
+        teacher: Model that predicts each token, given the previous labels.
+        weight: Weight of the teacher in the mixture, 0 to 1. Defaults to 0.8.
 
     Returns:
         The dataset with labels float32 `(batch, target_length, vocabulary_size)`: probabilities at
@@ -51,8 +51,8 @@ def teach(dataset: tf.data.Dataset, teacher: Searchable, weight: float = TEACHER
 class DistillationLoss(keras.losses.Loss):
     """Cross-entropy with the labels of `teach`, averaged over real tokens.
 
-    For labels that are ids `(batch, target_length)`, such as those of held-out batches, the loss is
-    that of `SequenceLoss` with reduction "token".
+    If the labels are ids `(batch, target_length)`, as in held-out batches, the loss is that of
+    `SequenceLoss` with reduction "token".
 
     Args:
         name: Name of the loss.
@@ -80,7 +80,10 @@ class DistillationLoss(keras.losses.Loss):
 
         Args:
             y_true: Labels of `teach`, or ids.
-            sample_weight: Weights of ids.
+            sample_weight: Weights, as for `SequenceLoss`. Used only if the labels are ids.
+
+        Returns:
+            A scalar.
         """
         y_true = tf.convert_to_tensor(y_true)
         if y_true.shape.rank == 2:

@@ -10,16 +10,16 @@ import keras
 class EpochClock(keras.callbacks.Callback):
     """Callback that provides the current epoch of `fit` to the datasets of `make_dataset`.
 
-    While `fit` runs, every iteration over such a dataset has the order of the current epoch.
-    Looking at a batch therefore changes nothing.
+    While `fit` runs, every iteration over such a dataset has the order of the current epoch, so
+    that other iterations over the dataset do not change the order of later epochs.
 
     If `fit` has an `initial_epoch` above 0, or a `Resume` saves its state, the clock uses the epoch
-    numbers of `fit`. Otherwise epochs are numbered from where the last `fit` on the dataset ended,
-    so that repeated calls with `epochs=1` have different orders.
+    numbers of `fit`. Otherwise, numbering continues from the last `fit` on the dataset, so that
+    repeated calls with `epochs=1` have different orders.
     """
 
-    # The clock of the running `fit`, if any. It is process-wide, because a dataset that users have
-    # mapped, filtered or distributed does not reveal the dataset it was made from.
+    # The clock of the running `fit`, if any. It is global to the process, because a dataset that
+    # was mapped, filtered or distributed does not give access to the dataset it was made from.
     _running: EpochClock | None = None
 
     def __init__(self, initial_epoch: int = 0) -> None:
@@ -51,7 +51,7 @@ class EpochClock(keras.callbacks.Callback):
 
 
 class EpochCounter:
-    """Counter for the epochs of one dataset; see `EpochClock` for the numbering.
+    """Counter for the epochs of one dataset. See `EpochClock` for the numbering.
 
     Outside of `fit`, each iteration over the dataset is an epoch.
 

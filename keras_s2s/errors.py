@@ -1,6 +1,6 @@
-"""Errors that the command line reports in one line: mistakes of the caller, and divergence.
+"""Errors that the command line reports in one line: mistakes of the user, and divergence.
 
-Any other error is a fault of this package or of its environment.
+The command line treats any other error as a bug in this package or a fault of its environment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 class InputError(ValueError):
     """Raised for an invalid argument, setting or file content."""
 
-    # AutoGraph raises its own `StagingError` in place of an exception with another constructor.
+    # AutoGraph replaces exceptions with another constructor by its own `StagingError`.
     __init__ = Exception.__init__
 
 
@@ -17,8 +17,8 @@ class MissingPackageError(ImportError):
     """Raised if an optional package is not installed or a module cannot be found."""
 
 
-class DivergedError(ArithmeticError):
-    """The training loss is not finite."""
+class TrainingDivergedError(ArithmeticError):
+    """Raised if the training loss is not finite."""
 
 
 def missing_package(
@@ -27,10 +27,11 @@ def missing_package(
     """Create the error for an optional package that cannot be imported.
 
     Args:
-        needs: What needs the package, with its verb, such as "Error rates need".
+        needs: Feature that needs the package, with a verb, such as "Error rates need".
         package: Name of the package.
         extra: Extra of keras-s2s that installs it.
-        error: The error of the import. Defaults to `None`: the package was not found.
+        error: The error that the import raised. `None` means that the package was not found.
+            Defaults to `None`.
 
     Returns:
         The error to raise.

@@ -11,7 +11,7 @@ from keras_s2s.errors import InputError, missing_package
 if TYPE_CHECKING:
     from keras_s2s.tokenizers import Tokenizer
 
-FIGURES = ("wer", "ter", "bleu", "chrf")
+METRICS = ("wer", "ter", "bleu", "chrf")
 
 SPLITS: dict[str, Callable[[str], list[str]]] = {
     "words": str.split,
@@ -19,13 +19,13 @@ SPLITS: dict[str, Callable[[str], list[str]]] = {
     "characters": lambda text: list("".join(text.split())),
 }
 
-# BLEU counts n-grams of up to four words, and texts of phones or digits repeat a few n-grams.
-_WORDS_OF_A_SENTENCE = 4
-_WORDS_OF_A_LANGUAGE = 100
+# BLEU counts n-grams of up to four words. A small vocabulary, of phones or digits, is no language.
+_MIN_SENTENCE_LENGTH = 4
+_MIN_VOCABULARY = 100
 
 
 class ErrorRates(NamedTuple):
-    """Errors of outputs against their references."""
+    """Error rates of outputs against their references."""
 
     sequences: int  # number of outputs compared
     sequence_error_rate: float  # share of outputs that equal none of their references: WER
@@ -33,16 +33,16 @@ class ErrorRates(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """An output compared with its nearest reference."""
+    """Comparison of an output with its nearest reference."""
 
     right: bool  # whether the output equals one of its references
-    edits: int  # insertions, deletions and substitutions from the output to the nearest reference
+    edits: int  # insertions, deletions and substitutions to get the nearest reference
     nearest: list[str]  # the tokens of that reference
     found: list[str]  # the tokens of the output
 
 
 class CorpusScore(NamedTuple):
-    """A corpus-level score of all outputs."""
+    """Corpus-level score of all outputs."""
 
     score: float  # 0 to 100, higher is better
     signature: str  # settings and version of sacrebleu, which make scores comparable
@@ -52,7 +52,7 @@ def group_references(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Group the targets of each source.
 
     Args:
-        pairs: Source texts and target texts. A source with several right targets is in several
+        pairs: (source, target) pairs. A source with several right targets occurs in several
             pairs.
 
     Returns:
@@ -73,13 +73,13 @@ def error_rates(
 ) -> ErrorRates:
     """Compare outputs with their references.
 
-    The sequence error rate compares whole outputs. An output is right if it has the same words as
-    a reference; the kind and amount of white space between words is ignored.
+    The sequence error rate is the share of wrong outputs. An output is right if it has the same
+    words as a reference. The kind and amount of white space between words are ignored.
 
     The token error rate is the sum of the edit distances (insertions, deletions, substitutions,
     each 1) from each output to its nearest reference, divided by the total length of these
-    references. If several references are equally near, the shortest counts, so the order of the
-    references does not matter.
+    references. Of equally near references, the shortest counts, so the order of the references
+    does not matter.
 
     Args:
         outputs: One text for each source.
@@ -142,14 +142,14 @@ def compare(
 
 
 def is_right(output: str, references: Collection[str]) -> bool:
-    """Return whether an output equals one of its references, ignoring the kind of white space.
+    """Return whether an output has the same words as one of its references.
 
     Args:
         output: The output text.
         references: The right texts.
 
     Returns:
-        True if the words are those of a reference.
+        `True` if the words of the output are those of a reference.
 
     Example:
         >>> is_right("new  york ", ["new york"]), is_right("newyork", ["new york"])
@@ -158,25 +158,25 @@ def is_right(output: str, references: Collection[str]) -> bool:
     return output.split() in [reference.split() for reference in references]
 
 
-def meaningful_figures(references: Sequence[Collection[str]]) -> tuple[str, ...]:
+def meaningful_metrics(references: Sequence[Collection[str]]) -> tuple[str, ...]:
     """Return the names of the metrics that are meaningful for these references.
 
-    BLEU and chrF measure sentences. They mean nothing for single words, phones, digits or dates,
-    so the references must have at least four words on average, and at least a hundred different
+    BLEU and chrF measure sentences. They are meaningless for single words, phones, digits or dates,
+    so they require references of at least four words on average, and at least a hundred different
     words.
 
     Args:
         references: The right texts for each source.
 
     Returns:
-        "wer" and "ter"; for sentences also "bleu" and "chrf".
+        "wer" and "ter", and for sentences also "bleu" and "chrf".
     """
     texts = [reference.split() for accepted in references for reference in accepted]
     words = {word for text in texts for word in text}
-    of_sentences = sum(map(len, texts)) >= _WORDS_OF_A_SENTENCE * len(texts)
-    if of_sentences and len(words) >= _WORDS_OF_A_LANGUAGE:
-        return FIGURES
-    return FIGURES[:2]
+    are_sentences = sum(map(len, texts)) >= _MIN_SENTENCE_LENGTH * len(texts)
+    if are_sentences and len(words) >= _MIN_VOCABULARY:
+        return METRICS
+    return METRICS[:2]
 
 
 def unit_of(kind: type[Tokenizer]) -> str:
@@ -188,7 +188,7 @@ def unit_of(kind: type[Tokenizer]) -> str:
     Returns:
         "characters" if its tokens are characters or bytes, otherwise "words".
     """
-    # Not at the top: error rates and references do not need TensorFlow.
+    # Imported here, because error rates do not need TensorFlow.
     from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer
 
     return "characters" if issubclass(kind, CharTokenizer | ByteTokenizer) else "words"
@@ -242,19 +242,19 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
     return _corpus_score("CHRF", outputs, references)
 
 
-def check_installed(figures: Iterable[str]) -> None:
-    """Check, before hours of training, that the packages for the metrics are installed.
+def check_installed(metrics: Iterable[str]) -> None:
+    """Check that the packages for the metrics are installed, before training starts.
 
     Args:
-        figures: Names of metrics: "wer", "ter", "bleu", "chrf".
+        metrics: Names of metrics: "wer", "ter", "bleu", "chrf".
 
     Raises:
         ImportError: If a package is missing.
     """
-    figures = set(figures)
-    if figures & {"wer", "ter"}:
+    metrics = set(metrics)
+    if metrics & {"wer", "ter"}:
         _levenshtein()
-    if figures & {"bleu", "chrf"}:
+    if metrics & {"bleu", "chrf"}:
         _sacrebleu()
 
 

@@ -1,8 +1,8 @@
-"""Atomic file replacement, and locks that one process at a time can hold.
+"""Atomic file replacement, and locks between processes.
 
 Locks are `flock` locks: the operating system releases them when a process ends for any reason.
-An unfinished file is locked while it is written. An unfinished file without a lock was left by a
-process that has ended. On a file system without such locks nothing is removed.
+An unfinished file is locked while a process writes it. An unfinished file without a lock was left
+by a process that has ended, and is removed. On a file system without such locks, none are removed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ _MARK = ".unfinished"
 
 @contextlib.contextmanager
 def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
-    """Yield the name of a new file next to `path`, and rename it to `path` at the end.
+    """Yield the name of a new file next to `path`, and rename the file to `path` at the end.
 
     If the block fails, or the process is killed at any moment, the old file at `path` remains. The
     new file has the permissions of the file that it replaces. If `path` is a symbolic link, the
-    target of the link is replaced. Files that killed processes left next to `path` are removed.
+    target of the link is replaced. Unfinished files that killed
+    processes left next to `path` are removed.
 
     Args:
         path: Destination path. Its folder must exist.
@@ -41,8 +42,8 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
 
     Raises:
         FileNotFoundError: If the folder of `path` does not exist.
-        OSError: If `path` is a folder or a device, or cannot be written, or the disk is full. The
-            error names `path`.
+        OSError: If `path` is a folder or a device, is not writable, or the disk is full. The error
+            names `path`.
     """
     path = os.path.realpath(path)
     before = _check_destination(path)
@@ -66,14 +67,14 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
 
 
 def write_file(path: str, content: bytes) -> None:
-    """Write a file, and name it in any error.
+    """Write a file, with the path in every error.
 
     Args:
         path: Destination path.
         content: The bytes to write.
 
     Raises:
-        OSError: If writing fails. It names the path, which Python omits when the disk is full.
+        OSError: If writing fails. The error names the path, which Python omits if the disk is full.
     """
     try:
         with open(path, "wb") as file:
@@ -104,10 +105,10 @@ def check_folder_writable(folder: str) -> None:
     """Check that a folder is writable, or can be created.
 
     Args:
-        folder: The folder, which need not exist.
+        folder: Path of the folder, which need not exist.
 
     Raises:
-        OSError: If it or the nearest folder above it that exists is not writable, or not a folder.
+        OSError: If the folder, or its nearest existing parent, is not writable or not a folder.
     """
     above = os.path.realpath(folder)
     while not os.path.lexists(above):
@@ -124,7 +125,7 @@ def check_folder_writable(folder: str) -> None:
 def unfinished_folder(folder: str) -> Iterator[str]:
     """Yield a new, locked folder in `folder`, and remove it at the end unless it was renamed.
 
-    Folders that killed processes left in `folder` are removed.
+    Unfinished folders that killed processes left in `folder` are removed.
 
     Args:
         folder: The parent folder. It must exist.
@@ -133,7 +134,7 @@ def unfinished_folder(folder: str) -> Iterator[str]:
         The path of the new folder, whose name begins with ".unfinished-".
 
     Raises:
-        OSError: If the folder cannot be made.
+        OSError: If the folder cannot be created.
     """
     _remove_unlocked(os.path.join(glob.escape(folder), f"{_MARK}-*"), os.path.isdir, shutil.rmtree)
     while True:
@@ -142,10 +143,10 @@ def unfinished_folder(folder: str) -> Iterator[str]:
         try:
             descriptor = os.open(unfinished, os.O_RDONLY)
         except FileNotFoundError:
-            continue  # swept by another process before it was locked
-        except OSError:  # Windows opens no folders
+            continue  # another process removed the folder before it was locked
+        except OSError:  # Windows cannot open folders
             descriptor = None
-        if descriptor is None or _holds_lock(descriptor, unfinished):
+        if descriptor is None or _try_lock(descriptor, unfinished):
             break
         os.close(descriptor)
     try:
@@ -171,9 +172,9 @@ def remove_unfinished(folder: str, name: str = "*") -> None:
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-    """Hold a lock that one process at a time can have, in a file that is removed at the end.
+    """Hold a lock that only one process can hold, in a file that is removed at the end.
 
-    The lock of a killed process is released. The file it leaves is harmless.
+    If a process is killed, its lock is released. The file that remains is harmless.
 
     Args:
         path: The lock file. Its folder must exist.
@@ -185,7 +186,7 @@ def locked(path: str) -> Iterator[None]:
     while True:
         with _named_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _holds_lock(descriptor, path):
+        if _try_lock(descriptor, path):
             break
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
         os.close(descriptor)
@@ -203,7 +204,7 @@ def locked(path: str) -> Iterator[None]:
 
 
 def _check_destination(path: str) -> os.stat_result | None:
-    """Raise if `path` cannot be replaced by a file; return the status of an existing file."""
+    """Raise if a file cannot be written to `path`. Return the status of an existing file."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         above = folder
@@ -226,13 +227,13 @@ def _check_destination(path: str) -> os.stat_result | None:
 
 
 def _new_file(folder: str, prefix: str, suffix: str, mode: int) -> tuple[str, int]:
-    """Create a locked file with a unique name; return its path and its open descriptor."""
+    """Create a locked file with a unique name. Return its path and its open descriptor."""
     while True:
         name = f"{prefix}.{os.getpid()}-{secrets.token_hex(4)}{_MARK}{suffix}"
         path = os.path.join(folder, name)
-        # The process's umask applies here, without being read or changed.
+        # The umask of the process applies to `mode`.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-        if _holds_lock(descriptor, path):
+        if _try_lock(descriptor, path):
             return path, descriptor
         os.close(descriptor)  # another process removed the file between the two calls
 
@@ -248,8 +249,8 @@ def _copy_permissions(descriptor: int, before: os.stat_result) -> None:
     os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
-def _holds_lock(descriptor: int, path: str) -> bool:
-    """Lock an open file; return True if this worked and `path` is still the same file."""
+def _try_lock(descriptor: int, path: str) -> bool:
+    """Lock an open file. Return whether this succeeded and `path` is still the same file."""
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -280,7 +281,7 @@ def _remove_unlocked(
 
 @contextlib.contextmanager
 def _named_errors(path: str) -> Iterator[None]:
-    """Name `path` in operating system errors that name no file or an unfinished file."""
+    """Name `path` in errors of the operating system that name no file or an unfinished file."""
     try:
         yield
     except OSError as error:
@@ -290,7 +291,7 @@ def _named_errors(path: str) -> Iterator[None]:
 
 
 def _flush_folder(folder: str) -> None:
-    """Flush a renaming to disk, so that it survives a power failure."""
+    """Flush a renamed file's folder to disk, so that the name survives a power failure."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

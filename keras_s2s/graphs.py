@@ -1,4 +1,4 @@
-"""Functions that are compiled into a graph: once, or once per kind of call of a model."""
+"""Compiled functions, and a cache of the compiled functions of a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from keras_s2s.keras_private import all_layers
 
-_MOST = 16  # functions per model; each holds a graph of up to some MB
+_MAX_FUNCTIONS = 16  # per model; each has a graph of up to some MB
 
 
 def compile_once(
     function: Callable[..., Any], signature: Any, *, jit_compile: bool = False
 ) -> Callable[..., Any]:
-    """Compile a function for one signature, without autograph.
+    """Compile a function into a graph for one signature, without autograph.
 
     Args:
         function: The function to compile.
@@ -37,9 +37,9 @@ def compile_once(
 
 
 class CompiledCalls:
-    """Cache of the compiled functions of a model: one per kind of call, until its layers change.
+    """Cache of the compiled functions of a model, which is cleared when the layers change.
 
-    It is not a dict, because Keras tracks the dicts of a layer as a part of what is saved.
+    The cache is not a dict, because Keras tracks and saves the dicts of a layer.
     """
 
     def __init__(self) -> None:
@@ -56,11 +56,11 @@ class CompiledCalls:
         state: GraphState | None = None,
         jit_compile: bool = False,
     ) -> Callable[..., Any]:
-        """Return the compiled form of `function`, which is compiled at the first call with `key`.
+        """Return `function` compiled, from the cache if `key` is known.
 
-        If sizes in the signature are None, a new batch size or length causes no retracing.
-        Autograph is off, because our loops are `tf.while_loop`s. The 16 functions that were used
-        most recently are kept.
+        If sizes in the signature are `None`, a new batch size or length causes no retracing.
+        Autograph is off, because all loops are `tf.while_loop`s. The cache holds the 16 most
+        recently used functions.
 
         Args:
             key: Hashable value that identifies the call.
@@ -80,7 +80,7 @@ class CompiledCalls:
             if key not in self._functions:
                 self._functions[key] = compile_once(function, signature, jit_compile=jit_compile)
             self._functions.move_to_end(key)
-            if len(self._functions) > _MOST:
+            if len(self._functions) > _MAX_FUNCTIONS:
                 self._functions.popitem(last=False)
             return self._functions[key]
 
@@ -88,9 +88,9 @@ class CompiledCalls:
 class GraphState:
     """State of a model on which its compiled graphs depend.
 
-    Two states are equal if a graph compiled for one is valid for the other. Values of weights are
-    not included, because a graph reads them when it runs. The identity of the weights and the
-    modes of the layers are included, because `enable_lora` and `quantize` change both.
+    Two states are equal if a graph compiled for one is valid for the other. The state includes the
+    identity of the weights and the modes of the layers, because `enable_lora` and `quantize` change
+    both. It does not include the values of the weights, which a graph reads when it runs.
 
     Args:
         model: Built model.
@@ -108,7 +108,9 @@ class GraphState:
             isinstance(other, GraphState)
             and self._modes == other._modes
             and len(self._objects) == len(other._objects)
-            and all(ours is its for ours, its in zip(self._objects, other._objects, strict=True))
+            and all(
+                mine is theirs for mine, theirs in zip(self._objects, other._objects, strict=True)
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -1,7 +1,7 @@
-"""Every private part of Keras that this package uses, and why there is no public alternative.
+"""Private parts of Keras that this package uses, with the reason for each.
 
-Nothing else in the package uses a private attribute of a Keras class, so a new version of Keras can
-break only this module. The one private operation of TensorFlow is here as well.
+No other module uses private attributes of Keras classes, so a new version of Keras can break only
+this one. The one private operation of TensorFlow is here as well.
 tests/test_keras_private.py has one test for each function.
 """
 
@@ -14,8 +14,8 @@ import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 
-# The state that Keras's own callbacks need to continue in another process. Keras has no way to
-# save the state of a callback.
+# Attributes that Keras's own callbacks need to continue in another process. Keras cannot save the
+# state of a callback.
 CALLBACK_STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
@@ -31,7 +31,7 @@ CALLBACK_STATE: dict[type, tuple[str, ...]] = {
 def track_loss(model: keras.Model, loss: tf.Tensor, batch_size: tf.Tensor) -> None:
     """Add the loss of a batch to the mean that `fit` reports as "loss".
 
-    A custom `train_step` must do what Keras's own does; its tracker has no public name.
+    A custom `train_step` must update this mean, as Keras's own does. It has no public name.
     """
     model._loss_tracker.update_state(loss, sample_weight=batch_size)
 
@@ -50,20 +50,20 @@ def compute_loss(
 def added_losses(model: keras.Model) -> list[tf.Tensor]:
     """Return the scalar losses that layers and regularizers add, for this replica's share.
 
-    `losses` is public, but under `tf.distribute` each replica must add its share only.
+    `losses` is public, but under `tf.distribute` each replica must add only its share.
     """
     return [model._aggregate_additional_loss(loss) for loss in model.losses]
 
 
 def has_loss_weights(model: keras.Model) -> bool:
-    """Return whether `compile` received `loss_weights`; Keras has no public attribute for it."""
+    """Return whether `compile` received `loss_weights`, which have no public attribute."""
     return model._compile_loss._user_loss_weights is not None
 
 
 def compiled_metrics(model: keras.Model) -> list[Any] | None:
-    """Return the metrics of `compile`, or None before Keras has built them.
+    """Return the metrics of `compile`, or `None` before Keras has built them.
 
-    `model.metrics` holds them wrapped in one metric, which does not expose them.
+    `model.metrics` contains one wrapper for all of them, which does not expose them.
     """
     compiled = model._compile_metrics
     if compiled is None:
@@ -79,7 +79,7 @@ def build_metrics(model: keras.Model, labels: tf.Tensor, logits: tf.Tensor) -> N
 
 
 def set_initial_epoch(model: keras.Model, epoch: int | None) -> None:
-    """Set the first epoch of `fit`; None restores its argument `initial_epoch`.
+    """Set the first epoch of `fit`. `None` restores the argument `initial_epoch`.
 
     Keras's own `BackupAndRestore` resumes in the same way. There is no public attribute.
     """
@@ -115,7 +115,7 @@ def without_autocast() -> Any:
 def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any, Any]:
     """Return the variables of the first and the second moment of the gradient of `variable`.
 
-    `update_step` is the public method to override, but the variables it updates are private.
+    `update_step` is a public method, but the variables that it updates are private.
     """
     number = adam._get_variable_index(variable)
     return adam._momentums[number].value, adam._velocities[number].value
@@ -124,7 +124,7 @@ def adam_slots(adam: keras.optimizers.Adam, variable: tf.Variable) -> tuple[Any,
 def adam_update_all(
     adam: Any, gradients: list[Any], variables: list[Any], learning_rate: tf.Tensor
 ) -> None:
-    """Update all variables with scalars that are computed once.
+    """Update all variables, and compute the shared scalars once.
 
     Replaces the method of `keras.optimizers.Adam` that calls `update_step` for each variable. There
     is no public way for the updates to share values.
@@ -137,7 +137,7 @@ def adam_update_all(
 def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return a layer and all layers inside it, at every depth.
 
-    `keras.Model.layers` is public, but has the outermost layers only.
+    `keras.Model.layers` is public, but contains only the outermost layers.
     """
     return list(model._flatten_layers())
 
@@ -145,7 +145,7 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
 def onednn_product(
     a: tf.Tensor, b: tf.Tensor, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> tf.Tensor:
-    """Multiply two float32 matrices by oneDNN, in a graph on a CPU. The operation has no gradient.
+    """Multiply two float32 matrices with oneDNN, in a graph on a CPU. There is no gradient.
 
     TensorFlow creates this operation itself in place of `MatMul`, but on some processors only if an
     environment variable is set before it is imported. The operation has no public name.

@@ -1,4 +1,4 @@
-"""The loss of sequences, and the negative log-likelihood of their tokens."""
+"""`SequenceLoss`, and the negative log likelihood of tokens."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SequenceLoss(keras.losses.Loss):
         reduction: "sequence": the sum over the tokens of each sequence, averaged over the
             sequences of the batch. "token": the mean over the real tokens of the batch. Defaults
             to "sequence".
-        label_smoothing: Float in [0, 1). Probability mass that is spread evenly over the
+        label_smoothing: Float in [0, 1). Probability mass to spread evenly over the
             vocabulary. Defaults to 0.
-        name: Name of the loss.
+        name: Name of the loss. Defaults to "sequence_loss".
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. The loss is
             computed in float64 for "float64", otherwise in float32.
 
@@ -43,12 +43,12 @@ class SequenceLoss(keras.losses.Loss):
             a sequence is the mean of the weights of its tokens.
 
     Returns:
-        A scalar, in nats. In a replica of `tf.distribute`: the replica's part of the mean over the
-        global batch, because the gradients of replicas are summed.
+        A scalar, in nats. In a replica of `tf.distribute`, the replica's part of the mean over the
+        global batch, because `tf.distribute` sums the gradients of the replicas.
 
     Raises:
-        ValueError: If an argument is out of its range, or labels, logits and weights differ in
-            shape.
+        ValueError: If an argument is out of range, or the shapes of labels, logits and weights do
+            not match.
 
     Example:
         >>> loss = SequenceLoss(reduction="token")
@@ -86,39 +86,42 @@ class SequenceLoss(keras.losses.Loss):
         return tf.cast(loss, self.dtype)
 
     def token_shares(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the weight of each token's -log P in the loss.
+        """Return the weight of each token's negative log likelihood in the loss.
 
         Args:
             y_true: Integers `(batch, target_length)`. The labels, padded with 0.
             sample_weight: Weights, as in a call.
 
         Returns:
-            `(batch, target_length)`, zero at the padding. Under `tf.distribute` the weights refer
-            to the global batch: the loss is the sum over the replicas.
+            `(batch, target_length)`, zero at the padding. Under `tf.distribute`, the weights are
+            those in the global batch, whose loss is the sum over the replicas.
         """
-        weights = token_weights(y_true, sample_weight, accurate(self.dtype))
+        weights = token_weights(y_true, sample_weight, computation_dtype(self.dtype))
         divisor = sum_over_replicas(self._divisor(y_true, weights))
         return tf.math.divide_no_nan(weights, divisor)
 
     def divisor(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
         """Return the weight of a batch in the mean over several batches.
 
-        The weight is the number that the loss of the batch is divided by: the number of its
-        sequences or tokens, or the sum of their weights. The mean of the batches' losses with
-        these weights is the loss of all batches taken as one.
+        The weight is the divisor of the loss: the number of sequences or tokens of the batch, or
+        the sum of their weights. The mean loss of several batches with these weights equals the
+        loss of one batch with all their rows.
 
         Args:
             y_true: Integers `(batch, target_length)` or `(batch, target_length, 1)`.
             sample_weight: Weights, as in a call.
 
         Returns:
-            A scalar. In a replica of `tf.distribute`: the weight of its part of the batch.
+            A scalar. In a replica of `tf.distribute`, the weight of the replica's part of the
+            batch.
         """
         y_true = as_labels(y_true)
-        return self._divisor(y_true, token_weights(y_true, sample_weight, accurate(self.dtype)))
+        return self._divisor(
+            y_true, token_weights(y_true, sample_weight, computation_dtype(self.dtype))
+        )
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return token_nll(y_true, y_pred, self.label_smoothing, accurate(self.dtype))
+        return token_nll(y_true, y_pred, self.label_smoothing, computation_dtype(self.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
@@ -134,8 +137,8 @@ class SequenceLoss(keras.losses.Loss):
         return tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(weights, axis=1), tokens))
 
 
-def accurate(dtype: Any) -> str:
-    """Return the dtype for computing results of `dtype`: "float32" or "float64"."""
+def computation_dtype(dtype: Any) -> str:
+    """Return the dtype in which to compute a result of `dtype`: "float32" or "float64"."""
     return "float64" if dtype == "float64" else "float32"
 
 
@@ -149,12 +152,12 @@ def as_labels(y_true: Any) -> tf.Tensor:
         The labels, in their own dtype.
 
     Raises:
-        ValueError: If they have another rank or are not numbers.
+        ValueError: If the labels have another shape or are not numbers.
     """
     labels = tf.convert_to_tensor(y_true)
     if not (labels.dtype.is_integer or labels.dtype.is_floating):
         raise InputError(f"`y_true` must be integer ids. Received: y_true of {labels.dtype.name}")
-    if labels.shape.rank is None:  # `fit` has seen labels of both shapes
+    if labels.shape.rank is None:  # `fit` was called with labels of both shapes
         return tf.reshape(labels, tf.shape(labels)[:2])
     if labels.shape.rank == 3 and labels.shape[2] == 1:
         labels = tf.squeeze(labels, 2)
@@ -167,7 +170,7 @@ def as_labels(y_true: Any) -> tf.Tensor:
 
 
 def check_logits(labels: tf.Tensor, logits: tf.Tensor) -> None:
-    """Check that labels and logits have matching shapes, as far as the shapes are known.
+    """Check that the static shapes of labels and logits match.
 
     Args:
         labels: `(batch, target_length)`.
@@ -198,8 +201,8 @@ def token_nll(
 ) -> tf.Tensor:
     """Compute -log P of each label, optionally with label smoothing.
 
-    Smoothing spreads `label_smoothing` of the probability evenly over all ids (Szegedy et al.,
-    2016). It creates no one-hot labels.
+    Label smoothing spreads `label_smoothing` of the probability mass evenly over all ids (Szegedy
+    et al., 2016). The function creates no one-hot labels.
 
     Args:
         target_labels: Integers `(batch, target_length)`.
@@ -242,7 +245,7 @@ def token_weights(
         return real
     weights = tf.cast(sample_weight, dtype)
     given = weights.shape
-    if given.rank is None:  # `fit` has seen weights of several shapes
+    if given.rank is None:  # `fit` was called with weights of several shapes
         weights = tf.reshape(weights, [tf.shape(weights)[0], -1])
     if given.rank == 1:
         weights = tf.expand_dims(weights, 1)

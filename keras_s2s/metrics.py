@@ -7,18 +7,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.losses import accurate, as_labels, check_logits, token_nll, token_weights
+from keras_s2s.losses import as_labels, check_logits, computation_dtype, token_nll, token_weights
 
 
 class TokenMean(keras.metrics.Metric):
-    """Weighted mean, over an epoch, of a value of each real target token.
+    """Base class of metrics that average a value of each real target token over an epoch.
 
     Sums and counts are accumulated over the epoch and divided once, so every token has the same
     weight, whatever the batches are. Padding is ignored. A subclass defines the value.
 
     Args:
         name: Name of the metric.
-        direction: "up" or "down". The direction of improvement, for Keras's callbacks.
+        direction: "up" if higher values are better, or "down", for Keras's callbacks.
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`. Sums are kept
             in float64 for "float64", otherwise in float32: float16 can count only to 2,048.
 
@@ -30,13 +30,13 @@ class TokenMean(keras.metrics.Metric):
             `(batch, target_length, 1)` for tokens.
 
     Raises:
-        ValueError: If labels, logits and weights differ in shape.
+        ValueError: If the shapes of labels, logits and weights do not match.
     """
 
     def __init__(self, name: str, direction: str, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._direction = direction
-        counted = accurate(self.dtype)
+        counted = computation_dtype(self.dtype)
         self.sum = self.add_variable((), "zeros", dtype=counted, name="sum")
         self.total = self.add_variable((), "zeros", dtype=counted, name="total")
 
@@ -64,12 +64,12 @@ class TokenMean(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Perplexity(TokenMean):
-    """Perplexity of the real target tokens of an epoch.
+    """Perplexity of the real target tokens of an epoch: exp(-(1/N) Σ log P(y_t | y_<t, c)).
 
-    It is exp(-(1/N) Σ log P(y_t | y_<t, c)) over all N tokens.
+    N is the number of tokens.
 
-    Log probabilities and counts are summed over the epoch and divided once. This differs from the
-    exponential of an averaged loss. Labels are not smoothed. Padding is ignored.
+    Log probabilities and counts are summed over the epoch and divided once, which differs from the
+    exponential of the mean loss of batches. Labels are not smoothed. Padding is ignored.
 
     Args:
         name: Name of the metric.
@@ -95,7 +95,7 @@ class Perplexity(TokenMean):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenAccuracy(TokenMean):
-    """Share of real target tokens whose most probable id is the label, given the tokens before.
+    """Share of real target tokens that are the most probable id, given the previous tokens.
 
     Counts are summed over the epoch and divided once, so every token has the same weight, whatever
     the batches are. Padding is ignored.

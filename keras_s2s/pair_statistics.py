@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from keras_s2s.texts import split_features
 
-_SAMPLE = 2_000  # pairs that are looked at, drawn at random: a file may be sorted
-_LONGEST = 100  # characters of a text that links are counted in
-_FEWEST = 3  # pairs that two linked characters must share
-_MOST_LINKS = 2_000_000  # possible links; only a sample of pairs is counted to stay below
+_SAMPLE_SIZE = 2_000  # number of pairs, drawn at random, because a file may be sorted
+_MAX_CHARACTERS = 100  # later characters of a text are not linked
+_MIN_PAIRS = 3  # in which two characters must occur together to be linked
+_MAX_LINKS = 2_000_000  # possible links; beyond, only some of the pairs are counted
 
-# Typical length, in characters, above which monotonic attention costs too much: its cost grows with
-# the product of both lengths. The order of longer texts is not measured.
+# Typical length, in characters, above which monotonic attention is too slow, because its time grows
+# with the product of both lengths. The order of longer texts is not measured.
 LONG_TEXT = 64
-_OUTLIERS = 0.05  # share of the pairs, the longest, that a typical length leaves out
+_OUTLIERS = 0.05  # share of pairs, the longest, that a typical length ignores
 
 
 class PairStatistics(NamedTuple):
@@ -50,7 +50,7 @@ class PairStatistics(NamedTuple):
 
 
 def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
-    """Count pairs and characters, and measure whether targets follow the order of their sources.
+    """Compute statistics of pairs: numbers, lengths, and order.
 
     Args:
         pairs: The (source, target) pairs.
@@ -66,9 +66,9 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         number += 1
         characters += max(len(source), len(target))
         seen.update(source)
-        if number <= _SAMPLE:
+        if number <= _SAMPLE_SIZE:
             sample.append((source, target))
-        elif (place := draw.randrange(number)) < _SAMPLE:
+        elif (place := draw.randrange(number)) < _SAMPLE_SIZE:
             sample[place] = source, target
     typical_length = _typical_length(sample)
     with_features = sum(map(_ends_with_features, (source for source, _ in sample)))
@@ -80,18 +80,18 @@ def measure_pairs(pairs: Iterable[tuple[str, str]]) -> PairStatistics:
         features=2 * with_features > len(sample),
         characters=len(seen),
         parts=len({part for it in seen for part in unicodedata.normalize("NFD", it)}),
-        shared=_shared(sample),
+        shared=_shared_characters(sample),
     )
 
 
 def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
-    """Compute how often targets depart from the order of their sources.
+    """Compute the share of links between source and target characters that cross.
 
-    Each target character is linked to the source character that it occurs with most often (by the
-    Dice coefficient over all pairs). Two links of a pair cross if the order of their source
+    Each target character is linked to the source character with which it occurs most often, by the
+    Dice coefficient over all pairs. Two links of a pair cross if the order of their source
     characters differs from that of their target characters. Only characters that occur once in a
     text are counted, and spaces are ignored. About half of all links cross if the order is
-    arbitrary, 0 to 10 % in pronunciation and transliteration.
+    arbitrary, and 0 to 10 % in pronunciation and transliteration.
 
     If there are more than two million possible links, only every second, third, … pair is counted.
 
@@ -107,9 +107,9 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
         >>> crossing_share([("ab", "BA"), ("ba", "AB"), ("cab", "BAC")] * 10)
         1.0
     """
-    placed = [(_places(source), _places(target)) for source, target in pairs]
+    placed = [(_positions(source), _positions(target)) for source, target in pairs]
     possible = sum(len(source) * len(target) for source, target in placed)
-    placed = placed[:: max(1, math.ceil(possible / _MOST_LINKS))]
+    placed = placed[:: max(1, math.ceil(possible / _MAX_LINKS))]
     linked = _linked_characters(placed)
     crossing = compared = 0
     for source, target in placed:
@@ -125,27 +125,27 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
 
 
 def _typical_length(pairs: list[tuple[str, str]]) -> float:
-    """Return the mean length of the longer side, without the longest pairs."""
+    """Return the mean length of the longer side of a pair, without the longest pairs."""
     lengths = sorted(max(map(len, pair)) for pair in pairs)
     kept = lengths[: max(1, len(lengths) - math.ceil(_OUTLIERS * len(lengths)))]
     return sum(kept) / max(1, len(kept))
 
 
 def _ends_with_features(source: str) -> bool:
-    """Check whether the last of several words is a list such as "V;PST"."""
+    """Return whether the last of several words is a list of features such as "V;PST"."""
     _, features = split_features(source)
     return len(features) > 1 and all(features)
 
 
-def _shared(pairs: list[tuple[str, str]]) -> float:
+def _shared_characters(pairs: list[tuple[str, str]]) -> float:
     """Return the share of the characters of targets that occur in their own source."""
     shared = sum(character in source for source, target in pairs for character in target)
     return shared / max(1, sum(len(target) for _, target in pairs))
 
 
-def _places(text: str) -> dict[str, int]:
-    """Return the places of the characters that occur once, Hangul and accents decomposed."""
-    characters = "".join(unicodedata.normalize("NFD", text).split())[:_LONGEST]
+def _positions(text: str) -> dict[str, int]:
+    """Return the positions of characters that occur once, with Hangul and accents decomposed."""
+    characters = "".join(unicodedata.normalize("NFD", text).split())[:_MAX_CHARACTERS]
     counts = collections.Counter(characters)
     return {it: place for place, it in enumerate(characters) if counts[it] == 1}
 
@@ -162,6 +162,6 @@ def _linked_characters(placed: list[tuple[dict[str, int], dict[str, int]]]) -> d
     best: dict[str, tuple[float, str]] = {}
     for (source_character, target_character), count in both.items():
         dice = 2 * count / (sources[source_character] + targets[target_character])
-        if count >= _FEWEST and dice > best.get(target_character, (0.0, ""))[0]:
+        if count >= _MIN_PAIRS and dice > best.get(target_character, (0.0, ""))[0]:
             best[target_character] = dice, source_character
     return {character: found for character, (_, found) in best.items()}

@@ -11,7 +11,7 @@ def has_workers(strategy: tf.distribute.Strategy | None) -> bool:
 
 
 def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Sum a value over all replicas; outside of a strategy, return the value itself.
+    """Sum a value over all replicas. Outside a strategy, return the value itself.
 
     Args:
         value: float32 scalar of this replica.

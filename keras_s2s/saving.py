@@ -1,4 +1,4 @@
-"""Loading the `.keras` files that `Translator.save` writes: one, or the mean of several."""
+"""`load` and `average_checkpoints`: load one `.keras` file, or the mean of several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_s2s.translator_inputs import check_vocabularies
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
 
-# Errors that zipfile, json and h5py raise for damaged bytes.
+# Errors that zipfile, json and h5py raise for damaged files.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -36,30 +36,30 @@ _DAMAGE = (
     RuntimeError,
     ValueError,
 )
-_LARGEST_CONFIG = 64 << 20  # bytes
-_LARGEST_RATIO = 100  # of the expanded size of an archive to its own size
+_MAX_CONFIG_BYTES = 64 << 20
+_MAX_EXPANSION = 100  # ratio of the expanded size of an archive to its own size
 _SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
-_LONGEST_REASON = 300  # characters
+_MAX_REASON_LENGTH = 300  # characters
 
 
 def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """Load a translator, or a bare model, from its `.keras` file.
 
-    The file cannot run any code. A damaged file is rejected before any memory of its size is
-    allocated. Import modules that define your own classes or functions before loading, so that
-    they are registered with Keras.
+    Loading a file never runs code from the file. A damaged file is rejected before memory for its
+    weights is allocated. Before loading, import the modules that define your own classes or
+    functions, so that they are registered with Keras.
 
     Args:
         filepath: Path of the `.keras` file.
 
     Returns:
-        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file holds one. It returns the same
-        answers as the saved object.
+        The `Translator`, or the `Seq2Seq` or `Ensemble` if the file contains one. Its outputs are
+        those of the saved object.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is truncated, damaged, or holds something else, or if a class or
-            function that it needs is not registered.
+        ValueError: If the file is truncated, damaged, or contains something else, or if a class or
+            function that the model needs is not registered.
     """
     filepath = os.fspath(filepath)
     if not os.path.isfile(filepath):
@@ -89,22 +89,22 @@ def average_checkpoints(
     """Load several `.keras` files and return the first model with the mean of their weights.
 
     Checkpoints from the end of one training run lie around the same minimum. Their mean is often
-    more accurate than the last checkpoint, at no extra cost at inference. Such checkpoints are
-    written by `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`, for instance. Models
-    fine-tuned from one trained model, with other learning rates or on other pairs, can be averaged
-    too. Models trained from different initial weights have no meaningful mean: combine them in an
-    `Ensemble`.
+    more accurate than the last checkpoint, at no extra cost at inference. To write such
+    checkpoints, use for example `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`. You can
+    also average models that were fine-tuned from one trained model, with different learning rates
+    or pairs. Models trained from different initial weights have no meaningful mean. Combine them in
+    an `Ensemble`.
 
     The files are loaded one at a time. Everything except the weights, including the search and the
-    vocabularies, comes from the first file. Compile the model again before further training. A
-    temperature of confidences was fitted to one checkpoint: the mean of several begins with 1 again
-    and can be calibrated with `Translator.calibrate`.
+    vocabularies, comes from the first file. Compile the model again before further training. The
+    temperature of confidences was fitted to one checkpoint, so that of the mean is reset to 1. To
+    fit it again, use `Translator.calibrate`.
 
     Args:
         paths: Paths of the `.keras` files.
 
     Returns:
-        The object in the first file, with the mean of all weights.
+        The object from the first file, with the mean of all weights.
 
     Raises:
         TypeError: If `paths` is a single path.
@@ -137,7 +137,7 @@ def average_checkpoints(
     sums = [np.asarray(weight, np.float64) for weight in model.get_weights()]
     for name in names[1:]:
         other = load(name)
-        _check_alike(model, other, names[0], name)
+        _check_same_shapes(model, other, names[0], name)
         sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
     model.set_weights([total / len(names) for total in sums])
     if isinstance(model, Translator) and model.temperature is not None and len(names) > 1:
@@ -146,7 +146,7 @@ def average_checkpoints(
 
 
 def _why_no_file(filepath: str) -> str:
-    """Return why a path is not a file, and which file may be meant."""
+    """Explain why a path is not a file, and suggest a file."""
     if not os.path.isdir(filepath):
         return "there is no such file"
     names = sorted(os.listdir(filepath))
@@ -160,7 +160,7 @@ def _why_no_file(filepath: str) -> str:
 
 
 class _Archive(NamedTuple):
-    """Contents of a file that can be read before a model is built."""
+    """Contents of a file that are read before the model is built."""
 
     config: Any
     vocabularies: int  # number of tokenizers with a vocabulary
@@ -169,7 +169,7 @@ class _Archive(NamedTuple):
 
 
 def _read_archive(filepath: str) -> _Archive:
-    """Read and check everything but the values of the weights."""
+    """Read and check a file, except for the values of the weights."""
     size = os.path.getsize(filepath)
     if not zipfile.is_zipfile(filepath):
         raise InputError(f"not a .keras file, or truncated: not a zip archive ({size} bytes)")
@@ -178,12 +178,12 @@ def _read_archive(filepath: str) -> _Archive:
     try:
         with zipfile.ZipFile(filepath) as archive:
             parts = {part.filename: part.file_size for part in archive.infolist()}
-            if sum(part.file_size for part in archive.infolist()) > _LARGEST_RATIO * size:
-                raise InputError(f"it expands to more than {_LARGEST_RATIO} times its size")
+            if sum(part.file_size for part in archive.infolist()) > _MAX_EXPANSION * size:
+                raise InputError(f"it expands to more than {_MAX_EXPANSION} times its size")
             missing = {_CONFIG, _WEIGHTS} - parts.keys()
             if missing:
                 raise InputError(f"not a .keras file. Missing: {', '.join(sorted(missing))}")
-            if parts[_CONFIG] > _LARGEST_CONFIG:
+            if parts[_CONFIG] > _MAX_CONFIG_BYTES:
                 raise InputError(f"{_CONFIG!r} has {parts[_CONFIG]} bytes")
             damaged = archive.testzip()
             if damaged is not None:
@@ -206,7 +206,7 @@ def _read_archive(filepath: str) -> _Archive:
 
 
 def _variable_sizes(weights: bytes) -> list[int]:
-    """Return the number of values of each variable; raise if the file cannot hold that many."""
+    """Return the size of each variable. Raise if a variable is larger than the file."""
     sizes: list[int] = []
 
     def visit(name: str, item: Any) -> None:
@@ -221,7 +221,7 @@ def _variable_sizes(weights: bytes) -> list[int]:
 
 
 def _check_kind(config: Any) -> None:
-    """Raise if the file holds another kind of model."""
+    """Raise if the file contains another kind of model."""
     expected = {f"keras_s2s>{kind.__name__}" for kind in (Translator, Seq2Seq, Ensemble)}
     found = config.get("registered_name") if isinstance(config, dict) else None
     if not isinstance(found, str) or found not in expected:
@@ -232,7 +232,7 @@ def _check_kind(config: Any) -> None:
 
 
 def _check_sizes(archive: _Archive) -> None:
-    """Raise if sizes exceed the stored weights, before they cost memory and time."""
+    """Raise if the sizes in the config exceed the stored weights, before building a huge model."""
     for part in _parts(archive.config):
         given = part["config"] if isinstance(part.get("config"), dict) else {}
         name = part.get("class_name")
@@ -248,7 +248,7 @@ def _check_sizes(archive: _Archive) -> None:
             units = sizes["units"]
             embeddings = sizes["vocabulary_size"] * sizes.get("embedding_dim", units)
             least = max(least, units * units * layers, embeddings)
-        # A value takes at least half a byte of a quantized variable.
+        # A byte of a quantized variable stores at most two values.
         if least > 2 * archive.values or layers > archive.variables:
             described = {**sizes, "num_layers": layers}
             raise InputError(
@@ -289,7 +289,7 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_vocabularies(archive: _Archive) -> None:
-    """Raise if the vocabulary of a tokenizer is missing from the file."""
+    """Raise if the file lacks the vocabulary of a tokenizer."""
     names = [it["registered_name"] for it in _parts(archive.config)]
     kinds = [keras.saving.get_registered_object(name) for name in names if isinstance(name, str)]
     tokenizers = [
@@ -314,11 +314,11 @@ def _check_vocabulary(name: str, content: bytes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the message of an error in one line, with the error's class where needed."""
+    """Return the message of an error in one line, with the class of the error if necessary."""
     text = " ".join(str(error).split())
     if not isinstance(error, ValueError | OSError | zipfile.BadZipFile):
         text = f"{type(error).__name__}: {text}"
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+    return text if len(text) <= _MAX_REASON_LENGTH else f"{text[:_MAX_REASON_LENGTH]} ..."
 
 
 def _short(value: Any) -> str:
@@ -330,7 +330,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"
 
 
-def _check_alike(model: Any, other: Any, path: str, other_path: str) -> None:
+def _check_same_shapes(model: Any, other: Any, path: str, other_path: str) -> None:
     """Raise if the classes of the models or the shapes of their weights differ."""
     shapes = [
         (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)

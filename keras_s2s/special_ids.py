@@ -1,4 +1,4 @@
-"""The four ids that mean the same in every vocabulary."""
+"""The four special ids, which are the same in every vocabulary."""
 
 from __future__ import annotations
 

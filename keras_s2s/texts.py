@@ -1,8 +1,8 @@
 """Definitions of an empty text, white space and a line, for the whole package.
 
-White space is defined by `str.isspace`, including U+00A0 and U+3000; the tokenizers find the same
-characters in the graph. A text is empty if only white space is in it. A line ends with LF or CR LF
-only: U+0085, U+2028, VT and FF are white space within a line.
+White space is defined by `str.isspace`, and includes U+00A0 and U+3000. The tokenizers use the same
+definition in the graph. A text is empty if it contains only white space. Only LF and CR LF end a
+line: U+0085, U+2028, VT and FF are white space within a line.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split_lines(text: str) -> list[str]:
         text: The text.
 
     Returns:
-        The lines without their line ends. The last line need not have one.
+        The lines, without LF and CR LF. The last line may end without either.
 
     Example:
         >>> split_lines("a\r\nb\u2028c\n")
@@ -51,7 +51,7 @@ def split_features(text: str) -> tuple[str, list[str]]:
     """Split a text into a lemma and the features in its last word.
 
     Args:
-        text: The text. One with a single word has no features.
+        text: The text. A text of one word has no features.
 
     Returns:
         The lemma, which may have several words, and the features, which may be empty strings.

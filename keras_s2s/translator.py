@@ -27,7 +27,7 @@ from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
 
-# The default of `max_source_length`; see the class for the reason.
+# Default of `max_source_length`. The docstring of the class gives the reason.
 MAX_SOURCE_LENGTH = 1000
 
 
@@ -40,34 +40,35 @@ class Translator(keras.Model):
 
     Args:
         model: A `Seq2Seq` model, or an `Ensemble`.
-        source: Tokenizer of the source. Its vocabulary is that of the encoder.
-        target: Tokenizer of the target. Its vocabulary is that of the decoder.
-        search: The search for targets. Defaults to `BeamSearch()`.
+        source: Source tokenizer, with the vocabulary of the encoder.
+        target: Target tokenizer, with the vocabulary of the decoder.
+        search: The search to use. Defaults to `BeamSearch()`.
         replace_unknown: Whether to replace an unknown token in a target by the source token with
-            the most attention, as spelled in the source text; useful for names. Otherwise unknown
-            tokens read "⁇". Scores are those of the unknown token. Requires a model with attention
-            and a source tokenizer of characters, words or features. In a model that copies, source
-            tokens that the target vocabulary lacks are preferred. Defaults to False.
-        confidence: Whether to return "confidences" too: the probability that a whole output is
-            right, exp(log_prob / temperature). `calibrate` fits the temperature, which is stored
-            in the file and in exports. A number is the temperature; `True` is temperature 1. The
-            temperature belongs to this model: calibrate an ensemble or an average of models again.
-            Defaults to False.
-        max_source_length: Maximum number of tokens of a source, eos counted. `None` for no limit.
-            Defaults to 1000, about 0.1 s on one core; a source of 8,000 tokens takes several
-            seconds and could block a server for all other requests. The limit applies in Python
-            and in every export. A translator loaded from a file of an earlier version has no limit.
-        truncate_source: Whether to translate only the first tokens of a longer source; `translate`
-            then warns. Otherwise `translate` raises an error, and a call or an export returns no
-            hypothesis (the empty text, score and log probability -1e9). Defaults to False.
+            the most attention, as spelled in the source text, which is useful for names. Otherwise,
+            an unknown token is written as "⁇". Scores do not change. Requires a model with
+            attention and a source tokenizer of characters, words or features. In a model that
+            copies, source tokens that the target vocabulary lacks are preferred. Defaults to
+            `False`.
+        confidence: Whether to return "confidences" too, the probability that a whole output is
+            right: exp(log_prob / temperature). A number is the temperature, and `True` means
+            temperature 1. `calibrate` fits the temperature, which is stored in the file and in
+            exports. It is valid only for this model, so calibrate an ensemble or an average of
+            models again. Defaults to `False`.
+        max_source_length: Maximum number of tokens of a source, including eos. `None` means no
+            limit. Defaults to 1000, which takes about 0.1 s on one core. A source of 8,000 tokens
+            takes several seconds, and could block a server for all other requests. The limit
+            applies in Python and in every export. A translator loaded from a file of an earlier
+            version has no limit.
+        truncate_source: Whether to truncate longer sources, with a warning by `translate`.
+            Otherwise, `translate` raises an error, and a call or an export returns no hypothesis
+            for them (the empty text, score and log probability -1e9). Defaults to `False`.
 
     Call arguments:
         texts: String tensor `(batch,)`, a list of str or a numpy array.
 
     Returns:
         A dict of "target" string, "scores", "log_probs" and, if enabled, "confidences" float32,
-        each `(batch, num_hypotheses)`, best first. A slot without a hypothesis holds the empty text
-        and -1e9.
+        each `(batch, num_hypotheses)`, best first. An empty slot contains the empty text and -1e9.
 
     Raises:
         TypeError: If a part has the wrong type.
@@ -88,7 +89,7 @@ class Translator(keras.Model):
         truncate_source: bool = False,
         **kwargs: Any,
     ) -> None:
-        # float32 whatever the global policy is: a model trained in mixed precision too
+        # A translator computes in float32, even if the model was trained in mixed precision.
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
@@ -107,14 +108,14 @@ class Translator(keras.Model):
         self.truncate_source = bool(truncate_source)
         self._compiled_calls = CompiledCalls()
         self._replacement = UnknownReplacement(source, target)
-        # Keras would look for tensors in a list of texts.
+        # Keras must not convert a list of texts to tensors.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         inputs.check_vocabularies(model, source, target)
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
-        """Do nothing: the parts are already built."""
+        """Do nothing, because the parts are already built."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
         inputs.check_several(texts)
@@ -123,7 +124,7 @@ class Translator(keras.Model):
     def search_texts(
         self, texts: tf.Tensor, search: Search, **row_values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Translate with a search other than the translator's own.
+        """Translate with a given search in place of the translator's own.
 
         Args:
             texts: String tensor `(batch,)`.
@@ -133,12 +134,14 @@ class Translator(keras.Model):
         Returns:
             The same as a call.
         """
-        source_ids, refused = self._limit(self.source.tokenize(texts))
+        source_ids, rejected = self._limit(self.source.tokenize(texts))
         found = self.model.search(
             source_ids, search, return_attention=self.replace_unknown, **row_values
         )
-        answers = inputs.without_answers({"ids": found.ids, **self._figures(found)}, refused)
-        ids = answers.pop("ids")
+        outputs = inputs.clear_rejected(
+            {"ids": found.ids, **self._scores_and_confidences(found)}, rejected
+        )
+        ids = outputs.pop("ids")
         if self.replace_unknown:
             attention = found.attention
             copying = [it.copy_ids for it in self.model.members() if it.copy_ids is not None]
@@ -147,22 +150,22 @@ class Translator(keras.Model):
             target = self._replacement(ids, texts, attention)
         else:
             target = self.target.detokenize(ids)
-        return {"target": target, **answers}
+        return {"target": target, **outputs}
 
     def score_texts(
         self, texts: tf.Tensor, targets: tf.Tensor, *, max_target_length: int | None = None
     ) -> dict[str, tf.Tensor]:
-        """Score given targets: log P(target | source), eos included.
+        """Score given targets: compute log P(target | source), including eos.
 
         Args:
             texts: String tensor `(batch,)`. The sources.
             targets: String tensor `(batch,)`.
-            max_target_length: Maximum number of tokens of a target; a longer one is refused.
-                Defaults to None, no limit.
+            max_target_length: Maximum number of tokens of a target, including eos. `None` means no
+                limit. Defaults to `None`.
 
         Returns:
             A dict of "log_probs" and "scores" (with the search's length penalty), float32
-            `(batch,)`; -1e9 where a text is longer than its limit.
+            `(batch,)`, -1e9 if the source or the target exceeds its limit.
         """
         source_ids, target_ids = self.source.tokenize(texts), self.target.tokenize(targets)
         return self.score_ids(source_ids, target_ids, max_target_length=max_target_length)
@@ -170,7 +173,7 @@ class Translator(keras.Model):
     def search_ids(
         self, source_ids: tf.Tensor, search: Search, **row_values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Search for the targets of sources that are already ids.
+        """Search for the targets of sources that are given as ids.
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
@@ -181,14 +184,14 @@ class Translator(keras.Model):
             A dict of "target_ids" int32 `(batch, num_hypotheses, length)`, "lengths" int32,
             "scores" and "log_probs" float32, each `(batch, num_hypotheses)`, best first.
         """
-        source_ids, refused = self._limit(source_ids)
+        source_ids, rejected = self._limit(source_ids)
         found = self.model.search(source_ids, search, **row_values)
-        answers = {
+        outputs = {
             "target_ids": found.ids,
             "lengths": found.lengths,
-            **self._figures(found),
+            **self._scores_and_confidences(found),
         }
-        return inputs.without_answers(answers, refused)
+        return inputs.clear_rejected(outputs, rejected)
 
     def score_ids(
         self,
@@ -197,22 +200,22 @@ class Translator(keras.Model):
         *,
         max_target_length: int | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Score given targets, as ids: log P(target | source), eos included.
+        """Score given targets as ids: compute log P(target | source), including eos.
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
             target_ids: int32 tensor `(batch, target_length)`.
-            max_target_length: Maximum number of tokens of a target; a longer one is refused.
-                Defaults to None, no limit.
+            max_target_length: Maximum number of tokens of a target, including eos. `None` means no
+                limit. Defaults to `None`.
 
         Returns:
             A dict of "log_probs" and "scores" (with the search's length penalty), float32
-            `(batch,)`; -1e9 where a source or a target is longer than its limit.
+            `(batch,)`, -1e9 if the source or the target exceeds its limit.
         """
-        source_ids, refused_source = self._limit(source_ids)
-        target_ids, refused_target = inputs.limit_length(target_ids, max_target_length)
+        source_ids, rejected_sources = self._limit(source_ids)
+        target_ids, rejected_targets = inputs.limit_length(target_ids, max_target_length)
         log_probs = self.model.log_prob(source_ids, target_ids)
-        answers = {
+        outputs = {
             "log_probs": log_probs,
             "scores": log_probs
             / length_divisor(
@@ -221,14 +224,14 @@ class Translator(keras.Model):
                 self.search.length_penalty_formula,
             ),
         }
-        return inputs.without_answers(
-            inputs.without_answers(answers, refused_source), refused_target
+        return inputs.clear_rejected(
+            inputs.clear_rejected(outputs, rejected_sources), rejected_targets
         )
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
-        """Translate each text to the best target found.
+        """Translate each text to the best target that the search finds.
 
-        Texts of similar length are batched together. The answers are in the order of the texts.
+        Texts of similar length share a batch. The targets are in the order of the texts.
 
         Args:
             texts: A list of str, a numpy array or a string tensor `(n,)`.
@@ -240,19 +243,20 @@ class Translator(keras.Model):
         Raises:
             TypeError: If `texts` is a single text, or one of them is not text.
             ValueError: If a text is empty, not valid Unicode, or longer than `max_source_length`,
-                or if the model has diverged: its logits are NaN, infinite or all -inf.
+                or if the model has diverged, which means that its logits are NaN, infinite or all
+                -inf.
         """
-        return [target for target, _ in self._answer_all(texts, batch_size)]
+        return [target for target, _ in self._translate_all(texts, batch_size)]
 
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
-        """Fit the temperature of the confidences on held-out pairs, and use it from then on.
+        """Fit the temperature of the confidences on held-out pairs, and set it.
 
-        Sources longer than `max_source_length` have no answer and are left out, unless they are
-        truncated. A warning says if too few outputs are right or wrong to fit a temperature.
+        Sources longer than `max_source_length` are skipped, unless they are truncated. The method
+        warns if too few outputs are right, or too few wrong, to fit a temperature.
 
         Args:
-            pairs: Held-out (source, target) pairs that the model was not trained on. A source in
-                several pairs has several right outputs.
+            pairs: Held-out (source, target) pairs that the model was not trained on. A source that
+                occurs in several pairs has several right outputs.
             batch_size: Number of sources to search together. Defaults to 64.
 
         Returns:
@@ -260,12 +264,12 @@ class Translator(keras.Model):
             confidences for `keras_s2s.plots.reliability`.
 
         Raises:
-            TypeError: If `pairs` does not hold pairs.
+            TypeError: If `pairs` does not contain pairs.
             ValueError: If there are no pairs, or all sources are too long.
         """
         limit = None if self.truncate_source else self.max_source_length
-        references = inputs.group_answerable(check_pairs(pairs), self.source, limit)
-        found = self._answer_all(list(references), batch_size)
+        references = inputs.group_translatable(check_pairs(pairs), self.source, limit)
+        found = self._translate_all(list(references), batch_size)
         right = [
             target in accepted
             for (target, _), accepted in zip(found, references.values(), strict=True)
@@ -280,15 +284,15 @@ class Translator(keras.Model):
         return GreedySearch(**{name: getattr(self.search, name) for name in sorted(names)})
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Save model, vocabularies and search in one `.keras` file.
+        """Save the model, the vocabularies and the search in one `.keras` file.
 
         The file is written under a temporary name and then renamed. If saving is interrupted, an
         existing file remains unchanged.
 
         Args:
-            filepath: Destination path; must end in ".keras".
-            overwrite: Whether to replace an existing file. Defaults to True.
-            **kwargs: Passed to Keras, which rejects options that do not fit the `.keras` format.
+            filepath: Destination path. Must end in ".keras".
+            overwrite: Whether to replace an existing file. Defaults to `True`.
+            **kwargs: Other arguments of `keras.Model.save` for the `.keras` format.
 
         Raises:
             ValueError: If the name does not end in ".keras".
@@ -320,7 +324,7 @@ class Translator(keras.Model):
             **options: The arguments of `keras_s2s.export.saved_model`, `litert` or `onnx`.
 
         Returns:
-            The path of the export; for a SavedModel, the folder of the new version.
+            The path of the export. For a SavedModel, the folder of the new version.
 
         Raises:
             ValueError: If `format` is unknown.
@@ -328,7 +332,7 @@ class Translator(keras.Model):
         """
         name = {"tf_saved_model": "saved_model"}.get(format, format)
         check_choice("format", name, ("saved_model", "litert", "onnx"))
-        # Imported by name, because `export` is a higher-level package.
+        # Imported by name, because the package `export` depends on this module.
         exports = importlib.import_module("keras_s2s.export")
         path: str = getattr(exports, name)(self, filepath, **options)
         return path
@@ -354,7 +358,7 @@ class Translator(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
         """Create a translator from the result of `get_config`, with new weights."""
-        config = {"max_source_length": None, **config}  # files of earlier versions: no limit
+        config = {"max_source_length": None, **config}  # files of earlier versions have no limit
         for part in ("model", "source", "target", "search"):
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects
@@ -373,7 +377,7 @@ class Translator(keras.Model):
             f"search={self.search!r}{replaces})"
         )
 
-    def _answer_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
+    def _translate_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
         """Return the best target of each text and its log probability."""
         check_positive_int("batch_size", batch_size)
         encoded = inputs.encode_texts(texts)
@@ -387,7 +391,7 @@ class Translator(keras.Model):
         run = self.call
         if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
             run = self._compiled_calls.get(key, run, signature, state=state)
-        answers = [("", 0.0)] * len(encoded)
+        outputs = [("", 0.0)] * len(encoded)
         by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
         for start in range(0, len(encoded), batch_size):
             numbers = by_length[start : start + batch_size]
@@ -396,18 +400,18 @@ class Translator(keras.Model):
                 check_converged(found["scores"])
             best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
             for number, target, log_prob in zip(numbers, *best, strict=True):
-                answers[number] = target.decode("utf-8", errors="replace"), float(log_prob)
-        return answers
+                outputs[number] = target.decode("utf-8", errors="replace"), float(log_prob)
+        return outputs
 
-    def _figures(self, found: SearchResult) -> dict[str, tf.Tensor]:
+    def _scores_and_confidences(self, found: SearchResult) -> dict[str, tf.Tensor]:
         """Return scores, log probabilities and confidences, `(batch, num_hypotheses)`."""
-        figures = {"scores": found.scores, "log_probs": found.log_probs}
+        results = {"scores": found.scores, "log_probs": found.log_probs}
         if self.temperature is not None:
-            figures["confidences"] = tf.exp(found.log_probs / self.temperature)
-        return figures
+            results["confidences"] = tf.exp(found.log_probs / self.temperature)
+        return results
 
     def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Limit the length of sources; see `limit_length`."""
+        """Limit the length of sources. See `limit_length`."""
         source_ids = tf.convert_to_tensor(source_ids)
         return inputs.limit_length(
             source_ids, self.max_source_length, truncate=self.truncate_source

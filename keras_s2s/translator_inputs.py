@@ -1,4 +1,4 @@
-"""Checks of what a `Translator` is given: its parts, which must fit together, and its texts."""
+"""Checks of the parts and the input texts of a `Translator`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import Tokenizer, copy_ids
 from keras_s2s.tokenizers.copying import has_substrings
 
-# Upper bound of tokens per byte: compatibility composition makes 18 letters of U+FDFA.
+# Upper bound on tokens per byte. Compatibility composition expands the 3 bytes of U+FDFA to 18
+# letters.
 _TOKENS_PER_BYTE = 8
-# The score of a slot without a hypothesis.
-_NO_SCORE = -1e9
+_EMPTY_SCORE = -1e9  # score of an empty slot
 
 
 def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
@@ -53,7 +53,7 @@ def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
 def check_vocabularies(model: Searchable, source: Tokenizer, target: Tokenizer) -> None:
     """Check that the tokenizers match the model.
 
-    Tokenizers that have no vocabulary yet, because a file is being loaded, are not checked.
+    Tokenizers without a vocabulary are not checked. They get it while a file is being loaded.
 
     Args:
         model: Model of the translator.
@@ -71,7 +71,7 @@ def check_vocabularies(model: Searchable, source: Tokenizer, target: Tokenizer) 
         try:
             size = tokenizer.vocabulary_size
         except ValueError:
-            continue  # being loaded: the vocabulary is read later, from the file's assets
+            continue  # the vocabulary is loaded later, from the assets of the file
         if size != expected:
             raise InputError(
                 f"The vocabulary of `{name}` must have the size that the model expects, "
@@ -83,7 +83,7 @@ def check_vocabularies(model: Searchable, source: Tokenizer, target: Tokenizer) 
     try:
         expected_map = copy_ids(source, target)
     except ValueError:
-        return  # being loaded
+        return  # the vocabularies are loaded later
     if any(list(ids) != expected_map for ids in maps):
         raise InputError(
             "`model` must use the copy_ids of these tokenizers: Seq2Seq(..., "
@@ -93,15 +93,15 @@ def check_vocabularies(model: Searchable, source: Tokenizer, target: Tokenizer) 
 
 
 def check_can_replace(model: Searchable, source: Tokenizer) -> None:
-    """Check that unknown tokens of targets can be replaced by source tokens.
+    """Check that source tokens can replace unknown tokens of targets.
 
     Args:
         model: Model of the translator.
         source: Tokenizer of the source.
 
     Raises:
-        ValueError: If the model has no attention, or the tokenizer does not know which part of a
-            text a token is.
+        ValueError: If the model has no attention, or the tokens of the tokenizer are not parts of
+            the text.
     """
     model.check_attention("replace_unknown")
     if not has_substrings(source):
@@ -118,11 +118,10 @@ def check_confidence(confidence: Any) -> float | None:
         confidence: False, True or a positive number.
 
     Returns:
-        The temperature of the confidences; `None` without them.
+        The temperature of the confidences, or `None` if they are off.
 
     Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is not positive.
+        ValueError: If the argument is neither a bool nor a positive number.
     """
     if isinstance(confidence, bool):
         return 1.0 if confidence else None
@@ -135,10 +134,10 @@ def check_confidence(confidence: Any) -> float | None:
 
 
 def check_several(texts: Any) -> None:
-    """Check that `texts` is not a single text, whose letters would be taken for texts.
+    """Check that `texts` is not a single text, whose characters would be treated as texts.
 
     Args:
-        texts: The texts from the user.
+        texts: Value of the argument.
 
     Raises:
         TypeError: If `texts` is a single text.
@@ -151,7 +150,7 @@ def check_several(texts: Any) -> None:
 
 
 def encode_texts(texts: Any) -> list[bytes]:
-    """Encode texts in UTF-8, and raise with the position of an invalid text.
+    """Check texts, and encode them in UTF-8. Errors include the position of the text.
 
     Args:
         texts: str or bytes, in a list, a numpy array or a string tensor `(n,)`.
@@ -172,7 +171,7 @@ def encode_texts(texts: Any) -> list[bytes]:
     for number, text in enumerate(texts):
         if not isinstance(text, str | bytes):
             raise TypeError(
-                "`texts` must hold text. "
+                "`texts` must contain texts only. "
                 f"Received: {short_repr(text)} (type {type(text)}) at position "
                 f"{number}"
             )
@@ -195,17 +194,17 @@ def encode_texts(texts: Any) -> list[bytes]:
 def count_excess(
     encoded: list[bytes], tokenizer: Tokenizer, max_length: int | None
 ) -> dict[int, int]:
-    """Count the tokens of texts that are longer than the limit.
+    """Count the tokens of texts that are longer than a limit.
 
-    Texts are split only if one of them may be too long.
+    Texts are tokenized only if one of them may be too long.
 
     Args:
         encoded: Texts in UTF-8.
         tokenizer: Their `Tokenizer`.
-        max_length: Maximum number of tokens, eos counted. `None` for no limit.
+        max_length: Maximum number of tokens, including eos. `None` means no limit.
 
     Returns:
-        The number of tokens, eos counted, of each text that is too long, by its position.
+        Dict of numbers of tokens, including eos, by the positions of the texts that are too long.
     """
     most = max(map(len, encoded), default=0) * _TOKENS_PER_BYTE
     if max_length is None or most < max_length:
@@ -214,18 +213,18 @@ def count_excess(
     return {int(it): int(lengths[it]) for it in np.flatnonzero(lengths > max_length)}
 
 
-def group_answerable(
+def group_translatable(
     pairs: Iterable[tuple[str, str]], tokenizer: Tokenizer, max_length: int | None
 ) -> dict[str, list[str]]:
-    """Group the targets of each source, without sources that are too long to be answered.
+    """Group the targets of each source, and drop sources that are too long to translate.
 
     Args:
         pairs: Checked source texts and target texts.
         tokenizer: Tokenizer of the sources.
-        max_length: Maximum number of tokens of a source, eos counted. `None` for no limit.
+        max_length: Maximum number of tokens of a source, including eos. `None` means no limit.
 
     Returns:
-        The distinct targets of each source, at least one source.
+        The distinct targets of each source.
 
     Raises:
         ValueError: If there are no pairs, or all sources are too long.
@@ -252,7 +251,7 @@ def check_token_counts(
     Args:
         encoded: Texts in UTF-8.
         tokenizer: Their `Tokenizer`.
-        max_length: Maximum number of tokens, eos counted. `None` for no limit.
+        max_length: Maximum number of tokens, including eos. `None` means no limit.
         truncate: Whether longer texts are truncated.
 
     Raises:
@@ -279,17 +278,18 @@ def limit_length(
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Limit the length of rows of ids, so that a long row does not slow down its batch.
 
-    A row ends with its first eos, which counts. A row without eos is as long as the tensor.
+    A row ends with its first eos, which counts as a token. A row without eos is as long as the
+    tensor.
 
     Args:
         ids: int32 `(batch, length)`.
         max_length: Maximum number of tokens of a row. `None` for no limit.
-        truncate: Whether to truncate longer rows, so that they end in eos. Otherwise longer rows
-            are refused: only an eos remains. Defaults to False.
+        truncate: Whether to truncate longer rows and end them in eos. Otherwise, longer rows are
+            rejected, which means that they are replaced by a single eos. Defaults to `False`.
 
     Returns:
-        The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for refused
-        rows, or `None` if no row can be refused.
+        The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for rejected
+        rows, or `None` if no row can be rejected.
     """
     if max_length is None or (ids.shape[1] is not None and ids.shape[1] <= max_length):
         return ids, None
@@ -308,27 +308,30 @@ def limit_length(
     return ids[:, :longest], too_long
 
 
-def without_answers(
-    answers: dict[str, tf.Tensor], refused: tf.Tensor | None
+def clear_rejected(
+    outputs: dict[str, tf.Tensor], rejected: tf.Tensor | None
 ) -> dict[str, tf.Tensor]:
-    """Replace the answers of refused rows by unused slots.
+    """Replace the outputs of rejected rows by empty slots.
 
     Args:
-        answers: Tensors, each `(batch, ...)`: ids and lengths int32, scores float32.
-        refused: bool `(batch,)`, or `None` if no row is refused.
+        outputs: Dict of tensors `(batch, ...)`: ids and lengths int32, scores float32.
+        rejected: bool `(batch,)`, or `None` if no row is rejected.
 
     Returns:
-        The answers. In refused rows scores and log probabilities are -1e9, and everything else
-        is 0.
+        The dict with new tensors. In rejected rows, scores and log probabilities are -1e9, and all
+        other values are 0.
     """
-    if refused is None:
-        return answers
-    unused = {"scores": _NO_SCORE, "log_probs": _NO_SCORE}  # ids pad, lengths and confidences 0
+    if rejected is None:
+        return outputs
+    unused = {
+        "scores": _EMPTY_SCORE,
+        "log_probs": _EMPTY_SCORE,
+    }  # ids pad, lengths and confidences 0
     return {
         name: tf.where(
-            tf.reshape(refused, [-1] + [1] * (value.shape.rank - 1)),
+            tf.reshape(rejected, [-1] + [1] * (value.shape.rank - 1)),
             tf.constant(unused.get(name, 0), value.dtype),
             value,
         )
-        for name, value in answers.items()
+        for name, value in outputs.items()
     }

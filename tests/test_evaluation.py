@@ -10,7 +10,7 @@ from keras_s2s.evaluation import (
     error_rates,
     group_references,
     is_right,
-    meaningful_figures,
+    meaningful_metrics,
     unit_of,
 )
 from keras_s2s.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
@@ -86,7 +86,7 @@ SENTENCES = [[f"word{number} is the word of number{number}"] for number in range
     ],
 )
 def test_bleu_means_something_for_sentences_only(references, expected):
-    assert meaningful_figures(references) == expected
+    assert meaningful_metrics(references) == expected
 
 
 @pytest.mark.parametrize(

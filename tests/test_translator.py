@@ -126,8 +126,12 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
     [
         ("abc", TypeError, r"must be a list of texts, not a single one\. Received: texts='abc'"),
         (b"abc", TypeError, r"not a single one\. Received: texts=b'abc'"),
-        (["a", None], TypeError, r"must hold text\. Received: None \(type .*\) at position 1"),
-        ([["a"]], TypeError, r"must hold text\. Received: \['a'\]"),
+        (
+            ["a", None],
+            TypeError,
+            r"must contain texts only\. Received: None \(type .*\) at position 1",
+        ),
+        ([["a"]], TypeError, r"must contain texts only\. Received: \['a'\]"),
         (["a", "\ud800"], ValueError, r"must be valid Unicode\. Received: '\\ud800' at position 1"),
         ([b"\xff"], ValueError, r"must be valid Unicode\. Received: b'\\xff' at position 0"),
         (["a", ""], ValueError, r"must not be empty\. Received: '' at position 1"),

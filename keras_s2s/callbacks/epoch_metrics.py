@@ -1,7 +1,7 @@
-"""Callbacks that use the metrics of an epoch: `KeepBest`, `StopEarly` and `LearningCurve`.
+"""Callbacks that use the metrics of each epoch: `KeepBest`, `StopEarly` and `LearningCurve`.
 
-`KeepBest` saves the best epoch, `StopEarly` waits for a better one, and `LearningCurve` writes all
-epochs to a file.
+`KeepBest` saves the best epoch, `StopEarly` stops training without improvement, and `LearningCurve`
+writes all epochs to a file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import keras
 
 from keras_s2s.files import written_beside
 
-# Metrics of which a higher value is better.
-RISING = ("bleu", "chrf")
+HIGHER_IS_BETTER = ("bleu", "chrf")
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves the translator after each epoch that improves on the best one.
+    """Callback that saves the translator after each epoch that is the best so far.
 
     Epochs are ranked by the watched metric. Ties are broken by TER, then by the validation loss.
 
@@ -44,10 +43,10 @@ class KeepBest(keras.callbacks.Callback):
 
 
 class StopEarly(keras.callbacks.Callback):
-    """Stops training when no metric has improved for `patience` epochs.
+    """Callback that stops training when no metric has improved for `patience` epochs.
 
     The watched metric, TER and the validation loss are tracked separately. Training continues while
-    any of them reaches a new best value. Epochs during warm-up do not count.
+    any of the three reaches a new best value. Epochs during warm-up do not count.
 
     Args:
         patience: Integer. Number of epochs without improvement before training stops.
@@ -76,9 +75,9 @@ class StopEarly(keras.callbacks.Callback):
 
 
 class LearningCurve(keras.callbacks.Callback):
-    """Writes the metrics of all epochs to a CSV file after each epoch.
+    """Callback that writes the metrics of all epochs to a CSV file, after each epoch.
 
-    The file is rewritten each time. `keras.callbacks.CSVLogger` would list an epoch twice if
+    The callback rewrites the whole file. `keras.callbacks.CSVLogger` would write an epoch twice if
     training was interrupted at its end.
 
     Args:
@@ -93,9 +92,9 @@ class LearningCurve(keras.callbacks.Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        figures = {name: float(value) for name, value in (logs or {}).items()}
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
         rate = float(self.model.optimizer.learning_rate.numpy())
-        self.rows.append({"epoch": epoch, **figures, "learning_rate": rate})
+        self.rows.append({"epoch": epoch, **metrics, "learning_rate": rate})
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         with (
             written_beside(self.path) as unfinished,
@@ -108,6 +107,6 @@ class LearningCurve(keras.callbacks.Callback):
 
 def _rank(logs: dict[str, Any], watch: str) -> list[float]:
     """Return the watched metric, TER and the validation loss, signed so that lower is better."""
-    figure = float(logs[f"val_{watch}"])
+    value = float(logs[f"val_{watch}"])
     ter = float(logs.get("val_ter", 0.0))
-    return [-figure if watch in RISING else figure, ter, float(logs["val_loss"])]
+    return [-value if watch in HIGHER_IS_BETTER else value, ter, float(logs["val_loss"])]

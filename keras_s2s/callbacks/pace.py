@@ -1,4 +1,4 @@
-"""`Pace`: a learning rate schedule with a time limit."""
+"""`Pace`: learning rate schedule with a time limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import keras
 
 
 class Pace(keras.callbacks.Callback):
-    """Learning rate schedule that also stops training at the time limit.
+    """Callback that sets the learning rate, and stops training at a time limit.
 
-    The learning rate rises over `warmup_steps` and then follows `schedule`. The schedule spans all
-    epochs, or the time limit if that comes first.
+    The learning rate rises linearly over `warmup_steps` and then follows `schedule`. The schedule
+    ends with the last epoch or at the time limit, whichever comes first.
 
     Args:
         learning_rate: Float. Peak learning rate.
@@ -21,7 +21,7 @@ class Pace(keras.callbacks.Callback):
             leaves the decay to `ReduceLROnPlateau`.
         warmup_steps: Integer. Number of optimizer steps in the warm-up.
         epochs: Integer. Number of epochs.
-        minutes: Float or None. Time limit. `None` means no limit.
+        minutes: Float or `None`. Time limit of the training. `None` means no limit.
         warmup_share: Float. Share of the time limit that the warm-up may take. Defaults to 0.1.
     """
 
@@ -81,7 +81,7 @@ class Pace(keras.callbacks.Callback):
             A float of at most 1.
         """
         warm = (step + 1) / max(self.warmup_steps, 1)
-        if self.minutes is not None:  # a time limit also shortens the warm-up
+        if self.minutes is not None:  # a time limit may shorten the warm-up
             warm = max(warm, self._time_used() / self.warmup_share)
         warm = min(1.0, warm)
         if self.schedule in ("constant", "plateau"):

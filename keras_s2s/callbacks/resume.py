@@ -1,4 +1,4 @@
-"""Callback that resumes an interrupted training run."""
+"""`Resume`: callback that continues an interrupted training run."""
 
 from __future__ import annotations
 
@@ -39,37 +39,39 @@ _FILE_BEFORE = "training_state_before.npz"  # the previous state, on several mac
 
 
 class Resume(keras.callbacks.Callback):
-    """Saves the training state in a folder and resumes from it.
+    """Callback that saves the training state in a folder, and resumes training from there.
 
-    After an interruption at any moment, including a kill or a power failure, run the same program
-    again to train the rest. The final weights and the metrics are the same, bit for bit, as without
-    the interruption. If training is complete, nothing is trained and the final weights are
-    restored; with more `epochs`, training continues. To start over, remove the folder.
+    After an interruption at any moment, even if the process was killed or the power failed, run the
+    same program again to train the rest. The final weights and metrics are the same, bit for bit,
+    as without the interruption. If the training is complete, `fit` only restores the final weights.
+    With more `epochs`, training continues. To start over, remove the folder.
 
     The state consists of the weights, the optimizer with its step, learning rate, averages and
-    accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and the
-    history. It includes the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
-    `SwapEMAWeights` and `SearchEvaluation`. Other callbacks can list attributes to save in a tuple
-    `state_attributes`. A `CSVLogger` appends to its file. The state is written to a temporary file
-    and then renamed, so it is never incomplete.
+    accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and
+    the history. It includes the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
+    `SwapEMAWeights` and `SearchEvaluation`. A callback of your own can list attributes to save in a
+    tuple `state_attributes`. A `CSVLogger` appends to its file. The state is written to a temporary
+    file, which is then renamed, so the saved state is never incomplete.
 
-    **Data** must be a `tf.data.Dataset` that returns the same batches again: one of `make_dataset`
-    with a seed, one whose order depends only on its seeds and on the number of iterations over it,
-    or arrays with `shuffle=False`. Batches of the interrupted epoch that were already trained are
-    read again, but not trained; your own callbacks are called for them again.
+    **Data** must yield the same batches again. Use a dataset of `make_dataset` with a seed, another
+    `tf.data.Dataset` whose order depends only on its seeds and on the number of iterations over it,
+    or arrays with `shuffle=False`. `fit` reads the batches of the interrupted epoch that were
+    already trained again without training on them. Your own callbacks are called for these batches
+    again.
 
     **Threads.** The last bits of the weights depend on the number of threads. Resuming with
-    another number logs a warning of the logger "keras_s2s".
+    another number logs a warning to the logger "keras_s2s".
 
-    **Several machines** (`MultiWorkerMirroredStrategy`): each saves its state in its own folder;
-    all resume from the last state that all of them have.
+    **Several machines** (`MultiWorkerMirroredStrategy`) each save the state in their own folder,
+    and resume together from the last state that all of them have.
 
     Args:
-        folder: Folder of the state. Each training run, and each worker, needs its own.
-        every: "epoch", or a number of steps after which the state is saved too. With Adam the
-            state is three times as large as the weights, so saving it at every step takes time.
-        verbose: Whether to print where training resumes. Defaults to `None`: print unless `fit` is
-            silent.
+        folder: Folder of the state. Each training run, and each worker, needs its own folder.
+        every: "epoch" to save at the end of each epoch, or a number of steps to save also after
+            every such number of steps. With Adam, the state is three times as large as the weights,
+            so saving at every step is slow. Defaults to "epoch".
+        verbose: Whether to print where training resumes. `None` prints unless `fit` is silent.
+            Defaults to `None`.
 
     Raises:
         TypeError: If the model is not a `Seq2Seq`.
@@ -94,7 +96,7 @@ class Resume(keras.callbacks.Callback):
         [0, 1, 2]
     """
 
-    # `fit` calls it after the callbacks whose state it saves.
+    # `fit` calls this callback after the callbacks whose state it saves.
     runs_last = True
 
     def __init__(
@@ -129,9 +131,9 @@ class Resume(keras.callbacks.Callback):
             callbacks: All callbacks, in their order.
 
         Raises:
-            BlockingIOError: If another training uses the folder.
-            ValueError: If the batches of an epoch are not reproducible, a callback with a state is
-                listed after this one, or the state is damaged.
+            BlockingIOError: If another training run uses the folder.
+            ValueError: If the batches of an epoch are not reproducible, another callback is listed
+                after this one, or the state is damaged.
         """
         self._data = _repeatable_data(arguments)
         self._callbacks = self._saved_callbacks(callbacks)
@@ -143,7 +145,7 @@ class Resume(keras.callbacks.Callback):
             self._undo.enter_context(locked(os.path.join(self.folder, _LOCK)))
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"Another training saves its state in the folder {self.folder!r} of `Resume` "
+                f"Another training run uses the folder {self.folder!r} of `Resume` "
                 f"({error.strerror}). Wait for it to end, or choose another folder"
             ) from None
         remove_unfinished(self.folder)
@@ -152,7 +154,7 @@ class Resume(keras.callbacks.Callback):
         self._undo.enter_context(continued_logs(self._callbacks, epoch))
 
     def end_fit(self) -> None:
-        """Undo everything that belongs to one `fit`, even if it failed."""
+        """Undo all changes that are specific to one `fit`, even if `fit` failed."""
         if self._left_to_skip and self.model is not None:
             self.model.train_function = None
         if self.model is not None:
@@ -166,7 +168,7 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._data is None:
             raise TypeError(
-                "`Resume` must be a callback of the `fit` of a `Seq2Seq`. "
+                "`Resume` must be passed to the `fit` of a `Seq2Seq`. "
                 f"Received: {short_repr(self.model)}"
             )
         state = self._state
@@ -191,8 +193,8 @@ class Resume(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         before, self._steps = self._steps, batch + 1
         if self._skipped is not None and not self._left_to_skip:
-            # Callbacks were called for the beginning of the epoch and the skipped batches, and may
-            # have changed the learning rate. Restore the state again.
+            # Callbacks ran at the beginning of the epoch and for the skipped batches, and may have
+            # changed the learning rate. Restore the state again.
             self._pause.close()
             self._restore(self._skipped)
             self._skipped = None
@@ -214,7 +216,7 @@ class Resume(keras.callbacks.Callback):
         restore_callbacks(self._callbacks, state.callbacks)
 
     def _report(self, state: TrainingState) -> None:
-        """Print where the training resumes, and warn if the last bits will differ."""
+        """Print where training resumes, and warn if the last bits of the weights will differ."""
         if self.params.get("verbose") if self.verbose is None else self.verbose:
             place = (
                 f"after epoch {state.epoch}"
@@ -227,8 +229,8 @@ class Resume(keras.callbacks.Callback):
         here = _thread_counts()
         if state.threads.keys() == here.keys() and state.threads != here:
             _LOGGER.warning(
-                "The training in %s started with other threads (%s) than now (%s), so the last "
-                "bits of the weights will differ.",
+                "The training in %s started with another number of threads (%s) than now (%s), so "
+                "the last bits of the weights will differ.",
                 self.folder,
                 _describe_threads(state.threads),
                 _describe_threads(here),
@@ -237,7 +239,7 @@ class Resume(keras.callbacks.Callback):
     def _skip_trained_batches(
         self, train: Callable[[Any], Any], state: TrainingState
     ) -> Callable[[Any], Any]:
-        """Wrap a training function so that it first skips batches that were already trained."""
+        """Wrap a training function so that it skips the batches that were already trained."""
         self._skipped = state
 
         def skip(iterator: Any) -> Any:
@@ -262,7 +264,7 @@ class Resume(keras.callbacks.Callback):
         return others[:-1]
 
     def _load(self, strategy: Any) -> TrainingState | None:
-        """Load the state; on several machines, the last state that all of them have."""
+        """Load the state. On several machines, load the last state that all of them have."""
         state = load_state(self._path)
         if not has_workers(strategy):
             return state
@@ -274,7 +276,7 @@ class Resume(keras.callbacks.Callback):
                 return state
         raise InputError(
             f"Cannot resume from {self.folder!r}: the states of the workers come from different "
-            "trainings, or one of them was removed. Remove the folders of all workers to start "
+            "training runs, or one of them was removed. Remove the folders of all workers to start "
             "over."
         )
 
@@ -321,7 +323,7 @@ class Resume(keras.callbacks.Callback):
 
 
 def check_every(every: Any) -> Any:
-    """Check the value of an `every` argument.
+    """Check an argument `every`.
 
     Args:
         every: "epoch" or a number of steps.
@@ -330,7 +332,7 @@ def check_every(every: Any) -> Any:
         The same value.
 
     Raises:
-        ValueError: If it is anything else.
+        ValueError: If the value is anything else.
     """
     if isinstance(every, str) and every == "epoch":
         return every
@@ -340,7 +342,7 @@ def check_every(every: Any) -> Any:
 
 
 def _repeatable_data(arguments: dict[str, Any]) -> Any:
-    """Return the dataset of `fit`, or () for arrays; raise if it cannot be read again."""
+    """Return the dataset of `fit`, or () for arrays. Raise if the data cannot be read again."""
     if arguments.get("steps_per_epoch") is not None:
         raise InputError(
             "With `Resume`, an epoch must be one pass over the dataset: omit `steps_per_epoch`. "
@@ -352,14 +354,14 @@ def _repeatable_data(arguments: dict[str, Any]) -> Any:
     if hasattr(data, "__next__") or arguments.get("shuffle", True):
         how = "" if hasattr(data, "__next__") else ", shuffled"
         raise InputError(
-            "`Resume` needs data that can be read again: a dataset, such as one from "
+            "`Resume` requires data that can be read again: a dataset, such as one from "
             f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}{how}"
         )
     return ()
 
 
 def _thread_counts() -> dict[str, int]:
-    """Return the numbers on which the last bits of sums depend."""
+    """Return the numbers of threads and parts, on which the last bits of sums depend."""
     return {
         "intra-op threads": tf.config.threading.get_intra_op_parallelism_threads() or count_cores(),
         "parts of a batch": count_parts(),
@@ -371,17 +373,16 @@ def _describe_threads(threads: dict[str, int]) -> str:
 
 
 def _progress(state: TrainingState | None) -> int:
-    """Return the progress of training, as a number that increases."""
+    """Return the progress of a training run, as a number that increases."""
     return -1 if state is None else (state.epoch << 40) + state.steps
 
 
 def _repeat_iterations(data: Any, epochs: int) -> None:
-    """Iterate over a dataset as often as in the previous epochs.
+    """Iterate over a dataset as often as the previous epochs did.
 
-    TensorFlow's shuffle counts iterations. A dataset of `make_dataset` does not, in `fit`.
-
-    Keras creates an iterator at the beginning of each epoch and, if it knows the number of
-    batches, another one at the end.
+    The order of TensorFlow's `shuffle` depends on the number of iterations. During `fit`, that of a
+    dataset of `make_dataset` does not. Keras creates an iterator at the beginning of each epoch
+    and, if it knows the number of batches, another one at the end.
     """
     if isinstance(data, tuple):
         return

@@ -1,4 +1,4 @@
-"""Scheduled sampling: a gradual transition from teacher forcing to the model's own outputs."""
+"""`ScheduledSampling`: gradual transition from teacher forcing to the model's own outputs."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ _SCHEDULES: dict[str, Callable[[float, float], float]] = {
 
 
 class ScheduledSampling(keras.callbacks.Callback):
-    """Feeds the decoder more and more of its own outputs during training.
+    """Callback that feeds the decoder more and more of its own outputs during training.
 
-    At step i of the optimizer a label is fed with probability ε_i, and the model's own output with
-    probability p_i = min(maximum, 1 - ε_i). With the scale k:
+    At optimizer step i, an input of the decoder is the previous label with probability ε_i, and the
+    model's own output with probability p_i = min(maximum, 1 - ε_i). With the scale k:
 
         linear:           ε_i = 1 - i / k
         exponential:      ε_i = exp(-i / k)
         inverse_sigmoid:  ε_i = k / (k + exp(i / k))
 
-    `Seq2Seq.feed_own_outputs` describes what is fed, and its cost. The probability is in the logs
-    of each epoch as "sampling_probability". At the end of `fit`, even if it failed, the model's
-    previous setting is restored. Validation uses teacher forcing; use a `SearchEvaluation` to see
-    the effect.
+    See `Seq2Seq.feed_own_outputs` for the choice of outputs and the cost. The logs of each epoch
+    contain the probability as "sampling_probability". At the end of `fit`, even if `fit` failed,
+    the callback restores the previous setting of the model. Validation uses teacher forcing, so use
+    a `SearchEvaluation` to measure the effect.
 
     Args:
-        schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step and
-            returns p_i.
-        scale: Number of at least 1. The k of the equations, in steps. "inverse_sigmoid" reaches
-            half of its height after about k·ln(k) steps.
-        maximum: Maximum probability, from 0 to 1.
-        choice: "argmax", the most probable token, or "sample", a token drawn from the softmax.
-        seed: Seed of the draws. Defaults to a seed that `keras.utils.set_random_seed` determines.
+        schedule: "linear", "exponential", "inverse_sigmoid", or a function that takes the step i
+            and returns p_i. Defaults to "inverse_sigmoid".
+        scale: Number of at least 1. The k of the equations, in steps. With "inverse_sigmoid", ε_i
+            falls to about one half after k·ln(k) steps. Defaults to 1000.
+        maximum: Maximum of p_i, from 0 to 1. Defaults to 1.
+        choice: "argmax" for the most probable token, or "sample" for a token drawn from the
+            softmax. Defaults to "argmax".
+        seed: Seed of the random numbers. Defaults to a seed that `keras.utils.set_random_seed`
+            determines.
 
     Raises:
         TypeError: If the model is not a `Seq2Seq`.
@@ -80,7 +82,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         """Compute the probability p_i.
 
         Args:
-            step: Number i of steps that the optimizer has taken.
+            step: Number i of optimizer steps taken before this one.
 
         Returns:
             The probability of feeding the model's own output.
@@ -94,7 +96,7 @@ class ScheduledSampling(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not hasattr(self.model, "feed_own_outputs"):
             raise TypeError(
-                f"`ScheduledSampling` needs a `Seq2Seq`. Received: {short_repr(self.model)}"
+                f"`ScheduledSampling` requires a `Seq2Seq`. Received: {short_repr(self.model)}"
             )
         self._before = (self.model.own_outputs,)
         self.model.own_outputs = None  # so that the previous setting keeps its probability and seed

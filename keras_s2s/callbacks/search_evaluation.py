@@ -1,4 +1,4 @@
-"""Evaluating a model by search during training."""
+"""`SearchEvaluation`: evaluation by search during training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_s2s.checks import check_choice, check_int, check_positive_int, short_
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
-    FIGURES,
+    METRICS,
     SPLITS,
     bleu,
     check_installed,
@@ -23,7 +23,7 @@ from keras_s2s.evaluation import (
     error_rates,
     group_references,
     is_right,
-    meaningful_figures,
+    meaningful_metrics,
     unit_of,
 )
 from keras_s2s.models import Searchable
@@ -33,10 +33,10 @@ from keras_s2s.translator import Translator
 
 
 class SearchEvaluation(keras.callbacks.Callback):
-    """Searches for held-out texts during training, and logs error rates and scores.
+    """Callback that translates held-out texts during training, and logs error rates and scores.
 
-    The metrics are added to the `logs` of each epoch, so that they are in the history, in the
-    progress bar, and available to the callbacks listed after this one:
+    The callback adds the metrics to the `logs` of each epoch, so that they are in the history, in
+    the progress bar, and available to the callbacks listed after this one:
 
     - "val_wer": share of outputs that equal none of their references (sequence error rate, the
       WER of pronunciation);
@@ -46,10 +46,10 @@ class SearchEvaluation(keras.callbacks.Callback):
 
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this
     callback, with `mode="min"` or `mode="max"`: Keras knows the direction only of the metrics of
-    `compile`. A `SwapEMAWeights` whose averages are to be evaluated must be listed before it.
+    `compile`. To evaluate the averages of a `SwapEMAWeights`, list it before this callback.
 
-    A source that occurs in several pairs has several correct targets. An evaluation takes as long
-    as a search over all pairs; a subset of the pairs, or a `GreedySearch`, is often enough.
+    A source that occurs in several pairs has several correct targets. An evaluation searches for
+    all sources, so use a subset of the pairs or a `GreedySearch` if it takes too long.
 
     Args:
         pairs: Held-out source texts and target texts.
@@ -57,19 +57,20 @@ class SearchEvaluation(keras.callbacks.Callback):
         target: Tokenizer of the targets.
         search: The search. Defaults to `BeamSearch()`.
         metrics: Metrics to compute, from "wer", "ter", "bleu" and "chrf". Defaults to
-            "wer" and "ter", and to all four if the targets are sentences: at least four words on
-            average, and at least a hundred different words. They need the extra `eval`.
-        every: "epoch", or a number of steps after which the search runs; the logs of an epoch then
-            have the latest values.
+            all four if the targets are sentences (at least four words on average, and at least a
+            hundred different words), otherwise to "wer" and "ter". Requires the extra `eval`.
+        every: "epoch" to evaluate at the end of each epoch, or a number of steps between
+            evaluations. The logs of an epoch then contain the latest values. Defaults to "epoch".
         tokens: Unit of the token error rate: "words" or "phones", separated by white space, or
             "characters". Defaults to "characters" if `target` is a `CharTokenizer` or a
             `ByteTokenizer`, otherwise to "words".
-        bleu_tokenize: sacrebleu's tokenizer for BLEU; "none" for text that is split by spaces.
-        batch_size: Number of texts to search together.
+        bleu_tokenize: Tokenizer of sacrebleu for BLEU. Use "none" for text that is already split by
+            spaces. Defaults to "13a".
+        batch_size: Number of texts to search together. Defaults to 64.
         examples: Number of outputs to print with their references after each evaluation, unless
-            `fit` is silent (`verbose=0`).
-        log_dir: Folder for TensorBoard, for metrics and examples by optimizer step. (Keras's own
-            `TensorBoard` callback writes the logs of each epoch.)
+            `fit` is silent (`verbose=0`). Defaults to 3.
+        log_dir: Folder to write metrics and examples to for TensorBoard, by optimizer step.
+            (Keras's own `TensorBoard` callback writes the logs of each epoch.) Defaults to `None`.
 
     Attributes:
         figures: Metrics of the last evaluation, by their names in the logs.
@@ -120,7 +121,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.target = target
         self.search = BeamSearch() if search is None else search
         if metrics is None:
-            metrics = meaningful_figures(list(self.references.values()))
+            metrics = meaningful_metrics(list(self.references.values()))
         self.metrics = _check_metrics(metrics)
         self.every = check_every(every)
         if tokens is None:
@@ -140,11 +141,11 @@ class SearchEvaluation(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not isinstance(self.model, Searchable):
             raise TypeError(
-                "`SearchEvaluation` needs a model that can be searched, a `Seq2Seq`. "
+                "`SearchEvaluation` requires a model that can be searched, such as a `Seq2Seq`. "
                 f"Received: {short_repr(self.model)} (type {type(self.model)})"
             )
         if self._translator is None or self._translator.model is not self.model:
-            # No limit: a long held-out source must not end training.
+            # No length limit, because a long held-out source must not stop training.
             self._translator = Translator(
                 self.model,
                 self.source,
@@ -203,24 +204,26 @@ class SearchEvaluation(keras.callbacks.Callback):
                 )
 
     def evaluate(self) -> dict[str, float]:
-        """Search for all held-out texts, and compute the metrics.
+        """Translate all held-out texts, and compute the metrics.
 
         Returns:
             The metrics, by their names in the logs.
         """
         if self._translator is None:
-            raise InputError("`evaluate` needs a model: it can only be called during `fit`.")
+            raise InputError(
+                "`evaluate` can only be called during `fit`, because it needs the model."
+            )
         sources = list(self.references)
         outputs = self._translator.translate(sources, batch_size=self.batch_size)
         self.outputs = dict(zip(sources, outputs, strict=True))
-        self.figures = self._figures(outputs, list(self.references.values()))
+        self.figures = self._compute_metrics(outputs, list(self.references.values()))
         if self._writer is not None:
-            self._write()
+            self._write_summaries()
         if self.examples and self.params and self.params.get("verbose"):
             sys.stdout.write(f"\n{self._report()}\n")
         return self.figures
 
-    def _figures(self, outputs: list[str], references: list[list[str]]) -> dict[str, float]:
+    def _compute_metrics(self, outputs: list[str], references: list[list[str]]) -> dict[str, float]:
         found: dict[str, float] = {}
         if {"wer", "ter"} & set(self.metrics):
             rates = error_rates(outputs, references, tokens=self.tokens)
@@ -242,15 +245,15 @@ class SearchEvaluation(keras.callbacks.Callback):
             lines.append(f"  {source} -> {output} ({right})")
         return "\n".join(lines)
 
-    def _write(self) -> None:
-        """Write for TensorBoard, without needing its package."""
+    def _write_summaries(self) -> None:
+        """Write the metrics and examples for TensorBoard, without its package."""
         step = self._optimizer_steps()
         with self._writer.as_default():
             for name, value in self.figures.items():
-                tf.summary.write(name, value, step, _summary_kind("scalars"))
+                tf.summary.write(name, value, step, _summary_metadata("scalars"))
             if self.examples:
                 text = self._report().replace("\n", "\n\n")
-                tf.summary.write("examples", [text], step, _summary_kind("text"))
+                tf.summary.write("examples", [text], step, _summary_metadata("text"))
         self._writer.flush()
 
     def _optimizer_steps(self) -> int:
@@ -258,7 +261,7 @@ class SearchEvaluation(keras.callbacks.Callback):
 
 
 def _references(pairs: Any) -> dict[str, list[str]]:
-    """Group pairs by source, and raise before training if a source cannot be searched."""
+    """Check pairs, and group their targets by source."""
     if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
         raise TypeError(
             "`pairs` must be an iterable of (source, target), as `read_pairs` returns them. "
@@ -279,16 +282,16 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
     metrics = tuple(metrics)
     if not metrics:
         raise InputError(
-            f"`metrics` must name at least one of {', '.join(FIGURES)}. Received: none"
+            f"`metrics` must name at least one of {', '.join(METRICS)}. Received: none"
         )
     for name in metrics:
-        check_choice("metrics", name, FIGURES)
+        check_choice("metrics", name, METRICS)
     check_installed(metrics)
     return metrics
 
 
-def _summary_kind(plugin: str) -> Any:
-    """Return the metadata that tells TensorBoard how to show a tensor."""
+def _summary_metadata(plugin: str) -> Any:
+    """Return the metadata of a summary for one of TensorBoard's plugins."""
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = plugin
     return metadata

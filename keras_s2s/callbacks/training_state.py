@@ -1,6 +1,6 @@
-"""The training state that `Resume` saves: one file that is written atomically.
+"""The training state that `Resume` saves: one file, written atomically.
 
-It includes the state of the other callbacks.
+The state includes that of the other callbacks.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueErr
 
 
 class TrainingState(NamedTuple):
-    """The state of training at one step."""
+    """State of a training run after a step."""
 
     epoch: int  # the current epoch, or the next one
-    steps: int  # number of steps taken in this epoch
+    steps: int  # number of steps completed in this epoch
     stopped: bool  # whether a callback has ended the training
     history: dict[str, Any]  # "epoch" and "history" of the previous epochs
-    callbacks: list[dict[str, Any]]  # "name" and "state" of each
+    callbacks: list[dict[str, Any]]  # "name" and "state" of each callback
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds
     metrics: list[np.ndarray]  # sums of the metrics in this epoch
-    threads: dict[str, int] = {}  # on which the last bits of sums depend  # noqa: RUF012
+    threads: dict[str, int] = {}  # the last bits of sums depend on them  # noqa: RUF012
 
 
 def save_state(path: str, state: TrainingState) -> None:
-    """Write a state to a temporary file next to `path`, and rename it when it is complete.
+    """Write a state to a temporary file next to `path`, and rename the complete file.
 
     Args:
         path: Destination path. Its folder must exist.
@@ -46,21 +46,21 @@ def save_state(path: str, state: TrainingState) -> None:
     """
     parts: dict[str, Any] = {}
 
-    def packed(value: Any) -> Any:
+    def to_json(value: Any) -> Any:
         """Return a JSON-compatible value, and collect arrays in `parts`."""
         if isinstance(value, np.ndarray) and value.ndim:
             name = f"part_{len(parts)}"
             parts[name] = value
             return {"array": name}
         if isinstance(value, dict):
-            return {"items": {name: packed(part) for name, part in value.items()}}
+            return {"items": {name: to_json(part) for name, part in value.items()}}
         if isinstance(value, list | tuple):
-            return [packed(part) for part in value]
+            return [to_json(part) for part in value]
         return value.item() if hasattr(value, "item") else value
 
     plain = state._replace(variables=[], metrics=[])._asdict()
     plain["sizes"] = [len(state.variables), len(state.metrics)]
-    text = json.dumps(packed(plain))
+    text = json.dumps(to_json(plain))
     for kind in ("variables", "metrics"):  # scalars are arrays too
         parts |= {f"{kind}_{number}": it for number, it in enumerate(getattr(state, kind))}
     with written_beside(path) as unfinished, open(unfinished, "wb") as file:
@@ -86,14 +86,14 @@ def load_state(path: str) -> TrainingState | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
 
-            def unpacked(value: Any) -> Any:
+            def from_json(value: Any) -> Any:
                 if isinstance(value, dict):
                     if "array" in value:
                         return arrays[value["array"]]
-                    return {name: unpacked(part) for name, part in value["items"].items()}
-                return [unpacked(part) for part in value] if isinstance(value, list) else value
+                    return {name: from_json(part) for name, part in value["items"].items()}
+                return [from_json(part) for part in value] if isinstance(value, list) else value
 
-            plain = unpacked(json.loads(str(arrays["state"])))
+            plain = from_json(json.loads(str(arrays["state"])))
             for kind, size in zip(("variables", "metrics"), plain.pop("sizes"), strict=True):
                 plain[kind] = [arrays[f"{kind}_{number}"] for number in range(size)]
             return TrainingState(**plain)
@@ -104,7 +104,7 @@ def load_state(path: str) -> TrainingState | None:
 
 
 def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Copy the values of Keras variables; 16-bit floats, unknown to NumPy, become float32.
+    """Copy the values of Keras variables. Convert bfloat16, which NumPy lacks, to float32.
 
     Args:
         variables: Keras variables.
@@ -117,7 +117,7 @@ def read_values(variables: Sequence[Any]) -> list[np.ndarray]:
 
 
 def write_values(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
-    """Assign the result of `read_values`.
+    """Assign values that `read_values` returned.
 
     Args:
         variables: Keras variables.
@@ -143,10 +143,10 @@ def read_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> list[dict[s
     """Return the state of callbacks.
 
     Args:
-        callbacks: Callbacks of Keras, or with the names of their state in `state_attributes`.
+        callbacks: Callbacks of Keras, or callbacks that list their state in `state_attributes`.
 
     Returns:
-        The "name" and the "state" of each.
+        A dict of "name" and "state" for each callback.
     """
     return [_state_of(callback) for callback in callbacks]
 
@@ -171,7 +171,7 @@ def restore_callbacks(
 
 @contextlib.contextmanager
 def without_batch_hooks(callbacks: Iterable[keras.callbacks.Callback]) -> Iterator[None]:
-    """Hide batches that were already trained from Keras's callbacks with a state.
+    """Do not call Keras's stateful callbacks for batches that were already trained.
 
     Otherwise a `ModelCheckpoint` would save a later model under the number of an earlier batch.
 
@@ -194,13 +194,13 @@ def without_batch_hooks(callbacks: Iterable[keras.callbacks.Callback]) -> Iterat
 def continued_logs(
     callbacks: Iterable[keras.callbacks.Callback], epoch: int | None
 ) -> Iterator[None]:
-    """Make each `CSVLogger` append to its file instead of overwriting it, and close the file.
+    """Make each `CSVLogger` append to its file instead of overwriting the file, and close it.
 
     Rows of epochs that will be trained again are removed.
 
     Args:
         callbacks: The callbacks.
-        epoch: The first epoch that will be trained; `None` if training is not resumed.
+        epoch: First epoch to train. `None` if training is not resumed.
     """
     loggers = [it for it in callbacks if isinstance(it, keras.callbacks.CSVLogger)]
     before = [logger.append for logger in loggers]

@@ -21,7 +21,7 @@ from keras_s2s.cli.options import (
 )
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.streams import in_column, write_line
-from keras_s2s.evaluation import check_installed, group_references, meaningful_figures
+from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
 from keras_s2s.files import check_writable
 
 
@@ -101,7 +101,7 @@ def evaluate(
     column = features_column_of(features_column, run)
     held_out = read_checked_pairs(pairs, column)
     references = group_references(held_out)
-    wanted = wanted or list(meaningful_figures(list(references.values())))
+    wanted = wanted or list(meaningful_metrics(list(references.values())))
     check_installed(["wer", *wanted])
     answering = load_model(model, **options)
     if answering.translator is not None:

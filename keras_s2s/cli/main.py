@@ -22,7 +22,7 @@ from keras_s2s.cli.serving_files import serving_files
 from keras_s2s.cli.streams import naming_output
 from keras_s2s.cli.train import train
 from keras_s2s.cli.translate import translate
-from keras_s2s.errors import DivergedError, InputError, MissingPackageError
+from keras_s2s.errors import InputError, MissingPackageError, TrainingDivergedError
 
 _NAME = "keras-s2s"
 
@@ -182,7 +182,9 @@ def _is_fault(error: Exception) -> bool:
     Args:
         error: The exception.
     """
-    return not _is_mistake(error) and not isinstance(error, (OSError, MemoryError, DivergedError))
+    return not _is_mistake(error) and not isinstance(
+        error, (OSError, MemoryError, TrainingDivergedError)
+    )
 
 
 def _describe(error: Exception) -> str:

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
-from keras_s2s.callbacks.epoch_metrics import RISING, KeepBest, LearningCurve, StopEarly
+from keras_s2s.callbacks.epoch_metrics import HIGHER_IS_BETTER, KeepBest, LearningCurve, StopEarly
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine
@@ -27,8 +27,8 @@ from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.distillation import teach
-from keras_s2s.errors import DivergedError, InputError
-from keras_s2s.evaluation import group_references, meaningful_figures, unit_of
+from keras_s2s.errors import InputError, TrainingDivergedError
+from keras_s2s.evaluation import group_references, meaningful_metrics, unit_of
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
 from keras_s2s.tokenizers.copying import has_substrings, ids_to_copy
@@ -134,7 +134,7 @@ def fit(
     finally:
         callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
-        raise DivergedError(
+        raise TrainingDivergedError(
             f"the loss is {history['loss'][-1]} after epoch {len(history['loss'])}: the learning "
             f"rate may be too high. Remove {state} to start over"
         )
@@ -145,7 +145,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
     """Return a namespace of all callbacks except `Resume`, in the order in which they run."""
     tokens = settings.tokens or unit_of(type(data.target))
     keep = KeepBest(translator, run_folder.best_path(settings), settings.watch)
-    rising = settings.watch in RISING
+    rising = settings.watch in HIGHER_IS_BETTER
     return SimpleNamespace(
         finite=keras.callbacks.TerminateOnNaN(),
         search=s2s.SearchEvaluation(
@@ -194,7 +194,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
     report = make_report(
         outputs,
         accepted,
-        metrics=list(dict.fromkeys([*meaningful_figures(accepted), settings.watch])),
+        metrics=list(dict.fromkeys([*meaningful_metrics(accepted), settings.watch])),
         tokens=settings.tokens or unit_of(type(data.target)),
         bleu_tokenize=settings.bleu_tokenize,
     )

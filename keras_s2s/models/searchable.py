@@ -229,7 +229,7 @@ class Searchable(keras.Model):
 
     @property
     def has_attention(self) -> bool:
-        """Whether the model has attention."""
+        """True if the model has attention."""
         return any(member.decoder.attention for member in self.members())
 
     def check_attention(self, name: str) -> None:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from keras_s2s.translator import Translator
 
-# Inches: size of a cell in a small and in a large map, and sizes of a side of the map.
-_WIDE_CELL, _NARROW_CELL, _SMALLEST, _COMMON, _LARGEST = 0.32, 0.18, 2.2, 6.0, 26.0
-_COLUMN = 0.085  # inches, width of a letter
-_SMALLEST_FONT = 5.0  # points
+# In inches: size of a cell in a small map and in a large one, and sizes of a side of the map.
+_LARGE_CELL, _SMALL_CELL, _MIN_SIDE, _USUAL_SIDE, _MAX_SIDE = 0.32, 0.18, 2.2, 6.0, 26.0
+_LETTER = 0.085  # inches, width of a letter
+_MIN_FONT = 5.0  # points
 
 
 def attention(
@@ -82,8 +82,8 @@ def attention_map(
 ) -> Figure:
     """Draw attention weights, with a row per target token and a column per source token.
 
-    The source runs from left to right, or from right to left if its script does. If there are too
-    many tokens to read, only every second, third … token is labeled.
+    The source runs in the direction of its script. If there are too many tokens to read, only every
+    second, third … token is labeled.
 
     Args:
         source_tokens: Labels of the columns.
@@ -98,8 +98,8 @@ def attention_map(
     Raises:
         ImportError: If matplotlib is not installed.
         TypeError: If the tokens are not lists of str.
-        ValueError: If the weights have a wrong shape, are not numbers or are negative, or the file
-            name has another suffix.
+        ValueError: If the weights have the wrong shape, are not numbers or are negative, or the
+            file name has another suffix.
         FileNotFoundError: If the folder of `path` does not exist.
 
     Example:
@@ -114,11 +114,11 @@ def attention_map(
     rows = token_labels("target_tokens", target_tokens)
     weights = _check_weights(weights, (len(rows), len(columns)))
     across, down = _width_for_labels(columns), _side(len(rows))
-    left = 0.6 + max(map(width, rows)) * _COLUMN
-    top = 0.5 + max(map(width, columns)) * _COLUMN + (0.4 if title else 0.0)
+    left = 0.6 + max(map(width, rows)) * _LETTER
+    top = 0.5 + max(map(width, columns)) * _LETTER + (0.4 if title else 0.0)
     size = left + across + 1.0, 0.15 + down + top
     figure = new_figure(*size, path=path, layout=None)
-    # Positions are in inches, so that every cell has its size.
+    # Convert inches to fractions of the figure, so that cells have a fixed size.
     axes = figure.add_axes((left / size[0], 0.15 / size[1], across / size[0], down / size[1]))
     bar = figure.add_axes(
         ((left + across + 0.12) / size[0], 0.15 / size[1], 0.16 / size[0], down / size[1])
@@ -141,7 +141,7 @@ def attention_map(
 
 
 def _check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Check that there is a weight for each pair of tokens."""
+    """Check that there is a weight for each pair of tokens, and return the weights as an array."""
     try:
         values = np.asarray(weights, np.float64)
     except (TypeError, ValueError):
@@ -160,22 +160,22 @@ def _check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _side(tokens: int) -> float:
-    """Return the size of a side of the map in inches."""
-    wide, narrow = tokens * _WIDE_CELL, tokens * _NARROW_CELL
-    return min(max(_SMALLEST, min(wide, _COMMON), narrow), _LARGEST)
+    """Return the size in inches of a side of the map."""
+    wide, narrow = tokens * _LARGE_CELL, tokens * _SMALL_CELL
+    return min(max(_MIN_SIDE, min(wide, _USUAL_SIDE), narrow), _MAX_SIDE)
 
 
 def _width_for_labels(labels: list[str]) -> float:
-    """Return the width of the map in inches, so that a few source tokens fit horizontally."""
-    widest = sorted(map(width, labels))[-2:][0]  # except for one, which may be eos
-    level = len(labels) * (widest * _COLUMN + 0.08)
-    return max(_side(len(labels)), level if level <= _COMMON else 0.0)
+    """Return the width of the map in inches. A few source tokens fit without rotation."""
+    widest = sorted(map(width, labels))[-2:][0]  # the second widest, because the widest may be eos
+    level = len(labels) * (widest * _LETTER + 0.08)
+    return max(_side(len(labels)), level if level <= _USUAL_SIDE else 0.0)
 
 
 def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str]) -> None:
-    """Write the tokens along a side: all of them, or as many as can be read."""
+    """Label an axis with the tokens: all of them, or as many as are readable."""
     points = 72 * 0.8 * inches / len(labels)  # per token
-    every = math.ceil(_SMALLEST_FONT / points)
+    every = math.ceil(_MIN_FONT / points)
     shown = range(0, len(labels), every)
     axis.set_ticks(
         list(shown),
@@ -189,9 +189,9 @@ def _write_tokens(axis: Any, labels: list[str], inches: float, names: list[str])
 
 def _rotate_wide_labels(labels: list[Text], cell: float) -> None:
     """Rotate all tokens if two of them would overlap, or the last one if it is too wide."""
-    widths = [width(label.get_text()) * _COLUMN for label in labels]
+    widths = [width(label.get_text()) * _LETTER for label in labels]
     several = sorted(widths)[-2:][0] > cell
-    # Letters are narrower than `_COLUMN` on average.
+    # Letters are narrower than `_LETTER` on average.
     overlap = any(sum(pair) / 2 > 1.1 * cell for pair in itertools.pairwise(widths))
     for label in labels:
         if several or overlap or (max(widths) > 1.7 * cell and label is labels[-1]):

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
     from keras_s2s.translator import Translator
 
-# Inches: height of a row, gap between columns, width of a letter, width of a digit below it.
+# In inches: height of a row, gap between columns, width of a letter, width of a digit below a
+# token.
 _ROW, _GAP, _LETTER, _DIGIT = 0.46, 0.6, 0.09, 0.055
 _MARGIN, _HEAD, _FOOT, _TITLE = 0.25, 0.35, 0.5, 0.35  # inches
-_SMALLEST = 6.2  # inches, minimum width, for the legend
+_MIN_WIDTH = 6.2  # inches, for the legend
 
 _COLORS = {"live": BLUE, "finished": GREEN, "pruned": GREY, "winner": ORANGE}
 _MEANINGS = {
@@ -48,7 +49,7 @@ _MEANINGS = {
 
 
 class _Node(NamedTuple):
-    """Hypothesis with its position in the picture."""
+    """Node of the tree: a hypothesis with its position in the picture."""
 
     x: float
     y: float
@@ -108,10 +109,10 @@ def beam_tree(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw the hypotheses that a beam search considered, with a column per step.
+    """Draw the tree of the hypotheses that a beam search considered, with a column per step.
 
-    Below each token is log P of the hypothesis up to this token. A finished hypothesis also shows
-    its score.
+    The number below each token is log P of the hypothesis up to this token. For a finished
+    hypothesis, its score follows.
 
     Args:
         trace: `BeamTrace` that `trace_beam_search` returned.
@@ -131,9 +132,9 @@ def beam_tree(
     if not isinstance(trace, BeamTrace):
         raise TypeError(f"`trace` must be a `BeamTrace`. Received: trace={short_repr(trace)}")
     _check_tokens(trace, tokens)
-    nodes = _places(trace, tokens)
+    nodes = _make_nodes(trace, tokens)
     right = max(node.x + width(node.label) * _LETTER / 2 for node in nodes.values()) + 2 * _MARGIN
-    across = max(right, _SMALLEST)
+    across = max(right, _MIN_WIDTH)
     down = _rows(trace) * _ROW
     high = down + _HEAD + _FOOT + (_TITLE if title else 0.0)
     figure = new_figure(across, high, path=path, layout=None)
@@ -180,10 +181,10 @@ def _rows(trace: BeamTrace) -> int:
     return max(len(step) for step in trace.steps)
 
 
-def _places(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _Node]:
-    """Return the position of each hypothesis.
+def _make_nodes(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _Node]:
+    """Return a node for each hypothesis, by its ids.
 
-    Each column is in the order of the parents, so that no two edges cross.
+    Each column is sorted by the order of the parents, so that no two edges cross.
     """
     middle = _rows(trace) * _ROW / 2
     start = token_labels("tokens", [tokens[BOS_ID]])[0]
@@ -209,7 +210,7 @@ def _places(trace: BeamTrace, tokens: Sequence[str]) -> dict[tuple[int, ...], _N
 
 
 def _numbers(candidate: Candidate) -> str:
-    """Format log P, and the score if there is one."""
+    """Format log P and, if there is one, the score."""
     numbers = f"{candidate.log_prob:.2f}"
     if candidate.score is not None:
         numbers += f" → {candidate.score:.2f}"
@@ -219,7 +220,7 @@ def _numbers(candidate: Candidate) -> str:
 def _draw_edge(axes: Axes, parent: _Node, child: _Node) -> None:
     """Draw the line from a hypothesis to its continuation."""
     bold = child.kind == "winner"
-    # Level next to the tokens, sloped only between the columns. The boxes hide the ends.
+    # The line is level next to the tokens, and sloped between the columns. The boxes hide its ends.
     axes.plot(
         (parent.x, parent.x + parent.half, child.x - child.half, child.x),
         (parent.y, parent.y, child.y, child.y),

@@ -24,7 +24,7 @@ class Candidate(NamedTuple):
     ids: tuple[int, ...]  # all tokens of the hypothesis
     log_prob: float  # of all tokens
     fate: str  # "live", "finished" (it ended) or "pruned" (it was not kept)
-    score: float | None = None  # if it ended or is in the result
+    score: float | None = None  # of a hypothesis that ended or is in the result
 
 
 class BeamTrace(NamedTuple):
@@ -50,7 +50,7 @@ def trace_beam_search(
 ) -> BeamTrace:
     """Search one row, and record the candidates of each step.
 
-    The search itself runs eagerly, so that the result is the same.
+    The search runs eagerly. Its result is the same as in a graph.
 
     Args:
         step: Step function; see `keras_s2s.BeamSearch`.
@@ -67,7 +67,7 @@ def trace_beam_search(
 
     Raises:
         TypeError: If `search` is another search, or an argument has a wrong type.
-        ValueError: If an argument is out of its range, or there is no output.
+        ValueError: If an argument is out of range, or there is no output.
 
     Example:
         >>> def step(token_ids, state):  # id 4 twice as probable as eos (3)
@@ -99,7 +99,7 @@ class _TracedBeamSearch(BeamSearch):
         chosen = [*_finished(after, length, self._width), *_live(after, length, self._width)]
         log_probs = self._continuations(state, task)
         candidates = [*chosen, *self._pruned(state, log_probs, {one.ids for one in chosen})]
-        # `sorted` is stable: of equals, the chosen candidates come first.
+        # `sorted` is stable, so of equal candidates the chosen ones come first.
         self.steps.append(tuple(sorted(candidates, key=lambda one: -one.log_prob)))
         return after
 
@@ -138,7 +138,7 @@ def _live(after: BeamState, length: int, beam: int) -> list[Candidate]:
 
 
 def _finished(after: BeamState, length: int, beam: int) -> list[Candidate]:
-    """Return the hypotheses that ended in a step."""
+    """Return the finished hypotheses that ended in a step."""
     ids = after.ids.numpy()[0, beam:, : length - 1].tolist()  # without eos
     log_probs = after.finished_log_probs.numpy()[0].tolist()
     scores = after.finished_scores.numpy()[0].tolist()

@@ -1,4 +1,4 @@
-"""Common parts of all pictures: figures and files, tokens of texts, labels, and fonts.
+"""Parts that all pictures share: figures and files, tokens of texts, labels, and fonts.
 
 Only this module imports matplotlib.
 """
@@ -42,10 +42,10 @@ _METADATA: dict[str, dict[str, Any]] = {
     ".svg": {"Date": None, "Creator": None},
 }
 
-_LONGEST = 24
+_MAX_LABEL_LENGTH = 24
 _VISIBLE = {" ": "␣", "\t": "⇥", "\n": "↵", "\u00a0": "␣", "\u3000": "␣", "": "∅"}
 
-# Sans-serif fonts with many characters, by their names on common systems.
+# Sans-serif fonts with many characters, on common operating systems.
 _PREFERRED = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -60,7 +60,7 @@ _PREFERRED = (
 
 
 def new_figure(width: float, height: float, *, path: Path | None, layout: str | None) -> Figure:
-    """Create an empty figure, after checking the file name and importing matplotlib.
+    """Check a file name, import matplotlib, and create an empty figure.
 
     Args:
         width: Width in inches.
@@ -69,7 +69,7 @@ def new_figure(width: float, height: float, *, path: Path | None, layout: str | 
         layout: Layout engine of matplotlib. `None` for explicit positions.
 
     Returns:
-        The figure. It is not registered with pyplot, so it need not be closed.
+        The figure. The caller need not close it, because it is not registered with pyplot.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -123,7 +123,7 @@ def finish(figure: Figure, path: Path | None) -> Figure:
         salt,
         warnings.catch_warnings(),
     ):
-        # `families` has already warned, with a more helpful message.
+        # `families` has already issued a more helpful warning.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(
             unfinished,
@@ -135,7 +135,7 @@ def finish(figure: Figure, path: Path | None) -> Figure:
     return figure
 
 
-def whole_numbers(axis: Any, most: int = 10) -> None:
+def use_integer_ticks(axis: Any, most: int = 10) -> None:
     """Use only integer ticks along an axis of counts.
 
     Args:
@@ -167,8 +167,8 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
 
     Args:
         translator: `Translator` whose source tokenizer to use.
-        text: Source text. If it is longer than the translator's `max_source_length`, it is
-            truncated if the translator truncates sources, with a warning.
+        text: Source text. If the translator truncates sources, a text longer than its
+            `max_source_length` is truncated, with a warning.
 
     Returns:
         The tokens, including eos, and their ids, int32 `(1, source_length)`.
@@ -224,7 +224,7 @@ def token_labels(name: str, tokens: Any) -> list[str]:
 
 
 def width(label: str) -> int:
-    """Count the columns of a label. A Chinese character has two."""
+    """Return the width of a label in columns. A Chinese character takes two."""
     return sum(
         (1 + (unicodedata.east_asian_width(letter) in "WF")) * (not unicodedata.combining(letter))
         for letter in label
@@ -232,7 +232,7 @@ def width(label: str) -> int:
 
 
 def runs_right_to_left(labels: Iterable[str]) -> bool:
-    """Check whether most letters, without special tokens, are of a right-to-left script."""
+    """Return whether most letters, without special tokens, belong to a right-to-left script."""
     letters = (letter for label in labels if label not in SPECIAL_TOKENS for letter in label)
     directions = [unicodedata.bidirectional(letter) for letter in letters]
     right = sum(direction in ("R", "AL") for direction in directions)
@@ -240,7 +240,7 @@ def runs_right_to_left(labels: Iterable[str]) -> bool:
 
 
 def families(labels: Iterable[str]) -> list[str]:
-    """Choose fonts that together have every character: matplotlib's own, then others.
+    """Choose fonts that together contain every character: matplotlib's own, then others.
 
     Warns if no installed font has a character.
 
@@ -294,16 +294,16 @@ def _suffix(path: Path) -> str:
 
 
 def _decode_byte(token: str) -> str:
-    """Return the character of an ASCII byte token. Leave others, such as `<0xE4>`, unchanged."""
+    """Return the character of an ASCII byte token. Return others, such as `<0xE4>`, unchanged."""
     byte = re.fullmatch("<0x([0-7][0-9A-F])>", token)
     return chr(int(byte[1], 16)) if byte else token
 
 
 def _warn(message: str) -> None:
-    """Issue a warning at the line of user code that called this package."""
+    """Issue a warning whose location is the user code that called this package."""
     level, frame = 2, inspect.currentframe()
     frame = frame and frame.f_back
-    # The command line shows warnings that come from this package, so its frames count as a caller.
+    # The frames of the command line count as user code, because it shows only such warnings.
     while frame and re.match(r"keras_s2s\.(?!cli\.)", frame.f_globals["__name__"]):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)
@@ -315,12 +315,12 @@ def _label(token: str) -> str:
         letter if letter.isprintable() or letter == "\u200d" else f"\\x{ord(letter):02x}"
         for letter in token
     )
-    return token if len(token) <= _LONGEST else token[: _LONGEST - 1] + "…"
+    return token if len(token) <= _MAX_LABEL_LENGTH else token[: _MAX_LABEL_LENGTH - 1] + "…"
 
 
 @functools.cache
 def _installed() -> list[tuple[str, str]]:
-    """List the upright fonts of normal weight, those most similar to the default font first."""
+    """List upright fonts of normal weight, those most similar to the default font first."""
     manager = matplotlib("font_manager")
     # matplotlib caches its list of fonts, so add those that were installed since.
     known = {entry.fname for entry in manager.fontManager.ttflist}
@@ -332,7 +332,7 @@ def _installed() -> list[tuple[str, str]]:
         for entry in manager.fontManager.ttflist
         if entry.style == "normal"
         and entry.weight == 400
-        # Color fonts cannot be drawn, and Last Resort has a box for every character.
+        # matplotlib cannot draw color fonts, and Last Resort has a box for every character.
         and not entry.name.startswith(("Noto Color", "Last Resort"))
     }
     preferred = {name: place for place, name in enumerate(_PREFERRED)}
@@ -349,7 +349,7 @@ def _installed() -> list[tuple[str, str]]:
 
 @functools.cache
 def _letters_of(path: str) -> frozenset[str]:
-    """Return the characters that a font file has."""
+    """Return the characters that a font file contains."""
     try:
         return frozenset(map(chr, matplotlib("ft2font").FT2Font(path).get_charmap()))
     except (RuntimeError, OSError):  # a font that matplotlib cannot read

@@ -20,7 +20,7 @@ from keras_s2s.plots.canvas import (
     Path,
     finish,
     new_figure,
-    whole_numbers,
+    use_integer_ticks,
     write_title,
 )
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_BARS = 60
+_MAX_BARS = 60
 
 
 def length_histogram(
     lengths: Mapping[str, Sequence[int]], *, title: str | None = None, path: Path | None = None
 ) -> Figure:
-    """Draw how often each length occurs, for one or several lists of lengths.
+    """Draw a histogram of lengths, for one list of lengths or several.
 
     Args:
         lengths: Dict of lists of lengths by name, such as "source" and "target".
@@ -70,7 +70,7 @@ def length_histogram(
         raise InputError("`lengths` must hold at least one list. Received: none")
     shortest = min(int(array.min()) for array in arrays.values())
     longest = max(int(array.max()) for array in arrays.values())
-    wide = math.ceil((longest + 1 - shortest) / _MOST_BARS)  # number of lengths per bar
+    wide = math.ceil((longest + 1 - shortest) / _MAX_BARS)  # number of lengths per bar
     edges = [edge - 0.5 for edge in range(shortest, longest + 1 + wide, wide)]
     figure = new_figure(6.4, 3.6, path=path, layout="constrained")
     axes = figure.add_subplot()
@@ -81,8 +81,8 @@ def length_histogram(
         axes.hist(array, edges, histtype="step", color=color)
     axes.set_xlabel("length in tokens" if wide == 1 else f"length in tokens, {wide} per bar")
     axes.set_ylabel("texts")
-    whole_numbers(axes.xaxis)
-    whole_numbers(axes.yaxis)
+    use_integer_ticks(axes.xaxis)
+    use_integer_ticks(axes.yaxis)
     axes.legend(fontsize=8)
     write_title(axes.set_title, title)
     return finish(figure, path)
@@ -101,7 +101,7 @@ def errors_by_length(
 ) -> Figure:
     """Draw error rates by source length, and the number of sources of each length.
 
-    The error bars of the wrong outputs are Wilson intervals at 95 %.
+    The error bars of the sequence error rate are 95 % Wilson intervals.
 
     Args:
         sources: Source texts.
@@ -110,8 +110,8 @@ def errors_by_length(
         source_tokens: Unit of source length: "characters" (without spaces) or "words". Defaults to
             "characters".
         target_tokens: Unit of the token error rate: "characters" or "words". Defaults to "words".
-        num_bins: Maximum number of ranges of lengths, each with about as many sources. Defaults to
-            8.
+        num_bins: Maximum number of ranges of lengths, each with about the same number of sources.
+            Defaults to 8.
         title: Title of the picture.
         path: Path of the picture to write, ending in ".png" or ".svg".
 
@@ -135,7 +135,7 @@ def errors_by_length(
             f"`outputs` must have one output for each source. Received: {len(sources)} sources, "
             f"{len(outputs)} outputs"
         )
-    error_rates(outputs, references, tokens=target_tokens)  # raises if they cannot be compared
+    error_rates(outputs, references, tokens=target_tokens)  # checks the arguments
     lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])
     bins = _bins(lengths, num_bins)
     rates = [
@@ -149,7 +149,7 @@ def errors_by_length(
     _draw_rates(upper, rates)
     lower.bar(range(len(bins)), [rate.sequences for rate in rates], color=GREY)
     lower.set_ylabel("sources")
-    whole_numbers(lower.yaxis, most=3)
+    use_integer_ticks(lower.yaxis, most=3)
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in bins]
     lower.set_xticks(range(len(bins)), labels)
     lower.set_xlabel(f"length of the source in {source_tokens}")
@@ -167,8 +167,8 @@ def reliability(
 ) -> Figure:
     """Draw the share of correct outputs by confidence.
 
-    Calibrated confidences are on the diagonal. The area of a point increases with its number
-    of outputs.
+    The points of calibrated confidences are on the diagonal. The area of a point increases with its
+    number of outputs.
 
     Args:
         confidences: Confidence of each output, 0 to 1, such as those of `Translator.calibrate`.
@@ -196,7 +196,7 @@ def reliability(
     places = [it[1] for it in points], [it[2] for it in points]
     axes.plot(*places, color=BLUE, linewidth=1)
     sizes = [20 + 400 * count / max(1, total) for count, _, _ in points]
-    # Not clipped, so that points at 0 and 1 are whole.
+    # Do not clip points at 0 and 1.
     axes.scatter(*places, sizes, color=BLUE, alpha=0.6, clip_on=False, zorder=3)
     error = calibration_error(confidences, right, bins=bins)
     axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f} %)")
@@ -222,7 +222,7 @@ def _check_lengths(name: str, values: Any) -> np.ndarray:
 
 
 def _bins(lengths: np.ndarray, number: int) -> list[tuple[int, int]]:
-    """Split the lengths into ranges, ends included, with about as many sources each."""
+    """Split the lengths into ranges, ends included, with about the same number of sources each."""
     places = np.linspace(0, len(lengths), number + 1)[1:-1].astype(int)
     cuts = sorted({int(lengths.min()), *np.sort(lengths)[places].tolist()})
     ends = [cut - 1 for cut in cuts[1:]] + [int(lengths.max())]

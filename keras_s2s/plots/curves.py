@@ -18,7 +18,7 @@ from keras_s2s.plots.canvas import (
     Path,
     finish,
     new_figure,
-    whole_numbers,
+    use_integer_ticks,
     write_title,
 )
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VALIDATION = "val_"
-_FALLING = ("loss", "perplexity", "wer", "ter")  # lower is better
-_RISING = ("accuracy", "bleu", "chrf")
-_ACROSS = 3  # panels per row
+_LOWER_IS_BETTER = ("loss", "perplexity", "wer", "ter")
+_HIGHER_IS_BETTER = ("accuracy", "bleu", "chrf")
+_PANELS_PER_ROW = 3
 _EXPECTED_CSV = "Expected: a file of `keras.callbacks.CSVLogger`, or learning_curve.csv of a run"
-_LETTERS = 32  # of a panel's title at its usual size
+_TITLE_LETTERS = 32  # that fit above a panel at the usual font size
 
 
 def learning_curves(
@@ -40,15 +40,15 @@ def learning_curves(
     title: str | None = None,
     path: Path | None = None,
 ) -> Figure:
-    """Draw loss and metrics by epoch, with a panel for each and training next to validation.
+    """Draw the loss and the metrics by epoch, in a panel for each, for training and validation.
 
-    A dot marks the best epoch of the validation, if the name tells whether higher or lower is
-    better.
+    A circle marks the best epoch of the validation, if the name of the metric tells whether higher
+    or lower values are better.
 
     Args:
         history: Return value of `model.fit`, its `history` (a dict), or the path of a file that
-            `keras.callbacks.CSVLogger` wrote. NaN means no value. A series of half, a third … of
-            the length has a value every second, third … epoch, as with `validation_freq`.
+            `keras.callbacks.CSVLogger` wrote. NaN means no value. A series with half, a third …
+            of the length has a value every second, third … epoch, as with `validation_freq`.
         title: Title of the picture.
         path: Path of the picture to write, ending in ".png" or ".svg".
 
@@ -69,7 +69,7 @@ def learning_curves(
     """
     series = _series(history)
     panels = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in series))
-    across = min(len(panels), _ACROSS)
+    across = min(len(panels), _PANELS_PER_ROW)
     down = math.ceil(len(panels) / across)
     figure = new_figure(3.6 * across + 0.4, 2.9 * down + 0.3, path=path, layout="constrained")
     for number, name in enumerate(panels, 1):
@@ -124,7 +124,7 @@ def _read_csv(path: str) -> dict[str, list[float]]:
         raise FileNotFoundError(f"There is no file {path!r} to read a history from.")
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            # CSVLogger writes commas by default; `separator` may set any other string.
+            # CSVLogger writes commas by default. Its argument `separator` changes this.
             first = file.readline()
             file.seek(0)
             separator = next((sign for sign in ",;\t" if sign in first), ",")
@@ -179,9 +179,11 @@ def _draw_panel(axes: Axes, name: str, series: Mapping[str, tuple[list[int], lis
                 markerfacecolor="none",
                 label=f"best: {best[1]:.4g}, epoch {best[0]}",
             )
-    axes.set_title(name, fontsize=min(12.0, 12.0 * _LETTERS / max(1, len(name))), parse_math=False)
+    axes.set_title(
+        name, fontsize=min(12.0, 12.0 * _TITLE_LETTERS / max(1, len(name))), parse_math=False
+    )
     axes.set_xlabel("epoch")
-    whole_numbers(axes.xaxis)
+    use_integer_ticks(axes.xaxis)
     axes.grid(alpha=0.3)
     axes.margins(y=0.08)
     axes.legend(fontsize=8)
@@ -192,11 +194,11 @@ def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
 
 
 def _best(name: str, points: list[tuple[int, float]]) -> tuple[int, float] | None:
-    """Find the best epoch, or `None` if the name does not tell what is better."""
+    """Return the best epoch, or `None` if the name does not tell which values are better."""
     if not points:
         return None
-    if name.endswith(_RISING):
+    if name.endswith(_HIGHER_IS_BETTER):
         return max(points, key=lambda point: point[1])
-    if name.endswith(_FALLING):
+    if name.endswith(_LOWER_IS_BETTER):
         return min(points, key=lambda point: point[1])
     return None

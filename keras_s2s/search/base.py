@@ -172,7 +172,7 @@ class Search:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `step` must return attention, for a coverage penalty."""
+        """True if `step` must return attention, for a coverage penalty."""
         return False
 
     def get_config(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Search:
 
     @property
     def _is_random(self) -> bool:
-        """Whether the search is random and accepts a seed."""
+        """True if the search is random and accepts a seed."""
         return False
 
     def _search(self, task: SearchTask) -> SearchResult:

@@ -164,7 +164,7 @@ class BeamSearch(Search):
 
     @property
     def needs_attention(self) -> bool:
-        """Whether `step` must return attention, for a coverage penalty."""
+        """True if `step` must return attention, for a coverage penalty."""
         return self.coverage_penalty > 0.0
 
     @property

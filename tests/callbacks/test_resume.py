@@ -296,7 +296,7 @@ def test_it_comes_after_the_others_or_is_moved_there(model_of_start, tmp_path):
 def test_it_needs_the_fit_of_this_package(tmp_path):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="must be a callback of the `fit` of a `Seq2Seq`"):
+    with pytest.raises(TypeError, match="must be passed to the `fit` of a `Seq2Seq`"):
         model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[Resume(tmp_path)])
 
 
@@ -323,7 +323,9 @@ def test_the_states_of_several_machines_must_have_a_step_in_common(
     fit(model_of_start(), tmp_path, epochs=2)  # both have the same
     assert (tmp_path / "training_state_before.npz").exists()
     elsewhere.append(7)
-    with pytest.raises(ValueError, match="the states of the workers come from different trainings"):
+    with pytest.raises(
+        ValueError, match="the states of the workers come from different training runs"
+    ):
         fit(model_of_start(), tmp_path, epochs=3)
 
 
@@ -442,7 +444,10 @@ def test_it_says_that_the_number_of_threads_has_changed(
     monkeypatch.setattr(resume, "count_cores", lambda: 64)
     fit(model_of_start(), tmp_path, epochs=1)
     (message,) = caplog.messages
-    assert f"started with other threads (intra-op threads: {cores}, parts of a batch: 1" in message
+    assert (
+        f"started with another number of threads (intra-op threads: {cores}, parts of a batch: 1"
+        in message
+    )
     assert "than now (intra-op threads: 64, parts of a batch: 1), so the last" in message
     assert "the last bits of the weights will differ" in message
 

@@ -213,7 +213,7 @@ def test_callbacks_that_monitor_a_metric_must_come_later(model):
 def test_a_model_that_cannot_be_searched_is_refused_before_training():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="needs a model that can be searched"):
+    with pytest.raises(TypeError, match="requires a model that can be searched"):
         model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[evaluation()])
 
 

@@ -162,7 +162,7 @@ def test_the_callback_sets_the_probability_before_each_step_and_takes_it_back():
 def test_a_model_that_cannot_feed_itself_is_refused():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match="`ScheduledSampling` needs a `Seq2Seq`"):
+    with pytest.raises(TypeError, match="`ScheduledSampling` requires a `Seq2Seq`"):
         model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[ScheduledSampling()])
 
 
