@@ -127,7 +127,7 @@ def test_no_possible_token_gives_no_hypothesis():
     ("settings", "message"),
     [
         ({"num_hypotheses": 0}, "`num_hypotheses` must be a positive integer"),
-        ({"temperature": 0}, "`temperature` must be above 0; `GreedySearch` takes the most"),
+        ({"temperature": 0}, "`temperature` must be above 0. For the most"),
         ({"temperature": -1}, "`temperature` must be a number of at least 0"),
         ({"top_k": 0}, "`top_k` must be a positive integer. Received: top_k=0"),
         ({"top_p": 0}, "`top_p` must be above 0. Received: top_p=0"),
