@@ -45,14 +45,14 @@ def test_translators_keep_their_vocabularies_and_their_search(tmp_path):
     assert average_checkpoints([tmp_path / "one.keras"]).temperature == 2.5
 
 
-def test_models_of_other_sizes_are_refused(tmp_path):
+def test_models_of_other_sizes_are_rejected(tmp_path):
     for units in (4, 5):
         make_model(units=units).save(tmp_path / f"{units}.keras")
     with pytest.raises(ValueError, match=r"4.keras' and '.*5.keras', whose models differ"):
         average_checkpoints([tmp_path / "4.keras", tmp_path / "5.keras"])
 
 
-def test_a_single_path_and_no_path_are_refused(tmp_path):
+def test_a_single_path_and_no_path_are_rejected(tmp_path):
     with pytest.raises(TypeError, match="`paths` must be a list of paths"):
         average_checkpoints(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="at least one path"):

@@ -48,7 +48,7 @@ def test_outputs_that_are_all_alike_are_calibrated_without_infinities(right):
         ([0.5], [True], "`log_probs` must not be above 0. Received: 0.5"),
     ],
 )
-def test_what_cannot_be_calibrated_is_refused(log_probs, right, message):
+def test_invalid_arguments_of_calibrate_are_rejected(log_probs, right, message):
     with pytest.raises(ValueError, match=message):
         calibrate(log_probs, right)
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_calibrated_is_refused(log_probs, right, message):
         ([0.5], [True], 0, "`bins` must be a positive integer"),
     ],
 )
-def test_invalid_bins_are_refused(confidences, right, bins, message):
+def test_invalid_bins_are_rejected(confidences, right, bins, message):
     with pytest.raises(ValueError, match=message):
         reliability_bins(confidences, right, bins=bins)
 
@@ -88,21 +88,21 @@ def test_confidences_follow_the_log_probabilities_and_the_temperature(tmp_path):
     assert loaded.translate(["ab"]) == translator.translate(["ab"])
 
 
-def test_a_translator_has_no_confidences_unless_it_is_asked():
+def test_a_translator_returns_no_confidences_by_default():
     translator = make_translator()
     assert translator.temperature is None
     assert "confidences" not in translator(["ab"])
 
 
 @pytest.mark.parametrize("confidence", [0, -1.0, "yes", None])
-def test_a_confidence_that_is_not_a_temperature_is_refused(confidence):
+def test_a_confidence_that_is_not_a_temperature_is_rejected(confidence):
     with pytest.raises(ValueError, match="`confidence` must be False, True or a positive number"):
         make_translator(confidence=confidence)
 
 
 @pytest.mark.parametrize("export", ["saved_model", "litert"])
 @pytest.mark.slow
-def test_exports_answer_with_confidences(export, tmp_path):
+def test_exports_return_confidences(export, tmp_path):
     translator = make_translator(confidence=2.5)
     texts = ["ab", "cd", "abcd"]
     path = tmp_path / ("model.tflite" if export == "litert" else "model")

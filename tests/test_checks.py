@@ -17,7 +17,7 @@ def test_a_positive_integer_comes_back_as_an_int(value):
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 2.0, np.float32(2), "2", None, [2]])
-def test_what_is_not_a_positive_integer_is_refused(value):
+def test_other_values_than_positive_integers_are_rejected(value):
     message = f"`beam_width` must be a positive integer. Received: beam_width={value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_positive_int("beam_width", value)
@@ -40,7 +40,7 @@ def test_a_number_comes_back_as_a_float(value):
 @pytest.mark.parametrize(
     "value", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", b"1", None, [0.1, 0.2]]
 )
-def test_what_is_not_a_number_in_the_range_is_refused(value):
+def test_other_values_than_numbers_in_range_are_rejected(value):
     message = f"`dropout` must be a number between 0 and 1. Received: dropout={value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         check_number("dropout", value, minimum=0, maximum=1)
@@ -57,7 +57,7 @@ def test_a_number_may_have_no_maximum():
         check_number("length_penalty", 0, minimum=0.5, expected="heavier")
 
 
-def test_a_choice_is_one_of_those_that_there_are():
+def test_a_choice_must_be_one_of_the_choices():
     assert check_choice("attention", None, (None, "luong")) is None
     assert check_choice("attention", "luong", iter((None, "luong"))) == "luong"
     message = r"^`attention` must be one of None, 'luong'\. Received: attention='dot'$"

@@ -105,12 +105,12 @@ def check(data, parts, folder):
 
 @FEW
 @given(data=st.data())
-def test_a_damaged_model_is_refused_or_loads(parts, tmp_path, data):
+def test_a_damaged_model_is_rejected_or_loads(parts, tmp_path, data):
     check(data, parts, tmp_path)
 
 
 @pytest.mark.slow
 @MANY
 @given(data=st.data())
-def test_2000_damaged_models_are_refused_or_load(parts, tmp_path, data):
+def test_2000_damaged_models_are_rejected_or_load(parts, tmp_path, data):
     check(data, parts, tmp_path)

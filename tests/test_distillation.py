@@ -75,7 +75,7 @@ def test_padding_does_not_change_the_loss(data, teacher):
 
 
 @pytest.mark.slow
-def test_a_student_comes_to_predict_what_its_teacher_does(data, teacher):
+def test_a_student_learns_the_predictions_of_its_teacher(data, teacher):
     student = Seq2Seq(LSTMEncoder(6, 8), LSTMDecoder(6, 8))
     student.compile(keras.optimizers.Adam(0.05), loss=DistillationLoss())
     student.fit(teach(data, teacher, 1.0).repeat(150), validation_data=data, verbose=0)
@@ -85,6 +85,6 @@ def test_a_student_comes_to_predict_what_its_teacher_does(data, teacher):
     np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-def test_a_weight_out_of_range_is_refused(data, teacher):
+def test_a_weight_out_of_range_is_rejected(data, teacher):
     with pytest.raises(ValueError, match="`weight` must be a number between 0 and 1"):
         teach(data, teacher, 1.5)

@@ -23,7 +23,7 @@ def environment() -> ModuleType:
 
 
 @pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)])
-def test_a_python_without_tensorflow_is_refused(
+def test_a_python_without_tensorflow_is_rejected(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
@@ -31,7 +31,7 @@ def test_a_python_without_tensorflow_is_refused(
         environment.check_python()
 
 
-def test_a_python_without_venv_is_refused(
+def test_a_python_without_venv_is_rejected(
     environment: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)

@@ -114,12 +114,12 @@ def test_an_output_and_an_empty_reference_do_not_divide_by_zero():
         (["a"], ["a"], TypeError, "'a' at position 0"),
     ],
 )
-def test_references_that_do_not_fit_are_refused(outputs, references, error, match):
+def test_references_that_do_not_fit_are_rejected(outputs, references, error, match):
     with pytest.raises(error, match=match):
         error_rates(outputs, references)
 
 
-def test_an_unknown_kind_of_token_is_refused():
+def test_an_unknown_kind_of_token_is_rejected():
     with pytest.raises(ValueError, match="must be one of 'words', 'phones', 'characters'"):
         error_rates(["a"], [["a"]], tokens="syllables")
 
@@ -165,7 +165,7 @@ def test_chrf_weighs_recall_over_precision():
 
 
 @pytest.mark.parametrize("score", [bleu, chrf])
-def test_scores_refuse_references_that_do_not_fit(score):
+def test_scores_reject_references_that_do_not_fit(score):
     with pytest.raises(TypeError, match="'a' at position 0"):
         score(["a"], ["a"])
 

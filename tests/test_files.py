@@ -35,7 +35,7 @@ def write_half(path: Path, error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("before", [None, "old"])
-def test_what_is_written_beside_is_renamed_in_the_end(tmp_path, before):
+def test_the_unfinished_file_is_renamed_at_the_end(tmp_path, before):
     path = tmp_path / "model.keras"
     if before is not None:
         path.write_text(before)
@@ -50,7 +50,7 @@ def test_what_is_written_beside_is_renamed_in_the_end(tmp_path, before):
 
 @pytest.mark.parametrize("before", [None, "old"])
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_failure_leaves_what_was_there(tmp_path, before, error):
+def test_a_failure_keeps_the_old_file(tmp_path, before, error):
     path = tmp_path / "model.keras"
     if before is not None:
         path.write_text(before)
@@ -147,7 +147,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("check", [write, check_writable])
-def test_what_cannot_become_a_file_is_refused_by_its_path(tmp_path, check):
+def test_an_invalid_destination_is_rejected_with_its_path(tmp_path, check):
     (tmp_path / "folder").mkdir()
     with pytest.raises(IsADirectoryError, match=r"where a file is to be written: .*folder"):
         check(tmp_path / "folder")
@@ -225,7 +225,7 @@ def leftovers(tmp_path):
     return tmp_path
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_one(leftovers):
+def test_files_of_a_killed_process_are_removed_by_the_next_one(leftovers):
     write(leftovers / "best.keras")
     with unfinished_folder(str(leftovers)) as folder:
         assert len(os.listdir(leftovers)) == 3
@@ -239,7 +239,7 @@ def test_the_leftovers_of_a_folder_are_removed_at_once(leftovers):
     assert (leftovers / ".notes.unfinished").exists()
 
 
-def test_what_a_living_process_writes_is_not_removed(tmp_path):
+def test_files_of_a_running_process_are_not_removed(tmp_path):
     path = str(tmp_path / "best.keras")
     sweep = multiprocessing.get_context("spawn").Process(
         target=remove_unfinished, args=(str(tmp_path),)

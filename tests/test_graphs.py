@@ -11,7 +11,7 @@ from keras_s2s.graphs import CompiledCalls, GraphState
 ANY_SIZE = [tf.TensorSpec([None, None], tf.int32)]
 
 
-def test_other_batch_sizes_and_lengths_do_not_trace_anew():
+def test_other_batch_sizes_and_lengths_cause_no_retracing():
     traced = []
 
     def total(ids):
@@ -47,7 +47,7 @@ def test_only_the_functions_that_were_used_last_are_kept():
     assert calls.get(0, _double, [tf.TensorSpec([])]) is not functions[0]
 
 
-def test_a_changed_layer_has_its_calls_compiled_anew():
+def test_functions_of_a_changed_layer_are_compiled_again():
     layer, calls = keras.layers.Dense(2), CompiledCalls()
     layer.build((None, 2))
 

@@ -91,7 +91,7 @@ def test_kerastuner_searches_for_settings(tmp_path):
 
 @pytest.mark.parametrize("layer", [s2s.LSTMEncoder, s2s.GRUEncoder])
 @pytest.mark.sampled(1)
-def test_an_encoder_stands_alone_in_a_functional_model(layer, tmp_path):
+def test_an_encoder_can_be_used_in_a_functional_model(layer, tmp_path):
     ids = keras.Input([None], dtype="int32")
     encoded = layer(9, 3, bidirectional=True, context="attention_pool", name="encoder")(ids)
     model = keras.Model(ids, keras.layers.Dense(2)(encoded.context))
@@ -129,14 +129,14 @@ def translator():
 
 
 @pytest.mark.parametrize("text", ["abcd", b"abcd"])
-def test_a_translator_refuses_a_single_text(translator, text):
+def test_a_translator_rejects_a_single_text(translator, text):
     with pytest.raises(TypeError, match="must be a list of texts, not a single one"):
         translator(text)
 
 
 @pytest.mark.parametrize("way", COPIES)
 @pytest.mark.sampled(1)
-def test_a_copied_translator_answers_alike(translator, way):
+def test_a_copied_translator_gives_the_same_outputs(translator, way):
     again = COPIES[way](translator)
     assert again is not translator
     assert again.translate(TEXTS) == translator.translate(TEXTS)
@@ -266,11 +266,11 @@ def test_a_copied_result_has_the_same_hypotheses(way):
         (lambda: s2s.SequenceLoss("token"), "SequenceLoss('token', label_smoothing=0.0)"),
     ],
 )
-def test_parts_are_printed_as_they_were_made(make, expected):
+def test_the_repr_of_a_part_shows_its_arguments(make, expected):
     assert repr(make()) == expected
 
 
-def test_models_are_printed_by_their_parts(translator):
+def test_the_repr_of_a_model_shows_its_parts(translator):
     model = translator.model
     assert repr(model) == f"Seq2Seq({model.encoder!r}, {model.decoder!r})"
     ensemble = s2s.Ensemble([model], average="log_probabilities")

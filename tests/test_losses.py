@@ -92,7 +92,7 @@ def test_its_gradient_is_that_of_the_formula_and_zero_at_the_padding(reduction):
 
 @every_reduction
 @pytest.mark.parametrize("sample_weight", [None, np.zeros(3), np.zeros([3, 3])])
-def test_where_nothing_counts_the_loss_is_zero(reduction, sample_weight):
+def test_the_loss_is_zero_if_all_weights_are_zero(reduction, sample_weight):
     labels = LABELS if sample_weight is not None else np.zeros_like(LABELS)
     assert SequenceLoss(reduction=reduction)(labels, LOGITS, sample_weight=sample_weight) == 0.0
     assert SequenceLoss(reduction=reduction)(LABELS[:0], LOGITS[:0]) == 0.0
@@ -129,13 +129,13 @@ def test_it_is_restored_from_its_config(reduction):
         ({"label_smoothing": "0.1"}, "`label_smoothing` must be a number.*label_smoothing='0.1'"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         SequenceLoss(**arguments)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (1, 3), (3, 3, 2), (3, 3, 1, 1)])
-def test_weights_of_another_shape_are_refused(shape):
+def test_weights_of_another_shape_are_rejected(shape):
     message = r"`sample_weight` must have the shape \(batch,\), \(batch, 1\), \(batch, target_"
     with pytest.raises(ValueError, match=message):
         SequenceLoss()(LABELS, LOGITS, sample_weight=np.ones(shape))
@@ -160,7 +160,7 @@ def test_labels_may_have_a_last_dimension_of_one_as_in_keras(reduction):
         (LABELS, LOGITS[0], r"`y_pred` must have the shape of `y_true` .* shape \(3, 5\)"),
     ],
 )
-def test_labels_and_logits_that_do_not_fit_are_refused(labels, logits, message):
+def test_labels_and_logits_that_do_not_fit_are_rejected(labels, logits, message):
     with pytest.raises(ValueError, match=message):
         SequenceLoss()(labels, logits)
 

@@ -130,12 +130,12 @@ def test_labels_may_have_a_last_dimension_of_one_as_in_keras(kind):
 
 @every_metric
 @pytest.mark.parametrize("shape", [(), (2,), (3, 2), (3, 3, 2)])
-def test_weights_of_another_shape_are_refused(kind, shape):
+def test_weights_of_another_shape_are_rejected(kind, shape):
     with pytest.raises(ValueError, match=r"`sample_weight` must have the shape \(batch,\), "):
         kind().update_state(LABELS, LOGITS, sample_weight=np.ones(shape))
 
 
 @every_metric
-def test_labels_and_logits_that_do_not_fit_are_refused(kind):
+def test_labels_and_logits_that_do_not_fit_are_rejected(kind):
     with pytest.raises(ValueError, match="`y_pred` must have the shape of `y_true`"):
         kind().update_state(LABELS[:, :2], LOGITS)

@@ -18,7 +18,7 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("name", [*MODELS, "ensemble"])
 @pytest.mark.sampled(1)
-def test_a_model_answers_as_before(name):
+def test_an_old_model_gives_the_same_outputs(name):
     model, expected = s2s.load(FOLDER / f"{name}.keras"), EXPECTED[name]
     found = model.search(SOURCE_IDS, s2s.BeamSearch(beam_width=3, max_length=6))
     np.testing.assert_array_equal(found.ids, expected["ids"])

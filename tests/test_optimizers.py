@@ -99,7 +99,7 @@ def fail_without_optimizers(models):
         raise OSError("disk full")
 
 
-def test_optimizers_are_away_meanwhile_and_come_back_whatever_happens():
+def test_optimizers_are_detached_and_restored_even_after_an_error():
     trained, untrained = make_model("luong"), make_model("luong")
     optimizer = keras.optimizers.Adam()
     trained.compile(optimizer, loss=SequenceLoss())

@@ -42,7 +42,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     "program",
     ["import keras_s2s", "from keras_s2s.cli.main import main; main(['train', '--help'])"],
 )
-def test_nothing_waits_for_tensorflow_before_it_is_needed(program: str) -> None:
+def test_tensorflow_is_imported_only_when_it_is_needed(program: str) -> None:
     check = f"import sys\n{program}\nassert 'tensorflow' not in sys.modules, 'imported'"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
 

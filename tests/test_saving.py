@@ -315,7 +315,7 @@ def rewrite(path, name, content):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_is_not_a_translator_is_refused(saved, tmp_path, harm, message):
+def test_a_file_without_a_translator_is_rejected(saved, tmp_path, harm, message):
     path = tmp_path / "t.keras"
     shutil.copy(saved, path)
     harm(path)
@@ -328,7 +328,7 @@ def test_what_is_not_a_translator_is_refused(saved, tmp_path, harm, message):
     assert len(str(caught.value)) < 700 + len(str(path))
 
 
-def test_a_file_by_another_name_is_refused(saved, tmp_path):
+def test_a_file_by_another_name_is_rejected(saved, tmp_path):
     path = tmp_path / "x.h5"
     shutil.copy(saved, path)
     with pytest.raises(
@@ -349,7 +349,7 @@ def test_a_name_that_is_not_registered_is_reported(tmp_path, monkeypatch, own):
     assert isinstance(load(tmp_path / "m.keras"), Seq2Seq)
 
 
-def test_what_is_not_a_file_is_refused(tmp_path):
+def test_a_path_that_is_not_a_file_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': there is no such file"):
         load(tmp_path / "t.keras")
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*': it is a folder"):

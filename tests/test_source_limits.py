@@ -29,7 +29,7 @@ def translator():
     return make_translator(max_source_length=8)
 
 
-def test_a_long_row_is_refused_and_costs_no_more_than_its_batch_mates():
+def test_a_long_row_is_rejected_and_costs_no_more_than_its_batch_mates():
     ids, refused = limit_length(tf.constant(IDS), 3)
     assert ids.numpy().tolist() == [[3, 0, 0], [4, 3, 9], [4, 5, 3], [3, 0, 0]]
     assert refused.numpy().tolist() == [True, False, False, True]
@@ -52,7 +52,7 @@ def test_rows_within_the_limit_stay_as_they_are(limit):
     assert dynamic(ids[:0]).shape[0] == 0
 
 
-def test_translate_refuses_a_long_text_by_its_position(translator):
+def test_translate_rejects_a_long_text_by_its_position(translator):
     message = r"at most `max_source_length` tokens each, 8.*Received: 18 tokens at position 1"
     with pytest.raises(ValueError, match=message):
         translator.translate(TEXTS)
@@ -76,7 +76,7 @@ def test_a_call_gives_a_long_text_no_hypothesis(translator):
     assert (scored["log_probs"].numpy() == -1e9).tolist() == [False, True, False]
 
 
-def test_a_long_target_is_refused_where_a_limit_is_given(translator):
+def test_a_long_target_is_rejected_where_a_limit_is_given(translator):
     targets = tf.constant(["HH", "HH AA HH AA"])
     found = translator.score_texts(tf.constant(["a", "a"]), targets, max_target_length=4)
     assert (found["scores"].numpy() == -1e9).tolist() == [False, True]
@@ -144,7 +144,7 @@ def test_the_card_tells_the_limit(translator):
 
 
 @pytest.mark.parametrize("draw", [s2s.plots.attention, s2s.plots.beam_search])
-def test_a_picture_refuses_a_long_text_with_its_length_and_the_limit(translator, draw):
+def test_a_picture_rejects_a_long_text_with_its_length_and_the_limit(translator, draw):
     message = r"`text` must have at most `max_source_length` tokens, 8.*Received: 18 tokens"
     with pytest.raises(ValueError, match=message):
         draw(translator, TEXTS[1])

@@ -140,7 +140,7 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
         (["a", "\xa0"], ValueError, r"must not be empty\. Received: '\\xa0' at position 1"),
     ],
 )
-def test_what_is_not_a_text_is_refused(translator, texts, error, message):
+def test_an_invalid_text_is_rejected(translator, texts, error, message):
     with pytest.raises(error, match=message):
         translator.translate(texts)
 
@@ -225,7 +225,7 @@ def test_names_that_no_training_had_are_copied_as_text(attention):
     assert translator.translate(unseen) == ["zoë call", "日本 write", "x,y write"]
 
 
-def test_a_model_that_copies_by_other_ids_is_refused():
+def test_a_model_that_copies_by_other_ids_is_rejected():
     source, target = CharTokenizer.train(["abc"]), CharTokenizer.train(["cba"])
     model = Seq2Seq(
         LSTMEncoder(7, 2),

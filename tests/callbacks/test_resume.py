@@ -120,7 +120,7 @@ DATA = {
     ("data", "every"), [(data, "epoch" if "length" in data else 3) for data in DATA]
 )
 @pytest.mark.slow
-def test_data_resumes_with_the_batches_that_would_have_come(data, every, model_of_start, tmp_path):
+def test_data_resumes_with_the_same_batches(data, every, model_of_start, tmp_path):
     def options():
         return {"data": DATA[data](tmp_path), "every": every}
 
@@ -180,7 +180,7 @@ def test_with_more_epochs_it_continues(model_of_start, tmp_path):
     assert model.fit(make_data(), verbose=0).epoch == [0]
 
 
-def test_arrays_are_taken_where_they_keep_their_order(model_of_start, tmp_path):
+def test_arrays_that_are_not_shuffled_are_accepted(model_of_start, tmp_path):
     (inputs, labels), *_ = make_dataset(PAIRS, SOURCE, TARGET, batch_size=len(PAIRS))
     inputs = {name: ids.numpy() for name, ids in inputs.items()}
     arrays = {"data": inputs, "y": labels.numpy(), "batch_size": 4, "shuffle": False}
@@ -220,7 +220,7 @@ def test_interrupted_while_it_skips_it_trains_the_next_time(model_of_start, tmp_
     assert_same_weights(state_of(model), expected)
 
 
-def test_a_state_half_written_is_never_taken_for_a_whole_one(model_of_start, tmp_path, monkeypatch):
+def test_an_incomplete_state_is_never_loaded(model_of_start, tmp_path, monkeypatch):
     fit(model_of_start(), tmp_path, epochs=1)
     before = (tmp_path / FILE).read_bytes()
 
@@ -245,7 +245,7 @@ def test_a_state_half_written_is_never_taken_for_a_whole_one(model_of_start, tmp
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])
 @pytest.mark.sampled(1)
-def test_a_damaged_state_is_refused(damage, model_of_start, tmp_path):
+def test_a_damaged_state_is_rejected(damage, model_of_start, tmp_path):
     fit(model_of_start(), tmp_path, epochs=1)
     content = bytearray((tmp_path / FILE).read_bytes())
     content[len(content) // 2] ^= 1
@@ -254,7 +254,7 @@ def test_a_damaged_state_is_refused(damage, model_of_start, tmp_path):
         fit(model_of_start(), tmp_path, epochs=2)
 
 
-def test_the_state_of_another_model_is_refused(model_of_start, tmp_path):
+def test_the_state_of_another_model_is_rejected(model_of_start, tmp_path):
     fit(model_of_start(), tmp_path, epochs=1)
     other = make_model()
     other.compile("sgd", other.loss)
@@ -279,7 +279,7 @@ def test_only_one_training_at_a_time_uses_a_folder(model_of_start, tmp_path):
     assert os.listdir(tmp_path) == [FILE]
 
 
-def test_steps_that_are_not_the_epochs_of_the_data_are_refused(model_of_start, tmp_path):
+def test_steps_that_are_not_the_epochs_of_the_data_are_rejected(model_of_start, tmp_path):
     with pytest.raises(ValueError, match="Received: steps_per_epoch=3"):
         fit(model_of_start(), tmp_path, data=make_data().repeat(), steps_per_epoch=3)
 
@@ -400,7 +400,7 @@ def test_a_rate_that_each_epoch_lowers_is_lowered_once(model_of_start, tmp_path)
     assert_same_weights(state_of(model), expected)
 
 
-def test_who_looks_at_a_batch_or_says_the_epoch_changes_nothing(model_of_start, tmp_path):
+def test_other_iterations_over_the_dataset_change_nothing(model_of_start, tmp_path):
     model = model_of_start()
     fit(model, tmp_path / "whole")
     expected = state_of(model)
@@ -434,7 +434,7 @@ def test_it_reports_where_a_training_resumes(model_of_start, tmp_path, capsys):
     assert said(verbose=0, epochs=3) == said(own=False, epochs=3) == []
 
 
-def test_it_says_that_the_number_of_threads_has_changed(
+def test_it_warns_if_the_number_of_threads_has_changed(
     model_of_start, tmp_path, monkeypatch, caplog
 ):
     fit(model_of_start(), tmp_path, epochs=1)

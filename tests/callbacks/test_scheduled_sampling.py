@@ -43,7 +43,7 @@ def test_no_probability_is_above_the_maximum(schedule):
         ({"choice": "best"}, "`choice` must be one of 'argmax', 'sample'"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments, match):
+def test_arguments_out_of_range_are_rejected(arguments, match):
     with pytest.raises(ValueError, match=match):
         ScheduledSampling(**arguments)
 
@@ -56,7 +56,7 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-def test_however_fit_ends_the_model_is_fed_with_what_it_was_before():
+def test_the_previous_setting_is_restored_however_fit_ends():
     model = make_model("luong")
     model.compile("sgd", loss=SequenceLoss())
     sampling = ScheduledSampling(lambda step: 0.7)

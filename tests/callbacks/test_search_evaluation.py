@@ -210,14 +210,14 @@ def test_callbacks_that_monitor_a_metric_must_come_later(model):
         model.fit(dataset(), verbose=0, callbacks=[early, evaluation()])
 
 
-def test_a_model_that_cannot_be_searched_is_refused_before_training():
+def test_a_model_that_cannot_be_searched_is_rejected_before_training():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match="requires a model that can be searched"):
         model.fit(np.zeros([1, 1]), np.zeros([1, 1]), verbose=0, callbacks=[evaluation()])
 
 
-def test_a_vocabulary_that_is_not_the_models_is_refused_before_training(model):
+def test_a_vocabulary_that_is_not_the_models_is_rejected_before_training(model):
     other = CharTokenizer.train(["abcdefg"])
     callback = SearchEvaluation(VALID, other, TARGET)
     with pytest.raises(ValueError, match="vocabulary of `source` must have the size"):
@@ -239,7 +239,7 @@ def test_it_evaluates_only_while_fit_runs():
         ([("a",)], TypeError, "both of them str"),
     ],
 )
-def test_pairs_that_cannot_be_searched_are_refused(pairs, error, match):
+def test_pairs_that_cannot_be_searched_are_rejected(pairs, error, match):
     with pytest.raises(error, match=match):
         SearchEvaluation(pairs, SOURCE, TARGET)
 
@@ -256,7 +256,7 @@ def test_pairs_that_cannot_be_searched_are_refused(pairs, error, match):
         ({"examples": -1}, ValueError, "`examples` must be an integer of at least 0"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments, error, match):
+def test_arguments_out_of_range_are_rejected(arguments, error, match):
     with pytest.raises(error, match=match):
         evaluation(**arguments)
 

@@ -15,7 +15,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class DecoderFormula:
-    """Computes the logits of one target from the weights of a decoder."""
+    """Decoder in NumPy that computes the logits of one target."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder

@@ -45,7 +45,7 @@ def strategy(kind: str) -> tf.distribute.Strategy:
 
 
 class Dies(keras.callbacks.Callback):
-    """Kills the process after a number of steps."""
+    """Callback that kills the process after a number of steps."""
 
     def __init__(self, after: int) -> None:
         super().__init__()

@@ -62,7 +62,7 @@ class Model:
 
 
 def _predict_json(model: Model, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to the body of a REST request."""
+    """Return the response to the body of a REST request."""
     signature = request.get("signature_name", "serving_default")
     columns = request.get("inputs")
     if columns is None:
@@ -124,7 +124,7 @@ def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, *arguments: Any) -> None:
-            """Say nothing."""
+            """Do nothing."""
 
     return Handler
 

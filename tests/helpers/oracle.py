@@ -39,7 +39,7 @@ class Rules:
     bonus: Callable[[Prefix], float] = lambda ids: 0.0
 
     def allow(self, ids: Prefix) -> bool:
-        """Whether an output may begin with these ids."""
+        """Return whether an output may begin with these ids."""
         length = len(ids)
         if ids[-1] in (PAD, BOS, *self.suppress):
             return False

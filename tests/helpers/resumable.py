@@ -27,7 +27,7 @@ STEPS = 7  # per epoch
 
 
 class KillAt(keras.callbacks.Callback):
-    """Kills the process abruptly after a number of optimizer steps."""
+    """Callback that kills the process abruptly after a number of optimizer steps."""
 
     def __init__(self, step: int) -> None:
         super().__init__()

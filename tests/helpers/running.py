@@ -16,7 +16,7 @@ PROGRAM = [sys.executable, "-c", "from keras_s2s.cli.main import run; run()"]
 
 
 class Runner:
-    """Runs commands in this process."""
+    """Runner of commands in this process."""
 
     def __init__(self, monkeypatch, capsysbinary, folder):
         self.monkeypatch, self.captured, self.folder = monkeypatch, capsysbinary, folder

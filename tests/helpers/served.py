@@ -1,4 +1,4 @@
-"""Shared by the tests of exports: a small translator with fixed random answers."""
+"""Small translator with fixed random outputs, for the tests of exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tiny_translator(
     encoder: dict[str, Any] | None = None,
     decoder: dict[str, Any] | None = None,
 ) -> Translator:
-    """Build a translator whose answers are nonsense but differ from text to text.
+    """Build a translator whose outputs are random but differ from text to text.
 
     Its weights are random, scaled so that no two hypotheses have nearly equal scores.
     """

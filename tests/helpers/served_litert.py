@@ -1,4 +1,4 @@
-"""Shared by the tests of LiteRT files: write a file quickly."""
+"""Fast export of LiteRT files, for their tests."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def make_model(kind: str, **kwargs: Any) -> Seq2Seq:
-    """Build a model with weights large enough for its answers to differ."""
+    """Build a model with weights large enough for its outputs to differ."""
     encoder, decoder = KINDS[kind]
     model = Seq2Seq(
         LSTMEncoder(SOURCE_SIZE, 3, embedding_dim=2, **encoder, **kwargs),

@@ -63,7 +63,7 @@ def test_weights_and_sums_are_those_of_the_formula(kind):
 
 
 @every_kind
-def test_masked_positions_weigh_nothing_whatever_stands_there(kind):
+def test_masked_positions_have_weight_zero(kind):
     layer = make(kind)
     queries, memory = make_inputs()
     padding = tf.constant(~MASK[:, :, np.newaxis])
@@ -78,7 +78,7 @@ def test_masked_positions_weigh_nothing_whatever_stands_there(kind):
 
 @every_kind
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_where_all_is_masked_all_is_finite(kind, dtype):
+def test_outputs_are_finite_if_all_positions_are_masked(kind, dtype):
     layer = make(kind, dtype=dtype)
     queries, memory = make_inputs(dtype)
     mask = tf.constant([[False] * LENGTH, MASK[1]])
@@ -116,7 +116,7 @@ def test_a_dot_product_needs_states_of_one_size():
         LuongAttention(3, score="dot").build((None, 1, 3), None, (None, 4, 2))
 
 
-def test_a_score_that_there_is_not_is_refused():
+def test_an_unknown_score_is_rejected():
     with pytest.raises(ValueError, match=r"`score` must be one of 'general', 'dot', 'concat'"):
         LuongAttention(3, score="cosine")
 

@@ -22,7 +22,7 @@ def make(dtype="float32") -> AttentionPool:
     return layer
 
 
-def test_it_is_its_formula():
+def test_outputs_match_the_formula():
     layer = make()
     kernel, bias, query = layer.get_weights()
     found = layer(tf.constant(MEMORY), mask=tf.constant(MASK))

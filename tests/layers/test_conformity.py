@@ -225,7 +225,7 @@ def test_a_pool_takes_the_mask_as_keras_gives_it(given):
     assert not np.array_equal(found, pool(tf.identity(values)))
 
 
-def test_without_a_mask_all_is_real():
+def test_without_a_mask_all_positions_are_real():
     values = tf.random.stateless_normal([2, 3, 4], seed=[0, 1])
     everything = tf.ones([2, 3], tf.bool)
     pool = layers.AttentionPool()
@@ -248,7 +248,7 @@ def test_without_a_mask_all_is_real():
         (lambda ids: s2s.GRUDecoder(9, 3)(ids, tf.zeros([1, 3])), "`target_inputs` must be"),
     ],
 )
-def test_ids_that_are_not_integers_are_refused(call, message):
+def test_ids_that_are_not_integers_are_rejected(call, message):
     with pytest.raises(TypeError, match=message):
         call(tf.constant([[1.0, 2.0]]))
 

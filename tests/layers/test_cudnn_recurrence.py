@@ -69,7 +69,7 @@ def stand_in(monkeypatch):
     ids=["from zeros", "from a state", "bidirectional", "residual", "normalized"],
 )
 @pytest.mark.sampled(5)
-def test_cudnn_gives_what_the_loop_gives(kind, mask, options, states, calls, stand_in):
+def test_cudnn_matches_the_loop(kind, mask, options, states, calls, stand_in):
     stack = make_stack(kind, **options)
     expected = train(stack, mask, states, lengths=False)
     assert not stand_in
@@ -98,7 +98,7 @@ def test_in_mixed_precision_the_outputs_keep_their_precision(dtype, stand_in):
     assert encoded.memory.dtype == dtype.removeprefix("mixed_")
 
 
-def test_what_cudnn_cannot_do_takes_the_loop(stand_in):
+def test_the_loop_runs_what_cudnn_does_not_support(stand_in):
     ids = tf.constant([[5, 6, 3], [7, 3, 0]])
     LSTMEncoder(9, UNITS, recurrent_dropout=0.5)(ids, cudnn=True, training=True)
     LSTMEncoder(9, UNITS)(ids)  # as searches and exports call it
@@ -217,7 +217,7 @@ def test_without_a_gpu_there_is_no_cudnn(monkeypatch):
 
 
 @pytest.mark.usefixtures("pretend_gpu")
-def test_cudnn_is_for_what_runs_on_the_gpu_alone():
+def test_cudnn_is_used_only_on_the_gpu():
     answers = []
 
     def ask():
@@ -242,7 +242,7 @@ def test_without_a_gpu_a_training_runs_on_the_cpu(monkeypatch):
 
 
 @pytest.mark.slow
-def test_threads_can_be_set_after_a_layer_was_made():
+def test_threads_can_be_set_after_creating_a_layer():
     program = (
         "import tensorflow as tf; from keras_s2s.layers import LSTM; LSTM(3);"
         "tf.config.threading.set_intra_op_parallelism_threads(1)"

@@ -61,7 +61,7 @@ def whole(decoder, ids=IDS, *, packed=False, training=False):
 @every_option
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 @pytest.mark.sampled(11)
-def test_a_whole_target_gives_the_logits_of_the_formula(kind, options, packed):
+def test_logits_of_a_whole_target_match_the_formula(kind, options, packed):
     decoder = make(kind, **options)
     logits = whole(decoder, packed=packed)
     assert logits.dtype == tf.float32
@@ -75,7 +75,7 @@ def test_a_whole_target_gives_the_logits_of_the_formula(kind, options, packed):
 @every_kind
 @every_option
 @pytest.mark.sampled(11)
-def test_a_whole_target_is_its_steps(kind, options):
+def test_a_whole_target_matches_its_steps(kind, options):
     decoder = make(kind, **options)
     state, source = decoder.initial_state(tf.constant(C)), decoder.read(*map(tf.constant, SOURCE))
     logits = whole(decoder)
@@ -200,7 +200,7 @@ def test_a_shared_embedding_is_one_weight():
         ),
     ],
 )
-def test_embeddings_that_cannot_be_shared_are_refused(size, built, message):
+def test_embeddings_that_cannot_be_shared_are_rejected(size, built, message):
     embedding = TokenEmbedding(SIZE, UNITS)
     if built:
         embedding.build()
@@ -223,6 +223,6 @@ def test_embeddings_that_cannot_be_shared_are_refused(size, built, message):
     ],
 )
 @every_kind
-def test_arguments_that_do_not_go_together_are_refused(kind, arguments, message):
+def test_incompatible_arguments_are_rejected(kind, arguments, message):
     with pytest.raises(ValueError, match=message):
         kind(SIZE, UNITS, **arguments)

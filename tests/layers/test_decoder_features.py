@@ -11,7 +11,7 @@ from keras_s2s.layers.packing import make_packing
 CONTEXT = tf.constant([[1.0, 2.0], [3.0, 4.0]])
 
 
-def test_the_hypotheses_of_a_source_stand_together():
+def test_the_hypotheses_of_a_source_are_adjacent():
     np.testing.assert_array_equal(
         repeat_for_hypotheses(CONTEXT, tf.constant(4)), [[1, 2], [1, 2], [3, 4], [3, 4]]
     )

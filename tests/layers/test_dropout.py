@@ -20,7 +20,7 @@ def test_words_become_unk_at_their_rate_and_the_special_tokens_stay():
     np.testing.assert_array_equal(np.delete(dropped, [1, 2, 3], axis=1), IDS.numpy()[:, [0, 4, 5]])
 
 
-def test_what_is_kept_makes_up_for_what_is_dropped():
+def test_kept_values_are_scaled_up():
     mask = SequenceDropout(1, 0.0, 0.75, 0.0).recurrent_mask(0, (1000, 2), tf.float32, True)
     assert set(np.unique(mask)) == {0.0, 4.0}
     assert abs(np.mean(mask) - 1.0) < 0.25  # six standard deviations
@@ -35,7 +35,7 @@ def test_outside_training_nothing_is_dropped():
 
 
 @pytest.mark.parametrize("rates", [(0.5, 0, 0), (0, 0.5, 0), (0, 0, 0.5)])
-def test_the_same_seed_drops_the_same(rates):
+def test_the_same_seed_drops_the_same_values(rates):
     def draw():
         keras.utils.set_random_seed(3)
         layer = SequenceDropout(1, *rates)
@@ -68,6 +68,6 @@ def test_without_rates_there_is_nothing_to_save():
         ),
     ],
 )
-def test_what_is_not_a_rate_is_refused(rates, message):
+def test_an_invalid_rate_is_rejected(rates, message):
     with pytest.raises(ValueError, match=message):
         check_rates("dropout", rates, 2, "here and there")

@@ -36,7 +36,7 @@ def table_after_steps(layer: keras.layers.Layer, optimizer: keras.optimizers.Opt
     return weight.numpy()
 
 
-def test_new_vectors_are_large_enough_for_the_gates_to_hear():
+def test_initial_vectors_are_large_enough_to_move_the_gates():
     layer = TokenEmbedding(200, 100)
     layer.build()
     values = layer.get_weights()[0]
@@ -72,7 +72,7 @@ def test_an_optimizer_steps_as_it_does_on_a_dense_product(make):
 
 
 @pytest.mark.parametrize("name", ["adam", "true norm of all gradients"])
-def test_the_embedding_of_keras_steps_otherwise_which_is_why_this_one_exists(name):
+def test_the_embedding_of_keras_takes_wrong_steps(name):
     make = OPTIMIZERS[name]
     difference = table_after_steps(keras.layers.Embedding(SIZE, DIM), make()) - table_after_steps(
         OneHotEmbedding(), make()
@@ -81,7 +81,7 @@ def test_the_embedding_of_keras_steps_otherwise_which_is_why_this_one_exists(nam
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_a_token_that_stands_often_in_a_batch_counts_as_often(policy):
+def test_gradients_of_repeated_tokens_are_summed(policy):
     layer = TokenEmbedding(SIZE, DIM, dtype=policy)
     ids = tf.fill([4, 1024], 2)  # bfloat16 counts no further than 256, float16 to 2048
     with tf.GradientTape() as tape:
@@ -100,7 +100,7 @@ def test_sizes_must_be_positive_integers(name):
         TokenEmbedding(**arguments)
 
 
-def test_embeddings_may_be_given_before_and_after_it_is_built():
+def test_embeddings_can_be_set_before_and_after_build():
     matrix = np.arange(6, dtype=np.float64).reshape(3, 2)
     layer = TokenEmbedding(3, 2)
     layer.set_embeddings(matrix)
@@ -122,6 +122,6 @@ def test_embeddings_may_be_given_before_and_after_it_is_built():
         ),
     ],
 )
-def test_what_is_not_a_matrix_of_embeddings_is_refused(matrix, message):
+def test_an_invalid_matrix_of_embeddings_is_rejected(matrix, message):
     with pytest.raises(ValueError, match=message):
         TokenEmbedding(3, 2).set_embeddings(matrix)

@@ -95,14 +95,14 @@ def test_a_context_is_restored_from_its_config(context):
     )
 
 
-def test_a_layer_of_ones_own_gets_memory_and_mask_and_no_warning():
+def test_a_custom_layer_gets_memory_and_mask_without_a_warning():
     layer = resolve_context(WeightedSum())
     found = apply_context(layer, tf.constant(MEMORY), tf.constant(MASK), None)
     sums = 1 / (1 + np.exp(-MEMORY.sum(axis=2, keepdims=True))) * MEMORY * MASK[:, :, np.newaxis]
     np.testing.assert_allclose(found, sums.sum(axis=1), atol=1e-5)
 
 
-def test_a_function_of_ones_own_gets_memory_and_mask_whatever_it_calls_them():
+def test_a_custom_function_gets_memory_and_mask_by_position():
     found = apply_context(
         resolve_context(other_names), tf.constant(MEMORY), tf.constant(MASK), None
     )
@@ -131,6 +131,6 @@ def test_a_function_of_ones_own_gets_memory_and_mask_whatever_it_calls_them():
         (WeightedSum, TypeError, r"Received: context=<class"),
     ],
 )
-def test_what_is_not_a_context_is_refused(context, error, message):
+def test_an_invalid_context_is_rejected(context, error, message):
     with pytest.raises(error, match=message):
         resolve_context(context)

@@ -9,7 +9,7 @@ from keras_s2s.layers import LSTM, LSTMState
 from keras_s2s.layers.packing import make_packing, pack
 
 
-def test_a_new_layer_remembers():
+def test_the_initial_forget_bias_is_one():
     layer = LSTM(2)
     layer.build((None, None, 3))
     np.testing.assert_array_equal(layer.bias, [0, 0, 1, 1, 0, 0, 0, 0])

@@ -55,7 +55,7 @@ def steps(decoder, ids, source, state=None):
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.sampled(10)
-def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, packed, num_layers):
+def test_logits_of_a_whole_target_match_the_formula(attention, context_to, packed, num_layers):
     decoder = make(attention=attention, context_to=context_to, num_layers=num_layers)
     logits = whole_target(decoder, IDS, SOURCE, packed=packed)
     assert logits.dtype == tf.float32
@@ -67,7 +67,7 @@ def test_a_whole_target_gives_the_logits_of_the_formula(attention, context_to, p
 
 
 @every_kind
-def test_a_whole_target_is_its_steps(attention, context_to):
+def test_a_whole_target_matches_its_steps(attention, context_to):
     decoder = make(attention=attention, context_to=context_to, num_layers=2)
     whole, by_steps = decoder(IDS, *SOURCE), steps(decoder, IDS, SOURCE)
     np.testing.assert_allclose(whole[0], by_steps[0], atol=1e-6)
@@ -75,7 +75,7 @@ def test_a_whole_target_is_its_steps(attention, context_to):
 
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau"])
-def test_a_step_gives_the_attention_of_the_formula(attention):
+def test_the_attention_of_a_step_matches_the_formula(attention):
     decoder = make(attention=attention)
     memory, state = decoder.read(*SOURCE), decoder.initial_state(tf.constant(C))
     formulas = [DecoderFormula(decoder), DecoderFormula(decoder)]
@@ -91,7 +91,7 @@ def test_a_step_gives_the_attention_of_the_formula(attention):
             np.testing.assert_allclose(weights[row], expected, atol=1e-6)
 
 
-def test_a_decoder_without_attention_has_none_to_give():
+def test_a_decoder_without_attention_returns_none():
     decoder = make()
     state = decoder.initial_state(tf.constant(C))
     with pytest.raises(ValueError, match=r"must be False for a decoder without attention\. Recei"):
@@ -122,7 +122,7 @@ def test_padding_in_a_target_keeps_the_state(attention, packed):
 
 
 @every_attention
-def test_what_stands_in_masked_memory_has_no_influence(attention):
+def test_masked_memory_has_no_influence(attention):
     decoder = make(attention=attention)
     other = STATES.copy()
     other[~MASK] = 1e4
@@ -150,7 +150,7 @@ def test_dropout_works_in_training_only(attention, packed):
     assert np.all(np.any(dropped.numpy() != plain.numpy(), axis=2)[IDS != 0])
 
 
-def test_the_logits_are_made_in_float32_under_mixed_precision():
+def test_logits_are_computed_in_float32_in_mixed_precision():
     decoder = make(dtype="mixed_bfloat16")
     decoder.logits.set_weights([np.zeros([UNITS, SIZE]), np.full(SIZE, 1 + 2**-12)])
     logits = decoder(IDS, C)
@@ -170,7 +170,7 @@ def test_in_training_the_product_of_the_logits_has_operands_of_16_bits():
 
 @pytest.mark.parametrize("attention", ["luong", "bahdanau"])
 @pytest.mark.parametrize("source", [(C,), (C, STATES), (C, None, MASK)], ids=range(3))
-def test_attention_without_a_memory_is_refused(attention, source):
+def test_attention_without_a_memory_is_rejected(attention, source):
     message = f"attention='{attention}' needs `memory` and `memory_mask`"
     with pytest.raises(ValueError, match=message):
         make(attention=attention)(IDS, *source)
@@ -191,6 +191,6 @@ def test_attention_without_a_memory_is_refused(attention, source):
         ({"attention": "dot"}, "`attention` must be one of None, 'luong', 'luong_dot', 'lu"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         LSTMDecoder(**{"vocabulary_size": SIZE, "units": UNITS, **arguments})

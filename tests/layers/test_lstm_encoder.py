@@ -42,7 +42,7 @@ def make(kind=LSTMEncoder, **kwargs):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
-def test_it_is_what_the_layers_of_keras_are(packed, bidirectional):
+def test_outputs_match_those_of_keras_layers(packed, bidirectional):
     encoder = make(num_layers=2, bidirectional=bidirectional)
     values = keras.ops.take(encoder.embedding.get_weights()[0], IDS, axis=0)
     backward = iter(encoder.backward_lstms)
@@ -145,7 +145,7 @@ def test_embeddings_that_are_not_trained_are_no_trainable_weights():
     assert [weight.name for weight in frozen.non_trainable_weights] == ["embeddings"]
 
 
-def test_a_layer_may_be_q():
+def test_a_layer_can_be_the_context():
     encoder = make(context=Both())
     encoded = encoder(IDS)
     assert encoder.context_units == UNITS + 1
@@ -157,7 +157,7 @@ def test_a_layer_may_be_q():
     np.testing.assert_array_equal(encoded.context[:, UNITS], LENGTHS)
 
 
-def test_what_is_not_a_vector_for_each_row_is_refused():
+def test_a_context_that_is_not_a_vector_per_row_is_rejected():
     with pytest.raises(
         ValueError, match=r"one vector per sequence.*which returns shape \(1, 1, 3\)"
     ):
@@ -200,6 +200,6 @@ def test_a_batch_of_no_rows_gives_no_rows(packed):
         ({"bidirectional": True, "reverse_source": True}, "both directions.*reverse_source=True"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         LSTMEncoder(**{"vocabulary_size": SIZE, "units": UNITS, **arguments})

@@ -62,7 +62,7 @@ def test_log_probs_are_those_of_all_alignments(packed):
             np.testing.assert_allclose(found[row, time], expected, atol=1e-5)
 
 
-def test_steps_are_the_whole_target():
+def test_steps_match_the_whole_target():
     layer = make_layer()
     keys, found = layer.keys(STATES), whole(layer)
     joint = first_alignment(tf.constant(3), tf.constant(max(LENGTHS)), SIZE)
@@ -153,7 +153,7 @@ def test_gradients_are_those_of_the_derivative_of_every_step():
         np.testing.assert_allclose(by_hand, expected, atol=1e-5)
 
 
-def test_what_is_improbable_is_not_rounded_away():
+def test_small_probabilities_are_not_rounded_away():
     # the second token can come from position 0 alone, which the first one all but excludes
     transitions = tf.math.log(tf.constant([[[[0.5, 0.5], [0.5, 0.5], [1e-30, 1.0]]] * 2]))
     labels = tf.constant([[[-200.0, 0.0], [0.0, -500.0]]])
@@ -166,7 +166,7 @@ def test_a_batch_of_no_rows_is_not_an_error():
     assert empty.shape == (0, 3, 4)
 
 
-def test_the_layer_is_made_again_from_its_config():
+def test_the_layer_is_created_from_its_config():
     assert MonotonicAttention.from_config(MonotonicAttention(3).get_config()).units == 3
 
 

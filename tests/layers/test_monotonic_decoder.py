@@ -104,7 +104,7 @@ def test_the_logits_are_log_probabilities_and_sum_to_one(options):
 
 
 @every_kind
-def test_a_whole_target_is_its_steps(options):
+def test_a_whole_target_matches_its_steps(options):
     decoder, expected = make(options), whole(make(options))
     source = decoder.read(*map(tf.constant, SOURCE), copy_ids(decoder))
     for prepared in (source, decoder.prepare_steps(source)):
@@ -210,12 +210,12 @@ def test_mixed_precision_sums_up_in_float32(options):
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(options, message):
+def test_incompatible_arguments_are_rejected(options, message):
     with pytest.raises(ValueError, match=message):
         LSTMDecoder(SIZE, UNITS, **options)
 
 
-def test_a_decoder_that_copies_needs_to_know_what():
+def test_a_decoder_that_copies_requires_copy_ids():
     decoder = make(KINDS["luong, copy"])
     with pytest.raises(ValueError, match="needs `copy_ids`"):
         decoder.read(*map(tf.constant, SOURCE))
@@ -227,7 +227,7 @@ def test_monotonic_attention_needs_the_source_for_its_first_state():
 
 
 @every_kind
-def test_a_decoder_is_made_again_from_its_config(options):
+def test_a_decoder_is_created_from_its_config(options):
     decoder = make(options)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(decoder))
     assert (again.attention, again.copy) == (decoder.attention, decoder.copy)

@@ -67,5 +67,5 @@ def test_the_attention_on_equal_tokens_is_summed_up():
     np.testing.assert_allclose(rows, np.repeat(expected, 2, axis=0))
 
 
-def test_the_layer_is_made_again_from_its_config():
+def test_the_layer_is_created_from_its_config():
     assert CopyGate.from_config(CopyGate(name="gate").get_config()).dtype == "float32"

@@ -43,7 +43,7 @@ def test_ids_are_packed_as_vectors_are(mask):
     np.testing.assert_array_equal(unpack(pack(ids, packing), packing), ids * mask)
 
 
-def test_each_step_is_a_slice_with_the_longest_sequence_in_front():
+def test_each_step_is_a_slice_with_the_longest_sequence_first():
     ids = tf.constant([[11, 12, 0], [0, 21, 0], [31, 32, 33], [0, 0, 0]])
     packing = make_packing(tf.not_equal(ids, 0))
     np.testing.assert_array_equal(pack(ids, packing), [31, 11, 21, 32, 12, 33])

@@ -26,7 +26,7 @@ def logits_of_steps(decoder, source):
 @every_option
 @pytest.mark.parametrize("most", [SIZE, SIZE - 1], ids=["few tokens", "many tokens"])
 @pytest.mark.sampled(11)
-def test_prepared_steps_give_what_steps_give(kind, options, most, monkeypatch):
+def test_prepared_steps_match_steps(kind, options, most, monkeypatch):
     monkeypatch.setattr(stacks, "MOST_PROJECTED_TOKENS", most)
     decoder = make(kind, **options)
     source = decoder.read(*SOURCE)

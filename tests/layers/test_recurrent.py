@@ -176,7 +176,7 @@ def test_a_batch_of_no_rows_gives_no_rows(kind, packed):
 
 
 @every_kind
-def test_steps_give_what_a_call_gives(kind):
+def test_steps_match_a_call(kind):
     ours, _ = make_pair(kind, go_backwards=False)
     inputs, mask, state, _ = make_batch(kind, MASKS["full"])
     outputs, last = ours(inputs, mask=mask, state=state)
@@ -208,7 +208,7 @@ def test_units_must_be_a_positive_integer(kind, units):
 
 
 @every_kind
-def test_without_a_mask_all_is_real(kind):
+def test_without_a_mask_all_positions_are_real(kind):
     ours, _ = make_pair(kind, go_backwards=True)
     inputs, mask, _, _ = make_batch(kind, MASKS["full"])
     tf.nest.map_structure(np.testing.assert_array_equal, ours(inputs), ours(inputs, mask=mask))
@@ -244,7 +244,7 @@ def sigmoid(x):
 
 @every_kind
 @pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
-def test_a_recurrent_mask_lies_on_what_every_step_reads_of_the_state(kind, packed):
+def test_a_recurrent_mask_is_applied_to_the_state_at_every_step(kind, packed):
     ours, _ = make_pair(kind, go_backwards=False)
     inputs, mask, state, _ = make_batch(kind, MASKS["full"])
     dropped = np.array([[0.0, 2.0, 1.0], [2.0, 0.0, 0.0]], np.float32)

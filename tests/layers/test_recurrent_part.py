@@ -166,7 +166,7 @@ def quantize(model):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("change", [adapt, quantize])
 @pytest.mark.sampled(1)
-def test_what_was_compiled_before_answers_for_the_changed_layers(change, tmp_path):
+def test_compiled_functions_use_changed_layers(change, tmp_path):
     model = make()
     before = scores(model)
     change(model)
@@ -221,6 +221,6 @@ def test_a_model_in_mixed_precision_is_searched_after_quantization():
 
 
 @pytest.mark.parametrize("part", [s2s.LSTMEncoder, s2s.GRUDecoder])
-def test_a_quantized_policy_is_refused_with_the_doors_that_quantize(part):
+def test_a_quantized_policy_is_rejected_with_advice(part):
     with pytest.raises(ValueError, match=r"model\.quantize.*Received: dtype='int8_from_float32'"):
         part(9, 4, dtype="int8_from_float32")

@@ -51,7 +51,7 @@ def normalize(values, norm):
 @both_joints
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 @pytest.mark.sampled(9)
-def test_it_is_its_formula(kind, residual, layer_normalization, bidirectional):
+def test_outputs_match_the_formula(kind, residual, layer_normalization, bidirectional):
     stack = make(
         kind,
         residual=residual,
@@ -94,7 +94,7 @@ def test_packed_values_and_gradients_are_the_padded_ones(kind, residual, layer_n
 
 @every_kind
 @both_joints
-def test_steps_give_what_a_call_gives(kind, residual, layer_normalization):
+def test_steps_match_a_call(kind, residual, layer_normalization):
     stack = make(kind, residual=residual, layer_normalization=layer_normalization)
     outputs, _ = run(stack, packed=False)
     states = tuple(layer.zero_state(3, tf.float32) for layer in stack.forward_layers)
@@ -129,7 +129,7 @@ def test_recurrent_dropout_is_one_mask_for_all_steps_and_in_training_only(kind, 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("place", range(LAYERS))
-def test_each_layer_has_a_rate_of_its_own(place, packed):
+def test_each_layer_has_its_own_rate(place, packed):
     rates = [0.0] * (LAYERS + 1)
     rates[place] = 1.0  # all that goes into this layer
     stack = make(dropout=rates)
@@ -143,7 +143,7 @@ def test_each_layer_has_a_rate_of_its_own(place, packed):
 @every_kind
 @pytest.mark.parametrize("vocabulary_size", [5, MOST_PROJECTED_TOKENS + 1])
 @pytest.mark.parametrize("context_units", [0, 1])
-def test_prepared_steps_give_what_steps_give(kind, vocabulary_size, context_units):
+def test_prepared_steps_match_steps(kind, vocabulary_size, context_units):
     stack = make(kind, residual=True)
     random = np.random.default_rng(2)
     table = random.normal(size=(vocabulary_size, INPUT_UNITS - context_units)).astype(np.float32)
@@ -164,7 +164,7 @@ def test_prepared_steps_give_what_steps_give(kind, vocabulary_size, context_unit
         np.testing.assert_allclose(output, expected, atol=1e-6)
 
 
-def test_tokens_are_projected_only_where_they_are_few():
+def test_only_small_vocabularies_are_projected():
     for tokens, projected in ((MOST_PROJECTED_TOKENS, True), (MOST_PROJECTED_TOKENS + 1, False)):
         weights = make().prepare_steps(tf.zeros([tokens, INPUT_UNITS]), "float32")
         assert (weights.token_inputs is not None) == projected

@@ -73,7 +73,7 @@ def torch_outputs(values, weights, parts):
 
 
 @every_kind
-def test_weights_of_torch_give_what_torch_gives(kind, gates):
+def test_outputs_with_weights_of_torch_match_torch(kind, gates):
     encoder, weights = make(kind), torch_weights(gates)
     encoder.set_torch_weights(weights)
     values = encoder.embedding(IDS)[0].numpy()
@@ -82,7 +82,7 @@ def test_weights_of_torch_give_what_torch_gives(kind, gates):
 
 
 @every_kind
-def test_torch_gives_what_we_give_with_our_weights(kind, gates):
+def test_outputs_of_torch_with_our_weights_match_ours(kind, gates):
     encoder = make(kind)
     weights = encoder.get_torch_weights()
     assert {name: value.shape for name, value in weights.items()} == {
@@ -94,7 +94,7 @@ def test_torch_gives_what_we_give_with_our_weights(kind, gates):
 
 
 @every_kind
-def test_there_and_back_again_is_the_same(kind, gates):
+def test_a_round_trip_keeps_the_weights(kind, gates):
     encoder, other = make(kind), kind(9, UNITS, embedding_dim=DIM, num_layers=2, bidirectional=True)
     other.build((None, None))
     other.set_torch_weights(encoder.get_torch_weights())
@@ -113,7 +113,7 @@ def test_there_and_back_again_is_the_same(kind, gates):
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(change, message):
+def test_weights_that_do_not_fit_are_rejected(change, message):
     weights = {**torch_weights(4), **change}
     weights = {name: value for name, value in weights.items() if value is not None}
     with pytest.raises(ValueError, match=message):

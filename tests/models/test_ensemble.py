@@ -124,13 +124,13 @@ def test_the_attention_is_the_mean_of_the_members_that_have_any(plain, models):
         blind.search(SOURCE_IDS, SEARCH, return_attention=True)
 
 
-def test_one_alone_answers_as_itself(models):
+def test_an_ensemble_of_one_is_that_model(models):
     found, expected = (it.search(SOURCE_IDS, SEARCH) for it in (Ensemble(models[1:2]), models[1]))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=1e-6)
 
 
-def test_members_are_trained_apart_and_put_together_afterwards(models):
+def test_members_are_trained_separately(models):
     member = make_model("luong")
     ensemble = Ensemble([models[0], member])
     before = ensemble.log_prob(SOURCE_IDS, TARGET_LABELS)
@@ -160,7 +160,7 @@ def test_a_loaded_ensemble_computes_bit_for_bit_the_same(ensemble, tmp_path):
     np.testing.assert_array_equal(loaded(inputs()), ensemble(inputs()))
 
 
-def test_the_file_holds_no_state_of_training(models, tmp_path):
+def test_the_file_contains_no_optimizer_state(models, tmp_path):
     member = make_model("luong")
     sizes = []
     for name in ("before", "after"):
@@ -188,7 +188,7 @@ def test_the_file_holds_no_state_of_training(models, tmp_path):
         ([make_model("luong")] * 2, ValueError, r"must not hold a model twice\. Received: \['seq2"),
     ],
 )
-def test_what_is_not_a_list_of_models_is_refused(models, error, message):
+def test_an_invalid_list_of_models_is_rejected(models, error, message):
     with pytest.raises(error, match=message):
         Ensemble(models)
 
@@ -204,6 +204,6 @@ def test_members_must_have_the_same_vocabularies(models, side):
         Ensemble([models[0], other])
 
 
-def test_another_average_is_refused(models):
+def test_another_average_is_rejected(models):
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
         Ensemble(models, average="median")

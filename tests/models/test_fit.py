@@ -152,7 +152,7 @@ def test_in_mixed_precision_it_trains_and_searches_in_float32(attention):
     np.testing.assert_allclose(log_probs, found.log_probs[:, 0], atol=1e-4)
 
 
-def test_without_tensorboard_its_callback_is_refused_before_tracing(tmp_path, monkeypatch):
+def test_without_tensorboard_its_callback_is_rejected_before_tracing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     model = compile_model(make_model())
     with pytest.raises(ImportError, match=r"needs tensorboard.*keras-s2s\[plots\]"):

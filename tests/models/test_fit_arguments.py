@@ -88,12 +88,12 @@ def test_padding_never_counts(model):
         ({4: "1"}, r"`class_weight\[4\]` must be a number of at least 0"),
     ],
 )
-def test_invalid_weights_are_refused(class_weight, message, model):
+def test_invalid_weights_are_rejected(class_weight, message, model):
     with pytest.raises(ValueError, match=message):
         model.fit(inputs(), TARGET_LABELS, class_weight=class_weight, verbose=0)
 
 
-def test_both_kinds_of_weights_are_refused(model):
+def test_both_kinds_of_weights_are_rejected(model):
     with pytest.raises(ValueError, match="`class_weight` and `sample_weight` cannot be combined"):
         model.fit(inputs(), TARGET_LABELS, sample_weight=np.ones(3), class_weight=WEIGHTS)
     data = dataset().map(lambda x, y: (x, y, tf.ones([3])))
@@ -101,7 +101,7 @@ def test_both_kinds_of_weights_are_refused(model):
         model.fit(data, class_weight=WEIGHTS, verbose=0)
 
 
-def test_a_distributed_dataset_is_refused(model):
+def test_a_distributed_dataset_is_rejected(model):
     distributed = tf.distribute.MirroredStrategy(["CPU:0"]).experimental_distribute_dataset(
         dataset()
     )
@@ -110,7 +110,7 @@ def test_a_distributed_dataset_is_refused(model):
 
 
 @pytest.mark.parametrize("is_dataset", [False, True])
-def test_an_id_outside_the_vocabulary_is_still_refused_with_its_place(is_dataset, model):
+def test_an_id_outside_the_vocabulary_is_still_rejected_with_its_place(is_dataset, model):
     labels = TARGET_LABELS.copy()
     labels[1, 0] = 99
     data = {"x": inputs(), "y": labels, "shuffle": False}

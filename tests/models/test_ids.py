@@ -49,7 +49,7 @@ def model():
 @pytest.mark.parametrize("foreign", [-1, 12, 99])
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.sampled(4)
-def test_a_foreign_id_is_reported_by_its_place(model, name, foreign, method):
+def test_an_id_outside_the_vocabulary_is_reported_with_its_position(model, name, foreign, method):
     batch = make_batch()
     batch[name][1, 1] = foreign
     before = model.get_weights()
@@ -63,7 +63,7 @@ def test_a_foreign_id_is_reported_by_its_place(model, name, foreign, method):
         np.testing.assert_array_equal(new, old)
 
 
-def test_a_foreign_id_is_reported_in_held_out_pairs(model):
+def test_an_id_outside_the_vocabulary_is_reported_in_held_out_pairs(model):
     held_out = make_batch()
     held_out["source_ids"][0, 2] = 10
     with pytest.raises(ValueError, match=r"`source_ids` must lie .* id 10 in row 0 at position 2"):
@@ -73,7 +73,7 @@ def test_a_foreign_id_is_reported_in_held_out_pairs(model):
 @pytest.mark.parametrize(
     "setting", ["run_eagerly", pytest.param("own_outputs", marks=pytest.mark.slow)]
 )
-def test_a_foreign_id_is_reported_however_a_step_is_taken(model, setting):
+def test_an_id_outside_the_vocabulary_is_reported_by_every_kind_of_step(model, setting):
     if setting == "own_outputs":
         model.feed_own_outputs(0.5)
     else:
@@ -91,7 +91,7 @@ def test_other_ids_are_trained_on(model, dtype):
     assert np.isfinite(history["loss"][0])
 
 
-def test_what_a_dataset_refuses_is_reported_as_it_is(model):
+def test_errors_of_a_dataset_are_not_changed(model):
     def refuse(inputs, labels):
         with tf.control_dependencies([tf.debugging.Assert(labels[0, 0] < 0, ["a line of mine"])]):
             return inputs, tf.identity(labels)
@@ -101,7 +101,7 @@ def test_what_a_dataset_refuses_is_reported_as_it_is(model):
 
 
 @pytest.mark.parametrize("inputs", ["source_ids", "an array"])
-def test_a_batch_without_target_inputs_is_refused_by_naming_make_dataset(model, inputs):
+def test_a_batch_without_target_inputs_is_rejected_by_naming_make_dataset(model, inputs):
     ids = make_batch()["source_ids"]
     with pytest.raises(ValueError, match=r"such as those of `make_dataset.*Received: inputs="):
         model.fit({inputs: ids} if inputs == "source_ids" else ids, ids, verbose=0)

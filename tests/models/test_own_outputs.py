@@ -62,7 +62,7 @@ def draws_of(seed):
 @pytest.mark.parametrize("choice", ["argmax", "sample"])
 @pytest.mark.parametrize("kind", MODELS)
 @pytest.mark.sampled(1)
-def test_inputs_are_replaced_by_what_the_steps_before_put_out(kind, choice):
+def test_inputs_are_replaced_by_outputs_of_the_previous_steps(kind, choice):
     model = scattered(MODELS[kind]())
     own = OwnOutputs(choice, seed=5)
     for probability in (0.6, 1.0):
@@ -111,7 +111,7 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.slow
-def test_a_step_is_the_one_of_teacher_forcing_with_what_was_fed(jit_compile):
+def test_a_step_is_teacher_forcing_with_the_replaced_inputs(jit_compile):
     model = compile_model(scattered(make_model(units=4)), jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
     start = model.get_weights()
@@ -128,7 +128,7 @@ def test_a_step_is_the_one_of_teacher_forcing_with_what_was_fed(jit_compile):
 
 
 @pytest.mark.slow
-def test_the_same_seed_feeds_the_same():
+def test_the_same_seed_feeds_the_same_outputs():
     def run():
         keras.utils.set_random_seed(3)
         model = compile_model(make_model(units=4), run_eagerly=True)
@@ -140,7 +140,7 @@ def test_the_same_seed_feeds_the_same():
 
 
 @pytest.mark.slow
-def test_the_callback_sets_the_probability_before_each_step_and_takes_it_back():
+def test_the_callback_sets_the_probability_before_each_step_and_resets_it():
     model = compile_model(make_model(units=4))
     model.feed_own_outputs(0.125, choice="sample")
     seen = []
@@ -159,7 +159,7 @@ def test_the_callback_sets_the_probability_before_each_step_and_takes_it_back():
     assert [it.path for it in model.weights] == [it.path for it in model.variables]
 
 
-def test_a_model_that_cannot_feed_itself_is_refused():
+def test_a_model_that_cannot_feed_itself_is_rejected():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match="`ScheduledSampling` requires a `Seq2Seq`"):
@@ -167,13 +167,13 @@ def test_a_model_that_cannot_feed_itself_is_refused():
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, "often", None])
-def test_a_probability_out_of_range_is_refused(probability):
+def test_a_probability_out_of_range_is_rejected(probability):
     model = make_model(units=4)
     with pytest.raises(ValueError, match="`sampling_probability` must be a number between 0 and 1"):
         model.feed_own_outputs(probability)
     assert model.sampling_probability == 0.0
 
 
-def test_an_unknown_choice_is_refused():
+def test_an_unknown_choice_is_rejected():
     with pytest.raises(ValueError, match="`choice` must be one of 'argmax', 'sample'"):
         make_model(units=4).feed_own_outputs(0.5, choice="beam")

@@ -88,7 +88,7 @@ def test_on_a_cpu_xla_is_not_chosen(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_gpu")
-def test_what_xla_pads_changes_no_answer(monkeypatch):
+def test_padding_for_xla_changes_no_output(monkeypatch):
     model, shapes = make_model("luong"), []
     wanted = {"return_attention": True, "prefix": [[4, 5, 6], [0, 0, 0], [6, 0, 0]]}
     expected = model.search(SOURCE_IDS, SEARCH, jit_compile=False, **wanted)
@@ -135,7 +135,7 @@ def test_a_padded_batch_repeats_its_first_row():
     ]
 
 
-def test_xla_is_refused_where_it_cannot_run():
+def test_xla_is_rejected_where_it_cannot_run():
     model = make_model("luong")
     with pytest.raises(ValueError, match="must be False for an `ExactSearch`"):
         model.search(SOURCE_IDS, ExactSearch(max_length=3), jit_compile=True)
@@ -165,7 +165,7 @@ def test_in_bfloat16_log_probs_come_close(kind):
     np.testing.assert_array_equal(together.ids, found.ids)
 
 
-def test_other_precisions_are_refused():
+def test_other_precisions_are_rejected():
     with pytest.raises(ValueError, match=r"`weights_dtype` must be .*Received: .*'float64'"):
         make_model("luong").search(SOURCE_IDS, SEARCH, weights_dtype="float64")
 
@@ -179,7 +179,7 @@ def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch):
         np.testing.assert_array_equal(found.log_probs, expected.log_probs)
 
 
-def test_many_rows_give_what_few_rows_give(monkeypatch):
+def test_many_rows_match_few_rows(monkeypatch):
     model = make_model("luong")
     expected = model.search(SOURCE_IDS, SEARCH)
     monkeypatch.setattr(searchable, "MANY_ROWS", range(1, 100))
@@ -218,7 +218,7 @@ def test_a_search_that_xla_cannot_compile_runs_without_it(without_libdevice):
     assert asked == [False, True, True, False, False]
 
 
-def test_a_search_without_xla_is_not_the_one_that_stood_in_for_it(without_libdevice):
+def test_a_search_without_xla_is_compiled_separately_from_a_fallback(without_libdevice):
     model, _ = without_libdevice
     search = GreedySearch(max_length=50)
     with pytest.warns(UserWarning, match="XLA could not compile a search"):

@@ -151,7 +151,7 @@ def test_each_row_draws_by_its_own_seed(luong):
         ({"beam_width": 3}, TypeError, "unexpected keyword argument 'beam_width'"),
     ],
 )
-def test_what_a_row_cannot_have_is_refused(luong, options, error, message):
+def test_invalid_row_options_are_rejected(luong, options, error, message):
     with pytest.raises(error, match=message):
         luong.search(SOURCE_IDS, SEARCH, **options)
 
@@ -174,7 +174,7 @@ def test_in_a_graph_rows_have_their_own_settings_too(luong):
     assert np.all(expected.lengths <= limits.numpy()[:, np.newaxis])
 
 
-def test_a_subclass_says_what_it_is_made_of():
+def test_a_subclass_must_define_its_members():
     model = Searchable()
     for name, call in {
         "members": model.members,

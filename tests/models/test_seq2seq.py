@@ -189,14 +189,14 @@ def test_lists_and_ragged_ids_are_taken(luong):
         ([[-1, 3]], ValueError, r"in \[0, 9\).*Received: id -1 in row 0 at position 0"),
     ],
 )
-def test_ids_that_the_model_cannot_read_are_refused(luong, source_ids, error, message):
+def test_ids_that_the_model_cannot_read_are_rejected(luong, source_ids, error, message):
     with pytest.raises(error, match=message):
         luong.search(source_ids, GreedySearch(max_length=3))
     with pytest.raises(error, match=message):
         luong.log_prob(source_ids, TARGET_LABELS)
 
 
-def test_targets_that_the_model_cannot_read_are_refused(luong):
+def test_targets_that_the_model_cannot_read_are_rejected(luong):
     with pytest.raises(ValueError, match=r"`target_ids` must lie in \[0, 7\)"):
         luong.log_prob(SOURCE_IDS, TARGET_LABELS + 4)
     with pytest.raises(

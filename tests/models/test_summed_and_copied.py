@@ -173,7 +173,7 @@ def test_the_packed_loss_is_the_padded_one(kind):
 
 @every_kind
 @pytest.mark.sampled(1)
-def test_a_file_brings_the_model_back(kind, tmp_path):
+def test_a_saved_model_is_loaded(kind, tmp_path):
     model, path = make(kind), tmp_path / "model.keras"
     model.save(path)
     loaded = keras.models.load_model(path)
@@ -207,11 +207,11 @@ def test_one_vocabulary_on_both_sides_needs_no_copy_ids():
         ([-2] * 9, "`copy_ids` must lie between -1 and 6"),
     ],
 )
-def test_copy_ids_that_do_not_fit_are_refused(ids, message):
+def test_copy_ids_that_do_not_fit_are_rejected(ids, message):
     with pytest.raises(ValueError, match=message):
         Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3, attention="luong", copy=True), copy_ids=ids)
 
 
-def test_copy_ids_of_a_decoder_that_does_not_copy_are_refused():
+def test_copy_ids_of_a_decoder_that_does_not_copy_are_rejected():
     with pytest.raises(ValueError, match="`copy_ids` requires a decoder with copy=True"):
         Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3, attention="luong"), copy_ids=COPY_IDS)

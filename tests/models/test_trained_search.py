@@ -42,7 +42,7 @@ def found(trained) -> SearchResult:
     return trained.search(SOURCE_IDS, SEARCH)
 
 
-def test_the_model_has_learnt(found):
+def test_the_model_has_learned(found):
     right = [
         np.array_equal(ids[: length - 1], source[source > 3][::-1])
         for ids, length, source in zip(

@@ -143,7 +143,7 @@ def test_fit_in_parts_ends_where_fit_as_a_whole_does(monkeypatch):
     [(1, 2, 2), (1, 0, 2), (1, 4, 2), (1, 1, 1), (0, 0, 1), (2, 2, 1)],
 )
 @pytest.mark.parametrize("cores", [1, 2, 8])  # no weight depends on how many are visible
-def test_halves_are_for_threads_that_work_side_by_side(
+def test_batches_are_split_only_for_concurrent_threads(
     monkeypatch, intra_op, inter_op, cores, expected
 ):
     threads = tf.config.threading
@@ -174,7 +174,7 @@ PROBABILITIES = [
 
 
 @pytest.mark.parametrize("loss", PROBABILITIES, ids=lambda loss: type(loss).__name__)
-def test_a_loss_that_takes_probabilities_is_refused(loss):
+def test_a_loss_that_takes_probabilities_is_rejected(loss):
     message = r"^`loss` must take logits, which the model returns: use `SequenceLoss\(\)`, .*"
     with pytest.raises(ValueError, match=message):
         make_model("luong").compile("adam", loss=loss)
@@ -182,7 +182,7 @@ def test_a_loss_that_takes_probabilities_is_refused(loss):
 
 @pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
 @pytest.mark.parametrize("metric", ["crossentropy", keras.metrics.SparseCategoricalCrossentropy()])
-def test_a_metric_that_takes_probabilities_is_refused(argument, metric):
+def test_a_metric_that_takes_probabilities_is_rejected(argument, metric):
     with pytest.raises(ValueError, match=rf"`{argument}` must take logits, .* use `Perplexity"):
         make_model("luong").compile("adam", loss=SequenceLoss(), **{argument: [metric]})
 
@@ -197,7 +197,7 @@ DENSE = [
 
 
 @pytest.mark.parametrize("loss", DENSE)
-def test_a_loss_of_dense_targets_is_refused(loss):
+def test_a_loss_of_dense_targets_is_rejected(loss):
     message = (
         r"^`loss` must compare logits .* with target ids .*: use `SequenceLoss\(\)`, or .*Spars"
     )
@@ -206,7 +206,7 @@ def test_a_loss_of_dense_targets_is_refused(loss):
 
 
 @pytest.mark.parametrize("metric", ["mae", "categorical_accuracy", keras.metrics.KLDivergence()])
-def test_a_metric_of_dense_targets_is_refused(metric):
+def test_a_metric_of_dense_targets_is_rejected(metric):
     with pytest.raises(ValueError, match=r"`metrics` must compare logits .*: use `TokenAccuracy"):
         make_model("luong").compile("adam", loss=SequenceLoss(), metrics=["accuracy", metric])
 

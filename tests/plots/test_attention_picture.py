@@ -66,12 +66,12 @@ def test_labels_of_many_tokens_do_not_overlap(tokens, every):
         (WEIGHTS * np.nan, "must be finite and not negative"),
     ],
 )
-def test_weights_that_fit_no_tokens_are_refused(weights, expected):
+def test_weights_that_fit_no_tokens_are_rejected(weights, expected):
     with pytest.raises(ValueError, match=expected):
         plots.attention_map(SOURCE, TARGET, weights)
 
 
-def test_a_map_without_tokens_is_refused():
+def test_a_map_without_tokens_is_rejected():
     with pytest.raises(ValueError, match="at least one of each"):
         plots.attention_map([], TARGET, np.ones([2, 0]))
 

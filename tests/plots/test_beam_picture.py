@@ -109,7 +109,7 @@ def test_the_tree_of_a_translator_ends_in_its_answer():
     assert len(boxes(greedy)) <= 4
 
 
-def test_bad_arguments_are_refused(found):
+def test_bad_arguments_are_rejected(found):
     with pytest.raises(TypeError, match=r"`trace` must be a `BeamTrace`. Received"):
         plots.beam_tree([], TOKENS)
     with pytest.raises(TypeError, match="`tokens` must be a list of str"):

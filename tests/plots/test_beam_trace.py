@@ -94,12 +94,12 @@ def test_greedy_search_is_one_of_width_one():
 @pytest.mark.parametrize(
     "search", [Sampling(), DiverseBeamSearch(beam_width=2, num_groups=2), "beam"]
 )
-def test_other_searches_are_refused(search):
+def test_other_searches_are_rejected(search):
     with pytest.raises(TypeError, match="`search` must be a `BeamSearch` or a `GreedySearch`"):
         trace(textbook.five_tokens(), search)
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_are_rejected():
     with pytest.raises(ValueError, match="`pruned` must be an integer of at least 0"):
         trace(textbook.five_tokens(), BeamSearch(), pruned=-1)
     nothing = TableModel(np.full([1, 9973, 9], -1e9) + 2e9 * np.eye(9)[0])

@@ -86,7 +86,7 @@ def test_the_histograms_are_written(tmp_path):
         ({"a": [[1], [1, 2]]}, ValueError, "integers of at least 0"),
     ],
 )
-def test_bad_lengths_are_refused(lengths, error, expected):
+def test_bad_lengths_are_rejected(lengths, error, expected):
     with pytest.raises(error, match=expected):
         plots.length_histogram(lengths)
 
@@ -101,7 +101,7 @@ def test_bad_lengths_are_refused(lengths, error, expected):
         ({"num_bins": 0}, "`num_bins` must be a positive integer"),
     ],
 )
-def test_bad_outputs_are_refused(changes, expected):
+def test_bad_outputs_are_rejected(changes, expected):
     given = {"sources": SOURCES, "outputs": OUTPUTS, "references": REFERENCES, **changes}
     with pytest.raises(ValueError, match=expected):
         plots.errors_by_length(**given)
@@ -124,6 +124,6 @@ def test_the_reliability_diagram_is_written(tmp_path):
     check_files(lambda path: plots.reliability(CONFIDENCES, RIGHT, path=path), tmp_path)
 
 
-def test_confidences_out_of_range_are_refused():
+def test_confidences_out_of_range_are_rejected():
     with pytest.raises(ValueError, match="`confidences` must be numbers between 0 and 1"):
         plots.reliability([2.0], [True])

@@ -79,7 +79,7 @@ def test_the_curves_are_written(tmp_path):
         ("no.csv", FileNotFoundError, "There is no file 'no.csv' to read a history from"),
     ],
 )
-def test_bad_histories_are_refused(history, error, expected):
+def test_bad_histories_are_rejected(history, error, expected):
     with pytest.raises(error, match=expected):
         plots.learning_curves(history)
 
@@ -94,7 +94,7 @@ def test_bad_histories_are_refused(history, error, expected):
         ("PK\udcff", "not a learning curve: .* Expected: a file of `keras.callbacks.CSVLogger`"),
     ],
 )
-def test_a_malformed_file_is_refused_by_its_line(text, expected, tmp_path):
+def test_a_malformed_file_is_rejected_by_its_line(text, expected, tmp_path):
     (tmp_path / "log.csv").write_text(text, "utf-8", "surrogateescape")
     with pytest.raises(ValueError, match=expected):
         plots.learning_curves(tmp_path / "log.csv")

@@ -132,7 +132,7 @@ def test_a_coverage_penalty_needs_source_lengths():
         BeamSearch(coverage_penalty=0.1)(step, state, 6, 7)
 
 
-def test_a_bad_coverage_penalty_is_refused():
+def test_a_bad_coverage_penalty_is_rejected():
     with pytest.raises(ValueError, match="`coverage_penalty` must be a number of at least 0"):
         BeamSearch(coverage_penalty=-1)
 

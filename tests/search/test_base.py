@@ -65,7 +65,7 @@ def test_a_search_cannot_be_changed():
     ],
 )
 @pytest.mark.parametrize("kind", [GreedySearch, BeamSearch])
-def test_bad_settings_are_refused(kind, settings, message):
+def test_bad_settings_are_rejected(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(**settings)
 
@@ -93,14 +93,14 @@ def test_bad_settings_are_refused(kind, settings, message):
     ],
 )
 @pytest.mark.parametrize("search", [GreedySearch(), BeamSearch(beam_width=2)])
-def test_bad_arguments_are_refused(search, arguments, error, message):
+def test_bad_arguments_are_rejected(search, arguments, error, message):
     step, state = table_step(tf.zeros([2, 3, 6]))
     given = {"step": step, "state": state, "batch_size": 2, "vocabulary_size": 6, **arguments}
     with pytest.raises(error, match=message):
         search(**given)
 
 
-def test_a_batch_size_that_is_not_a_scalar_is_refused():
+def test_a_batch_size_that_is_not_a_scalar_is_rejected():
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
     def run(batch_size):
         return GreedySearch()(lambda ids, state: (ids, state), (), batch_size, 6)
@@ -115,7 +115,7 @@ def test_a_ratio_needs_source_lengths():
         GreedySearch(max_length_ratio=2.0)(step, state, 2, 6)
 
 
-def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
+def test_a_limit_known_only_at_run_time_is_clipped():
     found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), max_length=np.array([-4, 2]))
     assert found.lengths.tolist() == [[1], [2]]
     penalty = np.array([np.nan, -1.0], np.float32)
@@ -141,7 +141,7 @@ def test_a_limit_that_only_the_run_knows_is_raised_to_the_least_allowed():
         ),
     ],
 )
-def test_a_step_that_breaks_its_promise_is_refused(step, message):
+def test_a_step_that_breaks_its_promise_is_rejected(step, message):
     with pytest.raises(ValueError, match=message):
         GreedySearch()(step, tf.zeros([2, 1]), 2, 6)
 
@@ -185,7 +185,7 @@ def test_the_command_line_has_the_defaults_of_python():
         (ExhaustiveSearch, {"num_hypotheses": 10**5}, "`num_hypotheses` must be at most 10000"),
     ],
 )
-def test_settings_beyond_every_use_are_refused(kind, settings, message):
+def test_settings_above_their_maximum_are_rejected(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(**settings)
 
@@ -199,7 +199,7 @@ def test_settings_beyond_every_use_are_refused(kind, settings, message):
         ({"min_length": 2**40}, "`min_length` must be at most"),
     ],
 )
-def test_options_of_rows_beyond_every_use_are_refused(options, message):
+def test_row_options_above_their_maximum_are_rejected(options, message):
     step, state = table_step(tf.zeros([2, 3, 6]))
     with pytest.raises(ValueError, match=message):
         GreedySearch()(step, state, 2, 6, **options)
@@ -213,7 +213,7 @@ def test_the_largest_length_penalty_keeps_scores_apart():
     assert len(set(scores.tolist())) == 3
 
 
-def test_an_offset_of_the_logits_changes_no_figure():
+def test_an_offset_of_the_logits_changes_no_score():
     """[0, 0, 0, 0, .5, 1] and the like, in every search, with and without a rule."""
     logits = np.array([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])
     exact = oracle.log_softmax(logits)

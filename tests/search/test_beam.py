@@ -177,7 +177,7 @@ def test_the_bound_gives_the_best_that_searching_to_the_end_gives(beam_width):
     assert_same_results(model.search(early), model.search(late), atol=1e-6)
 
 
-def test_an_impossible_token_is_never_taken():
+def test_an_impossible_token_is_never_chosen():
     logits = np.zeros((1, 1, 6))
     logits[..., oracle.UNK] = -np.inf
     logits[..., 5] = -1e9
@@ -186,7 +186,7 @@ def test_an_impossible_token_is_never_taken():
     assert [output.ids for output in outputs(found, 0)] == [(3,), (4, 3), (4, 4, 3), (4, 4, 4)]
 
 
-def test_all_rows_stop_when_no_hypothesis_can_go_on():
+def test_all_rows_stop_when_no_hypothesis_can_be_extended():
     calls = []
 
     def step(token_ids, state):
@@ -314,7 +314,7 @@ def test_state_may_be_any_nest_and_may_grow():
         ({"stopping": "never"}, "`stopping` must be one of 'finished', 'bound', 'length'"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         BeamSearch(**settings)
 

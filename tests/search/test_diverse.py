@@ -104,6 +104,6 @@ def test_litert_finds_the_same(tmp_path):
         ({"diversity_penalty": -1}, "`diversity_penalty` must be a number of at least 0"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         DiverseBeamSearch(**settings)

@@ -75,7 +75,7 @@ def test_the_attention_is_the_mean_of_those_that_have_any():
         search_together(models, GreedySearch(max_length=4), "probabilities", return_attention=True)
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_are_rejected():
     with pytest.raises(ValueError, match="`steps` must hold at least one step function"):
         ensemble_step([], 7)
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):

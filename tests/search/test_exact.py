@@ -64,7 +64,7 @@ def test_it_finds_the_best_of_all_outputs(vocabulary_size, num_hypotheses, formu
         assert_same_outputs(finished, expected)
 
 
-def test_it_looks_into_a_small_part_of_what_there_is():
+def test_it_expands_a_small_part_of_all_prefixes():
     model = TableModel.random(1, batch_size=30, vocabulary_size=10)
     found = model.search(ExactSearch(max_length=6))
     assert certified(found).all()
@@ -197,7 +197,7 @@ def test_eager_and_compiled_give_the_same():
 @pytest.mark.parametrize(
     "name", ["num_hypotheses", "beam_width", "max_nodes", "max_open", "nodes_per_step"]
 )
-def test_bad_settings_are_refused(name):
+def test_bad_settings_are_rejected(name):
     with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}="):
         ExactSearch(**{name: 0})
 

@@ -89,7 +89,7 @@ def test_litert_finds_the_same(tmp_path):
     ("max_length", "vocabulary_size", "count"),
     [(3, 50, "2,257 outputs"), (100, 5, "more than 10.*30 outputs"), (12, 100, "more than 10")],
 )
-def test_too_many_outputs_are_refused_with_their_count(max_length, vocabulary_size, count):
+def test_too_many_outputs_are_rejected_with_their_count(max_length, vocabulary_size, count):
     step, state = table_step(tf.zeros([1, 3, vocabulary_size]))
     search = ExhaustiveSearch(max_length=max_length, max_outputs=1000)
     with pytest.raises(ValueError, match=f"at most max_outputs=1000 .* Received: {count}"):
@@ -107,7 +107,7 @@ def test_too_many_outputs_are_refused_with_their_count(max_length, vocabulary_si
         ({"max_outputs": 0}, "`max_outputs` must be a positive integer"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         ExhaustiveSearch(**settings)
 

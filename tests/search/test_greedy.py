@@ -48,7 +48,7 @@ def test_greedy_and_width_one_agree_on_min_length():
         assert_same_outputs(outputs(greedy, row), oracle.greedy_search(model.row(row), rules))
 
 
-def test_of_equals_the_lower_id_is_taken():
+def test_of_equal_tokens_the_lower_id_is_chosen():
     found = TableModel(np.zeros((1, 1, 6))).search(GreedySearch(max_length=3))
     assert found.ids.tolist() == [[[oracle.UNK] * 3]]
 

@@ -19,7 +19,7 @@ SEARCHES = [
 
 @pytest.mark.parametrize("search", SEARCHES, ids=repr)
 @pytest.mark.sampled(1)
-def test_litert_gives_what_tensorflow_gives_at_any_batch_size(search, tmp_path):
+def test_litert_matches_tensorflow_at_any_batch_size(search, tmp_path):
     run = converted(search, 7, str(tmp_path))
     for batch_size in (1, 3, 8):
         model = TableModel.random(batch_size, batch_size)

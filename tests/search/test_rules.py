@@ -54,7 +54,7 @@ def test_many_ids_can_be_suppressed():
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("search", [GreedySearch, BeamSearch])
-def test_no_ngram_comes_twice(search, size):
+def test_no_ngram_occurs_twice(search, size):
     model = TableModel.random(2, batch_size=10)
     model.logits[:, :, oracle.EOS] -= 4.0
     rules = oracle.Rules(9, ngram=size)
@@ -179,7 +179,7 @@ def test_rules_hold_in_litert(tmp_path):
         ({"lexicon": ((4, -1),)}, r"must consist of ids above 0 other than bos.* \(4, -1\)"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         BeamSearch(**settings)
 
@@ -197,7 +197,7 @@ def test_bad_settings_are_refused(settings, message):
         ({}, {"seed": 3}, ValueError, "`seed` must be None for a search without randomness"),
     ],
 )
-def test_what_does_not_fit_the_vocabulary_or_the_batch_is_refused(
+def test_options_that_do_not_fit_the_vocabulary_or_the_batch_are_rejected(
     settings, options, error, message
 ):
     step, state = table_step(tf.zeros([2, 3, 6]))

@@ -136,6 +136,6 @@ def test_no_possible_token_gives_no_hypothesis():
         ({"seed": 2**31}, "`seed` must be a 32-bit integer. Received: seed=2147483648"),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         Sampling(**settings)
