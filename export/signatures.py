@@ -74,7 +74,7 @@ ID_SIGNATURES = {
 ALL_SIGNATURES = {**SIGNATURES, **ID_SIGNATURES}
 
 _IDS_NOTE = (
-    "Each row of `source_ids` must hold the id of eos (3). Everything after the first eos of a "
+    "Each row of `source_ids` must contain the id of eos (3). Everything after the first eos of a "
     "row is ignored, so a row may be padded with 0, or as TF Serving's "
     "`pad_variable_length_inputs` does, with the first id of the request. A row without eos must "
     "not be sent to a server that pads: the padding would be read as text."

@@ -298,7 +298,7 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
     for number, accepted in enumerate(references):
         if isinstance(accepted, str):
             raise TypeError(
-                "`references` must hold a list of texts for each output. Received: "
+                "`references` must contain a list of texts for each output. Received: "
                 f"{short_repr(accepted)} at position {number}"
             )
         if not accepted:

@@ -190,7 +190,7 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> Reco
 
     measured = measure_pairs(check_pairs(pairs))
     if not measured.number:
-        raise InputError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must contain at least one pair. Received: none")
     return fit_settings(measured, **given)
 
 

@@ -132,7 +132,7 @@ def average_checkpoints(
         raise TypeError(f"`paths` must be a list of paths. Received: paths={short_repr(paths)}")
     names = [os.fspath(path) for path in paths]
     if not names:
-        raise InputError("`paths` must hold at least one path. Received: none")
+        raise InputError("`paths` must contain at least one path. Received: none")
     model = load(names[0])
     sums = [np.asarray(weight, np.float64) for weight in model.get_weights()]
     for name in names[1:]:

@@ -231,14 +231,14 @@ def group_translatable(
     """
     references = group_references(pairs)
     if not references:
-        raise InputError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must contain at least one pair. Received: none")
     sources = list(references)
     for number in count_excess(encode_texts(sources), tokenizer, max_length):
         del references[sources[number]]
     if not references:
         raise InputError(
-            f"`pairs` must hold a source of at most `max_source_length` tokens, {max_length}, eos "
-            f"counted. Received: {len(sources)} longer sources"
+            f"`pairs` must contain a source of at most `max_source_length` tokens, {max_length}, "
+            f"eos counted. Received: {len(sources)} longer sources"
         )
     return references
 

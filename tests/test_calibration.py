@@ -122,5 +122,7 @@ def test_exports_return_confidences(export, tmp_path):
 
 
 def test_a_calibration_needs_a_pair():
-    with pytest.raises(ValueError, match=r"`pairs` must hold at least one pair\. Received: none"):
+    with pytest.raises(
+        ValueError, match=r"`pairs` must contain at least one pair\. Received: none"
+    ):
         make_translator().calibrate([])

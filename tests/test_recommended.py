@@ -204,7 +204,7 @@ def test_an_unknown_setting_is_refused():
 
 
 def test_no_pairs_are_refused():
-    with pytest.raises(ValueError, match=r"`pairs` must hold at least one pair. Received: none"):
+    with pytest.raises(ValueError, match=r"`pairs` must contain at least one pair. Received: none"):
         recommended_settings([])
 
 

@@ -269,7 +269,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
         )
     references = group_references(check_pairs(pairs))
     if not references:
-        raise InputError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must contain at least one pair. Received: none")
     return references
 
 

@@ -225,7 +225,7 @@ def _tokenize(
     """Tokenize pairs that are not too long, as NumPy arrays of ids."""
     checked = list(check_pairs(pairs))
     if not checked:
-        raise InputError("`pairs` must hold at least one pair. Received: none")
+        raise InputError("`pairs` must contain at least one pair. Received: none")
     sides = []
     for number, tokenizer in enumerate((source, target)):
         chunks = [

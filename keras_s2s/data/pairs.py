@@ -182,7 +182,7 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
         fault = find_fault(*pair)
         if fault:
             raise InputError(
-                "`pairs` must hold texts, neither of them empty. "
+                "`pairs` must contain texts, neither of them empty. "
                 f"Received: {short_repr(pair)} as pair "
                 f"{number}: {fault}"
             )

@@ -166,10 +166,10 @@ def _check_models(models: Any) -> list[Seq2Seq]:
                 f"(type {type(model)}) at position {number}"
             )
     if not models:
-        raise InputError("`models` must hold at least one model. Received: none")
+        raise InputError("`models` must contain at least one model. Received: none")
     if len({id(model) for model in models}) < len(models):
         raise InputError(
-            f"`models` must not hold a model twice. Received: {[model.name for model in models]}"
+            f"`models` must not contain a model twice. Received: {[model.name for model in models]}"
         )
     for side in ("source", "target"):
         sizes = [getattr(model, f"{side}_vocabulary_size") for model in models]

@@ -45,7 +45,7 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
         ids = ids.to_tensor()
     ids = tf.convert_to_tensor(ids)
     if not ids.dtype.is_integer:
-        raise TypeError(f"`{name}` must hold integers. Received: dtype={ids.dtype.name}")
+        raise TypeError(f"`{name}` must contain integers. Received: dtype={ids.dtype.name}")
     if ids.shape.rank != 2:
         raise InputError(
             f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"

@@ -229,7 +229,7 @@ def _check_copy_ids(copy_ids: Any, encoder: Encoder, decoder: Decoder) -> list[i
     ids = np.asarray(copy_ids)
     if ids.shape != (sizes[0],) or not np.issubdtype(ids.dtype, np.integer):
         raise InputError(
-            f"`copy_ids` must hold an integer for each of the {sizes[0]} source ids. "
+            f"`copy_ids` must contain an integer for each of the {sizes[0]} source ids. "
             f"Received: {ids.dtype.name} of shape {ids.shape}"
         )
     if ids.min() < -1 or ids.max() >= sizes[1]:

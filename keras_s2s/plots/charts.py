@@ -67,7 +67,7 @@ def length_histogram(
         )
     arrays = {name: _check_lengths(name, values) for name, values in lengths.items()}
     if not arrays:
-        raise InputError("`lengths` must hold at least one list. Received: none")
+        raise InputError("`lengths` must contain at least one list. Received: none")
     shortest = min(int(array.min()) for array in arrays.values())
     longest = max(int(array.max()) for array in arrays.values())
     wide = math.ceil((longest + 1 - shortest) / _MAX_BARS)  # number of lengths per bar
@@ -215,7 +215,7 @@ def _check_lengths(name: str, values: Any) -> np.ndarray:
         array = np.empty(0)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iu" or array.min() < 0:
         raise InputError(
-            "`lengths` must hold non-empty lists of integers of at least 0. "
+            "`lengths` must contain non-empty lists of integers of at least 0. "
             f"Received: {name!r}: {short_repr(values)}"
         )
     return array

@@ -95,7 +95,7 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
     columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
     epochs = max(map(len, columns.values()), default=0)
     if epochs == 0:
-        raise InputError(f"`history` must hold at least one epoch. Received: {sorted(columns)}")
+        raise InputError(f"`history` must contain at least one epoch. Received: {sorted(columns)}")
     series = {}
     for name, values in columns.items():
         if not values or epochs % len(values):
@@ -114,7 +114,7 @@ def _numbers(name: Any, values: Any) -> list[float]:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"`history` must hold lists of numbers. Received: {name!r}: {short_repr(values)}"
+            f"`history` must contain lists of numbers. Received: {name!r}: {short_repr(values)}"
         ) from error
 
 

@@ -53,7 +53,7 @@ def ensemble_step(
           https://arxiv.org/abs/1409.3215)
     """
     if not steps:
-        raise InputError("`steps` must hold at least one step function. Received: none")
+        raise InputError("`steps` must contain at least one step function. Received: none")
     checks.check_choice("average", average, AVERAGES)
 
     def step(token_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, ...]:

@@ -243,7 +243,7 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
     received = tf.as_dtype(value.dtype) if value.dtype != object else tf.string
     if not (received.is_integer or (received.is_floating and dtype.is_floating)):
         raise TypeError(
-            f"`{name}` must hold {'numbers' if dtype.is_floating else 'integers'}. "
+            f"`{name}` must contain {'numbers' if dtype.is_floating else 'integers'}. "
             f"Received: dtype={getattr(value.dtype, 'name', value.dtype)}"
         )
     tensor = tf.convert_to_tensor(value)
@@ -276,7 +276,7 @@ def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int
     prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
     prefix = tf.convert_to_tensor(prefix)
     if not prefix.dtype.is_integer:
-        raise TypeError(f"`prefix` must hold integers. Received: dtype={prefix.dtype.name}")
+        raise TypeError(f"`prefix` must contain integers. Received: dtype={prefix.dtype.name}")
     rows = tf.get_static_value(batch_size)
     if not prefix.shape.is_compatible_with([rows, None]):
         raise InputError(

@@ -46,7 +46,7 @@ class ByteTokenizer(Tokenizer):
             ValueError: If there are no texts, or one cannot be encoded in UTF-8.
         """
         if sum(1 for _ in check_texts(texts)) == 0:
-            raise InputError("`texts` must hold at least one text. Received: none")
+            raise InputError("`texts` must contain at least one text. Received: none")
         return cls()
 
     @property

@@ -88,10 +88,10 @@ class LookupTokenizer(Tokenizer):
         ]
         if not tokens:
             raise InputError(
-                f"`texts` must hold at least one token that occurs {min_count} times. Received: "
+                f"`texts` must contain at least one token that occurs {min_count} times. Received: "
                 f"texts with {len(counts)} different tokens, none of which occurs that often"
                 if counts
-                else "`texts` must hold at least one token. Received: none"
+                else "`texts` must contain at least one token. Received: none"
             )
         tokens.sort(key=lambda token: (-counts[token], token))
         if max_vocabulary_size is not None:
@@ -205,7 +205,7 @@ class LookupTokenizer(Tokenizer):
         for token_id, token in enumerate(tokens[len(SPECIAL_TOKENS) :], len(SPECIAL_TOKENS)):
             if not cls.is_token(check_utf8(token)):
                 raise InputError(
-                    f"`vocabulary` of {cls.__name__} must hold only tokens that it splits texts "
+                    f"`vocabulary` of {cls.__name__} must contain only tokens that it splits texts "
                     f"into. Received: {short_repr(token)} as token {token_id}"
                 )
         return tokens

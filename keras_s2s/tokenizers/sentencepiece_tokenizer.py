@@ -283,7 +283,7 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
         if failures:
             raise failures[0] from None
         if not counted[0]:
-            raise InputError("`texts` must hold at least one token. Received: none") from None
+            raise InputError("`texts` must contain at least one token. Received: none") from None
         size = options["vocab_size"]
         most = re.search(r"Vocabulary size too high.* value <= (\d+)", str(error))
         if most:

@@ -420,7 +420,7 @@ def test_limits_that_skip_all_pairs_are_refused():
 @pytest.mark.parametrize(
     ("pairs", "error", "message"),
     [
-        ([], ValueError, "`pairs` must hold at least one pair. Received: none"),
+        ([], ValueError, "`pairs` must contain at least one pair. Received: none"),
         (b"ab", TypeError, r"`pairs` must be an iterable of \(source, target\). Received: b'ab'"),
         (5, TypeError, r"`pairs` must be an iterable of \(source, target\). Received: 5"),
         ([("a", "b"), "ab"], TypeError, "Received: 'ab' as pair 1"),

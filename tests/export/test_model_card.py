@@ -94,7 +94,7 @@ def test_a_card_describes_the_signatures(card):
 
 def test_a_card_explains_how_ids_may_be_padded(card):
     assert list(card["notes"]) == ["ids"]
-    assert "must hold the id of eos (3)" in card["notes"]["ids"]
+    assert "must contain the id of eos (3)" in card["notes"]["ids"]
     assert "`pad_variable_length_inputs`" in to_markdown(card)
 
 

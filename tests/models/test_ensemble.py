@@ -184,8 +184,12 @@ def test_the_file_contains_no_optimizer_state(models, tmp_path):
         ),
         ("model", TypeError, r"must be a list of `Seq2Seq` models\. Received: models='model'"),
         ([make_model("luong"), "m"], TypeError, r"Received: 'm' \(type <class 'str'>\) at posit"),
-        ([], ValueError, r"`models` must hold at least one model\. Received: none"),
-        ([make_model("luong")] * 2, ValueError, r"must not hold a model twice\. Received: \['seq2"),
+        ([], ValueError, r"`models` must contain at least one model\. Received: none"),
+        (
+            [make_model("luong")] * 2,
+            ValueError,
+            r"must not contain a model twice\. Received: \['seq2",
+        ),
     ],
 )
 def test_an_invalid_list_of_models_is_rejected(models, error, message):

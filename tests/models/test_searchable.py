@@ -138,7 +138,11 @@ def test_each_row_draws_by_its_own_seed(luong):
     [
         ({"max_length": 0}, ValueError, "`max_length` must be at least 1 in every row. Received"),
         ({"max_length": [1, 2]}, ValueError, r"one for each row: \(3,\). Received: shape \(2,\)"),
-        ({"max_length": 2.5}, TypeError, "`max_length` must hold integers. Received: dtype=float"),
+        (
+            {"max_length": 2.5},
+            TypeError,
+            "`max_length` must contain integers. Received: dtype=float",
+        ),
         ({"min_length": [1, -1, 0]}, ValueError, "`min_length` must be at least 0 in every row"),
         ({"length_penalty": -0.1}, ValueError, "`length_penalty` must be at least 0 in every row"),
         ({"length_penalty": np.nan}, ValueError, "`length_penalty` must be at least 0"),
@@ -147,7 +151,11 @@ def test_each_row_draws_by_its_own_seed(luong):
         ({"prefix": [[-1]] * 3}, ValueError, "Every id in `prefix` must be at least 0"),
         ({"prefix": [[4]]}, ValueError, r"`prefix` must have the shape \(3, prefix_length\)"),
         ({"prefix": [4, 4, 4]}, ValueError, r"`prefix` must have the shape .* shape \(3,\)"),
-        ({"prefix": [[4.0]] * 3}, TypeError, "`prefix` must hold integers. Received: dtype=float"),
+        (
+            {"prefix": [[4.0]] * 3},
+            TypeError,
+            "`prefix` must contain integers. Received: dtype=float",
+        ),
         ({"beam_width": 3}, TypeError, "unexpected keyword argument 'beam_width'"),
     ],
 )

@@ -181,8 +181,8 @@ def test_lists_and_ragged_ids_are_taken(luong):
 @pytest.mark.parametrize(
     ("source_ids", "error", "message"),
     [
-        ([[5.0, 3.0]], TypeError, "`source_ids` must hold integers. Received: dtype=float32"),
-        ([["a"]], TypeError, "`source_ids` must hold integers. Received: dtype=string"),
+        ([[5.0, 3.0]], TypeError, "`source_ids` must contain integers. Received: dtype=float32"),
+        ([["a"]], TypeError, "`source_ids` must contain integers. Received: dtype=string"),
         ([5, 3], ValueError, r"must have the shape \(batch, length\). Received: shape \(2,\)"),
         (np.zeros([2, 0], int), ValueError, r"length of at least 1.*Received: shape \(2, 0\)"),
         ([[5, 3], [5, 9]], ValueError, r"in \[0, 9\).*Received: id 9 in row 1 at position 1"),

@@ -201,8 +201,8 @@ def test_one_vocabulary_on_both_sides_needs_no_copy_ids():
     ("ids", "message"),
     [
         (None, "`copy_ids` is required if the two vocabularies differ"),
-        ([4, 5], "`copy_ids` must hold an integer for each of the 9 source ids"),
-        ([0.5] * 9, "`copy_ids` must hold an integer"),
+        ([4, 5], "`copy_ids` must contain an integer for each of the 9 source ids"),
+        ([0.5] * 9, "`copy_ids` must contain an integer"),
         ([7] * 9, "`copy_ids` must lie between -1 and 6"),
         ([-2] * 9, "`copy_ids` must lie between -1 and 6"),
     ],

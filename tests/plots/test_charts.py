@@ -79,7 +79,7 @@ def test_the_histograms_are_written(tmp_path):
     ("lengths", "error", "expected"),
     [
         ([1, 2], TypeError, "`lengths` must be a dict of lists"),
-        ({}, ValueError, "must hold at least one list. Received: none"),
+        ({}, ValueError, "must contain at least one list. Received: none"),
         ({"a": []}, ValueError, "non-empty lists of integers of at least 0. Received: 'a'"),
         ({"a": [1.5]}, ValueError, "integers of at least 0"),
         ({"a": [-1]}, ValueError, "integers of at least 0"),

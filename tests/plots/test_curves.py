@@ -72,9 +72,9 @@ def test_the_curves_are_written(tmp_path):
     ("history", "error", "expected"),
     [
         (3, TypeError, "`history` must be the result of `fit`"),
-        ({}, ValueError, "must hold at least one epoch"),
-        ({"loss": []}, ValueError, r"must hold at least one epoch. Received: \['loss'\]"),
-        ({"loss": [1.0, "x"]}, ValueError, "must hold lists of numbers. Received: 'loss'"),
+        ({}, ValueError, "must contain at least one epoch"),
+        ({"loss": []}, ValueError, r"must contain at least one epoch. Received: \['loss'\]"),
+        ({"loss": [1.0, "x"]}, ValueError, "must contain lists of numbers. Received: 'loss'"),
         ({"loss": [1, 2, 3], "val_loss": [1, 2]}, ValueError, "2 values of 'val_loss', 3 epochs"),
         ("no.csv", FileNotFoundError, "There is no file 'no.csv' to read a history from"),
     ],
@@ -87,7 +87,7 @@ def test_bad_histories_are_rejected(history, error, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "must hold at least one epoch"),
+        ("", "must contain at least one epoch"),
         ("epoch,loss\n0,1.0\n1\n", "line 3: expected 2 columns. Received: 1"),
         ("epoch,loss\n0,one\n", "line 2: 'loss' must be a number. Received: 'one'"),
         ("walk\tW AO K\n", "not a learning curve: no column `epoch`. Expected: a file of"),

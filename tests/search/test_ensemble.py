@@ -76,7 +76,7 @@ def test_the_attention_is_the_mean_of_those_that_have_any():
 
 
 def test_bad_arguments_are_rejected():
-    with pytest.raises(ValueError, match="`steps` must hold at least one step function"):
+    with pytest.raises(ValueError, match="`steps` must contain at least one step function"):
         ensemble_step([], 7)
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
         ensemble_step([lambda ids, state: (ids, state)], 7, average="median")

@@ -189,7 +189,7 @@ def test_bad_settings_are_rejected(settings, message):
     [
         ({"suppress_ids": (6,)}, {}, ValueError, "Every id in `suppress_ids` must be below voc"),
         ({"lexicon": ((6,),)}, {}, ValueError, "Every id of a lexicon must be below the vocabul"),
-        ({}, {"prefix": [[1.0]] * 2}, TypeError, "`prefix` must hold integers. Received: dtype"),
+        ({}, {"prefix": [[1.0]] * 2}, TypeError, "`prefix` must contain integers. Received: dtype"),
         ({}, {"prefix": [4, 5]}, ValueError, r"`prefix` must have the shape \(2, prefix_length"),
         ({}, {"prefix": [[4]]}, ValueError, r"`prefix` must have the shape .* shape \(1, 1\)"),
         ({}, {"prefix": [[6], [4]]}, ValueError, "Every id in `prefix` must be at least 0 and b"),

@@ -29,7 +29,7 @@ def test_the_vocabulary_does_not_depend_on_the_texts():
 @pytest.mark.parametrize(
     ("texts", "error", "message"),
     [
-        ([], ValueError, "must hold at least one text. Received: none"),
+        ([], ValueError, "must contain at least one text. Received: none"),
         ("abc", TypeError, "must be an iterable of str"),
         ([1], TypeError, "Received: 1 as text 0"),
     ],

@@ -51,7 +51,7 @@ def test_invalid_bytes_are_one_unk(tokenizer, text):
 
 
 def test_composed_tokens_are_refused():
-    with pytest.raises(ValueError, match="must hold only tokens that it splits texts into"):
+    with pytest.raises(ValueError, match="must contain only tokens that it splits texts into"):
         DecomposedCharTokenizer(["[PAD]", "[UNK]", "[BOS]", "[EOS]", "é"])
 
 

@@ -72,7 +72,7 @@ def test_a_text_survives_a_round_trip(text):
 @pytest.mark.parametrize("token", ["ab", ";a;b", ";a b", ";;", ""])
 def test_an_impossible_token_is_refused(token):
     with pytest.raises(
-        ValueError, match="`vocabulary` of FeatureTokenizer must hold only tokens that"
+        ValueError, match="`vocabulary` of FeatureTokenizer must contain only tokens that"
     ):
         FeatureTokenizer([*SPECIAL, "a", token])
 

@@ -176,8 +176,8 @@ def test_a_vocabulary_of_another_kind_is_refused():
         (3, TypeError, "must be an iterable of str. Received: 3"),
         (["a", 3], TypeError, "Received: 3 as text 1"),
         ([b"a"], TypeError, "Received: b'a' as text 0"),
-        ([], ValueError, "must hold at least one token. Received: none"),
-        (["", ""], ValueError, "must hold at least one token. Received: none"),
+        ([], ValueError, "must contain at least one token. Received: none"),
+        (["", ""], ValueError, "must contain at least one token. Received: none"),
         (["a\udfff"], ValueError, "lone surrogate at position 1"),
     ],
 )

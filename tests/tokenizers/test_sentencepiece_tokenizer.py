@@ -300,8 +300,8 @@ def test_a_model_must_be_bytes_or_a_file(tmp_path):
         ("abc", TypeError, "must be an iterable of str. Received: 'abc'"),
         (3, TypeError, "must be an iterable of str. Received: 3"),
         (["a", 3], TypeError, "Received: 3 as text 1"),
-        ([], ValueError, "must hold at least one token. Received: none"),
-        (["", " "], ValueError, "must hold at least one token. Received: none"),
+        ([], ValueError, "must contain at least one token. Received: none"),
+        (["", " "], ValueError, "must contain at least one token. Received: none"),
         (["a\udfff"], ValueError, "lone surrogate at position 1"),
         (
             ["ab"],
