@@ -35,7 +35,8 @@ _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
 _FEW_PAIRS = 2_000  # with fewer pairs, a small model
-_MANY_PAIRS = 20_000  # with this many or more pairs, two layers and attention that goes anywhere
+_MANY_PAIRS = 20_000  # with this many or more pairs, two layers
+_MONOTONIC_PAIRS = 50_000  # with fewer pairs, monotonic attention if they keep their order
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
 _SHARED = 0.5  # smallest share of target characters in their sources that is worth copying
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
@@ -280,8 +281,9 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
 
 def _attention(measured: PairStatistics) -> tuple[str, str]:
     """Return monotonic attention for short pairs whose targets follow their sources."""
-    if measured.number >= _MANY_PAIRS:
-        return "luong", f"at least {_MANY_PAIRS:,} pairs: enough to learn the order of the sources"
+    if measured.number >= _MONOTONIC_PAIRS:
+        reason = f"at least {_MONOTONIC_PAIRS:,} pairs: fast, and enough to learn the order"
+        return "luong", reason
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"
     if measured.typical_length > LONG_TEXT:
