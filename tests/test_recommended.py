@@ -157,7 +157,7 @@ def test_the_order_of_long_texts_costs_little(monkeypatch):
     assert np.isnan(measure_pairs(long).crossing)
     assert recommended_settings(long).reasons["attention"].startswith("long texts")
     looked_at = []
-    monkeypatch.setattr(pair_statistics, "_MOST_LINKS", 40)
+    monkeypatch.setattr(pair_statistics, "_MAX_LINKS", 40)
     monkeypatch.setattr(
         pair_statistics, "_linked_characters", lambda it: looked_at.extend(it) or {}
     )
