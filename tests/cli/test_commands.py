@@ -468,7 +468,7 @@ def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):
 def test_a_bug_is_reported_in_one_line_and_debug_shows_the_traceback(
     run, model, pairs, monkeypatch
 ):
-    monkeypatch.setattr("keras_s2s.cli.score.read_pairs", lambda path, **options: {}[path])
+    monkeypatch.setattr("keras_s2s.cli.score.read_checked_pairs", lambda path, column: {}[path])
     code, _, errors = run("score", model, pairs)
     assert code == 1
     assert errors.startswith("keras-s2s: failed: KeyError:")

@@ -213,7 +213,8 @@ def test_a_source_that_is_too_long_is_refused_with_its_line(run, translator, tmp
     pairs.write_text("abcd\tx\nabcda\tx\n")
     code, _, errors = run("evaluate", path, pairs)
     expected = f"1 of 2 sources have no target and count as wrong. The first: {reason}"
-    assert (code, errors.splitlines()[0][: len(expected)]) == (0, expected)
+    assert code == 0
+    assert any(line.startswith(expected) for line in errors.splitlines())
     code, output, errors = run("score", path, pairs)
     assert (code, output.count("\n")) == (2, 1)
     assert errors.startswith(f"keras-s2s: {pairs}, line 2: {reason}")

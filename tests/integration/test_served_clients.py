@@ -145,7 +145,11 @@ def test_a_script_runs_a_saved_model(version, expected):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("run_saved_model.py", ["{folder}", "a"], "Expected the folder of a version, {folder}/1 "),
+        (
+            "run_saved_model.py",
+            ["{folder}", "a"],
+            "Expected the folder of a version, such as {folder}/1",
+        ),
         ("run_litert.py", ["{folder}/g2p.tflite", "a"], "there is no file {folder}/g2p.tflite"),
         ("run_litert.py", [], "the following arguments are required: file, text"),
     ],
