@@ -237,10 +237,10 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
     if pairs < _FEW_PAIRS:
         settle("learning_rate", 0.004, "small models train well at a high rate")
-        settle("units", 128, f"fewer than {_FEW_PAIRS:,} pairs: small models memorize less")
+        settle("units", 128, f"fewer than {_FEW_PAIRS:,} pairs: small models overfit less")
     else:
         settle("learning_rate", 0.002, "large models need a lower rate")
-        settle("units", 256, f"at least {_FEW_PAIRS:,} pairs: enough for a large model")
+        settle("units", 256, f"at least {_FEW_PAIRS:,} pairs: enough for a larger model")
     if pairs < _MANY_PAIRS:
         layers, reason = 1, f"fewer than {_MANY_PAIRS:,} pairs: one layer is enough"
     else:
@@ -261,7 +261,7 @@ def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
             f"{measured.characters:,} characters, composed of {measured.parts:,} letters and marks"
         )
         return "decomposed", reason
-    return "char", "few of the characters are composed"
+    return "char", "few characters have accents or other parts"
 
 
 def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
@@ -276,13 +276,13 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
         return size, "few pairs: small batches give more steps"
     if size == _BATCH_SIZES[-1]:
         return size, "many pairs: large batches are faster"
-    return size, f"between few steps and small batches for {pairs:,} pairs"
+    return size, f"a compromise between speed and accuracy for {pairs:,} pairs"
 
 
 def _attention(measured: PairStatistics) -> tuple[str, str]:
     """Return monotonic attention for short pairs whose targets follow their sources."""
     if measured.number >= _MONOTONIC_PAIRS:
-        reason = f"at least {_MONOTONIC_PAIRS:,} pairs: fast, and enough to learn the order"
+        reason = f"at least {_MONOTONIC_PAIRS:,} pairs: enough to learn the order, and it is faster"
         return "luong", reason
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"

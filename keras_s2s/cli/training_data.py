@@ -27,6 +27,7 @@ TOKENIZERS: dict[str, Any] = {
     "features": s2s.FeatureTokenizer,
 }
 _CHUNK = 4096  # texts that are tokenized at once
+_SYMBOL = 2.5  # mean length of words that are symbols, such as phones
 
 
 class Data(SimpleNamespace):
@@ -79,9 +80,22 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         side = ("source", "target")[place]
         click.echo(
             f"{side}: {tokenizer.vocabulary_size:,} tokens in the vocabulary, {unknown:,} of "
-            f"{int(tf.size(ids)):,} held-out tokens are not in it"
+            f"{int(tf.size(ids)):,} held-out tokens are unknown"
         )
+    if initial is None and settings.target_tokenizer == "char":
+        _suggest_words([target for _, target in pairs.valid])
     return data
+
+
+def _suggest_words(targets: list[str]) -> None:
+    """Suggest a word tokenizer for targets that look like symbols separated by spaces."""
+    words = [word for target in targets for word in target.split()]
+    if len(words) >= 2 * len(targets) and sum(map(len, words)) <= _SYMBOL * len(words):
+        click.echo(
+            f"targets look like symbols separated by spaces, such as {targets[0]!r}: to make each "
+            "symbol one token, use --target-tokenizer word",
+            err=True,
+        )
 
 
 def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,16 @@ def test_a_subword_vocabulary_is_as_large_as_the_texts_allow(files, capsys):
 def test_a_subword_vocabulary_that_is_too_large_names_the_setting(files):
     with pytest.raises(ValueError, match=r"`source_vocabulary_size` must be at most \d+ for these"):
         _make_data({**files, "source_vocabulary_size": 500})
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "suggested"),
+    [("HH AH0 L OW1", "char", True), ("HH AH0 L OW1", "word", False), ("one two", "char", False)],
+)
+def test_a_word_tokenizer_is_suggested_for_symbols(target, kind, suggested, files, capsys):
+    Path(files["valid"]).write_text(f"ab\t{target}\n", "utf-8")
+    _make_data({**files, "source_tokenizer": "char", "target_tokenizer": kind})
+    assert ("--target-tokenizer word" in capsys.readouterr().err) == suggested
 
 
 def _initial(source, target):
