@@ -10,21 +10,14 @@ from typing import Any
 import click
 
 from keras_s2s.cli.model_paths import find_translator
-from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
 from keras_s2s.errors import InputError
 from keras_s2s.recommended import FITTED
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 64 << 20  # bytes
 _CELLS = {"LSTMEncoder": "lstm", "GRUEncoder": "gru"}
-_TOKENIZERS = {
-    "CharTokenizer": "char",
-    "DecomposedCharTokenizer": "decomposed",
-    "ByteTokenizer": "byte",
-    "WordTokenizer": "word",
-    "SentencePieceTokenizer": "subword",
-    "FeatureTokenizer": "features",
-}
+_KINDS = {name: kind for kind, name in TOKENIZER_CLASSES.items()}
 _SHARED = ("residual", "layer_normalization")
 
 
@@ -91,7 +84,7 @@ def _read_config(path: str) -> dict[str, Any]:
 
 
 def _target_tokenizer(config: dict[str, Any]) -> dict[str, Any]:
-    kind = _TOKENIZERS.get(_get(config, "target", "class_name"))
+    kind = _KINDS.get(_get(config, "target", "class_name"))
     return {} if kind is None else {"target_tokenizer": kind}
 
 

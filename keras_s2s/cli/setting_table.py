@@ -11,6 +11,15 @@ import math
 from keras_s2s.cli.setting import Setting
 from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
+# Names of the tokenizer classes by their names in the settings.
+TOKENIZER_CLASSES = {
+    "char": "CharTokenizer",
+    "decomposed": "DecomposedCharTokenizer",
+    "byte": "ByteTokenizer",
+    "word": "WordTokenizer",
+    "subword": "SentencePieceTokenizer",
+    "features": "FeatureTokenizer",
+}
 TOKENIZERS = ("char", "byte", "word", "subword", "features", "decomposed")
 STOPPING = ("bound", "finished", "length")
 _LARGEST = 1 << 15  # units; a layer of this size has 32 GB of weights

@@ -9,23 +9,16 @@ import click
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
-from keras_s2s.cli.unknown_tokens import check_known
+from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
 from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics
 from keras_s2s.recommended import fit_settings
-from keras_s2s.special_ids import UNK_ID
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 
 # Tokenizer classes by their names in the settings.
-TOKENIZERS: dict[str, Any] = {
-    "char": s2s.CharTokenizer,
-    "decomposed": s2s.DecomposedCharTokenizer,
-    "byte": s2s.ByteTokenizer,
-    "word": s2s.WordTokenizer,
-    "subword": s2s.SentencePieceTokenizer,
-    "features": s2s.FeatureTokenizer,
-}
+TOKENIZERS: dict[str, Any] = {kind: getattr(s2s, name) for kind, name in TOKENIZER_CLASSES.items()}
 _CHUNK = 4096  # texts that are tokenized at once
 _SYMBOL = 2.5  # mean length of words that are symbols, such as phones
 
@@ -75,12 +68,11 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     data = Data(**pairs._asdict(), source=sides[0], target=sides[1], source_kind=source_kind)
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
-        ids, _ = tokenizer.split([pair[place] for pair in pairs.valid])
-        unknown = int(tf.math.count_nonzero(ids == UNK_ID))
+        held_out = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
         side = ("source", "target")[place]
         click.echo(
-            f"{side}: {tokenizer.vocabulary_size:,} tokens in the vocabulary, {unknown:,} of "
-            f"{int(tf.size(ids)):,} held-out tokens are unknown"
+            f"{side}: {tokenizer.vocabulary_size:,} tokens in the vocabulary, "
+            f"{held_out.unknown:,} of {held_out.total:,} held-out tokens are unknown"
         )
     if initial is None and settings.target_tokenizer == "char":
         _suggest_words([target for _, target in pairs.valid])

@@ -27,23 +27,25 @@ class UnknownTokens:
         texts: Iterable of texts.
 
     Attributes:
+        total: Number of tokens.
+        unknown: Number of tokens that are unknown.
         share: Share of the tokens that are unknown, from 0 to 1.
     """
 
     def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
-        total = unknown = 0
+        self.total = self.unknown = 0
         self._tokens: collections.Counter[str] = collections.Counter()
         known = set(tokenizer.vocabulary)
         waiting = iter(texts)
         while chunk := list(itertools.islice(waiting, _CHUNK)):
             ids, _ = tokenizer.split(chunk)
-            total += int(tf.size(ids))
+            self.total += int(tf.size(ids))
             found = int(tf.math.count_nonzero(ids == UNK_ID))
-            unknown += found
+            self.unknown += found
             if found and isinstance(tokenizer, LookupTokenizer):
                 tokens = itertools.chain.from_iterable(map(tokenizer.split_text, chunk))
                 self._tokens.update(token for token in tokens if token not in known)
-        self.share = unknown / max(1, total)
+        self.share = self.unknown / max(1, self.total)
 
     def __str__(self) -> str:
         """Describe the share, with the most frequent unknown tokens."""

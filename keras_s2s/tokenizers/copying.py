@@ -88,12 +88,13 @@ def ids_to_copy(source: Tokenizer, target: Tokenizer) -> list[int]:
     Raises:
         ValueError: If no source token is spelled like a target token.
     """
-    if not can_copy(source, target):
+    ids = copy_ids(source, target)
+    if not _has_tokens(ids):
         raise InputError(
             "`copy` needs source tokens that are spelled like target tokens: the tokenizers have "
             "none in common. Use copy=False (`--no-copy`) or other tokenizers"
         )
-    return copy_ids(source, target)
+    return ids
 
 
 def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
@@ -103,7 +104,12 @@ def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
         source: Tokenizer of the sources.
         target: Tokenizer of the targets.
     """
-    return max(copy_ids(source, target)) >= len(SPECIAL_TOKENS)
+    return _has_tokens(copy_ids(source, target))
+
+
+def _has_tokens(ids: list[int]) -> bool:
+    """Return whether any of the ids is that of a token, not of pad, unk, bos or eos."""
+    return max(ids) >= len(SPECIAL_TOKENS)
 
 
 def has_substrings(source: Tokenizer) -> bool:
