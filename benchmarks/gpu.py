@@ -77,37 +77,20 @@ def train(keep: Callable[..., None], only: str) -> None:
 
 def train_torch(keep: Callable[..., None], device: str) -> None:
     """Measure training with PyTorch: padded `nn.LSTM`, fused Adam, autocast for 16 bits."""
-    import numpy as np
-    import torch
-
-    from benchmarks.training_torch import TorchSeq2Seq, train_step
+    from benchmarks.training_torch import make_system
 
     for name, workload in WORKLOADS.items():
         for precision in ("float32", "bfloat16"):
             for scale in SCALES:
                 sizes = workload._replace(batch_size=scale * workload.batch_size)
-                model = TorchSeq2Seq(sizes, packed=False).to(device)
-                optimizer = torch.optim.Adam(model.parameters(), lr=0.001, fused=True)
-                batches = [
-                    [torch.from_numpy(it.astype(np.int64)) for it in (*inputs.values(), labels)]
-                    for inputs, labels in make_batches(sizes, NUM_BATCHES)
-                ]
-
-                def run(
-                    model: Any = model,
-                    optimizer: Any = optimizer,
-                    batches: Any = batches,
-                    bfloat16: bool = precision == "bfloat16",
-                ) -> None:
-                    for batch in batches:
-                        on_device = [it.to(device, non_blocking=True) for it in batch]
-                        source_ids, target_inputs, labels = on_device
-                        train_step(
-                            model, optimizer, source_ids, target_inputs, labels, bfloat16, device
-                        )
-                    if device == "cuda":
-                        torch.cuda.synchronize()
-
+                run = make_system(
+                    "PyTorch, padded",
+                    sizes,
+                    make_batches(sizes, NUM_BATCHES),
+                    POLICIES[precision],
+                    device=device,
+                    fused=True,
+                )
                 took = measure(run) / NUM_BATCHES
                 keep("training", name, sizes.batch_size, precision, "PyTorch", took)
 
@@ -173,38 +156,36 @@ def accuracy(keep_figure: Callable[[str, float], None]) -> None:
 
 
 def export(keep_figure: Callable[[str, float], None]) -> None:
-    """Measure the seconds of both exports of an untrained model, with and without the GPU."""
-    program = (
-        "import sys, time, keras_s2s as s2s; "
-        "texts = ['ab cd', 'abcdefgh']; tokenizer = s2s.CharTokenizer.train(texts); "
-        "size = tokenizer.vocabulary_size; "
-        "model = s2s.Seq2Seq(s2s.LSTMEncoder(size, 256, num_layers=2), "
-        "s2s.LSTMDecoder(size, 256, num_layers=2, attention='luong')); "
-        "model.compile('adam', loss=s2s.SequenceLoss()); "
-        "model.fit(s2s.make_dataset([(t, t) for t in texts], tokenizer, tokenizer), verbose=0); "
-        "translator = s2s.Translator(model, tokenizer, tokenizer); start = time.perf_counter(); "
-        "s2s.export.saved_model(translator, sys.argv[1] + '/saved'); "
-        "middle = time.perf_counter(); "
-        "s2s.export.litert(translator, sys.argv[1] + '/model.tflite'); "
-        "print(middle - start, time.perf_counter() - middle)"
+    """Measure the seconds of both exports of a model, with a GPU if one is visible."""
+    import tensorflow as tf
+
+    import keras_s2s as s2s
+
+    place = "with" if tf.config.list_physical_devices("GPU") else "without"
+    texts = ["ab cd", "abcdefgh"]
+    tokenizer = s2s.CharTokenizer.train(texts)
+    size = tokenizer.vocabulary_size
+    model = s2s.Seq2Seq(
+        s2s.LSTMEncoder(size, 256, num_layers=2),
+        s2s.LSTMDecoder(size, 256, num_layers=2, attention="luong"),
     )
-    for place, environment in (("with", {}), ("without", {"CUDA_VISIBLE_DEVICES": "-1"})):
-        with tempfile.TemporaryDirectory() as folder:
-            printed = subprocess.run(
-                [sys.executable, "-c", program, folder],
-                env=os.environ | environment,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            ).stdout
-        saved, litert = map(float, printed.split()[-2:])
-        keep_figure(f"seconds to export a SavedModel {place} the GPU", saved)
-        keep_figure(f"seconds to export LiteRT {place} the GPU", litert)
+    model.compile("adam", loss=s2s.SequenceLoss())
+    model.fit(s2s.make_dataset([(it, it) for it in texts], tokenizer, tokenizer), verbose=0)
+    translator = s2s.Translator(model, tokenizer, tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        s2s.export.saved_model(translator, f"{folder}/saved_model")
+        middle = time.perf_counter()
+        s2s.export.litert(translator, f"{folder}/model.tflite")
+        end = time.perf_counter()
+    keep_figure(f"seconds to export a SavedModel {place} a GPU", middle - start)
+    keep_figure(f"seconds to export LiteRT {place} a GPU", end - middle)
 
 
 def data(keep_figure: Callable[[str, float], None]) -> None:
     """Measure the target tokens per second of `make_dataset`."""
     import keras_s2s as s2s
+    from keras_s2s.models.batches import count_cores
 
     rng = random.Random(0)
     texts = ["".join(rng.choices("abcdefghij", k=rng.randint(4, 12))) for _ in range(200_000)]
@@ -225,22 +206,21 @@ def data(keep_figure: Callable[[str, float], None]) -> None:
         )
 
 
-def count_cores() -> int:
-    """Return the number of CPU cores of this process."""
-    return len(os.sched_getaffinity(0))
-
-
 def measure_all(arguments: argparse.Namespace) -> None:
     """Run the tests marked `gpu` and all parts, each in a separate process."""
     start = time.monotonic()
     gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0")}
-    commands = [[sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]]
+    cpu = {"CUDA_VISIBLE_DEVICES": "-1"}
+    program = ["-m", "benchmarks.gpu", arguments.out]
+    tests = ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+    commands = [([sys.executable, *tests], gpu)]
     for part in PARTS:
         python = arguments.torch if part == "torch" else sys.executable
         if python:
-            commands.append([python, "-m", "benchmarks.gpu", arguments.out, part])
-    for command in commands:
-        ended = subprocess.run(command, env=os.environ | gpu, check=False).returncode
+            commands.append(([python, *program, part], gpu))
+    commands.append(([sys.executable, *program, "export"], cpu))
+    for command, environment in commands:
+        ended = subprocess.run(command, env=os.environ | environment, check=False).returncode
         name = " ".join(command[1:])
         print(f"{time.monotonic() - start:.0f} s: {name} ended with {ended}", flush=True)
 

@@ -75,7 +75,15 @@ def train_step(
     optimizer.step()
 
 
-def make_system(name: str, workload: Workload, batches: list[Batch], policy: str) -> Train:
+def make_system(
+    name: str,
+    workload: Workload,
+    batches: list[Batch],
+    policy: str,
+    *,
+    device: str = "cpu",
+    fused: bool | None = None,
+) -> Train:
     """Build the model of a system.
 
     Args:
@@ -83,21 +91,25 @@ def make_system(name: str, workload: Workload, batches: list[Batch], policy: str
         workload: Sizes of the model.
         batches: Training batches.
         policy: Name of the dtype policy: "float32" or "mixed_bfloat16".
+        device: Device to train on. Each batch is copied to it in its step. Defaults to "cpu".
+        fused: Boolean or None. Whether Adam is fused. `None` is the default of PyTorch.
 
     Returns:
         A function that runs one pass over the batches.
     """
-    model = TorchSeq2Seq(workload, packed=name == "PyTorch, packed encoder")
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    model = TorchSeq2Seq(workload, packed=name == "PyTorch, packed encoder").to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=fused)
     tensors = [
         tuple(torch.from_numpy(part.astype(np.int64)) for part in (*inputs.values(), labels))
         for inputs, labels in batches
     ]
 
     def train() -> None:
-        for source_ids, target_inputs, labels in tensors:
-            train_step(
-                model, optimizer, source_ids, target_inputs, labels, policy == "mixed_bfloat16"
-            )
+        for batch in tensors:
+            source_ids, target_inputs, labels = (it.to(device, non_blocking=True) for it in batch)
+            bfloat16 = policy == "mixed_bfloat16"
+            train_step(model, optimizer, source_ids, target_inputs, labels, bfloat16, device)
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return train
