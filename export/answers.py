@@ -80,8 +80,8 @@ class TextRuntime:
         longest = max(map(len, rows))
         if length is not None and longest > length:
             raise InputError(
-                f"{self._path}: sources must have at most {length} tokens, eos counted. Received: "
-                f"{longest} tokens"
+                f"{self._path}: sources must have at most {length} tokens, including eos. "
+                f"Received: {longest} tokens"
             )
         ids = np.full((len(rows), longest), PAD_ID, np.int32)
         for number, row in enumerate(rows):

@@ -102,8 +102,8 @@ def litert(
         source_length: Fixed length of "source_ids", for runtimes that cannot resize an input. The
             file then takes one row at a time; pad shorter sources with 0. Requires that all
             signatures take ids. Defaults to `None`, any length and any batch size.
-        probes: Texts to compare, in addition to the standard ones.
-        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        probes: Texts to compare, in addition to the standard ones. Defaults to none.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
         verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:

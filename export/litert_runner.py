@@ -133,7 +133,7 @@ class LiteRTRunner:
             limit = self._card.get("max_source_length")
             limited = "" if limit is None else f"a source of at most {limit} tokens, and "
             counted = self._source[0] in _SOURCES and limit is not None
-            length = f" ({len(self._tokenize(text))} tokens, eos counted)" if counted else ""
+            length = f" ({len(self._tokenize(text))} tokens, including eos)" if counted else ""
             raise InputError(
                 f"No target was found for the text at position {number}{length}. Expected: "
                 f"{limited}a target that satisfies the rules of the search"
@@ -313,8 +313,8 @@ def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
     for number, text in enumerate(found):
         if not isinstance(text, str):
             raise TypeError(
-                f"`{name}` must be a list of str. Received: {text!r} (type {type(text)}) at "
-                f"position {number}"
+                f"`{name}` must be a list of str. Received: {text!r} (of type "
+                f"{type(text).__name__}) at position {number}"
             )
         try:
             text.encode()

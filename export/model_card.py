@@ -156,7 +156,7 @@ def to_markdown(card: dict[str, Any]) -> str:
         )
         lines += [
             "",
-            f"Sources may have up to {card['max_source_length']} tokens, eos counted; {then}.",
+            f"Sources may have up to {card['max_source_length']} tokens, including eos; {then}.",
         ]
     if card["figures"]:
         lines += ["", "| figure | value |", "|---|---|"]

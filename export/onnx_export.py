@@ -72,8 +72,8 @@ def onnx(
         source_length: Fixed length of "source_ids". Defaults to `None`, any length.
         quantization: `None` for float32; "int8" for 8-bit weights and float32 sums (dynamic
             quantization). Defaults to `None`.
-        probes: Texts to compare, in addition to the standard ones.
-        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        probes: Texts to compare, in addition to the standard ones. Defaults to none.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
         verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:

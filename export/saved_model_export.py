@@ -77,8 +77,8 @@ def saved_model(
             splits text with the vocabularies; see `vocabularies`.
         source_length: Fixed length of "source_ids"; pad shorter sources with 0. Requires that all
             signatures take ids. Defaults to `None`, any length.
-        probes: Texts to compare, in addition to the standard ones.
-        figures: Evaluation metrics for the model card, such as {"WER": 25.1}.
+        probes: Texts to compare, in addition to the standard ones. Defaults to none.
+        figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
         warmup: Requests that a model server answers before it makes the version available. They
             are tested before the version is published. Needs the package tensorflow-serving-api.
             Defaults to none.

@@ -121,10 +121,10 @@ def serving_files(
         image: Container image of the server. Defaults to TensorFlow Serving's official image for
             the installed version of TensorFlow.
         cpus: Number of cores of one server. The server processes four batches per core
-            concurrently, so that a long source does not delay the other requests.
-        memory: Memory limit of one server, such as "1Gi".
-        replicas: Minimum and maximum number of servers in a cluster.
-        overwrite: Whether to replace existing files.
+            concurrently, so that a long source does not delay the other requests. Defaults to 2.
+        memory: Memory limit of one server, such as "1Gi". Defaults to "1Gi".
+        replicas: Minimum and maximum number of servers in a cluster. Defaults to `(2, 8)`.
+        overwrite: Whether to replace existing files. Defaults to `False`.
 
     Returns:
         The paths of the files.

@@ -317,7 +317,7 @@ def pad_sources(inputs: Arrays, source_length: int) -> Arrays:
     length = inputs["source_ids"].shape[1]
     if length > source_length:
         raise InputError(
-            f"A source must have at most `source_length` tokens, {source_length}, eos counted. "
+            f"A source must have at most `source_length` tokens, {source_length}, including eos. "
             f"Received: {length} tokens"
         )
     return {**inputs, "source_ids": pad_ids(inputs["source_ids"], source_length)}

@@ -84,11 +84,11 @@ def error_rates(
     Args:
         outputs: One text for each source.
         references: The right texts for each source, at least one.
-        tokens: Unit of the token error rate: "words" or "phones" (separated by white space)
-            or "characters" (all except white space).
+        tokens: Unit of the token error rate: "words" or "phones" (separated by white space) or
+            "characters" (all except white space). Defaults to "words".
 
     Returns:
-        The `ErrorRates`, as shares: 0.25 is 25 %.
+        The `ErrorRates`, as shares: 0.25 is 25%.
 
     Raises:
         ValueError: If the lists differ in length, are empty, or an output has no reference.
@@ -117,7 +117,7 @@ def compare(
     Args:
         outputs: One text for each source.
         references: The right texts for each source, at least one.
-        tokens: "words" or "characters", as in `error_rates`.
+        tokens: "words" or "characters", as in `error_rates`. Defaults to "words".
 
     Returns:
         The `Comparison` of each output.
@@ -203,7 +203,7 @@ def bleu(
         outputs: One text for each source.
         references: The right texts for each source, at least one.
         tokenize: Tokenizer of sacrebleu: "13a" for plain text, "none" for text that is already
-            split by spaces, "intl", "char", "zh" and others.
+            split by spaces, "intl", "char", "zh" and others. Defaults to "13a".
 
     Returns:
         The score and its signature.
@@ -302,4 +302,7 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
                 f"{short_repr(accepted)} at position {number}"
             )
         if not accepted:
-            raise InputError(f"`references` must not be empty. Received: none at {number}")
+            raise InputError(
+                "`references` must contain at least one text for each output. Received: none at "
+                f"position {number}"
+            )

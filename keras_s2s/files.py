@@ -218,11 +218,11 @@ def _check_destination(path: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(before.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "a folder, where a file is to be written", path)
+        raise IsADirectoryError(errno.EISDIR, "is a folder. Expected: a file", path)
     if not stat.S_ISREG(before.st_mode):
-        raise FileExistsError(errno.EEXIST, "not a regular file, so it is not replaced", path)
+        raise FileExistsError(errno.EEXIST, "exists and is not a regular file", path)
     if not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, "read-only, so it is not replaced", path)
+        raise PermissionError(errno.EACCES, "exists and is read-only", path)
     return before
 
 

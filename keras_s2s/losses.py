@@ -17,9 +17,11 @@ _WEIGHT_SHAPES = "(batch,), (batch, 1), (batch, target_length) or (batch, target
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class SequenceLoss(keras.losses.Loss):
-    """Negative log likelihood of the target, averaged over sequences or over tokens.
+    """Negative log likelihood of the targets, averaged over sequences or over tokens.
 
-    The loss of a sequence is -log P(y | x) = -Σ_t log P(y_t | y_<t, c).
+    The loss of a sequence is -log P(y | x) = -Σ_t log P(y_t | y_<t, c), a sum over its tokens. With
+    `reduction="sequence"` the loss is therefore larger than with "token", by a factor of the mean
+    target length, and long targets contribute more. Adam needs the same learning rate for both.
 
     Padding is ignored. The mask is computed from the labels (id 0), so the loss depends neither
     on the padded length nor on rows of padding.

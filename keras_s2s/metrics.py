@@ -72,7 +72,7 @@ class Perplexity(TokenMean):
     exponential of the mean loss of batches. Labels are not smoothed. Padding is ignored.
 
     Args:
-        name: Name of the metric.
+        name: Name of the metric. Defaults to "perplexity".
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`.
 
     Call arguments:
@@ -101,7 +101,7 @@ class TokenAccuracy(TokenMean):
     the batches are. Padding is ignored.
 
     Args:
-        name: Name of the metric.
+        name: Name of the metric. Defaults to "token_accuracy".
         dtype: dtype or policy of the result. Defaults to `keras.config.floatx()`.
 
     Call arguments:

@@ -29,7 +29,7 @@ class PairStatistics(NamedTuple):
     Attributes:
         number: Number of pairs.
         mean_length: Mean length of the longer side of a pair, in characters.
-        typical_length: The same, without the longest 5 % of the pairs, in at most 2,000 of them.
+        typical_length: The same, without the longest 5% of the pairs, in at most 2,000 of them.
         crossing: Share of links that cross, from `crossing_share`, in at most 2,000 of the pairs.
             NaN for long texts, because no setting depends on their order, and if there are no two
             links in any pair.
@@ -91,7 +91,7 @@ def crossing_share(pairs: Iterable[tuple[str, str]]) -> float:
     Dice coefficient over all pairs. Two links of a pair cross if the order of their source
     characters differs from that of their target characters. Only characters that occur once in a
     text are counted, and spaces are ignored. About half of all links cross if the order is
-    arbitrary, and 0 to 10 % in pronunciation and transliteration.
+    arbitrary, and 0 to 10% in pronunciation and transliteration.
 
     If there are more than two million possible links, only every second, third, … pair is counted.
 

@@ -46,7 +46,7 @@ def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
         if not isinstance(part, kind):
             raise TypeError(
                 f"`{name}` must be a {expected}. "
-                f"Received: {name}={short_repr(part)} (type {type(part)})"
+                f"Received: {name}={short_repr(part)} (of type {type(part).__name__})"
             )
 
 
@@ -172,7 +172,7 @@ def encode_texts(texts: Any) -> list[bytes]:
         if not isinstance(text, str | bytes):
             raise TypeError(
                 "`texts` must contain texts only. "
-                f"Received: {short_repr(text)} (type {type(text)}) at position "
+                f"Received: {short_repr(text)} (of type {type(text).__name__}) at position "
                 f"{number}"
             )
         try:
@@ -237,8 +237,8 @@ def group_translatable(
         del references[sources[number]]
     if not references:
         raise InputError(
-            f"`pairs` must contain a source of at most `max_source_length` tokens, {max_length}, "
-            f"eos counted. Received: {len(sources)} longer sources"
+            f"`pairs` must contain a source of at most `max_source_length`={max_length} tokens, "
+            f"including eos. Received: only longer ones ({len(sources)})"
         )
     return references
 
@@ -263,12 +263,13 @@ def check_token_counts(
     number, length = next(iter(excess.items()))
     if not truncate:
         raise InputError(
-            f"`texts` must have at most `max_source_length` tokens each, {max_length}, eos "
-            f"counted. Received: {length} tokens at position {number}"
+            f"`texts` must have at most `max_source_length`={max_length} tokens each, including "
+            f"eos. Received: {length} tokens at position {number}"
         )
     warnings.warn(
-        f"{len(excess)} texts were truncated to `max_source_length`, {max_length} tokens; the "
-        f"first is at position {number}, {length} tokens.",
+        f"Texts with more than `max_source_length`={max_length} tokens were truncated: "
+        f"{len(excess)} of {len(encoded)}. The first is at position {number} and has {length} "
+        "tokens.",
         stacklevel=4,  # the caller of `Translator.translate`
     )
 

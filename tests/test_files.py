@@ -149,7 +149,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 @pytest.mark.parametrize("check", [write, check_writable])
 def test_an_invalid_destination_is_rejected_with_its_path(tmp_path, check):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError, match=r"where a file is to be written: .*folder"):
+    with pytest.raises(IsADirectoryError, match=r"is a folder\. Expected: a file: .*folder"):
         check(tmp_path / "folder")
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError, match=r"not a folder: .*file'"):

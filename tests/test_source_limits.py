@@ -53,7 +53,7 @@ def test_rows_within_the_limit_stay_as_they_are(limit):
 
 
 def test_translate_rejects_a_long_text_by_its_position(translator):
-    message = r"at most `max_source_length` tokens each, 8.*Received: 18 tokens at position 1"
+    message = r"at most `max_source_length`=8 tokens each.*Received: 18 tokens at position 1"
     with pytest.raises(ValueError, match=message):
         translator.translate(TEXTS)
     assert translator.translate(["hello h"]) == tiny_translator().translate(["hello h"])
@@ -61,7 +61,9 @@ def test_translate_rejects_a_long_text_by_its_position(translator):
 
 def test_a_truncated_text_is_reported_and_answered_as_its_beginning():
     translator = make_translator(max_source_length=8, truncate_source=True)
-    with pytest.warns(UserWarning, match="1 texts were truncated .* position 1, 18 tokens"):
+    with pytest.warns(
+        UserWarning, match="`=8 tokens were truncated: 1 of .* position 1 and has 18 tokens"
+    ):
         found = translator.translate(TEXTS)
     assert found == translator.translate(["hello", "hello h", "a"])
 
@@ -130,7 +132,7 @@ def test_every_runtime_has_the_limit(runtimes, translator, name):
 def test_the_runner_says_which_text_has_no_target(runtimes):
     runner = LiteRTRunner(runtimes["path"])
     assert runner.search(TEXTS)[1] == []
-    message = r"at position 1 \(\d+ tokens, eos counted\)\. Expected: a source of at most 8 "
+    message = r"at position 1 \(\d+ tokens, including eos\)\. Expected: a source of at most 8 "
     with pytest.raises(ValueError, match=message):
         runner.translate(TEXTS)
 
@@ -139,13 +141,13 @@ def test_the_card_tells_the_limit(translator):
     from keras_s2s.export.model_card import make_card, to_markdown
 
     card = make_card(translator, file_format="x", signatures=[], operations=["y"], figures={})
-    assert "Sources may have up to 8 tokens, eos counted; longer ones get no" in to_markdown(card)
+    assert "Sources may have up to 8 tokens, including eos; longer ones get no" in to_markdown(card)
     assert json.loads(json.dumps(card))["max_source_length"] == 8
 
 
 @pytest.mark.parametrize("draw", [s2s.plots.attention, s2s.plots.beam_search])
 def test_a_picture_rejects_a_long_text_with_its_length_and_the_limit(translator, draw):
-    message = r"`text` must have at most `max_source_length` tokens, 8.*Received: 18 tokens"
+    message = r"`text` must have at most `max_source_length`=8 tokens.*Received: 18 tokens"
     with pytest.raises(ValueError, match=message):
         draw(translator, TEXTS[1])
 
@@ -161,5 +163,7 @@ def test_sources_that_get_no_answer_are_left_out_of_a_calibration(translator):
     pairs = [(text, "HH") for text in TEXTS]
     pairs[0] = (TEXTS[0], translator.translate(TEXTS[:1])[0])
     assert translator.calibrate(pairs).right.tolist() == [True, False]
-    with pytest.raises(ValueError, match=r"at most `max_source_length` tokens, 8.*: 1 longer sour"):
+    with pytest.raises(
+        ValueError, match=r"at most `max_source_length`=8 tokens.*: only longer ones \(1\)"
+    ):
         translator.calibrate(pairs[1:2])

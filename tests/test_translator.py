@@ -129,7 +129,7 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
         (
             ["a", None],
             TypeError,
-            r"must contain texts only\. Received: None \(type .*\) at position 1",
+            r"must contain texts only\. Received: None \(of type NoneType\) at position 1",
         ),
         ([["a"]], TypeError, r"must contain texts only\. Received: \['a'\]"),
         (["a", "\ud800"], ValueError, r"must be valid Unicode\. Received: '\\ud800' at position 1"),

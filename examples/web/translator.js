@@ -3,7 +3,7 @@
 import { Tensor, loadAndCompile, loadLiteRt } from "@litertjs/core";
 
 const PAD = 0, UNKNOWN = 1, BOS = 2, EOS = 3, NUM_SPECIAL = 4;
-// Sources are padded to this number of tokens, eos counted. Tokens after eos are ignored.
+// Sources are padded to this number of tokens, including eos. Tokens after eos are ignored.
 const LONGEST_SOURCE = 64;
 const SEPARATORS = { CharTokenizer: "", DecomposedCharTokenizer: "", WordTokenizer: " ", ByteTokenizer: "" };
 

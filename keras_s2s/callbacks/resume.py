@@ -42,9 +42,10 @@ class Resume(keras.callbacks.Callback):
     """Callback that saves the training state in a folder, and resumes training from there.
 
     After an interruption at any moment, even if the process was killed or the power failed, run the
-    same program again to train the rest. The final weights and metrics are the same, bit for bit,
-    as without the interruption. If the training is complete, `fit` only restores the final weights.
-    With more `epochs`, training continues. To start over, remove the folder.
+    same program again to train the rest. On a CPU, the final weights and metrics are the same, bit
+    for bit, as without the interruption; on a GPU, they are nearly the same. If the run is
+    complete, `fit` only restores the final weights. With more `epochs`, training continues. To
+    start over, remove the folder.
 
     The state consists of the weights, the optimizer with its step, learning rate, averages and
     accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and
@@ -55,9 +56,9 @@ class Resume(keras.callbacks.Callback):
 
     **Data** must yield the same batches again. Use a dataset of `make_dataset` with a seed, another
     `tf.data.Dataset` whose order depends only on its seeds and on the number of iterations over it,
-    or arrays with `shuffle=False`. `fit` reads the batches of the interrupted epoch that were
-    already trained again without training on them. Your own callbacks are called for these batches
-    again.
+    or arrays with `shuffle=False`. `fit` skips the batches of the interrupted epoch on which it has
+    already trained: it reads them, but does not train on them again. Your own callbacks are called
+    for these batches again.
 
     **Threads.** The last bits of the weights depend on the number of threads. Resuming with
     another number logs a warning to the logger "keras_s2s".
@@ -67,9 +68,9 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         folder: Folder of the state. Each training run, and each worker, needs its own folder.
-        every: "epoch" to save at the end of each epoch, or a number of steps to save also after
-            every such number of steps. With Adam, the state is three times as large as the weights,
-            so saving at every step is slow. Defaults to "epoch".
+        every: "epoch" to save at the end of each epoch, or an integer n to save after every n steps
+            as well. With Adam, the state is three times as large as the weights, so saving at every
+            step is slow. Defaults to "epoch".
         verbose: Whether to print where training resumes. `None` prints unless `fit` is silent.
             Defaults to `None`.
 
@@ -355,7 +356,7 @@ def _repeatable_data(arguments: dict[str, Any]) -> Any:
         how = "" if hasattr(data, "__next__") else ", shuffled"
         raise InputError(
             "`Resume` requires data that can be read again: a dataset, such as one from "
-            f"`make_dataset`, or arrays with shuffle=False. Received: {type(data)}{how}"
+            f"`make_dataset`, or arrays with shuffle=False. Received: {type(data).__name__}{how}"
         )
     return ()
 

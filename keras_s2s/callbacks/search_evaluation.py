@@ -142,7 +142,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         if not isinstance(self.model, Searchable):
             raise TypeError(
                 "`SearchEvaluation` requires a model that can be searched, such as a `Seq2Seq`. "
-                f"Received: {short_repr(self.model)} (type {type(self.model)})"
+                f"Received: {short_repr(self.model)} (of type {type(self.model).__name__})"
             )
         if self._translator is None or self._translator.model is not self.model:
             # No length limit, because a long held-out source must not stop training.

@@ -19,12 +19,12 @@ _BATCHES_AT_ONCE = 2
 
 
 class Side(NamedTuple):
-    """Ids of the texts of one side; text i is `ids[starts[i] : starts[i] + lengths[i] - 1]`, eos.
+    """Ids of the texts of a side: text i is `ids[starts[i] : starts[i] + lengths[i] - 1]` and eos.
 
     Attributes:
-        ids: int32 `(tokens + 1,)`. Without eos, and with one pad at the end.
+        ids: int32 `(tokens + 1,)`, without eos, and with one pad at the end.
         starts: int64 `(pairs,)`.
-        lengths: int64 `(pairs,)`. eos counted.
+        lengths: int64 `(pairs,)`, including eos.
     """
 
     ids: Any
@@ -36,8 +36,8 @@ def make_side(ids: tf.Tensor, lengths: tf.Tensor) -> Side:
     """Convert the result of `Tokenizer.split` to a `Side`.
 
     Args:
-        ids: int32 `(tokens,)`. Without eos.
-        lengths: int32 `(pairs,)`. eos not counted.
+        ids: int32 `(tokens,)`, without eos.
+        lengths: int32 `(pairs,)`, not including eos.
 
     Returns:
         The side.
@@ -52,8 +52,8 @@ class LengthBatcher(NamedTuple):
 
     Attributes:
         batch_size: Number of pairs in a batch; None for batches by tokens.
-        batch_tokens: Maximum number of tokens in a batch on the longer side, padding counted; None
-            for batches by pairs.
+        batch_tokens: Maximum number of tokens in a batch on the longer side, including padding;
+            None for batches by pairs.
         shuffle: Whether each seed has different batches in a different order. Otherwise batches
             are sorted by length.
     """
@@ -118,7 +118,7 @@ class LengthBatcher(NamedTuple):
 
 
 def fill_batches(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
-    """Split a sequence of pairs into batches of at most `batch_tokens` tokens, padding counted.
+    """Split a sequence of pairs into batches of at most `batch_tokens` tokens, including padding.
 
     Args:
         lengths: `(pairs,)`. Length of the longer side of each pair, at most `batch_tokens`.

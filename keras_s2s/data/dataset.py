@@ -70,18 +70,19 @@ def make_dataset(
         batch_size: Number of pairs in a batch. One batch of an epoch is smaller if the number of
             pairs is not divisible by it. Defaults to 64.
         batch_tokens: Alternative to `batch_size`: maximum number of tokens in a batch on either
-            side, padding counted (rows times the length of the longest text). Longer pairs are
+            side, including padding (rows times the length of the longest text). Longer pairs are
             skipped.
         shuffle: Whether each epoch has a different order. Defaults to `False`.
         seed: Seed of the order. Defaults to a random number from Python's `random` module, which
             `keras.utils.set_random_seed` seeds.
         initial_epoch: Number of the first epoch, for a custom training loop. `fit` sets the epoch
             itself. Defaults to 0.
-        max_source_length: Maximum number of source tokens, eos counted. Longer pairs are skipped,
+        max_source_length: Maximum number of source tokens, including eos. Longer pairs are skipped,
             and the logger "keras_s2s" warns of their number. Defaults to `None`, no limit.
-        max_target_length: Maximum number of target tokens, in the same way.
-        buffer_size: Maximum number of pairs of files in memory as text.
-        features_column: Number of the features column of the files; see `read_pairs`.
+        max_target_length: Maximum number of target tokens, in the same way. Defaults to `None`.
+        buffer_size: Maximum number of pairs of files in memory as text. Defaults to 100,000.
+        features_column: Number of the features column of the files; see `read_pairs`. Defaults to
+            `None`: two columns, without features.
 
     Returns:
         A `tf.data.Dataset` of `({"source_ids": …, "target_inputs": …}, target_labels)`, int32
@@ -144,7 +145,7 @@ def make_dataset(
 
 
 class _LengthLimits(NamedTuple):
-    """Maximum lengths of a pair in tokens, eos counted. `None` means no limit.
+    """Maximum lengths of a pair in tokens, including eos. `None` means no limit.
 
     Attributes:
         max_source_length: Limit of the source.
@@ -169,8 +170,8 @@ class _LengthLimits(NamedTuple):
         """Return which pairs are within the limits.
 
         Args:
-            source_lengths: `(pairs,)`, eos counted.
-            target_lengths: `(pairs,)`, eos counted.
+            source_lengths: `(pairs,)`, including eos.
+            target_lengths: `(pairs,)`, including eos.
 
         Returns:
             bool `(pairs,)`.
@@ -197,7 +198,7 @@ class _LengthLimits(NamedTuple):
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:
             raise InputError(
-                f"At least one pair must be within {limits} (eos counted). Received: {pairs} "
+                f"At least one pair must be within {limits} (including eos). Received: {pairs} "
                 "pairs, all of them longer"
             )
         if left_out:

@@ -27,7 +27,8 @@ def iterate_pairs(
     Args:
         files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
             `write_records`), or several paths.
-        features_column: Number of the features column; see `read_pairs`.
+        features_column: Number of the features column; see `read_pairs`. Defaults to `None`: two
+            columns, without features.
 
     Returns:
         An iterator over the pairs `(source, target)` in the order of the files.

@@ -30,14 +30,14 @@ def read_pairs(
 ) -> list[tuple[str, str]]:
     r"""Read pairs of texts from a tab-separated file, one `source<TAB>target` per line.
 
-    The file is UTF-8, with or without a byte order mark, plain or compressed with gzip (detected
-    from the content). Lines end with LF or CR LF; the last line need not. Empty lines at the end of
-    the file are skipped. Nothing else is changed; white space around a text is kept. A source with
-    several targets has one line for each target.
+    The file must be UTF-8, with or without a byte order mark. Gzip is detected from the content.
+    Lines end with LF or CR LF, optional on the last line. Empty lines at the end of the file are
+    skipped. Texts are returned unchanged, including white space around them. If a source has
+    several correct targets, write one line for each of them.
 
     With `features_column`, a line has three columns: a source, its features and a target, as in
-    the files of SIGMORPHON. The source of the pair is then the source and the features, joined with
-    a space, as a `FeatureTokenizer` expects.
+    the files of SIGMORPHON. The source of the returned pair is the source and the features, joined
+    by a space, which is the form that a `FeatureTokenizer` expects.
 
     Args:
         path: Path of the file.
@@ -52,7 +52,7 @@ def read_pairs(
         TypeError: If `path` is not a path.
         FileNotFoundError: If the file does not exist.
         IsADirectoryError: If `path` is a folder.
-        ValueError: If the file has no pairs, is damaged, or a line is not a pair; the message
+        ValueError: If the file has no pairs or is damaged, or if a line is not a pair. The message
             has the path, the line number and the reason. Also if `features_column` is not 1, 2
             or 3.
 

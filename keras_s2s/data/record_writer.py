@@ -36,7 +36,7 @@ def write_records(
         prefix: Prefix of the file names: "data/train" for
             "data/train-00000-of-00008.tfrecord".
         shards: Number of files to write. Use more files than training workers; about 100 MB per
-            file is a good size.
+            file is a good size. Defaults to 8.
 
     Returns:
         The paths of the files.
@@ -69,8 +69,8 @@ def write_records(
                 files[(number - 1) % shards].write(source, target)
             if number < shards:
                 raise InputError(
-                    f"`pairs` must be at least as many as `shards`. Received: {number} pairs, "
-                    f"shards={shards}"
+                    "`shards` must not exceed the number of pairs, because each file needs a pair. "
+                    f"Received: shards={shards} for {number} pairs"
                 )
     return names
 

@@ -73,7 +73,10 @@ def iterate_records(path: str) -> Iterator[tuple[str, str]]:
             "file again"
         )
     if fault:
-        raise InputError(f"{path}: truncated or padded after record {number}: {fault}")
+        raise InputError(
+            f"{path}: truncated after record {number}, or followed by other bytes: {fault}. Get "
+            "the file again"
+        )
 
 
 def _count(path: str, number: int, example: tf.train.Example, left: int | None) -> int | None:
@@ -93,12 +96,18 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
     if begin is None and end is None and left is None:
         return None
     if (begin is None) == (left in (None, 0)):
-        raise _record_error(path, number, "records are missing before it, or were appended")
+        raise InputError(
+            f"{path}, record {number}: records before it are missing, or it was appended. Get the "
+            "file again"
+        )
     left = -1 if begin is not None else left - 1  # type: ignore[operator]
     if end is None:
         return left
     if end != -left:
-        raise _record_error(path, number, f"{end} records should end here, {-left} do")
+        raise InputError(
+            f"{path}, record {number}: it was written as record {end} but follows {-left - 1} "
+            "records: some are missing. Get the file again"
+        )
     return 0
 
 
@@ -124,7 +133,7 @@ def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
                 found = _decompressed_size(file)
             except (EOFError, zlib.error) as error:
                 return str(error)
-    return None if found == size else f"{found} bytes, {size} of them records"
+    return None if found == size else f"the file has {found} bytes, its complete records {size}"
 
 
 def _decompressed_size(file: IO[bytes]) -> int:
@@ -154,11 +163,12 @@ def _read_record(path: str, number: int, record: bytes) -> tuple[tf.train.Exampl
         feature = example.features.feature
         ((source,), (target,)) = (feature[name].bytes_list.value for name in ("source", "target"))
     except (DecodeError, ValueError) as error:
-        raise _record_error(path, number, "no tf.train.Example with a text for each") from error
+        reason = "not a tf.train.Example with one text in each feature"
+        raise _record_error(path, number, reason) from error
     try:
         pair = source.decode("utf-8"), target.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _record_error(path, number, "a text that is not UTF-8") from error
+        raise _record_error(path, number, "a text is not UTF-8") from error
     fault = find_fault(*pair)
     if fault:
         raise _record_error(path, number, fault)
@@ -166,7 +176,7 @@ def _read_record(path: str, number: int, record: bytes) -> tuple[tf.train.Exampl
 
 
 def _record_error(path: str, number: int, reason: str) -> InputError:
-    """Return the error for a record."""
+    """Return the error for the content of a record."""
     return InputError(
         f"{path}, record {number}: {reason}. Expected: the features source and target"
     )

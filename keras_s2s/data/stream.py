@@ -63,8 +63,8 @@ class PairStream(NamedTuple):
         for path in paths:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise InputError(
-                    f"{path}: must be a regular file, which each epoch reads again. Use "
-                    "`read_pairs` for a pipe"
+                    f"{path}: not a regular file. Every epoch reads the file again, so read a pipe "
+                    "with `read_pairs` instead"
                 )
             bits = []
             pairs = iterate_file(path, features_column)

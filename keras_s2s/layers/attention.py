@@ -135,7 +135,7 @@ class LuongAttention(_Attention):
 
     Args:
         units: Positive integer. Size of a query. With "concat", also the size of the hidden layer.
-        score: "general", "dot" or "concat".
+        score: "general", "dot" or "concat". Defaults to "general".
 
     Call arguments:
         queries: Float `(batch, queries, units)`. One query per hypothesis or time step.

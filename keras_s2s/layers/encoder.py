@@ -207,7 +207,7 @@ def resolve_context(context: Any, dtype: Any = None) -> Context:
         )
     raise TypeError(
         f"`context` must be {_EXPECTED}. "
-        f"Received: context={short_repr(context)} (type {type(context)})"
+        f"Received: context={short_repr(context)} (of type {type(context).__name__})"
     )
 
 

@@ -84,7 +84,7 @@ MaskedLSTM.__name__ = "LSTM"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMEncoder(Encoder):
-    """Encoder of LSTM layers: the states of all source positions and a context vector.
+    """Encoder of LSTM layers, which computes a state for each source token and a context vector.
 
     h_t = LSTM(x_t, h_{t-1}), where x_t is the embedding of the t-th id, through any number of
     layers; c = q(h_1, ..., h_T), where q is the argument `context`. For `residual` and
@@ -159,15 +159,21 @@ class LSTMEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMDecoder(Decoder):
-    """Decoder of LSTM layers: logits of the next target token, given the previous tokens and c.
+    """Decoder of LSTM layers, which computes the logits of each next target token.
 
-    s_t = LSTM([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). Without attention, r is the identity.
-    With attention a_t, r(s_t) = tanh(V·[s_t; a_t]). The query of Luong's attention is s_t, after
-    the step. The query of "bahdanau" is s_{t-1}, and a_t is also an input of the step. With
-    `input_feeding`, r(s_{t-1}) is an input of the step, zeros at first. For `residual` and
-    `layer_normalization`, see `keras_s2s.layers.stack.RecurrentStack`.
+    Step t reads the embedding y_{t-1} of the previous token and the context vector c of the source:
 
-    `call` (a whole target, teacher forcing) and `step` (one token, for search) compute the same.
+        s_t = LSTM([y_{t-1}; c], s_{t-1})
+        logits_t = W·r(s_t)
+
+    Without attention, r(s_t) = s_t. With attention, r(s_t) = tanh(V·[s_t; a_t]), where a_t is the
+    mean of the memory, weighted by the attention. Luong's attention uses s_t as its query.
+    Bahdanau's uses s_{t-1}, and a_t is also an input of step t. With `input_feeding`, r(s_{t-1}) is
+    also an input of step t, zeros in the first step. For `residual` and `layer_normalization`, see
+    `keras_s2s.layers.stack.RecurrentStack`.
+
+    `call` computes the logits of a whole target (teacher forcing), and `step` those of one token,
+    for a search. Both return the same numbers.
 
     Masking: `memory_mask` defaults to the Keras mask attached to `memory`. At padding of the
     target, the state does not change.

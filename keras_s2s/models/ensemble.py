@@ -163,7 +163,7 @@ def _check_models(models: Any) -> list[Seq2Seq]:
         if not isinstance(model, Seq2Seq):
             raise TypeError(
                 f"`models` must be a list of `Seq2Seq` models. Received: {short_repr(model)} "
-                f"(type {type(model)}) at position {number}"
+                f"(of type {type(model).__name__}) at position {number}"
             )
     if not models:
         raise InputError("`models` must contain at least one model. Received: none")

@@ -89,7 +89,7 @@ class Seq2Seq(Trainer, Searchable):
                 kind = expected.__name__
                 raise TypeError(
                     f"`{name}` must be an `LSTM{kind}` or a `GRU{kind}`. "
-                    f"Received: {name}={short_repr(part)} (type {type(part)})"
+                    f"Received: {name}={short_repr(part)} (of type {type(part).__name__})"
                 )
         self.encoder = encoder
         self.decoder = decoder

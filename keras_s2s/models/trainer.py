@@ -72,16 +72,19 @@ class Trainer(keras.Model):
         """Configure the model for training, like `keras.Model.compile`.
 
         Args:
-            optimizer: Name of an optimizer, or an optimizer. "adam" creates a `FusedAdam`.
+            optimizer: Name of an optimizer, or an optimizer. "adam" creates a `FusedAdam`. Defaults
+                to "rmsprop".
             loss: `SequenceLoss`, or any loss that takes logits.
             loss_weights: As for `keras.Model.compile`.
             metrics: Metrics, such as `TokenAccuracy` and `Perplexity`.
             weighted_metrics: Metrics that are weighted by `sample_weight`.
-            run_eagerly: Whether to run the steps without a graph, for debugging.
+            run_eagerly: Whether to run the steps without a graph, for debugging. Defaults to
+                `False`.
             steps_per_execution: Number of steps that one call of the compiled function runs.
+                Defaults to 1.
             jit_compile: Whether XLA compiles the steps, once per shape of a batch. "auto" means
                 `False`. Defaults to "auto".
-            auto_scale_loss: Whether to scale the loss in "mixed_float16".
+            auto_scale_loss: Whether to scale the loss in "mixed_float16". Defaults to `True`.
 
         Raises:
             ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
@@ -151,20 +154,22 @@ class Trainer(keras.Model):
                 and "target_inputs", each int32 `(rows, length)` and padded with 0.
             y: The target labels, int32 `(rows, target_length)`, if `x` is arrays.
             batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
-            epochs: Number of epochs, counted from epoch 0 even with an `initial_epoch`.
-            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch).
+            epochs: Number of epochs, counted from epoch 0 even with an `initial_epoch`. Defaults to
+                1.
+            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch). Defaults
+                to "auto".
             callbacks: List of `keras.callbacks.Callback`.
-            validation_split: Share of the arrays to validate on.
+            validation_split: Share of the arrays to validate on. Defaults to 0.
             validation_data: Data to evaluate the model on after each epoch, like `x` and `y`.
-            shuffle: Whether to shuffle arrays before each epoch.
+            shuffle: Whether to shuffle arrays before each epoch. Defaults to `True`.
             class_weight: Dict of weights by target id. Other ids have weight 1; padding has 0.
             sample_weight: Weights of the rows, `(rows,)` or `(rows, 1)`, or of the target tokens,
                 `(rows, target_length)` or `(rows, target_length, 1)`, if `x` is arrays.
-            initial_epoch: Number of the first epoch.
+            initial_epoch: Number of the first epoch. Defaults to 0.
             steps_per_epoch: Number of batches of an epoch. Defaults to all.
             validation_steps: Number of batches of `validation_data` to evaluate on.
             validation_batch_size: Batch size of the validation. Defaults to `batch_size`.
-            validation_freq: Number of epochs from one validation to the next.
+            validation_freq: Number of epochs from one validation to the next. Defaults to 1.
 
         Returns:
             A `keras.callbacks.History`: its `history` holds the loss and the metrics of each epoch.
@@ -218,11 +223,11 @@ class Trainer(keras.Model):
             x: A dataset, generator or `PyDataset` of batches, or arrays, as for `fit`.
             y: The target labels, if `x` is arrays.
             batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
-            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line).
+            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line). Defaults to "auto".
             sample_weight: Weights of the rows or of the target tokens, if `x` is arrays.
             steps: Number of batches to evaluate on. Defaults to all.
             callbacks: List of `keras.callbacks.Callback`.
-            return_dict: Whether to return a dict instead of a list.
+            return_dict: Whether to return a dict instead of a list. Defaults to `False`.
             **kwargs: Arguments that Keras passes internally from `fit`.
 
         Returns:
@@ -259,7 +264,7 @@ class Trainer(keras.Model):
             y: The target labels.
             sample_weight: Weights as for `fit`.
             class_weight: Weights of target ids as for `fit`.
-            return_dict: Whether to return a dict instead of a list.
+            return_dict: Whether to return a dict instead of a list. Defaults to `False`.
 
         Returns:
             The loss and the metrics.

@@ -45,7 +45,8 @@ def attention(
         translator: A `Translator` whose decoder has attention.
         text: Source text.
         search: Search to use. Defaults to that of the translator.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure; see `attention_map`.
@@ -90,7 +91,8 @@ def attention_map(
         target_tokens: Labels of the rows.
         weights: `(target_length, source_length)`, not negative.
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.

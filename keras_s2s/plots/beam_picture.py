@@ -74,7 +74,8 @@ def beam_search(
         text: Source text.
         search: A `BeamSearch` or a `GreedySearch`. Defaults to that of the translator.
         pruned: Number of pruned continuations to draw per step. Defaults to 3.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure; see `beam_tree`.
@@ -118,7 +119,8 @@ def beam_tree(
         trace: `BeamTrace` that `trace_beam_search` returned.
         tokens: Token of each id, as in a tokenizer's `vocabulary`.
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.

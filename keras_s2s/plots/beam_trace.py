@@ -82,7 +82,10 @@ def trace_beam_search(
     found = traced(step, state, 1, vocabulary_size, **row_options)
     outputs = _outputs(found)
     if not outputs:
-        raise InputError("There is nothing to draw: the rules of the search allow no output.")
+        raise InputError(
+            "The search found no output, so there is nothing to draw: its rules, such as `lexicon` "
+            "and `suppress_ids`, and the step function allow none."
+        )
     return BeamTrace(tuple(traced.steps), outputs)
 
 
@@ -165,7 +168,7 @@ def _settings(search: Any) -> dict[str, Any]:
     """Return the settings of a beam search. A greedy search is a beam search of width 1."""
     if type(search) not in (BeamSearch, GreedySearch):
         raise TypeError(
-            "`search` must be a `BeamSearch` or a `GreedySearch`: others keep no beam. "
+            "`search` must be a `BeamSearch` or a `GreedySearch`. Other searches cannot be drawn. "
             f"Received: search={short_repr(search)}"
         )
     settings = {field.name: getattr(search, field.name) for field in dataclasses.fields(search)}

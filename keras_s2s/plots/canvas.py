@@ -96,7 +96,7 @@ def matplotlib(module: str = "") -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}".rstrip("."))
     except ImportError as error:
-        raise missing_package("Pictures need", "matplotlib", "plots", error) from error
+        raise missing_package("Plots need", "matplotlib", "plots", error) from error
 
 
 def finish(figure: Figure, path: Path | None) -> Figure:
@@ -158,7 +158,7 @@ def check_translator(translator: Any) -> None:
     if not isinstance(translator, Translator):
         raise TypeError(
             "`translator` must be a `Translator`. "
-            f"Received: translator={short_repr(translator)} (type {type(translator)})"
+            f"Received: translator={short_repr(translator)} (of type {type(translator).__name__})"
         )
 
 
@@ -179,7 +179,8 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
     """
     if not isinstance(text, str):
         raise TypeError(
-            f"`text` must be a str. Received: text={short_repr(text)} (type {type(text)})"
+            f"`text` must be a str. Received: text={short_repr(text)} "
+            f"(of type {type(text).__name__})"
         )
     if not text.strip():
         raise InputError(f"`text` must not be empty. Received: text={short_repr(text)}")
@@ -187,7 +188,7 @@ def source_tokens_and_ids(translator: Translator, text: Any) -> tuple[list[str],
     excess = count_excess([text.encode()], translator.source, limit)
     if excess and not translator.truncate_source:
         raise InputError(
-            f"`text` must have at most `max_source_length` tokens, {limit}, eos counted. "
+            f"`text` must have at most `max_source_length`={limit} tokens, including eos. "
             f"Received: {excess[0]} tokens"
         )
     if excess:

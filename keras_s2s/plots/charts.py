@@ -39,7 +39,8 @@ def length_histogram(
     Args:
         lengths: Dict of lists of lengths by name, such as "source" and "target".
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.
@@ -101,7 +102,7 @@ def errors_by_length(
 ) -> Figure:
     """Draw error rates by source length, and the number of sources of each length.
 
-    The error bars of the sequence error rate are 95 % Wilson intervals.
+    The error bars of the sequence error rate are 95% Wilson intervals.
 
     Args:
         sources: Source texts.
@@ -113,7 +114,8 @@ def errors_by_length(
         num_bins: Maximum number of ranges of lengths, each with about the same number of sources.
             Defaults to 8.
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.
@@ -175,7 +177,8 @@ def reliability(
         right: Whether each output is correct.
         bins: Number of bins of equal width. Defaults to 10.
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.
@@ -199,7 +202,7 @@ def reliability(
     # Do not clip points at 0 and 1.
     axes.scatter(*places, sizes, color=BLUE, alpha=0.6, clip_on=False, zorder=3)
     error = calibration_error(confidences, right, bins=bins)
-    axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f} %)")
+    axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f}%)")
     axes.set_ylabel("share of correct outputs")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
@@ -266,7 +269,7 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
 
 
 def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the 95 % Wilson interval of a share."""
+    """Compute the 95% Wilson interval of a share."""
     z = 1.959964
     center = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)

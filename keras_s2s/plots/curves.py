@@ -50,7 +50,8 @@ def learning_curves(
             `keras.callbacks.CSVLogger` wrote. NaN means no value. A series with half, a third …
             of the length has a value every second, third … epoch, as with `validation_freq`.
         title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg".
+        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+            is written.
 
     Returns:
         The matplotlib figure.
@@ -90,7 +91,7 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
     if not isinstance(columns, Mapping):
         raise TypeError(
             "`history` must be the result of `fit`, a dict of lists, or the path of a CSV file. "
-            f"Received: history={short_repr(history)} (type {type(history)})"
+            f"Received: history={short_repr(history)} (of type {type(history).__name__})"
         )
     columns = {name: _numbers(name, values) for name, values in columns.items() if name != "epoch"}
     epochs = max(map(len, columns.values()), default=0)

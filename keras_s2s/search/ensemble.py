@@ -29,7 +29,8 @@ def ensemble_step(
         steps: List of step functions, as for a search.
         vocabulary_size: Number of ids, the same for all decoders.
         average: "probabilities" for the arithmetic mean of the decoders' probabilities,
-            "log_probabilities" for their geometric mean, normalized to sum to one.
+            "log_probabilities" for their geometric mean, normalized to sum to one. Defaults to
+            "probabilities".
 
     Returns:
         A step function whose state is a tuple of the decoders' states. Its attention is the mean

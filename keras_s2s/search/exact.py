@@ -99,18 +99,19 @@ class ExactState(NamedTuple):
 @keras.saving.register_keras_serializable(package="keras_s2s")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExactSearch(Search):
-    """Exact search: finds the outputs with the best scores, and certifies them.
+    """Exact search: finds the outputs with the best scores and proves that they are the best.
 
-    A log probability can only decrease as a prefix grows, and the longest output has the largest
-    divisor, so `log_prob / max_length**length_penalty` bounds the scores of all outputs that
-    begin with a prefix. A prefix whose bound does not beat the best outputs found is not expanded.
-    The initial best outputs come from a beam search. The smaller `max_length`, the tighter the
-    bound, so use a `max_length_ratio`. A batch takes as long as its hardest row.
+    The search is branch and bound. A log probability can only decrease as a prefix grows, so
+    `log_prob / max_length**length_penalty` of a prefix is an upper bound on the scores of all
+    outputs that begin with it. A beam search finds the first outputs. A prefix is dropped if its
+    bound does not beat the best outputs found so far. The smaller `max_length`, the tighter the
+    bound, so set `max_length_ratio` too. A batch takes as long as its hardest row.
 
-    A row is not certified if the search dropped a prefix that could lead to a better output,
-    because of `max_nodes`, `max_open` or `max_bytes`. The result of the row is then the best found,
-    never worse than that of the beam search. If fewer than `num_hypotheses` outputs can end,
-    unfinished hypotheses of the beam search follow.
+    `certified` of the result is true for a row whose outputs are proved to be the best. It is false
+    if `max_nodes`, `max_open` or `max_bytes` made the search drop a prefix that could lead to a
+    better output. The row then has the best outputs found, never worse than those of the beam
+    search. If fewer than `num_hypotheses` outputs can end, unfinished hypotheses of the beam search
+    fill the remaining slots.
 
     Args:
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.

@@ -15,10 +15,11 @@ from keras_s2s.tokenizers.tokenizer import SPECIAL_PIECES, Tokenizer, check_text
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class ByteTokenizer(Tokenizer):
-    """Tokenizer of the UTF-8 bytes of a text: byte 0 has id 4, byte 255 has id 259.
+    """Byte-level tokenizer: each byte of a text in UTF-8 is a token.
 
-    Texts of any script have no unknown tokens, and no information is lost. Letters outside ASCII
-    have two to four tokens. A model may output bytes that are not valid UTF-8.
+    The id of a byte is its value plus 4. There are no unknown tokens in any script, and
+    `detokenize` restores the text exactly. A character outside ASCII has two to four tokens. A
+    model may output bytes that are not valid UTF-8.
 
     Example:
         >>> tokenizer = ByteTokenizer()
@@ -33,7 +34,7 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, texts: Iterable[str]) -> ByteTokenizer:
-        """Check the texts and return a tokenizer; the vocabulary is always the same.
+        """Create a tokenizer. The texts are only checked, because the vocabulary is fixed.
 
         Args:
             texts: The texts.
@@ -63,7 +64,7 @@ class ByteTokenizer(Tokenizer):
         return "ByteTokenizer()"
 
     def pieces(self) -> tuple[list[bytes], list[bytes]]:
-        """The bytes, the same at the beginning and after another token; see `Tokenizer.pieces`."""
+        """The byte of each id, at any place in a text; see `Tokenizer.pieces`."""
         pieces = [piece.encode() for piece in SPECIAL_PIECES]
         pieces += [bytes([byte]) for byte in range(256)]
         return pieces, pieces

@@ -11,7 +11,7 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class CharTokenizer(LookupTokenizer):
-    """Tokenizer of the characters (Unicode code points) of a text.
+    """Character-level tokenizer: each character (Unicode code point) of a text is a token.
 
     Texts are not normalized: a combining accent is a separate token. Each character that is not in
     the vocabulary becomes one unk. `detokenize` joins characters without a separator.
@@ -44,5 +44,5 @@ class CharTokenizer(LookupTokenizer):
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark the first and the last byte of each character: two bool tensors `(bytes,)`."""
+        """Mark where characters begin and end: two bool `(bytes,)`; see `LookupTokenizer`."""
         return strings.character_borders(flat)

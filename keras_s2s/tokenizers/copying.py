@@ -24,21 +24,24 @@ _KNOWN_WEIGHT = 1e-6
 
 
 class _Spans(NamedTuple):
-    """Positions of strings in a row of bytes."""
+    """Positions and lengths of strings in a sequence of bytes."""
 
     starts: tf.Tensor  # int32
     lengths: tf.Tensor  # int32
 
 
 def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
-    """Map the source vocabulary to the target vocabulary, for a decoder with `copy=True`.
+    """Map each source id to the target id that a decoder with `copy=True` copies it as.
 
-    A source token is copied as the target token with the same spelling. A token that the target
-    vocabulary lacks is copied as unk; `Translator(..., replace_unknown=True)` then writes the
-    source token as spelled in the source. A model sees all unknown tokens as unk and cannot
-    distinguish them. To copy names as words, use one tokenizer for both sides, with a vocabulary
-    that lacks only names. Features of a `FeatureTokenizer`, pad and bos are never copied, nor are
-    pieces of a `SentencePieceTokenizer` that the target lacks.
+    A source token is copied as the target token with the same spelling. If the target vocabulary
+    has no such token, it is copied as unk, and `Translator(..., replace_unknown=True)` writes the
+    text of the source token instead of unk. These source tokens are never copied: pad, bos,
+    features of a `FeatureTokenizer`, and pieces of a `SentencePieceTokenizer` that the target
+    vocabulary lacks.
+
+    To copy whole words, such as names, use one `WordTokenizer` for both sides, with a vocabulary
+    that lacks the names. All unknown words are unk to the model, so it cannot distinguish two of
+    them in one source.
 
     Args:
         source: Tokenizer of the sources.

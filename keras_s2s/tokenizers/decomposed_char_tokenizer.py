@@ -26,16 +26,18 @@ _COMPOSED = (range(0xC0, 0x3400), range(0xF900, 0xFB50), range(0x10000, 0x30000)
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class DecomposedCharTokenizer(CharTokenizer):
-    """Tokenizer of the characters of a text after Unicode's canonical decomposition (NFD).
+    """Character-level tokenizer that splits accents off letters, and Korean syllables into letters.
 
-    "é" becomes the letter e and an accent, and a Korean syllable becomes its two or three letters
-    (jamo). The vocabulary is smaller, and the rarest characters share the parts of frequent ones:
-    8,000 Korean words have more than 1,000 different syllables, but fewer than 70 letters. A text
-    has the same ids whether it is composed (NFC) or decomposed. A character with no part in the
-    vocabulary is one unk.
+    Each character is replaced by its canonical decomposition (Unicode NFD), and each part is a
+    token: "é" becomes the letter e and an accent, and a Korean syllable becomes its two or three
+    letters (jamo). The vocabulary is smaller, and rare characters share their parts with frequent
+    ones: 8,000 Korean words have more than 1,000 different syllables, but fewer than 70 letters. A
+    text has the same ids whether it is composed (NFC) or decomposed. A character with no part in
+    the vocabulary becomes one unk.
 
-    `detokenize` joins the parts without composing them. Use this tokenizer for sources; for targets
-    only if their users accept decomposed text. It does not work with `replace_unknown`.
+    `detokenize` joins the parts without composing them, so use this tokenizer for sources. Use it
+    for targets only if decomposed text is acceptable there. It does not work with
+    `replace_unknown`.
 
     Args:
         vocabulary: The token of each id, beginning with the special tokens "[PAD]", "[UNK]",
@@ -65,7 +67,10 @@ class DecomposedCharTokenizer(CharTokenizer):
         return [part for character in text for part in unicodedata.normalize("NFD", character)]
 
     def text_rules(self) -> dict[str, Any]:
-        """Return the class, and the decompositions of characters other than Korean syllables."""
+        """Return the class and the decompositions, except for Korean syllables.
+
+        See `Tokenizer.text_rules`.
+        """
         return {**super().text_rules(), "decompositions": self._known_decompositions()}
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -55,7 +55,7 @@ class FeatureTokenizer(LookupTokenizer):
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark the first and the last byte of each part: two bool tensors `(bytes,)`."""
+        """Mark where characters and features begin and end: two bool `(bytes,)`."""
         first, last, _ = _borders(flat)
         return first, last
 

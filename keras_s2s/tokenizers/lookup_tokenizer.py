@@ -100,7 +100,7 @@ class LookupTokenizer(Tokenizer):
 
     @staticmethod
     def split_text(text: str) -> list[str]:
-        """Split a text into tokens in Python, as `borders` does in the graph."""
+        """Split a text into tokens in Python, at the same places as `borders` in the graph."""
         raise NotImplementedError("A subclass must define `split_text`.")
 
     @classmethod
@@ -110,7 +110,15 @@ class LookupTokenizer(Tokenizer):
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark the first and the last byte of each token: two bool tensors `(bytes,)`."""
+        """Mark the token borders: the bytes at which tokens begin and end.
+
+        Args:
+            flat: The bytes of a batch of texts, one text after another.
+
+        Returns:
+            Two bool tensors `(bytes,)`: true at the first byte of each token, and true at the last
+            byte of each token.
+        """
         raise NotImplementedError("A subclass must define `borders`.")
 
     @property

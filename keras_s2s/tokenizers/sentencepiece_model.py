@@ -153,7 +153,7 @@ def _check_settings(trainer: Any, normalizer: Any) -> None:
         if getattr(trainer, name) != expected:
             raise _refused(f"it has {name}={getattr(trainer, name)}")
     if trainer.treat_whitespace_as_suffix or not normalizer.escape_whitespaces:
-        raise _refused("its pieces do not start with the space")
+        raise _refused("its pieces do not mark a space at their beginning")
 
 
 def _check_pieces(pieces: Sequence[Any]) -> tuple[str, ...]:

@@ -101,9 +101,10 @@ class SentencePieceTokenizer(Tokenizer):
                 fewer if the texts contain fewer pieces. Defaults to 8000.
             character_coverage: Fraction of the characters in the texts that pieces must cover. The
                 rarest characters become unk. Use 1.0 if targets must contain every character.
+                Defaults to 0.9995.
             normalization: "nmt_nfkc" (compatibility composition, all white space to spaces, no
                 control characters), "nfkc", both with "_cf" (upper case folded to lower) or
-                "identity".
+                "identity". Defaults to "nmt_nfkc".
 
         Returns:
             The tokenizer.
@@ -143,11 +144,14 @@ class SentencePieceTokenizer(Tokenizer):
         return len(self._known_model().pieces)
 
     def text_rules(self) -> dict[str, Any]:
-        """Return the scores of the pieces and the normalization; see `Tokenizer.text_rules`."""
+        """Return the class, the scores of the pieces and the normalization rules.
+
+        See `Tokenizer.text_rules`.
+        """
         return {**super().text_rules(), **read_rules(self._known_model())}
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """The pieces with spaces, without a space at the beginning; see `Tokenizer.pieces`."""
+        """The piece of each id, with a space for "▁"; see `Tokenizer.pieces`."""
         model = self._known_model()
         following = [piece.replace(SPACE_SIGN, " ") for piece in model.pieces]
         following[: len(SPECIAL_PIECES)] = SPECIAL_PIECES
@@ -283,7 +287,9 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
         if failures:
             raise failures[0] from None
         if not counted[0]:
-            raise InputError("`texts` must contain at least one token. Received: none") from None
+            raise InputError(
+                "`texts` must contain at least one text that is not empty. Received: none"
+            ) from None
         size = options["vocab_size"]
         most = re.search(r"Vocabulary size too high.* value <= (\d+)", str(error))
         if most:
@@ -292,7 +298,8 @@ def _train(texts: Iterable[str], **options: Any) -> bytes:
                 f"contain more pieces. Received: vocabulary_size={size}"
             ) from error
         raise InputError(
-            f"`vocabulary_size` must suit the texts. Received: vocabulary_size={size}. "
+            "`vocabulary_size` must be a size that SentencePiece can train on these texts, larger "
+            f"than their number of different characters. Received: vocabulary_size={size}. "
             f"SentencePiece reports: {error}"
         ) from error
     if failures:

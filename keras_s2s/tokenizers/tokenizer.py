@@ -22,17 +22,17 @@ SPECIAL_PIECES = ("", UNKNOWN_TEXT, "", "")
 
 
 class Tokenizer(keras.layers.Layer):
-    """Base class of tokenizers: layers that convert texts to ids and ids to texts.
+    """Base class of tokenizers, Keras layers that convert texts to ids and ids to texts.
 
-    The graph uses operations of TensorFlow and tensorflow-text only, so it also runs in a
-    SavedModel and in LiteRT. A subclass defines how a text is split (`_split`) and the text of each
-    id (`pieces`).
+    Tokenizers use only operations of TensorFlow and tensorflow-text, so they also run inside a
+    SavedModel and a LiteRT file. A subclass defines how to split a text (`_split`) and the text of
+    each id (`pieces`).
 
     Call arguments:
         texts: String `(batch,)`, a list of `str`, or one `str`.
 
     Returns:
-        The same as `tokenize`.
+        The ids of the texts, int32 `(batch, length)`; see `tokenize`.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -63,20 +63,23 @@ class Tokenizer(keras.layers.Layer):
         return []
 
     def text_rules(self) -> dict[str, Any]:
-        """Return the settings besides the vocabulary that are needed to split and join texts.
+        """Return the tokenization rules: all that a client needs besides the vocabulary.
 
-        Exports store them, so that clients without tensorflow-text can tokenize.
+        Exports store the rules, so that clients without tensorflow-text can split and join texts
+        in the same way.
 
         Returns:
-            A JSON-compatible dict: "class", and the settings of the class.
+            A JSON-compatible dict: "class", the name of the class, and the settings of that class.
         """
         return {"class": type(self).__name__}
 
     def pieces(self) -> tuple[list[str] | list[bytes], list[str] | list[bytes]]:
-        """The text of each id, special ids included.
+        """Return the text that `detokenize` writes for each id.
 
         Returns:
-            Two lists of a string per id: at the beginning of a text, and after another token.
+            Two lists with a string for each id, including the special ids: its text at the
+            beginning of an output, and its text after another token. In a `WordTokenizer`, for
+            example, the second list has a space before each word.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `pieces`.")
 

@@ -11,7 +11,7 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class WordTokenizer(LookupTokenizer):
-    """Tokenizer of the words of a text, as split by `str.split()`.
+    """Word-level tokenizer: splits a text at white space, as `str.split()` does.
 
     Any Unicode white space separates words (also U+00A0 and U+3000), and nothing else does: "Go."
     is one word. Suitable for symbols that are separated by spaces, such as phones. `detokenize`
@@ -47,5 +47,5 @@ class WordTokenizer(LookupTokenizer):
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark the first and the last byte of each word: two bool tensors `(bytes,)`."""
+        """Mark where words begin and end: two bool `(bytes,)`; see `LookupTokenizer`."""
         return strings.word_borders(flat)

@@ -411,7 +411,7 @@ def test_long_pairs_are_skipped_and_counted(caplog):
 def test_limits_that_skip_all_pairs_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"must be within max_source_length=1, max_target_length=9 \(eos counted\)\. "
+        match=r"must be within max_source_length=1, max_target_length=9 \(including eos\)\. "
         "Received: 200 pairs, all of them longer",
     ):
         make_dataset(PAIRS, SOURCE, TARGET, max_source_length=1, max_target_length=9)

@@ -150,6 +150,6 @@ def test_a_path_must_be_a_file(files, error, message):
 def test_a_pipe_is_refused():
     reader, writer = os.pipe()
     os.close(writer)
-    with pytest.raises(ValueError, match="must be a regular file, which each epoch reads again"):
+    with pytest.raises(ValueError, match=r"not a regular file\. Every epoch reads the file again"):
         PairStream.scan([f"/dev/fd/{reader}"], None)
     os.close(reader)

@@ -290,7 +290,7 @@ def test_the_command_names_a_text_that_is_too_long(path, capsys):
     assert main([path, "a", "a" * 1001]) == 2
     told = capsys.readouterr()
     assert told.out.startswith("a\t")
-    assert "the text at position 1 (1002 tokens, eos counted). Expected: a source of" in told.err
+    assert "the text at position 1 (1002 tokens, including eos). Expected: a source of" in told.err
 
 
 def test_the_message_has_no_limit_if_the_model_has_none(path, monkeypatch):

@@ -126,7 +126,7 @@ def test_a_custom_function_gets_memory_and_mask_by_position():
         ),
         (functools.partial(first_state), ValueError, r"`functools\.partial` as `context` cannot"),
         (keras.layers.GlobalMaxPooling1D(), ValueError, r"must take `mask`.*GlobalMaxPooling1D"),
-        (7, TypeError, r"`context` must be 'last_state'.*context=7 \(type <class 'int'>\)"),
+        (7, TypeError, r"`context` must be 'last_state'.*context=7 \(of type int\)"),
         (None, TypeError, r"Received: context=None"),
         (WeightedSum, TypeError, r"Received: context=<class"),
     ],

@@ -183,7 +183,7 @@ def test_the_file_contains_no_optimizer_state(models, tmp_path):
             r"must be a list of `Seq2Seq` models\. Received: models=",
         ),
         ("model", TypeError, r"must be a list of `Seq2Seq` models\. Received: models='model'"),
-        ([make_model("luong"), "m"], TypeError, r"Received: 'm' \(type <class 'str'>\) at posit"),
+        ([make_model("luong"), "m"], TypeError, r"Received: 'm' \(of type str\) at posit"),
         ([], ValueError, r"`models` must contain at least one model\. Received: none"),
         (
             [make_model("luong")] * 2,

@@ -217,9 +217,7 @@ def test_only_an_encoder_and_a_decoder_make_a_model():
         match=r"`encoder` must be an `LSTMEncoder` or a `GRUEncoder`\. Received: encoder=",
     ):
         Seq2Seq(decoder, encoder)
-    with pytest.raises(
-        TypeError, match=r"`decoder` must be an `LSTMDecoder` or.*\(type <class 'None"
-    ):
+    with pytest.raises(TypeError, match=r"`decoder` must be an `LSTMDecoder` or.*\(of type None"):
         Seq2Seq(encoder, None)
 
 

@@ -104,5 +104,5 @@ def test_bad_arguments_are_rejected():
         trace(textbook.five_tokens(), BeamSearch(), pruned=-1)
     nothing = TableModel(np.full([1, 9973, 9], -1e9) + 2e9 * np.eye(9)[0])
     search = BeamSearch(max_length=1, suppress_ids=tuple(range(4, 9)), lexicon=[[4]])
-    with pytest.raises(ValueError, match="the rules of the search allow no output"):
+    with pytest.raises(ValueError, match="The search found no output, so there is nothing to draw"):
         trace(nothing, search)

@@ -116,7 +116,7 @@ def test_each_bin_has_its_point_beside_the_diagonal():
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
     assert list(line.get_xdata()) == pytest.approx([0.12, 0.95])
     assert list(line.get_ydata()) == pytest.approx([0.5, 1.0])
-    assert axes.get_xlabel() == "confidence (4 outputs, calibration error 21.5 %)"
+    assert axes.get_xlabel() == "confidence (4 outputs, calibration error 21.5%)"
     assert not axes.collections[0].get_clip_on()  # a point at 1.0 is whole
 
 
