@@ -34,7 +34,7 @@ def model_with_attention(seed: int) -> TableModel:
     "search",
     [GreedySearch(max_length=6), BeamSearch(beam_width=4, num_hypotheses=3, max_length=6)],
 )
-def test_the_attention_is_that_of_each_reported_token(search):
+def test_attention_belongs_to_the_reported_tokens(search):
     model = model_with_attention(0)
     found = model.search(search, return_attention=True)
     assert found.attention is not None
@@ -47,7 +47,7 @@ def test_the_attention_is_that_of_each_reported_token(search):
             np.testing.assert_allclose(found.attention[row, place], expected, atol=1e-6)
 
 
-def test_source_positions_are_where_the_attention_is_largest():
+def test_source_positions_have_the_largest_attention():
     step, state = table_step(*(tf.constant(x, tf.float32) for x in tables(1)))
     found = GreedySearch(max_length=5)(step, state, 6, 7, return_attention=True)
     assert found.attention is not None
@@ -71,7 +71,7 @@ def test_a_result_without_attention_has_no_source_positions():
         GreedySearch()(step, state, 2, 6).source_positions()
 
 
-def test_a_step_without_attention_cannot_be_asked_for_it():
+def test_attention_requires_a_step_that_returns_it():
     step, state = table_step(tf.zeros([2, 3, 6]))
     with pytest.raises(ValueError, match=r"`step` must return a tuple \(logits, state, attentio"):
         GreedySearch()(step, state, 2, 6, return_attention=True)
@@ -126,7 +126,7 @@ def test_attention_and_coverage_in_litert(tmp_path):
     np.testing.assert_allclose(found.attention, expected.attention, atol=1e-6)
 
 
-def test_a_coverage_penalty_needs_source_lengths():
+def test_a_coverage_penalty_requires_source_lengths():
     step, state = table_step(*(tf.constant(x, tf.float32) for x in tables(4)))
     with pytest.raises(ValueError, match="`source_lengths` must be given to a search with `cover"):
         BeamSearch(coverage_penalty=0.1)(step, state, 6, 7)
@@ -137,7 +137,7 @@ def test_a_bad_coverage_penalty_is_rejected():
         BeamSearch(coverage_penalty=-1)
 
 
-def test_one_token_has_attention_too():
+def test_an_output_of_one_token_has_attention():
     found = model_with_attention(5).search(GreedySearch(max_length=1), return_attention=True)
     assert found.attention is not None
     assert found.attention.shape == (6, 1, 1, 4)

@@ -30,7 +30,7 @@ SEARCHES = [
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
-def test_a_search_survives_its_config(search):
+def test_a_search_is_restored_from_its_config(search):
     stored = json.dumps(keras.saving.serialize_keras_object(search))
     copy = keras.saving.deserialize_keras_object(json.loads(stored))
     assert copy == search
@@ -38,14 +38,14 @@ def test_a_search_survives_its_config(search):
     assert type(search).from_config(search.get_config()) == search
 
 
-def test_settings_of_numpy_types_are_kept_as_plain_numbers():
+def test_numpy_settings_are_stored_as_python_numbers():
     settings: dict[str, Any] = {"beam_width": np.int64(3), "length_penalty": np.float32(0.5)}
     config = BeamSearch(**settings).get_config()
     assert type(config["beam_width"]) is int
     assert type(config["length_penalty"]) is float
 
 
-def test_a_search_cannot_be_changed():
+def test_a_search_is_immutable():
     with pytest.raises(AttributeError, match="cannot assign to field"):
         BeamSearch().beam_width = 3
 
@@ -109,13 +109,13 @@ def test_a_batch_size_that_is_not_a_scalar_is_rejected():
         run(tf.constant([1]))
 
 
-def test_a_ratio_needs_source_lengths():
+def test_max_length_ratio_requires_source_lengths():
     step, state = table_step(tf.zeros([2, 3, 6]))
     with pytest.raises(ValueError, match="`source_lengths` must be given to a search with `max_l"):
         GreedySearch(max_length_ratio=2.0)(step, state, 2, 6)
 
 
-def test_a_limit_known_only_at_run_time_is_clipped():
+def test_invalid_row_options_in_a_graph_are_clipped():
     found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), max_length=np.array([-4, 2]))
     assert found.lengths.tolist() == [[1], [2]]
     penalty = np.array([np.nan, -1.0], np.float32)
@@ -141,13 +141,13 @@ def test_a_limit_known_only_at_run_time_is_clipped():
         ),
     ],
 )
-def test_a_step_that_breaks_its_promise_is_rejected(step, message):
+def test_a_step_with_invalid_outputs_is_rejected(step, message):
     with pytest.raises(ValueError, match=message):
         GreedySearch()(step, tf.zeros([2, 1]), 2, 6)
 
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=3), BeamSearch(max_length=3)])
-def test_a_step_without_a_state_may_have_none(search):
+def test_the_state_may_be_none(search):
     logits = tf.constant([[0.0, 0.0, 0.0, 1.0, 2.0, 3.0]])
 
     def step(token_ids, state):
@@ -160,7 +160,7 @@ def test_a_step_without_a_state_may_have_none(search):
     assert found.ids[0, 0, 0] == 5
 
 
-def test_the_command_line_has_the_defaults_of_python():
+def test_the_command_line_and_python_have_the_same_defaults():
     defaults = {name: setting.default for name, setting in SETTINGS.items()}
     search = BeamSearch()
     for name in ("beam_width", "length_penalty", "stopping"):
@@ -205,7 +205,7 @@ def test_row_options_above_their_maximum_are_rejected(options, message):
         GreedySearch()(step, state, 2, 6, **options)
 
 
-def test_the_largest_length_penalty_keeps_scores_apart():
+def test_scores_remain_distinct_with_the_largest_length_penalty():
     """At the limits of both, scores are still normal numbers of float32."""
     divisor = length_divisor(np.array(MAX_LENGTH), np.float32(MAX_LENGTH_PENALTY), "power")
     scores = np.float32([-1e-7, -2e-7, -1.0]) / divisor.numpy()
@@ -213,7 +213,7 @@ def test_the_largest_length_penalty_keeps_scores_apart():
     assert len(set(scores.tolist())) == 3
 
 
-def test_an_offset_of_the_logits_changes_no_score():
+def test_adding_a_constant_to_the_logits_does_not_change_the_scores():
     """[0, 0, 0, 0, .5, 1] and the like, in every search, with and without a rule."""
     logits = np.array([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])
     exact = oracle.log_softmax(logits)

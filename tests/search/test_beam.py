@@ -18,7 +18,7 @@ from keras_s2s.search import BeamSearch, GreedySearch
 STOPPING = ("finished", "bound", "length")
 
 
-def test_textbook_case_width_two_finds_what_greedy_misses():
+def test_width_two_finds_the_textbook_output_that_greedy_search_misses():
     found = textbook.greedy_is_not_best().search(BeamSearch(beam_width=2, max_length=4))
     a, b, c = textbook.A, textbook.B, textbook.C
     assert found.ids.tolist() == [[[a, c, b, oracle.EOS]]]
@@ -31,7 +31,7 @@ def test_textbook_case_width_two_finds_what_greedy_misses():
     ("stopping", "tokens", "probability"),
     [("finished", "A", 0.16), ("bound", "AB", 0.64), ("length", "AB", 0.64)],
 )
-def test_k_poor_hypotheses_end_a_row_only_by_the_first_rule(stopping, tokens, probability):
+def test_k_poor_hypotheses_stop_a_row_only_with_stopping_finished(stopping, tokens, probability):
     """The case of docs/explanation/search.md."""
     search = BeamSearch(beam_width=2, max_length=4, stopping=stopping)
     found = textbook.poor_ones_finish_first().search(search)
@@ -43,7 +43,7 @@ def test_k_poor_hypotheses_end_a_row_only_by_the_first_rule(stopping, tokens, pr
 @pytest.mark.parametrize(
     ("length", "expected"), [(1, ["A", "C"]), (2, ["AB", "CE"]), (3, ["ABD", "CED"])]
 )
-def test_textbook_case_candidates_of_each_step(length, expected):
+def test_the_textbook_candidates_of_each_step_are_kept(length, expected):
     search = BeamSearch(beam_width=2, num_hypotheses=2, max_length=length)
     found = textbook.five_tokens().search(search)
     assert ["".join("ABCDE"[id_ - 4] for id_ in row) for row in found.ids[0]] == expected
@@ -54,7 +54,7 @@ def test_textbook_case_candidates_of_each_step(length, expected):
 @pytest.mark.parametrize("beam_width", [1, 2, 3, 5])
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 9])
 @pytest.mark.sampled(6)
-def test_it_equals_a_literal_beam_search(beam_width, stopping, vocabulary_size):
+def test_beam_search_equals_the_oracle(beam_width, stopping, vocabulary_size):
     model = TableModel.random(beam_width, batch_size=20, vocabulary_size=vocabulary_size)
     search = BeamSearch(
         beam_width=beam_width, num_hypotheses=beam_width, stopping=stopping, max_length=6
@@ -85,7 +85,7 @@ def test_a_beam_wider_than_all_prefixes_finds_every_output_in_order(formula):
         assert_same_outputs(finished, expected)
 
 
-def test_more_hypotheses_than_outputs_leave_places_empty():
+def test_slots_without_an_output_are_empty():
     found = TableModel.random(0, 1, vocabulary_size=4).search(
         BeamSearch(beam_width=5, num_hypotheses=5, max_length=2)
     )
@@ -97,7 +97,7 @@ def test_more_hypotheses_than_outputs_leave_places_empty():
     assert found.finished.tolist() == [[True, True, False, False, False]]
 
 
-def test_nothing_finished_by_max_length_gives_the_live_hypotheses():
+def test_live_hypotheses_are_returned_if_none_finishes_within_max_length():
     logits = np.random.default_rng(0).normal(size=(2, 50, 8))
     logits[:, :, oracle.EOS] = -50.0
     model = TableModel(logits)
@@ -109,7 +109,7 @@ def test_nothing_finished_by_max_length_gives_the_live_hypotheses():
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_finished_come_before_unfinished_even_with_a_lower_score():
+def test_finished_hypotheses_rank_above_unfinished_ones_with_higher_scores():
     logits = np.zeros((1, 1, 5))
     logits[..., oracle.EOS] = -3.0
     logits[..., oracle.UNK] = -4.0
@@ -120,7 +120,7 @@ def test_finished_come_before_unfinished_even_with_a_lower_score():
 
 
 @pytest.mark.parametrize("beam_width", [1, 2, 3, 5])
-def test_equals_come_from_the_earlier_beam_then_by_the_lower_id(beam_width):
+def test_ties_are_broken_by_the_earlier_beam_and_then_the_lower_id(beam_width):
     model = TableModel(np.zeros((1, 1, 6)))  # every token is equally probable
     search = BeamSearch(
         beam_width=beam_width, num_hypotheses=beam_width, stopping="length", max_length=3
@@ -130,7 +130,7 @@ def test_equals_come_from_the_earlier_beam_then_by_the_lower_id(beam_width):
 
 
 @pytest.mark.parametrize("stopping", STOPPING)
-def test_a_row_does_not_depend_on_its_batch_mates(stopping):
+def test_a_row_does_not_depend_on_the_rest_of_the_batch(stopping):
     model = TableModel.random(1, batch_size=6)
     search = BeamSearch(beam_width=3, num_hypotheses=3, stopping=stopping, max_length=9)
     limits = np.array([3, 9, 1, 5, 7, 2], np.int32)
@@ -156,7 +156,7 @@ def test_each_row_has_its_own_options():
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_a_ratio_limits_each_row_by_its_own_source():
+def test_max_length_ratio_is_relative_to_the_source_of_each_row():
     model = TableModel.random(3, batch_size=4)
     model.logits[..., oracle.EOS] = -50.0
     lengths = np.array([1, 2, 3, 0], np.int32)
@@ -169,7 +169,7 @@ def test_a_ratio_limits_each_row_by_its_own_source():
 
 
 @pytest.mark.parametrize("beam_width", [2, 4])
-def test_the_bound_gives_the_best_that_searching_to_the_end_gives(beam_width):
+def test_stopping_at_the_bound_does_not_change_the_result(beam_width):
     # The bound stops a row only once going on could change nothing in the answer.
     model = TableModel.random(4, batch_size=50)
     early = BeamSearch(beam_width=beam_width, num_hypotheses=2, stopping="bound", max_length=8)
@@ -186,7 +186,7 @@ def test_an_impossible_token_is_never_chosen():
     assert [output.ids for output in outputs(found, 0)] == [(3,), (4, 3), (4, 4, 3), (4, 4, 4)]
 
 
-def test_all_rows_stop_when_no_hypothesis_can_be_extended():
+def test_the_search_stops_when_no_hypothesis_can_be_extended():
     calls = []
 
     def step(token_ids, state):
@@ -200,7 +200,7 @@ def test_all_rows_stop_when_no_hypothesis_can_be_extended():
 
 
 @pytest.mark.parametrize("stopping", STOPPING)
-def test_the_loop_ends_with_its_last_row(stopping):
+def test_the_loop_ends_when_the_last_row_stops(stopping):
     calls = []
 
     def step(token_ids, state):
@@ -215,7 +215,7 @@ def test_the_loop_ends_with_its_last_row(stopping):
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_logits_of_low_precision_are_summed_in_float32(dtype):
+def test_16_bit_logits_are_summed_in_float32(dtype):
     logits = tf.cast(tf.random.stateless_normal([2, 101, 7], [0, 1]), dtype)
     step, state = table_step(logits)
     found = BeamSearch(beam_width=3, num_hypotheses=3, max_length=5)(step, state, 2, 7)
@@ -228,7 +228,7 @@ def test_logits_of_low_precision_are_summed_in_float32(dtype):
 
 
 @pytest.mark.slow
-def test_a_vocabulary_of_fifty_thousand():
+def test_beam_search_with_a_large_vocabulary_equals_the_oracle():
     model = TableModel(np.random.default_rng(5).normal(size=(2, 11, 50_000)))
     found = model.search(BeamSearch(beam_width=4, num_hypotheses=4, max_length=3))
     for row in range(2):
@@ -246,7 +246,7 @@ def test_an_empty_batch_gives_an_empty_result(search):
 
 
 @pytest.mark.parametrize("stopping", STOPPING)
-def test_eager_and_compiled_give_the_same(stopping):
+def test_eager_and_compiled_results_are_equal(stopping):
     model = TableModel.random(6, batch_size=3)
     search = BeamSearch(beam_width=3, num_hypotheses=3, stopping=stopping, max_length=5)
     step, state = table_step(tf.constant(model.logits))
@@ -256,7 +256,7 @@ def test_eager_and_compiled_give_the_same(stopping):
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=5), BeamSearch(max_length=5)])
 @pytest.mark.sampled(1)
-def test_xla_gives_the_same(search):
+def test_xla_does_not_change_the_result(search):
     model = TableModel.random(6, batch_size=3)
 
     @tf.function(jit_compile=True)
@@ -288,7 +288,7 @@ def test_one_graph_serves_every_batch_and_length():
     assert len(traces) == 1
 
 
-def test_state_may_be_any_nest_and_may_grow():
+def test_the_state_may_be_nested_and_may_grow():
     # A Transformer's cache grows by one position at each step.
     @tf.function
     def run(width):

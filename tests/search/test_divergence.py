@@ -56,7 +56,7 @@ def three_rows(bad: np.ndarray, *, at_once: bool) -> TableModel:
 @pytest.mark.parametrize("kind", ["NaN", "one NaN", "one +inf", "+inf", "-inf"])
 @pytest.mark.parametrize("search", SEARCHES, ids=lambda search: type(search).__name__)
 @pytest.mark.sampled(11)
-def test_every_search_reports_nan_for_the_row_and_answers_the_others(search, kind):
+def test_a_diverged_row_has_nan_scores_and_other_rows_are_unaffected(search, kind):
     model = three_rows(of_no_distribution(kind), at_once=kind != "one NaN")
     found = model.search(search)
     assert np.isnan(found.scores[1]).all()
@@ -74,7 +74,7 @@ def test_every_search_reports_nan_for_the_row_and_answers_the_others(search, kin
 
 
 @pytest.mark.parametrize("kind", ["NaN", "one NaN", "one +inf", "-inf"])
-def test_no_mask_hides_it(kind):
+def test_masked_tokens_do_not_hide_divergence(kind):
     logits = tf.constant([of_no_distribution(kind), np.zeros(7)], tf.float32)
     nowhere = NextTokens(logits, allowed=tf.zeros([2, 7], tf.bool), suppress_ids=[6]).log_probs()
     assert np.isnan(nowhere[0]).all()
@@ -87,21 +87,21 @@ def test_no_mask_hides_it(kind):
 
 @pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(max_length=4)], ids=repr)
 @pytest.mark.sampled(1)
-def test_a_prefix_that_nothing_may_follow_does_not_hide_it(search):
+def test_an_impossible_prefix_does_not_hide_divergence(search):
     """A prefix that begins with bos, which is never emitted, allows no token."""
     found = three_rows(of_no_distribution("NaN"), at_once=True).search(search, prefix=[[2]] * 3)
     assert np.isnan(found.scores).all(axis=1).tolist() == [False, True, False]
     assert not found.ids.any()
 
 
-def test_an_exact_search_does_not_certify_it():
+def test_a_diverged_row_is_not_certified():
     found = three_rows(of_no_distribution("NaN"), at_once=True).search(ExactSearch(max_length=4))
     assert found.certified.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("search", [SEARCHES[0], SEARCHES[2], SEARCHES[3], SEARCHES[7]], ids=repr)
 @pytest.mark.sampled(1)
-def test_litert_reports_it_too(search, tmp_path):
+def test_litert_reports_divergence(search, tmp_path):
     run = converted(search, 7, str(tmp_path))
     for kind in ("NaN", "one +inf", "-inf"):
         found = run(three_rows(of_no_distribution(kind), at_once=True).logits)
@@ -109,7 +109,7 @@ def test_litert_reports_it_too(search, tmp_path):
         assert not found.ids[1].any()
 
 
-def test_what_is_not_a_hypothesis_may_have_no_distribution():
+def test_unused_beams_do_not_count_as_diverged():
     """After the only possible token, unused beams hold ids without continuations."""
 
     def step(token_ids, state):

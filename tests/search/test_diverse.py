@@ -15,7 +15,7 @@ from keras_s2s.search import BeamSearch, DiverseBeamSearch
 @pytest.mark.parametrize("penalty", [0.3, 2.0])
 @pytest.mark.parametrize(("beam_width", "num_groups"), [(3, 3), (4, 2), (6, 3)])
 @pytest.mark.sampled(3)
-def test_it_equals_a_literal_search_in_groups(beam_width, num_groups, penalty, stopping):
+def test_diverse_beam_search_equals_the_oracle(beam_width, num_groups, penalty, stopping):
     model = TableModel.random(0, batch_size=20)
     search = DiverseBeamSearch(
         beam_width=beam_width,
@@ -38,7 +38,7 @@ def test_it_equals_a_literal_search_in_groups(beam_width, num_groups, penalty, s
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_one_group_is_a_beam_search():
+def test_a_single_group_equals_beam_search():
     model = TableModel.random(1, batch_size=20)
     settings: dict[str, Any] = {"beam_width": 4, "num_hypotheses": 4, "max_length": 6}
     assert_same_results(
@@ -48,7 +48,7 @@ def test_one_group_is_a_beam_search():
     )
 
 
-def test_without_penalty_all_groups_find_the_same():
+def test_without_a_penalty_all_groups_find_the_same_outputs():
     model = TableModel.random(2, batch_size=10)
     diverse = model.search(
         DiverseBeamSearch(
@@ -60,7 +60,7 @@ def test_without_penalty_all_groups_find_the_same():
         assert_same_outputs(outputs(diverse, row), outputs(plain, row))
 
 
-def test_a_row_does_not_depend_on_its_batch_mates():
+def test_a_row_does_not_depend_on_the_rest_of_the_batch():
     model = TableModel.random(3, batch_size=6)
     search = DiverseBeamSearch(beam_width=4, num_groups=2, num_hypotheses=4)
     limits = np.array([3, 9, 1, 5, 7, 2], np.int32)
@@ -72,7 +72,7 @@ def test_a_row_does_not_depend_on_its_batch_mates():
         assert_same_outputs(outputs(together, row), outputs(alone, 0))
 
 
-def test_rules_hold_in_every_group():
+def test_every_group_obeys_the_rules():
     model = TableModel.random(4, batch_size=6)
     search = DiverseBeamSearch(
         beam_width=4, num_groups=2, num_hypotheses=4, max_length=6, no_repeat_ngram_size=1
@@ -88,7 +88,7 @@ def test_rules_hold_in_every_group():
 
 
 @pytest.mark.slow
-def test_litert_finds_the_same(tmp_path):
+def test_litert_returns_the_same_results(tmp_path):
     search = DiverseBeamSearch(beam_width=6, num_groups=3, num_hypotheses=6, max_length=6)
     run = converted(search, 7, str(tmp_path))
     for batch_size in (1, 5):

@@ -29,7 +29,7 @@ def search_together(models, search, average, **options):
 
 
 @pytest.mark.parametrize("average", ["probabilities", "log_probabilities"])
-def test_an_ensemble_is_searched_like_one_model(average):
+def test_an_ensemble_is_searched_like_a_single_model(average):
     models = [TableModel.random(seed, batch_size=4) for seed in range(3)]
     search = BeamSearch(beam_width=3, num_hypotheses=3, max_length=5)
     found = search_together(models, search, average)
@@ -45,7 +45,7 @@ def test_an_ensemble_is_searched_like_one_model(average):
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_one_alone_is_itself():
+def test_an_ensemble_of_one_model_equals_the_model():
     model = TableModel.random(3, batch_size=4)
     found = search_together([model], GreedySearch(max_length=5), "probabilities")
     alone = model.search(GreedySearch(max_length=5))
@@ -53,7 +53,7 @@ def test_one_alone_is_itself():
         assert_same_outputs(outputs(found, row), outputs(alone, row))
 
 
-def test_the_attention_is_the_mean_of_those_that_have_any():
+def test_the_attention_is_the_mean_over_members_with_attention():
     attention = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4, 997))
     models = [
         TableModel(TableModel.random(seed, batch_size=4).logits, attention[seed])
@@ -89,7 +89,7 @@ def masked(seed: int, *forbidden: int) -> TableModel:
 
 
 @pytest.mark.parametrize("members", [2, 3, 4])
-def test_what_one_member_forbids_stays_forbidden_in_the_geometric_mean(members):
+def test_a_token_that_one_member_forbids_has_no_geometric_mean(members):
     models = [masked(seed, 4 + seed) for seed in range(members - 1)] + [masked(9)]
     # more hypotheses than four members allow outputs
     search = BeamSearch(beam_width=6, num_hypotheses=6, max_length=4)
@@ -106,13 +106,13 @@ def test_what_one_member_forbids_stays_forbidden_in_the_geometric_mean(members):
         assert not np.isin(found.ids[row], range(4, 3 + members)).any()
 
 
-def test_members_that_agree_on_nothing_have_no_distribution():
+def test_members_without_a_common_token_have_no_geometric_mean():
     models = [masked(0, 0, 1, 2, 4, 5, 6), masked(1, 3)]
     found = search_together(models, BeamSearch(max_length=4), "log_probabilities")
     assert np.isnan(found.scores).all()
 
 
-def test_a_member_that_has_diverged_is_not_hidden():
+def test_a_diverged_member_makes_the_ensemble_diverge():
     bad = TableModel.random(0, batch_size=4)
     bad.logits[1] = np.nan
     for average in ("probabilities", "log_probabilities"):

@@ -26,7 +26,7 @@ def nodes(found):
     return found.nodes
 
 
-def test_textbook_case():
+def test_exact_search_finds_the_textbook_optimum():
     model = textbook.greedy_is_not_best()
     a, b, c = textbook.A, textbook.B, textbook.C
     found = model.search(ExactSearch(max_length=4, beam_width=1))
@@ -41,7 +41,7 @@ def test_textbook_case():
 @pytest.mark.parametrize("num_hypotheses", [1, 4])
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 8])
 @pytest.mark.sampled(2)
-def test_it_finds_the_best_of_all_outputs(vocabulary_size, num_hypotheses, formula):
+def test_exact_search_finds_the_best_outputs(vocabulary_size, num_hypotheses, formula):
     model = TableModel.random(0, batch_size=20, vocabulary_size=vocabulary_size)
     search = ExactSearch(
         num_hypotheses=num_hypotheses,
@@ -64,14 +64,14 @@ def test_it_finds_the_best_of_all_outputs(vocabulary_size, num_hypotheses, formu
         assert_same_outputs(finished, expected)
 
 
-def test_it_expands_a_small_part_of_all_prefixes():
+def test_exact_search_expands_few_of_all_prefixes():
     model = TableModel.random(1, batch_size=30, vocabulary_size=10)
     found = model.search(ExactSearch(max_length=6))
     assert certified(found).all()
     assert nodes(found).mean() < 0.02 * sum(7**place for place in range(6))
 
 
-def test_the_rules_hold():
+def test_exact_search_obeys_the_rules():
     model = TableModel.random(2, batch_size=10)
     lexicon = ((4, 5), (4, 5, 6), (5, 5, 1), (6, 1, 5, 4), (4,), (1, 4))
     search = ExactSearch(
@@ -91,7 +91,7 @@ def test_the_rules_hold():
 
 @pytest.mark.parametrize("limit", [{"max_nodes": 7}, {"max_open": 3}], ids=repr)
 @pytest.mark.sampled(1)
-def test_what_is_certified_is_the_best_and_what_is_not_is_no_worse_than_the_beams(limit):
+def test_certified_outputs_are_optimal_and_others_are_no_worse_than_beam_search(limit):
     model = TableModel.random(3, batch_size=100, vocabulary_size=8)
     search = ExactSearch(max_length=6, beam_width=2, nodes_per_step=4, **limit)
     found = model.search(search)
@@ -106,7 +106,7 @@ def test_what_is_certified_is_the_best_and_what_is_not_is_no_worse_than_the_beam
             assert_same_outputs(outputs(found, row), [expected])
 
 
-def test_the_budget_is_kept_to_the_node():
+def test_exactly_max_nodes_prefixes_are_expanded():
     model = TableModel(np.zeros((3, 1, 8)))  # nothing is better than anything else
     for budget in (38, 50):  # the first is spent just as a step ends
         search = ExactSearch(max_length=8, max_nodes=budget, nodes_per_step=16, length_penalty=2.0)
@@ -115,7 +115,7 @@ def test_the_budget_is_kept_to_the_node():
         assert not certified(found).any()
 
 
-def test_what_the_budget_cuts_off_is_not_certified():
+def test_a_row_that_max_nodes_ends_is_not_certified():
     # Bos leads to five prefixes; two can be looked into, and none of them leads on.
     model = TableModel(np.zeros((1, 1, 8)))
     search = ExactSearch(max_length=2, max_nodes=3, beam_width=1, length_penalty=2.0)
@@ -125,7 +125,7 @@ def test_what_the_budget_cuts_off_is_not_certified():
 
 
 @pytest.mark.parametrize(("spread", "certain"), [(0.1, False), (3.0, True)])
-def test_continuations_that_are_not_shown_are_accounted_for(spread, certain):
+def test_continuations_beyond_the_top_k_are_considered_for_the_certificate(spread, certain):
     # 64 of 90 tokens are expanded: if all are equal, one of the others may be better.
     logits = spread * np.random.default_rng(4).normal(size=(6, 499, 94))
     logits[:, :, oracle.EOS] = spread
@@ -138,7 +138,7 @@ def test_continuations_that_are_not_shown_are_accounted_for(spread, certain):
             assert_same_outputs(outputs(found, row), [best])
 
 
-def test_a_row_does_not_depend_on_its_batch_mates():
+def test_a_row_does_not_depend_on_the_rest_of_the_batch():
     model = TableModel.random(5, batch_size=6, vocabulary_size=8)
     search = ExactSearch(num_hypotheses=2, max_nodes=60, max_open=20, nodes_per_step=8)
     limits = np.array([3, 7, 1, 5, 6, 2], np.int32)
@@ -152,7 +152,7 @@ def test_a_row_does_not_depend_on_its_batch_mates():
         assert certified(together)[row] == certified(alone)[0]
 
 
-def test_nothing_that_can_end_gives_the_beams_unfinished_hypothesis():
+def test_the_unfinished_hypothesis_of_beam_search_is_returned_if_no_output_can_end():
     logits = np.random.default_rng(6).normal(size=(2, 50, 6))
     logits[:, :, oracle.EOS] = -1e9
     model = TableModel(logits)
@@ -169,7 +169,7 @@ def test_an_empty_batch_gives_an_empty_result():
 
 
 @pytest.mark.slow
-def test_litert_finds_the_same(tmp_path):
+def test_litert_returns_the_same_results(tmp_path):
     search = ExactSearch(
         num_hypotheses=2, nodes_per_step=4, max_nodes=60, max_open=30, suppress_ids=(6,)
     )
@@ -184,7 +184,7 @@ def test_litert_finds_the_same(tmp_path):
         assert certified(found).tolist() == certified(expected).tolist()
 
 
-def test_eager_and_compiled_give_the_same():
+def test_eager_and_compiled_results_are_equal():
     model = TableModel.random(7, batch_size=3)
     step, state = table_step(tf.constant(model.logits))
     search = ExactSearch(max_length=4)
@@ -202,7 +202,7 @@ def test_bad_settings_are_rejected(name):
         ExactSearch(**{name: 0})
 
 
-def test_its_memory_is_bounded_by_bytes():
+def test_max_bytes_limits_the_open_prefixes():
     """Few open prefixes fit, some are dropped, and their rows are not certified."""
     model = TableModel(np.random.default_rng(0).normal(size=(4, 997, 9), scale=0.1))
     search = ExactSearch(max_length=8, length_penalty=1.0, max_nodes=500)

@@ -16,7 +16,7 @@ from helpers.table_model import (
 from keras_s2s.search import ExactSearch, ExhaustiveSearch
 
 
-def test_textbook_case():
+def test_exhaustive_search_finds_the_textbook_optimum():
     # Beside A, B, C and eos the table has unk, D and E, all impossible.
     model = textbook.greedy_is_not_best()
     a, b, c = textbook.A, textbook.B, textbook.C
@@ -30,7 +30,7 @@ def test_textbook_case():
 @pytest.mark.parametrize("vocabulary_size", [4, 5, 7])
 @pytest.mark.parametrize("formula", ["power", "gnmt"])
 @pytest.mark.sampled(3)
-def test_it_finds_every_output_in_order(vocabulary_size, formula):
+def test_exhaustive_search_returns_every_output_best_first(vocabulary_size, formula):
     model = TableModel.random(0, batch_size=5, vocabulary_size=vocabulary_size)
     search = ExhaustiveSearch(max_length=4, num_hypotheses=100, length_penalty_formula=formula)
     found = model.search(search)
@@ -40,7 +40,7 @@ def test_it_finds_every_output_in_order(vocabulary_size, formula):
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_rules_and_limits_of_rows_hold():
+def test_exhaustive_search_obeys_rules_and_row_options():
     model = TableModel.random(1, batch_size=5)
     search = ExhaustiveSearch(
         max_length=4, num_hypotheses=90, suppress_ids=(6,), no_repeat_ngram_size=1
@@ -63,7 +63,7 @@ def test_rules_and_limits_of_rows_hold():
         assert_same_outputs(outputs(found, row), oracle.all_outputs(model.row(row), rules))
 
 
-def test_of_equals_the_shorter_then_the_lower_ids_come_first():
+def test_ties_are_broken_by_length_and_then_by_ids():
     model = TableModel(np.full((1, 1, 6), -20.0))  # every token is equally probable
     search = ExhaustiveSearch(max_length=3, num_hypotheses=13, length_penalty=0.0)
     found = [output.ids for output in outputs(model.search(search), 0)]
@@ -77,7 +77,7 @@ def test_an_empty_batch_gives_an_empty_result():
 
 
 @pytest.mark.slow
-def test_litert_finds_the_same(tmp_path):
+def test_litert_returns_the_same_results(tmp_path):
     search = ExhaustiveSearch(max_length=4, num_hypotheses=90, min_length=2)
     run = converted(search, 7, str(tmp_path))
     for batch_size in (1, 3):
@@ -123,7 +123,9 @@ def test_bad_settings_are_rejected(settings, message):
 )
 @pytest.mark.parametrize("impossible", [-1e9, -np.inf])
 @pytest.mark.sampled(2)
-def test_it_answers_like_the_exact_search_where_little_is_possible(settings, blocked, impossible):
+def test_exhaustive_and_exact_search_agree_if_few_outputs_are_possible(
+    settings, blocked, impossible
+):
     logits = np.random.default_rng(0).normal(size=(2, 60, 4))
     if blocked is not None:
         logits[:, :, slice(1, None) if blocked == "all" else blocked] = impossible

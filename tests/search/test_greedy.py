@@ -16,7 +16,7 @@ from helpers.table_model import (
 from keras_s2s.search import BeamSearch, GreedySearch
 
 
-def test_textbook_case():
+def test_greedy_search_returns_the_textbook_output():
     found = textbook.greedy_is_not_best().search(GreedySearch(max_length=4))
     a, b, c = textbook.A, textbook.B, textbook.C
     assert found.ids.tolist() == [[[a, b, c, oracle.EOS]]]
@@ -24,7 +24,7 @@ def test_textbook_case():
 
 
 @pytest.mark.parametrize("vocabulary_size", [4, 7])
-def test_greedy_is_beam_search_of_width_one(vocabulary_size):
+def test_greedy_search_equals_beam_search_of_width_one(vocabulary_size):
     model = TableModel.random(0, batch_size=50, vocabulary_size=vocabulary_size)
     max_length = np.random.default_rng(0).integers(1, 9, 50)
     length_penalty = np.random.default_rng(1).uniform(0, 2, 50).astype(np.float32)
@@ -37,7 +37,7 @@ def test_greedy_is_beam_search_of_width_one(vocabulary_size):
         assert_same_outputs(outputs(greedy, row), oracle.greedy_search(model.row(row), rules))
 
 
-def test_greedy_and_width_one_agree_on_min_length():
+def test_greedy_search_and_width_one_agree_with_min_length():
     model = TableModel.random(1, batch_size=30, vocabulary_size=5)
     options = {"min_length": np.arange(30) % 7, "max_length": np.arange(30) % 5 + 2}
     greedy = model.search(GreedySearch(), **options)
@@ -48,12 +48,12 @@ def test_greedy_and_width_one_agree_on_min_length():
         assert_same_outputs(outputs(greedy, row), oracle.greedy_search(model.row(row), rules))
 
 
-def test_of_equal_tokens_the_lower_id_is_chosen():
+def test_ties_are_broken_by_the_lower_id():
     found = TableModel(np.zeros((1, 1, 6))).search(GreedySearch(max_length=3))
     assert found.ids.tolist() == [[[oracle.UNK] * 3]]
 
 
-def test_a_row_does_not_depend_on_its_batch_mates():
+def test_a_row_does_not_depend_on_the_rest_of_the_batch():
     model = TableModel.random(2, batch_size=6)
     limits = np.array([3, 9, 1, 5, 7, 2])
     together = model.search(GreedySearch(), max_length=limits)
@@ -74,7 +74,7 @@ def test_no_possible_token_gives_no_hypothesis():
     )
 
 
-def test_eager_and_compiled_give_the_same():
+def test_eager_and_compiled_results_are_equal():
     model = TableModel.random(3, batch_size=4)
     step, state = table_step(tf.constant(model.logits))
     eager = GreedySearch(max_length=6)(step, state, 4, 7)

@@ -27,7 +27,7 @@ def test_litert_matches_tensorflow_at_any_batch_size(search, tmp_path):
 
 
 @pytest.mark.slow
-def test_litert_takes_the_options_of_each_row(tmp_path):
+def test_litert_accepts_row_options(tmp_path):
     search = BeamSearch(beam_width=3, num_hypotheses=3)
     run = converted(
         search,
@@ -52,7 +52,7 @@ def test_litert_takes_the_options_of_each_row(tmp_path):
 @pytest.mark.parametrize("search", [GreedySearch(max_length=4), BeamSearch(beam_width=4)])
 @pytest.mark.parametrize("vocabulary_size", [9, 2000])
 @pytest.mark.sampled(1)
-def test_litert_orders_equals_as_tensorflow_does(search, vocabulary_size, tmp_path):
+def test_litert_breaks_ties_like_tensorflow(search, vocabulary_size, tmp_path):
     values = np.random.default_rng(0).integers(0, 2, (2, 3, vocabulary_size))
     model = TableModel(values)
     found = converted(search, vocabulary_size, str(tmp_path))(model.logits)

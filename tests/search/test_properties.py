@@ -99,7 +99,7 @@ BEAMS = list(itertools.product(["finished", "bound", "length"], [(1, 1), (2, 1),
 @settings(max_examples=12)
 @given(case=cases())
 @pytest.mark.sampled(3)
-def test_beam_search(number, case):
+def test_beam_search_equals_the_oracle(number, case):
     stopping, (beam_width, num_hypotheses) = BEAMS[number]
     rules = RULES[number % len(RULES)]
     if number % 2:
@@ -117,7 +117,7 @@ def test_beam_search(number, case):
 @pytest.mark.parametrize("rules", RULES, ids=repr)
 @settings(max_examples=8)
 @given(case=cases())
-def test_greedy_search(rules, case):
+def test_greedy_search_equals_the_oracle(rules, case):
     check(case, GreedySearch(**rules), rules, oracle.greedy_search)
 
 
@@ -125,7 +125,7 @@ def test_greedy_search(rules, case):
 @settings(max_examples=8)
 @given(case=cases(longest=5))
 @pytest.mark.sampled(1)
-def test_exact_search(rules, case):
+def test_exact_search_equals_full_enumeration(rules, case):
     search = ExactSearch(num_hypotheses=2, beam_width=2, nodes_per_step=8, **rules)
     model, row_options = case
     found = model.search(search, **row_options)
@@ -141,7 +141,7 @@ def test_exact_search(rules, case):
 @settings(max_examples=8)
 @given(case=cases(longest=5))
 @pytest.mark.sampled(1)
-def test_exhaustive_search(rules, case):
+def test_exhaustive_search_equals_full_enumeration(rules, case):
     search = ExhaustiveSearch(num_hypotheses=3, max_length=5, **rules)
 
     def expected_of(model, row_rules):
@@ -155,7 +155,7 @@ def test_exhaustive_search(rules, case):
 @settings(max_examples=8)
 @given(case=cases())
 @pytest.mark.sampled(2)
-def test_sampling(number, rules, case):
+def test_sampling_equals_the_oracle(number, rules, case):
     draw: dict[str, Any] = {
         "temperature": [0.7, 1.0, 2.0][number],
         "top_k": [None, 2, 3][number],
@@ -176,7 +176,7 @@ def test_sampling(number, rules, case):
 @settings(max_examples=8)
 @given(case=cases())
 @pytest.mark.sampled(2)
-def test_diverse_beam_search(rules, stopping, case):
+def test_diverse_beam_search_equals_the_oracle(rules, stopping, case):
     search = DiverseBeamSearch(
         beam_width=4,
         num_groups=2,

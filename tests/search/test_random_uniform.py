@@ -8,7 +8,7 @@ from helpers import oracle
 from keras_s2s.search.greedy_and_sampling import random_uniform
 
 
-def test_the_numbers_are_those_of_exact_integers():
+def test_random_numbers_equal_those_of_integer_arithmetic():
     seeds, samples, steps = [-(2**31), -1, 0, 2**31 - 1], [0, 1, 99_999], [0, 7]
     drawn = random_uniform(
         tf.reshape(tf.constant(seeds), [-1, 1, 1]),
@@ -20,7 +20,7 @@ def test_the_numbers_are_those_of_exact_integers():
 
 
 @pytest.mark.parametrize("counts", ["seed", "sample", "step"])
-def test_the_numbers_are_spread_evenly_and_independent(counts):
+def test_random_numbers_are_uniform_and_independent(counts):
     number = 100_000
     counter = tf.range(number)
     words = [counter if name == counts else tf.constant(11) for name in ("seed", "sample", "step")]

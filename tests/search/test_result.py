@@ -18,7 +18,7 @@ def test_trim_cuts_to_the_longest_hypothesis():
     assert trimmed.scores is found.scores
 
 
-def test_trim_keeps_one_token_without_hypotheses():
+def test_trim_of_an_empty_batch_keeps_one_position():
     step, state = table_step(tf.zeros([0, 3, 6]))
     found = BeamSearch(beam_width=2, max_length=4)(step, state, 0, 6)
     assert found.trim().ids.shape == (0, 1, 1)

@@ -62,13 +62,13 @@ def test_no_ngram_occurs_twice(search, size):
 
 
 @pytest.mark.parametrize("search", [GreedySearch, BeamSearch])
-def test_only_outputs_of_the_lexicon_are_found(search):
+def test_only_outputs_in_the_lexicon_are_returned(search):
     model = TableModel.random(3, batch_size=20)
     rules = oracle.Rules(4, lexicon=LEXICON)
     assert_found_as_the_oracle_does(model, search(max_length=4, lexicon=LEXICON), rules)
 
 
-def test_a_beam_as_wide_as_the_lexicon_finds_all_of_it_in_order():
+def test_a_wide_beam_returns_the_whole_lexicon_best_first():
     model = TableModel.random(4, batch_size=10)
     search = BeamSearch(
         beam_width=16, num_hypotheses=16, max_length=5, stopping="length", lexicon=LEXICON
@@ -84,7 +84,7 @@ def test_a_beam_as_wide_as_the_lexicon_finds_all_of_it_in_order():
 
 
 @pytest.mark.parametrize("search", [GreedySearch, BeamSearch])
-def test_outputs_begin_with_the_rows_own_prefix(search):
+def test_outputs_begin_with_the_prefix_of_their_row(search):
     prefixes = [(), (4,), (5, 5), (6, 1, 4), (4, 3), (3,), (5,)]
     prefix = np.zeros((len(prefixes), 3), np.int32)
     for row, ids in enumerate(prefixes):
@@ -105,13 +105,13 @@ def test_a_prefix_ends_at_its_first_pad():
     assert_same_results(with_hole, plain, atol=0)
 
 
-def test_a_prefix_of_no_length_changes_nothing():
+def test_an_empty_prefix_has_no_effect():
     model = TableModel.random(7, batch_size=2)
     empty = model.search(BeamSearch(max_length=5), prefix=np.zeros((2, 0), np.int32))
     assert_same_results(empty, model.search(BeamSearch(max_length=5)), atol=1e-6)
 
 
-def test_rules_that_contradict_each_other_leave_no_hypothesis():
+def test_contradictory_rules_leave_no_hypothesis():
     found = TableModel.random(8, batch_size=2).search(
         BeamSearch(max_length=5, suppress_ids=(4,)), prefix=np.array([[4], [5]], np.int32)
     )
@@ -129,7 +129,7 @@ RULES = {
 @pytest.mark.parametrize("with_prefix", [False, True])
 @pytest.mark.parametrize("chosen", list(itertools.product(*RULES.values())))
 @pytest.mark.sampled(6)
-def test_all_rules_hold_together(chosen, with_prefix):
+def test_any_combination_of_rules_is_obeyed(chosen, with_prefix):
     settings = dict(zip(RULES, chosen, strict=True))
     model = TableModel.random(9, batch_size=6)
     options = {"min_length": np.array([0, 1, 2, 3, 3, 2], np.int32)}
@@ -151,7 +151,7 @@ def test_all_rules_hold_together(chosen, with_prefix):
     assert_found_as_the_oracle_does(model, search, rules, **options)
 
 
-def test_rules_hold_in_litert(tmp_path):
+def test_rules_are_obeyed_in_litert(tmp_path):
     search = BeamSearch(
         beam_width=3,
         num_hypotheses=3,
@@ -197,7 +197,7 @@ def test_bad_settings_are_rejected(settings, message):
         ({}, {"seed": 3}, ValueError, "`seed` must be None for a search without randomness"),
     ],
 )
-def test_options_that_do_not_fit_the_vocabulary_or_the_batch_are_rejected(
+def test_options_that_do_not_match_the_vocabulary_or_the_batch_are_rejected(
     settings, options, error, message
 ):
     step, state = table_step(tf.zeros([2, 3, 6]))
@@ -205,7 +205,7 @@ def test_options_that_do_not_fit_the_vocabulary_or_the_batch_are_rejected(
         BeamSearch(**settings)(step, state, 2, 6, **options)
 
 
-def test_a_lexicon_ends_each_output_where_a_tokenizer_does():
+def test_a_lexicon_ends_each_output_at_its_first_eos():
     lexicon = Lexicon(np.array([[4, 5, 3, 0], [6, 3, 0, 0], [3, 0, 0, 0], [4, 5, 4, 3]]))
     assert lexicon.outputs == ((), (4, 5), (4, 5, 4), (6,))
     assert lexicon == Lexicon([(6,), (), (4, 5, 4), (4, 5), (4, 5)])
@@ -213,7 +213,7 @@ def test_a_lexicon_ends_each_output_where_a_tokenizer_does():
     assert repr(lexicon) == "Lexicon(4 outputs)"
 
 
-def test_the_tree_of_a_lexicon_by_hand():
+def test_the_trie_of_a_lexicon_equals_one_made_by_hand():
     # 0 nowhere, 1 before bos, 2 root; 3: 4; 4: 4 5; 5: 6.
     expected = [(1, 2, 2), (2, 4, 3), (2, 6, 5), (3, 3, 0), (3, 5, 4), (4, 3, 0), (5, 3, 0)]
     assert Lexicon([(4, 5), (4,), (6,)]).edges().tolist() == [list(edge) for edge in expected]

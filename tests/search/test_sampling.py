@@ -24,7 +24,7 @@ DRAWS = [
 
 
 @pytest.mark.parametrize("settings", DRAWS, ids=repr)
-def test_it_draws_what_the_oracle_draws(settings):
+def test_samples_equal_those_of_the_oracle(settings):
     model = TableModel.random(0, batch_size=10)
     search = Sampling(num_hypotheses=5, max_length=6, seed=7, **settings)
     found = model.search(search)
@@ -39,7 +39,7 @@ def test_it_draws_what_the_oracle_draws(settings):
         assert_same_outputs(outputs(found, row), expected)
 
 
-def test_it_draws_within_the_rules():
+def test_samples_obey_the_rules():
     model = TableModel.random(1, batch_size=10)
     rules: dict[str, Any] = {"suppress_ids": (5,), "no_repeat_ngram_size": 2}
     min_length = np.array([1, 2, 3, 4, 5] * 2, np.int32)
@@ -67,7 +67,7 @@ def test_it_draws_within_the_rules():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_tokens_come_as_often_as_their_probability_says(temperature):
+def test_the_frequency_of_a_token_matches_its_probability(temperature):
     number = 20_000
     logits = np.array([-9.0, 0.5, -9.0, 0.0, 1.0, -1.0, -4.0])
     search = Sampling(num_hypotheses=number, max_length=1, temperature=temperature, seed=3)
@@ -81,7 +81,7 @@ def test_tokens_come_as_often_as_their_probability_says(temperature):
     assert chi_square < 18.5  # 4 degrees of freedom: above it once in a thousand seeds
 
 
-def test_the_seed_decides_and_can_be_given_for_each_row():
+def test_the_seed_determines_the_sample_and_can_differ_by_row():
     model = TableModel(np.repeat(TableModel.random(2, batch_size=1).logits, 3, axis=0))
     search = Sampling(max_length=8, seed=5)
     same = model.search(search)
@@ -93,7 +93,7 @@ def test_the_seed_decides_and_can_be_given_for_each_row():
     assert len({tuple(ids) for ids in own.ids[:, 0].tolist()}) == 3
 
 
-def test_a_row_does_not_depend_on_its_batch_mates():
+def test_a_row_does_not_depend_on_the_rest_of_the_batch():
     model = TableModel.random(3, batch_size=5)
     search = Sampling(num_hypotheses=3, max_length=6)
     together = model.search(search)
@@ -104,7 +104,7 @@ def test_a_row_does_not_depend_on_its_batch_mates():
 
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"top_p": 0.7}], ids=repr)
 @pytest.mark.sampled(1)
-def test_litert_draws_the_same(settings, tmp_path):
+def test_litert_draws_the_same_samples(settings, tmp_path):
     search = Sampling(num_hypotheses=4, max_length=6, **settings)
     run = converted(search, 7, str(tmp_path), seed=(tf.int32, 1))
     for batch_size in (1, 5):

@@ -11,7 +11,7 @@ from keras_s2s.search.step import CHUNK, MIN_COLUMNS, top_k
     "columns", [5, MIN_COLUMNS - 1, MIN_COLUMNS, MIN_COLUMNS + 1, 3000, 8000, 8191]
 )
 @pytest.mark.parametrize("k", [1, 3, 8, 40])
-def test_top_k_equals_the_stable_order(columns, k):
+def test_top_k_equals_a_stable_sort(columns, k):
     random = np.random.default_rng(columns)
     k = min(k, columns)
     few_values = random.integers(0, 4, (7, columns)).astype(np.float32)  # nearly all are ties

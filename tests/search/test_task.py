@@ -23,7 +23,7 @@ def test_a_ratio_is_rounded_up_only_if_the_product_is_not_an_integer(ratio, leng
     assert found.lengths.numpy().tolist() == [[limit]]
 
 
-def test_every_ratio_of_two_decimals_is_exact():
+def test_ratios_with_two_decimals_are_exact():
     for hundredths in range(1, 591):
         exact = Fraction(hundredths, 100)
         expected = [math.ceil(exact * int(length)) for length in LENGTHS]
@@ -45,11 +45,11 @@ def test_the_largest_lengths_do_not_overflow(ratio):
         ("gnmt", [1.0, (7 / 6) ** 0.75, 2**0.75]),
     ],
 )
-def test_divisor_by_hand(formula, expected):
+def test_the_length_divisor_equals_values_computed_by_hand(formula, expected):
     divisor = length_divisor(tf.constant([1, 2, 7]), 0.75, formula)
     np.testing.assert_allclose(divisor, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("formula", ["power", "gnmt"])
-def test_no_penalty_divides_by_one(formula):
+def test_without_a_length_penalty_the_divisor_is_one(formula):
     np.testing.assert_array_equal(length_divisor(tf.range(1, 50), 0.0, formula), np.ones(49))
