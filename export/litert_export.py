@@ -73,7 +73,7 @@ def litert(
     runs in LiteRT's CompiledModel, in C++ and in browsers. In Python (see `LiteRTRunner` for a
     runner without TensorFlow):
 
-        import tensorflow_text  # comes with TensorFlow; an app links the operations instead
+        import tensorflow_text  # installed with keras-s2s; an app links the operations instead
         from ai_edge_litert.interpreter import InterpreterWithCustomOps
 
         interpreter = InterpreterWithCustomOps(
@@ -104,7 +104,8 @@ def litert(
             signatures take ids. Defaults to `None`, any length and any batch size.
         probes: Texts to compare, in addition to the standard ones. Defaults to none.
         figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
-        verbose: Whether to print a line before each step. Defaults to `True`.
+        verbose: Whether to print a line before each step. LiteRT's own INFO lines, which have no
+            switch, are printed in any case. Defaults to `True`.
 
     Returns:
         The path of the file. Its metadata contain the vocabularies and the model card, as JSON

@@ -61,7 +61,8 @@ class LiteRTRunner:
     and `search` run the signature "ids" with built-in operations and the vocabularies in the file.
     Other tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text, which
     are loaded from that package's library without importing TensorFlow. A runner is thread-safe,
-    but LiteRT's interpreter processes one call at a time.
+    but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to standard
+    error when it loads a file; it has no switch for them.
 
     Args:
         path: Path of the file.

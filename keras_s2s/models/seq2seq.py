@@ -29,13 +29,15 @@ class Seq2Seq(Trainer, Searchable):
     `fit` trains the model by teacher forcing: the label of each step is the input of the next. The
     model is built when it is created, because its parts know all their sizes.
 
-    Training computes embeddings, recurrent layers, logits and loss on the real tokens only (see
-    `keras_s2s.layers.packing`), wherever the padding is. Attention is computed on the padded batch.
-    A decoder with "bahdanau" attention or input feeding runs padded, step by step. With
-    `jit_compile=True`, which needs fixed shapes, the model computes the padding too. XLA cannot
-    compile a decoder with "bahdanau" attention or input feeding: Keras warns and trains without
-    XLA. On a GPU, training uses cuDNN for the recurrent layers. Searches and exports do not, so
-    that they run anywhere.
+    On a CPU, training computes embeddings, recurrent layers, logits and loss on the real tokens
+    only (see `keras_s2s.layers.packing`), wherever the padding is. The memory that attention reads
+    is padded. A decoder with "bahdanau" attention or input feeding computes the steps of a target
+    one by one. On a GPU, training uses cuDNN for the recurrent layers. Searches and exports do not,
+    so that they run anywhere.
+
+    With `jit_compile=True`, which needs fixed shapes, the model computes the padding too. XLA
+    cannot compile a decoder with "bahdanau" or "monotonic" attention or input feeding: Keras warns
+    and trains without XLA.
 
     Args:
         encoder: An `LSTMEncoder` or a `GRUEncoder`.
