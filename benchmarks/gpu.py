@@ -6,7 +6,7 @@
 
 Each system trains on the same 30 batches, pass after pass. The result is the median time of a pass.
 TensorFloat-32 is used where the framework uses it by default. "data" measures the rate of
-`make_dataset`, "accuracy" the share of right dates after a training in each precision, and "export"
+`make_dataset`, "accuracy" the share of right dates after training in each precision, and "export"
 the time of the exports. "torch" needs an environment with PyTorch. OUT is a file with one JSON
 object per line. `all` runs each part in a separate process and continues after a part that fails.
 """
