@@ -1,12 +1,14 @@
 """Sequence-to-sequence LSTM models for Keras, with training, search in the graph, and export.
 
 Public names are imported on first use (PEP 562), so that `import keras_s2s` does not import
-TensorFlow.
+TensorFlow. If Keras is imported already, importing `keras_s2s` registers all classes with it, so
+that `keras.saving.load_model` finds them.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -140,3 +142,12 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names only, imported or not."""
     return sorted(__all__)
+
+
+def _register_classes() -> None:
+    """Register all classes with Keras, if it is imported already."""
+    if {"keras", "tensorflow"} <= sys.modules.keys():
+        importlib.import_module("keras_s2s.saving")
+
+
+_register_classes()

@@ -57,10 +57,8 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     if not np.all(values <= 1e-3):
         raise InputError(f"`log_probs` must not be above 0. Received: {values.max()}")
     values = np.minimum(values, 0.0)
-    scaled = values / _TEMPERATURES[:, None]  # (temperatures, sources)
-    wrong = np.log(np.maximum(-np.expm1(scaled), _CERTAIN))
-    likelihoods = np.where(truths, scaled, wrong).sum(axis=1)
-    best = int(likelihoods.argmax())
+    likelihoods = [_likelihood(values / temperature, truths) for temperature in _TEMPERATURES]
+    best = int(np.argmax(likelihoods))
     temperature = float(_TEMPERATURES[best])
     if best in (0, len(_TEMPERATURES) - 1):
         warnings.warn(
@@ -77,6 +75,12 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
         confidences,
         truths,
     )
+
+
+def _likelihood(log_confidences: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:
+    """Return the log likelihood of `right` under confidences."""
+    wrong = np.log(np.maximum(-np.expm1(log_confidences), _CERTAIN))
+    return float(np.where(right, log_confidences, wrong).sum())
 
 
 def calibration_error(confidences: Any, right: Any, *, bins: int = 10) -> float:

@@ -77,7 +77,7 @@ def check_number(
     if not isinstance(value, bool | str | bytes):
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             number = None
     if number is None or not math.isfinite(number) or not minimum <= number <= maximum:
         raise InputError(f"`{name}` must be {expected}. Received: {name}={short_repr(value)}")

@@ -15,7 +15,8 @@ class EpochClock(keras.callbacks.Callback):
 
     If `fit` has an `initial_epoch` above 0, or a `Resume` saves its state, the clock uses the epoch
     numbers of `fit`. Otherwise, numbering continues from the last `fit` on the dataset, so that
-    repeated calls with `epochs=1` have different orders.
+    repeated calls with `epochs=1` have different orders. With `steps_per_epoch`, one epoch may have
+    several iterations over a repeated dataset, each with its own number.
     """
 
     # The clock of the running `fit`, if any. It is global to the process, because a dataset that
@@ -26,6 +27,8 @@ class EpochClock(keras.callbacks.Callback):
         super().__init__()
         self.epoch = initial_epoch
         self.is_absolute = initial_epoch > 0
+        self.has_steps = False  # whether an epoch is a number of steps, not one iteration
+        self._outer: EpochClock | None = None
 
     def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Any) -> None:
         """Start reporting the epoch.
@@ -35,11 +38,13 @@ class EpochClock(keras.callbacks.Callback):
             arguments: The arguments of `fit`.
             callbacks: All callbacks.
         """
-        EpochClock._running = self
+        self.has_steps = arguments.get("steps_per_epoch") is not None
+        # A callback may call the `fit` of another model.
+        self._outer, EpochClock._running = EpochClock._running, self
 
     def end_fit(self) -> None:
         """Stop reporting the epoch, even if `fit` failed."""
-        EpochClock._running = None
+        EpochClock._running, self._outer = self._outer, None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
@@ -60,7 +65,7 @@ class EpochCounter:
     """
 
     def __init__(self, initial_epoch: int = 0) -> None:
-        self._iterations = self._trained = self._first = initial_epoch
+        self._iterations = self._trained = self._first = self._unused = initial_epoch
         self._clock: EpochClock | None = None
 
     def next(self) -> int:
@@ -69,11 +74,11 @@ class EpochCounter:
         if clock is None:
             self._iterations += 1
             return self._iterations - 1
-        if clock.is_absolute:
-            epoch = clock.epoch
-        else:
-            if self._clock is not clock:
-                self._clock, self._first = clock, self._trained
-            epoch = self._first + clock.epoch
+        if self._clock is not clock:
+            self._clock, self._first, self._unused = clock, self._trained, 0
+        epoch = clock.epoch if clock.is_absolute else self._first + clock.epoch
+        if clock.has_steps:
+            epoch = max(epoch, self._unused)
+        self._unused = epoch + 1
         self._trained = max(self._trained, epoch + 1)
         return epoch

@@ -18,6 +18,7 @@ from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.tokenizers import Tokenizer
+from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
 from keras_s2s.translator_inputs import check_vocabularies
 
@@ -47,7 +48,8 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
 
     Loading a file never runs code from the file. A damaged file is rejected before memory for its
     weights is allocated. Before loading, import the modules that define your own classes or
-    functions, so that they are registered with Keras.
+    functions, so that they are registered with Keras. (`keras.saving.load_model` works too, if
+    `keras` was imported before `keras_s2s`.)
 
     Args:
         filepath: Path of the `.keras` file.
@@ -109,8 +111,8 @@ def average_checkpoints(
     Raises:
         TypeError: If `paths` is a single path.
         FileNotFoundError: If a file does not exist.
-        ValueError: If there are no paths, a file is damaged, or the models differ in class or
-            size.
+        ValueError: If there are no paths, a file is damaged, a model is quantized, or the models
+            differ in class, size or vocabulary.
 
     Example:
         >>> import os, tempfile
@@ -134,10 +136,21 @@ def average_checkpoints(
     if not names:
         raise InputError("`paths` must contain at least one path. Received: none")
     model = load(names[0])
-    sums = [np.asarray(weight, np.float64) for weight in model.get_weights()]
+    weights = model.get_weights()
+    if any(np.issubdtype(np.asarray(weight).dtype, np.integer) for weight in weights):
+        raise InputError(
+            "`paths` must be checkpoints that are not quantized: quantize their mean. Received: "
+            f"{names[0]!r}, whose weights include integers"
+        )
+    sums = [np.asarray(weight, np.float64) for weight in weights]
     for name in names[1:]:
         other = load(name)
-        _check_same_shapes(model, other, names[0], name)
+        difference = _find_difference(model, other)
+        if difference is not None:
+            raise InputError(
+                "`paths` must be checkpoints of one model. Received: "
+                f"{names[0]!r} and {name!r}, whose {difference}"
+            )
         sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
     model.set_weights([total / len(names) for total in sums])
     if isinstance(model, Translator) and model.temperature is not None and len(names) > 1:
@@ -330,13 +343,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"
 
 
-def _check_same_shapes(model: Any, other: Any, path: str, other_path: str) -> None:
-    """Raise if the classes of the models or the shapes of their weights differ."""
+def _find_difference(model: Any, other: Any) -> str | None:
+    """Return in what two models differ that have no meaningful mean, or `None`."""
     shapes = [
         (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)
     ]
     if shapes[0] != shapes[1]:
-        raise InputError(
-            "`paths` must be checkpoints of one model. Received: "
-            f"{path!r} and {other_path!r}, whose models differ in kind or size"
-        )
+        return "models differ in kind or size"
+    if isinstance(model, Translator):
+        for side in ("source", "target"):
+            if not have_same_ids(getattr(model, side), getattr(other, side)):
+                return f"{side} vocabularies differ"
+    return None

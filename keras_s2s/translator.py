@@ -14,16 +14,16 @@ import tensorflow as tf
 from keras_s2s import translator_inputs as inputs
 from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_choice, check_int, check_positive_int
-from keras_s2s.convergence import check_converged, renumber_rows
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import is_right
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.models import Searchable
 from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
-from keras_s2s.search.result import count_tokens
+from keras_s2s.search.result import check_converged, count_tokens, renumber_rows
 from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
@@ -272,12 +272,20 @@ class Translator(keras.Model):
         references = inputs.group_translatable(check_pairs(pairs), self.source, limit)
         found = self._translate_all(list(references), batch_size)
         right = [
-            target in accepted
+            is_right(target, accepted)
             for (target, _), accepted in zip(found, references.values(), strict=True)
         ]
         calibration = calibrate([log_prob for _, log_prob in found], right)
         self.temperature = calibration.temperature
         return calibration
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise an error, because the model is trained, not the translator.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise InputError("A `Translator` cannot be trained. Train its `model`, a `Seq2Seq`")
 
     def greedy_search(self) -> GreedySearch:
         """Return a greedy search with the limits of the translator's own search."""
@@ -388,7 +396,8 @@ class Translator(keras.Model):
             encoded, self.source, self.max_source_length, truncate=self.truncate_source
         )
         signature = [tf.TensorSpec([None], tf.string)]
-        key, state = (self.search, self.replace_unknown, self.temperature), GraphState(self.model)
+        limits, state = (self.max_source_length, self.truncate_source), GraphState(self.model)
+        key = (self.search, self.replace_unknown, self.temperature, *limits)
         run = self.call
         if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
             run = self._compiled_calls.get(key, run, signature, state=state)

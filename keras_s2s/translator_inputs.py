@@ -142,7 +142,8 @@ def check_several(texts: Any) -> None:
     Raises:
         TypeError: If `texts` is a single text.
     """
-    if isinstance(texts, str | bytes):
+    # NumPy and TensorFlow can also hold a single text: an array without dimensions.
+    if isinstance(texts, str | bytes) or getattr(texts, "shape", None) == ():
         raise TypeError(
             "`texts` must be a list of texts, not a single one. "
             f"Received: texts={short_repr(texts)}"

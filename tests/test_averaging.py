@@ -7,6 +7,8 @@ from helpers.reversing import compile_model, make_data, make_model
 from helpers.translators import make_translator
 
 from keras_s2s.saving import average_checkpoints
+from keras_s2s.tokenizers import WordTokenizer
+from keras_s2s.translator import Translator
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -50,6 +52,20 @@ def test_models_of_other_sizes_are_rejected(tmp_path):
         make_model(units=units).save(tmp_path / f"{units}.keras")
     with pytest.raises(ValueError, match=r"4.keras' and '.*5.keras', whose models differ"):
         average_checkpoints([tmp_path / "4.keras", tmp_path / "5.keras"])
+
+
+def test_checkpoints_without_a_meaningful_mean_are_rejected(tmp_path):
+    translator = make_translator()
+    one, other, small = (tmp_path / f"{name}.keras" for name in ("one", "other", "small"))
+    translator.save(one)
+    target = WordTokenizer.train(["one two four"])  # as many tokens, another meaning
+    Translator(translator.model, translator.source, target).save(other)
+    with pytest.raises(ValueError, match=r"other.keras', whose target vocabularies differ"):
+        average_checkpoints([one, other])
+    translator.model.decoder.readout.quantize("int8")
+    translator.save(small)
+    with pytest.raises(ValueError, match=r"not quantized.*small.keras', whose weights include int"):
+        average_checkpoints([small, small])
 
 
 def test_a_single_path_and_no_path_are_rejected(tmp_path):

@@ -114,11 +114,17 @@ def test_exports_return_confidences(export, tmp_path):
     if export == "litert":
         from keras_s2s.export.sessions import LiteRTSession as Session
     else:
-        from keras_s2s.export.saved_model_session import SavedModelSession as Session
+        from keras_s2s.export.sessions import SavedModelSession as Session
     source = np.array([text.encode() for text in texts], object)
     answer = Session(written)("serving_default", {"source": source})
     wanted = translator(texts)["confidences"]
     np.testing.assert_allclose(answer["confidences"], wanted, atol=1e-4)
+
+
+def test_outputs_are_right_as_in_the_error_rates_whatever_the_white_space():
+    translator = make_translator()
+    reference = translator.translate(["abcd"])[0].replace(" ", "  ") + " "
+    assert translator.calibrate([("abcd", reference), ("d", "?")]).right.tolist() == [True, False]
 
 
 def test_a_calibration_needs_a_pair():

@@ -46,6 +46,11 @@ def test_other_values_than_numbers_in_range_are_rejected(value):
         check_number("dropout", value, minimum=0, maximum=1)
 
 
+def test_an_integer_too_large_for_a_float_is_rejected():
+    with pytest.raises(ValueError, match="`dropout` must be a number between 0 and 1"):
+        check_number("dropout", 10**400, minimum=0, maximum=1)
+
+
 def test_a_number_may_have_no_maximum():
     assert check_number("length_penalty", 1e30, minimum=0.5) == 1e30
     message = r"`length_penalty` must be a number of at least 0\.5\. Received: length_penalty=0"

@@ -75,6 +75,27 @@ def test_each_dataset_counts_for_itself():
     assert [first.next(), second.next()] == [2, 6]
 
 
+def test_each_iteration_of_an_epoch_of_steps_has_its_own_number():
+    counter, clock = EpochCounter(), EpochClock()
+    clock.begin_fit(None, {"steps_per_epoch": 20}, [])
+    found = []
+    for epoch, iterations in ((0, 3), (1, 1), (7, 1)):
+        clock.on_epoch_begin(epoch)
+        found.append([counter.next() for _ in range(iterations)])
+    clock.end_fit()
+    assert found == [[0, 1, 2], [3], [7]]
+
+
+def test_a_fit_within_a_fit_leaves_the_outer_clock_running():
+    outer, inner = EpochClock(), EpochClock()
+    for clock in (outer, inner):
+        clock.begin_fit(None, {}, [])
+    inner.end_fit()
+    assert EpochClock.running() is outer
+    outer.end_fit()
+    assert EpochClock.running() is None
+
+
 def test_fit_runs_a_clock_and_stops_it_however_it_ends():
     seen = []
 

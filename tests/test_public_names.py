@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_tensorflow_is_imported_only_when_it_is_needed(program: str) -> None:
     check = f"import sys\n{program}\nassert 'tensorflow' not in sys.modules, 'imported'"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_classes_are_registered_if_keras_is_imported_already(monkeypatch) -> None:
+    importlib.import_module("keras")
+    imported: list[str] = []
+    monkeypatch.setattr(importlib, "import_module", imported.append)
+    runpy.run_path(keras_s2s.__file__)
+    assert imported == ["keras_s2s.saving"]
+    monkeypatch.delitem(sys.modules, "keras")
+    runpy.run_path(keras_s2s.__file__)
+    assert imported == ["keras_s2s.saving"]
 
 
 @pytest.mark.parametrize("name", keras_s2s.export.__all__)

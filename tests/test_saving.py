@@ -158,6 +158,24 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("kind", ["model", "ensemble"])
+def test_a_save_of_a_model_that_fails_leaves_what_was_there(kind, tmp_path, monkeypatch):
+    model = make_model("luong") if kind == "model" else Ensemble([make_model("luong")])
+    path = tmp_path / "m.keras"
+    model.save(path)
+    before = path.read_bytes()
+
+    def fill_disk(model, filepath, **options):
+        Path(filepath).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", fill_disk)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["m.keras"]
+    assert path.read_bytes() == before
+
+
 def test_where_a_translator_cannot_be_saved_the_reason_is_reported(translator, tmp_path):
     with pytest.raises(ValueError, match=r"must end in '\.keras'\. Received: filepath='.*\.h5'"):
         translator.save(tmp_path / "t.h5")

@@ -12,8 +12,7 @@ from helpers.served_litert import write
 
 import keras_s2s as s2s
 from keras_s2s.export.litert_runner import LiteRTRunner
-from keras_s2s.export.saved_model_session import SavedModelSession
-from keras_s2s.export.sessions import LiteRTSession
+from keras_s2s.export.sessions import LiteRTSession, SavedModelSession
 from keras_s2s.translator_inputs import limit_length
 
 IDS = [[4, 5, 6, 7, 3], [4, 3, 9, 9, 9], [4, 5, 3, 0, 0], [4, 5, 6, 7, 8]]
@@ -67,6 +66,13 @@ def test_a_truncated_text_is_reported_and_answered_as_its_beginning():
     ):
         found = translator.translate(TEXTS)
     assert found == translator.translate(["hello", "hello h", "a"])
+
+
+def test_the_limit_may_be_changed_after_a_translation():
+    translator = make_translator(max_source_length=8)
+    translator.translate(TEXTS[:1])
+    translator.max_source_length = None
+    assert translator.translate(TEXTS) == make_translator().translate(TEXTS)
 
 
 def test_a_call_gives_a_long_text_no_hypothesis(translator):

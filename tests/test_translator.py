@@ -126,6 +126,8 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
     [
         ("abc", TypeError, r"must be a list of texts, not a single one\. Received: texts='abc'"),
         (b"abc", TypeError, r"not a single one\. Received: texts=b'abc'"),
+        (np.array("abc"), TypeError, r"not a single one\. Received: texts=array\('abc'"),
+        (tf.constant("abc"), TypeError, "not a single one"),
         (
             ["a", None],
             TypeError,
@@ -266,6 +268,11 @@ def test_an_ensemble_translates(translator):
     np.testing.assert_allclose(
         scored["log_probs"][ended], found["log_probs"][:, 0][ended], atol=1e-4
     )
+
+
+def test_a_translator_cannot_be_trained(translator):
+    with pytest.raises(ValueError, match="A `Translator` cannot be trained"):
+        translator.fit(None)
 
 
 def test_a_model_that_has_diverged_is_an_error_and_never_an_empty_text():

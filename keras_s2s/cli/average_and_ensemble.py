@@ -85,9 +85,11 @@ def load_alike(models: Sequence[str]) -> list[Any]:
         ValueError: If a file is not a translator, or its tokenizers differ from those of the first.
     """
     translators = [load_translator(path) for path in models]
+    from keras_s2s.tokenizers.tokenizer import have_same_ids  # imports TensorFlow
+
     for path, other in zip(models[1:], translators[1:], strict=True):
         for side in ("source", "target"):
-            if _identity(getattr(translators[0], side)) != _identity(getattr(other, side)):
+            if not have_same_ids(getattr(translators[0], side), getattr(other, side)):
                 raise InputError(
                     f"{path}: its {side} tokenizer differs from that of {models[0]}. Expected: "
                     "models trained with the same vocabularies"
@@ -154,8 +156,3 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
     check_free(output, overwrite)
     for path in models:
         find_translator(path)
-
-
-def _identity(tokenizer: Any) -> tuple[Any, ...]:
-    """Return everything that can distinguish two tokenizers."""
-    return type(tokenizer), tokenizer.vocabulary, getattr(tokenizer, "proto", None)

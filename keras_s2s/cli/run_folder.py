@@ -13,6 +13,7 @@ from typing import Any
 
 from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import is_right
 from keras_s2s.files import locked, remove_unfinished, written_beside
 
 BEST = "best.keras"
@@ -201,7 +202,7 @@ def write_samples(path: str, rows: list[tuple[str, str, list[str]]]) -> None:
     lines = []
     for source, output, references in rows:
         lines += [f"source     {source}", f"output     {output}"]
-        right = "right" if output in references else "wrong"
+        right = "right" if is_right(output, references) else "wrong"
         lines += [f"reference  {' | '.join(references)}", f"           {right}", ""]
     write_text(path, "\n".join(lines))
 

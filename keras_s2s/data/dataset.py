@@ -51,8 +51,9 @@ def make_dataset(
     the seed and the epoch number. In `Seq2Seq.fit` this is the number of the epoch being trained,
     so iterating over the dataset elsewhere does not change the order, and a resumed training run
     has the same order as an uninterrupted one. Another `fit` continues with the next epoch number,
-    unless it has an `initial_epoch` or a `Resume`. Outside of `fit`, each iteration over the
-    dataset is an epoch. Without `shuffle`, every epoch has the same batches, from short to long.
+    unless it has an `initial_epoch` or a `Resume`. Outside of `fit`, or with `steps_per_epoch`,
+    each iteration over the dataset is an epoch. Without `shuffle`, every epoch has the same
+    batches, from short to long.
 
     **In memory.** Pairs are tokenized once, in this call, and kept as ids.
 

@@ -166,7 +166,7 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
     data = arguments["x"]
     found = {**arguments, "class_weight": None}
     if isinstance(data, tf.data.Dataset):
-        return {**found, "x": data.map(lambda *batch: _weight_batch(batch, table))}
+        return {**found, "x": data.map(lambda *batch: _weight_tensors(batch, table))}
     if isinstance(data, tf.distribute.DistributedDataset):
         raise TypeError(
             "`class_weight` needs the dataset before it is distributed. Received: a "
@@ -178,7 +178,7 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
         return {**found, "x": _weighted_batches(data, table)}
     if arguments.get("sample_weight") is not None:
         raise InputError(_BOTH)
-    return {**found, "sample_weight": table[_clip_ids(np.asarray(arguments["y"]), vocabulary_size)]}
+    return {**found, "sample_weight": _weights_of(arguments["y"], table)}
 
 
 def _describe(item: Any) -> str:
@@ -245,23 +245,38 @@ def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:
     return table
 
 
-def _clip_ids(labels: np.ndarray, vocabulary_size: int) -> np.ndarray:
-    """Clip ids to the vocabulary. Ids out of range are reported later, with their position."""
-    return np.clip(labels.astype(np.int64), 0, vocabulary_size - 1)
+def _weights_of(labels: Any, table: np.ndarray) -> np.ndarray:
+    """Return the weights of labels. Ids out of range are reported later, with their position."""
+    return table[np.clip(np.asarray(labels).astype(np.int64), 0, len(table) - 1)]
 
 
-def _weight_batch(batch: tuple[Any, ...], table: np.ndarray) -> tuple[Any, ...]:
-    """Add the weights of the labels to a batch."""
-    if len(batch) == 3 and batch[2] is not None:
+def _unweighted(batch: Any) -> tuple[Any, Any]:
+    """Return the inputs and labels of a batch that has no sample weights."""
+    inputs, labels, *weights = batch
+    if weights and weights[0] is not None:
         raise InputError(_BOTH)
-    inputs, labels = batch[:2]
+    return inputs, labels
+
+
+def _weight_tensors(batch: Any, table: np.ndarray) -> tuple[Any, ...]:
+    """Add the weights of the labels to a batch of tensors."""
+    inputs, labels = _unweighted(batch)
     ids = tf.clip_by_value(tf.cast(as_labels(labels), tf.int64), 0, len(table) - 1)
     return inputs, labels, tf.gather(tf.constant(table), ids)
 
 
+def _weight_arrays(batch: Any, table: np.ndarray) -> tuple[Any, ...]:
+    """Add the weights of the labels to a batch of arrays, without TensorFlow.
+
+    A `PyDataset` may run in a forked process, where TensorFlow can wait forever.
+    """
+    inputs, labels = _unweighted(batch)
+    return inputs, labels, _weights_of(labels, table)
+
+
 def _weighted_batches(batches: Iterator[Any], table: np.ndarray) -> Iterator[Any]:
     for batch in batches:
-        yield _weight_batch(tuple(batch), table)
+        yield _weight_arrays(batch, table)
 
 
 class _WeightedBatches(keras.utils.PyDataset):
@@ -281,8 +296,7 @@ class _WeightedBatches(keras.utils.PyDataset):
         self._batches, self._table = batches, table
 
     def __getitem__(self, index: int) -> Any:
-        inputs, labels, weights = _weight_batch(tuple(self._batches[index]), self._table)
-        return inputs, labels, weights.numpy()
+        return _weight_arrays(self._batches[index], self._table)
 
     @property
     def num_batches(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, short_repr
-from keras_s2s.convergence import check_converged
 from keras_s2s.errors import InputError
+from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.layers.products import fast_products, has_bfloat16
 from keras_s2s.models.ids import check_ids, until_eos
@@ -22,7 +23,7 @@ from keras_s2s.models.xla import (
     pad_to_buckets,
 )
 from keras_s2s.search import Search, SearchResult
-from keras_s2s.search.result import replay_attention
+from keras_s2s.search.result import check_converged, replay_attention
 from keras_s2s.search.step import State, StepFunction, normalize
 from keras_s2s.search.task import check_row_options
 from keras_s2s.special_ids import PAD_ID
@@ -54,6 +55,33 @@ class Searchable(keras.Model):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._compiled_calls = CompiledCalls()
+
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Save the model, like `keras.Model.save`.
+
+        A `.keras` file is written under a temporary name and then renamed. If saving is
+        interrupted, an existing file remains unchanged.
+
+        Args:
+            filepath: Destination path.
+            overwrite: Whether to replace an existing file. Otherwise, Keras asks. Defaults to
+                `True`.
+            zipped: Whether to save one file, not a folder. Defaults to `None`, one file.
+            **kwargs: Other arguments of `keras.Model.save`.
+        """
+        path = os.fspath(filepath)
+        remote = "://" in path  # such as a bucket, to which only Keras can write
+        if remote or not path.endswith(".keras") or (os.path.exists(path) and not overwrite):
+            super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
+            return
+        with written_beside(path, suffix=".keras") as unfinished:
+            super().save(unfinished, zipped=zipped, **kwargs)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """Raise an error that explains how to export a model with its search.

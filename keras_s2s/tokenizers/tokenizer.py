@@ -206,14 +206,15 @@ class Tokenizer(keras.layers.Layer):
             raise TypeError(f"`ids` must be integers. Received: ids of dtype {ids.dtype.name}")
         if ids.shape.rank == 0:
             raise InputError("`ids` must have at least one dimension. Received: a scalar")
-        ids = tf.cast(ids, tf.int32)
+        if ids.dtype != tf.int32:
+            ids = tf.cast(ids, tf.int64)  # as int32, a large id would become another one
         outside = (ids < 0) | (ids >= self.vocabulary_size)
         if tf.executing_eagerly() and np.any(outside):
             raise InputError(
                 f"`ids` must lie between 0 and {self.vocabulary_size - 1}, the last id of the "
                 f"vocabulary. Received: {ids.numpy()[outside.numpy()][0]}"
             )
-        return tf.where(outside, UNK_ID, ids)
+        return tf.where(outside, UNK_ID, tf.cast(ids, tf.int32))
 
 
 class _Compiled:
@@ -251,6 +252,19 @@ def check_texts(texts: Any) -> Iterator[str]:
                 f"`texts` must be an iterable of str. Received: {short_repr(text)} as text {number}"
             )
         yield check_utf8(text)
+
+
+def have_same_ids(first: Tokenizer, second: Tokenizer) -> bool:
+    """Return whether two tokenizers have the same ids for every text.
+
+    Args:
+        first: A tokenizer.
+        second: A tokenizer.
+
+    Returns:
+        `True` if their vocabularies and their rules are the same.
+    """
+    return first.vocabulary == second.vocabulary and first.text_rules() == second.text_rules()
 
 
 def _as_strings(texts: Any) -> tf.Tensor:

@@ -15,6 +15,7 @@ import pytest
 from helpers.running import start
 
 import keras_s2s
+from keras_s2s.cli.run_folder import write_samples
 from keras_s2s.cli.settings import complete, read_config
 from keras_s2s.cli.training_model import build_model
 from keras_s2s.files import locked
@@ -61,6 +62,12 @@ def finished(files, tmp_path_factory):
 def read_curve(folder):
     with (folder / "learning_curve.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_sample_is_right_whatever_its_white_space(tmp_path):
+    path = tmp_path / "samples.txt"
+    write_samples(str(path), [("ab", "b a", ["c", "b  a "]), ("ab", "ba", ["b a"])])
+    assert [line.strip() for line in path.read_text().splitlines()[3::5]] == ["right", "wrong"]
 
 
 def test_a_run_folder_explains_itself(finished, run):

@@ -10,6 +10,7 @@ from helpers.small import TARGET_LABELS, TARGET_SIZE, inputs, make_model
 
 from keras_s2s.losses import SequenceLoss, token_nll
 from keras_s2s.metrics import Perplexity
+from keras_s2s.models import fit_arguments
 
 WEIGHTS = {4: 100.0, 3: 0.5}
 TABLE = np.array([WEIGHTS.get(number, 1.0) for number in range(TARGET_SIZE)])
@@ -64,6 +65,12 @@ def test_every_label_has_its_weight(kind, model):
     history = model.fit(**DATA[kind](), class_weight=WEIGHTS, verbose=0).history
     assert history["loss"][0] == pytest.approx(expected(model), rel=1e-5)
     assert history["perplexity"][0] == pytest.approx(np.exp(expected(model)), rel=1e-4)
+
+
+def test_a_py_dataset_is_weighted_without_tensorflow(monkeypatch):
+    monkeypatch.setattr(fit_arguments, "tf", None)  # which may hang in a forked worker
+    batches = fit_arguments._WeightedBatches(Batches(), TABLE)
+    np.testing.assert_array_equal(batches[0][2], TABLE[TARGET_LABELS])
 
 
 def test_a_single_batch_is_weighted_too(model):

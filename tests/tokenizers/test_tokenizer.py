@@ -239,6 +239,8 @@ def test_ids_outside_the_vocabulary_are_refused(tokenizer, offset):
         tokenizer.detokenize([[4, size + offset]])
     with pytest.raises(ValueError, match=r"Received: -1$"):
         tokenizer.detokenize([[4, -1]])
+    with pytest.raises(ValueError, match=r"Received: 4294967300$"):  # 4 in its lower 32 bits
+        tokenizer.detokenize(np.array([[2**32 + 4]]))
 
 
 def test_the_base_class_names_what_a_subclass_must_define():
