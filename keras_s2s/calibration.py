@@ -1,4 +1,4 @@
-"""Calibration, on held-out pairs, of the probability that a whole output is right."""
+"""Calibration, on held-out pairs, of the probability that a whole output is correct."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     """Fit the temperature that maximizes the likelihood of the labels `right`.
 
     Temperatures from 0.01 to 100 are compared. If the best one is at either end of this range, too
-    few outputs are right or too few are wrong to fit a temperature, and the function warns.
+    few outputs are correct or too few are wrong to fit a temperature, and the function warns.
 
     Args:
         log_probs: `(sources,)`. Log probability of each output.
-        right: `(sources,)`. Whether each output is right.
+        right: `(sources,)`. Whether each output is correct.
 
     Returns:
         The `Calibration`.
@@ -63,8 +63,8 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     if best in (0, len(_TEMPERATURES) - 1):
         warnings.warn(
             f"The confidences are not calibrated: {int(truths.sum())} of {len(truths)} outputs are "
-            f"right, and the best temperature is at the limit, {temperature:g}. Use more held-out "
-            "pairs, some of them with right and some with wrong outputs.",
+            f"correct, and the best temperature is at the limit, {temperature:g}. Use more "
+            "held-out pairs, some of them with correct and some with wrong outputs.",
             stacklevel=3,  # the caller of `Translator.calibrate`
         )
     confidences = np.exp(values / temperature)
@@ -87,12 +87,12 @@ def calibration_error(confidences: Any, right: Any, *, bins: int = 10) -> float:
     """Compute the expected calibration error.
 
     Outputs are binned by confidence, in bins of equal width. The error is the mean absolute
-    difference between a bin's mean confidence and its share of right outputs, weighted by the
+    difference between a bin's mean confidence and its share of correct outputs, weighted by the
     number of outputs in the bin.
 
     Args:
         confidences: `(sources,)`. Confidence of each output, 0 to 1.
-        right: `(sources,)`. Whether each output is right.
+        right: `(sources,)`. Whether each output is correct.
         bins: Number of bins. Defaults to 10.
 
     Returns:
@@ -115,12 +115,12 @@ def reliability_bins(
 
     Args:
         confidences: `(sources,)`. Confidence of each output, 0 to 1.
-        right: `(sources,)`. Whether each output is right.
+        right: `(sources,)`. Whether each output is correct.
         bins: Number of bins. Defaults to 10.
 
     Returns:
         A tuple for each bin that is not empty: number of outputs, mean confidence, and share of
-        right outputs.
+        correct outputs.
 
     Raises:
         ValueError: If a confidence is out of range, or the shapes differ.

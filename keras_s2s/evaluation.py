@@ -52,7 +52,7 @@ def group_references(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Group the targets of each source.
 
     Args:
-        pairs: (source, target) pairs. A source with several right targets occurs in several
+        pairs: (source, target) pairs. A source with several correct targets occurs in several
             pairs.
 
     Returns:
@@ -73,7 +73,7 @@ def error_rates(
 ) -> ErrorRates:
     """Compare outputs with their references.
 
-    The sequence error rate is the share of wrong outputs. An output is right if it has the same
+    The sequence error rate is the share of wrong outputs. An output is correct if it has the same
     words as a reference. The kind and amount of white space between words are ignored.
 
     The token error rate is the sum of the edit distances (insertions, deletions, substitutions,
@@ -83,7 +83,7 @@ def error_rates(
 
     Args:
         outputs: One text for each source.
-        references: The right texts for each source, at least one.
+        references: The correct texts for each source, at least one.
         tokens: Unit of the token error rate: "words" or "phones" (separated by white space) or
             "characters" (all except white space). Defaults to "words".
 
@@ -116,7 +116,7 @@ def compare(
 
     Args:
         outputs: One text for each source.
-        references: The right texts for each source, at least one.
+        references: The correct texts for each source, at least one.
         tokens: "words" or "characters", as in `error_rates`. Defaults to "words".
 
     Returns:
@@ -146,7 +146,7 @@ def is_right(output: str, references: Collection[str]) -> bool:
 
     Args:
         output: The output text.
-        references: The right texts.
+        references: The correct texts.
 
     Returns:
         `True` if the words of the output are those of a reference.
@@ -166,7 +166,7 @@ def meaningful_metrics(references: Sequence[Collection[str]]) -> tuple[str, ...]
     words.
 
     Args:
-        references: The right texts for each source.
+        references: The correct texts for each source.
 
     Returns:
         "wer" and "ter", and for sentences also "bleu" and "chrf".
@@ -201,7 +201,7 @@ def bleu(
 
     Args:
         outputs: One text for each source.
-        references: The right texts for each source, at least one.
+        references: The correct texts for each source, at least one.
         tokenize: Tokenizer of sacrebleu: "13a" for plain text, "none" for text that is already
             split by spaces, "intl", "char", "zh" and others. Defaults to "13a".
 
@@ -226,7 +226,7 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
 
     Args:
         outputs: One text for each source.
-        references: The right texts for each source, at least one.
+        references: The correct texts for each source, at least one.
 
     Returns:
         The score and its signature.

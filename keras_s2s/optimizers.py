@@ -33,12 +33,6 @@ class FusedAdam(keras.optimizers.Adam):
     variable. With two vocabularies of 8000, a training step with the fused operation takes 7% less
     time on a CPU, and runs hundreds of operations fewer on a GPU.
 
-    Args:
-        learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule`, or a callable.
-            Defaults to 0.001.
-        **kwargs: The other arguments of `keras.optimizers.Adam`, such as `beta_1` and
-            `global_clipnorm`.
-
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
         >>> model.compile(FusedAdam(0.002, global_clipnorm=1.0), loss=SequenceLoss())

@@ -253,11 +253,11 @@ class Translator(keras.Model):
         """Fit the temperature of the confidences on held-out pairs, and set it.
 
         Sources longer than `max_source_length` are skipped, unless they are truncated. The method
-        warns if too few outputs are right, or too few wrong, to fit a temperature.
+        warns if too few outputs are correct, or too few are wrong, to fit a temperature.
 
         Args:
             pairs: Held-out (source, target) pairs that the model was not trained on. A source that
-                occurs in several pairs has several right outputs.
+                occurs in several pairs has several correct outputs.
             batch_size: Number of sources to search together. Defaults to 64.
 
         Returns:

@@ -45,7 +45,7 @@ def attention(
         translator: A `Translator` whose decoder has attention.
         text: Source text.
         search: Search to use. Defaults to that of the translator.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:
@@ -90,8 +90,8 @@ def attention_map(
         source_tokens: Labels of the columns.
         target_tokens: Labels of the rows.
         weights: `(target_length, source_length)`, not negative.
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:

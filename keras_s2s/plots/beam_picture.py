@@ -49,7 +49,7 @@ _MEANINGS = {
 
 
 class _Node(NamedTuple):
-    """Node of the tree: a hypothesis with its position in the picture."""
+    """Node of the tree: a hypothesis with its position in the plot."""
 
     x: float
     y: float
@@ -74,7 +74,7 @@ def beam_search(
         text: Source text.
         search: A `BeamSearch` or a `GreedySearch`. Defaults to that of the translator.
         pruned: Number of pruned continuations to draw per step. Defaults to 3.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:
@@ -118,8 +118,8 @@ def beam_tree(
     Args:
         trace: `BeamTrace` that `trace_beam_search` returned.
         tokens: Token of each id, as in a tokenizer's `vocabulary`.
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Parts that all pictures share: figures and files, tokens of texts, labels, and fonts.
+"""Parts that all plots share: figures and files, tokens of texts, labels, and fonts.
 
 Only this module imports matplotlib.
 """
@@ -277,7 +277,7 @@ def write_title(write: Callable[..., Any], title: str | None) -> None:
     """Write a title, if there is one, in fonts that have its characters.
 
     Args:
-        write: `Axes.set_title` or `Figure.suptitle` of the picture.
+        write: `Axes.set_title` or `Figure.suptitle` of the figure.
         title: The title, or `None`.
     """
     if title:
@@ -288,9 +288,7 @@ def _suffix(path: Path) -> str:
     """Return the suffix of a path, which determines the format."""
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix not in _METADATA:
-        raise InputError(
-            f"The name of a picture must end in '.png' or '.svg'. Received: path={path!r}"
-        )
+        raise InputError(f"`path` must end in '.png' or '.svg'. Received: path={path!r}")
     return suffix
 
 

@@ -38,8 +38,8 @@ def length_histogram(
 
     Args:
         lengths: Dict of lists of lengths by name, such as "source" and "target".
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:
@@ -113,8 +113,8 @@ def errors_by_length(
         target_tokens: Unit of the token error rate: "characters" or "words". Defaults to "words".
         num_bins: Maximum number of ranges of lengths, each with about the same number of sources.
             Defaults to 8.
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:
@@ -176,8 +176,8 @@ def reliability(
         confidences: Confidence of each output, 0 to 1, such as those of `Translator.calibrate`.
         right: Whether each output is correct.
         bins: Number of bins of equal width. Defaults to 10.
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:

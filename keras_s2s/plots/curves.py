@@ -49,8 +49,8 @@ def learning_curves(
         history: Return value of `model.fit`, its `history` (a dict), or the path of a file that
             `keras.callbacks.CSVLogger` wrote. NaN means no value. A series with half, a third …
             of the length has a value every second, third … epoch, as with `validation_freq`.
-        title: Title of the picture.
-        path: Path of the picture to write, ending in ".png" or ".svg". Defaults to `None`: nothing
+        title: Title of the figure.
+        path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 
     Returns:
