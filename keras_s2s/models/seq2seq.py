@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +14,37 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
-from keras_s2s.layers.decoder_features import DecoderMemory
+from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.products import compute
 from keras_s2s.models.ids import shift_right
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.trainer import Trainer
 from keras_s2s.special_ids import BOS_ID, PAD_ID
+
+
+@dataclasses.dataclass(frozen=True)
+class _DecoderStep:
+    """Step function of a search, for hypotheses of all sources of a batch or of some."""
+
+    decoder: Decoder
+    source: DecoderMemory  # (batch, ...)
+    return_attention: bool
+
+    def __call__(self, token_ids: tf.Tensor, state: DecoderState) -> tuple[Any, ...]:
+        """Run one step, as `Decoder.step` does."""
+        return self.decoder.step(
+            token_ids, state, self.source, return_attention=self.return_attention
+        )
+
+    def for_rows(self, rows: tf.Tensor) -> _DecoderStep:
+        """Return the step for some sources of the batch, int32 `(some,)`."""
+        parts = self.source._replace(weights=None)  # the weights are the same for all sources
+        parts = tf.nest.map_structure(
+            lambda part: None if part is None else tf.gather(part, rows), parts
+        )
+        source = parts._replace(weights=self.source.weights)
+        return dataclasses.replace(self, source=source)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
@@ -158,9 +183,7 @@ class Seq2Seq(Trainer, Searchable):
         if self.decoder.attention == "monotonic":
             align = functools.partial(self._align, context=encoded.context, source=source)
         return SearchStart(
-            lambda token_ids, state: self.decoder.step(
-                token_ids, state, prepared, return_attention=return_attention
-            ),
+            _DecoderStep(self.decoder, prepared, return_attention),
             state,
             tf.reduce_sum(tf.cast(encoded.mask, tf.int32), axis=1),
             align,

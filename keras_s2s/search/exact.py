@@ -15,12 +15,14 @@ import tensorflow as tf
 
 from keras_s2s.search.base import MAX_HYPOTHESES, Search
 from keras_s2s.search.beam import beam_search_like
+from keras_s2s.search.open_prefixes import Children, OpenPrefixes, largest, merge_open
 from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
 from keras_s2s.search.step import (
     IMPOSSIBLE,
     POSSIBLE,
     Candidates,
     HypothesisState,
+    NextTokens,
     gather_state,
     loop_shapes,
 )
@@ -30,52 +32,8 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 # Number of continuations of a prefix that are considered one by one; a bound covers the others.
 _MAX_CHILDREN = 64
 
-
-class OpenPrefixes(NamedTuple):
-    """Prefixes that may lead to a better output, in the order in which they will be expanded.
-
-    Every row has as many places (`room`) as the row with the most prefixes. To save memory, the
-    large tensors, ids and states, have slots only for the prefixes that exist.
-    """
-
-    lengths: tf.Tensor  # (batch, room) int32
-    log_probs: tf.Tensor  # (batch, room) float32; IMPOSSIBLE in empty places
-    last_ids: tf.Tensor  # (batch, room) int32
-    slots: tf.Tensor  # (batch, room) int32
-    ids: tf.Tensor  # (slots, longest) int32
-    hypotheses: HypothesisState  # nest of (slots, ...)
-
-    def first(self, count: tf.Tensor) -> OpenPrefixes:
-        """Return the first `count` of every row, each in its own slot."""
-        slots = self.slots[:, :count]
-        flat = tf.reshape(slots, [-1])
-        return OpenPrefixes(
-            self.lengths[:, :count],
-            self.log_probs[:, :count],
-            self.last_ids[:, :count],
-            tf.reshape(tf.range(tf.size(flat)), tf.shape(slots)),
-            tf.gather(self.ids, flat),
-            gather_state(self.hypotheses, flat),
-        )
-
-    def append(self, parents: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-        """Append `tokens` `(batch, any)` to the prefixes `parents` `(batch, any)`.
-
-        Returns:
-            int32 `(batch, any, longest)`.
-        """
-        ids = tf.gather(self.ids, tf.gather(self.slots, parents, batch_dims=1))
-        ends = tf.gather(self.lengths, parents, batch_dims=1)
-        return _write_tokens(ids, ends, tokens)
-
-
-class Children(NamedTuple):
-    """One-token continuations of the first prefixes of every row."""
-
-    ids: tf.Tensor  # (batch, children) int32: the new token
-    lengths: tf.Tensor  # (batch, children) int32, including the new token
-    log_probs: tf.Tensor  # (batch, children) float32, of the whole prefix
-    parents: tf.Tensor  # (children,) int32: index of the prefix, the same in every row
+# Number of prefixes of a row in a group. Each group reads a copy of what the step knows of its row.
+_GROUP = 8
 
 
 class BestOutputs(NamedTuple):
@@ -248,7 +206,7 @@ class ExactSearch(Search):
         spent = (nodes >= self.max_nodes) | diverged
         pruned += [unseen, largest(log_probs, waits & spent)]
         open_, dropped = merge_open(
-            state.open, children, hypotheses, waits & tf.logical_not(spent), count, max_open
+            state.open, children, hypotheses, waits & tf.logical_not(spent), max_open
         )
         pruned = functools.reduce(tf.maximum, [*pruned, dropped])
         return ExactState(open_, best, pruned, nodes, diverged)
@@ -258,9 +216,10 @@ class ExactSearch(Search):
     ) -> tuple[Children, HypothesisState, tf.Tensor]:
         """Return the best continuations, the states of their prefixes, and a bound on the rest."""
         rows, size = tf.shape(chosen.slots)[0], task.step.vocabulary_size
-        last_ids = tf.reshape(chosen.last_ids, [-1])
-        next_tokens, hypotheses = task.step(last_ids, chosen.hypotheses)
+        next_tokens, hypotheses, places = _step_prefixes(chosen, task)
         candidates = next_tokens.best(min(_MAX_CHILDREN, size))
+        flat_places = tf.reshape(places, [-1])
+        candidates = Candidates(*(tf.gather(part, flat_places) for part in candidates))
         considered = candidates.ids.shape[1]
         log_probs = tf.reshape(chosen.log_probs, [-1, 1])
         log_probs = tf.where(log_probs > POSSIBLE, log_probs + candidates.log_probs, IMPOSSIBLE)
@@ -279,7 +238,7 @@ class ExactSearch(Search):
         )
         if task.min_length is not None:
             candidates = candidates.forbid_eos(lengths < task.min_length)
-        children = Children(candidates.ids, lengths, candidates.log_probs, parents)
+        children = Children(candidates.ids, lengths, candidates.log_probs, parents, places)
         return children, hypotheses, unseen
 
     def _best_outputs(
@@ -301,6 +260,43 @@ class ExactSearch(Search):
         return BestOutputs(ids, tf.gather(log_probs, places, batch_dims=1), scores)
 
 
+def _step_prefixes(
+    chosen: OpenPrefixes, task: SearchTask
+) -> tuple[NextTokens, HypothesisState, tf.Tensor]:
+    """Run a step for the prefixes that are expanded, in groups of one row each.
+
+    Rows have different numbers of prefixes. Without the groups, the step would compute as many for
+    each row as for the row with the most.
+
+    Returns:
+        The next tokens and the new states of the prefixes, and the place of each prefix among
+        them, int32 `(batch, prefixes)`. Prefixes that are not expanded have any place.
+    """
+    rows, count = tf.shape(chosen.slots)[0], tf.shape(chosen.slots)[1]
+    if not task.step.selects_rows:
+        last_ids, slots = (tf.reshape(part, [-1]) for part in (chosen.last_ids, chosen.slots))
+        places = tf.reshape(tf.range(rows * count), [rows, count])
+        return *task.step(last_ids, gather_state(chosen.hypotheses, slots)), places
+    size = tf.minimum(count, _GROUP)
+    num_groups = (count + size - 1) // size  # of each row
+
+    def group(values: tf.Tensor) -> tf.Tensor:
+        values = tf.pad(values, [[0, 0], [0, num_groups * size - count]])
+        return tf.reshape(values, [rows * num_groups, size])
+
+    busy = tf.reduce_any(group(tf.cast(chosen.log_probs > POSSIBLE, tf.int32)) > 0, axis=1)
+    busy |= tf.logical_not(tf.reduce_any(busy))  # a step needs a row
+    groups = tf.cast(tf.reshape(tf.where(busy), [-1]), tf.int32)
+    last_ids, slots = (
+        tf.reshape(tf.gather(group(part), groups), [-1]) for part in (chosen.last_ids, chosen.slots)
+    )
+    step = task.step.for_rows(groups // num_groups)
+    next_tokens, hypotheses = step(last_ids, gather_state(chosen.hypotheses, slots))
+    starts = tf.maximum(tf.cumsum(tf.cast(busy, tf.int32)) - 1, 0) * size
+    places = tf.reshape(tf.expand_dims(starts, 1) + tf.range(size), [rows, num_groups * size])
+    return next_tokens, hypotheses, places[:, :count]
+
+
 def _may_beat(
     open_: OpenPrefixes,
     count: tf.Tensor,
@@ -316,86 +312,6 @@ def _may_beat(
     log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
     possible = tf.concat([left, continues], axis=1) & (log_probs > POSSIBLE)
     return possible & (task.score_bound(log_probs) > worst)
-
-
-def largest(log_probs: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Return the largest of `(batch, any)` where `where` is true, or IMPOSSIBLE: `(batch, 1)`."""
-    log_probs = tf.where(where, log_probs, IMPOSSIBLE)
-    return tf.maximum(tf.reduce_max(log_probs, axis=1, keepdims=True), IMPOSSIBLE)
-
-
-def merge_open(
-    open_: OpenPrefixes,
-    children: Children,
-    hypotheses: HypothesisState,
-    waits: tf.Tensor,
-    count: tf.Tensor,
-    max_open: tf.Tensor,
-) -> tuple[OpenPrefixes, tf.Tensor]:
-    """Merge and sort the old prefixes and the children that are still to be expanded.
-
-    The longest come first, so that outputs are completed early and few prefixes are open. Of equal
-    lengths, the most probable comes first.
-
-    Args:
-        open_: The old prefixes.
-        children: The children of the first `count` old prefixes.
-        hypotheses: States of the children's parents: nest of `(batch * count, ...)`.
-        waits: bool `(batch, room + children)`, true for prefixes to expand.
-        count: Number of parents per row.
-        max_open: Maximum number of open prefixes of a row.
-
-    Returns:
-        The open prefixes, and the largest log_prob of the prefixes that were dropped,
-        `(batch, 1)`.
-    """
-    rows, old_room = tf.shape(open_.slots)[0], tf.shape(open_.slots)[1]
-    lengths = tf.concat([open_.lengths, children.lengths], axis=1)
-    log_probs = tf.concat([open_.log_probs, children.log_probs], axis=1)
-    order = tf.where(waits, tf.cast(lengths, tf.float32) + 1.0 / (1.0 - log_probs), IMPOSSIBLE)
-    waiting = tf.reduce_sum(tf.cast(waits, tf.int32), axis=1, keepdims=True)
-    room = tf.clip_by_value(tf.reduce_max(waiting), 1, max_open)
-    order_kept, places = tf.math.top_k(order, room)
-    # Prefixes that tie with the last kept one count as dropped, which can only loosen the bound.
-    dropped = largest(log_probs, waits & (waiting > room) & (order <= order_kept[:, -1:]))
-
-    kept = tf.reshape(order_kept > 0.0, [-1])
-    is_child = places >= old_room
-    child = tf.maximum(places - old_room, 0)
-    parents = tf.where(is_child, tf.gather(children.parents, child), places)
-    tokens = tf.where(is_child, tf.gather(children.ids, child, batch_dims=1), PAD_ID)
-    old_slots = tf.gather(open_.slots, parents, batch_dims=1)
-    # The parents' new states come after all the old ones, row by row.
-    row_starts = tf.shape(open_.ids)[0] + tf.expand_dims(tf.range(rows) * count, 1)
-    sources = tf.where(is_child, row_starts + parents, old_slots)
-    both = tf.nest.map_structure(
-        lambda old, new: tf.concat([old, new], axis=0), open_.hypotheses, hypotheses
-    )
-    numbers = tf.reshape(tf.where(kept), [-1])
-
-    def select_kept(values: tf.Tensor) -> tf.Tensor:
-        return tf.gather(tf.reshape(values, [-1]), numbers)
-
-    ends = tf.gather(open_.lengths, parents, batch_dims=1)
-    ids = tf.gather(open_.ids, select_kept(old_slots))
-    slots = tf.cumsum(tf.cast(kept, tf.int32)) - 1
-    reopened = OpenPrefixes(
-        lengths=tf.gather(lengths, places, batch_dims=1),
-        log_probs=tf.where(
-            order_kept > 0.0, tf.gather(log_probs, places, batch_dims=1), IMPOSSIBLE
-        ),
-        last_ids=tf.where(is_child, tokens, tf.gather(open_.last_ids, parents, batch_dims=1)),
-        slots=tf.reshape(tf.maximum(slots, 0), [rows, room]),
-        ids=_write_tokens(ids, select_kept(ends), select_kept(tokens)),
-        hypotheses=gather_state(both, select_kept(sources)),
-    )
-    return reopened, dropped
-
-
-def _write_tokens(ids: tf.Tensor, ends: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
-    """Write `tokens` `(...)` into `ids` `(..., longest)` at the positions `ends`."""
-    here = tf.equal(tf.range(tf.shape(ids)[-1]), tf.expand_dims(ends, -1))
-    return tf.where(here, tf.expand_dims(tokens, -1), ids)
 
 
 def _loop_shapes(state: ExactState) -> ExactState:

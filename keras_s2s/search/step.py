@@ -7,8 +7,9 @@ is several times faster over a large vocabulary than `tf.math.top_k`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,8 @@ State = Any
 
 StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
 """`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`. A decoder with attention may
-return its weights `(n, source_length)` as a third output."""
+return its weights `(n, source_length)` as a third output. A step function may have a method
+`for_rows(rows)`, which returns the step function for hypotheses of some rows of the batch."""
 
 # Log probability of an impossible token. It is finite, because LiteRT converts -inf to -3.4e38. An
 # output with an impossible token has a log probability below POSSIBLE, every other output above.
@@ -147,6 +149,17 @@ class SearchStep:
         self.suppress_ids = suppress_ids
         self.rules = rules
         self.tracks_coverage = tracks_coverage
+
+    @property
+    def selects_rows(self) -> bool:
+        """Boolean, whether there is a step for some rows of the batch."""
+        return hasattr(self.step, "for_rows")
+
+    def for_rows(self, rows: tf.Tensor) -> SearchStep:
+        """Return the step for hypotheses of some rows of the batch, int32 `(some,)`."""
+        step = copy.copy(self)
+        step.step = cast("Any", self.step).for_rows(rows)
+        return step
 
     def initial_state(self, decoder_state: State, batch_size: int | tf.Tensor) -> HypothesisState:
         """Return the state of one hypothesis per row, before bos."""

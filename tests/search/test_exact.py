@@ -162,6 +162,33 @@ def test_the_unfinished_hypothesis_of_beam_search_is_returned_if_no_output_can_e
     assert certified(found).all()
 
 
+def test_a_step_for_some_rows_computes_only_the_groups_of_prefixes_that_are_expanded():
+    model = TableModel.random(8, batch_size=12, vocabulary_size=10)
+    step, state = table_step(tf.constant(model.logits))
+    computed = []
+
+    class Step:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def __call__(self, token_ids, state):
+            groups = tf.reshape(state[0], [tf.size(self.rows), -1])
+            np.testing.assert_array_equal(groups[:, 0], self.rows)  # others may be empty
+            computed.append(int(tf.size(token_ids)))
+            return step(token_ids, state)
+
+        def for_rows(self, rows):
+            return Step(tf.gather(self.rows, rows))
+
+    search = ExactSearch(max_length=6, nodes_per_step=20, num_hypotheses=2)
+    expected = model.search(search)
+    found = search(Step(tf.range(12)), state, 12, 10)
+    assert found.ids.numpy().tolist() == expected.ids.tolist()
+    assert nodes(found).numpy().tolist() == nodes(expected).tolist()
+    assert certified(found).numpy().all()
+    assert len(set(computed)) > 3  # a step has as many prefixes as it needs
+
+
 def test_an_empty_batch_gives_an_empty_result():
     found = TableModel(np.zeros((0, 3, 6))).search(ExactSearch(max_length=3))
     assert found.ids.shape == (0, 1, 3)
