@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -57,19 +59,39 @@ def ensemble_step(
         raise InputError("`steps` must contain at least one step function. Received: none")
     checks.check_choice("average", average, AVERAGES)
 
-    def step(token_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, ...]:
+    selects = all(hasattr(step, "for_rows") for step in steps)
+    kind = _SelectingStep if selects else _EnsembleStep
+    return kind(tuple(steps), vocabulary_size, average)
+
+
+@dataclasses.dataclass(frozen=True)
+class _EnsembleStep:
+    """Step function that averages the logits of several step functions."""
+
+    steps: tuple[Any, ...]  # StepFunction
+    vocabulary_size: int
+    average: str
+
+    def __call__(self, token_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, ...]:
+        """Run one step of every decoder."""
         outputs = [
-            call_step(one, token_ids, own_state, vocabulary_size)
-            for one, own_state in zip(steps, state, strict=True)
+            call_step(one, token_ids, own_state, self.vocabulary_size)
+            for one, own_state in zip(self.steps, state, strict=True)
         ]
-        logits = average_logits([output.logits for output in outputs], average)
+        logits = average_logits([output.logits for output in outputs], self.average)
         new_state = tuple(output.state for output in outputs)
         attention = [output.attention for output in outputs if output.attention is not None]
         if not attention:
             return logits, new_state
         return logits, new_state, tf.add_n(attention) / len(attention)
 
-    return step
+
+class _SelectingStep(_EnsembleStep):
+    """Step function of decoders that all select rows of the batch."""
+
+    def for_rows(self, rows: tf.Tensor) -> _EnsembleStep:
+        """Return the step for hypotheses of some rows of the batch, int32 `(some,)`."""
+        return dataclasses.replace(self, steps=tuple(step.for_rows(rows) for step in self.steps))
 
 
 def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:

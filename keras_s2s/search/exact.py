@@ -67,9 +67,10 @@ class ExactSearch(Search):
 
     `certified` of the result is true for a row whose outputs are proved to be the best. It is false
     if `max_nodes`, `max_open` or `max_bytes` made the search drop a prefix that could lead to a
-    better output. The row then has the best outputs found, never worse than those of the beam
-    search. If fewer than `num_hypotheses` outputs can end, unfinished hypotheses of the beam search
-    fill the remaining slots.
+    better output, or if the last token of that prefix is not among the 64 most probable. The row
+    then has the best outputs found, never worse than those of the beam search. If fewer than
+    `num_hypotheses` outputs can end, unfinished hypotheses of the beam search fill the remaining
+    slots.
 
     Args:
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
@@ -77,8 +78,9 @@ class ExactSearch(Search):
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
         max_open: Maximum number of open prefixes per row. Defaults to 4096.
         max_bytes: Maximum memory of the open prefixes of all rows, including their decoder states.
-            With many rows, fewer than `max_open` prefixes per row may fit. Defaults to
-            268,435,456 (256 MiB).
+            With many rows, fewer than `max_open` prefixes per row may fit. Copies of what a step
+            reads of a source, one for each group of 8 prefixes that it expands, are not included.
+            Defaults to 268,435,456 (256 MiB).
         nodes_per_step: Number of prefixes of a row to expand together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:

@@ -21,7 +21,7 @@ from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import load
-from keras_s2s.search import BeamSearch, GreedySearch
+from keras_s2s.search import BeamSearch, ExactSearch, GreedySearch
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -211,3 +211,13 @@ def test_members_must_have_the_same_vocabularies(models, side):
 def test_another_average_is_rejected(models):
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
         Ensemble(models, average="median")
+
+
+def test_exact_search_finds_the_best_of_all_outputs(plain):
+    found = plain.search(SOURCE_IDS, ExactSearch(max_length=4, num_hypotheses=2))
+    # four ids may come before eos, so this beam keeps all 4**3 prefixes
+    wide = BeamSearch(beam_width=64, num_hypotheses=2, max_length=4, stopping="length")
+    best = plain.search(SOURCE_IDS, wide)
+    assert found.certified.numpy().all()
+    np.testing.assert_array_equal(found.ids, best.ids)
+    np.testing.assert_allclose(found.scores, best.scores, rtol=1e-5)

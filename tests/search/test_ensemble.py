@@ -118,3 +118,24 @@ def test_a_diverged_member_makes_the_ensemble_diverge():
     for average in ("probabilities", "log_probabilities"):
         found = search_together([bad, masked(1, 4)], BeamSearch(max_length=4), average)
         assert np.isnan(found.scores).any(axis=1).tolist() == [False, True, False, False]
+
+
+def test_rows_are_selected_if_every_member_selects_them():
+    class Step:
+        def __init__(self, logits):
+            self.logits = logits
+
+        def __call__(self, token_ids, state):
+            return self.logits, state
+
+        def for_rows(self, rows):
+            return Step(tf.gather(self.logits, rows))
+
+    logits = tf.constant(np.random.default_rng(0).normal(size=[2, 3, 7]), tf.float32)
+    step = ensemble_step([Step(logits[0]), Step(logits[1])], 7)
+    state, rows = ((), ()), [2, 0]
+    whole, _ = step(tf.constant([2, 2, 2]), state)
+    some, _ = step.for_rows(rows)(tf.constant([2, 2]), state)
+    np.testing.assert_array_equal(some, tf.gather(whole, rows))
+    plain, _ = table_step(logits)
+    assert not hasattr(ensemble_step([Step(logits[0]), plain], 7), "for_rows")
