@@ -20,6 +20,7 @@ from keras_s2s.evaluation import is_right
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
 from keras_s2s.models import Searchable
+from keras_s2s.models.ids import until_eos
 from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
@@ -214,13 +215,14 @@ class Translator(keras.Model):
             `(batch,)`, -1e9 if the source or the target exceeds its limit.
         """
         source_ids, rejected_sources = self._limit(source_ids)
+        target_ids = until_eos(tf.convert_to_tensor(target_ids))
         target_ids, rejected_targets = inputs.limit_length(target_ids, max_target_length)
         log_probs = self.model.log_prob(source_ids, target_ids)
         outputs = {
             "log_probs": log_probs,
             "scores": log_probs
             / length_divisor(
-                count_tokens(target_ids),
+                tf.maximum(count_tokens(target_ids), 1),  # 0 in a row of pads
                 self.search.length_penalty,
                 self.search.length_penalty_formula,
             ),

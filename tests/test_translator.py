@@ -76,6 +76,19 @@ def test_scores_of_given_targets_are_those_of_the_answers(translator, answers):
         np.testing.assert_allclose(scored[name][ended], answers[name].ravel()[ended], atol=1e-4)
 
 
+def test_what_follows_eos_does_not_change_the_score_of_a_target(translator):
+    source_ids = tf.repeat(translator.source.tokenize(["ab"]), 2, axis=0)
+    # TF Serving pads with the first id of the request
+    scored = translator.score_ids(source_ids, tf.constant([[5, 4, 3, 0, 0], [5, 4, 3, 5, 5]]))
+    for values in scored.values():
+        assert values[0] == values[1]
+
+
+def test_a_target_of_pads_has_a_finite_score(translator):
+    scored = translator.score_ids(translator.source.tokenize(["ab"]), tf.zeros([1, 2], tf.int32))
+    assert scored["scores"].numpy().tolist() == scored["log_probs"].numpy().tolist() == [0.0]
+
+
 def test_another_search_and_limits_for_each_text_may_be_given(translator):
     found = translator.search_texts(
         tf.constant(TEXTS[:2]), GreedySearch(), max_length=[1, 3], min_length=[1, 3]
