@@ -30,7 +30,7 @@ class TextRuntime:
     def __init__(self, path: str, runtime: Runtime) -> None:
         card = read_card(path)
         self._signatures, self._path = list(card["signatures"]), path
-        self._source_length = card["source_length"]
+        self._source_length = card.get("source_length")
         # a LiteRT file with a fixed length takes one row at a time
         rows_alone = self._source_length is not None and "LiteRT" in card["format"]
         self._runtime = (one_by_one if rows_alone else padded)(runtime, self._source_length)

@@ -218,5 +218,7 @@ def _scores(signature: str) -> bool:
 
 
 def _without_pads(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Remove the last columns of ids that are pad in all rows; return other values unchanged."""
-    return values[:, : np.count_nonzero(values, axis=1).max()] if values.ndim == 2 else values
+    """Remove the last columns of ids that are pad in all rows, but keep one column."""
+    if values.ndim != 2:
+        return values
+    return values[:, : max(1, np.count_nonzero(values, axis=1).max())]

@@ -6,9 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_at_most, check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.files import unfinished_folder
+
+# A model server ignores larger numbers.
+_LARGEST = 2**63 - 1
 
 
 def check_version(folder: str, version: int | None) -> None:
@@ -19,7 +22,8 @@ def check_version(folder: str, version: int | None) -> None:
         version: Number of the version. `None` selects the next number.
 
     Raises:
-        ValueError: If `version` is not a positive integer, or the name of `folder` is a number.
+        ValueError: If `version` is not a positive 64-bit integer, or the name of `folder` is a
+            number.
         FileExistsError: If the version exists.
         NotADirectoryError: If `folder` or one of its parents is a file.
     """
@@ -35,7 +39,7 @@ def check_version(folder: str, version: int | None) -> None:
     if not os.path.isdir(above):
         raise NotADirectoryError(f"{above!r} must be a folder for versions. Received: a file")
     if version is not None:
-        check_positive_int("version", version)
+        check_at_most("version", check_positive_int("version", version), _LARGEST)
         if int(version) in find_versions(folder):
             raise FileExistsError(
                 f"Version {version} already exists, and versions are never overwritten. Omit "

@@ -7,6 +7,8 @@ from helpers.served import shared_translator
 
 from keras_s2s.export.probes import NASTY_TEXTS, make_probes, probe_calls
 from keras_s2s.export.signatures import ALL_SIGNATURES, SIGNATURES
+from keras_s2s.search import GreedySearch
+from keras_s2s.translator import Translator
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,16 @@ def test_each_search_runs_once(translator, monkeypatch):
     found = list(probe_calls(translator, [*ALL_SIGNATURES], ["hello", "a", "zebra"]))
     assert len(found) == 4 * len(ALL_SIGNATURES)
     assert calls == [4, 4, 4]  # the translator's search, greedy, options: three texts and ""
+
+
+def test_texts_that_are_too_long_have_a_score_of_an_empty_slot(translator):
+    limited = Translator(
+        translator.model,
+        translator.source,
+        translator.target,
+        search=GreedySearch(max_length=2),
+        max_source_length=2,
+    )
+    for name in ("score", "score_ids"):
+        (_, call), *_ = probe_calls(limited, [name], ["hello", "zebra"])
+        assert call.expected["scores"].tolist() == [np.float32(-1e9)]

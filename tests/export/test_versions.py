@@ -47,6 +47,11 @@ def test_a_version_must_be_a_positive_integer(tmp_path, version):
         check_version(str(tmp_path), version)
 
 
+def test_a_version_must_fit_into_the_64_bits_of_a_server(tmp_path):
+    with pytest.raises(ValueError, match=f"`version` must be at most {2**63 - 1}"):
+        check_version(str(tmp_path), 2**63)
+
+
 @pytest.mark.parametrize("name", ["3", "003"])
 def test_a_version_is_not_a_folder_for_versions(tmp_path, name):
     with pytest.raises(ValueError, match=r"not a version: .* Pass `version=3` instead"):
