@@ -12,7 +12,7 @@ from keras_s2s.checks import check_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.beam import BeamState, LoopConstants
-from keras_s2s.search.result import SearchResult
+from keras_s2s.search.result import SearchResult, check_converged
 from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import EOS_ID, PAD_ID
@@ -67,7 +67,7 @@ def trace_beam_search(
 
     Raises:
         TypeError: If `search` is another search, or an argument has a wrong type.
-        ValueError: If an argument is out of range, or there is no output.
+        ValueError: If an argument is out of range, there is no output, or the model has diverged.
 
     Example:
         >>> def step(token_ids, state):  # id 4 twice as probable as eos (3)
@@ -80,6 +80,7 @@ def trace_beam_search(
     check_int("pruned", pruned, minimum=0)
     traced = _TracedBeamSearch(pruned=pruned, **_settings(search))
     found = traced(step, state, 1, vocabulary_size, **row_options)
+    check_converged(found.scores)
     outputs = _outputs(found)
     if not outputs:
         raise InputError(

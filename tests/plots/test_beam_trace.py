@@ -106,3 +106,8 @@ def test_bad_arguments_are_rejected():
     search = BeamSearch(max_length=1, suppress_ids=tuple(range(4, 9)), lexicon=[[4]])
     with pytest.raises(ValueError, match="The search found no output, so there is nothing to draw"):
         trace(nothing, search)
+
+
+def test_a_model_that_has_diverged_is_named():
+    with pytest.raises(ValueError, match="The model has diverged"):
+        trace(TableModel(np.full([1, 9973, 9], np.nan)), BeamSearch(max_length=2))
