@@ -5,7 +5,8 @@ Depending on the attention, features are computed for a whole target at once or 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -17,11 +18,14 @@ from keras_s2s.layers.products import compute, dense
 from keras_s2s.layers.recurrence import RecurrentState, scan_steps
 from keras_s2s.layers.stack import StackWeights
 
+Layers: TypeAlias = tuple[RecurrentState, ...]
+"""The states of all recurrent layers, from the bottom up, each part `(rows, units)`."""
+
 
 class DecoderState(NamedTuple):
     """State of a decoder after a step."""
 
-    layers: tuple[RecurrentState, ...]  # each (rows, units)
+    layers: Layers
     readout: tuple[tf.Tensor, ...] = ()  # with input feeding: the last readout, (rows, units)
     # with monotonic attention: log P(a_t, y_t), (rows, source_length + 1, vocabulary_size)
     alignment: tuple[tf.Tensor, ...] = ()
@@ -203,7 +207,7 @@ def compute_step_features(
         The features `(rows, units)`; the next state; and the attention weights
         `(rows, source_length)`, or `None`.
     """
-    weights, projected, parts = None, None, []
+    projected, parts = None, []
     prepared = source.weights.stack if source.weights else None
     if prepared is None or prepared.token_inputs is None:
         parts.append(compute(decoder.embedding, token_ids))
@@ -211,27 +215,54 @@ def compute_step_features(
         projected = tf.gather(prepared.token_inputs, token_ids)
     if source.context is not None:
         parts.append(repeat_for_hypotheses(source.context, tf.shape(token_ids)[0]))
-    if source.attention_inputs is not None and attends_before_step(decoder):
-        last = state.layers[-1].hidden
-        attended, weights = decoder.attention_layer.attend_rows(last, *source.attention_inputs)
-        parts.append(attended)
-    parts.extend(state.readout)
-    values, layers = decoder.stack.step(
-        tf.concat(parts, axis=-1) if parts else None,
-        state.layers,
-        recurrent_masks,
-        training,
-        weights=prepared,
-        projected=projected,
+    inputs: Any = source.attention_inputs
+    return run_step(
+        decoder,
+        parts,
+        state,
+        attend=lambda queries: decoder.attention_layer.attend_rows(queries, *inputs),
+        recur=lambda values, states: decoder.stack.step(
+            values, states, recurrent_masks, training, weights=prepared, projected=projected
+        ),
+        read_out=lambda joined: dense(decoder.readout, joined),
     )
-    if (
-        source.attention_inputs is not None
-        and not attends_before_step(decoder)
-        and not is_monotonic(decoder)
-    ):
-        attended, weights = decoder.attention_layer.attend_rows(values, *source.attention_inputs)
-    if decoder.attention and not is_monotonic(decoder):
-        values = dense(decoder.readout, tf.concat([values, attended], axis=-1))
+
+
+def run_step(
+    decoder: Any,
+    parts: Sequence[tf.Tensor],
+    state: DecoderState,
+    *,
+    attend: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    recur: Callable[[tf.Tensor | None, Layers], tuple[tf.Tensor, Layers]],
+    read_out: Callable[[tf.Tensor], tf.Tensor],
+) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
+    """Run the parts of one step in the order that the attention of the decoder requires.
+
+    Args:
+        decoder: `Decoder`.
+        parts: Inputs of the lowest layer that do not depend on the state, each `(rows, any)`.
+        state: `DecoderState`, each part `(rows, units)`.
+        attend: Function of queries `(rows, units)`. Returns the attended memory
+            `(rows, memory_units)` and the weights `(rows, source_length)`.
+        recur: Function of the inputs of the lowest layer, or `None` if there are none, and the
+            states of the layers. Returns the output of the top layer and the new states.
+        read_out: Function of that output and the attended memory, concatenated. Returns the
+            features.
+
+    Returns:
+        The features `(rows, units)`; the next state; and the attention weights, or `None`.
+    """
+    weights, attended, inputs = None, None, list(parts)
+    if attends_before_step(decoder):
+        attended, weights = attend(state.layers[-1].hidden)
+        inputs.append(attended)
+    inputs.extend(state.readout)
+    values, layers = recur(tf.concat(inputs, axis=-1) if inputs else None, state.layers)
+    if decoder.attention and attended is None and not is_monotonic(decoder):
+        attended, weights = attend(values)
+    if attended is not None:
+        values = read_out(tf.concat([values, attended], axis=-1))
     readout = (values,) if decoder.input_feeding else ()
     return values, DecoderState(layers, readout, state.alignment), weights
 

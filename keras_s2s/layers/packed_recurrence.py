@@ -96,7 +96,7 @@ def scan_packed(
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
     """
     length = tf.shape(packing.sizes)[0]
-    pieces = row_array(length, projected.shape[-1], read_again=True)
+    pieces = row_array(length, projected.shape[-1])
     pieces = pieces.split(tf.cast(projected, tf.float32), packing.sizes)
     kind: Any = type(state)
     ordered: list[tf.Tensor] = [
@@ -122,7 +122,7 @@ def scan_packed(
     _, outputs, *ordered = tf.while_loop(
         lambda k, *_: k < length,
         body,
-        (0, row_array(length, units, read_again=True), *ordered),
+        (0, row_array(length, units), *ordered),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape(None),
@@ -240,14 +240,12 @@ def _backward(
     return d_projected, d_hidden, d_cell, d_kernel
 
 
-def row_array(length: tf.Tensor, units: int | None, *, read_again: bool = False) -> tf.TensorArray:
+def row_array(length: tf.Tensor, units: int | None) -> tf.TensorArray:
     """Create an array with one tensor of rows per step. Steps may have different numbers of rows.
 
     Args:
         length: Scalar int32, the number of steps.
         units: Size of a row, if it is known.
-        read_again: Whether the array is read more than once, as by the automatic gradient of a
-            loop. Defaults to `False`.
 
     Returns:
         A float32 array of `length` tensors `(alive, units)`.
@@ -257,5 +255,5 @@ def row_array(length: tf.Tensor, units: int | None, *, read_again: bool = False)
         size=length,
         element_shape=[None, units],
         infer_shape=False,
-        clear_after_read=not read_again,
+        clear_after_read=False,  # a persistent tape computes several gradients
     )

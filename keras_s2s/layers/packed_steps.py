@@ -19,6 +19,7 @@ from keras_s2s.layers.decoder_features import (
     attend_copies,
     attends_before_step,
     repeat_for_steps,
+    run_step,
 )
 from keras_s2s.layers.packed_recurrence import row_array
 from keras_s2s.layers.packing import Packing, pack, unpack
@@ -123,7 +124,7 @@ class _Steps:
                 Deferred(kernel, rows.read(time), [])
                 for kernel, rows in zip(self.kernels, zeros, strict=True)
             ]
-            output, weights, after = self._step(before, pieces.read(time), kernels)
+            output, after, weights = self._step(before, pieces.read(time), kernels)
             rows = _Arrays(
                 output,
                 (weights,) * len(arrays.weights),
@@ -152,50 +153,41 @@ class _Steps:
 
     def _step(
         self, state: DecoderState, projected: tf.Tensor, kernels: list[Deferred]
-    ) -> tuple[tf.Tensor, tf.Tensor, DecoderState]:
-        """Run one step: return its output, the attention weights and the new state."""
-        decoder = self.decoder
-        if attends_before_step(decoder):
-            attended, weights = self._attend(state.layers[-1].hidden)
-            values, layers = self._recur(attended, state, projected, kernels)
-            return tf.concat([values, attended], axis=1), weights, DecoderState(layers)
-        (readout,) = state.readout
-        values, layers = self._recur(readout, state, projected, kernels)
-        attended, weights = self._attend(values)
-        joined = tf.concat([values, attended], axis=1)
-        if decoder.readout.quantization_mode is None:
-            readout = tf.tanh(product(joined, kernels[-1]))
-        else:
-            readout = dense(decoder.readout, joined)
-        return readout, weights, DecoderState(layers, (readout,))
+    ) -> tuple[tf.Tensor, DecoderState, tf.Tensor | None]:
+        """Run one step: return its output, the new state and the attention weights."""
+        decoder, alive = self.decoder, tf.shape(projected)[0]
+        numbers = range(len(state.layers))
+        matrices = tuple(StepWeights(*kernels[2 * number : 2 * number + 2]) for number in numbers)
+        masks = [None if mask is None else mask[:alive] for mask in self.masks]
 
-    def _recur(
-        self,
-        inputs: tf.Tensor,
-        state: DecoderState,
-        projected: tf.Tensor,
-        kernels: list[Deferred],
-    ) -> tuple[tf.Tensor, tuple[Any, ...]]:
-        """Run one step of the recurrent layers."""
-        alive, layers = tf.shape(projected)[0], range(len(state.layers))
-        weights = tuple(StepWeights(*kernels[2 * layer : 2 * layer + 2]) for layer in layers)
-        return self.decoder.stack.step(
-            inputs,
-            state.layers,
-            [None if mask is None else mask[:alive] for mask in self.masks],
-            self.training,
-            weights=StackWeights(weights, None),
-            projected=projected,
-        )
+        def attend(queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            attended, weights = decoder.attention_layer.attend_rows(
+                tf.cast(queries, self.inputs.memory.dtype), *(part[:alive] for part in self.inputs)
+            )
+            return tf.cast(attended, tf.float32), weights
 
-    def _attend(self, queries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Attend with one query for each sequence that is alive."""
-        alive = tf.shape(queries)[0]
-        inputs = (part[:alive] for part in self.inputs)
-        attended, weights = self.decoder.attention_layer.attend_rows(
-            tf.cast(queries, self.inputs.memory.dtype), *inputs
+        def read_out(joined: tf.Tensor) -> tf.Tensor:
+            if attends_before_step(decoder):
+                return joined  # no step needs the features, so all are computed after the loop
+            if decoder.readout.quantization_mode is None:
+                return tf.tanh(product(joined, kernels[-1]))
+            return dense(decoder.readout, joined)
+
+        return run_step(
+            decoder,
+            [],
+            state,
+            attend=attend,
+            recur=lambda inputs, states: decoder.stack.step(
+                inputs,
+                states,
+                masks,
+                self.training,
+                weights=StackWeights(matrices, None),
+                projected=projected,
+            ),
+            read_out=read_out,
         )
-        return tf.cast(attended, tf.float32), weights
 
     def _arrays(self) -> _Arrays:
         """Create the arrays of the loop."""
@@ -212,7 +204,7 @@ class _Steps:
         return self._array(rows.shape[1]).split(rows, self.packing.sizes)
 
     def _array(self, units: int | None) -> tf.TensorArray:
-        return row_array(self._length, units, read_again=True)
+        return row_array(self._length, units)
 
     @property
     def _length(self) -> tf.Tensor:

@@ -29,3 +29,15 @@ def test_in_mixed_precision_the_packed_cell_keeps_small_additions():
     _, last = layer(pack(tf.zeros([1, 8, 1]), packing), state=state, packing=packing)
     assert last.cell.dtype == tf.bfloat16
     assert float(last.cell[0, 0]) == 260.0
+
+
+def test_one_tape_computes_several_gradients_of_packed_rows():
+    layer = LSTM(2)
+    layer.build((None, None, 3))
+    rows, packing = tf.ones([5, 3]), make_packing(tf.constant([[True] * 3, [True, True, False]]))
+    with tf.GradientTape(persistent=True) as tape:
+        output, last = layer(rows, packing=packing)
+        losses = tf.reduce_sum(output), tf.reduce_sum(last.cell)
+    first, second = (tape.gradient(loss, layer.kernel.value) for loss in losses)
+    both = tape.gradient(losses, layer.kernel.value)
+    np.testing.assert_allclose(first + second, both, rtol=1e-5)
