@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -58,9 +59,13 @@ def check_positive_int(name: str, value: Any) -> int:
 def check_int(name: str, value: Any, *, minimum: int, expected: str | None = None) -> int:
     """Return `value` if it is an integer of at least `minimum`, otherwise raise `ValueError`."""
     expected = expected or f"an integer of at least {minimum}"
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:  # also an array of several integers
+        number = None
+    if number is None or number < minimum:
         raise InputError(f"`{name}` must be {expected}. Received: {name}={short_repr(value)}")
-    return int(value)
+    return number
 
 
 def check_number(

@@ -16,7 +16,9 @@ def test_a_positive_integer_comes_back_as_an_int(value):
     assert type(check_positive_int("beam_width", value)) is int
 
 
-@pytest.mark.parametrize("value", [0, -1, True, 2.0, np.float32(2), "2", None, [2]])
+@pytest.mark.parametrize(
+    "value", [0, -1, True, 2.0, np.float32(2), "2", None, [2], np.array([2, 3])]
+)
 def test_other_values_than_positive_integers_are_rejected(value):
     message = f"`beam_width` must be a positive integer. Received: beam_width={value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -27,6 +27,8 @@ from keras_s2s.files import check_writable
 
 def _check_picture(ctx: click.Context, option: click.Parameter, path: str) -> str:
     """Check that the picture can be written before computing anything."""
+    if not path.lower().endswith((".png", ".svg")):
+        raise click.BadParameter(f"must end in .png or .svg. Received: {path}")
     check_writable(path)
     return path
 

@@ -160,10 +160,16 @@ def check_data(settings: SimpleNamespace) -> None:
     if not os.path.exists(path):
         write_json(path, data)
         return
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            recorded = json.load(file)
+        before = {side: [it["sha256"] for it in recorded[side]] for side in data}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: damaged, so the run cannot be resumed. Choose another --output"
+        ) from error
     for side, listed in data.items():
-        if [it["sha256"] for it in listed] != [it["sha256"] for it in before[side]]:
+        if [it["sha256"] for it in listed] != before[side]:
             raise InputError(
                 f"{settings.output}: the run in this folder was started with other data: the "
                 f"files of `{side}` have changed. Choose another --output"

@@ -45,7 +45,7 @@ class LineReader:
         self.position = self.number = 0
         self._descriptor = file.fileno()
         self._lines: list[bytes] = []
-        self._rest = b""
+        self._parts: list[bytes] = []  # of a line that has not ended
         self._ended = False
 
     def read(self, most: int) -> list[bytes]:
@@ -86,9 +86,13 @@ class LineReader:
         content = os.read(self._descriptor, _CHUNK)
         self.position += len(content)
         self._ended = not content
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        if self._ended and self._rest:
-            lines, self._rest = [*lines, self._rest], b""
+        *lines, rest = content.split(b"\n")
+        if lines:  # joined only once, so that the time for a long line grows with its length
+            lines[0] = b"".join([*self._parts, lines[0]])
+            self._parts = []
+        self._parts.append(rest)
+        if self._ended and any(self._parts):
+            lines.append(b"".join(self._parts))
         self._lines += [line.removesuffix(b"\r") for line in lines]
 
 

@@ -70,6 +70,15 @@ def test_an_invalid_image_path_is_refused(name, run, model, tmp_path):
     assert name.rpartition("/")[2] in errors
 
 
+def test_an_invalid_image_path_is_reported_before_the_model_is_loaded(run, tmp_path, monkeypatch):
+    monkeypatch.delattr(draw, "load_model")
+    (tmp_path / "pairs.tsv").write_text("a\tone\n", "utf-8")
+    files = tmp_path, tmp_path / "pairs.tsv", tmp_path / "picture.jpeg"
+    code, _, errors = run("draw", "errors", *files)
+    assert code == 2
+    assert "must end in .png or .svg. Received: " in errors
+
+
 def test_an_export_cannot_be_plotted(run, tmp_path, monkeypatch):
     monkeypatch.setattr(draw, "load_model", lambda path, **options: Model(None, None, None, None))
     code, _, errors = run("draw", "search", tmp_path, "abcd", tmp_path / "picture.png")

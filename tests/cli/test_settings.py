@@ -181,6 +181,13 @@ def test_a_pipe_has_no_checksum(settings, tmp_path):
     assert json.loads((tmp_path / "data.json").read_text())["train"][0]["sha256"] is None
 
 
+def test_damaged_checksums_are_reported(settings, tmp_path):
+    (tmp_path / "data.json").write_text('{"train": [')
+    settings.output = str(tmp_path)
+    with pytest.raises(ValueError, match=r"data\.json: damaged, so the run cannot be resumed"):
+        check_data(settings)
+
+
 def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
     folder = tmp_path / "run"
     assert check_folder(settings) is False
