@@ -35,7 +35,7 @@ PASSES = 5
 SCALES = (1, 8)  # factors for the batch sizes of the workloads
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 # In an order that measures systems to compare close together in time.
-TRAININGS = (
+RUNS = (
     ("keras_s2s", "float32"),
     ("Keras 3", "float32"),
     ("keras_s2s", "bfloat16"),
@@ -64,7 +64,7 @@ def train(keep: Callable[..., None], only: str) -> None:
     from benchmarks import training_systems as systems
 
     for name, workload in WORKLOADS.items():
-        for system, precision in TRAININGS:
+        for system, precision in RUNS:
             if only not in system:
                 continue
             model = systems.MODELS[system](workload, POLICIES[precision])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.export.parts import TOKENIZERS, VOCABULARIES, read_card, read_part
 from keras_s2s.export.sessions import Arrays, Runtime, one_by_one, padded
@@ -150,8 +151,8 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
     """
     if not len(texts) == len(before) == len(after):
         raise InputError(
-            f"`before` and `after` must contain one answer per text. Received: {len(texts)} "
-            f"texts, {len(before)} and {len(after)} answers"
+            f"`before` and `after` must contain one answer per text. Received: "
+            f"{count_of(len(texts), 'text')}, {len(before)} answers before and {len(after)} after"
         )
     changes, differences = [], []
     for source, first, second in zip(texts, before, after, strict=True):

@@ -250,7 +250,7 @@ def _convert(
 ) -> bytes:
     """Convert all signatures through one SavedModel, so that they share the weights."""
     sizes = {"batch": None if source_length is None else 1, "source_length": source_length}
-    _LOGGER.info("tracing the signatures %s", ", ".join(names))
+    _LOGGER.info("Tracing signatures: %s", ", ".join(names))
     module = ServedModule(translator, names)
     with for_litert():
         functions = trace(translator, names, **sizes)
@@ -269,7 +269,7 @@ def _convert(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if quantization == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        _LOGGER.info("converting for LiteRT")
+        _LOGGER.info("Converting for LiteRT")
         content: bytes = converter.convert()
         return content
 

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.export.parity import Parity
 from keras_s2s.export.parts import CARD, READABLE_CARD, TOKENIZERS, VOCABULARIES
@@ -20,15 +21,9 @@ from keras_s2s.translator import Translator
 # Longer settings are truncated: a lexicon may have a million entries.
 _LONGEST_LIST, _LONGEST_TEXT = 16, 80
 
-_PACKAGES = (
-    "keras-s2s",
-    "tensorflow",
-    "keras",
-    "tensorflow-text",
-    "ai-edge-litert",
-    "tf2onnx",
-    "onnxruntime",
-)
+_PACKAGES_OF_MODEL = ("python", "keras-s2s", "tensorflow", "keras")
+_PACKAGES_OF_FORMAT = {"LiteRT": ("ai-edge-litert",), "ONNX": ("tf2onnx", "onnxruntime")}
+_PACKAGES = (*_PACKAGES_OF_MODEL, "tensorflow-text", *sum(_PACKAGES_OF_FORMAT.values(), ()))
 
 
 def make_card(
@@ -136,11 +131,9 @@ def to_markdown(card: dict[str, Any]) -> str:
     """
     parity = card["parity"]
     lines = [
-        f"# {card['source']['class']} → {card['target']['class']}, {card['format']}",
+        f"# Sequence-to-sequence model, {card['format']}",
         "",
-        f"Created {card['created']} with "
-        + ", ".join(f"{name} {version}" for name, version in card["versions"].items())
-        + ".",
+        f"Created {card['created']} with {_relevant_versions(card)}.",
         "",
         "| part | |",
         "|---|---|",
@@ -164,19 +157,42 @@ def to_markdown(card: dict[str, Any]) -> str:
     if parity is not None:
         lines += [
             "",
-            f"Compared with the model on {parity['num_texts']} texts: {parity['compared']} differ "
-            f"by at most {parity['difference']:.1e} (allowed: {parity['tolerance']:g}); "
-            f"{parity['num_same_texts']} best answers are the same.",
+            f"Compared {count_of(parity['num_texts'], 'answer')} with the model: "
+            f"{parity['compared']} differ by at most {parity['difference']:.1e} (allowed: "
+            f"{parity['tolerance']:g}). Best hypotheses with the same text: "
+            f"{parity['num_same_texts']} of {parity['num_texts']}.",
         ]
-    lines += ["", "| signature | inputs | outputs |", "|---|---|---|"]
+    if card["signatures"]:
+        lines += ["", "| signature | inputs | outputs |", "|---|---|---|"]
     lines += [
         f"| `{name}` | {_in_line(sides['inputs'])} | {_in_line(sides['outputs'])} |"
         for name, sides in card["signatures"].items()
     ]
     for name, note in card["notes"].items():
         lines += ["", f"`{name}`: {note}"]
-    lines += ["", "Operations: " + ", ".join(card["operations"]) + ".", ""]
-    return "\n".join(lines)
+    if card["operations"]:
+        lines += ["", _describe_operations(card)]
+    return "\n".join([*lines, ""])
+
+
+def _relevant_versions(card: dict[str, Any]) -> str:
+    """Return the versions of the packages that matter for the format and the signatures."""
+    file_format = card["format"].partition(" ")[0]
+    names = [*_PACKAGES_OF_MODEL, *_PACKAGES_OF_FORMAT.get(file_format, ())]
+    if _text_operations(card):
+        names.append("tensorflow-text")
+    versions = card["versions"]
+    return ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
+
+
+def _describe_operations(card: dict[str, Any]) -> str:
+    """Return a line on the operations that a runtime needs. Only unusual ones are named."""
+    text = ", ".join(_text_operations(card)) or "none"
+    return f"Operations: {len(card['operations'])}, listed in {CARD}. Of tensorflow-text: {text}."
+
+
+def _text_operations(card: dict[str, Any]) -> list[str]:
+    return [name for name in card["operations"] if name.startswith("TFText>")]
 
 
 def _to_json(value: Any) -> bytes:

@@ -96,7 +96,7 @@ def onnx(
     path = check_file(path, ".onnx")
     with show_progress(verbose), written_beside(path, suffix=".onnx") as unfinished:
         texts = make_texts(translator, probes, source_length)
-        _LOGGER.info("tracing the signature %s and converting it for ONNX", signature)
+        _LOGGER.info("Tracing the signature %s and converting it for ONNX", signature)
         model = _convert(translator, signature, source_length)
         if quantization is not None:
             model = _quantize(model)

@@ -180,7 +180,7 @@ def _main_signature(signatures: list[str]) -> str | None:
 
 
 def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any, Any]) -> int:
-    """Count the target tokens of an answer, eos included."""
+    """Count the target tokens of an answer, including eos."""
     if "lengths" in arrays:
         return int(np.sum(arrays["lengths"][found]))
     if "target_ids" in arrays:

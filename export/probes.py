@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import count_of, short_repr
 from keras_s2s.export.sessions import Arrays, pad_ids
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, takes_text
 from keras_s2s.search import Search
@@ -97,11 +97,12 @@ def probe_calls(
         The name of a signature, and a call.
     """
     model, last = _Model(translator, [*probes, ""]), len(probes) - 1
+    batches = [it for it in ([*range(last)], [0], [last + 1], [last, last + 1]) if it]
+    answers = count_of(sum(map(len, batches)), "answer")
     for signature in signatures:
-        _LOGGER.info("comparing %d answers of %s with the model", len(probes), signature)
-        for rows in ([*range(last)], [0], [last + 1], [last, last + 1]):
-            if rows:
-                yield signature, model.call(signature, rows)
+        _LOGGER.info("Comparing %s of %s with the model", answers, signature)
+        for rows in batches:
+            yield signature, model.call(signature, rows)
 
 
 class _Model:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import card_files, make_card
 from keras_s2s.export.parts import EXTRA_FOLDER
@@ -111,7 +112,7 @@ def saved_model(
         check_warmup(warmup, batching)
     with show_progress(verbose):
         texts = make_texts(translator, probes, source_length)
-        _LOGGER.info("tracing the signatures %s", ", ".join(names))
+        _LOGGER.info("Tracing signatures: %s", ", ".join(names))
         module = ServedModule(translator, names)
         functions = trace(translator, names, source_length=source_length)
         requests = [] if warmup is None else make_requests(translator, warmup, names)
@@ -119,7 +120,7 @@ def saved_model(
             requests = [(name, pad_sources(inputs, source_length)) for name, inputs in requests]
         with unfinished_version(folder) as unfinished:
             _check_space(unfinished, module.size() + _GRAPH_SIZE)
-            _LOGGER.info("writing the SavedModel")
+            _LOGGER.info("Writing the SavedModel")
             save(module, functions, unfinished)
             (meta_graph,) = read_saved_model(unfinished).meta_graphs
             card = make_card(
@@ -134,7 +135,7 @@ def saved_model(
                 runtime = padded(session, source_length)
                 card["parity"] = compare_with_model(translator, runtime, names, texts)._asdict()
                 if requests:
-                    _LOGGER.info("answering %d warm-up requests", len(requests))
+                    _LOGGER.info("Answering %s", count_of(len(requests), "warm-up request"))
                 for name, inputs in requests:
                     session(name, inputs)
             extra = os.path.join(unfinished, EXTRA_FOLDER)

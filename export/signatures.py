@@ -32,7 +32,7 @@ _TRANSLATION = (tf.TensorSpec([None, None], tf.string, name="target"), _SCORES, 
 
 _SOURCE_IDS = tf.TensorSpec([None, None], tf.int32, name="source_ids")
 _FOUND_IDS = (
-    # (batch, num_hypotheses, length), eos included, padded with 0 to the longest
+    # (batch, num_hypotheses, length), including eos, padded with 0 to the longest
     tf.TensorSpec([None, None, None], tf.int32, name="target_ids"),
     tf.TensorSpec([None, None], tf.int32, name="lengths"),
     _SCORES,

@@ -36,7 +36,7 @@ class Warmup:
 
     Args:
         batch_sizes: Numbers of rows. All rows of a request are the same.
-        lengths: Lengths of source texts in tokens, eos not counted. The texts are made from the
+        lengths: Lengths of source texts in tokens, without eos. The texts are made from the
             source vocabulary.
         texts: Your own source texts, in addition to or instead of `lengths`.
 

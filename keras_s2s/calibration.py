@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_positive_int, count_of
 from keras_s2s.errors import InputError
 
 _TEMPERATURES = np.logspace(-2, 2, 2001)  # neighbors differ by 0.5 %
@@ -62,9 +62,10 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
     temperature = float(_TEMPERATURES[best])
     if best in (0, len(_TEMPERATURES) - 1):
         warnings.warn(
-            f"The confidences are not calibrated: {int(truths.sum())} of {len(truths)} outputs are "
-            f"correct, and the best temperature is at the limit, {temperature:g}. Use more "
-            "held-out pairs, some of them with correct and some with wrong outputs.",
+            f"The confidences are not calibrated (correct: {int(truths.sum())} of "
+            f"{count_of(len(truths), 'output')}): the best temperature is at the limit, "
+            f"{temperature:g}. Use more held-out pairs, some of them with correct and some with "
+            "wrong outputs.",
             stacklevel=3,  # the caller of `Translator.calibrate`
         )
     confidences = np.exp(values / temperature)

@@ -1,4 +1,7 @@
-"""Argument validation. Each error states the expected and the received value."""
+"""Argument validation. Each error states the expected and the received value.
+
+Also the wording that messages share: values and counts.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,24 @@ def short_repr(value: Any) -> str:
         ("'x'", '[0, 1, 2, 3, ...]')
     """
     return _SHORT.repr(value)
+
+
+def count_of(number: float, noun: str) -> str:
+    """Return a number with its noun, in the singular or plural.
+
+    Args:
+        number: Integer, or a float such as a number of minutes.
+        noun: The noun in the singular. Its plural ends in "s".
+
+    Returns:
+        The text, with commas between the thousands of an integer.
+
+    Example:
+        >>> count_of(1, "pair"), count_of(1000, "held-out pair"), count_of(0.5, "minute")
+        ('1 pair', '1,000 held-out pairs', '0.5 minutes')
+    """
+    shown = f"{number:g}" if isinstance(number, float) else f"{number:,}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
 class _ShortRepr(reprlib.Repr):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keras_s2s.checks import check_choice, short_repr
+from keras_s2s.checks import check_choice, count_of, short_repr
 from keras_s2s.errors import InputError, missing_package
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _check_references(outputs: Sequence[str], references: Sequence[Collection[st
     if len(outputs) != len(references) or not outputs:
         raise InputError(
             "`references` must have one entry for each of `outputs`, and at least one. Received: "
-            f"{len(outputs)} outputs, {len(references)} references"
+            f"{count_of(len(outputs), 'output')}, {count_of(len(references), 'reference')}"
         )
     for number, accepted in enumerate(references):
         if isinstance(accepted, str):

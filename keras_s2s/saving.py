@@ -14,7 +14,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.tokenizers import Tokenizer
@@ -185,7 +185,8 @@ def _read_archive(filepath: str) -> _Archive:
     """Read and check a file, except for the values of the weights."""
     size = os.path.getsize(filepath)
     if not zipfile.is_zipfile(filepath):
-        raise InputError(f"not a .keras file, or truncated: not a zip archive ({size} bytes)")
+        counted = count_of(size, "byte")
+        raise InputError(f"not a .keras file, or truncated: not a zip archive ({counted})")
     if not filepath.endswith(".keras"):
         raise InputError("the name of a saved model must end in '.keras'; rename the file")
     try:
@@ -267,7 +268,8 @@ def _check_sizes(archive: _Archive) -> None:
             raise InputError(
                 f"{name} is larger than its stored weights: "
                 f"{', '.join(f'{key} {_short(value)}' for key, value in described.items())}, with "
-                f"{archive.variables} variables of {archive.values} values in {_WEIGHTS!r}"
+                f"{count_of(archive.variables, 'variable')} of "
+                f"{count_of(archive.values, 'value')} in {_WEIGHTS!r}"
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_number, short_repr
+from keras_s2s.checks import check_number, count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.models import Searchable
@@ -239,7 +239,7 @@ def group_translatable(
     if not references:
         raise InputError(
             f"`pairs` must contain a source of at most `max_source_length`={max_length} tokens, "
-            f"including eos. Received: only longer ones ({len(sources)})"
+            f"including eos. Received: {count_of(len(sources), 'longer source')}"
         )
     return references
 

@@ -33,7 +33,7 @@ def test_the_calibration_error_is_the_weighted_distance_from_the_diagonal():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_outputs_that_are_all_alike_are_calibrated_without_infinities(right):
-    message = f"not calibrated: {3 * right} of 3 outputs are correct"
+    message = f"not calibrated \\(correct: {3 * right} of 3 outputs\\)"
     with pytest.warns(UserWarning, match=message):
         found = calibrate([-0.5, 0.0, -30.0], [right] * 3)
     assert np.isfinite(found.temperature)

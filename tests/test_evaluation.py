@@ -108,7 +108,7 @@ def test_an_output_and_an_empty_reference_do_not_divide_by_zero():
 @pytest.mark.parametrize(
     ("outputs", "references", "error", "match"),
     [
-        (["a"], [], ValueError, "1 outputs, 0 references"),
+        (["a"], [], ValueError, "1 output, 0 references"),
         ([], [], ValueError, "at least one"),
         (["a", "b"], [["a"], []], ValueError, "none at position 1"),
         (["a"], ["a"], TypeError, "'a' at position 0"),

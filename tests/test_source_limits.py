@@ -171,6 +171,6 @@ def test_sources_that_get_no_answer_are_left_out_of_a_calibration(translator):
     pairs[0] = (TEXTS[0], translator.translate(TEXTS[:1])[0])
     assert translator.calibrate(pairs).right.tolist() == [True, False]
     with pytest.raises(
-        ValueError, match=r"at most `max_source_length`=8 tokens.*: only longer ones \(1\)"
+        ValueError, match=r"at most `max_source_length`=8 tokens.*Received: 1 longer source"
     ):
         translator.calibrate(pairs[1:2])

@@ -21,7 +21,7 @@ class Pace(keras.callbacks.Callback):
             leaves the decay to `ReduceLROnPlateau`.
         warmup_steps: Integer. Number of optimizer steps in the warm-up.
         epochs: Integer. Number of epochs.
-        minutes: Float or `None`. Time limit of the training. `None` means no limit.
+        minutes: Float or `None`. Time limit of the training run. `None` means no limit.
         warmup_share: Float. Share of the time limit that the warm-up may take. Defaults to 0.1.
     """
 

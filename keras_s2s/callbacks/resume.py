@@ -225,13 +225,13 @@ class Resume(keras.callbacks.Callback):
                 else (f"in epoch {state.epoch + 1} after step {state.steps}")
             )
             done = state.stopped or (state.epoch >= self.params["epochs"] and not state.steps)
-            what = "Nothing is left to train" if done else "Resuming the training"
+            what = "Nothing is left to train" if done else "Resuming training"
             sys.stdout.write(f"{what}: {place}, from {self.folder}\n")
         here = _thread_counts()
         if state.threads.keys() == here.keys() and state.threads != here:
             _LOGGER.warning(
-                "The training in %s started with another number of threads (%s) than now (%s), so "
-                "the last bits of the weights will differ.",
+                "The training run in %s started with another number of threads (%s) than now (%s), "
+                "so the last bits of the weights will differ.",
                 self.folder,
                 _describe_threads(state.threads),
                 _describe_threads(here),

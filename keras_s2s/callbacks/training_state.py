@@ -29,7 +29,7 @@ class TrainingState(NamedTuple):
 
     epoch: int  # the current epoch, or the next one
     steps: int  # number of steps completed in this epoch
-    stopped: bool  # whether a callback has ended the training
+    stopped: bool  # whether a callback has stopped training
     history: dict[str, Any]  # "epoch" and "history" of the previous epochs
     callbacks: list[dict[str, Any]]  # "name" and "state" of each callback
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds

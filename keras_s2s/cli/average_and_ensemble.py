@@ -9,17 +9,18 @@ import click
 
 from keras_s2s.cli.model_paths import find_translator
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
-from keras_s2s.cli.streams import write_line
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
+from keras_s2s.cli.streams import warn, write_line
 from keras_s2s.errors import InputError
 
 _MODELS = click.argument(
     "models", nargs=-1, required=True, type=click.Path(exists=True), metavar="MODEL..."
 )
-_OUTPUT = click.option(
+_OUTPUT = option(
     "--output",
     required=True,
     type=click.Path(dir_okay=False),
+    metavar="FILE",
     help="Path of the .keras file to write.",
 )
 
@@ -33,8 +34,8 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     """Write one .keras file with the mean of the weights of MODELs.
 
     MODELs are .keras files or run folders: checkpoints of one training run, or of runs that started
-    from the same model (train --init-from). The result is as small and fast as a single model. It
-    uses the search settings of the first model.
+    from the same model (train --init-from). The result has the size and speed of a single model,
+    and the search settings of the first one. Prints the path of the file.
     """
     _check_request("An average", models, output, overwrite)
     load_alike(models)
@@ -49,20 +50,20 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
 @click.command(short_help="Combine several models into an ensemble.")
 @_MODELS
 @_OUTPUT
-@click.option(
+@option(
     "--average",
     type=click.Choice(["probabilities", "log_probabilities"]),
     default="probabilities",
     show_default=True,
-    help="Quantity to average at each step.",
+    help="What to average at each step: probabilities or their logarithms.",
 )
 @IMPORT
 @OVERWRITE
 def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
-    """Write one .keras file that decodes with MODELs as an ensemble.
+    """Write one .keras file that searches with all MODELs as an ensemble.
 
-    MODELs are .keras files or run folders. They must have been trained with the same vocabularies.
-    The ensemble uses the search settings of the first model.
+    MODELs are .keras files or run folders. They must have the same vocabularies. The ensemble uses
+    the search settings of the first one. Prints the path of the file.
     """
     _check_request("An ensemble", models, output, overwrite)
     translators = load_alike(models)
@@ -127,12 +128,11 @@ def combine(translators: Sequence[Any], average: str = "probabilities") -> Any:
 
 
 def _report_confidences(model: Any) -> None:
-    """Write to standard error that the confidences of a combined model are not calibrated."""
+    """Warn that the confidences of a combined model are not calibrated."""
     if getattr(model, "temperature", None) is not None:
-        click.echo(
-            "the confidences are not calibrated: fit their temperature on held-out pairs with "
-            "`Translator.calibrate`",
-            err=True,
+        warn(
+            "the confidences of the new model are not calibrated; in Python, "
+            "`Translator.calibrate` calibrates them on held-out pairs"
         )
 
 
@@ -150,7 +150,7 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
         FileExistsError: If the file exists and `overwrite` is false.
     """
     if len(models) < 2:
-        raise click.UsageError(f"{what} needs two models or more.")
+        raise click.UsageError(f"{what} needs at least two models.")
     if not output.endswith(".keras"):
         raise click.UsageError(f"--output must end in .keras. Received: {output}")
     check_free(output, overwrite)

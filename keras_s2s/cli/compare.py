@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keras_s2s.checks import count_of
 from keras_s2s.cli.features import read_checked_pairs
+from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.model_paths import find_model
 from keras_s2s.cli.models import load_model
-from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT
+from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.source_lines import read_lines, take_sources
-from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.cli.streams import PROGRAM, in_column, write_line
 
 if TYPE_CHECKING:
     from keras_s2s.export.answers import Comparison
@@ -24,31 +26,32 @@ _CHANGED = 1  # exit code if more changed than allowed
 @click.argument("before", type=click.Path(exists=True), metavar="BEFORE")
 @click.argument("after", type=click.Path(exists=True), metavar="AFTER")
 @click.argument("texts", type=click.Path(exists=True, dir_okay=False), metavar="TEXTS")
-@click.option(
+@option(
     "--max-changed",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     help="Exit with code 1 if more than this share of the outputs changes, such as 0.01.",
 )
-@click.option(
+@option(
     "--max-score-difference",
     type=click.FloatRange(0),
     metavar="NUMBER",
     help="Exit with code 1 if the score of an unchanged output differs by more than this.",
 )
-@click.option(
+@option(
     "--most",
     type=click.IntRange(0),
     default=20,
     show_default=True,
-    help="Maximum number of changes to list.",
+    help="Maximum number of changes to list; --json lists all.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write JSON with all changes.")
+@option("--json", "as_json", is_flag=True, help="Write JSON with all changes.")
 @COLUMNS
-@click.option(
+@option(
     "--features-column",
     type=click.IntRange(1, 3),
-    help="Read the sources of pairs in three columns: 2 for lemma<TAB>features<TAB>form.",
+    help="Read TEXTS as pairs in three columns, and take their sources. The number is that of the "
+    "column with morphological features: 2 for lemma<TAB>features<TAB>form.",
     show_default="TEXTS has sources only",
 )
 @IMPORT
@@ -68,11 +71,10 @@ def compare(
     """Compare the outputs of two models, or of two versions of one, for the lines of a file.
 
     BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
-    TEXTS has one source per line; with --features-column, pairs in three columns. Prints the share
-    of changed outputs, the score differences of the unchanged ones, and a list of changes: source,
-    before and after, separated by tabs. A source that only one of the models answers counts as a
-    change. Standard error reports the number of sources without an answer, such as those of more
-    than `max_source_length` tokens.
+    TEXTS has one source per line or, with --features-column, pairs in three columns. Prints the
+    share of changed outputs, the score differences of the unchanged ones, and a list of changes:
+    source, output before and output after, separated by tabs. A source for which only one of the
+    models finds an output counts as a change.
     """
     if features_column is None:
         lines = read_lines(texts)
@@ -81,9 +83,9 @@ def compare(
         lines, columns = [(texts, source) for source, _ in pairs], "text"
     else:
         raise click.UsageError("--columns and --features-column cannot be used together.")
-    sources = take_sources(lines, columns or "text")  # checked before a model is loaded
     for path in (before, after):
         find_model(path)
+    sources = take_sources(lines, columns or columns_of(before))  # before a model is loaded
     models = [load_model(path) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())
@@ -91,7 +93,7 @@ def compare(
     from keras_s2s.export.answers import compare as compare_answers
 
     best = [
-        model.best(sources, batch_size, f"count as unanswered by {path}")
+        model.best(sources, batch_size, f"unanswered by {path}")
         for model, path in zip(models, (before, after), strict=True)
     ]
     answers = [
@@ -103,36 +105,36 @@ def compare(
     excesses = [
         f"{name} is {value:{form}}. Allowed: at most {allowed:{form}}"
         for name, form, value, allowed in (
-            ("the share of changed answers", ".2%", found.share_changed, max_changed),
+            ("the share of changed outputs", ".2%", found.share_changed, max_changed),
             ("the score difference", ".2g", found.max_score_difference, max_score_difference),
         )
         if allowed is not None and value > allowed
     ]
     for excess in excesses:
-        click.echo(f"keras-s2s compare: {excess}", err=True)
+        click.echo(f"{PROGRAM} compare: {excess}", err=True)
     if excesses:
         raise click.exceptions.Exit(_CHANGED)
 
 
 def _to_text(found: Comparison, most: int) -> str:
     lines = [
-        f"{len(found.changes)} of {found.num_texts} answers changed ({found.share_changed:.2%})",
-        "no answer is the same, so no scores are compared"
+        f"Changed: {len(found.changes):,} of {count_of(found.num_texts, 'output')} "
+        f"({found.share_changed:.2%})",
+        "All outputs changed, so there are no scores to compare"
         if len(found.changes) == found.num_texts
-        else f"scores of the others differ by {found.mean_score_difference:.2g} on average, at "
-        f"most {found.max_score_difference:.2g}",
+        else f"The scores of the others differ by {found.mean_score_difference:.2g} on average, by "
+        f"at most {found.max_score_difference:.2g}",
     ]
     if any(found.num_unanswered):
         lines.append(
-            "without an answer (for example, source too long): {} before, {} after".format(
-                *found.num_unanswered
-            )
+            "Sources without an output, such as sources that are too long: "
+            "{} before, {} after".format(*found.num_unanswered)
         )
     for change in found.changes[:most]:
         columns = (change.source, change.before.target, change.after.target)
         lines.append("\t".join(map(in_column, columns)))
     if len(found.changes) > most:
-        lines.append(f"and {len(found.changes) - most} more")
+        lines.append(f"And {count_of(len(found.changes) - most, 'more change')}")
     return "\n".join(lines)
 
 

@@ -16,6 +16,8 @@ from keras_s2s.cli.options import (
     IMPORT,
     MODEL,
     PAIRS,
+    check_package,
+    option,
     search_options,
 )
 from keras_s2s.cli.run_folder import CURVE
@@ -25,10 +27,11 @@ from keras_s2s.evaluation import group_references
 from keras_s2s.files import check_writable
 
 
-def _check_picture(ctx: click.Context, option: click.Parameter, path: str) -> str:
+def _check_picture(ctx: click.Context, parameter: click.Parameter, path: str) -> str:
     """Check that the picture can be written before computing anything."""
     if not path.lower().endswith((".png", ".svg")):
         raise click.BadParameter(f"must end in .png or .svg. Received: {path}")
+    check_package("matplotlib", "Plots need", "matplotlib", "plots")
     check_writable(path)
     return path
 
@@ -41,7 +44,10 @@ _TOKENS = click.Choice(["words", "characters"])
 
 @click.group(short_help="Plot attention, searches, learning curves or errors.")
 def draw() -> None:
-    """Draw a plot and save it as PNG or SVG, depending on the file suffix. Needs matplotlib."""
+    """Draw a plot and save it as PNG or SVG, depending on the file suffix. Needs matplotlib.
+
+    An existing file is replaced.
+    """
 
 
 @draw.command(short_help="Plot attention weights.")
@@ -93,14 +99,14 @@ def curves(curve: str, picture: str) -> None:
 @PAIRS
 @FEATURES_COLUMN
 @_PICTURE
-@click.option(
+@option(
     "--source-tokens",
     type=_TOKENS,
     default="characters",
     show_default=True,
     help="Unit of the source lengths.",
 )
-@click.option(
+@option(
     "--target-tokens",
     type=_TOKENS,
     help="Unit of the token error rate.",

@@ -11,6 +11,7 @@ import click
 import keras
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest
+from keras_s2s.checks import count_of
 from keras_s2s.cli.report import name_of, shown
 from keras_s2s.cli.streams import StatusLine
 
@@ -43,7 +44,7 @@ class EpochLines(keras.callbacks.Callback):
         self._compiling = StatusLine("Compiling the training step").start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._number = f"epoch {epoch + 1} of {self.params['epochs']}"
+        self._number = f"Epoch {epoch + 1} of {self.params['epochs']}"
         self._since = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -62,7 +63,7 @@ class EpochLines(keras.callbacks.Callback):
         if sys.stderr.isatty():
             click.echo("\r\033[K", nl=False, err=True)
         seconds = time.monotonic() - self._since
-        best = ", the best so far" if self.keep.best_epoch == epoch else ""
+        best = ", best so far" if self.keep.best_epoch == epoch else ""
         figures = describe_figures(logs or {}, self.tokens)
         click.echo(f"{self._number}: {figures}, {seconds:.0f} s{best}")
 
@@ -99,8 +100,8 @@ def describe_limit(evaluated: int, sources: int) -> str | None:
     if not 0 < evaluated < sources:
         return None
     return (
-        f"error rates of each epoch: of the first {evaluated:,} of {sources:,} held-out sources "
-        "(--evaluation-sources); at the end: of all, by the same search"
+        f"Each epoch is evaluated on the first {evaluated:,} of {sources:,} held-out sources "
+        "(--evaluation-sources), the best model at the end on all of them"
     )
 
 
@@ -114,15 +115,16 @@ def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> st
     """
     rows, early = callbacks.curve.rows, callbacks.early
     if early is not None and early.wait >= early.patience:
-        reason = f"no metric has improved for {early.patience} epochs (--patience)"
+        waited = count_of(early.patience, "epoch")
+        reason = f"no metric improved for {waited} (--patience)"
     elif callbacks.pace.is_over() and len(rows) < settings.epochs:
-        reason = f"the time limit of {settings.minutes:g} minutes is reached (--minutes)"
+        reason = f"time limit of {count_of(float(settings.minutes), 'minute')} reached (--minutes)"
     else:
-        reason = "all epochs are done (--epochs)"
-    lines = [f"ended after epoch {len(rows)}: {reason}"]
+        reason = "last epoch (--epochs)"
+    lines = [f"Stopped after epoch {len(rows)}: {reason}"]
     kept = callbacks.keep.best_epoch
     for row in rows:
         if row["epoch"] == kept:
             figures = describe_figures(row, callbacks.lines.tokens)
-            lines.append(f"kept epoch {kept + 1}: {figures}")
+            lines.append(f"Kept epoch {kept + 1}: {figures}")
     return "\n".join(lines)

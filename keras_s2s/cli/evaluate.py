@@ -17,10 +17,13 @@ from keras_s2s.cli.options import (
     JSON,
     MODEL,
     PAIRS,
+    option,
     search_options,
 )
 from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
 from keras_s2s.files import check_writable
 
@@ -29,41 +32,43 @@ from keras_s2s.files import check_writable
 @MODEL
 @PAIRS
 @FEATURES_COLUMN
-@click.option(
+@option(
     "--metrics",
     help=f"Metrics to compute, separated by commas: {', '.join(METRICS)}.",
-    show_default="wer and ter; all if the targets are sentences",
+    show_default="wer,ter; all if the targets are sentences",
 )
-@click.option(
+@option(
     "--tokens",
-    type=click.Choice(["words", "characters", "phones"]),
-    help="Unit of the token error rate, which is called PER for phones.",
-    show_default="that of the run folder; otherwise characters for a character or byte target "
-    "tokenizer, else words",
+    type=click.Choice(SETTINGS["tokens"].choices),
+    help=SETTINGS["tokens"].option_help(),
+    show_default="that of the run folder, otherwise characters for a target tokenizer of "
+    "characters or bytes, else words",
 )
-@click.option(
+@option(
     "--bleu-tokenize",
     show_default="that of the run folder, otherwise 13a",
-    help='sacrebleu tokenization for BLEU; "none" splits at spaces.',
+    help=SETTINGS["bleu_tokenize"].option_help(),
 )
-@click.option(
+@option(
     "--confusions",
     type=click.IntRange(0),
     default=10,
     show_default=True,
     help="Number of most frequent confusions to list.",
 )
-@click.option(
+@option(
     "--bootstrap",
     type=click.IntRange(2),
     default=1000,
     show_default=True,
     help="Number of bootstrap samples for the confidence intervals.",
 )
-@click.option(
+@option(
     "--outputs",
     type=click.Path(dir_okay=False, writable=True),
-    help="Write sources, outputs and references to this file, in tab-separated columns.",
+    metavar="FILE",
+    help="Write tab-separated sources, outputs and references to this file. An existing file is "
+    "replaced.",
 )
 @JSON
 @IMPORT
@@ -95,8 +100,8 @@ def evaluate(
             raise click.BadParameter(
                 f"{name!r} is not one of {', '.join(METRICS)}.", param_hint="'--metrics'"
             )
-    if outputs is not None and (os.path.isfile(outputs) or not os.path.exists(outputs)):
-        check_writable(outputs)  # skipped for devices such as /dev/stdout
+    if outputs is not None:
+        _check_outputs(outputs, pairs)
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
     held_out = read_checked_pairs(pairs, column)
@@ -123,6 +128,14 @@ def evaluate(
 
 
 _OF_REPORT = ("confusions", "bootstrap")
+
+
+def _check_outputs(path: str, pairs: str) -> None:
+    """Check that the outputs can be written. A device such as /dev/stdout is not checked."""
+    if os.path.exists(path) and os.path.samefile(path, pairs):
+        raise InputError(f"{path}: --outputs would replace PAIRS. Expected: another file")
+    if os.path.isfile(path) or not os.path.exists(path):
+        check_writable(path)
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, check_package, option
 from keras_s2s.cli.run_folder import SETTINGS_FILE
 from keras_s2s.cli.source_lines import read_sources
-from keras_s2s.cli.streams import hushed, write_line
+from keras_s2s.cli.streams import hushed, warn, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 
@@ -20,65 +20,69 @@ _FORMATS = {".tflite": "litert", ".onnx": "onnx"}
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 
 
-@click.command(short_help="Export for TF Serving, LiteRT or ONNX Runtime.")
+@click.command(short_help="Export a model for TF Serving, LiteRT or ONNX Runtime.")
 @click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 @click.argument("out", type=click.Path(), metavar="OUT")
-@click.option(
+@option(
     "--format",
     "file_format",
     type=click.Choice(["saved_model", "litert", "onnx"]),
-    help="Export format.",
-    show_default="by the suffix of OUT, .tflite or .onnx; otherwise saved_model",
+    help="Format of the export.",
+    show_default="litert if OUT ends in .tflite, onnx if it ends in .onnx, otherwise saved_model",
 )
-@click.option(
+@option(
     "--quantization",
     type=click.Choice(["float16", "int8"]),
-    help="Quantize the weights, for litert (onnx: int8 only).",
-    show_default="float32",
+    help="Quantize the weights; litert supports both, onnx int8 only.",
+    show_default="float32 weights",
 )
-@click.option(
+@option(
     "--version",
     type=click.IntRange(1),
-    help="Version number of the SavedModel.",
+    help="Version number of the SavedModel, the name of its subfolder in OUT.",
     show_default="the next one",
 )
-@click.option(
+@option(
     "--probes",
     type=click.Path(exists=True, dir_okay=False),
-    help="File with one source per line, used as additional inputs when checking the export.",
+    metavar="FILE",
+    help="File with one source per line, to check the export with in addition to generated texts.",
 )
-@click.option(
+@option(
     "--figures",
     type=click.Path(exists=True, dir_okay=False),
-    help="JSON file of names and numbers to add to the model card.",
+    metavar="FILE",
+    help="JSON file of names and numbers for the model card, such as figures.json of a run folder.",
 )
-@click.option(
+@option(
     "--warmup-length",
     type=click.IntRange(1),
     multiple=True,
-    help="Source length in tokens of a warm-up request, which a server runs while loading. May "
-    "be given several times; for saved_model.",
+    help="Add a warm-up request with sources of this number of tokens, which TF Serving runs while "
+    "it loads the model. May be given several times. For saved_model only.",
 )
-@click.option(
+@option(
     "--warmup-batch-size",
     type=click.IntRange(1),
     multiple=True,
-    help="Batch size of the warm-up requests. May be given several times.",
+    help="Number of sources in each warm-up request. May be given several times.",
     show_default="1",
 )
 @IMPORT
-@click.option(
+@option(
     "--signature",
     "signatures",
     type=click.Choice([*_TEXT_SIGNATURES, "ids", "greedy_ids", "score_ids"]),
     multiple=True,
-    help="Signature to write instead of the default ones. May be given several times. With only "
-    "ids the export does not need tensorflow-text; inspect --vocabulary writes its vocabularies.",
+    help="Signature to export instead of the default ones. May be given several times. An export "
+    "with only ids, greedy_ids or score_ids does not need tensorflow-text; clients tokenize with "
+    "the files that `inspect --vocabulary` writes.",
 )
-@click.option(
+@option(
     "--source-length",
     type=click.IntRange(1),
-    help="Fixed source length of the signature ids, for runtimes that cannot resize inputs.",
+    help="Fixed source length, in tokens, of the signatures that take ids, for runtimes that "
+    "cannot resize inputs.",
 )
 @OVERWRITE
 def export(
@@ -97,23 +101,12 @@ def export(
 ) -> None:
     """Export MODEL, a .keras file or a run folder, for inference.
 
-    OUT is the folder of SavedModel versions for TF Serving, a .tflite file for LiteRT on devices,
-    or an .onnx file for ONNX Runtime. The export is checked against the model before it replaces
-    anything. Prints the path of the export.
+    OUT is a folder of SavedModel versions for TF Serving, a .tflite file for LiteRT on devices, or
+    an .onnx file for ONNX Runtime. The export is compared with the model before it is moved to OUT.
+    Prints the path of the export.
     """
     file_format = file_format or _format_of(out)
-    if file_format == "saved_model" and quantization is not None:
-        raise click.UsageError("--quantization requires --format litert or onnx.")
-    if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
-        raise click.UsageError(
-            "--format onnx supports only --quantization int8 and a single --signature."
-        )
-    if file_format != "saved_model" and version is not None:
-        raise click.UsageError("--version requires --format saved_model.")
-    if file_format != "saved_model" and warmup_length:
-        raise click.UsageError("--warmup-length requires --format saved_model.")
-    if warmup_batch_size and not warmup_length:
-        raise click.UsageError("--warmup-batch-size requires --warmup-length.")
+    _check_options(file_format, quantization, version, signatures, warmup_length, warmup_batch_size)
     if file_format == "saved_model":
         _check_served(out)
     else:
@@ -126,17 +119,17 @@ def export(
         given["signature"] = signatures[0]
     if file_format != "saved_model":
         given["quantization"] = quantization
-    click.echo("loading the model", err=True)
+    click.echo("Loading the model", err=True)
     translator = load_translator(model)
     from keras_s2s import export as exports
     from keras_s2s.export.signatures import takes_text
 
     on_ids = file_format == "onnx" or (signatures and not any(map(takes_text, signatures)))
     if translator.replace_unknown and on_ids:
-        click.echo(
-            "the export has ids only: where the model copies a token that the target vocabulary "
-            'lacks, its output is the id 1, which reads "⁇" instead of the source token',
-            err=True,
+        warn(
+            "the export takes ids, not text, so it cannot copy source tokens that the target "
+            "vocabulary lacks: where the model copies one, the output is the id 1 (unk), which "
+            'reads "⁇"'
         )
     with hushed("Exporting"):
         if file_format == "saved_model":
@@ -148,13 +141,46 @@ def export(
     write_line(str(path))
 
 
+def _check_options(
+    file_format: str,
+    quantization: str | None,
+    version: int | None,
+    signatures: tuple[str, ...],
+    warmup_length: tuple[int, ...],
+    warmup_batch_size: tuple[int, ...],
+) -> None:
+    """Check that the options fit the format, and that the packages for it are installed."""
+    if file_format == "saved_model" and quantization is not None:
+        raise click.UsageError("--quantization requires --format litert or onnx.")
+    if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
+        raise click.UsageError(
+            "--format onnx supports only --quantization int8 and a single --signature."
+        )
+    if file_format != "saved_model" and version is not None:
+        raise click.UsageError("--version requires --format saved_model.")
+    if file_format != "saved_model" and warmup_length:
+        raise click.UsageError("--warmup-length requires --format saved_model.")
+    if warmup_batch_size and not warmup_length:
+        raise click.UsageError("--warmup-batch-size requires --warmup-length.")
+    if file_format == "litert":
+        needs = "To write, check or read LiteRT files, you need"
+        check_package("ai_edge_litert", needs, "ai-edge-litert", "litert")
+    elif file_format == "onnx":
+        for package in ("onnx", "onnxruntime", "tf2onnx"):
+            check_package(package, "ONNX files require", package, "onnx")
+    elif warmup_length:
+        check_package(
+            "tensorflow_serving", "Warm-up requests need", "tensorflow-serving-api", "serving"
+        )
+
+
 def _format_of(out: str) -> str:
     """Return the format for a path. The name of a folder may contain a dot, as in g2p.v2."""
     suffix = os.path.splitext(out.rstrip(os.sep))[1]
     if suffix not in _FORMATS and suffix[1:].isalpha() and not os.path.isdir(out):
         raise click.UsageError(
-            f"{out}: no format has the suffix {suffix}. Use {' or '.join(_FORMATS)}, or --format "
-            "saved_model for a folder of this name."
+            f"{out}: unknown suffix {suffix}. Use {' or '.join(_FORMATS)}, or --format saved_model "
+            "for a folder of this name."
         )
     return _FORMATS.get(suffix, "saved_model")
 
@@ -164,7 +190,7 @@ def _check_served(folder: str) -> None:
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     if SETTINGS_FILE in names:
         raise InputError(
-            f"{folder}: the folder of a run. Expected: a folder for SavedModel versions, such as "
+            f"{folder}: a run folder. Expected: a folder for SavedModel versions, such as "
             f"{os.path.join(folder, 'serving')}"
         )
     shown = [name for name in names if not name.startswith(".")]

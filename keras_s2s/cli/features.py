@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import click
-
+from keras_s2s.checks import count_of
+from keras_s2s.cli.streams import warn
 from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.texts import FEATURE_SEPARATOR, split_features
@@ -81,12 +81,12 @@ class FeatureCounts:
             if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
                 raise InputError(
                     f"{', '.join(paths)}: `features_column` must be the column with features such "
-                    f"as V;PST, which is column {other} in {lists:,} of {self._pairs:,} pairs. "
-                    f"Received: features_column={column}"
+                    f"as V;PST, which is column {other} in {lists:,} of "
+                    f"{count_of(self._pairs, 'pair')}. Received: features_column={column}"
                 )
         if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
-            click.echo(
-                f"features: {len(self._distinct):,} different ones in {self._pairs:,} pairs: check "
-                f"that column {column} holds features, not words (--features-column)",
-                err=True,
+            warn(
+                f"{count_of(len(self._distinct), 'different feature')} in "
+                f"{count_of(self._pairs, 'pair')}: check that column {column} (--features-column) "
+                "contains features, not words"
             )

@@ -1,4 +1,4 @@
-"""Settings of the model that training starts from, read from its file without TensorFlow."""
+"""Settings in the file of a trained model, read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.model_paths import find_translator
+from keras_s2s.cli.model_paths import find_model, find_translator, is_export
 from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
 from keras_s2s.errors import InputError
 from keras_s2s.recommended import FITTED
@@ -35,7 +35,7 @@ def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no model at a path.
-        ValueError: If a given setting is not that of the initial model.
+        ValueError: If the initial model is an ensemble, or a given setting is not its own.
     """
     completed = {name: value for name, value in given.items() if value is not None}
     for option in ("init_from", "teacher"):
@@ -45,6 +45,8 @@ def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
         config = _read_config(find_translator(path))
         found = _target_tokenizer(config)
         if option == "init_from":
+            if _get(config, "model", "class_name") == "Ensemble":
+                raise InputError(f"{path}: an ensemble. Expected: one model")
             found |= _model_settings(config)
             _check_alike(completed, found, path)
         taken = {
@@ -54,9 +56,31 @@ def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
         }
         if taken:
             listed = ", ".join(f"{name} {value}" for name, value in taken.items())
-            click.echo(f"settings of {path}: {listed}")
+            click.echo(f"Settings of {path}: {listed}")
         completed |= taken
     return {**given, **completed}
+
+
+def columns_of(path: str) -> str | None:
+    """Return how to read a source line with tabs for a model, before it is loaded.
+
+    Args:
+        path: Path of a model, given by the user.
+
+    Returns:
+        "features" for a model with a features tokenizer, and `None`, which rejects tabs, for one
+        with another tokenizer. "text", which accepts them, if only loading the model can tell.
+
+    Raises:
+        FileNotFoundError: If there is no model at `path`.
+        ValueError: If `path` is a file whose suffix is not that of a model.
+    """
+    found = find_model(path)
+    config = {} if is_export(found) else _read_config(found)
+    kind = _KINDS.get(_get(config, "source", "class_name"))
+    if kind is None:
+        return "text"
+    return "features" if kind == "features" else None
 
 
 def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) -> None:
@@ -67,7 +91,7 @@ def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) 
         if here != there:
             raise InputError(
                 f"{path}: its model does not match the settings: {name} is {there!r} in the file "
-                f"and {here!r} in the settings. Leave out settings that are to be those of the file"
+                f"and {here!r} in the settings. Settings that are left out are those of the file"
             )
 
 

@@ -11,28 +11,35 @@ import click
 
 from keras_s2s.cli.model_paths import find_model, is_export
 from keras_s2s.cli.models import load_keras
-from keras_s2s.cli.options import IMPORT, JSON
+from keras_s2s.cli.options import IMPORT, JSON, option
 from keras_s2s.cli.streams import import_package, write_line
 from keras_s2s.errors import InputError
 
 
-@click.command("inspect", short_help="Describe a model or an export.")
+@click.command("inspect", short_help="Describe a model or export.")
 @click.argument("path", type=click.Path(exists=True), metavar="PATH")
 @IMPORT
 @JSON
-@click.option(
+@option(
     "--vocabulary",
     type=click.Path(file_okay=False),
     metavar="FOLDER",
-    help="Write the vocabularies of an export and tokenization instructions into FOLDER.",
+    help="Instead, write the vocabularies and the tokenizer rules of an export to FOLDER, for "
+    "clients that send ids. Existing files are replaced.",
 )
 def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
-    """Print the model card of an export, or a similar card for a .keras file or run folder."""
+    """Print the model card: tokenizers, layers, search and, for an export, signatures and checks.
+
+    PATH is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file.
+    """
     found = find_model(path)
     import_package()
     if vocabulary is not None:
         if not is_export(found):
-            raise InputError(f"{found}: not an export. --vocabulary reads exports")
+            raise InputError(
+                f"{found}: not an export. Expected with --vocabulary: a SavedModel folder, or a "
+                ".tflite or .onnx file"
+            )
         from keras_s2s.export import vocabularies
 
         vocabularies(found, vocabulary)
@@ -72,5 +79,4 @@ def _to_text(card: dict[str, Any]) -> str:
         )
     from keras_s2s.export.model_card import to_markdown
 
-    text = to_markdown(card).rstrip("\n")
-    return text if card["signatures"] else text.partition("\n\n| signature")[0]
+    return to_markdown(card).rstrip("\n")

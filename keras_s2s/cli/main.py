@@ -19,12 +19,10 @@ from keras_s2s.cli.export import export
 from keras_s2s.cli.inspect import inspect
 from keras_s2s.cli.score import score
 from keras_s2s.cli.serving_files import serving_files
-from keras_s2s.cli.streams import naming_output
+from keras_s2s.cli.streams import PROGRAM, naming_output, warn
 from keras_s2s.cli.train import train
 from keras_s2s.cli.translate import translate
 from keras_s2s.errors import InputError, MissingPackageError, TrainingDivergedError
-
-_NAME = "keras-s2s"
 
 # Exit codes.
 _MISTAKE = 2
@@ -70,9 +68,10 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 success, 2 a mistake in the command or its input, 1 any other failure.",
+    epilog="Exit codes: 0 for success, 2 for a mistake in the command or its input, 1 for any "
+    "other failure.",
 )
-@click.version_option(package_name="keras-s2s", prog_name=_NAME)
+@click.version_option(package_name="keras-s2s", prog_name=PROGRAM)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings.")
 def commands() -> None:
     """Train, use and export sequence-to-sequence models from source<TAB>target lines."""
@@ -116,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
         try:
             # click returns the code of an `Exit`, otherwise None
-            code = commands.main(args=arguments, prog_name=_NAME, standalone_mode=False)
+            code = commands.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
         except click.exceptions.Exit as ended:
             return ended.exit_code
         except (click.Abort, _InterruptedError, KeyboardInterrupt):
@@ -146,24 +145,25 @@ def run() -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning of this package in one line."""
-    click.echo(f"{_NAME}: {' '.join(str(message).split())}", err=True)
+    text = " ".join(str(message).split())
+    warn(text[:1].lower() + text[1:] if text[1:2].islower() else text)
 
 
 def _report(error: Exception) -> int:
     """Print an error in one line and return the exit code."""
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
-        name = context.command_path if context is not None else _NAME
+        name = context.command_path if context is not None else PROGRAM
         click.echo(f"{name}: {_describe(error)}", err=True)
         return _MISTAKE
     if _is_mistake(error):
-        click.echo(f"{_NAME}: {_describe(error)}", err=True)
+        click.echo(f"{PROGRAM}: {_describe(error)}", err=True)
         return _MISTAKE
     text = _describe(error)
     if _is_fault(error):
         kind = type(error).__name__
-        text = f"{kind}: {text} (a bug in {_NAME}: please report it with the output of --debug)"
-    click.echo(f"{_NAME}: failed: {text}", err=True)
+        text = f"{kind}: {text} (a bug in {PROGRAM}: please report it with the output of --debug)"
+    click.echo(f"{PROGRAM}: failed: {text}", err=True)
     return _FAILURE
 
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import click
-
+from keras_s2s.checks import count_of
 from keras_s2s.cli.model_paths import find_model, find_translator, is_export, settings_of_run
 from keras_s2s.cli.options import import_modules
-from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress
+from keras_s2s.cli.setting import option_name
+from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress, warn
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
@@ -114,7 +114,7 @@ class Model(NamedTuple):
     def translate(self, texts: list[str], batch_size: int) -> list[str]:
         """Return the best target of each text, and show a progress bar.
 
-        Texts without a target are counted on standard error, with the reason for the first.
+        A warning gives the number of texts without a target, with the reason for the first.
 
         Args:
             texts: List of source texts.
@@ -123,7 +123,7 @@ class Model(NamedTuple):
         Returns:
             A list of targets, with an empty string for each text that has no hypotheses.
         """
-        found = self.best(texts, batch_size, "count as wrong")
+        found = self.best(texts, batch_size, "wrong")
         return ["" if hypothesis is None else hypothesis.target for hypothesis in found]
 
     def best(self, texts: list[str], batch_size: int, consequence: str) -> list[Hypothesis | None]:
@@ -132,8 +132,7 @@ class Model(NamedTuple):
         Args:
             texts: List of source texts.
             batch_size: Integer. Number of texts in a batch.
-            consequence: What happens to texts without a target, for the line on standard error
-                that reports their number.
+            consequence: What texts without a target count as, for a warning with their number.
 
         Returns:
             A list of hypotheses, `None` for each text that has none.
@@ -152,10 +151,9 @@ class Model(NamedTuple):
                 found += [hypotheses[0] if hypotheses else None for hypotheses in group]
                 advance(len(group))
         if unanswered:
-            click.echo(
-                f"{len(unanswered)} of {len(texts)} sources have no target and {consequence}. The "
-                f"first: {self.why_unanswered(unanswered[0])}",
-                err=True,
+            warn(
+                f"no target for {len(unanswered):,} of {count_of(len(texts), 'source')}, counted "
+                f"as {consequence}. The first: {self.why_unanswered(unanswered[0])}"
             )
         return found
 
@@ -171,11 +169,15 @@ class Model(NamedTuple):
         length = self._excess([text.encode("utf-8")]).get(0)
         if length is not None:
             return (
-                f"the source has {length} tokens, eos counted. Expected: at most {self.limit}, the "
-                "model's `max_source_length`"
+                f"the source has {length} tokens, including eos. Expected: at most {self.limit}, "
+                "the model's `max_source_length`"
             )
-        limited = "" if self.limit is None else f"a source of at most {self.limit} tokens, and "
-        return f"the model has no answer. Expected: {limited}a target that its search allows"
+        limited = (
+            ""
+            if self.limit is None
+            else f"a source of at most {count_of(self.limit, 'token')}, and "
+        )
+        return f"the model found no target. Expected: {limited}a target that its search allows"
 
     def _excess(self, encoded: list[bytes]) -> dict[int, int]:
         """Return the number of tokens of each source that is too long, by its position."""
@@ -186,15 +188,14 @@ class Model(NamedTuple):
         return count_excess(encoded, self.translator.source, self.limit)
 
     def _report_truncated(self, encoded: list[bytes]) -> None:
-        """Write to standard error how many sources are truncated."""
+        """Warn of the number of sources that are truncated."""
         if self.translator is None or not self.translator.truncate_source:
             return
         excess = self._excess(encoded)
         if excess:
-            click.echo(
-                f"{len(excess)} sources were truncated to the model's `max_source_length`, "
-                f"{self.limit} tokens; the longest has {max(excess.values())}",
-                err=True,
+            warn(
+                f"truncated {count_of(len(excess), 'source')} to the model's `max_source_length`, "
+                f"{self.limit} tokens; the longest has {max(excess.values())}"
             )
 
     def scores(self, pairs: list[tuple[str, str]], batch_size: int) -> list[tuple[float, float]]:
@@ -250,8 +251,8 @@ def load_model(path: str, **options: Any) -> Model:
     if is_export(path):
         if given:
             raise InputError(
-                f"{path}: the search of an export is fixed; {', '.join(map(_option, given))} can "
-                "only be used with a .keras file"
+                f"{path}: the search of an export is fixed. Use "
+                f"{', '.join(map(_option, given))} with a .keras file or run folder"
             )
         import_package()
         with StatusLine("Loading the model"):
@@ -408,4 +409,4 @@ def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:
 
 
 def _option(name: str) -> str:
-    return "--nbest" if name == "num_hypotheses" else f"--{name.replace('_', '-')}"
+    return "--nbest" if name == "num_hypotheses" else option_name(name)

@@ -3,67 +3,97 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
-from keras_s2s.cli.setting_table import STOPPING
-from keras_s2s.errors import InputError, MissingPackageError
+from keras_s2s.cli.setting import Setting, describe_range, option_name
+from keras_s2s.cli.setting_table import SETTINGS
+from keras_s2s.errors import InputError, MissingPackageError, missing_package
 from keras_s2s.files import check_writable
 
-STOPPING_HELP = (
-    "When a beam search stops: bound (no better output is possible), finished (as many outputs as "
-    "the beam width are finished) or length (at the maximum length)."
-)
 _OF_MODEL = "the model's"
 _MODULES = "keras_s2s.modules"  # key in click's context
 
 
-def _keep_modules(ctx: click.Context, option: click.Parameter, names: tuple[str, ...]) -> None:
+def _keep_modules(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:
     """Check the module names, and store them until a model is loaded."""
     check_modules(names)
     ctx.meta[_MODULES] = names
 
 
+class Option(click.Option):
+    """Option whose help gives its default and its range in words.
+
+    Args:
+        notes: More texts to show in the brackets after the help, such as "required".
+    """
+
+    def __init__(self, *args: Any, notes: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.notes = notes
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names of the option and its help."""
+        record = super().get_help_record(ctx)
+        if record is None:
+            return None
+        default = self.show_default
+        if default is True and self.default is not None:
+            values = self.default if isinstance(self.default, tuple) else (self.default,)
+            default = ", ".join(map(str, values))
+        number = self.type if isinstance(self.type, click.IntRange | click.FloatRange) else None
+        notes = [
+            f"default: {default}" if isinstance(default, str) and default else "",
+            describe_range(number.min, number.max) if number is not None else "",
+            "required" if self.required else "",
+            *self.notes,
+        ]
+        shown = "; ".join(filter(None, notes))
+        names = record[0].replace(" RANGE", "")
+        return names, f"{self.help}  [{shown}]" if shown else str(self.help)
+
+
+option = functools.partial(click.option, cls=Option)
 MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
 PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
-FEATURES_COLUMN = click.option(
+FEATURES_COLUMN = option(
     "--features-column",
     type=click.IntRange(0, 3),
-    help="Column with features, if PAIRS has three columns: 2 for lemma<TAB>features<TAB>form; 0: "
-    "PAIRS has two columns.",
+    help="Number of the column with morphological features, if PAIRS has three columns: 2 for "
+    "lemma<TAB>features<TAB>form. 0: PAIRS has two columns.",
     show_default="that of the run folder, otherwise 0",
 )
-COLUMNS = click.option(
+COLUMNS = option(
     "--columns",
     type=click.Choice(["first", "text", "features"]),
-    help="How to read lines with tabs: only the first column (first), the whole line as one text "
-    "(text), or source<TAB>features (features).",
-    show_default="features for a model with a features tokenizer, otherwise an error",
+    help="How to read lines with tabs: translate only the first column (first), treat tabs as "
+    "spaces (text), or read source<TAB>features (features).",
+    show_default="features if the model has a features tokenizer, otherwise a tab is an error",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace existing files.")
-BATCH_SIZE = click.option(
+JSON = option("--json", "as_json", is_flag=True, help="Write JSON.")
+OVERWRITE = option("--overwrite", is_flag=True, help="Replace existing files.")
+BATCH_SIZE = option(
     "--batch-size",
     type=click.IntRange(1, 1 << 20),
     default=64,
     show_default=True,
     help="Number of texts per batch.",
 )
-IMPORT: Any = click.option(
+IMPORT: Any = option(
     "--import",
     "modules",
     multiple=True,
     metavar="MODULE",
     expose_value=False,
     callback=_keep_modules,
-    help="Python module that registers custom layers or functions, in the current folder or "
-    "installed. May be given several times.",
+    help=SETTINGS["import"].option_help(),
 )
 
 
@@ -99,6 +129,22 @@ def check_free(path: str, overwrite: bool) -> None:
     check_writable(path)
 
 
+def check_package(module: str, needs: str, package: str, extra: str) -> None:
+    """Check before TensorFlow is imported that an optional package is installed.
+
+    Args:
+        module: Name of the module that the package provides.
+        needs: Feature that needs the package, with a verb, such as "Plots need".
+        package: Name of the package.
+        extra: Extra of keras-s2s that installs it.
+
+    Raises:
+        MissingPackageError: If the module cannot be found.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise missing_package(needs, package, extra)
+
+
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the search options to a command. Each defaults to `None`.
 
@@ -108,31 +154,24 @@ def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         The function with the options `beam_width`, `length_penalty`, `max_length` and `stopping`.
     """
-    for option in (
-        click.option(
-            "--stopping", type=click.Choice(STOPPING), show_default=_OF_MODEL, help=STOPPING_HELP
-        ),
-        click.option(
-            "--max-length",
-            type=click.IntRange(1, 1 << 20),
-            help="Maximum number of target tokens, including eos.",
+    for name in ("stopping", "max_length", "length_penalty", "beam_width"):
+        setting = SETTINGS[name]
+        command = option(
+            option_name(name),
+            type=_type_of(setting),
             show_default=_OF_MODEL,
-        ),
-        click.option(
-            "--length-penalty",
-            type=click.FloatRange(0),
-            help="Length penalty α in score = log P / length**α.",
-            show_default=_OF_MODEL,
-        ),
-        click.option(
-            "--beam-width",
-            type=click.IntRange(1, 1 << 16),
-            help="Number of hypotheses kept at each step.",
-            show_default=_OF_MODEL,
-        ),
-    ):
-        command = option(command)
+            help=setting.option_help(),
+        )(command)
     return command
+
+
+def _type_of(setting: Setting) -> click.ParamType[Any]:
+    """Return the type of an option with the choices or the range of a setting."""
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if setting.kind is float:
+        return click.FloatRange(setting.minimum)
+    return click.IntRange(int(setting.minimum or 0), int(setting.maximum))
 
 
 def import_modules(names: Iterable[str] = ()) -> None:

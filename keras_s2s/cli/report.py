@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_s2s.checks import count_of
+
 if TYPE_CHECKING:
     from keras_s2s.evaluation import Comparison
 
@@ -54,16 +56,16 @@ class Report(NamedTuple):
 
     def to_text(self) -> str:
         """Return the report as readable text, with error rates in percent."""
-        lines = [f"{self.sources} sources; 95 % bootstrap confidence intervals"]
+        lines = [f"{count_of(self.sources, 'source')}; 95% bootstrap confidence intervals"]
         for name, figure in self.figures.items():
             value, low, high = (100 * it if name in _SHARES else it for it in figure)
             unit = "%" if name in _SHARES else " "
             lines.append(
-                f"{name_of(name, self.tokens):5s}{value:7.2f} {unit}  [{low:.2f}, {high:.2f}]  "
+                f"{name_of(name, self.tokens):5s}{value:7.2f}{unit}  [{low:.2f}, {high:.2f}]  "
                 f"{self.signatures.get(name, '')}".rstrip()
             )
         if self.confusions:
-            lines += ["", "most frequent confusions, reference → output:"]
+            lines += ["", "Most frequent confusions, reference → output:"]
         lines += [
             f"{it.count:7d}  {it.reference or _NOTHING} → {it.output or _NOTHING}"
             for it in self.confusions
@@ -88,7 +90,7 @@ def shown(figure: str, value: float) -> str:
         figure: "wer", "ter", "bleu" or "chrf".
         value: Float. Value of the metric. Error rates are shares.
     """
-    return f"{100 * value:.2f} %" if figure in _SHARES else f"{value:.2f}"
+    return f"{100 * value:.2f}%" if figure in _SHARES else f"{value:.2f}"
 
 
 def make_report(

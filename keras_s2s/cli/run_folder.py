@@ -75,8 +75,8 @@ def claimed(folder: str) -> Iterator[None]:
             undo.enter_context(locked(os.path.join(folder, _LOCK)))
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"{folder}: another training is running in this folder ({error.strerror}). Wait "
-                "for it to end, or choose another --output"
+                f"{folder}: another training run uses this folder ({error.strerror}). Wait for it "
+                "to end, or choose another --output"
             ) from None
         remove_unfinished(folder)
         yield
@@ -127,8 +127,8 @@ def check_folder(settings: SimpleNamespace) -> bool:
     path = os.path.join(folder, SETTINGS_FILE)
     if not os.path.exists(path):
         raise InputError(
-            f"{folder}: the folder must be empty or hold a run. It contains {sorted(found)[0]!r}. "
-            "Choose another --output"
+            f"{folder}: not a run folder, and not empty: it contains {sorted(found)[0]!r}. Choose "
+            "another --output"
         )
     run = read_config(path)
     take_from_run(settings, run)

@@ -16,6 +16,7 @@ from keras_s2s.cli.options import (
     IMPORT,
     MODEL,
     PAIRS,
+    option,
 )
 from keras_s2s.cli.streams import progress, write_line
 from keras_s2s.errors import InputError
@@ -23,11 +24,11 @@ from keras_s2s.errors import InputError
 _GROUP = 8  # batches
 
 
-@click.command(short_help="Score given pairs.")
+@click.command(short_help="Compute the log probability of given targets.")
 @MODEL
 @PAIRS
 @FEATURES_COLUMN
-@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON per pair.")
+@option("--json", "as_json", is_flag=True, help="Write one line of JSON per pair.")
 @IMPORT
 @BATCH_SIZE
 def score(
@@ -36,8 +37,8 @@ def score(
     """Write the log probability and the score of each pair of a file, in the same order.
 
     PAIRS is a file of source<TAB>target lines. Each output line has two columns, separated by a
-    tab: log_prob and score. log_prob is log P(target | source) in nats, including the
-    end-of-sequence token. The score is log_prob / length**α, as in the model's search.
+    tab: log_prob and score. log_prob is log P(target | source) in nats, including eos. The score is
+    log_prob / length**α, as in the model's search.
     """
     column = features_column_of(features_column, settings_of_run(model))
     listed = read_checked_pairs(pairs, column)

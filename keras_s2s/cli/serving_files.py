@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.options import OVERWRITE
+from keras_s2s.cli.options import OVERWRITE, option
 from keras_s2s.cli.streams import write_line
 
 
 @click.command(short_help="Write configuration files for TF Serving.")
 @click.argument("served", type=click.Path(exists=True, file_okay=False), metavar="SERVED")
 @click.argument("folder", type=click.Path(file_okay=False), metavar="FOLDER")
-@click.option("--name", show_default="the name of SERVED", help="Model name for clients.")
-@click.option(
+@option("--name", show_default="the name of SERVED", help="Name of the model in requests.")
+@option(
     "--version",
     "versions",
     type=click.IntRange(1),
@@ -22,26 +22,27 @@ from keras_s2s.cli.streams import write_line
     help="Version to serve. May be given several times.",
     show_default="always the newest",
 )
-@click.option(
+@option(
     "--image",
     show_default="the official TF Serving image",
     help="Container image of the server.",
 )
-@click.option(
+@option(
     "--cpus", type=click.IntRange(1), default=2, show_default=True, help="CPU cores per server."
 )
-@click.option("--memory", default="1Gi", show_default=True, help="Memory per server.")
-@click.option(
+@option("--memory", default="1Gi", show_default=True, help="Memory per server.")
+@option(
     "--replicas",
     type=click.IntRange(1),
     nargs=2,
     default=(2, 8),
-    show_default=True,
+    show_default="2 8",
+    metavar="MIN MAX",
     help="Minimum and maximum number of servers in a cluster.",
 )
 @OVERWRITE
 def serving_files(served: str, folder: str, **settings: Any) -> None:
-    """Write configuration files for serving SERVED with TF Serving into FOLDER.
+    """Write files for serving the models in SERVED with TF Serving to FOLDER.
 
     SERVED is the folder of SavedModel versions that `export` wrote. The files are the server's
     settings for versions, batching and metrics, a compose file for containers, and manifests for

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 import os
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 
 _LARGEST_INTEGER = 2**31 - 1  # for settings without a maximum
+_LARGEST_SHOWN = 1_000  # larger maxima are technical limits, which only errors name
 
 
 class Setting(NamedTuple):
-    """Definition of a training setting."""
+    """Definition of a training setting.
+
+    The texts name other settings in backticks.
+    """
 
     name: str
     default: Any
-    help: str
+    help: str  # without a period
     kind: type = str
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float = math.inf
-    optional: bool = False  # null is allowed
+    unset: str | None = None  # what null means in a settings file; `None`: null is not allowed
     several: bool = False  # a list
     registered: bool = False  # also accepts a name registered with Keras: package>name
 
@@ -37,7 +44,7 @@ class Setting(NamedTuple):
         Raises:
             ValueError: If the value is not allowed for this setting.
         """
-        if value is None and self.optional:
+        if value is None and self.unset is not None:
             return None
         if self.several:
             values = value if isinstance(value, list | tuple) else [value]
@@ -60,7 +67,7 @@ class Setting(NamedTuple):
             if not _can_be_a_path(value):
                 raise InputError(
                     f"`{self.name}` must be text without NUL characters or lone surrogates. "
-                    f"Received: {shortened(value)}"
+                    f"Received: {short_repr(value)}"
                 )
             return value
         try:
@@ -75,20 +82,28 @@ class Setting(NamedTuple):
         return number
 
     def _error(self, value: Any) -> InputError:
-        _, _, unset = self.help.partition("; null: ")
-        without = f". Without it (null in a settings file): {unset}" if unset else ""
+        without = f". If it is left out: {self.unset}" if self.unset else ""
         return InputError(
-            f"`{self.name}` must be {self.expected()}. Received: {shortened(value)}{without}"
+            f"`{self.name}` must be {self.expected()}. Received: {short_repr(value)}{without}"
         )
 
-    def bounds(self) -> str:
-        """Return the allowed range of a number in click's notation, `0<=x<=1`."""
-        show = str if self.kind is int else "{:g}".format
-        below = "" if self.minimum is None else show(self.minimum)
-        above = "" if math.isinf(self.maximum) else show(self.maximum)
-        if below and above:
-            return f"{below}<=x<={above}"
-        return f"x>={below}" if below else ""
+    def option_help(self) -> str:
+        """Return the help text of the command line option."""
+        several = ". May be given several times" if self.several else ""
+        return f"{_rename(self.help, option_name)}{several}."
+
+    def option_default(self) -> str:
+        """Return the default of the command line option as text, empty if it is required."""
+        if self.default is None:
+            return _rename(self.unset or "", option_name)
+        return str(self.default).lower()
+
+    def comment(self) -> str:
+        """Return the explanation for a settings file."""
+        notes = ["a list" if self.several else "", describe_range(self.minimum, self.maximum)]
+        allowed = ", ".join(filter(None, notes))
+        null = f"; null: {self.unset}" if self.unset else ""
+        return _rename(f"{self.help}{f' ({allowed})' if allowed else ''}{null}.", str)
 
     def expected(self) -> str:
         """Return a description of the allowed values."""
@@ -107,16 +122,36 @@ class Setting(NamedTuple):
         if self.minimum is None:
             return kind
         if math.isinf(self.maximum):
-            return f"{kind} of at least {self.minimum:g}"
-        if self.kind is int:
-            return f"{kind} between {self.minimum} and {self.maximum}"
-        return f"{kind} between {self.minimum:g} and {self.maximum:g}"
+            return f"{kind} of at least {_show(self.minimum)}"
+        return f"{kind} between {_show(self.minimum)} and {_show(self.maximum)}"
 
 
-def shortened(value: Any) -> str:
-    """Return the `repr` of a value for a message, truncated if it is long."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]} ... ({len(text)} characters)"
+def option_name(name: str) -> str:
+    """Return the name of the command line option of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def describe_range(minimum: float | None, maximum: float | None) -> str:
+    """Return the allowed range of a number in words, or an empty text if all are allowed.
+
+    Args:
+        minimum: The smallest allowed number, or `None`.
+        maximum: The largest allowed number, or `None` or infinity.
+    """
+    if minimum is None:
+        return ""
+    if maximum is None or maximum > _LARGEST_SHOWN:
+        return f"at least {_show(minimum)}"
+    return f"{_show(minimum)} to {_show(maximum)}"
+
+
+def _show(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _rename(text: str, name_of: Callable[[str], str]) -> str:
+    """Replace the names of settings in backticks."""
+    return re.sub("`([a-z_]+)`", lambda found: name_of(found[1]), text)
 
 
 def _can_be_a_path(text: str) -> bool:

@@ -21,41 +21,43 @@ TOKENIZER_CLASSES = {
     "features": "FeatureTokenizer",
 }
 TOKENIZERS = ("char", "byte", "word", "subword", "features", "decomposed")
-STOPPING = ("bound", "finished", "length")
 _LARGEST = 1 << 15  # units; a layer of this size has 32 GB of weights
 _DEEPEST = 64  # layers
+_WIDEST = 1 << 16  # beam width
+_LONGEST = 1_000_000  # tokens of an output, as in `BeamSearch`
+_NO_LIMIT = "no limit"
+_NONE = "none"
+_RECOMMENDED = "recommended for the training pairs"
 
 
-def _rate(name: str, default: float, text: str) -> Setting:
-    return Setting(name, default, text, float, minimum=0, maximum=0.95)
+def _rate(name: str, text: str) -> Setting:
+    return Setting(name, 0.0, text, float, minimum=0, maximum=0.95)
+
+
+def _number(
+    name: str, text: str, unset: str, minimum: float = 1, maximum: float = math.inf
+) -> Setting:
+    """Define an integer that is unset by default."""
+    return Setting(name, None, text, int, minimum=minimum, maximum=maximum, unset=unset)
 
 
 def _fitted(
     name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
 ) -> Setting:
     """Define a setting whose default is derived from the number and length of the pairs."""
-    text = f"{text}; null: recommended for the training pairs"
-    return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, optional=True)
+    return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, unset=_RECOMMENDED)
 
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Files": (
-        Setting(
-            "train",
-            None,
-            "Training pairs: one or more files of source<TAB>target lines",
-            several=True,
-        ),
-        Setting("valid", None, "Held-out pairs for choosing the best model"),
-        Setting(
+        Setting("train", None, "File of source<TAB>target lines to train on", several=True),
+        Setting("valid", None, "File of held-out (validation) pairs for choosing the best epoch"),
+        _number(
             "features_column",
-            None,
-            "Column with features in files with three columns: 2 for lemma<TAB>features<TAB>form; "
-            "null: files have two columns",
-            int,
-            minimum=1,
+            "Number of the column with morphological features, in files of three columns: 2 for "
+            "lemma<TAB>features<TAB>form",
+            "files have two columns",
             maximum=3,
-            optional=True,
         ),
         Setting(
             "output",
@@ -65,9 +67,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "import",
             None,
-            "One or more Python modules that register custom layers or functions; null: none",
+            "Python module that registers custom layers or functions, in the current folder or "
+            "installed",
             several=True,
-            optional=True,
+            unset=_NONE,
         ),
         Setting(
             "stream",
@@ -80,11 +83,11 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "source_tokenizer",
             None,
-            "Source tokenizer: char, decomposed (letters and accents, Korean letters), byte, word, "
-            "subword, or features (characters of a word, then features such as V;PST). With "
-            "features_column, char means features; null: recommended for the training pairs",
+            "Source tokenizer: char, decomposed (base characters and their accents; Korean "
+            "letters), byte, word, subword, or features (characters of a word, then features such "
+            "as V;PST). With `features_column`, char means features",
             choices=TOKENIZERS,
-            optional=True,
+            unset=_RECOMMENDED,
         ),
         Setting(
             "target_tokenizer",
@@ -92,46 +95,32 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Target tokenizer: char, byte, word or subword",
             choices=TOKENIZERS[:4],
         ),
-        Setting(
-            "source_vocabulary_size",
-            None,
-            "Maximum size of the source vocabulary; null: no limit, at most 8000 for subword",
-            int,
-            minimum=5,
-            optional=True,
+        *(
+            _number(
+                f"{side}_vocabulary_size",
+                f"Maximum size of the {side} vocabulary",
+                "8000 for subword, otherwise no limit",
+                minimum=5,
+            )
+            for side in ("source", "target")
         ),
-        Setting(
-            "target_vocabulary_size",
-            None,
-            "Maximum size of the target vocabulary; null: no limit, at most 8000 for subword",
-            int,
-            minimum=5,
-            optional=True,
-        ),
-        Setting(
-            "max_source_length",
-            None,
-            "Skip pairs with longer sources in training; null: no limit",
-            int,
-            minimum=1,
-            optional=True,
-        ),
-        Setting(
-            "max_target_length",
-            None,
-            "Skip pairs with longer targets in training; null: no limit",
-            int,
-            minimum=1,
-            optional=True,
+        *(
+            _number(
+                f"max_{side}_length",
+                f"Skip training pairs whose {side} has more than this number of tokens, including "
+                "eos",
+                _NO_LIMIT,
+            )
+            for side in ("source", "target")
         ),
     ),
     "Model": (
         Setting(
             "init_from",
             None,
-            "Model to start from, a .keras file or a run folder: training uses its weights, "
-            "vocabularies and model settings; null: none",
-            optional=True,
+            "Model to start from, a .keras file or run folder: training uses its weights, "
+            "vocabularies and model settings",
+            unset=_NONE,
         ),
         Setting(
             "cell", "lstm", "Type of the recurrent layers: lstm or gru", choices=("lstm", "gru")
@@ -141,15 +130,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Number of units of the decoder and of each encoder direction",
             maximum=_LARGEST,
         ),
-        Setting(
-            "embedding_dim",
-            None,
-            "Size of the embeddings; null: same as units",
-            int,
-            minimum=1,
-            maximum=_LARGEST,
-            optional=True,
-        ),
+        _number("embedding_dim", "Size of the embeddings", "equal to `units`", maximum=_LARGEST),
         _fitted("encoder_layers", "Number of encoder layers", maximum=_DEEPEST),
         _fitted("decoder_layers", "Number of decoder layers", maximum=_DEEPEST),
         Setting("bidirectional", BIDIRECTIONAL, "Use a bidirectional encoder", bool),
@@ -164,24 +145,23 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "context_to",
             "initial_state",
-            "Where the decoder uses c: initial_state, every_step or both",
+            "Where the decoder uses the context vector: initial_state, every_step or both",
             choices=("initial_state", "every_step", "both"),
         ),
         Setting(
             "attention",
             None,
             "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
-            "monotonic); null: chosen to suit the pairs",
-            optional=True,
+            "monotonic)",
+            unset=_RECOMMENDED,
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
         Setting(
             "copy",
             None,
-            "Copy source tokens with probabilities given by the attention; null: recommended for "
-            "the training pairs",
+            "Let the decoder copy source tokens (pointer-generator); needs attention",
             bool,
-            optional=True,
+            unset=_RECOMMENDED,
         ),
         Setting(
             "input_feeding",
@@ -199,60 +179,55 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             bool,
         ),
         _fitted("dropout", "Dropout rate of layer inputs", float, 0, maximum=0.95),
-        _rate("recurrent_dropout", 0.0, "Dropout rate of recurrent connections"),
-        _rate(
-            "word_dropout",
-            0.0,
-            "Rate at which tokens are replaced by the unknown token in training",
-        ),
+        _rate("recurrent_dropout", "Dropout rate of recurrent connections"),
+        _rate("word_dropout", "Rate at which training replaces tokens by the unknown token"),
     ),
     "Training": (
         Setting(
             "models",
             1,
-            "Number of models to train, with seeds `seed`, `seed` + 1, .... With more than one, "
-            "each has its own folder, best.keras is their ensemble, and `minutes` applies to each",
+            "Number of models to train, with consecutive seeds. With more than one, each has its "
+            "own folder, best.keras is their ensemble, and `minutes` applies to each",
             int,
             minimum=1,
         ),
         Setting(
             "teacher",
             None,
-            "Model to distill, usually an ensemble: a .keras file or a run folder. Training learns "
-            "its predictions, uses its vocabularies and ignores label_smoothing; null: none",
-            optional=True,
+            "Model to distill, usually an ensemble: a .keras file or run folder. The new model "
+            "learns its predicted probabilities and uses its vocabularies; `label_smoothing` has "
+            "no effect",
+            unset=_NONE,
         ),
         _fitted("epochs", "Number of passes over the training pairs"),
         Setting(
             "minutes",
             None,
-            "Stop after this many minutes of wall-clock time, not counting interruptions; the "
-            "learning rate schedule ends by then; null: no limit",
+            "Stop after this many minutes, not counting interruptions; the learning rate schedule "
+            "is shortened to end by then",
             float,
             minimum=0.001,
-            optional=True,
+            unset=_NO_LIMIT,
         ),
         _fitted(
             "patience",
-            "Stop after this many epochs (after warm-up) in which neither `watch` nor TER nor the "
-            "loss improved; 0: never stop early",
+            "Stop after this many epochs (after warm-up) in which neither the `watch` metric nor "
+            "TER nor the held-out loss improved; 0: never stop early",
             int,
             0,
         ),
         Setting(
             "watch",
             "wer",
-            "Metric for choosing the best model: wer, ter, bleu or chrf",
+            "Metric for choosing the best epoch: wer, ter, bleu or chrf",
             choices=("wer", "ter", "bleu", "chrf"),
         ),
         _fitted("batch_size", "Number of pairs per batch"),
-        Setting(
+        _number(
             "batch_tokens",
-            None,
-            "Maximum number of tokens per batch on either side; null: use batch_size",
-            int,
-            minimum=1,
-            optional=True,
+            "Maximum number of tokens per batch on either side, including padding; replaces "
+            "`batch_size`",
+            "not used",
         ),
         _fitted("learning_rate", "Peak learning rate of Adam", float, 1e-9, maximum=10),
         Setting(
@@ -264,17 +239,17 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         _fitted(
             "warmup_steps",
-            "Number of warm-up steps, in which the learning rate rises from 0",
+            "Number of warm-up steps, during which the learning rate rises from 0",
             int,
             0,
         ),
         Setting(
             "gradient_clip",
             GRADIENT_CLIP,
-            "Clip the gradients to this global norm; null: no clipping",
+            "Clip the gradients to this global norm; 0: no clipping",
             float,
-            minimum=1e-6,
-            optional=True,
+            minimum=0,
+            unset="no clipping",
         ),
         _fitted(
             "label_smoothing",
@@ -298,7 +273,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "seed",
             0,
-            "Random seed of initial weights, shuffling and dropout",
+            "Random seed for initial weights, shuffling and dropout",
             int,
             minimum=0,
             maximum=2**32 - 1,
@@ -306,26 +281,21 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "save_every",
             1000,
-            "Save the training state after this number of steps, in addition to each epoch",
+            "Number of steps between saves of the training state, which is also saved after each "
+            "epoch",
             int,
             minimum=1,
         ),
-        Setting(
-            "threads",
-            None,
-            "Number of CPU threads; null: all cores",
-            int,
-            minimum=1,
-            optional=True,
-        ),
+        _number("threads", "Number of CPU threads", "all cores"),
     ),
     "Search": (
         Setting(
             "beam_width",
             5,
-            "Beam width: hypotheses kept at each step; 1: greedy search",
+            "Beam width: number of hypotheses kept at each step; 1: greedy search",
             int,
             minimum=1,
+            maximum=_WIDEST,
         ),
         Setting(
             "length_penalty",
@@ -337,25 +307,25 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "stopping",
             "bound",
-            "When a search stops: bound (no better output is possible), finished (`beam_width` "
-            "outputs are finished) or length (at max_length)",
-            choices=STOPPING,
+            "When a beam search stops: bound (no better output is possible), finished (as many "
+            "outputs as the beam width are finished) or length (at the maximum length)",
+            choices=("bound", "finished", "length"),
         ),
-        Setting(
+        _number(
             "max_length",
-            None,
-            "Maximum number of output tokens; null: 1.2 times the longest training target",
-            int,
-            minimum=1,
-            optional=True,
+            "Maximum number of output tokens, including eos",
+            "1.2 times the longest training target",
+            maximum=_LONGEST,
         ),
+    ),
+    "Evaluation": (
         Setting(
             "tokens",
             None,
-            "Unit of the token error rate: words, characters or phones; null: characters for the "
-            "target tokenizers char and byte, otherwise words",
+            "Unit of the token error rate (TER): words, characters or phones. For phones it is "
+            "called PER",
             choices=("words", "characters", "phones"),
-            optional=True,
+            unset="characters for the target tokenizers char and byte, otherwise words",
         ),
         Setting("bleu_tokenize", "13a", "sacrebleu tokenization for BLEU; none: split at spaces"),
         Setting(
@@ -368,8 +338,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "confidence",
             False,
-            "Calibrate on the held-out pairs the probability that an output is correct, and add "
-            "`confidences` to the outputs of the model and its exports",
+            "Calibrate confidences on the held-out pairs: the model and its exports then also "
+            "return the probability that each output is correct",
             bool,
         ),
         Setting("samples", 50, "Number of sample outputs in samples.txt", int, minimum=0),

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import yaml
 
+from keras_s2s.checks import count_of
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.errors import InputError
 from keras_s2s.recommended import FITTED, fit_settings
@@ -79,7 +80,7 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
     for name in ("train", "valid"):
         if not values[name]:
             raise InputError(
-                f"`{name}` is missing. Use --{name} FILE, or `{name}: FILE` in the settings file"
+                f"`{name}` is missing. Use --{name} FILE, or `{name}: FILE` in a settings file"
             )
     if values["copy"] and values["attention"] == "none":
         raise InputError("`copy` needs attention. Received: copy=True, attention='none'")
@@ -107,9 +108,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
             value = values.get(setting.name, setting.default)
             text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
             written = f"{setting.name}: {text.removesuffix(chr(10)).removesuffix('...').strip()}"
-            text, null, unset = setting.help.partition("; null: ")
-            allowed = f" ({setting.bounds()})" if setting.bounds() else ""
-            lines.append(f"{written:36s}  # {text}{allowed}{null}{unset}.")
+            lines.append(f"{written:36s}  # {setting.comment()}")
     return "\n".join(lines) + "\n"
 
 
@@ -128,7 +127,7 @@ def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     for name, setting in SETTINGS.items():
         mine, other = here.get(name), there.get(name, setting.default)
         if name not in free and mine != other:
-            yield f"{name} is {other!r} there, {mine!r} here"
+            yield f"{name} is {other!r} in the run, {mine!r} in this command"
 
 
 def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
@@ -177,8 +176,8 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         fitted = dataclasses.replace(fitted, copy=False)
         reasons["copy"] = "no source token is spelled like a target token"
     click.echo(
-        f"settings for {measured.number:,} pairs of {measured.mean_length:.1f} characters on "
-        "average (a flag overrides each):"
+        f"Recommended settings for {count_of(measured.number, 'pair')} of "
+        f"{measured.mean_length:.1f} characters on average (an option overrides each):"
     )
     for name in missing:
         value = getattr(fitted, name)
@@ -210,7 +209,9 @@ def _read_text(path: str) -> str:
     with open(path, "rb") as file:
         content = file.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
-        raise InputError(f"{path}: more than {_LARGEST_FILE} bytes, the limit for a settings file")
+        raise InputError(
+            f"{path}: more than {_LARGEST_FILE:,} bytes, the limit for a settings file"
+        )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

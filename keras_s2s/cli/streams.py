@@ -17,6 +17,17 @@ from typing import BinaryIO
 
 import click
 
+PROGRAM = "keras-s2s"
+
+
+def warn(message: str) -> None:
+    """Write a warning to standard error.
+
+    Args:
+        message: The message, which starts in lower case like an error message.
+    """
+    click.echo(f"{PROGRAM}: warning: {message}", err=True)
+
 
 def write_line(text: str) -> None:
     """Write a line to standard output, as UTF-8 regardless of the locale.

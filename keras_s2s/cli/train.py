@@ -9,10 +9,16 @@ from typing import Any
 import click
 
 from keras_s2s.cli.initial_settings import follow_models
-from keras_s2s.cli.options import check_modules, import_modules, refuse_extra_arguments
+from keras_s2s.cli.options import (
+    check_modules,
+    check_package,
+    import_modules,
+    option,
+    refuse_extra_arguments,
+)
 from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
-from keras_s2s.cli.setting import Setting
+from keras_s2s.cli.setting import Setting, describe_range, option_name
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
@@ -54,24 +60,22 @@ def _setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _option(setting: Setting) -> Callable[..., Any]:
-    name = "--" + setting.name.replace("_", "-")
-    text, _, unset = setting.help.partition("; null: ")  # null is for settings files
-    default = unset if setting.default is None else str(setting.default).lower()
-    if unset and setting.default is not None:
-        text += f" (null in a settings file: {unset})"
-    extra = "; ".join(filter(None, [default and f"default: {default}", setting.bounds()]))
+    name = option_name(setting.name)
+    required = setting.default is None and setting.unset is None
     settings: dict[str, Any] = {
-        "help": f"{text}." + (f"  [{extra}]" if extra else ""),
+        "help": setting.option_help(),
         "default": None,
+        "show_default": setting.option_default(),
+        "notes": ["required" if required else describe_range(setting.minimum, setting.maximum)],
         "metavar": _METAVARS.get(setting.name),
     }
     if setting.kind is bool:
-        return click.option(f"{name}/--no-{name[2:]}", setting.name, **settings)
+        return option(f"{name}/--no-{name[2:]}", setting.name, **settings)
     if setting.several:
-        return click.option(name, setting.name, multiple=True, **settings)
+        return option(name, setting.name, multiple=True, **settings)
     choices = setting.choices if not setting.registered else ()
     kind: Any = click.Choice(choices) if choices else setting.kind
-    return click.option(name, setting.name, type=kind, **settings)
+    return option(name, setting.name, type=kind, **settings)
 
 
 @click.command(
@@ -79,22 +83,26 @@ def _option(setting: Setting) -> Callable[..., Any]:
     short_help="Train a model on files of pairs.",
     context_settings={"allow_extra_args": True},
 )
-@click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False), help="YAML file with settings."
+@option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="YAML file with settings.",
 )
-@click.option(
+@option(
     "--write-config",
     type=click.Path(dir_okay=False),
-    help="Write a settings file with an explanation on each line, and exit.",
+    metavar="FILE",
+    help="Write the settings to a new YAML file, with an explanation of each, and exit.",
 )
 @_setting_options
 def train(config: str | None, write_config: str | None, **flags: Any) -> None:
     """Train on source<TAB>target lines and write a run folder with the best model.
 
-    Settings come from options or from a file (--config); options override the file. All settings
-    are checked before training starts. Run the same command again to resume an interrupted
-    run. The final weights are the same as without the interruption, unless --minutes ended the
-    run.
+    Every setting can be given as an option or in a YAML file (--config); options override the file.
+    Settings and files are checked before training starts. To resume an interrupted run, run the
+    same command again: the final weights are the same as without the interruption, unless
+    --minutes ended the run.
     """
     refuse_extra_arguments("Give each file its own option: --train FILE --train FILE.")
     given = read_config(config) if config is not None else {}
@@ -116,6 +124,9 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         # TensorFlow reads TFRecords, and only after it is configured.
         pairs = None if holds_records(settings) else read_training_pairs(settings)
         check_installed(METRICS)
+        if "subword" in (settings.source_tokenizer, settings.target_tokenizer):
+            needs = "Training a SentencePieceTokenizer needs"
+            check_package("sentencepiece", needs, "sentencepiece", "subword")
         import_package()
         import_modules(modules)
         from keras_s2s.cli import training
@@ -124,6 +135,6 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
 
 
 def _write_config(path: str, given: dict[str, Any]) -> None:
-    if os.path.exists(path):
+    if os.path.lexists(path):
         raise FileExistsError(f"{path}: the file already exists")
     write_text(path, to_yaml(given))

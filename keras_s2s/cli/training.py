@@ -17,12 +17,14 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.callbacks.epoch_metrics import HIGHER_IS_BETTER, KeepBest, LearningCurve, StopEarly
 from keras_s2s.callbacks.pace import Pace
+from keras_s2s.checks import count_of
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine
 from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_limit
 from keras_s2s.cli.models import load_model, load_translator
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.settings import fit_to_pairs
+from keras_s2s.cli.streams import warn
 from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
@@ -53,15 +55,15 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = make_data(settings, pairs or read_training_pairs(settings), initial or teacher)
     fit_to_pairs(settings, data, initial)
-    trainings = _members(settings)
+    runs = _members(settings)
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)
-    for number, training in enumerate(trainings, 1):
+    for number, run in enumerate(runs, 1):
         if settings.models > 1:
-            click.echo(f"\nmodel {number} of {settings.models}")
-        _train_one(training, data, initial, teacher)
+            click.echo(f"\nModel {number} of {settings.models}")
+        _train_one(run, data, initial, teacher)
     if settings.models > 1:
-        _write_ensemble(settings, trainings)
+        _write_ensemble(settings, runs)
         conclude(settings, data)
 
 
@@ -78,9 +80,9 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
         batches = teach(batches, teacher.model)
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
-    click.echo(f"model: {model.count_params():,} parameters")
+    click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
-        click.echo(f"training in {settings.output}")
+        click.echo(f"Training in {settings.output}")
     limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))
     if limited:
         click.echo(limited)
@@ -129,14 +131,14 @@ def fit(
         ).history
     except KeyboardInterrupt:
         callbacks.lines.stop()
-        click.echo("\ninterrupted; run the same command again to resume", err=True)
+        click.echo("\nInterrupted. Run the same command again to resume", err=True)
         raise
     finally:
         callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
         raise TrainingDivergedError(
-            f"the loss is {history['loss'][-1]} after epoch {len(history['loss'])}: the learning "
-            f"rate may be too high. Remove {state} to start over"
+            f"the loss is {history['loss'][-1]} after epoch {len(history['loss'])}. The learning "
+            "rate may be too high: use a lower --learning-rate and another --output"
         )
     click.echo(describe_ending(settings, callbacks))
 
@@ -213,10 +215,9 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
     if settings.confidence:
         calibrate(settings, best.translator, data.valid)
     if report.figures["wer"].value == 1.0:
-        click.echo(
-            "every held-out output is wrong: train longer (--epochs), on more pairs, or look at "
-            f"{os.path.join(folder, run_folder.SAMPLES)}",
-            err=True,
+        warn(
+            "no held-out output is correct. Train for more epochs (--epochs) or on more pairs; "
+            f"{os.path.join(folder, run_folder.SAMPLES)} shows what the model outputs"
         )
 
 
@@ -231,8 +232,8 @@ def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str,
     found = translator.calibrate(pairs)
     translator.save(run_folder.best_path(settings))
     click.echo(
-        f"confidence: temperature {found.temperature:.2f}; expected calibration error "
-        f"{100 * found.error:.1f} % (with temperature 1: {100 * found.error_before:.1f} %)"
+        f"Confidences: temperature {found.temperature:.2f}; expected calibration error "
+        f"{100 * found.error:.1f}% (before: {100 * found.error_before:.1f}%)"
     )
     if importlib.util.find_spec("matplotlib") is not None:
         from keras_s2s.plots import reliability
@@ -247,16 +248,16 @@ def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     cores = count_cores()
     threads = settings.threads = settings.threads or cores
     if resumes and threads != cores:
-        click.echo(f"threads: {threads}, for {cores} available cores (--threads changes this)")
+        click.echo(
+            f"Threads: {threads}, as at the start of this run; this machine has "
+            f"{count_of(cores, 'core')} (--threads changes this)"
+        )
     try:
         # Run two independent products in parallel, each on half of the cores.
         tf.config.threading.set_intra_op_parallelism_threads(max(1, threads // 2))
         tf.config.threading.set_inter_op_parallelism_threads(min(2, threads))
     except RuntimeError:
-        click.echo(
-            "the number of threads is unchanged, because TensorFlow is already initialized",
-            err=True,
-        )
+        warn("the number of threads is unchanged, because TensorFlow is already initialized")
     keras.utils.set_random_seed(settings.seed)
     if settings.precision != "float32":
         keras.config.set_dtype_policy(settings.precision)
@@ -279,7 +280,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise InputError(
-            f"{settings.output}: not enough disk space. Expected: {needed >> 20} MB. Received: "
+            f"{settings.output}: not enough disk space. Expected: {needed >> 20} MB. Available: "
             f"{free >> 20} MB"
         )
 

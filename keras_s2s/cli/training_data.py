@@ -9,6 +9,7 @@ import click
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.checks import count_of
 from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
@@ -20,7 +21,6 @@ from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 # Tokenizer classes by their names in the settings.
 TOKENIZERS: dict[str, Any] = {kind: getattr(s2s, name) for kind, name in TOKENIZER_CLASSES.items()}
 _CHUNK = 4096  # texts that are tokenized at once
-_SYMBOL = 2.5  # mean length of words that are symbols, such as phones
 
 
 class Data(SimpleNamespace):
@@ -71,23 +71,10 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         held_out = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
         side = ("source", "target")[place]
         click.echo(
-            f"{side}: {tokenizer.vocabulary_size:,} tokens in the vocabulary, "
-            f"{held_out.unknown:,} of {held_out.total:,} held-out tokens are unknown"
+            f"{side.capitalize()} vocabulary: {count_of(tokenizer.vocabulary_size, 'token')}; "
+            f"unknown: {held_out.unknown:,} of {count_of(held_out.total, 'held-out token')}"
         )
-    if initial is None and settings.target_tokenizer == "char":
-        _suggest_words([target for _, target in pairs.valid])
     return data
-
-
-def _suggest_words(targets: list[str]) -> None:
-    """Suggest a word tokenizer for targets that look like symbols separated by spaces."""
-    words = [word for target in targets for word in target.split()]
-    if len(words) >= 2 * len(targets) and sum(map(len, words)) <= _SYMBOL * len(words):
-        click.echo(
-            f"targets look like symbols separated by spaces, such as {targets[0]!r}: to make each "
-            "symbol one token, use --target-tokenizer word",
-            err=True,
-        )
 
 
 def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
@@ -174,8 +161,8 @@ def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
         raise InputError(str(error).replace("`vocabulary_size`", name)) from error
     if size is None and tokenizer.vocabulary_size < DEFAULT_SIZE:
         click.echo(
-            f"{side}: {tokenizer.vocabulary_size:,} subwords instead of {DEFAULT_SIZE:,}, because "
-            f"the {side} texts contain no more (--{side}-vocabulary-size sets another maximum)"
+            f"{side.capitalize()} vocabulary: fewer than {DEFAULT_SIZE:,} subwords, because the "
+            f"{side} texts contain no more"
         )
     return tokenizer
 

@@ -70,16 +70,23 @@ def build_model(
         **shared,
     )
     model = s2s.Seq2Seq(encoder, decoder, copy_ids=copy_ids)
-    optimizer = s2s.FusedAdam(settings.learning_rate, global_clipnorm=settings.gradient_clip)
+    _compile(model, settings)
+    return model
+
+
+def _compile(model: Any, settings: SimpleNamespace) -> None:
+    """Compile a model with the optimizer and the loss of the settings."""
+    optimizer = s2s.FusedAdam(
+        settings.learning_rate, global_clipnorm=settings.gradient_clip or None
+    )
     if settings.teacher is not None:  # the teacher's predictions are already smooth
         model.compile(optimizer, loss=DistillationLoss())
-        return model
+        return
     model.compile(
         optimizer,
         loss=s2s.SequenceLoss(settings.reduction, label_smoothing=settings.label_smoothing),
         metrics=[s2s.TokenAccuracy(), s2s.Perplexity()],
     )
-    return model
 
 
 def load_initial(settings: SimpleNamespace) -> Any:
@@ -93,15 +100,13 @@ def load_initial(settings: SimpleNamespace) -> Any:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not a translator with a single model, or its tokenizers are not
-            of the kind in the settings.
+        ValueError: If the file is not a translator, or its tokenizers are not of the kind in the
+            settings.
     """
     path = settings.init_from
     if path is None:
         return None
     translator = load_translator(path)
-    if not isinstance(translator.model, s2s.Seq2Seq):
-        raise InputError(f"{path}: an ensemble. Expected: one model")
     _check_tokenizers(settings, translator, path)
     return translator
 

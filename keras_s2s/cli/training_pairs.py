@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import click
 
+from keras_s2s.checks import count_of
 from keras_s2s.cli.features import FeatureCounts
-from keras_s2s.cli.streams import StatusLine
+from keras_s2s.cli.streams import StatusLine, warn
 from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pair_files import is_records
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+
+_SYMBOL = 2.5  # mean length of words that are symbols, such as phones
 
 
 class TrainingPairs(NamedTuple):
@@ -72,14 +75,29 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
     if settings.features_column:
         features.check(settings.features_column, settings.train)
         statistics = statistics._replace(features=True)
-    click.echo(f"{statistics.number:,} pairs to train on, {len(valid):,} held out")
+    click.echo(
+        f"{count_of(statistics.number, 'training pair')}, {count_of(len(valid), 'held-out pair')}"
+    )
     if both:
-        click.echo(
-            f"{len(both):,} of {len(held_out):,} held-out sources are also in the training data: "
-            "the error rates will be too low",
-            err=True,
+        sources = count_of(len(held_out), "held-out source")
+        warn(
+            f"the training pairs contain {len(both):,} of {sources}, so the error rates will be "
+            "too low"
         )
+    new_tokenizers = settings.init_from is None and settings.teacher is None
+    if new_tokenizers and settings.target_tokenizer == "char":
+        _suggest_words([target for _, target in valid])
     return TrainingPairs(train, valid, statistics)
+
+
+def _suggest_words(targets: list[str]) -> None:
+    """Suggest a word tokenizer for targets that look like symbols separated by spaces."""
+    words = [word for target in targets for word in target.split()]
+    if len(words) >= 2 * len(targets) and sum(map(len, words)) <= _SYMBOL * len(words):
+        warn(
+            f"the targets look like symbols separated by spaces, such as {targets[0]!r}; "
+            "--target-tokenizer word makes each symbol one token"
+        )
 
 
 def iterate_training_pairs(

@@ -11,12 +11,14 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.models import Hypothesis, Model, load_model
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     COLUMNS,
     IMPORT,
     MODEL,
+    option,
     refuse_extra_arguments,
     search_options,
 )
@@ -40,7 +42,7 @@ _LARGEST_GROUP = 8  # batches
     context_settings={"allow_extra_args": True},
 )
 @MODEL
-@click.option(
+@option(
     "--nbest",
     "num_hypotheses",
     type=click.IntRange(1, 1 << 16),
@@ -48,10 +50,8 @@ _LARGEST_GROUP = 8  # batches
     help="Write the N best targets of each source, one per line, after its line number.",
 )
 @COLUMNS
-@click.option(
-    "--scores", is_flag=True, help="Write the score and log probability before each target."
-)
-@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON per source.")
+@option("--scores", is_flag=True, help="Write the score and log probability before each target.")
+@option("--json", "as_json", is_flag=True, help="Write one line of JSON per source.")
 @IMPORT
 @search_options
 @BATCH_SIZE
@@ -66,7 +66,7 @@ def translate(
     """Translate each line of standard input to a line of standard output, in the same order.
 
     MODEL is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file. An empty
-    line stays empty. Output columns are separated by tabs: [number] [score log_prob] target.
+    line stays empty. Output columns are separated by tabs: [line number] [score log_prob] target.
     """
     refuse_extra_arguments("Sources are read from standard input: < FILE.")
     if sys.stdin is None:
@@ -74,7 +74,8 @@ def translate(
     stdin = sys.stdin.buffer
     reader, size = LineReader(stdin), size_of(stdin)
     if size is not None:  # a file: its first line is there before the model is loaded
-        decode_line(reader.peek() or b"", "standard input, line 1", columns or "text")
+        how = columns or columns_of(model)
+        decode_line(reader.peek() or b"", "standard input, line 1", how)
     answering = load_model(model, **options)
     columns = columns or answering.columns()
     numbered = options["num_hypotheses"] is not None

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-import click
 import tensorflow as tf
 
+from keras_s2s.cli.streams import warn
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import UNK_ID
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
@@ -71,15 +71,14 @@ def check_known(tokenizers: Iterable[Any], pairs: Any, path: str) -> None:
         unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs()))
         if unknown.share > _MOST:
             raise InputError(
-                f"{path}: its {side} vocabulary does not suit the training pairs: it lacks "
-                f"{unknown} of their {side} tokens. Expected: a model for the same characters or "
+                f"{path}: its {side} vocabulary does not fit the training pairs: it lacks "
+                f"{unknown} of their {side} tokens. Expected: a model of the same characters or "
                 "words. To train new vocabularies, leave out --init-from and --teacher"
             )
         if unknown.share:
-            click.echo(
-                f"warning: the {side} vocabulary of {path} lacks {unknown} of the {side} tokens of "
-                "the training pairs; the model cannot tell these tokens apart",
-                err=True,
+            warn(
+                f"the {side} vocabulary of {path} lacks {unknown} of the {side} tokens of the "
+                "training pairs; the model cannot distinguish these tokens"
             )
 
 
@@ -93,8 +92,7 @@ def report_unknown(translator: Any, pairs: Iterable[tuple[str, str]]) -> None:
     for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
         unknown = UnknownTokens(getattr(translator, side), texts)
         if unknown.share > _MOST:
-            click.echo(
+            warn(
                 f"the {side} vocabulary of the model lacks {unknown} of the {side} tokens: check "
-                "that it was trained for such pairs",
-                err=True,
+                "that the model was trained on such pairs"
             )

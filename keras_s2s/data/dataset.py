@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_int, check_positive_int
+from keras_s2s.checks import check_int, check_positive_int, count_of
 from keras_s2s.data.batching import LengthBatcher, Side, make_side
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
@@ -199,11 +199,13 @@ class _LengthLimits(NamedTuple):
         limits = ", ".join(f"{name}={limit}" for name, limit in self.given().items())
         if left_out == pairs:
             raise InputError(
-                f"At least one pair must be within {limits} (including eos). Received: {pairs} "
-                "pairs, all of them longer"
+                f"At least one pair must be within {limits} (including eos). Received: "
+                f"{count_of(pairs, 'longer pair')}"
             )
         if left_out:
-            _LOGGER.warning("Skipped %d of %d pairs: longer than %s.", left_out, pairs, limits)
+            _LOGGER.warning(
+                "Skipped %d of %s: longer than %s.", left_out, count_of(pairs, "pair"), limits
+            )
 
 
 def _check_batcher(

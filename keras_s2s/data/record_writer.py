@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_positive_int, count_of
 from keras_s2s.data.pair_files import iterate_file
 from keras_s2s.data.pairs import as_paths_or_pairs, check_pairs
 from keras_s2s.data.records import BEGIN, END
@@ -70,7 +70,7 @@ def write_records(
             if number < shards:
                 raise InputError(
                     "`shards` must not exceed the number of pairs, because each file needs a pair. "
-                    f"Received: shards={shards} for {number} pairs"
+                    f"Received: shards={shards} for {count_of(number, 'pair')}"
                 )
     return names
 

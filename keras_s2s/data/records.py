@@ -11,6 +11,7 @@ from typing import IO, Any
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from keras_s2s.checks import count_of
 from keras_s2s.data.pairs import GZIP_MAGIC, check_path, find_fault
 from keras_s2s.errors import InputError
 
@@ -105,8 +106,8 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
         return left
     if end != -left:
         raise InputError(
-            f"{path}, record {number}: it was written as record {end} but follows {-left - 1} "
-            "records: some are missing. Get the file again"
+            f"{path}, record {number}: it was written as record {end} but follows "
+            f"{count_of(-left - 1, 'record')}: some are missing. Get the file again"
         )
     return 0
 
@@ -133,7 +134,11 @@ def _end_fault(path: str, size: int, *, compressed: bool) -> str | None:
                 found = _decompressed_size(file)
             except (EOFError, zlib.error) as error:
                 return str(error)
-    return None if found == size else f"the file has {found} bytes, its complete records {size}"
+    return (
+        None
+        if found == size
+        else f"the file has {count_of(found, 'byte')}, its complete records {size}"
+    )
 
 
 def _decompressed_size(file: IO[bytes]) -> int:

@@ -279,7 +279,7 @@ class RecurrentStack(keras.layers.Layer):
         if not self.norms:
             return values
         norm = self.norms[level * (2 if self.backward_layers else 1) + direction]
-        # The `call` of `norm` would run a search in the precision of the training.
+        # The `call` of `norm` would run a search in the precision of training.
         return keras.ops.layer_normalization(
             values, norm.gamma, norm.beta, axis=-1, epsilon=norm.epsilon
         )

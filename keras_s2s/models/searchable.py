@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice, short_repr
+from keras_s2s.checks import check_choice, count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
@@ -239,7 +239,7 @@ class Searchable(keras.Model):
         if None not in rows and rows[0] != rows[1]:
             raise InputError(
                 "`source_ids` and `target_ids` must have the same number of rows. Received: "
-                f"{rows[0]} sources and {rows[1]} targets"
+                f"{count_of(rows[0], 'source')} and {count_of(rows[1], 'target')}"
             )
         found = self._run("log_prob", self._log_prob, source_ids, target_ids)
         if tf.executing_eagerly():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_s2s.calibration import calibration_error, reliability_bins
-from keras_s2s.checks import check_choice, check_positive_int, short_repr
+from keras_s2s.checks import check_choice, check_positive_int, count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import SPLITS, ErrorRates, error_rates
 from keras_s2s.plots.canvas import (
@@ -134,8 +134,8 @@ def errors_by_length(
     check_positive_int("num_bins", num_bins)
     if len(sources) != len(outputs):
         raise InputError(
-            f"`outputs` must have one output for each source. Received: {len(sources)} sources, "
-            f"{len(outputs)} outputs"
+            "`outputs` must have one output for each source. Received: "
+            f"{count_of(len(sources), 'source')}, {count_of(len(outputs), 'output')}"
         )
     error_rates(outputs, references, tokens=target_tokens)  # checks the arguments
     lengths = np.array([len(SPLITS[source_tokens](source)) for source in sources])
@@ -202,7 +202,8 @@ def reliability(
     # Do not clip points at 0 and 1.
     axes.scatter(*places, sizes, color=BLUE, alpha=0.6, clip_on=False, zorder=3)
     error = calibration_error(confidences, right, bins=bins)
-    axes.set_xlabel(f"confidence ({total:,} outputs, calibration error {100 * error:.1f}%)")
+    outputs = count_of(total, "output")
+    axes.set_xlabel(f"confidence ({outputs}, calibration error {100 * error:.1f}%)")
     axes.set_ylabel("share of correct outputs")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)

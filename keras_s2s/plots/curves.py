@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.plots.canvas import (
     BLUE,
@@ -102,7 +102,8 @@ def _series(history: Any) -> dict[str, tuple[list[int], list[float]]]:
         if not values or epochs % len(values):
             raise InputError(
                 "`history` must have a value for each epoch, or for every second, third, … epoch. "
-                f"Received: {len(values)} values of {name!r}, {epochs} epochs"
+                f"Received: {count_of(len(values), 'value')} of {name!r}, "
+                f"{count_of(epochs, 'epoch')}"
             )
         every = epochs // len(values)
         series[name] = list(range(every, epochs + 1, every)), values
@@ -139,7 +140,8 @@ def _read_csv(path: str) -> dict[str, list[float]]:
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise InputError(
-                f"{path}, line {number}: expected {len(header)} columns. Received: {len(row)}"
+                f"{path}, line {number}: expected {count_of(len(header), 'column')}. "
+                f"Received: {len(row)}"
             )
         for name, value in zip(header, row, strict=True):
             columns[name].append(_number(value, f"{path}, line {number}: {name!r}"))

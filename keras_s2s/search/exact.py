@@ -66,8 +66,8 @@ class ExactSearch(Search):
     bound, so set `max_length_ratio` too. A batch takes as long as its hardest row.
 
     `certified` of the result is true for a row whose outputs are proved to be the best. It is false
-    if `max_nodes`, `max_open` or `max_bytes` made the search drop a prefix that could lead to a
-    better output, or if the last token of that prefix is not among the 64 most probable. The row
+    if the search dropped a prefix that could lead to a better output: because of `max_nodes`,
+    `max_open` or `max_bytes`, or because its last token is not among the 64 most probable. The row
     then has the best outputs found, never worse than those of the beam search. If fewer than
     `num_hypotheses` outputs can end, unfinished hypotheses of the beam search fill the remaining
     slots.

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
@@ -150,7 +151,7 @@ class Lexicon:
         return self._hash
 
     def __repr__(self) -> str:
-        return f"Lexicon({len(self.outputs)} outputs)"
+        return f"Lexicon({count_of(len(self.outputs), 'output')})"
 
 
 class InLexicon:

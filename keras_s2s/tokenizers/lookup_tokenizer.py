@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
-from keras_s2s.checks import check_int, check_positive_int, check_utf8, short_repr
+from keras_s2s.checks import check_int, check_positive_int, check_utf8, count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import EOS_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
@@ -89,7 +89,7 @@ class LookupTokenizer(Tokenizer):
         if not tokens:
             raise InputError(
                 f"`texts` must contain at least one token that occurs {min_count} times. Received: "
-                f"texts with {len(counts)} different tokens, none of which occurs that often"
+                f"texts with {count_of(len(counts), 'different token')}, none that frequent"
                 if counts
                 else "`texts` must contain at least one token. Received: none"
             )

@@ -58,12 +58,18 @@ def test_errors_in_files_do_not_wait_for_tensorflow(tmp_path):
     decoder = {"config": {"units": 8, "attention": None}}
     encoder = {"class_name": "LSTMEncoder", "config": {"units": 8}}
     config = {"model": {"config": {"encoder": encoder, "decoder": decoder}}}
+    config["source"] = {"class_name": "CharTokenizer"}
+    ensemble = str(tmp_path / "ensemble.keras")
+    with zipfile.ZipFile(ensemble, "w") as archive:
+        archive.writestr(
+            "config.json", json.dumps({"config": {"model": {"class_name": "Ensemble"}}})
+        )
     with zipfile.ZipFile(model, "w") as archive:
         archive.writestr("config.json", json.dumps({"config": config}))
     code = f"""
 import sys
 from keras_s2s.cli.main import main
-good, bad, run, model = {[good, bad, run, model]!r}
+good, bad, run, model, ensemble = {[good, bad, run, model, ensemble]!r}
 train = ["train", "--output", run, "--train", good, "--valid"]
 for command in (
     [*train[:-2], bad, "--valid", good],
@@ -73,6 +79,7 @@ for command in (
     [*train, good, "--attention", "monotonic", "--input-feeding"],
     [*train, good, "--init-from", model, "--copy"],
     [*train, good, "--import", "no_such_module"],
+    [*train, good, "--init-from", ensemble],
     ["evaluate", model, bad],
     ["score", model, bad],
     ["draw", "errors", model, bad, run + ".png"],
@@ -81,18 +88,22 @@ for command in (
     ["translate", model],
     ["translate", model, "--nbest", "3", "--beam-width", "2"],
     ["compare", model, good, good],
+    ["compare", model, model, good],
     ["average", model, good, "--output", run + ".keras"],
     ["inspect", good],
 ):
     with open(bad) as sys.stdin:
         assert main(command) == 2, command
+with open(good) as sys.stdin:  # its line has a tab
+    assert main(["translate", model]) == 2
 assert not {{"tensorflow", "keras"}} & sys.modules.keys()
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     lines = ended.stderr.decode().splitlines()
-    assert len(lines) == 17
-    assert lines[-1].startswith(f"keras-s2s: {good}: not a model. Expected: a .keras, ")
+    assert len(lines) == 20
+    assert lines[-1].startswith("keras-s2s: standard input, line 1: a tab at character 2. Expected")
+    assert lines[-2].startswith(f"keras-s2s: {good}: not a model. Expected: a .keras, ")
     for line in lines:
         assert line.startswith("keras-s2s: ")
 
@@ -137,7 +148,13 @@ def test_evaluate_accepts_any_reference_of_a_source(run, model, pairs, translato
     first, second = translator.translate(["abcd", "ü"])
     assert outputs.read_text("utf-8") == f"abcd\t{first}\tone two\ttwo\nü\t{second}\tthree\n"
     _, output, _ = run("evaluate", model, pairs, "--metrics", "wer")
-    assert output.splitlines()[1].startswith("WER   100.00 %")
+    assert output.splitlines()[1].startswith("WER   100.00%")
+
+
+def test_the_pairs_are_not_replaced_by_the_outputs(run, model, pairs):
+    code, _, errors = run("evaluate", model, pairs, "--outputs", pairs)
+    assert code == 2
+    assert f"{pairs}: --outputs would replace PAIRS" in errors
 
 
 def test_unknown_metrics_are_an_error(run, model, pairs):
@@ -161,12 +178,12 @@ def test_an_export_can_be_inspected_and_translates(
     figures = tmp_path / "figures.json"
     figures.write_text('{"sources": 3, "wer": {"value": 0.25, "low": 0.2, "high": 0.3}}', "utf-8")
     code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
-    assert (code, errors) == (0, "loading the model\n")
+    assert (code, errors) == (0, "Loading the model\n")
     steps = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert steps[0] == "computing the expected answers"
-    assert steps[1].startswith("tracing the signatures ")
-    assert steps[2] == ("converting for LiteRT" if options else "writing the SavedModel")
-    assert re.fullmatch(r"comparing \d+ answers of serving_default with the model", steps[3])
+    assert steps[0] == "Computing the expected answers"
+    assert steps[1].startswith("Tracing signatures: ")
+    assert steps[2] == ("Converting for LiteRT" if options else "Writing the SavedModel")
+    assert re.fullmatch(r"Comparing \d+ answers of serving_default with the model", steps[3])
     if options:  # a file is not replaced unasked; a SavedModel gets another version
         code, _, errors = run("export", model, tmp_path / out, *options)
         assert code == 2
@@ -181,7 +198,7 @@ def test_an_export_can_be_inspected_and_translates(
     assert output.splitlines() == [first, "", second]
     code, _, errors = run("translate", tmp_path / out, "--beam-width", 2)
     assert code == 2
-    assert "--beam-width can only be used with a .keras file" in errors
+    assert "Use --beam-width with a .keras file or run folder" in errors
 
 
 @pytest.mark.parametrize(
@@ -196,12 +213,12 @@ def test_an_export_of_ids_says_that_it_does_not_copy(
     for name in ("onnx", "litert"):
         monkeypatch.setattr(s2s.export, name, lambda translator, out, **given: out, raising=False)
     code, _, errors = run("export", tmp_path, tmp_path / out, *options)
-    assert (code, 'reads "⁇" instead of the source token' in errors) == (0, on_ids)
+    assert (code, 'the output is the id 1 (unk), which reads "⁇"' in errors) == (0, on_ids)
 
 
 def test_inspect_describes_a_keras_file(run, model, translator):
     _, output, _ = run("inspect", model)
-    assert output.startswith("# CharTokenizer → WordTokenizer, Keras\n")
+    assert output.startswith("# Sequence-to-sequence model, Keras\n")
     assert f"| parameters | {translator.model.count_params()} |" in output
     assert "signature" not in output
     os.utime(model, (0, 86400.0))
@@ -255,7 +272,7 @@ def test_options_of_another_format_are_refused(run, model, tmp_path, options, me
 def test_an_unknown_suffix_is_refused(run, model, tmp_path, name):
     code, _, errors = run("export", model, tmp_path / name)
     assert code == 2
-    assert f"{name}: no format has the suffix .{name.split('.')[1]}. Use .tflite or" in errors
+    assert f"{name}: unknown suffix .{name.split('.')[1]}. Use .tflite or" in errors
 
 
 @pytest.mark.slow
@@ -263,7 +280,7 @@ def test_export_writes_warm_up_requests(run, model, tmp_path):
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     options = ["--warmup-length", 2, "--warmup-length", 3, "--warmup-batch-size", 4]
     code, output, errors = run("export", model, tmp_path / "served", *options)
-    assert (code, errors) == (0, "loading the model\n")
+    assert (code, errors) == (0, "Loading the model\n")
     path = Path(output.strip()) / "assets.extra" / "tf_serving_warmup_requests"
     requests = [
         prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
@@ -445,9 +462,8 @@ def test_a_run_folder_stores_how_its_data_are_read(run, run_folder, pairs, tmp_p
 def test_an_export_is_not_mixed_with_other_files(run, model, run_folder, tmp_path):
     code, _, errors = run("export", model, run_folder)
     assert code == 2
-    assert (
-        f"the folder of a run. Expected: a folder for SavedModel versions, such as {run_folder}"
-        in (errors)
+    assert f"a run folder. Expected: a folder for SavedModel versions, such as {run_folder}" in (
+        errors
     )
     (tmp_path / "notes.txt").touch()
     code, _, errors = run("export", model, tmp_path)

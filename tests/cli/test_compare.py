@@ -37,7 +37,7 @@ def test_a_model_has_no_differences_from_itself(run, model, texts):
     arguments = ("--max-changed", 0, "--max-score-difference", 1e-6)
     code, output, _ = run("compare", model, model, texts, *arguments)
     assert code == 0
-    assert output.startswith("0 of 6 answers changed (0.00%)\n")
+    assert output.startswith("Changed: 0 of 6 outputs (0.00%)\n")
 
 
 def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, texts):
@@ -48,23 +48,23 @@ def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, te
     assert found["num_unanswered"] == [1, 1]
     first, second = errors.splitlines()
     assert first.startswith(
-        f"1 of 6 sources have no target and count as unanswered by {model}. The first: the "
-        "source has 1001 tokens, eos counted"
+        f"keras-s2s: warning: no target for 1 of 6 sources, counted as unanswered by {model}. The "
+        "first: the source has 1001 tokens, including eos"
     )
     assert second.startswith(first.partition(str(model))[0] + str(changed))
     code, output, errors = run("compare", model, changed, texts, "--most", 1, "--max-changed", 0.1)
     assert code == 1
     share = f"{found['share_changed']:.2%}"
     assert errors.splitlines()[-1] == (
-        f"keras-s2s compare: the share of changed answers is {share}. Allowed: at most 10.00%"
+        f"keras-s2s compare: the share of changed outputs is {share}. Allowed: at most 10.00%"
     )
     summary, _, unanswered, first, more = output.splitlines()
     assert unanswered.endswith(": 1 before, 1 after")
-    assert summary.startswith(f"{len(found['changes'])} of 6 answers changed")
+    assert summary.startswith(f"Changed: {len(found['changes'])} of 6 outputs")
     change = found["changes"][0]
     expected = [change["source"], change["before"]["target"], change["after"]["target"]]
     assert first.split("\t") == expected
-    assert more == f"and {len(found['changes']) - 1} more"
+    assert more == f"And {len(found['changes']) - 1} more changes"
 
 
 @pytest.mark.parametrize(
@@ -88,20 +88,20 @@ def test_a_source_that_only_one_model_answers_is_a_change(run, model, translator
         translator.source,
         translator.target,
         search=translator.search,
-        max_source_length=3,  # eos counted
+        max_source_length=3,  # including eos
     )
     limited.save(tmp_path / "limited.keras")
     (tmp_path / "words.txt").write_text("bcdab\n")
     files = (model, tmp_path / "limited.keras", tmp_path / "words.txt")
     _, output, _ = run("compare", *files)
-    assert output.splitlines()[1] == "no answer is the same, so no scores are compared"
+    assert output.splitlines()[1] == "All outputs changed, so there are no scores to compare"
     (tmp_path / "words.txt").write_text("a\nbcdab\n")
     code, output, _ = run("compare", *files, "--max-changed", 0.5)
     assert code == 0
     summary, scores, unanswered, change = output.splitlines()
-    assert summary == "1 of 2 answers changed (50.00%)"
+    assert summary == "Changed: 1 of 2 outputs (50.00%)"
     assert scores.endswith("at most 0")
-    assert unanswered == "without an answer (for example, source too long): 0 before, 1 after"
+    assert unanswered.endswith("too long: 0 before, 1 after")
     assert change.startswith("bcdab\t")
     assert change.endswith("\t")
 
@@ -110,7 +110,7 @@ def test_sources_come_from_pairs_with_features(run, model, tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("ab\tV;PST\tabed\ncd\tV;PST\tcded\n", "utf-8")
     code, output, _ = run("compare", model, model, path, "--features-column", 2)
-    assert (code, output.splitlines()[0]) == (0, "0 of 2 answers changed (0.00%)")
+    assert (code, output.splitlines()[0]) == (0, "Changed: 0 of 2 outputs (0.00%)")
     code, _, errors = run(
         "compare", model, model, path, "--features-column", 2, "--columns", "text"
     )
@@ -127,5 +127,5 @@ def test_texts_that_neither_model_answers_have_no_score():
 
 
 def test_each_text_needs_two_answers():
-    with pytest.raises(ValueError, match="Received: 1 texts, 1 and 0 answers"):
+    with pytest.raises(ValueError, match="Received: 1 text, 1 answers before and 0 after"):
         compare(["a"], [Answer("A", 0.0)], [])

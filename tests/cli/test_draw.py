@@ -26,7 +26,7 @@ def test_characters_missing_in_all_fonts_are_reported_in_one_line(
     monkeypatch.setattr("keras_s2s.plots.canvas._installed", list)
     code, _, errors = run("draw", "search", model, "ab猫", tmp_path / "picture.png")
     assert code == 0
-    assert errors.startswith("keras-s2s: No installed font has 1 of the characters")
+    assert errors.startswith("keras-s2s: warning: no installed font has 1 of the characters")
     assert errors.count("\n") == 1
 
 

@@ -16,16 +16,16 @@ LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_b
 
 @pytest.mark.parametrize(("tokens", "name"), [("words", "TER"), ("phones", "PER")])
 def test_error_rates_are_named_and_in_percent(tokens, name):
-    expected = f"loss 1.5000, held-out loss 1.2500, WER 61.00 %, {name} 12.50 %, BLEU 31.50"
+    expected = f"loss 1.5000, held-out loss 1.2500, WER 61.00%, {name} 12.50%, BLEU 31.50"
     assert describe_figures(LOGS, tokens) == expected
     figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
     lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
-    assert lines[1] == "WER    61.00 %  [60.00, 62.00]"
-    assert lines[2] == f"{name}    12.50 %  [10.00, 20.00]"
+    assert lines[1] == "WER    61.00%  [60.00, 62.00]"
+    assert lines[2] == f"{name}    12.50%  [10.00, 20.00]"
 
 
 def test_a_limit_of_the_sources_of_an_epoch_is_named():
-    assert "of the first 1,000 of 1,001 held-out sources" in describe_limit(1000, 1001)
+    assert "on the first 1,000 of 1,001 held-out sources" in describe_limit(1000, 1001)
     assert [describe_limit(1000, 1000), describe_limit(0, 1001)] == [None, None]
 
 
@@ -39,18 +39,18 @@ def test_each_epoch_prints_one_line(capsys):
         lines.on_train_batch_end(0, {"loss": 1.0})
         lines.on_epoch_end(epoch, LOGS)
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("epoch 3 of 20: loss 1.5000, held-out loss 1.2500, WER 61.00 %, PER ")
-    assert first.endswith("s, the best so far")
-    assert second.startswith("epoch 4 of 20: ")
+    assert first.startswith("Epoch 3 of 20: loss 1.5000, held-out loss 1.2500, WER 61.00%, PER ")
+    assert first.endswith("s, best so far")
+    assert second.startswith("Epoch 4 of 20: ")
     assert second.endswith("0 s")
 
 
 @pytest.mark.parametrize(
     ("wait", "seconds", "reason"),
     [
-        (3, 0, "no metric has improved for 3 epochs (--patience)"),
-        (2, 60, "the time limit of 1 minutes is reached (--minutes)"),
-        (2, 0, "all epochs are done (--epochs)"),
+        (3, 0, "no metric improved for 3 epochs (--patience)"),
+        (2, 60, "time limit of 1 minute reached (--minutes)"),
+        (2, 0, "last epoch (--epochs)"),
     ],
 )
 def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, reason):
@@ -67,9 +67,7 @@ def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, re
     )
     settings = SimpleNamespace(epochs=9, minutes=1.0)
     ended, kept = describe_ending(settings, callbacks).splitlines()
-    assert ended == f"ended after epoch 3: {reason}"
-    assert kept.startswith(
-        "kept epoch 2: loss 1.5000, held-out loss 1.2500, WER 60.00 %, TER 12.50"
-    )
+    assert ended == f"Stopped after epoch 3: {reason}"
+    assert kept.startswith("Kept epoch 2: loss 1.5000, held-out loss 1.2500, WER 60.00%, TER 12.50")
     callbacks.early = None
-    assert "ended after epoch 3" in describe_ending(settings, callbacks)
+    assert "Stopped after epoch 3" in describe_ending(settings, callbacks)

@@ -54,7 +54,7 @@ def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):
     read_training_pairs(complete({"train": [str(path)], "valid": str(path), "features_column": 2}))
     assert "check that column" not in capsys.readouterr().err
     read_training_pairs(complete({"train": [str(path)], "valid": str(path), "features_column": 3}))
-    expected = "features: 27 different ones in 27 pairs: check that column 3 holds features"
+    expected = "warning: 27 different features in 27 pairs: check that column 3"
     assert expected in capsys.readouterr().err
 
 

@@ -110,8 +110,8 @@ def test_a_killed_run_resumes_to_the_same_metrics(finished, files, tmp_path):
     with begin(files, folder) as process:
         output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
-    assert output.count(b"Resuming the training: ") == 1
-    assert b"training in" not in output
+    assert output.count(b"Resuming training: ") == 1
+    assert b"Training in" not in output
     for name in ("learning_curve.csv", "figures.json", "samples.txt"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
 
@@ -124,7 +124,7 @@ def test_only_one_run_at_a_time_uses_a_folder(run, files, tmp_path, options):
         code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options)
     assert code == 2
     assert errors == (
-        f"keras-s2s: {folder}: another training is running in this folder (in use by process "
+        f"keras-s2s: {folder}: another training run uses this folder (in use by process "
         f"{os.getpid()}). Wait for it to end, or choose another --output\n"
     )
 
@@ -152,8 +152,8 @@ def test_a_folder_below_a_file_is_reported_at_once(run, files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "the run in this folder has other settings (units is 8 there, 9 here"),
-        (["--source-tokenizer", "byte"], "(source_tokenizer is 'char' there, 'byte' here)"),
+        (["--units", "9"], "other settings (units is 8 in the run, 9 in this command)"),
+        (["--source-tokenizer", "byte"], "(source_tokenizer is 'char' in the run, 'byte' in this"),
     ],
 )  # fmt: skip
 def test_two_runs_cannot_share_a_folder(run, finished, files, options, message):
@@ -195,7 +195,7 @@ def interrupted(monkeypatch):
 def test_ctrl_c_prints_how_to_resume(run, files, tmp_path):
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 130
-    assert errors.splitlines()[-1] == "interrupted; run the same command again to resume"
+    assert errors.splitlines()[-1] == "Interrupted. Run the same command again to resume"
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -204,12 +204,14 @@ def test_a_run_keeps_its_number_of_threads(run, files, tmp_path, monkeypatch):
         monkeypatch.setattr("keras_s2s.cli.training.count_cores", lambda: cores)
         command = ["train", *files, *OPTIONS[:-2], "--output", tmp_path / "run", *options]
         _, output, _ = run(*command)
-        told = [line for line in output.splitlines() if line.startswith("threads:")]
+        told = [line for line in output.splitlines() if line.startswith("Threads:")]
         return read_config(tmp_path / "run" / "settings.yaml")["threads"], told
 
     assert OPTIONS[-2] == "--threads"
     assert threads_of_run(3) == (3, [])
-    told = ["threads: 3, for 5 available cores (--threads changes this)"]
+    told = [
+        "Threads: 3, as at the start of this run; this machine has 5 cores (--threads changes this)"
+    ]
     assert threads_of_run(5) == (3, told)
     assert threads_of_run(5, "--threads", "5") == (5, [])
     assert threads_of_run(5) == (5, [])
@@ -229,7 +231,7 @@ def test_a_run_keeps_its_number_of_threads(run, files, tmp_path, monkeypatch):
 def test_settings_are_those_of_the_model(run, files, tmp_path, options):
     folder = tmp_path / "run"
     code, _, errors = run("train", *files, *OPTIONS, "--output", folder, *options.split())
-    assert (code, errors.splitlines()[-1][:11]) == (130, "interrupted")
+    assert (code, errors.splitlines()[-1][:11]) == (130, "Interrupted")
     assert (folder / "settings.yaml").exists()
 
 
@@ -252,7 +254,7 @@ def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
     assert code == 2
     assert "`context` 'own>FirstState' is not registered with Keras" in errors
     code, _, errors = run(*command, "--import", "trained_q")
-    assert (code, errors.splitlines()[-1][:11]) == (130, "interrupted")
+    assert (code, errors.splitlines()[-1][:11]) == (130, "Interrupted")
     assert "\nimport: [trained_q]" in (tmp_path / "run" / "settings.yaml").read_text()
     code, _, errors = run("train", "--config", "run/settings.yaml")
     assert code == 130
@@ -262,7 +264,9 @@ def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
 def test_held_out_sources_in_the_training_data_are_reported(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
-    assert "4 of 4 held-out sources are also in the training data" in errors
+    assert (
+        "warning: the training pairs contain 4 of 4 held-out sources, so the error rates" in errors
+    )
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -280,7 +284,7 @@ def test_a_loss_of_nan_ends_training_with_an_error(run, files, tmp_path, monkeyp
     monkeypatch.setattr("keras_s2s.Seq2Seq.fit", lambda *arguments, **options: history)
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 1
-    assert "the loss is nan after epoch 2: " in errors
+    assert "the loss is nan after epoch 2. " in errors
 
 
 def test_missing_settings_depend_on_the_pairs(run, files, tmp_path, monkeypatch):
@@ -301,7 +305,7 @@ def test_missing_settings_depend_on_the_pairs(run, files, tmp_path, monkeypatch)
         name: getattr(wanted, name) for name in wanted.reasons
     }
     _, output, _ = run("train", *files, *options)  # resumed: nothing is chosen again
-    assert f"training in {folder}\n" in output
+    assert f"Training in {folder}\n" in output
     assert "settings for" not in output
 
 
@@ -331,7 +335,7 @@ def test_a_model_that_is_always_wrong_is_reported(run, files, tmp_path):
     options = [*OPTIONS, "--learning-rate", "1e-9", "--epochs", "1", "--output", tmp_path / "run"]
     code, _, errors = run("train", *files, *options)
     assert code == 0
-    assert "every held-out output is wrong" in errors
+    assert "warning: no held-out output is correct" in errors
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +380,7 @@ def test_several_models_resume_without_training_finished_ones(several, files, ru
     assert (several / "best.keras").exists()
     code, _, errors = run("train", *files, *options, "--models", "3")
     assert code == 2
-    assert "models is 2 there, 3 here" in errors
+    assert "models is 2 in the run, 3 in this command" in errors
 
 
 @pytest.mark.slow
@@ -402,6 +406,6 @@ def test_a_model_with_confidences_is_calibrated_on_the_held_out_pairs(run, files
     options = [*OPTIONS, "--confidence", "--epochs", "1", "--output", tmp_path / "run"]
     code, output, errors = run("train", *files, *options)
     assert code == 0, errors
-    assert "confidence: temperature " in output
+    assert "Confidences: temperature " in output
     best = keras_s2s.load(tmp_path / "run" / "best.keras")
     assert best.temperature == pytest.approx(best.calibrate(PAIRS[-4:]).temperature)

@@ -206,13 +206,15 @@ def test_a_source_that_is_too_long_is_refused_with_its_line(run, translator, tmp
     Translator(*parts, search=translator.search, max_source_length=5).save(path)
     code, output, errors = run("translate", path, stdin=b"abcd\n\nabcda\nab\n")
     assert (code, output.splitlines()) == (2, [*translator.translate(["abcd"]), ""])
-    reason = "the source has 6 tokens, eos counted. Expected: at most 5, the model's `max_source"
+    reason = "the source has 6 tokens, including eos. Expected: at most 5, the model's `max_source"
     assert errors.startswith(f"keras-s2s: standard input, line 3: {reason}")
     assert errors.count("\n") == 1
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("abcd\tx\nabcda\tx\n")
     code, _, errors = run("evaluate", path, pairs)
-    expected = f"1 of 2 sources have no target and count as wrong. The first: {reason}"
+    expected = (
+        f"keras-s2s: warning: no target for 1 of 2 sources, counted as wrong. The first: {reason}"
+    )
     assert code == 0
     assert any(line.startswith(expected) for line in errors.splitlines())
     code, output, errors = run("score", path, pairs)
@@ -239,5 +241,5 @@ def test_truncated_sources_are_counted_with_the_limit(translator, capsys):
     answers = {"target": np.array([[b"x"], [b"y"]], object), **figures}
     model = Model(lambda texts: answers, None, limited, None, 5)
     assert len(model.hypotheses(["abcd", "abcdab"], 2)) == 2
-    expected = "1 sources were truncated to the model's `max_source_length`, 5 tokens; the longest"
-    assert capsys.readouterr().err == f"{expected} has 7\n"
+    expected = "truncated 1 source to the model's `max_source_length`, 5 tokens; the longest has 7"
+    assert capsys.readouterr().err == f"keras-s2s: warning: {expected}\n"

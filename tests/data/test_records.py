@@ -136,7 +136,7 @@ def test_a_missing_file_is_refused(tmp_path):
     [
         ([("a", "b"), ("a", "")], ValueError, r"Received: \('a', ''\) as pair 1: the target is em"),
         ([("a\0", "b")], ValueError, "as pair 0: a NUL character in the source"),
-        ([("a", "b")], ValueError, r"must not exceed the number of pairs.*shards=2 for 1 pairs"),
+        ([("a", "b")], ValueError, r"must not exceed the number of pairs.*shards=2 for 1 pair"),
         ([], ValueError, "shards=2 for 0 pairs"),
         ([("a", "b"), ("a", 1)], TypeError, r"Received: \('a', 1\) as pair 1"),
         (3, TypeError, "`pairs` must be an iterable"),

@@ -94,7 +94,7 @@ def test_bad_lengths_are_rejected(lengths, error, expected):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"sources": ["a"]}, "one output for each source. Received: 1 sources, 6"),
+        ({"sources": ["a"]}, "one output for each source. Received: 1 source, 6"),
         ({"references": []}, "one entry for each of `outputs`"),
         ({"source_tokens": "letters"}, "`source_tokens` must be one of"),
         ({"target_tokens": "letters"}, "`tokens` must be one of"),
