@@ -120,16 +120,23 @@ class Ensemble(Searchable):
         logits = [model.target_logits(source_ids, target_ids) for model in self.models]
         return average_logits(logits, self.average)
 
-    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Save all members to one file, without their optimizer state.
 
         Args:
             filepath: Path of the file. Must end in ".keras".
             overwrite: Whether to replace an existing file. Defaults to `True`.
+            zipped: Whether to save one file, not a folder. Defaults to `None`, one file.
             **kwargs: Other arguments of `keras.Model.save` for the `.keras` format.
         """
         with without_optimizers([self, *self.models]):
-            super().save(filepath, overwrite=overwrite, **kwargs)
+            super().save(filepath, overwrite, zipped, **kwargs)
 
     def get_compile_config(self) -> None:
         """Return `None`, because an ensemble is saved without its compile configuration."""

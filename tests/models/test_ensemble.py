@@ -213,11 +213,13 @@ def test_another_average_is_rejected(models):
         Ensemble(models, average="median")
 
 
-def test_exact_search_finds_the_best_of_all_outputs(plain):
-    found = plain.search(SOURCE_IDS, ExactSearch(max_length=4, num_hypotheses=2))
+@pytest.mark.slow
+def test_exact_search_finds_the_best_of_all_outputs(models):
+    pair = Ensemble(models[:2])
+    found = pair.search(SOURCE_IDS, ExactSearch(max_length=4, num_hypotheses=2))
     # four ids may come before eos, so this beam keeps all 4**3 prefixes
     wide = BeamSearch(beam_width=64, num_hypotheses=2, max_length=4, stopping="length")
-    best = plain.search(SOURCE_IDS, wide)
+    best = pair.search(SOURCE_IDS, wide)
     assert found.certified.numpy().all()
     np.testing.assert_array_equal(found.ids, best.ids)
     np.testing.assert_allclose(found.scores, best.scores, rtol=1e-5)
