@@ -34,7 +34,7 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from benchmarks.machine import describe_machine
-from keras_s2s.export.sessions import SavedModelSession
+from keras_s2s.export.saved_model_session import SavedModelSession
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONGEST_WORD = 13

@@ -18,6 +18,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.export.litert_file import add_metadata, list_operations
 from keras_s2s.export.model_card import card_files, make_card
 from keras_s2s.export.parity import TOLERANCE, Parity
+from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_operations, save, trace
 from keras_s2s.export.sessions import (
     Arrays,
@@ -26,7 +27,6 @@ from keras_s2s.export.sessions import (
     Runtime,
     import_litert,
     one_by_one,
-    read_saved_model,
 )
 from keras_s2s.export.signatures import LITERT_SIGNATURES, input_specs, takes_text
 from keras_s2s.export.steps import (

@@ -260,7 +260,7 @@ class LiteRTRunner:
             if self._text_interpreter is None:
                 interpreter = importlib.import_module("ai_edge_litert.interpreter")
                 self._text_interpreter = interpreter.InterpreterWithCustomOps(
-                    custom_op_registerers=_load_text_operations(),
+                    custom_op_registerers=load_text_operations(),
                     model_path=self._path,
                     num_threads=self._num_threads,
                 )
@@ -379,8 +379,15 @@ def is_intact(content: bytes) -> bool:
     return found is None or content[found[0] : found[0] + CHECKSUM_SIZE] == found[1]
 
 
-def _load_text_operations() -> list[Any]:
-    """Load tensorflow-text's registrar, without importing TensorFlow if possible."""
+def load_text_operations() -> list[Any]:
+    """Load the operations of tensorflow-text, without importing TensorFlow.
+
+    Returns:
+        Functions that register the operations, for `InterpreterWithCustomOps`.
+
+    Raises:
+        ImportError: If tensorflow-text is not installed.
+    """
     found = [importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_text")]
     folders = [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
     if len(folders) < len(found):

@@ -12,9 +12,10 @@ from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import card_files, make_card
 from keras_s2s.export.parts import EXTRA_FOLDER
+from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_operations, save, trace
 from keras_s2s.export.server_files import BATCHING_FILE, Batching, check_batching
-from keras_s2s.export.sessions import SavedModelSession, pad_sources, padded, read_saved_model
+from keras_s2s.export.sessions import pad_sources, padded
 from keras_s2s.export.signatures import SIGNATURES
 from keras_s2s.export.steps import (
     check_arguments,

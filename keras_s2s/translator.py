@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_s2s import translator_inputs as inputs
 from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_choice, check_int, check_positive_int
+from keras_s2s.convergence import check_converged, renumber_rows
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
@@ -24,7 +25,7 @@ from keras_s2s.models.ids import until_eos
 from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
-from keras_s2s.search.result import check_converged, count_tokens, renumber_rows
+from keras_s2s.search.result import count_tokens
 from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown

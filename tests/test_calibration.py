@@ -114,7 +114,7 @@ def test_exports_return_confidences(export, tmp_path):
     if export == "litert":
         from keras_s2s.export.sessions import LiteRTSession as Session
     else:
-        from keras_s2s.export.sessions import SavedModelSession as Session
+        from keras_s2s.export.saved_model_session import SavedModelSession as Session
     source = np.array([text.encode() for text in texts], object)
     answer = Session(written)("serving_default", {"source": source})
     wanted = translator(texts)["confidences"]

@@ -130,6 +130,7 @@ def errors(
     column = features_column_of(features_column, run)
     accepted = group_references(read_checked_pairs(pairs, column))
     sources = list(accepted)
+    import_package()  # for the plot; after the library of an export, it would crash
     answering = load_model(model, **options)
     from keras_s2s.plots import errors_by_length
 

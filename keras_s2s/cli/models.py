@@ -54,7 +54,8 @@ class Model(NamedTuple):
         translator: The `Translator`, or `None` for an export.
         settings: The search settings with the given options applied, or `None` for an export.
         limit: The model's `max_source_length`, or `None` if there is no limit or it is unknown.
-        tokenizers: Classes of the source and target tokenizers, `None` where unknown.
+        tokenizers: Classes of the source and target tokenizers, or their names for an export.
+            `None` where unknown.
     """
 
     search: Callable[[list[bytes]], Answer]
@@ -66,16 +67,21 @@ class Model(NamedTuple):
 
     def columns(self) -> str | None:
         """Return how to read a line with tabs: "features", or `None` if it is an error."""
+        source, _ = self.tokenizers
+        if source is None or isinstance(source, str):  # an export, which may need no TensorFlow
+            return "features" if source == "FeatureTokenizer" else None
         from keras_s2s import FeatureTokenizer
 
-        source, _ = self.tokenizers
-        return "features" if source is not None and issubclass(source, FeatureTokenizer) else None
+        return "features" if issubclass(source, FeatureTokenizer) else None
 
     def target_unit(self) -> str:
         """Return the unit of the token error rate that suits the target tokenizer."""
+        import keras_s2s
         from keras_s2s.evaluation import unit_of
 
         _, target = self.tokenizers
+        if isinstance(target, str):
+            target = getattr(keras_s2s, target, None)
         return "words" if target is None else unit_of(target)
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
@@ -92,7 +98,7 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged, renumber_rows
+        from keras_s2s.convergence import check_converged, renumber_rows
 
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
@@ -212,7 +218,7 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.search.result import check_converged, renumber_rows
+        from keras_s2s.convergence import check_converged, renumber_rows
 
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
@@ -254,7 +260,8 @@ def load_model(path: str, **options: Any) -> Model:
                 f"{path}: the search of an export is fixed. Use "
                 f"{', '.join(map(_option, given))} with a .keras file or run folder"
             )
-        import_package()
+        if os.path.isdir(path):
+            import_package()
         with StatusLine("Loading the model"):
             return _load_export(path)
     _check_number(given, given.get("beam_width"))
@@ -350,41 +357,17 @@ def _check_number(options: dict[str, Any], width: int | None) -> None:
 
 
 def _load_export(path: str) -> Model:
-    """Load an export in the runtime it was exported for."""
+    """Load an export in the runtime it was exported for: TensorFlow only for a SavedModel."""
     import numpy as np
 
-    import keras_s2s
     from keras_s2s.export.parts import read_card
-    from keras_s2s.export.signatures import takes_text
-    from keras_s2s.tokenizers.strings import import_text_ops
 
     try:
         card = read_card(path)
     except (FileNotFoundError, ValueError):  # damaged, or not exported by this package
         card = {}
-    on_ids = bool(card) and not any(map(takes_text, card["signatures"]))
-    if not on_ids:
-        import_text_ops()
-    session: Callable[[str, dict[str, Any]], Answer]
-    if os.path.isdir(path):
-        import tensorflow as tf
-
-        from keras_s2s.export.sessions import SavedModelSession
-
-        try:
-            session = SavedModelSession(path)
-        except tf.errors.OpError as error:
-            reason = " ".join(str(error.message).split())[:300]
-            raise InputError(f"{path}: its variables are missing or damaged: {reason}") from error
-    elif path.endswith(".onnx"):
-        from keras_s2s.export.sessions import OnnxSession
-
-        session = OnnxSession(path)
-    else:
-        from keras_s2s.export.sessions import LiteRTSession
-
-        with hushed("Loading"):
-            session = LiteRTSession(path, text_operations=not on_ids)
+    on_ids = bool(card) and all("source" not in it["inputs"] for it in card["signatures"].values())
+    session = _session(path, text_operations=not on_ids)
     if on_ids:
         from keras_s2s.export.answers import TextRuntime
 
@@ -397,8 +380,48 @@ def _load_export(path: str) -> Model:
         sides = {"source": np.array(texts, object), "target": np.array(targets, object)}
         return session("score", sides)
 
-    kinds = [getattr(keras_s2s, card.get(side, {}).get("class", ""), None) for side in _SIDES]
-    return Model(search, score, None, None, card.get("max_source_length"), (kinds[0], kinds[1]))
+    source, target = (card.get(side, {}).get("class") for side in _SIDES)
+    return Model(search, score, None, None, card.get("max_source_length"), (source, target))
+
+
+def _session(path: str, *, text_operations: bool) -> Callable[[str, dict[str, Any]], Answer]:
+    """Create the session of an export, with the operations of tensorflow-text if requested."""
+    if path.endswith(".onnx"):
+        from keras_s2s.export.sessions import OnnxSession
+
+        return OnnxSession(path)
+    if not os.path.isdir(path):
+        from keras_s2s.export.sessions import LiteRTSession
+
+        with hushed("Loading"):
+            return _quiet_at_first(LiteRTSession(path, text_operations=text_operations))
+    import tensorflow as tf
+
+    from keras_s2s.export.saved_model_session import SavedModelSession
+    from keras_s2s.tokenizers.strings import import_text_ops
+
+    if text_operations:
+        import_text_ops()
+    try:
+        return SavedModelSession(path)
+    except tf.errors.OpError as error:
+        reason = " ".join(str(error.message).split())[:300]
+        raise InputError(f"{path}: its variables are missing or damaged: {reason}") from error
+
+
+def _quiet_at_first(session: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Hide what LiteRT writes to standard error when it prepares a signature."""
+    prepared = set()
+
+    def run(signature: str, inputs: dict[str, Any]) -> Answer:
+        if signature in prepared:
+            return session(signature, inputs)
+        with hushed("Preparing the model"):
+            found = session(signature, inputs)
+        prepared.add(signature)
+        return found
+
+    return run
 
 
 def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:

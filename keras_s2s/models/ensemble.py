@@ -130,13 +130,13 @@ class Ensemble(Searchable):
         """Save all members to one file, without their optimizer state.
 
         Args:
-            filepath: Path of the file. Must end in ".keras".
+            filepath: Destination path.
             overwrite: Whether to replace an existing file. Defaults to `True`.
             zipped: Whether to save one file, not a folder. Defaults to `None`, one file.
-            **kwargs: Other arguments of `keras.Model.save` for the `.keras` format.
+            **kwargs: Other arguments of `keras.Model.save`.
         """
         with without_optimizers([self, *self.models]):
-            super().save(filepath, overwrite, zipped, **kwargs)
+            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def get_compile_config(self) -> None:
         """Return `None`, because an ensemble is saved without its compile configuration."""

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_choice, count_of, short_repr
+from keras_s2s.convergence import check_converged
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
@@ -23,7 +24,7 @@ from keras_s2s.models.xla import (
     pad_to_buckets,
 )
 from keras_s2s.search import Search, SearchResult
-from keras_s2s.search.result import check_converged, replay_attention
+from keras_s2s.search.result import replay_attention
 from keras_s2s.search.step import State, StepFunction, normalize
 from keras_s2s.search.task import check_row_options
 from keras_s2s.special_ids import PAD_ID

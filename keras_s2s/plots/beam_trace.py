@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import check_int, short_repr
+from keras_s2s.convergence import check_converged
 from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.beam import BeamState, LoopConstants
-from keras_s2s.search.result import SearchResult, check_converged
+from keras_s2s.search.result import SearchResult
 from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import EOS_ID, PAD_ID

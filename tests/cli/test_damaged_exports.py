@@ -11,7 +11,7 @@ import pytest
 from helpers import damaged_exports
 from helpers.running import ROOT
 
-from keras_s2s.export.sessions import SavedModelSession
+from keras_s2s.export.saved_model_session import SavedModelSession
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from helpers.served import WORDS, shared_translator
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.sessions import read_saved_model
+from keras_s2s.export.saved_model_session import read_saved_model
 from keras_s2s.export.signatures import SIGNATURES
 
 

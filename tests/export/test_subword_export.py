@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 import keras_s2s as s2s
+from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
 from keras_s2s.export.served_module import ServedModule, check_operations, save, trace
-from keras_s2s.export.sessions import LiteRTSession, SavedModelSession, read_saved_model
+from keras_s2s.export.sessions import LiteRTSession
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["low lower lowest", "new newer newest", "wide wider widest"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.export.sessions import SavedModelSession
+from keras_s2s.export.saved_model_session import SavedModelSession
 from keras_s2s.export.signatures import SIGNATURES
 
 PLACE = re.compile(r"/v1/models/(?P<model>[^/:]+)(/versions/(?P<version>\d+))?(?P<verb>:predict)?")

@@ -11,8 +11,9 @@ import tensorflow as tf
 from helpers.served_litert import write
 
 import keras_s2s as s2s
+from keras_s2s.export.saved_model_session import SavedModelSession
 from keras_s2s.export.served_module import ServedModule, save, trace
-from keras_s2s.export.sessions import LiteRTSession, OnnxSession, SavedModelSession
+from keras_s2s.export.sessions import LiteRTSession, OnnxSession
 from keras_s2s.special_ids import EOS_ID
 
 KNOWN = ["low lower V;PST", "new newest N;PL", "wide"]

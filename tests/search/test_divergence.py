@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers.search_litert import converted
 from helpers.table_model import TableModel, assert_same_outputs, outputs
 
+from keras_s2s.convergence import check_converged
 from keras_s2s.search import (
     BeamSearch,
     DiverseBeamSearch,
@@ -16,7 +17,6 @@ from keras_s2s.search import (
     GreedySearch,
     Sampling,
 )
-from keras_s2s.search.result import check_converged
 from keras_s2s.search.step import IMPOSSIBLE, NextTokens
 
 SEARCHES = [
