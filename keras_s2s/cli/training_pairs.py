@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from keras_s2s.cli.features import FeatureCounts
 from keras_s2s.cli.streams import StatusLine, warn
 from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pair_files import is_records
+from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 
 _SYMBOL = 2.5  # mean length of words that are symbols, such as phones
@@ -54,8 +56,15 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a file is malformed. The message contains path and line.
+        ValueError: If a file is malformed. The message contains path and line. Also if a pipe is to
+            be streamed.
     """
+    for path in settings.train if settings.stream else ():
+        if not os.path.isfile(path):  # reading a pipe again would wait forever
+            raise InputError(
+                f"{path}: not a regular file, so it cannot be read again for each epoch. Leave out "
+                "--stream, or write the pairs to a file"
+            )
     with StatusLine("Reading the pairs"):
         valid = read_pairs(settings.valid, features_column=settings.features_column)
         train = settings.train if settings.stream else list(_read_files(settings))

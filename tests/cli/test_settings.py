@@ -20,6 +20,7 @@ from keras_s2s import (
 from keras_s2s.cli.run_folder import check_data, check_folder
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.settings import complete, fit_to_pairs, read_config, to_yaml
+from keras_s2s.cli.training_pairs import read_training_pairs
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 
 BOMB = "a: &a [x, x, x]\n" + "".join(f"b{n}: [{'*a, ' * 9}]\n" for n in range(9))
@@ -189,6 +190,12 @@ def test_a_pipe_has_no_checksum(settings, tmp_path):
     check_data(settings)
     check_data(settings)
     assert json.loads((tmp_path / "data.json").read_text())["train"][0]["sha256"] is None
+
+
+def test_a_pipe_cannot_be_streamed(settings):
+    settings.train, settings.stream = [os.devnull], True
+    with pytest.raises(ValueError, match="not a regular file, so it cannot be read again"):
+        read_training_pairs(settings)
 
 
 def test_damaged_checksums_are_reported(settings, tmp_path):
