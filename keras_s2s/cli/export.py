@@ -119,7 +119,6 @@ def export(
         given["signature"] = signatures[0]
     if file_format != "saved_model":
         given["quantization"] = quantization
-    click.echo("Loading the model", err=True)
     translator = load_translator(model)
     from keras_s2s import export as exports
     from keras_s2s.export.signatures import takes_text
