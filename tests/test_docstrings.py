@@ -7,6 +7,7 @@ import importlib
 import inspect
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 import numpy as np
@@ -45,7 +46,16 @@ def _own_classes(module: ModuleType) -> list[type]:
     ]
 
 
-@pytest.mark.parametrize("name", _module_names())
+def _with_slow_examples() -> list[Any]:
+    """Mark the modules whose examples train a model twice or evaluate it in each epoch."""
+    slow = {"keras_s2s.callbacks.resume", "keras_s2s.callbacks.search_evaluation"}
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if name in slow else [])
+        for name in _module_names()
+    ]
+
+
+@pytest.mark.parametrize("name", _with_slow_examples())
 def test_every_example_runs_as_printed(name: str) -> None:
     module = importlib.import_module(name)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -252,7 +252,7 @@ def test_a_copied_result_has_the_same_hypotheses(way):
     [
         (lambda: s2s.CharTokenizer.train(["ab"]), "CharTokenizer(vocabulary_size=6)"),
         (s2s.ByteTokenizer, "ByteTokenizer()"),
-        (lambda: s2s.Lexicon([[4]]), "Lexicon(1 outputs)"),
+        (lambda: s2s.Lexicon([[4]]), "Lexicon(1 output)"),
         (
             lambda: s2s.LSTMEncoder(9, 3, num_layers=2, bidirectional=True, name="e"),
             "LSTMEncoder(9, 3, name='e', embedding_dim=3, num_layers=2, bidirectional=True, "

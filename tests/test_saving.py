@@ -297,7 +297,7 @@ def rewrite(path, name, content):
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (cut_off, r"not a \.keras file, or truncated: not a zip archive \(\d+ bytes\)"),
+        (cut_off, r"not a \.keras file, or truncated: not a zip archive \([\d,]+ bytes\)"),
         (empty, r"not a \.keras file, or truncated: not a zip archive \(0 bytes\)"),
         (text, r"not a \.keras file, or truncated: not a zip archive \(10 bytes\)"),
         (weights_changed, "its part 'model.weights.h5' is damaged"),

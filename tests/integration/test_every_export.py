@@ -32,7 +32,7 @@ TOKENIZERS = {
 # Every tokenizer, and each kind of attention, with and without copying. The tests of each export
 # cover further combinations.
 KINDS = {
-    ("bytes", None, False): [],
+    ("bytes", None, False): [pytest.mark.slow],
     ("words", "monotonic", True): [],
     ("characters", "luong", True): [pytest.mark.slow],
     ("features", "monotonic", False): [pytest.mark.slow],
