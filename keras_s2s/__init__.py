@@ -130,6 +130,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("keras-s2s")
     if name in _SUBPACKAGES:
         return importlib.import_module(f"keras_s2s.{name}")
     if name not in _MODULE_OF:

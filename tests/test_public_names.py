@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import runpy
 import subprocess
 import sys
@@ -70,3 +71,7 @@ def test_no_module_of_the_exports_hides_a_public_name(name: str) -> None:
 def test_dir_lists_the_public_names_only() -> None:
     importlib.import_module("keras_s2s.saving")
     assert dir(keras_s2s) == sorted(keras_s2s.__all__)
+
+
+def test_the_package_has_its_version():
+    assert keras_s2s.__version__ == importlib.metadata.version("keras-s2s")

@@ -177,7 +177,8 @@ def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> N
         reasons["copy"] = "no source token is spelled like a target token"
     click.echo(
         f"Recommended settings for {count_of(measured.number, 'pair')} of "
-        f"{measured.mean_length:.1f} characters on average (an option overrides each):"
+        f"{measured.mean_length:.1f} characters on the longer side, on average (an option "
+        "overrides each):"
     )
     for name in missing:
         value = getattr(fitted, name)

@@ -98,7 +98,7 @@ class Trainer(keras.Model):
         )
         check_takes_logits("loss", loss, "use `SequenceLoss()`, or from_logits=True")
         for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
-            check_takes_ids(name, given, "use `TokenAccuracy()`, `Perplexity()` or 'accuracy'")
+            check_takes_ids(name, given, "use `TokenAccuracy()` or `Perplexity()`")
             check_takes_logits(name, given, "use `Perplexity()`, or from_logits=True")
         super().compile(
             optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,
