@@ -62,7 +62,7 @@ class LiteRTRunner:
     Other tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text, which
     are loaded from that package's library without importing TensorFlow. A runner is thread-safe,
     but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to standard
-    error when it loads a file; it has no switch for them.
+    error when it first runs; it has no switch for them.
 
     Args:
         path: Path of the file.

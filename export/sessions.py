@@ -183,8 +183,7 @@ def import_litert() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.interpreter")
     except ImportError as error:
-        what = "To write, check or read LiteRT files, you need"
-        raise missing_package(what, "ai-edge-litert", "litert", error) from error
+        raise missing_package("ai_edge_litert", error) from error
 
 
 def import_onnx(name: str) -> Any:
@@ -204,8 +203,7 @@ def import_onnx(name: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        package = name.partition(".")[0]
-        raise missing_package("ONNX files require", package, "onnx", error) from error
+        raise missing_package(name.partition(".")[0], error) from error
 
 
 def pad_sources(inputs: Arrays, source_length: int) -> Arrays:

@@ -195,6 +195,5 @@ def _import_apis() -> tuple[Any, Any]:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
-        what = "Warm-up requests need"
-        raise missing_package(what, "tensorflow-serving-api", "serving", error) from error
+        raise missing_package("tensorflow_serving", error) from error
     return predict_pb2, prediction_log_pb2

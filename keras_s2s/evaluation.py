@@ -276,7 +276,7 @@ def _sacrebleu() -> Any:
     try:
         import sacrebleu
     except ImportError as error:
-        raise missing_package("BLEU and chrF need", "sacrebleu", "eval", error) from error
+        raise missing_package("sacrebleu", error) from error
     return sacrebleu
 
 
@@ -284,7 +284,7 @@ def _levenshtein() -> Any:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:
-        raise missing_package("Error rates need", "rapidfuzz", "eval", error) from error
+        raise missing_package("rapidfuzz", error) from error
     return Levenshtein
 
 

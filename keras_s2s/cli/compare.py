@@ -14,7 +14,7 @@ from keras_s2s.cli.model_paths import find_model
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.source_lines import read_lines, take_sources
-from keras_s2s.cli.streams import PROGRAM, import_package, in_column, write_line
+from keras_s2s.cli.streams import PROGRAM, in_column, write_line
 
 if TYPE_CHECKING:
     from keras_s2s.export.answers import Comparison
@@ -86,7 +86,6 @@ def compare(
     for path in (before, after):
         find_model(path)
     sources = take_sources(lines, columns or columns_of(before))  # before a model is loaded
-    import_package()  # one of them may need it, and after the library of an export it would crash
     models = [load_model(path) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())

@@ -16,13 +16,12 @@ from keras_s2s.cli.options import (
     IMPORT,
     MODEL,
     PAIRS,
-    check_package,
     option,
     search_options,
 )
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
-from keras_s2s.errors import InputError
+from keras_s2s.errors import InputError, check_package
 from keras_s2s.evaluation import group_references
 from keras_s2s.files import check_writable
 
@@ -31,7 +30,7 @@ def _check_picture(ctx: click.Context, parameter: click.Parameter, path: str) ->
     """Check that the picture can be written before computing anything."""
     if not path.lower().endswith((".png", ".svg")):
         raise click.BadParameter(f"must end in .png or .svg. Received: {path}")
-    check_package("matplotlib", "Plots need", "matplotlib", "plots")
+    check_package("matplotlib")
     check_writable(path)
     return path
 
@@ -130,7 +129,6 @@ def errors(
     column = features_column_of(features_column, run)
     accepted = group_references(read_checked_pairs(pairs, column))
     sources = list(accepted)
-    import_package()  # for the plot; after the library of an export, it would crash
     answering = load_model(model, **options)
     from keras_s2s.plots import errors_by_length
 

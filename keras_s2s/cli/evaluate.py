@@ -22,7 +22,7 @@ from keras_s2s.cli.options import (
 )
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.setting_table import SETTINGS
-from keras_s2s.cli.streams import import_package, in_column, write_line
+from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
 from keras_s2s.files import check_writable
@@ -108,7 +108,6 @@ def evaluate(
     references = group_references(held_out)
     wanted = wanted or list(meaningful_metrics(list(references.values())))
     check_installed(["wer", *wanted])
-    import_package()  # for the metrics; after the library of an export, it would crash
     answering = load_model(model, **options)
     if answering.translator is not None:
         from keras_s2s.cli.unknown_tokens import report_unknown  # imports TensorFlow

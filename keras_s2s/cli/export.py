@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, check_package, option
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
 from keras_s2s.cli.run_folder import SETTINGS_FILE
 from keras_s2s.cli.source_lines import read_sources
 from keras_s2s.cli.streams import hushed, warn, write_line
-from keras_s2s.errors import InputError
+from keras_s2s.errors import InputError, check_package
 from keras_s2s.export.versions import is_version
 
 _FORMATS = {".tflite": "litert", ".onnx": "onnx"}
@@ -162,15 +162,12 @@ def _check_options(
     if warmup_batch_size and not warmup_length:
         raise click.UsageError("--warmup-batch-size requires --warmup-length.")
     if file_format == "litert":
-        needs = "To write, check or read LiteRT files, you need"
-        check_package("ai_edge_litert", needs, "ai-edge-litert", "litert")
+        check_package("ai_edge_litert")
     elif file_format == "onnx":
         for package in ("onnx", "onnxruntime", "tf2onnx"):
-            check_package(package, "ONNX files require", package, "onnx")
+            check_package(package)
     elif warmup_length:
-        check_package(
-            "tensorflow_serving", "Warm-up requests need", "tensorflow-serving-api", "serving"
-        )
+        check_package("tensorflow_serving")
 
 
 def _format_of(out: str) -> str:

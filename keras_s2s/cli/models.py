@@ -235,12 +235,15 @@ class Model(NamedTuple):
         return found
 
 
-def load_model(path: str, **options: Any) -> Model:
+def load_model(path: str, *, tensorflow: bool = True, **options: Any) -> Model:
     """Load a model.
 
     Args:
         path: Path of a `.keras` file, a run folder, a SavedModel (one version or the folder of all
             versions), or a `.tflite` or `.onnx` file.
+        tensorflow: Boolean. Whether the command may import TensorFlow later. It is then imported
+            before the model is loaded: after the libraries of a LiteRT file, the process would
+            crash when it ends. Defaults to `True`.
         **options: Search settings that override those of the model. `None` keeps the setting of the
             model.
 
@@ -260,7 +263,7 @@ def load_model(path: str, **options: Any) -> Model:
                 f"{path}: the search of an export is fixed. Use "
                 f"{', '.join(map(_option, given))} with a .keras file or run folder"
             )
-        if os.path.isdir(path):
+        if tensorflow or os.path.isdir(path):
             import_package()
         with StatusLine("Loading the model"):
             return _load_export(path)

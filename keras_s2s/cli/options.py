@@ -15,7 +15,7 @@ import click
 
 from keras_s2s.cli.setting import Setting, describe_range, option_name
 from keras_s2s.cli.setting_table import SETTINGS
-from keras_s2s.errors import InputError, MissingPackageError, missing_package
+from keras_s2s.errors import InputError, MissingPackageError
 from keras_s2s.files import check_writable
 
 _OF_MODEL = "the model's"
@@ -127,22 +127,6 @@ def check_free(path: str, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: the file already exists; use --overwrite to replace it")
     check_writable(path)
-
-
-def check_package(module: str, needs: str, package: str, extra: str) -> None:
-    """Check before TensorFlow is imported that an optional package is installed.
-
-    Args:
-        module: Name of the module that the package provides.
-        needs: Feature that needs the package, with a verb, such as "Plots need".
-        package: Name of the package.
-        extra: Extra of keras-s2s that installs it.
-
-    Raises:
-        MissingPackageError: If the module cannot be found.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise missing_package(needs, package, extra)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:

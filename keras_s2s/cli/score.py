@@ -42,7 +42,7 @@ def score(
     """
     column = features_column_of(features_column, settings_of_run(model))
     listed = read_checked_pairs(pairs, column)
-    answering = load_model(model)
+    answering = load_model(model, tensorflow=False)
     waiting = enumerate(listed, 1)
     with progress("Scoring", len(listed), between_answers=True) as advance:
         while group := list(itertools.islice(waiting, _GROUP * batch_size)):

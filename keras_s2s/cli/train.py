@@ -11,7 +11,6 @@ import click
 from keras_s2s.cli.initial_settings import follow_models
 from keras_s2s.cli.options import (
     check_modules,
-    check_package,
     import_modules,
     option,
     refuse_extra_arguments,
@@ -23,6 +22,7 @@ from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
 from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
+from keras_s2s.errors import check_package
 from keras_s2s.evaluation import check_installed
 
 _METAVARS = {
@@ -125,8 +125,7 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         pairs = None if holds_records(settings) else read_training_pairs(settings)
         check_installed(METRICS)
         if "subword" in (settings.source_tokenizer, settings.target_tokenizer):
-            needs = "Training a SentencePieceTokenizer needs"
-            check_package("sentencepiece", needs, "sentencepiece", "subword")
+            check_package("sentencepiece")
         import_package()
         import_modules(modules)
         from keras_s2s.cli import training

@@ -76,7 +76,7 @@ def translate(
     if size is not None:  # a file: its first line is there before the model is loaded
         how = columns or columns_of(model)
         decode_line(reader.peek() or b"", "standard input, line 1", how)
-    answering = load_model(model, **options)
+    answering = load_model(model, tensorflow=False, **options)
     columns = columns or answering.columns()
     numbered = options["num_hypotheses"] is not None
     with progress("Translating", size, between_answers=True) as advance:

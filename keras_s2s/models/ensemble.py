@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,23 +119,15 @@ class Ensemble(Searchable):
         logits = [model.target_logits(source_ids, target_ids) for model in self.models]
         return average_logits(logits, self.average)
 
-    def save(
-        self,
-        filepath: str | os.PathLike[str],
-        overwrite: bool = True,
-        zipped: bool | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         """Save all members to one file, without their optimizer state.
 
         Args:
-            filepath: Destination path.
-            overwrite: Whether to replace an existing file. Defaults to `True`.
-            zipped: Whether to save one file, not a folder. Defaults to `None`, one file.
-            **kwargs: Other arguments of `keras.Model.save`.
+            *args: Arguments of `keras.Model.save`.
+            **kwargs: Arguments of `keras.Model.save`.
         """
         with without_optimizers([self, *self.models]):
-            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            super().save(*args, **kwargs)
 
     def get_compile_config(self) -> None:
         """Return `None`, because an ensemble is saved without its compile configuration."""

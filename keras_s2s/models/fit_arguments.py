@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_number, short_repr
 from keras_s2s.epochs import EpochClock
-from keras_s2s.errors import InputError, missing_package
+from keras_s2s.errors import InputError, check_package
 from keras_s2s.losses import as_labels
 
 _BOTH = "`class_weight` and `sample_weight` cannot be combined. Multiply them into `sample_weight`."
@@ -94,8 +93,8 @@ def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
     """
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
-    if boards and importlib.util.find_spec("tensorboard") is None:
-        raise missing_package("`keras.callbacks.TensorBoard` needs", "tensorboard", "plots")
+    if boards:
+        check_package("tensorboard")
     return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
 
 

@@ -96,7 +96,7 @@ def matplotlib(module: str = "") -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}".rstrip("."))
     except ImportError as error:
-        raise missing_package("Plots need", "matplotlib", "plots", error) from error
+        raise missing_package("matplotlib", error) from error
 
 
 def finish(figure: Figure, path: Path | None) -> Figure:

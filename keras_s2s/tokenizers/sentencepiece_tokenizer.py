@@ -312,6 +312,5 @@ def _import_sentencepiece() -> Any:
     try:
         import sentencepiece
     except ImportError as error:
-        what = "Training a SentencePieceTokenizer needs"
-        raise missing_package(what, "sentencepiece", "subword", error) from error
+        raise missing_package("sentencepiece", error) from error
     return sentencepiece
