@@ -225,17 +225,6 @@ def test_inspect_describes_a_keras_file(run, model, translator):
     assert json.loads(run("inspect", model, "--json")[1])["created"] == "1970-01-02T00:00:00+00:00"
 
 
-@pytest.mark.parametrize("command", ["translate", "inspect"])
-def test_a_truncated_litert_file_is_an_error(run, litert_file, tmp_path, command):
-    path = tmp_path / "cut.tflite"
-    path.write_bytes(litert_file.read_bytes()[:20000])
-    code, _, errors = run(command, path)
-    assert code == 2
-    assert errors.count("\n") == 1
-    assert str(path) in errors
-    assert "damaged" in errors
-
-
 @pytest.mark.parametrize("damaged", ["saved_model.pb", "variables/variables.index"])
 @pytest.mark.slow
 def test_a_damaged_saved_model_is_an_error(run, served_folder, tmp_path, damaged):

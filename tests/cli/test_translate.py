@@ -15,9 +15,9 @@ import pytest
 from helpers.running import start
 from helpers.translators import make_translator
 
-from keras_s2s import BeamSearch, CharTokenizer, FeatureTokenizer, Translator, WordTokenizer
+from keras_s2s import BeamSearch, Translator
 from keras_s2s.cli.main import main
-from keras_s2s.cli.models import Model, load_model
+from keras_s2s.cli.models import Model
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
@@ -108,34 +108,6 @@ def test_an_invalid_source_is_refused_with_its_line(run, model, translator, line
 def test_columns_decides_how_tabs_are_read(run, model, translator, columns, text):
     code, output, _ = run("translate", model, "--columns", columns, stdin=b"ab\tcd\n")
     assert (code, output.splitlines()) == (0, translator.translate([text]))
-
-
-def test_an_export_reads_columns_and_counts_tokens_like_its_model(model, litert_file):
-    loaded, exported = load_model(str(model)), load_model(str(litert_file))
-    assert loaded.tokenizers == (CharTokenizer, WordTokenizer)
-    assert exported.tokenizers == ("CharTokenizer", "WordTokenizer")
-    for each in (loaded, exported):
-        assert (each.columns(), each.target_unit()) == (None, "words")
-    inflecting = exported._replace(tokenizers=(FeatureTokenizer, CharTokenizer))
-    assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
-    inflecting = exported._replace(tokenizers=("FeatureTokenizer", "CharTokenizer"))
-    assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
-    unknown = exported._replace(tokenizers=(None, None))
-    assert (unknown.columns(), unknown.target_unit()) == (None, "words")
-
-
-def test_a_litert_file_runs_without_tensorflow_and_in_silence(translator, litert_file):
-    code = f"""
-import sys
-from keras_s2s.cli.main import main
-assert main(["translate", {str(litert_file)!r}]) == 0
-assert not {{"tensorflow", "tensorflow_text", "keras"}} & sys.modules.keys()
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", code], input=b"ab\n", capture_output=True, check=False
-    )
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    assert ended.stdout.decode().splitlines() == translator.translate(["ab"])
 
 
 def test_only_lf_ends_a_line(run, model, translator):
