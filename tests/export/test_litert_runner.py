@@ -137,21 +137,29 @@ print(json.dumps([found, scores, foreign]))
 @pytest.mark.parametrize("signature", ["ids", "score"])
 def test_several_threads_get_the_same_answers_as_one(path, signature):
     code = f"""
-import concurrent.futures, sys
+import concurrent.futures, json
 from keras_s2s.export.litert_runner import LiteRTRunner
 
 runner = LiteRTRunner({path!r}, num_threads=1)
 texts = ["a", "hello", "zebra crossing", "x" * 40]
 ask = {{
-    "ids": lambda text: runner.search([text]),
+    "ids": lambda text: runner.search([text])[0],
     "score": lambda text: runner.score([text], ["HH AH"]),
 }}[{signature!r}]
 expected = [ask(text) for text in texts]
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    assert list(pool.map(ask, texts * 50)) == expected * 50
+    print(json.dumps([list(pool.map(ask, texts * 50)), expected * 50]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+    found, expected = json.loads(done.stdout)
+    assert [[text for text, *_ in row] for row in found] == [
+        [text for text, *_ in row] for row in expected
+    ]
+    figures = [
+        np.array([row for rows in answers for _, *row in rows]) for answers in (found, expected)
+    ]
+    assert_close(*figures)
 
 
 def test_empty_hypothesis_slots_are_dropped(runner, monkeypatch):
