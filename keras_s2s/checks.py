@@ -89,25 +89,89 @@ def check_int(name: str, value: Any, *, minimum: int, expected: str | None = Non
     return number
 
 
-def check_number(
-    name: str, value: Any, *, minimum: float, maximum: float = math.inf, expected: str | None = None
-) -> float:
-    """Return `value` as a float if it is in the range, otherwise raise `ValueError`."""
-    if expected is None:
-        expected = (
-            f"a number of at least {minimum:g}"
-            if math.isinf(maximum)
-            else f"a number between {minimum:g} and {maximum:g}"
+def check_ints(name: str, values: Any, *, minimum: int) -> tuple[int, ...]:
+    """Return `values` as a tuple if they are integers of at least `minimum`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        values: Value of the argument: a sequence, an array or a tensor.
+        minimum: Smallest allowed integer.
+
+    Returns:
+        The integers.
+
+    Raises:
+        TypeError: If `values` is a single value or a text.
+        ValueError: If a value is not an integer of at least `minimum`.
+    """
+    try:
+        listed = None if isinstance(values, str | bytes) else list(values)
+    except TypeError:  # a single value
+        listed = None
+    if listed is None:
+        raise TypeError(
+            f"`{name}` must be a list of integers. Received: {name}={short_repr(values)}"
         )
+    return tuple(
+        check_int(f"{name}[{number}]", value, minimum=minimum)
+        for number, value in enumerate(listed)
+    )
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+    expected: str | None = None,
+) -> float:
+    """Return `value` as a float if it is in the range, otherwise raise `ValueError`.
+
+    Args:
+        name: Name of the argument, for the error message.
+        value: Value of the argument.
+        minimum: Smallest allowed number.
+        above: Number below all allowed numbers, in place of `minimum`.
+        maximum: Largest allowed number.
+        below: Number above all allowed numbers, in place of `maximum`.
+        expected: Description of the allowed values. Defaults to a description of the range.
+
+    Returns:
+        The number.
+    """
     number = None
     if not isinstance(value, bool | str | bytes):
         try:
             number = float(value)
         except (OverflowError, TypeError, ValueError):
             number = None
-    if number is None or not math.isfinite(number) or not minimum <= number <= maximum:
+    in_range = (
+        number is not None
+        and math.isfinite(number)
+        and (minimum is None or number >= minimum)
+        and (above is None or number > above)
+        and (maximum is None or number <= maximum)
+        and (below is None or number < below)
+    )
+    if number is None or not in_range:
+        expected = expected or _describe_range(minimum, above, maximum, below)
         raise InputError(f"`{name}` must be {expected}. Received: {name}={short_repr(value)}")
     return number
+
+
+def _describe_range(
+    minimum: float | None, above: float | None, maximum: float | None, below: float | None
+) -> str:
+    """Describe a range of numbers, such as "a number of at least 0 and below 1"."""
+    if minimum is not None and maximum is not None:
+        return f"a number between {minimum:g} and {maximum:g}"
+    limits = (("of at least", minimum), ("above", above), ("at most", maximum), ("below", below))
+    return "a number " + " and ".join(
+        f"{words} {limit:g}" for words, limit in limits if limit is not None
+    )
 
 
 def check_at_most(name: str, value: Any, maximum: float) -> Any:

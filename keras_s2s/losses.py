@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice, check_number
+from keras_s2s.checks import check_number, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.replicas import sum_over_replicas
 from keras_s2s.special_ids import PAD_ID
@@ -69,14 +69,18 @@ class SequenceLoss(keras.losses.Loss):
         name: str = "sequence_loss",
         dtype: Any = None,
     ) -> None:
-        check_choice("reduction", reduction, ("sequence", "token"))
+        if reduction not in ("sequence", "token"):
+            raise InputError(
+                "`reduction` must be 'sequence', the mean over the sequences of a batch, or "
+                "'token', the mean over its tokens. With another reduction, the size of a training "
+                "step would depend on the batch size or on the padding. Received: "
+                f"reduction={short_repr(reduction)}"
+            )
         super().__init__(name=name, reduction="sum", dtype=dtype)
         self.reduction = reduction
         self.label_smoothing = check_number(
-            "label_smoothing", label_smoothing, minimum=0.0, maximum=1.0
+            "label_smoothing", label_smoothing, minimum=0.0, below=1.0
         )
-        if self.label_smoothing == 1.0:
-            raise InputError("`label_smoothing` must be below 1. Received: label_smoothing=1.0")
 
     def __call__(
         self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None

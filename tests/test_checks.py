@@ -7,7 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from keras_s2s.checks import check_choice, check_int, check_number, check_positive_int, short_repr
+from keras_s2s.checks import (
+    check_choice,
+    check_int,
+    check_ints,
+    check_number,
+    check_positive_int,
+    short_repr,
+)
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1)])
@@ -62,6 +69,23 @@ def test_a_number_may_have_no_maximum():
         check_number("length_penalty", float("inf"), minimum=0.5)
     with pytest.raises(ValueError, match="`length_penalty` must be heavier"):
         check_number("length_penalty", 0, minimum=0.5, expected="heavier")
+
+
+def test_limits_may_be_excluded():
+    assert check_number("top_p", 0.5, above=0, maximum=0.5) == 0.5
+    message = r"^`top_p` must be a number above 0 and at most 0\.5\. Received: top_p=0$"
+    with pytest.raises(ValueError, match=message):
+        check_number("top_p", 0, above=0, maximum=0.5)
+    with pytest.raises(ValueError, match=r"must be a number of at least 0 and below 1\. .*=1"):
+        check_number("label_smoothing", 1, minimum=0, below=1)
+
+
+def test_a_list_of_integers_comes_back_as_a_tuple():
+    assert check_ints("ids", np.array([4, 5]), minimum=4) == (4, 5)
+    with pytest.raises(TypeError, match=r"^`ids` must be a list of integers\. Received: ids=5$"):
+        check_ints("ids", 5, minimum=0)
+    with pytest.raises(ValueError, match=r"^`ids\[1\]` must be an integer of at least 4"):
+        check_ints("ids", [4, 3], minimum=4)
 
 
 def test_a_choice_must_be_one_of_the_choices():

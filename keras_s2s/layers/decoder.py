@@ -120,6 +120,12 @@ class Decoder(RecurrentPart):
                 "Received: memory=None"
             )
         attended = memory_shape[-1] if memory_shape and self.attention else 0
+        if self.attention == "luong_dot" and attended != self.units:
+            raise InputError(
+                "attention='luong_dot' needs a decoder with as many units as the memory, which has "
+                "2 * units of a bidirectional encoder: use 'luong' for other sizes. Received: "
+                f"units={self.units}, a memory of {attended} units"
+            )
         if not self.embedding.built:
             self.embedding.build(target_inputs_shape)
         inputs = self.embedding_dim

@@ -165,7 +165,7 @@ def part_loss(model: keras.Model, part: Batch, logits: AnyLogits, num_parts: int
     """
     if part.shares is None:
         return keras_private.compute_loss(
-            model, part.inputs, part.labels, _padded(logits), part.sample_weight, training=True
+            model, part.inputs, part.labels, padded(logits), part.sample_weight, training=True
         )
     losses = model.loss.call(logits.pack(part.labels), logits.rows)
     own = tf.reduce_sum(logits.pack(part.shares) * losses)
@@ -186,7 +186,7 @@ def part_metrics(model: keras.Model, part: Batch, logits: AnyLogits) -> dict[str
         The metrics of the epoch so far.
     """
     if not _metrics_need_no_padding(model):
-        return model.compute_metrics(part.inputs, part.labels, _padded(logits), part.sample_weight)
+        return model.compute_metrics(part.inputs, part.labels, padded(logits), part.sample_weight)
 
     def one_row(values: tf.Tensor) -> tf.Tensor:
         return tf.expand_dims(logits.pack(values), 0)
@@ -220,6 +220,11 @@ def track_loss(model: keras.Model, loss: tf.Tensor, labels: tf.Tensor, sample_we
     keras_private.track_loss(model, sum_over_replicas(loss), weight)
 
 
+def padded(logits: AnyLogits) -> tf.Tensor:
+    """Return logits as a tensor `(batch, target_length, target_vocabulary_size)`."""
+    return logits if isinstance(logits, tf.Tensor) else logits.unpack()
+
+
 def _loss_needs_no_padding(model: keras.Model) -> bool:
     """Return whether the loss of a model can be computed from the real tokens only."""
     return (
@@ -248,11 +253,6 @@ def _labels_on_cpu() -> contextlib.AbstractContextManager[None]:
     """Place operations on the labels on the CPU, to avoid many transfers to a GPU."""
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     return tf.device("CPU:0") if alone and runs_on_gpu() else contextlib.nullcontext()
-
-
-def _padded(logits: AnyLogits) -> tf.Tensor:
-    """Return logits `(batch, target_length, target_vocabulary_size)`."""
-    return logits if isinstance(logits, tf.Tensor) else logits.unpack()
 
 
 def _has_gap(ids: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_choice, short_repr
 from keras_s2s.errors import InputError
+from keras_s2s.models.batches import padded
+from keras_s2s.models.evaluator import Evaluator
+from keras_s2s.models.ids import check_inputs
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.seq2seq import Seq2Seq
 from keras_s2s.optimizers import without_optimizers
@@ -18,7 +21,7 @@ from keras_s2s.search.ensemble import AVERAGES, average_logits
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
-class Ensemble(Searchable):
+class Ensemble(Evaluator, Searchable):
     """Ensemble of trained models that predict each next token together.
 
     P(y_t | y_<t, x) is the arithmetic mean of the probabilities of the members, or their geometric
@@ -63,15 +66,23 @@ class Ensemble(Searchable):
         self, models: Sequence[Seq2Seq], *, average: str = "probabilities", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.average = check_choice("average", average, AVERAGES)
+        self._average = check_choice("average", average, AVERAGES)
         self.models = _check_models(models)
         self.built = True
+
+    @property
+    def average(self) -> str:
+        """Quantity to average, "probabilities" or "log_probabilities". Read-only."""
+        return self._average
 
     def build(self, input_shape: Any = None) -> None:
         """Do nothing, because the members are built already."""
 
-    def call(self, inputs: dict[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        logits = [model(inputs, training=training) for model in self.models]
+    def call(
+        self, inputs: dict[str, tf.Tensor], training: bool | None = None, cudnn: bool = False
+    ) -> tf.Tensor:
+        check_inputs(inputs)
+        logits = [padded(model(inputs, training=training, cudnn=cudnn)) for model in self.models]
         return average_logits(logits, self.average)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:

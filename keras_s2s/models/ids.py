@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_s2s.errors import InputError
+from keras_s2s.layers.embedding import check_integers
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 _MESSAGE = (
@@ -56,13 +57,14 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
 
 
 def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: int) -> Any:
-    """Check that all ids of a batch are in the vocabulary.
+    """Check that a batch has all its parts, and that all ids are in the vocabulary.
 
     TensorFlow's own error names neither the input nor the position of an unknown id. On a GPU,
     TensorFlow raises no error and returns zeros.
 
     Args:
-        data: Batch that `fit` passes to a training step, with "source_ids" and "target_inputs".
+        data: Batch of a step of `fit`, `evaluate` or `predict`, with "source_ids" and
+            "target_inputs".
         source_vocabulary_size: Number of source ids.
         target_vocabulary_size: Number of target ids.
 
@@ -71,18 +73,15 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
         which `as_value_error` converts to a `ValueError`.
     """
     inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if not (isinstance(inputs, dict) and {"source_ids", "target_inputs"} <= inputs.keys()):
-        received = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
-        raise InputError(
-            "A `Seq2Seq` is trained on batches ({'source_ids': ..., 'target_inputs': ...}, "
-            "target_labels), such as those of `make_dataset(pairs, source, target)`. Received: "
-            f"inputs={received}"
-        )
+    check_inputs(inputs)
     checked = {
         "source_ids": (inputs["source_ids"], source_vocabulary_size),
         "target_inputs": (inputs["target_inputs"], target_vocabulary_size),
-        "target_labels": (labels, target_vocabulary_size),
     }
+    if labels is not None:
+        checked["target_labels"] = (labels, target_vocabulary_size)
+    for name in ("source_ids", "target_inputs"):
+        check_integers(name, inputs[name])
 
     def fail() -> tf.Tensor:
         for name, (ids, size) in checked.items():
@@ -96,8 +95,29 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
         fitting = tf.stack([_all_in_vocabulary(ids, size) for ids, size in checked.values()])
         passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), fail)
     with tf.control_dependencies([passed]):
-        inputs, labels = tf.nest.map_structure(tf.identity, (inputs, labels))
+        inputs, labels = tf.nest.map_structure(
+            lambda part: None if part is None else tf.identity(part), (inputs, labels)
+        )
     return keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
+
+
+def check_inputs(inputs: Any) -> None:
+    """Check that the inputs of a model have the source ids and the target inputs.
+
+    Args:
+        inputs: Value that the model received.
+
+    Raises:
+        ValueError: If the inputs are not a dict, or a key is missing.
+    """
+    if isinstance(inputs, Mapping) and {"source_ids", "target_inputs"} <= inputs.keys():
+        return
+    received = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+    raise InputError(
+        "The inputs of a model must be a dict {'source_ids': ..., 'target_inputs': ...}, such as "
+        "those of `make_dataset(pairs, source, target)`. To search for the targets of sources, use "
+        f"`search`. Received: inputs={received}"
+    )
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits
 from keras_s2s.layers.products import compute
-from keras_s2s.models.ids import shift_right
+from keras_s2s.models.ids import check_ids, check_inputs, shift_right
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.trainer import Trainer
 from keras_s2s.special_ids import BOS_ID, PAD_ID
@@ -145,6 +145,10 @@ class Seq2Seq(Trainer, Searchable):
         training: bool | None = None,
         cudnn: bool = False,
     ) -> tf.Tensor | PackedLogits | PaddedLogits:
+        check_inputs(inputs)
+        if tf.executing_eagerly():
+            check_ids("source_ids", inputs["source_ids"], self.source_vocabulary_size)
+            check_ids("target_inputs", inputs["target_inputs"], self.target_vocabulary_size)
         encoded = self.encoder(inputs["source_ids"], packed=packed, training=training, cudnn=cudnn)
         return self.decoder(
             inputs["target_inputs"],
@@ -163,6 +167,7 @@ class Seq2Seq(Trainer, Searchable):
 
     def compute_output_spec(self, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Return the spec of the logits, which are float32."""
+        check_inputs(inputs)
         shapes = {name: value.shape for name, value in inputs.items()}
         return keras.KerasTensor(self.compute_output_shape(shapes), "float32")
 

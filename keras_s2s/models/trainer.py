@@ -1,4 +1,4 @@
-"""Training and evaluation: `fit`, `evaluate`, and their steps.
+"""Training: `fit` and its step.
 
 `train_step` checks the ids of the batch and replaces some decoder inputs with outputs of the model.
 It splits the batch into parts that run in parallel, and computes the logits and the loss of each
@@ -7,7 +7,6 @@ part. Then it updates the weights and the metrics.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -15,7 +14,6 @@ import tensorflow as tf
 
 from keras_s2s import keras_private
 from keras_s2s.layers.products import fast_products
-from keras_s2s.losses import as_labels
 from keras_s2s.models.batches import (
     fastest_layout,
     pad_right,
@@ -24,28 +22,23 @@ from keras_s2s.models.batches import (
     split_batch,
     track_loss,
 )
+from keras_s2s.models.evaluator import Evaluator
 from keras_s2s.models.fit_arguments import (
-    check_takes_ids,
-    check_takes_logits,
     fit_hooks,
     silence_end_of_data,
     sort_callbacks,
     weight_labels,
 )
-from keras_s2s.models.ids import as_value_error, check_batch
+from keras_s2s.models.ids import as_value_error
 from keras_s2s.models.own_outputs import OwnOutputs
-from keras_s2s.optimizers import FusedAdam
-from keras_s2s.replicas import has_workers
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
 
 
-class Trainer(keras.Model):
+class Trainer(Evaluator):
     """Base class of models that `fit` trains on the real tokens of each batch.
 
-    The `call` of a subclass returns the padded logits of a batch. With `packed=True`, it returns
-    `PackedLogits`, and with `cudnn=True`, on a GPU, `PaddedLogits`. A subclass has the attributes
-    `source_vocabulary_size` and `target_vocabulary_size`.
+    With `packed=True`, the `call` of a subclass returns `PackedLogits`.
 
     With a `SequenceLoss` and the metrics of this package, the logits and losses of padding are not
     computed. Any other loss or metric, and an overridden `compute_loss` or `compute_metrics`, gets
@@ -53,77 +46,6 @@ class Trainer(keras.Model):
     """
 
     _own_outputs: OwnOutputs | None = None
-
-    # Keras's own method fails for ids under `tf.distribute`.
-    _maybe_symbolic_build = keras_private.maybe_symbolic_build
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: str | bool = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Configure the model for training, like `keras.Model.compile`.
-
-        Args:
-            optimizer: Name of an optimizer, or an optimizer. "adam" creates a `FusedAdam`. Defaults
-                to "rmsprop".
-            loss: `SequenceLoss`, or any loss that takes logits.
-            loss_weights: As for `keras.Model.compile`.
-            metrics: Metrics, such as `TokenAccuracy` and `Perplexity`.
-            weighted_metrics: Metrics that are weighted by `sample_weight`.
-            run_eagerly: Whether to run the steps without a graph, for debugging. Defaults to
-                `False`.
-            steps_per_execution: Number of steps that one call of the compiled function runs.
-                Defaults to 1.
-            jit_compile: Whether XLA compiles the steps, once per shape of a batch. "auto" means
-                `False`. Defaults to "auto".
-            auto_scale_loss: Whether to scale the loss in "mixed_float16". Defaults to `True`.
-
-        Raises:
-            ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
-                as "sparse_categorical_crossentropy", or dense targets, such as "mse".
-        """
-        check_takes_ids(
-            "loss",
-            loss,
-            "use `SequenceLoss()`, or `keras.losses.SparseCategoricalCrossentropy` with "
-            "from_logits=True",
-        )
-        check_takes_logits("loss", loss, "use `SequenceLoss()`, or from_logits=True")
-        for name, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
-            check_takes_ids(name, given, "use `TokenAccuracy()` or `Perplexity()`")
-            check_takes_logits(name, given, "use `Perplexity()`, or from_logits=True")
-        super().compile(
-            optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,
-            loss=loss,
-            loss_weights=loss_weights,
-            metrics=metrics,
-            weighted_metrics=weighted_metrics,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-            auto_scale_loss=auto_scale_loss,
-        )
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile the model with a config that `get_compile_config` returned."""
-        if type(self).compile is not Trainer.compile:
-            super().compile_from_config(config)  # warns that a subclass must override this too
-            return
-        try:
-            self.compile(**keras.saving.deserialize_keras_object(config))
-        except ValueError as error:  # compiled by an older version, without these checks
-            warnings.warn(f"The model was loaded but not compiled. {error}", stacklevel=2)
-            return
-        if self.optimizer is not None:
-            self.optimizer.build(self.trainable_variables)
 
     def fit(
         self,
@@ -205,50 +127,6 @@ class Trainer(keras.Model):
         with fit_hooks(self, arguments), silence_end_of_data(x, steps_per_epoch), as_value_error():
             return super().fit(**arguments)
 
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Compute the loss and the metrics, like `keras.Model.evaluate`.
-
-        Args:
-            x: A dataset, generator or `PyDataset` of batches, or arrays, as for `fit`.
-            y: The target labels, if `x` is arrays.
-            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
-            verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line). Defaults to "auto".
-            sample_weight: Weights of the rows or of the target tokens, if `x` is arrays.
-            steps: Number of batches to evaluate on. Defaults to all.
-            callbacks: List of `keras.callbacks.Callback`.
-            return_dict: Whether to return a dict instead of a list. Defaults to `False`.
-            **kwargs: Arguments that Keras passes internally from `fit`.
-
-        Returns:
-            The loss and the metrics.
-
-        Raises:
-            ValueError: If an id is outside the vocabulary.
-        """
-        with silence_end_of_data(x, steps), as_value_error():
-            return super().evaluate(
-                x=x,
-                y=y,
-                batch_size=batch_size,
-                verbose=verbose,
-                sample_weight=sample_weight,
-                steps=steps,
-                callbacks=callbacks,
-                return_dict=return_dict,
-                **kwargs,
-            )
-
     def train_on_batch(
         self,
         x: Any,
@@ -304,22 +182,6 @@ class Trainer(keras.Model):
         track_loss(self, loss, labels, sample_weight)
         results = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
         return self._for_reduction(results[-1])
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluate a batch and return the metrics of the evaluation so far."""
-        inputs, labels, sample_weight = self._unpack(data)
-        if fastest_layout(self) == {"cudnn": True}:
-            inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
-            logits = self(inputs, training=False, cudnn=True).unpack()
-        else:
-            with fast_products(not self.jit_compile):
-                logits = self(inputs, training=False)
-        loss = keras_private.compute_loss(
-            self, inputs, labels, logits, sample_weight, training=False
-        )
-        track_loss(self, loss, labels, sample_weight)
-        results = self.compute_metrics(inputs, labels, logits, sample_weight)
-        return self._for_reduction(results)
 
     def feed_own_outputs(
         self, probability: float, *, choice: str = "argmax", seed: int | None = None
@@ -386,22 +248,3 @@ class Trainer(keras.Model):
         keras_private.build_metrics(self, tf.zeros([1, 1], tf.int32), logits)
         own = [] if self._own_outputs is None else self._own_outputs.variables
         return [*self.variables, *self.optimizer.variables, *own], list(self.metrics_variables)
-
-    def _unpack(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
-        """Check the ids of a batch and return its inputs, labels and weights."""
-        if not self.jit_compile:  # XLA cannot raise an error
-            data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if not getattr(self.loss, "takes_distributions", False):
-            labels = as_labels(labels)
-        return inputs, labels, sample_weight
-
-    def _for_reduction(self, results: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Reshape metrics, which are equal in every replica, as Keras's reduction requires."""
-        if not has_workers(self.distribute_strategy):
-            return results
-        return {name: tf.reshape(result, [1]) for name, result in results.items()}
-
-
-def _is_adam(optimizer: Any) -> bool:
-    return isinstance(optimizer, str) and optimizer.lower() == "adam"

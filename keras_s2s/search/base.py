@@ -69,13 +69,12 @@ class Search:
 
     def __post_init__(self) -> None:
         self._check_lengths()
-        penalty = checks.check_number("length_penalty", self.length_penalty, minimum=0.0)
-        checks.check_at_most("length_penalty", penalty, MAX_LENGTH_PENALTY)
+        penalty = checks.check_number(
+            "length_penalty", self.length_penalty, minimum=0.0, maximum=MAX_LENGTH_PENALTY
+        )
         self._keep("length_penalty", penalty)
         checks.check_choice("length_penalty_formula", self.length_penalty_formula, FORMULAS)
-        suppressed = tuple(
-            checks.check_int("suppress_ids", id_, minimum=0) for id_ in self.suppress_ids
-        )
+        suppressed = checks.check_ints("suppress_ids", self.suppress_ids, minimum=0)
         if EOS_ID in suppressed:
             raise InputError(
                 f"`suppress_ids` must not contain eos ({EOS_ID}), because no output could end. "
@@ -283,10 +282,9 @@ class Search:
                 "max_length=None, max_length_ratio=None"
             )
         if self.max_length_ratio is not None:
-            ratio = checks.check_number("max_length_ratio", self.max_length_ratio, minimum=0.0)
-            if ratio == 0.0:
-                raise InputError("`max_length_ratio` must be above 0. Received: max_length_ratio=0")
-            checks.check_at_most("max_length_ratio", ratio, MAX_LENGTH_RATIO)
+            ratio = checks.check_number(
+                "max_length_ratio", self.max_length_ratio, above=0.0, maximum=MAX_LENGTH_RATIO
+            )
             self._keep("max_length_ratio", ratio)
         self._keep_count("min_length", MAX_LENGTH)
         if self.max_length is not None and self.min_length > self.max_length:

@@ -158,8 +158,9 @@ class BeamSearch(Search):
                 f"num_hypotheses={self.num_hypotheses}, beam_width={self.beam_width}"
             )
         checks.check_choice("stopping", self.stopping, STOPPING_RULES)
-        coverage = checks.check_number("coverage_penalty", self.coverage_penalty, minimum=0.0)
-        checks.check_at_most("coverage_penalty", coverage, MAX_COVERAGE_PENALTY)
+        coverage = checks.check_number(
+            "coverage_penalty", self.coverage_penalty, minimum=0.0, maximum=MAX_COVERAGE_PENALTY
+        )
         self._keep("coverage_penalty", coverage)
 
     @property

@@ -74,8 +74,9 @@ class DiverseBeamSearch(BeamSearch):
                 "`num_groups` must divide `beam_width`. Received: "
                 f"num_groups={self.num_groups}, beam_width={self.beam_width}"
             )
-        penalty = checks.check_number("diversity_penalty", self.diversity_penalty, minimum=0.0)
-        checks.check_at_most("diversity_penalty", penalty, MAX_DIVERSITY_PENALTY)
+        penalty = checks.check_number(
+            "diversity_penalty", self.diversity_penalty, minimum=0.0, maximum=MAX_DIVERSITY_PENALTY
+        )
         self._keep("diversity_penalty", penalty)
 
     @property

@@ -39,6 +39,7 @@ def ensemble_step(
         over the decoders that return one.
 
     Raises:
+        TypeError: If `steps` is not a list.
         ValueError: If there is no step function, or `average` is unknown.
 
     Example:
@@ -55,6 +56,10 @@ def ensemble_step(
         - [Sequence to sequence learning with neural networks (Sutskever et al., 2014)](
           https://arxiv.org/abs/1409.3215)
     """
+    if callable(steps) or not isinstance(steps, Sequence):
+        raise TypeError(
+            f"`steps` must be a list of step functions. Received: steps={checks.short_repr(steps)}"
+        )
     if not steps:
         raise InputError("`steps` must contain at least one step function. Received: none")
     checks.check_choice("average", average, AVERAGES)

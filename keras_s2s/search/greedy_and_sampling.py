@@ -19,6 +19,7 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 # Below this value, division by the temperature overflows float32.
 MIN_TEMPERATURE = 1e-6
+MAX_TEMPERATURE = 1e6
 MAX_SAMPLES = 1_000_000
 
 ChooseToken = Callable[[NextTokens, tf.Tensor], Candidates]
@@ -175,25 +176,19 @@ class Sampling(Search):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._keep_count("num_hypotheses", MAX_SAMPLES)
-        temperature = checks.check_number("temperature", self.temperature, minimum=0.0)
-        if temperature == 0.0:
-            raise InputError(
-                "`temperature` must be above 0. For the most probable tokens, use `GreedySearch`. "
-                "Received: temperature=0"
-            )
-        if not MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE:
-            raise InputError(
-                f"`temperature` must be between {MIN_TEMPERATURE:g} and {1 / MIN_TEMPERATURE:g}. "
-                f"Received: temperature={temperature:g}"
-            )
+        temperature = checks.check_number(
+            "temperature",
+            self.temperature,
+            minimum=MIN_TEMPERATURE,
+            maximum=MAX_TEMPERATURE,
+            expected=f"a number between {MIN_TEMPERATURE:g} and {MAX_TEMPERATURE:,.0f}. For the "
+            "most probable tokens, use `GreedySearch`",
+        )
         self._keep("temperature", temperature)
         if self.top_k is not None:
             self._keep_count("top_k", tf.int32.max - 1)
         if self.top_p is not None:
-            top_p = checks.check_number("top_p", self.top_p, minimum=0.0, maximum=1.0)
-            if top_p == 0.0:
-                raise InputError("`top_p` must be above 0. Received: top_p=0")
-            self._keep("top_p", top_p)
+            self._keep("top_p", checks.check_number("top_p", self.top_p, above=0.0, maximum=1.0))
         self._keep("seed", checks.check_int("seed", self.seed, minimum=tf.int32.min))
         if self.seed > tf.int32.max:
             raise InputError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")

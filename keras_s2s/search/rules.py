@@ -7,6 +7,7 @@ rules, it applies all of them. `Lexicon` is the list of outputs that the rule `I
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import count_of
+from keras_s2s.checks import count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search.step import State
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
@@ -90,6 +91,7 @@ class Lexicon:
             `tokenize` of a tokenizer returns. A sequence ends before its first eos or pad.
 
     Raises:
+        TypeError: If `outputs` does not contain sequences of integers.
         ValueError: If the list is empty, or an output contains bos or a negative id.
 
     Example:
@@ -101,7 +103,13 @@ class Lexicon:
     """
 
     def __init__(self, outputs: Iterable[Sequence[int]]) -> None:
-        ended = sorted({_until_eos(output) for output in outputs})
+        try:
+            ended = sorted({_until_eos(output) for output in outputs})
+        except TypeError as error:
+            raise TypeError(
+                "`outputs` of a lexicon must be sequences of ids, such as [(4, 5), (6,)]. "
+                f"Received: outputs={short_repr(outputs)}"
+            ) from error
         if not ended:
             raise InputError("`outputs` of a lexicon must not be empty. Received: no output")
         for output in ended:
@@ -214,7 +222,7 @@ def _mark_ids(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
 
 def _until_eos(output: Sequence[int]) -> tuple[int, ...]:
     """Truncate an output before its first eos or pad."""
-    ids = tuple(int(id_) for id_ in output)
+    ids = tuple(operator.index(id_) for id_ in output)
     ends = [place for place, id_ in enumerate(ids) if id_ in (EOS_ID, PAD_ID)]
     return ids[: ends[0]] if ends else ids
 

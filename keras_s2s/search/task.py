@@ -262,7 +262,7 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
         )
     if known is not None and not np.all(known <= maximum):
         raise InputError(
-            f"`{name}` must be at most {maximum:g} in every row. Received: {known.tolist()}"
+            f"`{name}` must be at most {maximum:.10g} in every row. Received: {known.tolist()}"
         )
     if known is None:
         least = tf.cast(minimum, tensor.dtype)

@@ -194,3 +194,10 @@ def test_attention_without_a_memory_is_rejected(attention, source):
 def test_bad_arguments_are_rejected(arguments, message):
     with pytest.raises(ValueError, match=message):
         LSTMDecoder(**{"vocabulary_size": SIZE, "units": UNITS, **arguments})
+
+
+def test_a_dot_product_needs_a_memory_of_the_same_size():
+    decoder = LSTMDecoder(SIZE, UNITS, attention="luong_dot")
+    message = rf"attention='luong_dot' needs .* Received: units={UNITS}, a memory of {2 * UNITS} u"
+    with pytest.raises(ValueError, match=message):
+        decoder.build((None, None), (None, 2 * UNITS), (None, None, 2 * UNITS))

@@ -209,6 +209,8 @@ def test_members_must_have_the_same_vocabularies(models, side):
 
 
 def test_another_average_is_rejected(models):
+    with pytest.raises(AttributeError, match="average"):
+        Ensemble([make_model("luong")]).average = "log_probabilities"
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):
         Ensemble(models, average="median")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s import LSTMDecoder, LSTMEncoder, Seq2Seq, SequenceLoss, TokenAccuracy
+from keras_s2s import Ensemble, LSTMDecoder, LSTMEncoder, Seq2Seq, SequenceLoss, TokenAccuracy
 from keras_s2s.models.ids import shift_right, until_eos
 
 SIZES = {"source_ids": 10, "target_inputs": 12, "target_labels": 12}
@@ -103,8 +103,33 @@ def test_errors_of_a_dataset_are_not_changed(model):
 @pytest.mark.parametrize("inputs", ["source_ids", "an array"])
 def test_a_batch_without_target_inputs_is_rejected_by_naming_make_dataset(model, inputs):
     ids = make_batch()["source_ids"]
-    with pytest.raises(ValueError, match=r"such as those of `make_dataset.*Received: inputs="):
-        model.fit({inputs: ids} if inputs == "source_ids" else ids, ids, verbose=0)
+    given = {inputs: ids} if inputs == "source_ids" else ids
+    message = r"such as those of `make_dataset.*Received: inputs="
+    with pytest.raises(ValueError, match=message):
+        model.fit(given, ids, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.predict(given, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model(given)
+    with pytest.raises(ValueError, match=message):
+        Ensemble([model])(given)
+
+
+def test_labels_must_match_the_target_inputs(model):
+    inputs, labels = next(iter(make_dataset(make_batch())))
+    with pytest.raises(ValueError, match=r"`target_labels` must have the shape of `target_inp"):
+        model.fit(inputs, labels[:, :1], verbose=0)
+    with pytest.raises(ValueError, match=r"`fit` and `evaluate` need target labels"):
+        model.evaluate(inputs, verbose=0)
+
+
+def test_an_id_outside_the_vocabulary_is_reported_without_labels(model):
+    inputs = {"source_ids": np.array([[4, 10]]), "target_inputs": np.array([[2]])}
+    message = r"`source_ids` must lie in \[0, 10\), .* Received: id 10 in row 0 at position 1"
+    with pytest.raises(ValueError, match=message):
+        model.predict(inputs, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model(inputs)
 
 
 @pytest.mark.parametrize(("given", "left"), ROWS.values(), ids=ROWS)

@@ -13,6 +13,7 @@ from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE,
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.models import Seq2Seq, batches
+from keras_s2s.models.fit_arguments import check_metrics
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
@@ -211,6 +212,43 @@ def test_a_metric_of_dense_targets_is_rejected(metric):
         make_model("luong").compile("adam", loss=SequenceLoss(), metrics=["accuracy", metric])
 
 
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+@pytest.mark.parametrize(
+    "metric",
+    [
+        keras.metrics.SparseCategoricalAccuracy(),
+        keras.metrics.sparse_categorical_accuracy,
+        "SparseTopKCategoricalAccuracy",
+        keras.metrics.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
+        keras.metrics.MeanIoU(9, sparse_y_pred=False),
+    ],
+    ids=lambda metric: getattr(metric, "name", metric) if metric else None,
+)
+def test_a_metric_that_counts_padding_is_rejected(argument, metric):
+    message = rf"^`{argument}` must ignore padding: use `TokenAccuracy\(\)` or `Perplexity.*, which"
+    with pytest.raises(ValueError, match=message):
+        make_model("luong").compile("adam", loss=SequenceLoss(), **{argument: [metric]})
+
+
+def test_a_loss_that_counts_padding_is_rejected():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with pytest.raises(ValueError, match="`loss` must ignore padding: use `SequenceLoss"):
+        make_model("luong").compile("adam", loss=loss)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "acc", "sparse_categorical_accuracy"])
+def test_the_accuracy_of_keras_ignores_padding(name):
+    found = check_metrics("metrics", [name, {"out": "Accuracy"}, TokenAccuracy()])
+    kinds = [type(metric) for metric in keras.tree.flatten(found)]
+    assert kinds == [TokenAccuracy] * 3
+    assert [metric.name for metric in keras.tree.flatten(found)] == [
+        name,
+        "Accuracy",
+        "token_accuracy",
+    ]
+    assert check_metrics("metrics", None) is None
+
+
 class OwnLoss(keras.losses.Loss):
     """A loss of the user."""
 
@@ -221,7 +259,7 @@ class OwnLoss(keras.losses.Loss):
 @pytest.mark.parametrize(
     "loss",
     [
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0),
         lambda labels, logits: tf.reduce_mean(logits, axis=-1),
         keras.losses.CTC(),
         OwnLoss(),

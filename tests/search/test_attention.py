@@ -133,7 +133,7 @@ def test_a_coverage_penalty_requires_source_lengths():
 
 
 def test_a_bad_coverage_penalty_is_rejected():
-    with pytest.raises(ValueError, match="`coverage_penalty` must be a number of at least 0"):
+    with pytest.raises(ValueError, match="`coverage_penalty` must be a number between 0 and 1000"):
         BeamSearch(coverage_penalty=-1)
 
 

@@ -101,7 +101,7 @@ def test_litert_returns_the_same_results(tmp_path):
     [
         ({"num_groups": 0}, "`num_groups` must be a positive integer"),
         ({"num_groups": 4}, "`num_groups` must divide `beam_width`. Received: num_groups=4, beam"),
-        ({"diversity_penalty": -1}, "`diversity_penalty` must be a number of at least 0"),
+        ({"diversity_penalty": -1}, "`diversity_penalty` must be a number between 0 and 1000"),
     ],
 )
 def test_bad_settings_are_rejected(settings, message):

@@ -76,6 +76,8 @@ def test_the_attention_is_the_mean_over_members_with_attention():
 
 
 def test_bad_arguments_are_rejected():
+    with pytest.raises(TypeError, match=r"`steps` must be a list of step functions\. Received"):
+        ensemble_step(lambda token_ids, state: None, 4)
     with pytest.raises(ValueError, match="`steps` must contain at least one step function"):
         ensemble_step([], 7)
     with pytest.raises(ValueError, match="`average` must be one of 'probabilities', 'log_prob"):

@@ -172,7 +172,7 @@ def test_rules_are_obeyed_in_litert(tmp_path):
     ("settings", "message"),
     [
         ({"suppress_ids": (3,)}, r"`suppress_ids` must not contain eos \(3\), because no output"),
-        ({"suppress_ids": (-1,)}, "`suppress_ids` must be an integer of at least 0"),
+        ({"suppress_ids": (-1,)}, r"`suppress_ids\[0\]` must be an integer of at least 0"),
         ({"no_repeat_ngram_size": 0}, "`no_repeat_ngram_size` must be a positive integer"),
         ({"lexicon": ()}, "`outputs` of a lexicon must not be empty. Received: no output"),
         ({"lexicon": ((2, 4),)}, r"must consist of ids above 0 other than bos.* \(2, 4\)"),
@@ -182,6 +182,14 @@ def test_rules_are_obeyed_in_litert(tmp_path):
 def test_bad_settings_are_rejected(settings, message):
     with pytest.raises(ValueError, match=message):
         BeamSearch(**settings)
+
+
+@pytest.mark.parametrize("name", ["suppress_ids", "lexicon"])
+@pytest.mark.parametrize("value", [5, "abc", [[[4]]], [["a"]]], ids=repr)
+def test_settings_that_are_not_lists_of_ids_are_rejected(name, value):
+    expected = "`outputs` of a lexicon must be sequences of ids" if name == "lexicon" else name
+    with pytest.raises((TypeError, ValueError), match=expected):
+        BeamSearch(**{name: value})
 
 
 @pytest.mark.parametrize(
