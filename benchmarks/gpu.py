@@ -126,7 +126,7 @@ def search_torch(keep: Callable[..., None], device: str) -> None:
 
 
 def accuracy(keep_figure: Callable[[str, float], None]) -> None:
-    """Train a model of dates in each precision, and measure the share of right held-out dates."""
+    """Train a model of dates in each precision, and measure the share of right validation dates."""
     import keras
 
     import keras_s2s as s2s

@@ -4,7 +4,7 @@
 
 Each system trains the model of `examples/pronunciation.py` in a separate process, on the same
 batches in the same order with the same schedule. At regular intervals its weights are copied into
-this package's model, and the same beam search evaluates the held-out words for all systems. Only
+this package's model, and the same beam search evaluates the validation words for all systems. Only
 training is timed, in CPU seconds, so that other work on the machine matters little. The time to the
 target error is interpolated linearly between two points. PyTorch is included if it is installed.
 """
@@ -193,13 +193,13 @@ def _rate(step: int, steps: int) -> float:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("train", help="pairs to train on: source<TAB>target lines")
-    parser.add_argument("valid", help="held-out pairs")
+    parser.add_argument("valid", help="validation pairs")
     parser.add_argument("--target", type=float, default=0.31, help="word error rate (default .31)")
     parser.add_argument(
         "--steps", type=int, default=7000, help="steps until the learning rate is zero"
     )
     parser.add_argument("--every", type=int, default=500, help="steps between two measurements")
-    parser.add_argument("--words", type=int, default=2677, help="held-out words to search")
+    parser.add_argument("--words", type=int, default=2677, help="validation words to search")
     parser.add_argument("--units", type=int, default=192)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.004)

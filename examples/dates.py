@@ -3,7 +3,7 @@
     python examples/dates.py
 
 Generates dates in every CLDR style for ten languages (with the PyPI package Babel), trains until
-all validation dates are correct, and tests on unseen dates.
+all validation dates are correct, and measures the errors on test dates.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> None:
     outputs = translator.translate([text for text, _ in test], batch_size=128)
     rates = error_rates(outputs, [[date] for _, date in test], tokens="characters")
     wrong = round(rates.sequences * rates.sequence_error_rate)
-    print(f"{wrong} of {rates.sequences} unseen dates are wrong")
+    print(f"{wrong} of {rates.sequences} test dates are wrong")
     for (text, date), output in list(zip(test, outputs, strict=True))[:8]:
         print(f"  {text:32s} {output}  {'' if output == date else 'should be ' + date}")
     translator.save(args.output)

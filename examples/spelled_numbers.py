@@ -79,7 +79,7 @@ def main() -> None:
     outputs = translator.translate([digits for digits, _ in test], batch_size=128)
     rates = error_rates(outputs, [[words] for _, words in test])
     wrong = round(rates.sequences * rates.sequence_error_rate)
-    print(f"{wrong} of {rates.sequences} unseen numbers are wrong")
+    print(f"{wrong} of {rates.sequences} test numbers are wrong")
     for (digits, words), output in list(zip(test, outputs, strict=True))[:6]:
         print(f"  {digits:>8s} {output}{'' if output == words else '  should be ' + words}")
     translator.save(args.output)

@@ -1,4 +1,4 @@
-"""Calibration, on held-out pairs, of the probability that a whole output is correct."""
+"""Calibration, on validation pairs, of the probability that a whole output is correct."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Calibration(NamedTuple):
 
     Attributes:
         temperature: The confidence of an output is exp(log_prob / temperature).
-        error: Expected calibration error of these confidences on the held-out pairs.
+        error: Expected calibration error of these confidences on the validation pairs.
         error_before: Expected calibration error with temperature 1.
         confidences: Confidence of the best output of each source, float64 `(sources,)`.
         right: Whether each output equals one of its references, bool `(sources,)`.
@@ -64,7 +64,7 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
         warnings.warn(
             f"The confidences are not calibrated (correct: {int(truths.sum())} of "
             f"{count_of(len(truths), 'output')}): the best temperature is at the limit, "
-            f"{temperature:g}. Use more held-out pairs, some of them with correct and some with "
+            f"{temperature:g}. Use more validation pairs, some of them with correct and some with "
             "wrong outputs.",
             stacklevel=3,  # the caller of `Translator.calibrate`
         )

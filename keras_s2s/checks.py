@@ -44,8 +44,8 @@ def count_of(number: float, noun: str) -> str:
         The text, with commas between the thousands of an integer.
 
     Example:
-        >>> count_of(1, "pair"), count_of(1000, "held-out pair"), count_of(0.5, "minute")
-        ('1 pair', '1,000 held-out pairs', '0.5 minutes')
+        >>> count_of(1, "pair"), count_of(1000, "validation pair"), count_of(0.5, "minute")
+        ('1 pair', '1,000 validation pairs', '0.5 minutes')
     """
     shown = f"{number:g}" if isinstance(number, float) else f"{number:,}"
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"

@@ -51,7 +51,7 @@ def teach(dataset: tf.data.Dataset, teacher: Searchable, weight: float = TEACHER
 class DistillationLoss(keras.losses.Loss):
     """Cross-entropy with the labels of `teach`, averaged over real tokens.
 
-    If the labels are ids `(batch, target_length)`, as in held-out batches, the loss is that of
+    If the labels are ids `(batch, target_length)`, as in validation batches, the loss is that of
     `SequenceLoss` with reduction "token".
 
     Args:

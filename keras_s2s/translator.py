@@ -253,14 +253,14 @@ class Translator(keras.Model):
         return [target for target, _ in self._translate_all(texts, batch_size)]
 
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
-        """Fit the temperature of the confidences on held-out pairs, and set it.
+        """Fit the temperature of the confidences on validation pairs, and set it.
 
         Sources longer than `max_source_length` are skipped, unless they are truncated. The method
         warns if too few outputs are correct, or too few are wrong, to fit a temperature.
 
         Args:
-            pairs: Held-out (source, target) pairs that the model was not trained on. A source that
-                occurs in several pairs has several correct outputs.
+            pairs: Validation pairs (source, target), which the model was not trained on. A source
+                that occurs in several pairs has several correct outputs.
             batch_size: Number of sources to search together. Defaults to 64.
 
         Returns:

@@ -5,7 +5,7 @@
 
 DATA contains the folders listed in `TASKS`, each with `train.tsv.gz` and `valid.tsv.gz`. Each
 training is a process with one thread, which resumes if the command is run again. Prints the errors
-on the held-out pairs with 95% intervals, their means, and the CPU time of training. Results are
+on the validation pairs with 95% intervals, their means, and the CPU time of training. Results are
 appended to `benchmarks/results/quality.jsonl`.
 """
 
@@ -34,7 +34,7 @@ class Task(NamedTuple):
         folders: Names of folders, each with a training and a validation file.
         options: Options of `keras-s2s train`.
         pairs: Integer or None. Number of training pairs. `None` means all.
-        measured: File to evaluate on instead of the held-out pairs.
+        measured: File to evaluate on instead of the validation pairs.
         features: Whether a source consists of a lemma, a space and features.
     """
 

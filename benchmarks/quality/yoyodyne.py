@@ -5,7 +5,7 @@
 
 The settings are those of the example configurations in its repository (soft_attention_lstm,
 pointer_generator_lstm and trainer), in float32 because most CPUs do not compute in bfloat16. Prints
-the accuracy of the best model on the held-out pairs and the CPU time of training.
+the accuracy of the best model on the validation pairs and the CPU time of training.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def config(model: dict[str, Any], files: dict[str, Path], folder: Path) -> dict[
 
     Args:
         model: A value of `MODELS`.
-        files: Paths of the training and the held-out pairs.
+        files: Paths of the training and the validation pairs.
         folder: Folder of the run.
 
     Returns:

@@ -33,7 +33,7 @@ from keras_s2s.translator import Translator
 
 
 class SearchEvaluation(keras.callbacks.Callback):
-    """Callback that translates held-out texts during training, and logs error rates and scores.
+    """Callback that translates validation sources during training, and logs error rates and scores.
 
     The callback adds the metrics to the `logs` of each epoch, so that they are in the history, in
     the progress bar, and available to the callbacks listed after this one:
@@ -52,7 +52,7 @@ class SearchEvaluation(keras.callbacks.Callback):
     all sources, so use a subset of the pairs or a `GreedySearch` if it takes too long.
 
     Args:
-        pairs: Held-out source texts and target texts.
+        pairs: Validation pairs: source texts and target texts.
         source: Tokenizer of the sources.
         target: Tokenizer of the targets.
         search: The search. Defaults to `BeamSearch()`.
@@ -145,7 +145,7 @@ class SearchEvaluation(keras.callbacks.Callback):
                 f"Received: {short_repr(self.model)} (of type {type(self.model).__name__})"
             )
         if self._translator is None or self._translator.model is not self.model:
-            # No length limit, because a long held-out source must not stop training.
+            # No length limit, because a long validation source must not stop training.
             self._translator = Translator(
                 self.model,
                 self.source,
@@ -204,7 +204,7 @@ class SearchEvaluation(keras.callbacks.Callback):
                 )
 
     def evaluate(self) -> dict[str, float]:
-        """Translate all held-out texts, and compute the metrics.
+        """Translate all validation sources, and compute the metrics.
 
         Returns:
             The metrics, by their names in the logs.

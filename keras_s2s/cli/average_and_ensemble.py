@@ -132,7 +132,7 @@ def _report_confidences(model: Any) -> None:
     if getattr(model, "temperature", None) is not None:
         warn(
             "the confidences of the new model are not calibrated; in Python, "
-            "`Translator.calibrate` calibrates them on held-out pairs"
+            "`Translator.calibrate` calibrates them on validation pairs"
         )
 
 

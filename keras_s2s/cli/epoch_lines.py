@@ -77,7 +77,7 @@ def describe_figures(row: dict[str, Any], tokens: str) -> str:
     """
     parts = [
         f"{name} {float(row[key]):.4f}"
-        for key, name in (("loss", "loss"), ("val_loss", "held-out loss"))
+        for key, name in (("loss", "loss"), ("val_loss", "validation loss"))
         if key in row
     ]
     for key, value in row.items():
@@ -92,7 +92,7 @@ def describe_limit(evaluated: int, sources: int) -> str | None:
 
     Args:
         evaluated: Integer. Maximum number of sources to evaluate after each epoch; 0 for all.
-        sources: Integer. Number of held-out sources.
+        sources: Integer. Number of validation sources.
 
     Returns:
         The line, or `None` if all sources are evaluated after each epoch.
@@ -100,7 +100,7 @@ def describe_limit(evaluated: int, sources: int) -> str | None:
     if not 0 < evaluated < sources:
         return None
     return (
-        f"Each epoch is evaluated on the first {evaluated:,} of {sources:,} held-out sources "
+        f"Each epoch is evaluated on the first {evaluated:,} of {sources:,} validation sources "
         "(--evaluation-sources), the best model at the end on all of them"
     )
 

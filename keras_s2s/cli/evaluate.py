@@ -28,7 +28,7 @@ from keras_s2s.evaluation import check_installed, group_references, meaningful_m
 from keras_s2s.files import check_writable
 
 
-@click.command(short_help="Evaluate a model on held-out pairs.")
+@click.command(short_help="Measure the error rates of a model on test pairs.")
 @MODEL
 @PAIRS
 @FEATURES_COLUMN
@@ -104,15 +104,15 @@ def evaluate(
         _check_outputs(outputs, pairs)
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
-    held_out = read_checked_pairs(pairs, column)
-    references = group_references(held_out)
+    listed = read_checked_pairs(pairs, column)
+    references = group_references(listed)
     wanted = wanted or list(meaningful_metrics(list(references.values())))
     check_installed(["wer", *wanted])
     answering = load_model(model, **options)
     if answering.translator is not None:
         from keras_s2s.cli.unknown_tokens import report_unknown  # imports TensorFlow
 
-        report_unknown(answering.translator, held_out)
+        report_unknown(answering.translator, listed)
     found = answering.translate(list(references), batch_size)
     report = make_report(
         found,

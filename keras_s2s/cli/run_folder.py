@@ -38,9 +38,9 @@ data.json                paths and checksums of the data files
 source_vocabulary.json   the source tokens, in the order of their ids
 target_vocabulary.json   the target tokens, in the order of their ids
 learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot); the error rates
-                         are those of the first `evaluation_sources` held-out sources
-figures.json             metrics of best.keras on all held-out pairs, by the same search
-samples.txt              outputs of best.keras for some held-out sources
+                         are those of the first `evaluation_sources` validation sources
+figures.json             metrics of best.keras on all validation pairs, by the same search
+samples.txt              outputs of best.keras for some validation sources
 reliability.png          with --confidence: the share of correct outputs for each confidence
 state/                   the state to resume from; you can delete it when training is done
 model-1/, model-2/, ...  with --models: the run of each model, with its learning curve and state;

@@ -51,7 +51,7 @@ def _fitted(
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Files": (
         Setting("train", None, "File of source<TAB>target lines to train on", several=True),
-        Setting("valid", None, "File of held-out (validation) pairs for choosing the best epoch"),
+        Setting("valid", None, "File of validation pairs, which choose the best epoch"),
         _number(
             "features_column",
             "Number of the column with morphological features, in files of three columns: 2 for "
@@ -212,7 +212,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         _fitted(
             "patience",
             "Stop after this many epochs (after warm-up) in which neither the `watch` metric nor "
-            "TER nor the held-out loss improved; 0: never stop early",
+            "TER nor the validation loss improved; 0: never stop early",
             int,
             0,
         ),
@@ -331,14 +331,14 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "evaluation_sources",
             1000,
-            "Number of held-out sources to evaluate after each epoch; 0: all",
+            "Number of validation sources to evaluate after each epoch; 0: all",
             int,
             minimum=0,
         ),
         Setting(
             "confidence",
             False,
-            "Calibrate confidences on the held-out pairs: the model and its exports then also "
+            "Calibrate confidences on the validation pairs: the model and its exports then also "
             "return the probability that each output is correct",
             bool,
         ),

@@ -113,7 +113,7 @@ def fit(
         translator: `Translator` with the model to train.
         data: The `Data` to train with.
         batches: Dataset of training batches.
-        valid_batches: Dataset of held-out batches.
+        valid_batches: Dataset of validation batches.
 
     Raises:
         ArithmeticError: If the loss is no longer finite.
@@ -182,7 +182,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
 
 
 def conclude(settings: SimpleNamespace, data: Data) -> None:
-    """Evaluate the best model on all held-out pairs, and write the results to the run folder.
+    """Evaluate the best model on all validation pairs, and write the results to the run folder.
 
     Args:
         settings: Namespace of all settings.
@@ -216,18 +216,18 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         calibrate(settings, best.translator, data.valid)
     if report.figures["wer"].value == 1.0:
         warn(
-            "no held-out output is correct. Train for more epochs (--epochs) or on more pairs; "
-            f"{os.path.join(folder, run_folder.SAMPLES)} shows what the model outputs"
+            "no output for the validation pairs is correct. Train for more epochs (--epochs) or on "
+            f"more pairs; {os.path.join(folder, run_folder.SAMPLES)} shows what the model outputs"
         )
 
 
 def calibrate(settings: SimpleNamespace, translator: Any, pairs: list[tuple[str, str]]) -> None:
-    """Calibrate the confidences of the best model on held-out pairs, and save it.
+    """Calibrate the confidences of the best model on validation pairs, and save it.
 
     Args:
         settings: Namespace of all settings.
         translator: The `Translator` of the best model.
-        pairs: List of held-out pairs.
+        pairs: List of validation pairs.
     """
     found = translator.calibrate(pairs)
     translator.save(run_folder.best_path(settings))

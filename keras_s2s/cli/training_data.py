@@ -28,7 +28,7 @@ class Data(SimpleNamespace):
 
     Attributes:
         train: Training pairs, or the paths of their files if they are streamed.
-        valid: List of held-out pairs.
+        valid: List of validation pairs.
         source: Source tokenizer.
         target: Target tokenizer.
         longest: Integer. Number of tokens in the longest training target.
@@ -68,11 +68,11 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     data = Data(**pairs._asdict(), source=sides[0], target=sides[1], source_kind=source_kind)
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
-        held_out = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
+        unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
         side = ("source", "target")[place]
         click.echo(
-            f"{side.capitalize()} vocabulary: {count_of(tokenizer.vocabulary_size, 'token')}; "
-            f"unknown: {held_out.unknown:,} of {count_of(held_out.total, 'held-out token')}"
+            f"{side.capitalize()} vocabulary: {count_of(tokenizer.vocabulary_size, 'token')}; it "
+            f"lacks {unknown.unknown:,} of {count_of(unknown.total, 'validation token')}"
         )
     return data
 
@@ -85,7 +85,7 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
         data: The `Data` to train with.
 
     Returns:
-        A tuple of the training dataset and the held-out dataset.
+        A tuple of the training dataset and the validation dataset.
 
     Raises:
         ValueError: If all pairs are too long.

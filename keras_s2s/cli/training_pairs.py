@@ -25,7 +25,7 @@ class TrainingPairs(NamedTuple):
 
     Attributes:
         train: List of training pairs, or of the paths of their files if they are streamed.
-        valid: List of held-out pairs.
+        valid: List of validation pairs.
         statistics: `PairStatistics` of the training pairs.
     """
 
@@ -44,7 +44,7 @@ def holds_records(settings: SimpleNamespace) -> bool:
 
 
 def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
-    """Read and check the training pairs and the held-out pairs, and print their numbers.
+    """Read and check the training pairs and the validation pairs, and print their numbers.
 
     TensorFlow is imported only if a file holds TFRecords.
 
@@ -68,13 +68,13 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
     with StatusLine("Reading the pairs"):
         valid = read_pairs(settings.valid, features_column=settings.features_column)
         train = settings.train if settings.stream else list(_read_files(settings))
-        held_out = {source for source, _ in valid}
+        valid_sources = {source for source, _ in valid}
         both: set[str] = set()
         features = FeatureCounts()
 
         def noting() -> Iterable[tuple[str, str]]:
             for pair in iterate_training_pairs(settings, train):
-                if pair[0] in held_out:
+                if pair[0] in valid_sources:
                     both.add(pair[0])
                 if settings.features_column:
                     features.note(*pair)
@@ -85,10 +85,10 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
         features.check(settings.features_column, settings.train)
         statistics = statistics._replace(features=True)
     click.echo(
-        f"{count_of(statistics.number, 'training pair')}, {count_of(len(valid), 'held-out pair')}"
+        f"{count_of(statistics.number, 'training pair')}, {count_of(len(valid), 'validation pair')}"
     )
     if both:
-        sources = count_of(len(held_out), "held-out source")
+        sources = count_of(len(valid_sources), "validation source")
         warn(
             f"the training pairs contain {len(both):,} of {sources}, so the error rates will be "
             "too low"

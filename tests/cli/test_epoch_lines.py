@@ -16,7 +16,7 @@ LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_b
 
 @pytest.mark.parametrize(("tokens", "name"), [("words", "TER"), ("phones", "PER")])
 def test_error_rates_are_named_and_in_percent(tokens, name):
-    expected = f"loss 1.5000, held-out loss 1.2500, WER 61.00%, {name} 12.50%, BLEU 31.50"
+    expected = f"loss 1.5000, validation loss 1.2500, WER 61.00%, {name} 12.50%, BLEU 31.50"
     assert describe_figures(LOGS, tokens) == expected
     figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
     lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
@@ -25,7 +25,7 @@ def test_error_rates_are_named_and_in_percent(tokens, name):
 
 
 def test_a_limit_of_the_sources_of_an_epoch_is_named():
-    assert "on the first 1,000 of 1,001 held-out sources" in describe_limit(1000, 1001)
+    assert "on the first 1,000 of 1,001 validation sources" in describe_limit(1000, 1001)
     assert [describe_limit(1000, 1000), describe_limit(0, 1001)] == [None, None]
 
 
@@ -39,7 +39,7 @@ def test_each_epoch_prints_one_line(capsys):
         lines.on_train_batch_end(0, {"loss": 1.0})
         lines.on_epoch_end(epoch, LOGS)
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("Epoch 3 of 20: loss 1.5000, held-out loss 1.2500, WER 61.00%, PER ")
+    assert first.startswith("Epoch 3 of 20: loss 1.5000, validation loss 1.2500, WER 61.00%, PER ")
     assert first.endswith("s, best so far")
     assert second.startswith("Epoch 4 of 20: ")
     assert second.endswith("0 s")
@@ -68,6 +68,8 @@ def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, re
     settings = SimpleNamespace(epochs=9, minutes=1.0)
     ended, kept = describe_ending(settings, callbacks).splitlines()
     assert ended == f"Stopped after epoch 3: {reason}"
-    assert kept.startswith("Kept epoch 2: loss 1.5000, held-out loss 1.2500, WER 60.00%, TER 12.50")
+    assert kept.startswith(
+        "Kept epoch 2: loss 1.5000, validation loss 1.2500, WER 60.00%, TER 12.50"
+    )
     callbacks.early = None
     assert "Stopped after epoch 3" in describe_ending(settings, callbacks)

@@ -261,11 +261,12 @@ def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_held_out_sources_in_the_training_data_are_reported(run, files, tmp_path):
+def test_validation_sources_in_the_training_data_are_reported(run, files, tmp_path):
     options = ["--train", files[3], *OPTIONS, "--output", tmp_path / "run"]
     _, _, errors = run("train", *files, *options)
     assert (
-        "warning: the training pairs contain 4 of 4 held-out sources, so the error rates" in errors
+        "warning: the training pairs contain 4 of 4 validation sources, so the error rates"
+        in errors
     )
 
 
@@ -335,7 +336,7 @@ def test_a_model_that_is_always_wrong_is_reported(run, files, tmp_path):
     options = [*OPTIONS, "--learning-rate", "1e-9", "--epochs", "1", "--output", tmp_path / "run"]
     code, _, errors = run("train", *files, *options)
     assert code == 0
-    assert "warning: no held-out output is correct" in errors
+    assert "warning: no output for the validation pairs is correct" in errors
 
 
 @pytest.fixture(scope="module")
@@ -402,7 +403,7 @@ def test_a_teacher_with_other_tokenizers_is_an_error(finished, files, run, tmp_p
 
 @pytest.mark.filterwarnings("ignore:The confidences are not calibrated")
 @pytest.mark.slow
-def test_a_model_with_confidences_is_calibrated_on_the_held_out_pairs(run, files, tmp_path):
+def test_a_model_with_confidences_is_calibrated_on_the_validation_pairs(run, files, tmp_path):
     options = [*OPTIONS, "--confidence", "--epochs", "1", "--output", tmp_path / "run"]
     code, output, errors = run("train", *files, *options)
     assert code == 0, errors

@@ -24,9 +24,9 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("script", "arguments", "last"),
     [
-        ("dates.py", "--pairs 1400 --epochs 1", r"\d+ of 1000 unseen dates are wrong"),
+        ("dates.py", "--pairs 1400 --epochs 1", r"\d+ of 1000 test dates are wrong"),
         ("inflection.py", "--pairs 900 --epochs 1", r"forms wrong [\d.]+ %"),
-        ("spelled_numbers.py", "--pairs 1700 --epochs 1", r"\d+ of 1000 unseen numbers are wrong"),
+        ("spelled_numbers.py", "--pairs 1700 --epochs 1", r"\d+ of 1000 test numbers are wrong"),
         ("transliteration.py", "--script hi --epochs 1", r"characters wrong [\d.]+ %"),
         ("translation.py", "--minutes 0.05 --units 32 --pieces 700", r"chrF [\d.]+  nrefs"),
     ],

@@ -20,7 +20,7 @@ SEARCH = GreedySearch(max_length=6)
 
 
 def share_right(model, search=SEARCH) -> float:
-    """Return the share of held-out sources with a correct answer."""
+    """Return the share of validation sources with a correct answer."""
     found = model.search(VALID_INPUTS["source_ids"], search).ids[:, 0, : VALID_LABELS.shape[1]]
     found = np.pad(found, [(0, 0), (0, VALID_LABELS.shape[1] - found.shape[1])])
     return float((found == VALID_LABELS).all(axis=1).mean())
