@@ -151,8 +151,8 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
     """
     if not len(texts) == len(before) == len(after):
         raise InputError(
-            f"`before` and `after` must contain one answer per text. Received: "
-            f"{count_of(len(texts), 'text')}, {len(before)} answers before and {len(after)} after"
+            f"`before` and `after` must contain one output per text. Received: "
+            f"{count_of(len(texts), 'text')}, {len(before)} outputs before and {len(after)} after"
         )
     changes, differences = [], []
     for source, first, second in zip(texts, before, after, strict=True):

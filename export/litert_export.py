@@ -321,7 +321,7 @@ def _check_compiled(
         for output, found in compiled(name, {"source_ids": source_ids}).items():
             if not np.allclose(found, expected[output], rtol=1e-5, atol=TOLERANCE):
                 raise InputError(
-                    "LiteRT's CompiledModel and its Interpreter return different answers, so the "
+                    "LiteRT's CompiledModel and its Interpreter return different outputs, so the "
                     f"file was removed. Signature {name!r}, output {output!r}. Expected: "
                     f"{expected[output].tolist()}. Received: {found.tolist()}"
                 )

@@ -157,7 +157,7 @@ def to_markdown(card: dict[str, Any]) -> str:
     if parity is not None:
         lines += [
             "",
-            f"Compared {count_of(parity['num_texts'], 'answer')} with the model: "
+            f"Compared {count_of(parity['num_texts'], 'output')} with the model: "
             f"{parity['compared']} differ by at most {parity['difference']:.1e} (allowed: "
             f"{parity['tolerance']:g}). Best hypotheses with the same text: "
             f"{parity['num_same_texts']} of {parity['num_texts']}.",

@@ -57,7 +57,7 @@ def check_parity(
         wrong = find_differences(call, answer)
         if wrong:
             raise InputError(
-                "The export and the model return different answers, so the export was removed. "
+                "The export and the model return different outputs, so the export was removed. "
                 f"Signature {signature!r}, source {call.texts[wrong[0]]!r} in a batch of "
                 f"{len(call.texts)}. Expected: {_row(call.expected, wrong[0])}. Received: "
                 f"{_row(answer, wrong[0])}"

@@ -98,9 +98,9 @@ def probe_calls(
     """
     model, last = _Model(translator, [*probes, ""]), len(probes) - 1
     batches = [it for it in ([*range(last)], [0], [last + 1], [last, last + 1]) if it]
-    answers = count_of(sum(map(len, batches)), "answer")
+    outputs = count_of(sum(map(len, batches)), "output")
     for signature in signatures:
-        _LOGGER.info("Comparing %s of %s with the model", answers, signature)
+        _LOGGER.info("Comparing %s of %s with the model", outputs, signature)
         for rows in batches:
             yield signature, model.call(signature, rows)
 

@@ -136,7 +136,7 @@ def saved_model(
                 runtime = padded(session, source_length)
                 card["parity"] = compare_with_model(translator, runtime, names, texts)._asdict()
                 if requests:
-                    _LOGGER.info("Answering %s", count_of(len(requests), "warm-up request"))
+                    _LOGGER.info("Running %s", count_of(len(requests), "warm-up request"))
                 for name, inputs in requests:
                     session(name, inputs)
             extra = os.path.join(unfinished, EXTRA_FOLDER)

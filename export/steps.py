@@ -94,7 +94,7 @@ def make_texts(
         TypeError: If `probes` is not a list of texts.
         ValueError: If the model's answers to them are not finite.
     """
-    _LOGGER.info("Computing the expected answers")
+    _LOGGER.info("Computing the outputs of the model, to check the export")
     texts = make_probes(translator, probes)
     check_answers(translator, texts)
     if source_length is None:

@@ -40,6 +40,7 @@ _MONOTONIC_PAIRS = 50_000  # with fewer pairs, monotonic attention if they keep 
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
 _SHARED = 0.5  # smallest share of target characters in their sources that is worth copying
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
+_ATTENTION = ("luong", "luong_dot", "luong_concat", "bahdanau", "monotonic")
 _TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
 
 
@@ -156,27 +157,27 @@ FITTED = tuple(
 )
 
 
-def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> RecommendedSettings:
+def recommended_settings(pairs: Iterable[tuple[str, str]], **overrides: Any) -> RecommendedSettings:
     """Compute settings for training a model on given pairs.
 
     Each setting is computed by one rule from the number of pairs, the length of their longer side
     in characters, and whether targets follow the order of their sources. `keras-s2s train` uses the
-    same rules for every flag that is not set.
+    same rules for every option that is not set.
     https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
 
-    Attention is chosen for characters and phones. For a task with a large target vocabulary, give
+    Attention is chosen for characters and phones. For a task with a large target vocabulary, use
     `attention="luong"`.
 
     Args:
         pairs: The (source, target) pairs to train on, such as those of `read_pairs`.
-        **given: Settings to override, by the names of `RecommendedSettings`. The other settings
-            are adjusted: with another `batch_size`, `epochs` changes as well.
+        **overrides: Values for some of the settings, by the names of `RecommendedSettings`. The
+            other settings are adjusted: with another `batch_size`, `epochs` changes as well.
 
     Returns:
         The settings.
 
     Raises:
-        TypeError: If a setting in `given` is unknown, or `pairs` does not hold pairs.
+        TypeError: If a setting in `overrides` is unknown, or `pairs` does not hold pairs.
         ValueError: If there are no pairs, or a setting is out of range.
 
     Example:
@@ -192,31 +193,31 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **given: Any) -> Reco
     measured = measure_pairs(check_pairs(pairs))
     if not measured.number:
         raise InputError("`pairs` must contain at least one pair. Received: none")
-    return fit_settings(measured, **given)
+    return fit_settings(measured, **overrides)
 
 
-def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
+def fit_settings(measured: PairStatistics, **overrides: Any) -> RecommendedSettings:
     """Compute settings from statistics of the pairs.
 
     Args:
         measured: The `PairStatistics`.
-        **given: Settings that are already chosen.
+        **overrides: Settings that are already chosen.
 
     Returns:
         The settings.
 
     Raises:
-        TypeError: If a setting in `given` is unknown.
-        ValueError: If a setting in `given` is out of range.
+        TypeError: If a setting in `overrides` is unknown.
+        ValueError: If a setting in `overrides` is out of range.
     """
-    for name, value in given.items():
+    for name, value in overrides.items():
         _check(name, value)
     found: dict[str, Any] = {}
     reasons: dict[str, str] = {}
 
     def settle(name: str, value: Any, reason: str) -> Any:
-        found[name] = given.get(name, value)
-        reasons[name] = "given" if name in given else reason
+        found[name] = overrides.get(name, value)
+        reasons[name] = "chosen by you" if name in overrides else reason
         return found[name]
 
     pairs = measured.number
@@ -229,11 +230,11 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
     wanted = round(factor * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
     epochs = settle(
-        "epochs", epochs, f"about {wanted:,} steps in all, {steps_of_epoch:,} in each epoch"
+        "epochs", epochs, f"about {wanted:,} training steps in all, {steps_of_epoch:,} per epoch"
     )
     steps = epochs * steps_of_epoch
     warmup = math.ceil(WARMUP_SHARE * steps)
-    settle("warmup_steps", warmup, f"the first {WARMUP_SHARE:.0%} of {steps:,} steps")
+    settle("warmup_steps", warmup, f"the first {WARMUP_SHARE:.0%} of {steps:,} training steps")
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
     if pairs < _FEW_PAIRS:
         settle("learning_rate", 0.004, "small models train well at a high rate")
@@ -247,21 +248,21 @@ def fit_settings(measured: PairStatistics, **given: Any) -> RecommendedSettings:
         layers, reason = 2, f"at least {_MANY_PAIRS:,} pairs: enough for two layers"
     settle("encoder_layers", layers, reason)
     settle("decoder_layers", layers, reason)
-    settle("label_smoothing", LABEL_SMOOTHING, "the same for all data")
-    settle("dropout", DROPOUT, "the same for all data")
+    settle("label_smoothing", LABEL_SMOOTHING, "default for all tasks")
+    settle("dropout", DROPOUT, "default for all tasks")
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
 
 
 def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
     """Return the kind of the source tokenizer: for features, for scripts like Hangul, or "char"."""
     if measured.features:
-        return "features", "sources end with features"
+        return "features", "sources end with morphological features, such as V;PST"
     if measured.characters >= _COMPOSED * measured.parts > 0:
         reason = (
-            f"{measured.characters:,} characters, composed of {measured.parts:,} letters and marks"
+            f"{measured.parts:,} letters and accents form {measured.characters:,} source characters"
         )
         return "decomposed", reason
-    return "char", "few characters have accents or other parts"
+    return "char", "few source characters have accents or other parts"
 
 
 def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
@@ -271,7 +272,10 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
     if size * mean_length > _BATCH_CHARACTERS:
         fitting = [it for it in _BATCH_SIZES if it * mean_length <= _BATCH_CHARACTERS]
         size = max(fitting, default=_BATCH_SIZES[0])
-        return size, f"texts of {mean_length:,.0f} characters on average"
+        return (
+            size,
+            f"texts of {mean_length:,.0f} characters on average: larger batches need much memory",
+        )
     if size == _BATCH_SIZES[0]:
         return size, "few pairs: small batches give more steps"
     if size == _BATCH_SIZES[-1]:
@@ -301,9 +305,9 @@ def _copy(measured: PairStatistics, attention: str | None) -> tuple[bool, str]:
     if attention is None:
         return False, "copying needs attention"
     if not measured.features:
-        return False, "sources do not end with features"
+        return False, "no morphological features in the sources; copying is for inflection"
     return measured.shared >= _SHARED, (
-        f"sources end with features; they have {measured.shared:.0%} of the targets' characters"
+        f"morphological features; {measured.shared:.0%} of a target's characters are in its source"
     )
 
 
@@ -313,9 +317,7 @@ def _check(name: str, value: Any) -> None:
             f"`recommended_settings` has no setting {name!r}. Expected: one of {', '.join(FITTED)}"
         )
     if name == "attention":
-        from keras_s2s.layers.decoder_features import ATTENTION
-
-        check_choice(name, value, (None, *ATTENTION))
+        check_choice(name, value, (None, *_ATTENTION))
     elif name == "copy":
         check_choice(name, value, (True, False))
     elif name == "source_tokenizer":

@@ -70,7 +70,7 @@ def test_given_settings_stay_and_the_others_follow_them():
     free = fit(800)
     settings = fit(800, batch_size=2 * free.batch_size, dropout=0)
     assert (settings.batch_size, settings.dropout) == (2 * free.batch_size, 0)
-    assert settings.reasons["dropout"] == "given"
+    assert settings.reasons["dropout"] == "chosen by you"
     assert settings.epochs == pytest.approx(2 * free.epochs, abs=2)
     assert fit(800, epochs=3).warmup_steps < free.warmup_steps
 
@@ -171,7 +171,7 @@ def test_a_given_attention_is_that_of_the_model(attention):
     source = CharTokenizer.train(source for source, _ in FOLLOWING)
     target = WordTokenizer.train(target for _, target in FOLLOWING)
     assert settings.build_model(source, target).decoder.attention == attention
-    assert settings.reasons["attention"] == "given"
+    assert settings.reasons["attention"] == "chosen by you"
 
 
 def test_every_setting_has_a_reason_and_stands_in_the_printed_table():

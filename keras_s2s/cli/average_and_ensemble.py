@@ -10,22 +10,29 @@ import click
 from keras_s2s.cli.model_paths import find_translator
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
+from keras_s2s.cli.paths import TRANSLATORS, ExistingPath, OutputFile
 from keras_s2s.cli.streams import warn, write_line
 from keras_s2s.errors import InputError
 
 _MODELS = click.argument(
-    "models", nargs=-1, required=True, type=click.Path(exists=True), metavar="MODEL..."
+    "models",
+    nargs=-1,
+    required=True,
+    type=ExistingPath(TRANSLATORS, folder=True),
+    metavar="MODEL...",
 )
 _OUTPUT = option(
     "--output",
     required=True,
-    type=click.Path(dir_okay=False),
+    type=OutputFile("a .keras file to write", (".keras",)),
     metavar="FILE",
     help="Path of the .keras file to write.",
 )
 
 
-@click.command(short_help="Average the weights of several models.")
+@click.command(
+    short_help="Average the weights of several models.", options_metavar="--output FILE [OPTIONS]"
+)
 @_MODELS
 @_OUTPUT
 @IMPORT
@@ -47,7 +54,9 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     write_line(output)
 
 
-@click.command(short_help="Combine several models into an ensemble.")
+@click.command(
+    short_help="Combine several models into an ensemble.", options_metavar="--output FILE [OPTIONS]"
+)
 @_MODELS
 @_OUTPUT
 @option(
@@ -146,13 +155,11 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
         overwrite: Boolean. Whether an existing file may be replaced.
 
     Raises:
-        click.UsageError: If there are fewer than two models, or `output` does not end in `.keras`.
+        click.UsageError: If there are fewer than two models.
         FileExistsError: If the file exists and `overwrite` is false.
     """
     if len(models) < 2:
         raise click.UsageError(f"{what} needs at least two models.")
-    if not output.endswith(".keras"):
-        raise click.UsageError(f"--output must end in .keras. Received: {output}")
-    check_free(output, overwrite)
+    check_free("--output", output, overwrite)
     for path in models:
         find_translator(path)

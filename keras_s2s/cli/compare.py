@@ -13,6 +13,7 @@ from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.model_paths import find_model
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
+from keras_s2s.cli.paths import MODELS, ExistingPath
 from keras_s2s.cli.source_lines import read_lines, take_sources
 from keras_s2s.cli.streams import PROGRAM, in_column, write_line
 
@@ -23,9 +24,9 @@ _CHANGED = 1  # exit code if more changed than allowed
 
 
 @click.command(short_help="Compare the outputs of two models.")
-@click.argument("before", type=click.Path(exists=True), metavar="BEFORE")
-@click.argument("after", type=click.Path(exists=True), metavar="AFTER")
-@click.argument("texts", type=click.Path(exists=True, dir_okay=False), metavar="TEXTS")
+@click.argument("before", type=ExistingPath(MODELS, folder=True), metavar="BEFORE")
+@click.argument("after", type=ExistingPath(MODELS, folder=True), metavar="AFTER")
+@click.argument("texts", type=ExistingPath("a file with a source in each line"), metavar="TEXTS")
 @option(
     "--max-changed",
     type=click.FloatRange(0, 1),
@@ -93,7 +94,7 @@ def compare(
     from keras_s2s.export.answers import compare as compare_answers
 
     best = [
-        model.best(sources, batch_size, f"unanswered by {path}")
+        model.best(sources, batch_size, f" by {path}")
         for model, path in zip(models, (before, after), strict=True)
     ]
     answers = [

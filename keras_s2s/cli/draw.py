@@ -19,24 +19,25 @@ from keras_s2s.cli.options import (
     option,
     search_options,
 )
+from keras_s2s.cli.paths import ExistingPath, OutputFile, check_output
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
 from keras_s2s.errors import InputError, check_package
 from keras_s2s.evaluation import group_references
-from keras_s2s.files import check_writable
 
 
 def _check_picture(ctx: click.Context, parameter: click.Parameter, path: str) -> str:
     """Check that the picture can be written before computing anything."""
-    if not path.lower().endswith((".png", ".svg")):
-        raise click.BadParameter(f"must end in .png or .svg. Received: {path}")
     check_package("matplotlib")
-    check_writable(path)
+    check_output("PICTURE", path)
     return path
 
 
 _PICTURE = click.argument(
-    "picture", type=click.Path(dir_okay=False), metavar="PICTURE", callback=_check_picture
+    "picture",
+    type=OutputFile("a .png or .svg file to write", (".png", ".svg")),
+    metavar="PICTURE",
+    callback=_check_picture,
 )
 _TOKENS = click.Choice(["words", "characters"])
 
@@ -78,10 +79,15 @@ def search(model: str, text: str, picture: str, **options: Any) -> None:
 
 
 @draw.command(short_help="Plot learning curves.")
-@click.argument("curve", type=click.Path(exists=True), metavar="RUN")
+@click.argument(
+    "curve", type=ExistingPath("a run folder or a CSV file", folder=True), metavar="RUN"
+)
 @_PICTURE
 def curves(curve: str, picture: str) -> None:
-    """Draw the metrics of each epoch. RUN is a run folder or a CSV file."""
+    """Draw the losses and metrics of each epoch. RUN is a run folder or a CSV file.
+
+    WER is the share of outputs with any error, TER the number of token errors per target token.
+    """
     path = os.path.join(curve, CURVE) if os.path.isdir(curve) else curve
     if not os.path.isfile(path):
         first = os.path.join(curve, "model-1")
@@ -124,7 +130,11 @@ def errors(
     batch_size: int,
     **options: Any,
 ) -> None:
-    """Draw the error rates of a model on PAIRS by source length."""
+    """Draw the error rates of a model on PAIRS by source length.
+
+    WER is the share of outputs with any error, TER the number of token errors per target token.
+    PAIRS is a file of source<TAB>target lines.
+    """
     run = settings_of_run(model)
     column = features_column_of(features_column, run)
     accepted = group_references(read_checked_pairs(pairs, column))
@@ -147,7 +157,7 @@ def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
     answering = load_model(model, **options)
     if answering.translator is None:
         raise InputError(
-            f"{model}: an export returns only final answers. Expected: a .keras file or a run "
+            f"{model}: an export returns only final outputs. Expected: a .keras file or a run "
             "folder"
         )
     return answering.translator, answering.settings

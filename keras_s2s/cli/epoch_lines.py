@@ -1,4 +1,4 @@
-"""Terminal output of training: a line per epoch, why it stopped, and the epoch that was kept."""
+"""Terminal output of training: a line per epoch, why training ended, and the best epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import keras
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest
 from keras_s2s.checks import count_of
-from keras_s2s.cli.report import name_of, shown
+from keras_s2s.cli.report import EXPLANATIONS, explain_ter, name_of, shown
 from keras_s2s.cli.streams import StatusLine
 
 _REDRAW = 0.5  # seconds
@@ -87,6 +87,19 @@ def describe_figures(row: dict[str, Any], tokens: str) -> str:
     return ", ".join(parts)
 
 
+def describe_metrics(tokens: str) -> str:
+    """Return a line that explains the error rates in the line of an epoch.
+
+    Args:
+        tokens: Unit of the token error rate.
+    """
+    ter = name_of("ter", tokens)
+    return (
+        f"Metrics on the validation pairs: {name_of('wer', tokens)} is the {EXPLANATIONS['wer']}; "
+        f"{ter} is the number of {explain_ter(tokens)}"
+    )
+
+
 def describe_limit(evaluated: int, sources: int) -> str | None:
     """Return a line that says why the error rates of an epoch differ from those at the end.
 
@@ -106,7 +119,7 @@ def describe_limit(evaluated: int, sources: int) -> str | None:
 
 
 def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> str:
-    """Return two lines: why training stopped, and which epoch was kept.
+    """Return two lines: why training ended, and which epoch was the best.
 
     Args:
         settings: Namespace of the training settings.
@@ -114,17 +127,17 @@ def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> st
             may be `None`.
     """
     rows, early = callbacks.curve.rows, callbacks.early
+    reason = ""
     if early is not None and early.wait >= early.patience:
         waited = count_of(early.patience, "epoch")
-        reason = f"no metric improved for {waited} (--patience)"
+        reason = f", because no metric improved for {waited} (--patience)"
     elif callbacks.pace.is_over() and len(rows) < settings.epochs:
-        reason = f"time limit of {count_of(float(settings.minutes), 'minute')} reached (--minutes)"
-    else:
-        reason = "last epoch (--epochs)"
-    lines = [f"Stopped after epoch {len(rows)}: {reason}"]
+        limit = count_of(float(settings.minutes), "minute")
+        reason = f", because the time limit of {limit} is reached (--minutes)"
+    lines = [f"Training ended after epoch {len(rows)} of {settings.epochs}{reason}"]
     kept = callbacks.keep.best_epoch
     for row in rows:
         if row["epoch"] == kept:
             figures = describe_figures(row, callbacks.lines.tokens)
-            lines.append(f"Kept epoch {kept + 1}: {figures}")
+            lines.append(f"Best epoch: {kept + 1} ({figures})")
     return "\n".join(lines)

@@ -20,12 +20,12 @@ from keras_s2s.cli.options import (
     option,
     search_options,
 )
+from keras_s2s.cli.paths import OutputFile, check_output
 from keras_s2s.cli.report import METRICS, make_report
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
-from keras_s2s.files import check_writable
 
 
 @click.command(short_help="Measure the error rates of a model on test pairs.")
@@ -65,7 +65,7 @@ from keras_s2s.files import check_writable
 )
 @option(
     "--outputs",
-    type=click.Path(dir_okay=False, writable=True),
+    type=OutputFile("a file to write"),
     metavar="FILE",
     help="Write tab-separated sources, outputs and references to this file. An existing file is "
     "replaced.",
@@ -88,17 +88,19 @@ def evaluate(
 ) -> None:
     """Translate the sources of PAIRS and compare the outputs with the targets.
 
-    PAIRS is a file of source<TAB>target lines. A source that occurs on several lines has several
-    correct targets. WER is the share of outputs that match none of them. TER is the number of edits
-    to the nearest target per target token. BLEU and chrF come from sacrebleu. Each figure is
-    followed by its 95% bootstrap confidence interval.
+    PAIRS is a file of source<TAB>target lines, usually test pairs, which were not used to train or
+    choose the model. A source that occurs on several lines has several correct targets. WER is the
+    share of outputs with any error: those that equal none of the correct targets. TER counts token
+    errors: wrong, missing and extra tokens, per token of the nearest correct target. BLEU and chrF
+    come from sacrebleu. A 95% bootstrap confidence interval follows each figure.
     """
     settings = {name: options.pop(name) for name in _OF_REPORT}
     wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     for name in wanted:
         if name not in METRICS:
-            raise click.BadParameter(
-                f"{name!r} is not one of {', '.join(METRICS)}.", param_hint="'--metrics'"
+            raise click.UsageError(
+                f"--metrics must be one or more of {', '.join(METRICS)}, separated by commas. "
+                f"Received: {name}"
             )
     if outputs is not None:
         _check_outputs(outputs, pairs)
@@ -133,9 +135,9 @@ _OF_REPORT = ("confusions", "bootstrap")
 def _check_outputs(path: str, pairs: str) -> None:
     """Check that the outputs can be written. A device such as /dev/stdout is not checked."""
     if os.path.exists(path) and os.path.samefile(path, pairs):
-        raise InputError(f"{path}: --outputs would replace PAIRS. Expected: another file")
+        raise InputError(f"--outputs {path}: this file is PAIRS. Expected: another file")
     if os.path.isfile(path) or not os.path.exists(path):
-        check_writable(path)
+        check_output("--outputs", path)
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:

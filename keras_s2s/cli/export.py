@@ -10,6 +10,7 @@ import click
 
 from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
+from keras_s2s.cli.paths import TRANSLATORS, ExistingPath
 from keras_s2s.cli.run_folder import SETTINGS_FILE
 from keras_s2s.cli.source_lines import read_sources
 from keras_s2s.cli.streams import hushed, warn, write_line
@@ -21,7 +22,7 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 
 
 @click.command(short_help="Export a model for TF Serving, LiteRT or ONNX Runtime.")
-@click.argument("model", type=click.Path(exists=True), metavar="MODEL")
+@click.argument("model", type=ExistingPath(TRANSLATORS, folder=True), metavar="MODEL")
 @click.argument("out", type=click.Path(), metavar="OUT")
 @option(
     "--format",
@@ -44,13 +45,13 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 )
 @option(
     "--probes",
-    type=click.Path(exists=True, dir_okay=False),
+    type=ExistingPath("a file with a source in each line"),
     metavar="FILE",
     help="File with one source per line, to check the export with in addition to generated texts.",
 )
 @option(
     "--figures",
-    type=click.Path(exists=True, dir_okay=False),
+    type=ExistingPath("a JSON file of names and numbers"),
     metavar="FILE",
     help="JSON file of names and numbers for the model card, such as figures.json of a run folder.",
 )
@@ -110,7 +111,7 @@ def export(
     if file_format == "saved_model":
         _check_served(out)
     else:
-        check_free(out, overwrite)
+        check_free("OUT", out, overwrite)
     given: dict[str, Any] = {"figures": _read_figures(figures), "source_length": source_length}
     given["probes"] = [] if probes is None else read_sources(probes)
     if file_format != "onnx":

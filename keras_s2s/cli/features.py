@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from keras_s2s.checks import count_of
+from keras_s2s.cli.setting import name_as_given
 from keras_s2s.cli.streams import warn
 from keras_s2s.data import read_pairs
 from keras_s2s.errors import InputError
@@ -80,9 +81,9 @@ class FeatureCounts:
         for other, lists in zip(others, self._lists[1:], strict=True):
             if 2 * lists > self._pairs and 2 * self._lists[0] < self._pairs:
                 raise InputError(
-                    f"{', '.join(paths)}: `features_column` must be the column with features such "
-                    f"as V;PST, which is column {other} in {lists:,} of "
-                    f"{count_of(self._pairs, 'pair')}. Received: features_column={column}"
+                    f"{', '.join(paths)}: {name_as_given('features_column')} must be the column "
+                    f"with features such as V;PST, which is column {other} in {lists:,} of "
+                    f"{count_of(self._pairs, 'pair')}. Received: {column}"
                 )
         if self._pairs >= _FEW and 2 * len(self._distinct) > self._total:
             warn(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.model_paths import find_model, find_translator, is_export
+from keras_s2s.cli.setting import as_in_file, value_as_given
 from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
 from keras_s2s.errors import InputError
 from keras_s2s.recommended import FITTED
@@ -83,6 +84,28 @@ def columns_of(path: str) -> str | None:
     return "features" if kind == "features" else None
 
 
+def model_sizes(path: str) -> dict[str, Any]:
+    """Return the settings of a model that would otherwise be derived from the pairs.
+
+    Args:
+        path: Path of the model to start from.
+
+    Returns:
+        A dictionary of sizes, attention and copying; empty if the file is damaged.
+    """
+    found = _model_settings(_read_config(find_translator(path)))
+    return {name: value for name, value in found.items() if name in FITTED}
+
+
+def source_tokenizer_of(path: str) -> str | None:
+    """Return the kind of the source tokenizer of a model, or `None` if it is unknown.
+
+    Args:
+        path: Path of the model to start from, or of a teacher.
+    """
+    return _KINDS.get(_get(_read_config(find_translator(path)), "source", "class_name"))
+
+
 def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) -> None:
     """Check that the given settings are those of the model."""
     for name, value in found.items():
@@ -90,8 +113,8 @@ def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) 
         here = given.get(name, there)
         if here != there:
             raise InputError(
-                f"{path}: its model does not match the settings: {name} is {there!r} in the file "
-                f"and {here!r} in the settings. Settings that are left out are those of the file"
+                f"{path}: its model has {as_in_file(name, there)}. Received: "
+                f"{value_as_given(name, here)}. Settings that are left out are those of the model"
             )
 
 

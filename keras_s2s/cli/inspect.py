@@ -12,17 +12,18 @@ import click
 from keras_s2s.cli.model_paths import find_model, is_export
 from keras_s2s.cli.models import load_keras
 from keras_s2s.cli.options import IMPORT, JSON, option
+from keras_s2s.cli.paths import MODELS, ExistingPath, OutputFolder
 from keras_s2s.cli.streams import import_package, write_line
 from keras_s2s.errors import InputError
 
 
 @click.command("inspect", short_help="Describe a model or export.")
-@click.argument("path", type=click.Path(exists=True), metavar="PATH")
+@click.argument("path", type=ExistingPath(MODELS, folder=True), metavar="PATH")
 @IMPORT
 @JSON
 @option(
     "--vocabulary",
-    type=click.Path(file_okay=False),
+    type=OutputFolder("a folder to write the files to"),
     metavar="FOLDER",
     help="Instead, write the vocabularies and the tokenizer rules of an export to FOLDER, for "
     "clients that send ids. Existing files are replaced.",

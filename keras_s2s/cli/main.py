@@ -124,6 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Otherwise Python reports the error again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _PIPE_CLOSED
+        except click.UsageError as error:
+            if error.ctx is not None and type(error).__name__ == "NoArgsIsHelpError":  # click 8.2
+                click.echo(error.ctx.get_help())  # as without any arguments
+                return 0
+            return _report(error)
         except Exception as error:
             if debug:
                 traceback.print_exc()

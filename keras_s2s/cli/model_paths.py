@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from keras_s2s.cli.paths import MODELS, TRANSLATORS
 from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
 from keras_s2s.cli.settings import read_config
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 
 _SUFFIXES = (".keras", ".tflite", ".onnx")
-_MODELS = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"
-_TRANSLATORS = "a .keras file or the folder of a run"
 
 
-def find_model(path: str, expected: str = _MODELS) -> str:
+def find_model(path: str, expected: str = MODELS) -> str:
     """Return the path of the model in a run folder or of the newest SavedModel version.
 
     Args:
@@ -65,9 +64,9 @@ def find_translator(path: str) -> str:
         FileNotFoundError: If there is no model at `path`.
         ValueError: If the model is an export.
     """
-    found = find_model(path, _TRANSLATORS)
+    found = find_model(path, TRANSLATORS)
     if is_export(found):
-        raise InputError(f"{found}: an export. Expected: {_TRANSLATORS}")
+        raise InputError(f"{found}: an export. Expected: {TRANSLATORS}")
     return found
 
 

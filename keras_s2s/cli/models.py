@@ -129,7 +129,7 @@ class Model(NamedTuple):
         Returns:
             A list of targets, with an empty string for each text that has no hypotheses.
         """
-        found = self.best(texts, batch_size, "wrong")
+        found = self.best(texts, batch_size, ", counted as wrong")
         return ["" if hypothesis is None else hypothesis.target for hypothesis in found]
 
     def best(self, texts: list[str], batch_size: int, consequence: str) -> list[Hypothesis | None]:
@@ -138,7 +138,7 @@ class Model(NamedTuple):
         Args:
             texts: List of source texts.
             batch_size: Integer. Number of texts in a batch.
-            consequence: What texts without a target count as, for a warning with their number.
+            consequence: End of the first sentence of the warning about texts without an output.
 
         Returns:
             A list of hypotheses, `None` for each text that has none.
@@ -158,8 +158,8 @@ class Model(NamedTuple):
                 advance(len(group))
         if unanswered:
             warn(
-                f"no target for {len(unanswered):,} of {count_of(len(texts), 'source')}, counted "
-                f"as {consequence}. The first: {self.why_unanswered(unanswered[0])}"
+                f"no output for {len(unanswered):,} of {count_of(len(texts), 'source')}"
+                f"{consequence}. The first: {self.why_unanswered(unanswered[0])}"
             )
         return found
 
@@ -183,7 +183,7 @@ class Model(NamedTuple):
             if self.limit is None
             else f"a source of at most {count_of(self.limit, 'token')}, and "
         )
-        return f"the model found no target. Expected: {limited}a target that its search allows"
+        return f"the model found no output. Expected: {limited}an output that its search allows"
 
     def _excess(self, encoded: list[bytes]) -> dict[int, int]:
         """Return the number of tokens of each source that is too long, by its position."""

@@ -8,17 +8,17 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 
-from keras_s2s.cli.setting import Setting, describe_range, option_name
+from keras_s2s.cli.paths import MODELS, PAIRS_FILE, ExistingPath, check_output
+from keras_s2s.cli.setting import Setting, describe_number, describe_range, option_name
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.errors import InputError, MissingPackageError
-from keras_s2s.files import check_writable
 
-_OF_MODEL = "the model's"
+_OF_MODEL = "that of the model"
 _MODULES = "keras_s2s.modules"  # key in click's context
 
 
@@ -29,15 +29,19 @@ def _keep_modules(ctx: click.Context, parameter: click.Parameter, names: tuple[s
 
 
 class Option(click.Option):
-    """Option whose help gives its default and its range in words.
+    """Option whose help ends with its range and its default as sentences.
 
     Args:
-        notes: More texts to show in the brackets after the help, such as "required".
+        allowed: The allowed range in words. Defaults to that of the type.
+        always: Boolean. Whether the help says that the option is required, although the setting may
+            also be in a file. Defaults to `False`.
     """
 
-    def __init__(self, *args: Any, notes: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, allowed: str | None = None, always: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.notes = notes
+        self.allowed, self.always = allowed, always
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the names of the option and its help."""
@@ -48,21 +52,44 @@ class Option(click.Option):
         if default is True and self.default is not None:
             values = self.default if isinstance(self.default, tuple) else (self.default,)
             default = ", ".join(map(str, values))
-        number = self.type if isinstance(self.type, click.IntRange | click.FloatRange) else None
-        notes = [
-            f"default: {default}" if isinstance(default, str) and default else "",
-            describe_range(number.min, number.max) if number is not None else "",
-            "required" if self.required else "",
-            *self.notes,
+        allowed = self.allowed
+        if allowed is None and isinstance(self.type, click.IntRange | click.FloatRange):
+            allowed = describe_range(self.type.min, self.type.max)
+        sentences = [
+            str(self.help),
+            f"Allowed: {allowed}." if allowed else "",
+            f"Default: {default}." if isinstance(default, str) and default else "",
+            "Required." if self.required or self.always else "",
         ]
-        shown = "; ".join(filter(None, notes))
-        names = record[0].replace(" RANGE", "")
-        return names, f"{self.help}  [{shown}]" if shown else str(self.help)
+        return record[0].replace(" RANGE", ""), " ".join(filter(None, sentences))
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert a value. An error says what is expected, as those of settings do."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            kind = self.type
+            if isinstance(kind, click.Choice):
+                expected = f"one of {', '.join(kind.choices)}"
+            elif isinstance(kind, click.types.IntParamType):
+                expected = describe_number(
+                    int, getattr(kind, "min", None), getattr(kind, "max", None)
+                )
+            elif isinstance(kind, click.types.FloatParamType):
+                expected = describe_number(
+                    float, getattr(kind, "min", None), getattr(kind, "max", None)
+                )
+            else:
+                raise
+            received = " ".join(value) if isinstance(value, list | tuple) else value
+            raise click.UsageError(
+                f"{max(self.opts, key=len)} must be {expected}. Received: {received}", ctx
+            ) from error
 
 
 option = functools.partial(click.option, cls=Option)
-MODEL = click.argument("model", type=click.Path(exists=True), metavar="MODEL")
-PAIRS = click.argument("pairs", type=click.Path(exists=True, dir_okay=False), metavar="PAIRS")
+MODEL = click.argument("model", type=ExistingPath(MODELS, folder=True), metavar="MODEL")
+PAIRS = click.argument("pairs", type=ExistingPath(PAIRS_FILE), metavar="PAIRS")
 FEATURES_COLUMN = option(
     "--features-column",
     type=click.IntRange(0, 3),
@@ -113,10 +140,11 @@ def refuse_extra_arguments(hint: str) -> None:
         raise click.UsageError(f"Got unexpected extra argument {context.args[0]!r}. {hint}")
 
 
-def check_free(path: str, overwrite: bool) -> None:
+def check_free(name: str, path: str, overwrite: bool) -> None:
     """Check before the work starts that an output file can be written.
 
     Args:
+        name: Name of the option or argument, for error messages.
         path: Path of the file to write.
         overwrite: Boolean. Whether an existing file may be replaced.
 
@@ -125,8 +153,10 @@ def check_free(path: str, overwrite: bool) -> None:
         OSError: If the folder does not exist or is not writable.
     """
     if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(f"{path}: the file already exists; use --overwrite to replace it")
-    check_writable(path)
+        raise FileExistsError(
+            f"{name} {path}: the file already exists; use --overwrite to replace it"
+        )
+    check_output(name, path)
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:

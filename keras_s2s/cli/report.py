@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 METRICS = ("wer", "ter", "bleu", "chrf")
 _NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 _SHARES = ("wer", "ter")
+EXPLANATIONS = {"wer": "share of outputs with any error"}
 _NOTHING = "∅"  # in a confusion: a deleted or inserted token
 _SEED = 12345
 
@@ -56,16 +57,19 @@ class Report(NamedTuple):
 
     def to_text(self) -> str:
         """Return the report as readable text, with error rates in percent."""
-        lines = [f"{count_of(self.sources, 'source')}; 95% bootstrap confidence intervals"]
+        lines = [
+            f"{count_of(self.sources, 'source')}; 95% bootstrap confidence intervals in brackets"
+        ]
+        notes = {**EXPLANATIONS, "ter": explain_ter(self.tokens), **self.signatures}
         for name, figure in self.figures.items():
             value, low, high = (100 * it if name in _SHARES else it for it in figure)
             unit = "%" if name in _SHARES else " "
             lines.append(
                 f"{name_of(name, self.tokens):5s}{value:7.2f}{unit}  [{low:.2f}, {high:.2f}]  "
-                f"{self.signatures.get(name, '')}".rstrip()
+                f"{notes.get(name, '')}".rstrip()
             )
         if self.confusions:
-            lines += ["", "Most frequent confusions, reference → output:"]
+            lines += ["", f"Most frequent confusions, reference → output ({_NOTHING}: no token):"]
         lines += [
             f"{it.count:7d}  {it.reference or _NOTHING} → {it.output or _NOTHING}"
             for it in self.confusions
@@ -81,6 +85,15 @@ def name_of(figure: str, tokens: str) -> str | None:
         tokens: Unit of TER. With "phones", TER is called PER.
     """
     return "PER" if figure == "ter" and tokens == "phones" else _NAMES.get(figure)
+
+
+def explain_ter(tokens: str) -> str:
+    """Return what the token error rate is.
+
+    Args:
+        tokens: Unit of TER.
+    """
+    return f"wrong, missing and extra {tokens} per reference {tokens.removesuffix('s')}"
 
 
 def shown(figure: str, value: float) -> str:

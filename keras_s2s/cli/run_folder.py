@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from keras_s2s.cli.setting import name_as_given
 from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
@@ -67,7 +68,7 @@ def claimed(folder: str) -> Iterator[None]:
         OSError: If the folder cannot be created or written.
     """
     if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise NotADirectoryError(f"{folder}: a file. Expected: a folder for the run")
+        raise _error_of_file(folder)
     with contextlib.ExitStack() as undo:
         for path in _make_folders(folder):
             undo.callback(_remove_empty, path)
@@ -82,6 +83,12 @@ def claimed(folder: str) -> Iterator[None]:
         yield
 
 
+def _error_of_file(path: str) -> NotADirectoryError:
+    """Return the error for a file in place of the run folder or one of its parents."""
+    name = name_as_given("output")
+    return NotADirectoryError(f"{name} {path}: a file. Expected: a folder for the run")
+
+
 def _remove_empty(folder: str) -> None:
     """Remove a folder if it is empty."""
     with contextlib.suppress(OSError):
@@ -94,7 +101,7 @@ def _make_folders(folder: str) -> list[str]:
     path = os.path.abspath(folder)
     while not os.path.isdir(path):
         if os.path.lexists(path):
-            raise NotADirectoryError(f"{path}: a file. Expected: a folder for the run")
+            raise _error_of_file(path)
         missing.insert(0, path)
         path = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -120,7 +127,7 @@ def check_folder(settings: SimpleNamespace) -> bool:
     if not os.path.lexists(folder):
         return False
     if not os.path.isdir(folder):
-        raise NotADirectoryError(f"{folder}: a file. Expected: a folder for the run")
+        raise _error_of_file(folder)
     found = [name for name in os.listdir(folder) if not name.startswith(".")]
     if not found:
         return False
@@ -172,7 +179,7 @@ def check_data(settings: SimpleNamespace) -> None:
         if [it["sha256"] for it in listed] != before[side]:
             raise InputError(
                 f"{settings.output}: the run in this folder was started with other data: the "
-                f"files of `{side}` have changed. Choose another --output"
+                f"files of {name_as_given(side)} have changed. Choose another --output"
             )
 
 

@@ -7,12 +7,17 @@ from typing import Any
 import click
 
 from keras_s2s.cli.options import OVERWRITE, option
+from keras_s2s.cli.paths import ExistingPath, OutputFolder
 from keras_s2s.cli.streams import write_line
 
 
 @click.command(short_help="Write configuration files for TF Serving.")
-@click.argument("served", type=click.Path(exists=True, file_okay=False), metavar="SERVED")
-@click.argument("folder", type=click.Path(file_okay=False), metavar="FOLDER")
+@click.argument(
+    "served",
+    type=ExistingPath("a folder of SavedModel versions", file=False, folder=True),
+    metavar="SERVED",
+)
+@click.argument("folder", type=OutputFolder("a folder to write the files to"), metavar="FOLDER")
 @option("--name", show_default="the name of SERVED", help="Name of the model in requests.")
 @option(
     "--version",

@@ -8,10 +8,14 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import click
+
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 
+NONE = "not used"  # what null means for a setting without a default
 _LARGEST_INTEGER = 2**31 - 1  # for settings without a maximum
+_SMALLEST_SHOWN = 1e-6  # a smaller minimum is a technical limit, which only errors name
 _LARGEST_SHOWN = 1_000  # larger maxima are technical limits, which only errors name
 
 
@@ -32,11 +36,12 @@ class Setting(NamedTuple):
     several: bool = False  # a list
     registered: bool = False  # also accepts a name registered with Keras: package>name
 
-    def check(self, value: Any) -> Any:
+    def check(self, value: Any, name: str | None = None) -> Any:
         """Validate a value and convert it to the type of the setting.
 
         Args:
             value: Value from a settings file or a command line option.
+            name: Name for error messages. Defaults to the name in a settings file.
 
         Returns:
             The converted value.
@@ -46,45 +51,47 @@ class Setting(NamedTuple):
         """
         if value is None and self.unset is not None:
             return None
+        name = name or f"`{self.name}`"
         if self.several:
             values = value if isinstance(value, list | tuple) else [value]
-            return [self._check_one(item) for item in values]
-        return self._check_one(value)
+            return [self._check_one(item, name) for item in values]
+        return self._check_one(value, name)
 
-    def _check_one(self, value: Any) -> Any:
+    def _check_one(self, value: Any, name: str) -> Any:
         if self.kind is bool or isinstance(value, bool):
             if self.kind is bool and isinstance(value, bool):
                 return value
-            raise self._error(value)
+            raise self._error(value, name)
         if self.kind is str:
             own = self.registered and ">" in str(value)
             if not isinstance(value, str) or (
                 self.choices and value not in self.choices and not own
             ):
-                raise self._error(value)
+                raise self._error(value, name)
             if not value:
-                raise InputError(f"`{self.name}` must not be empty. Received: {value!r}")
+                raise InputError(f"{name} must not be empty. Received: {value!r}")
             if not _can_be_a_path(value):
                 raise InputError(
-                    f"`{self.name}` must be text without NUL characters or lone surrogates. "
+                    f"{name} must be text without NUL characters or lone surrogates. "
                     f"Received: {short_repr(value)}"
                 )
             return value
         try:
             number = self.kind(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._error(value) from None
+            raise self._error(value, name) from None
         whole = self.kind is float or isinstance(value, int) or str(number) == str(value)
         least = -math.inf if self.minimum is None else self.minimum
         most = min(self.maximum, _LARGEST_INTEGER) if self.kind is int else self.maximum
         if not whole or number == math.inf or not least <= number <= most:
-            raise self._error(value)
+            raise self._error(value, name)
         return number
 
-    def _error(self, value: Any) -> InputError:
-        without = f". If it is left out: {self.unset}" if self.unset else ""
+    def _error(self, value: Any, name: str) -> InputError:
+        unset = _rename(self.unset or "", option_name if name.startswith("-") else str)
+        without = f". If it is left out: {unset}" if unset and unset != NONE else ""
         return InputError(
-            f"`{self.name}` must be {self.expected()}. Received: {short_repr(value)}{without}"
+            f"{name} must be {self.expected()}. Received: {short_repr(value)}{without}"
         )
 
     def option_help(self) -> str:
@@ -93,10 +100,12 @@ class Setting(NamedTuple):
         return f"{_rename(self.help, option_name)}{several}."
 
     def option_default(self) -> str:
-        """Return the default of the command line option as text, empty if it is required."""
+        """Return the default of the command line option as text, empty if there is none."""
         if self.default is None:
-            return _rename(self.unset or "", option_name)
-        return str(self.default).lower()
+            return "" if self.unset == NONE else _rename(self.unset or "", option_name)
+        if self.kind is bool:
+            return "on" if self.default else "off"
+        return f"{self.default:g}" if self.kind is float else str(self.default)
 
     def comment(self) -> str:
         """Return the explanation for a settings file."""
@@ -118,12 +127,7 @@ class Setting(NamedTuple):
             return "a text"
         if self.kind is bool:
             return "true or false"
-        kind = "an integer" if self.kind is int else "a number"
-        if self.minimum is None:
-            return kind
-        if math.isinf(self.maximum):
-            return f"{kind} of at least {_show(self.minimum)}"
-        return f"{kind} between {_show(self.minimum)} and {_show(self.maximum)}"
+        return describe_number(self.kind, self.minimum, self.maximum)
 
 
 def option_name(name: str) -> str:
@@ -131,17 +135,87 @@ def option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def _switch(name: str, value: bool) -> str:
+    """Return the command line option that turns a setting on or off."""
+    return option_name(name if value else f"no_{name}")
+
+
+def name_as_given(name: str) -> str:
+    """Return the name of a setting as the user gave it: an option, or a name in a settings file.
+
+    Args:
+        name: Name of the setting.
+    """
+    return option_name(name) if _is_typed(name) else f"`{name}`"
+
+
+def value_as_given(name: str, value: Any) -> str:
+    """Return a setting and its value as the user gave them.
+
+    Args:
+        name: Name of the setting.
+        value: Its value.
+
+    Returns:
+        An option such as `--attention none` or `--copy`, or a line of a settings file.
+    """
+    if not _is_typed(name):
+        return as_in_file(name, value)
+    return _switch(name, value) if isinstance(value, bool) else f"{option_name(name)} {value}"
+
+
+def as_in_file(name: str, value: Any) -> str:
+    """Return a setting and its value as a line of a settings file, in backticks.
+
+    Args:
+        name: Name of the setting.
+        value: Its value.
+    """
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+    return f"`{name}: {shown}`"
+
+
+def _is_typed(name: str) -> bool:
+    """Return whether a setting was given as an option on the command line."""
+    context = click.get_current_context(silent=True)
+    return (
+        context is not None
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    )
+
+
+def describe_number(kind: type, minimum: float | None, maximum: float | None) -> str:
+    """Return the numbers that are allowed, for an error message.
+
+    Args:
+        kind: `int` or `float`.
+        minimum: The smallest allowed number, or `None`.
+        maximum: The largest allowed number, or `None` or infinity.
+    """
+    article = "an integer" if kind is int else "a number"
+    if minimum is None:
+        return article
+    if maximum is None or math.isinf(maximum):
+        return f"{article} of at least {_show(minimum)}"
+    return f"{article} between {_show(minimum)} and {_show(maximum)}"
+
+
 def describe_range(minimum: float | None, maximum: float | None) -> str:
-    """Return the allowed range of a number in words, or an empty text if all are allowed.
+    """Return the allowed range of a number for a help text.
 
     Args:
         minimum: The smallest allowed number, or `None`.
         maximum: The largest allowed number, or `None` or infinity.
+
+    Returns:
+        The range, or an empty text if it is obvious, such as that a number is positive.
     """
     if minimum is None:
         return ""
+    if maximum is not None and 0 < minimum < _SMALLEST_SHOWN <= maximum < math.inf:
+        return f"more than 0, at most {_show(maximum)}"
     if maximum is None or maximum > _LARGEST_SHOWN:
-        return f"at least {_show(minimum)}"
+        return f"at least {_show(minimum)}" if minimum > 1 else ""
     return f"{_show(minimum)} to {_show(maximum)}"
 
 

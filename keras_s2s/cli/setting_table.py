@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from keras_s2s.cli.setting import Setting
+from keras_s2s.cli.setting import NONE, Setting
 from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
 # Names of the tokenizer classes by their names in the settings.
@@ -26,7 +26,6 @@ _DEEPEST = 64  # layers
 _WIDEST = 1 << 16  # beam width
 _LONGEST = 1_000_000  # tokens of an output, as in `BeamSearch`
 _NO_LIMIT = "no limit"
-_NONE = "none"
 _RECOMMENDED = "recommended for the training pairs"
 
 
@@ -70,7 +69,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Python module that registers custom layers or functions, in the current folder or "
             "installed",
             several=True,
-            unset=_NONE,
+            unset=NONE,
         ),
         Setting(
             "stream",
@@ -120,7 +119,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             None,
             "Model to start from, a .keras file or run folder: training uses its weights, "
             "vocabularies and model settings",
-            unset=_NONE,
+            unset=NONE,
         ),
         Setting(
             "cell", "lstm", "Type of the recurrent layers: lstm or gru", choices=("lstm", "gru")
@@ -137,15 +136,15 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "context",
             "last_state",
-            "How to compute the context vector c = q(h_1 ... h_T): last_state, mean, max, "
-            "attention_pool, or the registered name of a custom function, package>name",
+            "How to summarize the encoder states in one vector, the context: last_state, mean, "
+            "max, attention_pool, or the registered name of a custom function, package>name",
             choices=("last_state", "mean", "max", "attention_pool"),
             registered=True,
         ),
         Setting(
             "context_to",
             "initial_state",
-            "Where the decoder uses the context vector: initial_state, every_step or both",
+            "Where the decoder uses the context: initial_state, every_step or both",
             choices=("initial_state", "every_step", "both"),
         ),
         Setting(
@@ -197,7 +196,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Model to distill, usually an ensemble: a .keras file or run folder. The new model "
             "learns its predicted probabilities and uses its vocabularies; `label_smoothing` has "
             "no effect",
-            unset=_NONE,
+            unset=NONE,
         ),
         _fitted("epochs", "Number of passes over the training pairs"),
         Setting(
@@ -212,14 +211,15 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         _fitted(
             "patience",
             "Stop after this many epochs (after warm-up) in which neither the `watch` metric nor "
-            "TER nor the validation loss improved; 0: never stop early",
+            "TER (token error rate) nor the validation loss improved; 0: never stop early",
             int,
             0,
         ),
         Setting(
             "watch",
             "wer",
-            "Metric for choosing the best epoch: wer, ter, bleu or chrf",
+            "Metric on the validation pairs that chooses the best epoch: wer (share of outputs "
+            "with any error), ter (token errors), bleu or chrf",
             choices=("wer", "ter", "bleu", "chrf"),
         ),
         _fitted("batch_size", "Number of pairs per batch"),
@@ -227,7 +227,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "batch_tokens",
             "Maximum number of tokens per batch on either side, including padding; replaces "
             "`batch_size`",
-            "not used",
+            NONE,
         ),
         _fitted("learning_rate", "Peak learning rate of Adam", float, 1e-9, maximum=10),
         Setting(

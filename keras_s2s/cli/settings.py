@@ -1,27 +1,22 @@
-"""Read, complete, compare and write training settings, and derive them from the pairs."""
+"""Read, complete, compare and write training settings."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-import click
 import yaml
 
-from keras_s2s.checks import count_of
+from keras_s2s.cli.setting import name_as_given, option_name, value_as_given
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.errors import InputError
-from keras_s2s.recommended import FITTED, fit_settings
+from keras_s2s.recommended import FITTED
 
 _LARGEST_FILE = 1 << 20  # bytes
 _DEEPEST = 8  # levels of lists and mappings
 _LONGEST_NAME = 40  # characters in the name of a setting
-_LARGEST_VOCABULARY = 1_000  # of targets with monotonic attention, which is slow with more
-_SIZES = {"units": "encoder", "encoder_layers": "encoder", "decoder_layers": "decoder"}
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -80,14 +75,20 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
     for name in ("train", "valid"):
         if not values[name]:
             raise InputError(
-                f"`{name}` is missing. Use --{name} FILE, or `{name}: FILE` in a settings file"
+                f"{option_name(name)} FILE is missing. It may also be given in a settings file, as "
+                f"`{name}: FILE`"
             )
-    if values["copy"] and values["attention"] == "none":
-        raise InputError("`copy` needs attention. Received: copy=True, attention='none'")
-    if values["input_feeding"] and values["attention"] in ("none", "bahdanau", "monotonic"):
+    attention = values["attention"]
+    if values["copy"] and attention == "none":
         raise InputError(
-            "`input_feeding` needs the attention luong, luong_dot or luong_concat. Received: "
-            f"input_feeding=True, attention={values['attention']!r}"
+            f"{name_as_given('copy')} needs attention. Received: "
+            f"{value_as_given('copy', True)} and {value_as_given('attention', attention)}"
+        )
+    if values["input_feeding"] and attention in ("none", "bahdanau", "monotonic"):
+        raise InputError(
+            f"{name_as_given('input_feeding')} needs the attention luong, luong_dot or "
+            f"luong_concat. Received: {value_as_given('input_feeding', True)} and "
+            f"{value_as_given('attention', attention)}"
         )
     return SimpleNamespace(**values)
 
@@ -127,7 +128,7 @@ def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     for name, setting in SETTINGS.items():
         mine, other = here.get(name), there.get(name, setting.default)
         if name not in free and mine != other:
-            yield f"{name} is {other!r} in the run, {mine!r} in this command"
+            yield f"{name_as_given(name)} is {other!r} in the run, {mine!r} in this command"
 
 
 def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
@@ -140,70 +141,6 @@ def take_from_run(settings: SimpleNamespace, run: Mapping[str, Any]) -> None:
     for name in FITTED:
         if getattr(settings, name) is None:
             setattr(settings, name, run.get(name))
-
-
-def fit_to_pairs(settings: SimpleNamespace, data: Any, initial: Any = None) -> None:
-    """Fill in missing settings from the training pairs, and print each with its reason.
-
-    Args:
-        settings: Namespace of all settings. Modified in place.
-        data: The `Data` to train with.
-        initial: `Translator` or None. Translator that training starts from. Its model determines
-            the sizes, the attention and copying. Defaults to `None`.
-    """
-    missing = [name for name in FITTED if getattr(settings, name) is None]
-    if not missing:
-        return
-    measured = data.statistics
-    given = {name: getattr(settings, name) for name in FITTED if name not in missing}
-    reasons = {}
-    if "source_tokenizer" in missing:
-        given["source_tokenizer"], reasons["source_tokenizer"] = data.source_kind
-    if settings.batch_tokens:
-        given["batch_size"] = max(1, int(settings.batch_tokens / max(measured.mean_length, 1)))
-        reasons["batch_size"] = "not used: `batch_tokens` limits the batches"
-    if initial is not None:
-        taken = _sizes_of(initial.model)
-        given = taken | given
-        reasons |= dict.fromkeys(taken, f"that of {settings.init_from}")
-    reason = _reason_for_luong(settings, data)
-    if reason and "attention" not in given:
-        given["attention"], reasons["attention"] = "luong", reason
-    if given.get("attention") == "none":
-        given["attention"] = None
-    fitted = fit_settings(measured, **given)
-    if fitted.copy and "copy" in missing and not _can_copy(data):
-        fitted = dataclasses.replace(fitted, copy=False)
-        reasons["copy"] = "no source token is spelled like a target token"
-    click.echo(
-        f"Recommended settings for {count_of(measured.number, 'pair')} of "
-        f"{measured.mean_length:.1f} characters on the longer side, on average (an option "
-        "overrides each):"
-    )
-    for name in missing:
-        value = getattr(fitted, name)
-        value = "none" if value is None else value  # no attention
-        setattr(settings, name, value)
-        click.echo(f"  {name:16s} {value!s:>9s}  {reasons.get(name, fitted.reasons[name])}")
-
-
-def missing_files(paths: Iterable[str]) -> None:
-    """Check that all paths are existing files.
-
-    Args:
-        paths: Paths to check.
-
-    Raises:
-        FileNotFoundError: If a path does not exist.
-        IsADirectoryError: If a path is a folder.
-    """
-    for path in paths:
-        if os.path.isdir(path):
-            raise IsADirectoryError(
-                f"{path}: a folder. Expected: a file of source<TAB>target lines"
-            )
-        if not os.path.exists(path):
-            raise FileNotFoundError(f"{path}: there is no such file")
 
 
 def _read_text(path: str) -> str:
@@ -277,27 +214,3 @@ def _construct(loader: _Loader, node: Any, place: str) -> Any:
     except Exception as error:  # PyYAML's constructors raise various errors for odd scalars
         kind = node.tag.rpartition(":")[2]
         raise InputError(f"{place}: not a value of type {kind!r}: {error}") from error
-
-
-def _reason_for_luong(settings: SimpleNamespace, data: Any) -> str | None:
-    """Return why monotonic attention does not suit the settings, or None."""
-    if settings.input_feeding:
-        return "for input feeding"
-    size = data.target.vocabulary_size
-    if size > _LARGEST_VOCABULARY:
-        return f"{size:,} target tokens: monotonic attention is for characters and phones"
-    return None
-
-
-def _can_copy(data: Any) -> bool:
-    from keras_s2s.tokenizers.copying import can_copy  # imports TensorFlow
-
-    return can_copy(data.source, data.target)
-
-
-def _sizes_of(model: Any) -> dict[str, Any]:
-    sizes = {
-        name: getattr(getattr(model, part), "units" if name == "units" else "num_layers")
-        for name, part in _SIZES.items()
-    }
-    return {**sizes, "attention": model.decoder.attention, "copy": model.decoder.copy}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import click
 
+from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.initial_settings import follow_models
 from keras_s2s.cli.options import (
     check_modules,
@@ -15,11 +17,12 @@ from keras_s2s.cli.options import (
     option,
     refuse_extra_arguments,
 )
+from keras_s2s.cli.paths import PAIRS_FILE, TRANSLATORS, ExistingPath, OutputFile, check_path
 from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
-from keras_s2s.cli.setting import Setting, describe_range, option_name
+from keras_s2s.cli.setting import Setting, describe_range, name_as_given, option_name
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
-from keras_s2s.cli.settings import complete, missing_files, read_config, to_yaml
+from keras_s2s.cli.settings import complete, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
 from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
 from keras_s2s.errors import check_package
@@ -66,7 +69,8 @@ def _option(setting: Setting) -> Callable[..., Any]:
         "help": setting.option_help(),
         "default": None,
         "show_default": setting.option_default(),
-        "notes": ["required" if required else describe_range(setting.minimum, setting.maximum)],
+        "always": required,
+        "allowed": describe_range(setting.minimum, setting.maximum),
         "metavar": _METAVARS.get(setting.name),
     }
     if setting.kind is bool:
@@ -81,22 +85,23 @@ def _option(setting: Setting) -> Callable[..., Any]:
 @click.command(
     cls=_TrainCommand,
     short_help="Train a model on files of pairs.",
+    options_metavar="--train FILE --valid FILE [OPTIONS]",
     context_settings={"allow_extra_args": True},
 )
 @option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False),
+    type=ExistingPath("a YAML file with settings"),
     metavar="FILE",
     help="YAML file with settings.",
 )
 @option(
     "--write-config",
-    type=click.Path(dir_okay=False),
+    type=OutputFile("a new YAML file"),
     metavar="FILE",
     help="Write the settings to a new YAML file, with an explanation of each, and exit.",
 )
 @_setting_options
-def train(config: str | None, write_config: str | None, **flags: Any) -> None:
+def train(config: str | None, write_config: str | None, **options: Any) -> None:
     """Train on source<TAB>target lines and write a run folder with the best model.
 
     Every setting can be given as an option or in a YAML file (--config); options override the file.
@@ -106,14 +111,14 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
     """
     refuse_extra_arguments("Give each file its own option: --train FILE --train FILE.")
     given = read_config(config) if config is not None else {}
-    for name, value in flags.items():
+    for name, value in options.items():
         if value is not None and value != ():
-            given[name] = SETTINGS[name].check(value)
+            given[name] = SETTINGS[name].check(value, option_name(name))
     if write_config is not None:
         _write_config(write_config, given)
         return
     settings = complete(given)
-    missing_files([*settings.train, settings.valid])
+    _check_paths(settings)
     modules = getattr(settings, "import") or ()
     check_modules(modules)
     settings = complete(follow_models(given))
@@ -121,8 +126,10 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         resumes = check_folder(settings)
         if resumes:
             check_data(settings)
-        # TensorFlow reads TFRecords, and only after it is configured.
-        pairs = None if holds_records(settings) else read_training_pairs(settings)
+        pairs = None
+        if not holds_records(settings):  # which TensorFlow reads, after it is configured
+            pairs = read_training_pairs(settings)
+            fit_to_pairs(settings, pairs)
         check_installed(METRICS)
         if "subword" in (settings.source_tokenizer, settings.target_tokenizer):
             check_package("sentencepiece")
@@ -133,7 +140,18 @@ def train(config: str | None, write_config: str | None, **flags: Any) -> None:
         training.train(settings, pairs, resumes=resumes)
 
 
+def _check_paths(settings: SimpleNamespace) -> None:
+    """Check that the files and models of the settings exist."""
+    for path in settings.train:
+        check_path(name_as_given("train"), path, PAIRS_FILE)
+    check_path(name_as_given("valid"), settings.valid, PAIRS_FILE)
+    for name in ("init_from", "teacher"):
+        path = getattr(settings, name)
+        if path is not None:
+            check_path(name_as_given(name), path, TRANSLATORS, folder=True)
+
+
 def _write_config(path: str, given: dict[str, Any]) -> None:
     if os.path.lexists(path):
-        raise FileExistsError(f"{path}: the file already exists")
+        raise FileExistsError(f"--write-config {path}: the file already exists")
     write_text(path, to_yaml(given))

@@ -20,10 +20,16 @@ from keras_s2s.callbacks.pace import Pace
 from keras_s2s.checks import count_of
 from keras_s2s.cli import run_folder
 from keras_s2s.cli.average_and_ensemble import combine
-from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_limit
+from keras_s2s.cli.epoch_lines import (
+    EpochLines,
+    describe_ending,
+    describe_limit,
+    describe_metrics,
+)
+from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.models import load_model, load_translator
 from keras_s2s.cli.report import make_report
-from keras_s2s.cli.settings import fit_to_pairs
+from keras_s2s.cli.setting import value_as_given
 from keras_s2s.cli.streams import warn
 from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
@@ -43,7 +49,8 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 
     Args:
         settings: Namespace of all settings.
-        pairs: `TrainingPairs`, or `None` if TensorFlow must read them first.
+        pairs: `TrainingPairs` that the settings are fitted to, or `None` if TensorFlow must read
+            them first.
         resumes: Boolean. Whether to resume the run in the folder.
 
     Raises:
@@ -52,9 +59,11 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
         ArithmeticError: If the loss is no longer finite.
     """
     _set_up(settings, resumes=resumes)
+    if pairs is None:
+        pairs = read_training_pairs(settings)
+        fit_to_pairs(settings, pairs)
     initial, teacher = load_initial(settings), load_teacher(settings)
-    data = make_data(settings, pairs or read_training_pairs(settings), initial or teacher)
-    fit_to_pairs(settings, data, initial)
+    data = make_data(settings, pairs, initial or teacher)
     runs = _members(settings)
     if settings.models > 1:
         run_folder.write_beginning(settings, data.source, data.target)
@@ -70,7 +79,13 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train one model in its own folder with its own seed."""
     keras.utils.set_random_seed(settings.seed)
-    copied = ids_to_copy(data.source, data.target) if settings.copy else None
+    copied = None
+    if settings.copy:
+        try:
+            copied = ids_to_copy(data.source, data.target)
+        except InputError as error:
+            text = str(error).replace("`copy`", value_as_given("copy", True))
+            raise InputError(text.replace("copy=False (`--no-copy`)", "--no-copy")) from error
     sizes = data.source.vocabulary_size, data.target.vocabulary_size
     model = build_model(settings, *sizes, copy_ids=copied)
     if initial is not None:
@@ -83,6 +98,7 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
         click.echo(f"Training in {settings.output}")
+    click.echo(describe_metrics(settings.tokens or unit_of(type(data.target))))
     limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))
     if limited:
         click.echo(limited)
@@ -211,7 +227,10 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         from keras_s2s.plots import learning_curves
 
         learning_curves(curve, path=picture)
-    click.echo(f"\n{run_folder.best_path(settings)}\n{report.to_text()}")
+    click.echo(
+        f"\nBest model: {run_folder.best_path(settings)}\n"
+        f"Its results on all validation pairs: {report.to_text()}"
+    )
     if settings.confidence:
         calibrate(settings, best.translator, data.valid)
     if report.figures["wer"].value == 1.0:

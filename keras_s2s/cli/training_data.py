@@ -10,12 +10,12 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.checks import count_of
+from keras_s2s.cli.fitted_settings import tokenizer_kind
+from keras_s2s.cli.setting import name_as_given
 from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
 from keras_s2s.errors import InputError
-from keras_s2s.pair_statistics import PairStatistics
-from keras_s2s.recommended import fit_settings
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 
 # Tokenizer classes by their names in the settings.
@@ -32,8 +32,6 @@ class Data(SimpleNamespace):
         source: Source tokenizer.
         target: Target tokenizer.
         longest: Integer. Number of tokens in the longest training target.
-        statistics: `PairStatistics` of the training pairs.
-        source_kind: Tuple of the name of the source tokenizer in the settings, and its reason.
     """
 
 
@@ -41,7 +39,7 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     """Train the tokenizers, and count the tokens of the pairs.
 
     Args:
-        settings: Namespace of all settings.
+        settings: Namespace of all settings, completed by `fit_to_pairs`.
         pairs: The `TrainingPairs`.
         initial: `Translator` or None. Translator whose tokenizers are used. Defaults to `None`,
             which trains new ones.
@@ -53,19 +51,17 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         ValueError: If a vocabulary is too large for the texts, or that of `initial` lacks most of
             their tokens.
     """
-    source_kind = _source_kind(settings, pairs.statistics, initial)
     sides = []
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
             continue
         texts = (pair[place] for pair in iterate_training_pairs(settings, pairs.train))
-        kind = source_kind[0] if side == "source" else settings.target_tokenizer
-        sides.append(_train_tokenizer(settings, side, kind, texts))
+        sides.append(_train_tokenizer(settings, side, str(tokenizer_kind(settings, side)), texts))
     if initial is not None:
         path = settings.init_from or settings.teacher
         check_known(sides, lambda: iterate_training_pairs(settings, pairs.train), path)
-    data = Data(**pairs._asdict(), source=sides[0], target=sides[1], source_kind=source_kind)
+    data = Data(train=pairs.train, valid=pairs.valid, source=sides[0], target=sides[1])
     data.longest = _longest(settings, data)
     for place, tokenizer in enumerate(sides):
         unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
@@ -109,39 +105,6 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
     return train, s2s.make_dataset(data.valid, data.source, data.target)
 
 
-def tokenizer_kind(settings: SimpleNamespace, side: str) -> str | None:
-    """Return the name of the tokenizer of one side.
-
-    Args:
-        settings: Namespace of all settings.
-        side: "source" or "target".
-
-    Returns:
-        A key of `TOKENIZERS`, or None if it depends on the pairs. If the lines have features, the
-        source tokenizer is "features" where it is not given or is "char".
-    """
-    kind: str | None = getattr(settings, f"{side}_tokenizer")
-    if side == "source" and kind in (None, "char") and settings.features_column:
-        return "features"
-    return kind
-
-
-def _source_kind(
-    settings: SimpleNamespace, statistics: PairStatistics, initial: Any
-) -> tuple[str, str]:
-    """Return the kind of the source tokenizer, and the reason for it."""
-    if initial is not None:
-        kinds = {tokenizer: kind for kind, tokenizer in TOKENIZERS.items()}
-        return kinds[type(initial.source)], f"that of {settings.init_from or settings.teacher}"
-    kind = tokenizer_kind(settings, "source")
-    if kind is not None:
-        return kind, "the lines have a column of features" if settings.features_column else "given"
-    fitted = fit_settings(statistics)
-    if settings.copy and fitted.source_tokenizer == "decomposed":
-        return "char", "copied characters are spelled as in the target"
-    return fitted.source_tokenizer, fitted.reasons["source_tokenizer"]
-
-
 def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any) -> Any:
     """Train the tokenizer of one side."""
     size = getattr(settings, f"{side}_vocabulary_size")
@@ -157,7 +120,7 @@ def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
     try:
         tokenizer = s2s.SentencePieceTokenizer.train(texts, vocabulary_size=size)
     except InputError as error:
-        name = f"`{side}_vocabulary_size`"
+        name = name_as_given(f"{side}_vocabulary_size")
         raise InputError(str(error).replace("`vocabulary_size`", name)) from error
     if size is None and tokenizer.vocabulary_size < DEFAULT_SIZE:
         click.echo(

@@ -9,8 +9,10 @@ import keras
 
 import keras_s2s as s2s
 from keras_s2s.cli.average_and_ensemble import load_alike
+from keras_s2s.cli.fitted_settings import tokenizer_kind
 from keras_s2s.cli.models import load_translator
-from keras_s2s.cli.training_data import TOKENIZERS, tokenizer_kind
+from keras_s2s.cli.setting import name_as_given, value_as_given
+from keras_s2s.cli.training_data import TOKENIZERS
 from keras_s2s.distillation import DistillationLoss
 from keras_s2s.errors import InputError
 
@@ -163,8 +165,8 @@ def _resolve_context(name: str) -> Any:
     own = keras.saving.get_registered_object(name)
     if own is None:
         raise InputError(
-            f"`context` {name!r} is not registered with Keras. Use --import MODULE for the module "
-            "that registers it"
+            f"{name_as_given('context')} {name}: not registered with Keras. Use --import MODULE "
+            "for the module that registers it"
         )
     return own() if isinstance(own, type) else own
 
@@ -182,7 +184,8 @@ def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> 
         if found is not TOKENIZERS[kind]:
             raise InputError(
                 f"{path}: its {side} tokenizer is a {found.__name__}. Expected: a "
-                f"{TOKENIZERS[kind].__name__}, by the setting `{side}_tokenizer: {kind}`"
+                f"{TOKENIZERS[kind].__name__}, because of "
+                f"{value_as_given(f'{side}_tokenizer', kind)}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from keras_s2s.data import iterate_pairs, read_pairs
 from keras_s2s.data.pair_files import is_records
 from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.special_ids import SPECIAL_TOKENS
+from keras_s2s.texts import split_features
 
 _SYMBOL = 2.5  # mean length of words that are symbols, such as phones
 
@@ -27,11 +30,16 @@ class TrainingPairs(NamedTuple):
         train: List of training pairs, or of the paths of their files if they are streamed.
         valid: List of validation pairs.
         statistics: `PairStatistics` of the training pairs.
+        target_tokens: Integer. Number of different tokens in the training targets, and special
+            tokens.
+        can_copy: Boolean. Whether any source token is spelled like a target token.
     """
 
     train: list[tuple[str, str]] | list[str]
     valid: list[tuple[str, str]]
     statistics: PairStatistics
+    target_tokens: int = 0
+    can_copy: bool = True
 
 
 def holds_records(settings: SimpleNamespace) -> bool:
@@ -71,9 +79,13 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
         valid_sources = {source for source, _ in valid}
         both: set[str] = set()
         features = FeatureCounts()
+        source_tokens: set[str] = set()
+        target_tokens: set[str] = set()
 
         def noting() -> Iterable[tuple[str, str]]:
             for pair in iterate_training_pairs(settings, train):
+                source_tokens.update(_tokens(settings.source_tokenizer or "features", pair[0]))
+                target_tokens.update(_tokens(settings.target_tokenizer, pair[1]))
                 if pair[0] in valid_sources:
                     both.add(pair[0])
                 if settings.features_column:
@@ -96,7 +108,21 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
     new_tokenizers = settings.init_from is None and settings.teacher is None
     if new_tokenizers and settings.target_tokenizer == "char":
         _suggest_words([target for _, target in valid])
-    return TrainingPairs(train, valid, statistics)
+    can_copy = not source_tokens.isdisjoint(target_tokens)
+    size = len(target_tokens) + len(SPECIAL_TOKENS)
+    return TrainingPairs(train, valid, statistics, size, can_copy)
+
+
+def _tokens(kind: str, text: str) -> Iterable[str]:
+    """Return the tokens of a text that may be copied, for the name of a tokenizer."""
+    if kind == "byte":
+        return (kind,)  # a byte is spelled like no token of another tokenizer
+    if kind == "word":
+        return text.split()
+    if kind == "decomposed":
+        return unicodedata.normalize("NFD", text)
+    # Each character that a subword tokenizer knows is also a subword.
+    return split_features(text)[0] if kind == "features" else text
 
 
 def _suggest_words(targets: list[str]) -> None:

@@ -92,27 +92,12 @@ def ids_to_copy(source: Tokenizer, target: Tokenizer) -> list[int]:
         ValueError: If no source token is spelled like a target token.
     """
     ids = copy_ids(source, target)
-    if not _has_tokens(ids):
+    if max(ids) < len(SPECIAL_TOKENS):
         raise InputError(
             "`copy` needs source tokens that are spelled like target tokens: the tokenizers have "
             "none in common. Use copy=False (`--no-copy`) or other tokenizers"
         )
     return ids
-
-
-def can_copy(source: Tokenizer, target: Tokenizer) -> bool:
-    """Return whether any token is spelled the same in the source and the target vocabulary.
-
-    Args:
-        source: Tokenizer of the sources.
-        target: Tokenizer of the targets.
-    """
-    return _has_tokens(copy_ids(source, target))
-
-
-def _has_tokens(ids: list[int]) -> bool:
-    """Return whether any of the ids is that of a token, not of pad, unk, bos or eos."""
-    return max(ids) >= len(SPECIAL_TOKENS)
 
 
 def has_substrings(source: Tokenizer) -> bool:

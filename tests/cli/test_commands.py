@@ -22,6 +22,7 @@ from keras_s2s.cli import main as program
 from keras_s2s.cli.settings import to_yaml
 
 COMMANDS = sorted(program.commands.commands)
+A_MODEL = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"
 PAIRS = [("abcd", "one two"), ("ü", "three"), ("abcd", "two")]
 
 
@@ -154,14 +155,13 @@ def test_evaluate_accepts_any_reference_of_a_source(run, model, pairs, translato
 def test_the_pairs_are_not_replaced_by_the_outputs(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--outputs", pairs)
     assert code == 2
-    assert f"{pairs}: --outputs would replace PAIRS" in errors
+    assert errors.startswith(f"keras-s2s: --outputs {pairs}: this file is PAIRS. Expected: another")
 
 
 def test_unknown_metrics_are_an_error(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--metrics", "wer,blue")
     assert code == 2
-    assert "--metrics" in errors
-    assert "'blue' is not one of wer, ter, bleu, chrf" in errors
+    assert "--metrics must be one or more of wer, ter, bleu, chrf, separated by commas. R" in errors
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,10 @@ def test_an_export_can_be_inspected_and_translates(
     code, output, errors = run("export", model, tmp_path / out, *options, "--figures", figures)
     assert (code, errors) == (0, "")
     steps = [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
-    assert steps[0] == "Computing the expected answers"
+    assert steps[0] == "Computing the outputs of the model, to check the export"
     assert steps[1].startswith("Tracing signatures: ")
     assert steps[2] == ("Converting for LiteRT" if options else "Writing the SavedModel")
-    assert re.fullmatch(r"Comparing \d+ answers of serving_default with the model", steps[3])
+    assert re.fullmatch(r"Comparing \d+ outputs of serving_default with the model", steps[3])
     if options:  # a file is not replaced unasked; a SavedModel gets another version
         code, _, errors = run("export", model, tmp_path / out, *options)
         assert code == 2
@@ -255,6 +255,42 @@ def test_options_of_another_format_are_refused(run, model, tmp_path, options, me
     code, _, errors = run("export", model, tmp_path / "out", *options)
     assert code == 2
     assert message in errors
+
+
+def test_a_group_without_a_command_prints_its_help(run):
+    for group in ([], ["draw"]):
+        assert run(*group) == run(*group, "--help")
+    code, output, errors = run("draw")
+    assert (code, errors) == (0, "")
+    assert "\n  attention  Plot attention weights.\n" in output
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["score", "no", "no"], f"MODEL no: there is no such file or folder. Expected: {A_MODEL}"),
+        (["score", ".", "."], "PAIRS .: a folder. Expected: a file of source<TAB>target lines"),
+        (
+            ["average", "no", "--output", "o.keras"],
+            "MODEL no: there is no such file or folder. Expec",
+        ),
+        (["compare", ".", "no", "no"], "AFTER no: there is no such file or folder. Expected: a ."),
+        (["export", ".", "o", "--probes", "no"], "--probes no: there is no such file. Expected: a"),
+        (["serving-files", "{file}", "o"], "SERVED {file}: a file. Expected: a folder of SavedM"),
+        (["serving-files", ".", "{file}"], "FOLDER {file}: a file. Expected: a folder to write"),
+        (["draw", "curves", ".", "no/a.png"], "PICTURE no/a.png: There is no folder"),
+        (["translate", ".", "--nbest", "0"], "--nbest must be an integer between 1 and 65536. Re"),
+        (["export", ".", "o", "--format", "h5"], "--format must be one of saved_model, litert, o"),
+        (["evaluate", ".", "{file}", "--bootstrap", "x"], "--bootstrap must be an integer of at"),
+    ],
+)
+def test_the_argument_or_option_that_is_wrong_is_named(run, tmp_path, command, message):
+    file = tmp_path / "file"
+    file.touch()
+    code, _, errors = run(*(part.replace("{file}", str(file)) for part in command))
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert errors.partition(": ")[2].startswith(message.replace("{file}", str(file)))
 
 
 @pytest.mark.parametrize("name", ["g2p.lite", "g2p.tfllite"])

@@ -48,7 +48,7 @@ def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, te
     assert found["num_unanswered"] == [1, 1]
     first, second = errors.splitlines()
     assert first.startswith(
-        f"keras-s2s: warning: no target for 1 of 6 sources, counted as unanswered by {model}. The "
+        f"keras-s2s: warning: no output for 1 of 6 sources by {model}. The "
         "first: the source has 1001 tokens, including eos"
     )
     assert second.startswith(first.partition(str(model))[0] + str(changed))
@@ -127,5 +127,5 @@ def test_texts_that_neither_model_answers_have_no_score():
 
 
 def test_each_text_needs_two_answers():
-    with pytest.raises(ValueError, match="Received: 1 text, 1 answers before and 0 after"):
+    with pytest.raises(ValueError, match="Received: 1 text, 1 outputs before and 0 after"):
         compare(["a"], [Answer("A", 0.0)], [])

@@ -83,4 +83,4 @@ def test_an_export_cannot_be_plotted(run, tmp_path, monkeypatch):
     monkeypatch.setattr(draw, "load_model", lambda path, **options: Model(None, None, None, None))
     code, _, errors = run("draw", "search", tmp_path, "abcd", tmp_path / "picture.png")
     assert code == 2
-    assert "an export returns only final answers. Expected: a .keras file" in errors
+    assert "an export returns only final outputs. Expected: a .keras file" in errors

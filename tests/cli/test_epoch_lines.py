@@ -1,4 +1,4 @@
-"""Output of training: metrics, why it ended, and the kept epoch."""
+"""Output of training: metrics, why it ended, and the best epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 
 from keras_s2s.callbacks.epoch_metrics import KeepBest, StopEarly
 from keras_s2s.callbacks.pace import Pace
-from keras_s2s.cli.epoch_lines import EpochLines, describe_ending, describe_figures, describe_limit
+from keras_s2s.cli.epoch_lines import (
+    EpochLines,
+    describe_ending,
+    describe_figures,
+    describe_limit,
+    describe_metrics,
+)
 from keras_s2s.cli.report import Figure, Report
 
 LOGS = {"loss": 1.5, "val_loss": 1.25, "val_wer": 0.61, "val_ter": 0.125, "val_bleu": 31.5}
@@ -20,8 +26,10 @@ def test_error_rates_are_named_and_in_percent(tokens, name):
     assert describe_figures(LOGS, tokens) == expected
     figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
     lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
-    assert lines[1] == "WER    61.00%  [60.00, 62.00]"
-    assert lines[2] == f"{name}    12.50%  [10.00, 20.00]"
+    assert lines[1] == "WER    61.00%  [60.00, 62.00]  share of outputs with any error"
+    errors = f"wrong, missing and extra {tokens} per reference {tokens[:-1]}"
+    assert lines[2] == f"{name}    12.50%  [10.00, 20.00]  {errors}"
+    assert errors in describe_metrics(tokens)
 
 
 def test_a_limit_of_the_sources_of_an_epoch_is_named():
@@ -48,12 +56,12 @@ def test_each_epoch_prints_one_line(capsys):
 @pytest.mark.parametrize(
     ("wait", "seconds", "reason"),
     [
-        (3, 0, "no metric improved for 3 epochs (--patience)"),
-        (2, 60, "time limit of 1 minute reached (--minutes)"),
-        (2, 0, "last epoch (--epochs)"),
+        (3, 0, ", because no metric improved for 3 epochs (--patience)"),
+        (2, 60, ", because the time limit of 1 minute is reached (--minutes)"),
+        (2, 0, ""),
     ],
 )
-def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, reason):
+def test_the_reason_for_the_end_and_the_best_epoch_are_printed(wait, seconds, reason):
     keep, early = KeepBest(None, "best.keras", "wer"), StopEarly(3, 0, "wer")
     pace = Pace(0.1, "constant", 0, epochs=9, minutes=1.0)
     keep.best_epoch, early.wait, pace.seconds = 1, wait, seconds
@@ -67,9 +75,9 @@ def test_the_reason_for_the_end_and_the_kept_epoch_are_printed(wait, seconds, re
     )
     settings = SimpleNamespace(epochs=9, minutes=1.0)
     ended, kept = describe_ending(settings, callbacks).splitlines()
-    assert ended == f"Stopped after epoch 3: {reason}"
+    assert ended == f"Training ended after epoch 3 of 9{reason}"
     assert kept.startswith(
-        "Kept epoch 2: loss 1.5000, validation loss 1.2500, WER 60.00%, TER 12.50"
+        "Best epoch: 2 (loss 1.5000, validation loss 1.2500, WER 60.00%, TER 12.50"
     )
     callbacks.early = None
-    assert "Stopped after epoch 3" in describe_ending(settings, callbacks)
+    assert "Training ended after epoch 3 of 9" in describe_ending(settings, callbacks)

@@ -44,7 +44,7 @@ def test_a_wrong_column_is_refused_before_a_model_is_loaded(command, models, fil
     model.touch()
     code, _, errors = run(command, *[model] * models, files / "train.tsv", "--features-column", 3)
     assert code == 2
-    assert "such as V;PST, which is column 2 in 27 of 27 pairs. Received: fe" in errors
+    assert "such as V;PST, which is column 2 in 27 of 27 pairs. Received: 3" in errors
 
 
 def test_features_that_are_hardly_repeated_are_reported(tmp_path, capsys):

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import os
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from keras_s2s import (
-    CharTokenizer,
-    FeatureTokenizer,
-    LSTMDecoder,
-    LSTMEncoder,
-    Seq2Seq,
-    WordTokenizer,
-)
+import keras_s2s
+from keras_s2s import CharTokenizer, LSTMDecoder, LSTMEncoder, Seq2Seq, Translator
+from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.run_folder import check_data, check_folder
-from keras_s2s.cli.setting_table import SETTINGS
-from keras_s2s.cli.settings import complete, fit_to_pairs, read_config, to_yaml
-from keras_s2s.cli.training_pairs import read_training_pairs
-from keras_s2s.pair_statistics import PairStatistics, measure_pairs
+from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
+from keras_s2s.cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
+from keras_s2s.pair_statistics import PairStatistics
+from keras_s2s.special_ids import SPECIAL_TOKENS
+from keras_s2s.tokenizers.copying import copy_ids
 
 BOMB = "a: &a [x, x, x]\n" + "".join(f"b{n}: [{'*a, ' * 9}]\n" for n in range(9))
 FILES = {"train": ["train.tsv"], "valid": "valid.tsv"}
@@ -37,7 +33,7 @@ def test_the_template_explains_every_line_and_has_the_defaults(run, tmp_path):
     expected = {name: setting.default for name, setting in SETTINGS.items()} | {"units": 12}
     assert complete({**read_config(path), **FILES}) == complete({**expected, **FILES})
     code, _, errors = run("train", "--write-config", path)
-    assert (code, errors) == (2, f"keras-s2s: {path}: the file already exists\n")
+    assert (code, errors) == (2, f"keras-s2s: --write-config {path}: the file already exists\n")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +123,11 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
     for name in SETTINGS:
         assert output.count(f"\n  --{name.replace('_', '-')} ") == 1, name
     text = " ".join(output.split())
-    assert "[default: recommended for the training pairs; at least 1]" in text
-    assert "to this global norm; 0: no clipping. [default: 5.0; at least 0]" in text
+    assert "each encoder direction. Default: recommended for the training pairs. --embed" in text
+    assert "to this global norm; 0: no clipping. Default: 5. --label" in text
+    assert "Number of encoder layers. Allowed: 1 to 64. Default: recommended" in text
+    assert "into memory. Default: off." in text
+    assert "to train on. May be given several times. Required. --valid" in text
     assert "neither the --watch metric" in text
     assert "null" not in text
 
@@ -136,26 +135,35 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "`train` is missing. Use --train FILE"),
-        (["--train", "no.tsv", "--valid", "no.tsv"], "no.tsv: there is no such file"),
-        (["--train", ".", "--valid", "no.tsv"], ".: a folder. Expected: a file"),
-        (["--train", "no.tsv", "--valid", ""], "`valid` must not be empty. Received: ''"),
-        (["--seed", "4294967296"], "`seed` must be an integer between 0 and 4294967295. Receive"),
-        (["--units", "9" * 50], "`units` must be an integer between 1 and 32768. Received: 999"),
-        (["--epochs", "2147483648"], "`epochs` must be an integer of at least 1. Received: 2147"),
-        (["--units", "0"], "`units` must be an integer between 1 and 32768. Received: 0"),
+        ([], "--train FILE is missing. It may also be given in a settings file, as `train: FILE`"),
+        (
+            ["--train", "no.tsv", "--valid", "no.tsv"],
+            "--train no.tsv: there is no such file. Expect",
+        ),
+        (["--train", ".", "--valid", "no.tsv"], "--train .: a folder. Expected: a file"),
+        (["--train", "no.tsv", "--valid", ""], "--valid must not be empty. Received: ''"),
+        (["--seed", "4294967296"], "--seed must be an integer between 0 and 4294967295. Receive"),
+        (["--units", "9" * 50], "--units must be an integer between 1 and 32768. Received: 999"),
+        (["--epochs", "2147483648"], "--epochs must be an integer of at least 1. Received: 2147"),
+        (["--units", "0"], "--units must be an integer between 1 and 32768. Received: 0"),
         (
             ["--features-column", "0"],
-            "`features_column` must be an integer between 1 and 3. Received: 0. If it is "
+            "--features-column must be an integer between 1 and 3. Received: 0. If it is "
             "left out: files have two columns",
         ),
         (
             ["--train", "a", "--valid", "b", "--copy", "--attention", "none"],
-            "`copy` needs attention. Received: copy=True, attention='none'",
+            "--copy needs attention. Received: --copy and --attention none",
+        ),
+        (
+            ["--train", "a", "--valid", "b", "--config", "{copy}", "--attention", "none"],
+            "`copy` needs attention. Received: `copy: true` and --attention none",
         ),
     ],
 )
-def test_an_invalid_option_is_named(run, options, message):
+def test_an_invalid_option_is_named(run, tmp_path, options, message):
+    (tmp_path / "copy.yaml").write_text("copy: true\n")
+    options = [option.replace("{copy}", str(tmp_path / "copy.yaml")) for option in options]
     code, _, errors = run("train", *options)
     assert code == 2
     assert errors.startswith(f"keras-s2s: {message}")
@@ -236,14 +244,11 @@ def test_a_run_resumes_only_with_its_own_data(settings, tmp_path):
         check_data(settings)
 
 
-def fitted(*, number=800, vocabulary=40, initial=None, **given):
+def fitted(*, number=800, vocabulary=40, **given):
     settings = complete({"train": ["a"], "valid": "b", **given})
-    data = SimpleNamespace(
-        statistics=PairStatistics(number, 12.0, 12.0, 0.04),
-        target=SimpleNamespace(vocabulary_size=vocabulary),
-        source_kind=("char", "few of the characters are composed"),
+    fit_to_pairs(
+        settings, TrainingPairs([], [], PairStatistics(number, 12.0, 12.0, 0.04), vocabulary)
     )
-    fit_to_pairs(settings, data, initial)
     return settings
 
 
@@ -261,8 +266,10 @@ def line_of(name, output):
         ),
         ({"number": 33_344}, "monotonic", "order kept 96% of the time"),
         ({"number": 100_000}, "luong", "at least 50,000 pairs"),
-        ({"input_feeding": True}, "luong", "for input feeding"),
-        ({"vocabulary": 8000}, "luong", "8,000 target tokens: monotonic attention is for"),
+        ({"input_feeding": True}, "luong", "`input_feeding` needs it"),
+        ({"vocabulary": 9000}, "luong", "up to 9,000 target tokens: monotonic attention is for"),
+        ({"target_tokenizer": "subword"}, "luong", "up to 8,000 target tokens: monotonic"),
+        ({"target_tokenizer": "subword", "target_vocabulary_size": 500}, "monotonic", "order"),
     ],
 )
 def test_the_default_attention_depends_on_pairs_and_settings(given, attention, reason, capsys):
@@ -272,19 +279,26 @@ def test_the_default_attention_depends_on_pairs_and_settings(given, attention, r
     assert reason in line
 
 
-@pytest.mark.parametrize(("target", "copies"), [(CharTokenizer, True), (WordTokenizer, False)])
-def test_the_default_copies_only_if_tokenizers_share_tokens(target, copies, capsys):
-    pairs = [("ab V;PST", "abed")]
-    settings = complete({"train": ["a"], "valid": "b"})
-    data = SimpleNamespace(
-        statistics=measure_pairs(pairs),
-        source=FeatureTokenizer.train(source for source, _ in pairs),
-        target=target.train(target for _, target in pairs),
-        source_kind=("features", "sources end with features"),
-    )
-    fit_to_pairs(settings, data)
-    assert settings.copy == copies
-    reason = "characters" if copies else "no source token is spelled like a target token"
+@pytest.mark.parametrize("target", ["char", "word", "byte"])
+@pytest.mark.parametrize("source", [None, "char", "word", "byte", "decomposed"])
+def test_the_default_copies_only_if_tokenizers_share_tokens(source, target, tmp_path, capsys):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("abé V;PST\tabed\nc V;PST;SG\tc\n", "utf-8")
+    settings = complete({
+        "train": [str(path)],
+        "valid": str(path),
+        "source_tokenizer": source,
+        "target_tokenizer": target,
+    })  # fmt: skip
+    pairs = read_training_pairs(settings)
+    fit_to_pairs(settings, pairs)
+    texts = zip(*pairs.train, strict=True)
+    sides = [
+        getattr(keras_s2s, TOKENIZER_CLASSES[kind]).train(side)
+        for kind, side in zip((source or "features", target), texts, strict=True)
+    ]
+    assert settings.copy == (max(copy_ids(*sides)) >= len(SPECIAL_TOKENS))
+    reason = "a target's characters" if settings.copy else "no source token is spelled like"
     assert reason in line_of("copy", capsys.readouterr().out)
 
 
@@ -295,9 +309,14 @@ def test_a_given_attention_is_kept(attention, capsys):
 
 
 @pytest.mark.parametrize("attention", [None, "bahdanau"])
-def test_sizes_and_attention_follow_the_initial_model(attention, capsys):
+def test_sizes_and_attention_follow_the_initial_model(attention, tmp_path, capsys):
     model = Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3, num_layers=2, attention=attention))
-    settings = fitted(initial=SimpleNamespace(model=model), init_from="first.keras")
+    path = str(tmp_path / "first.keras")
+    source, target = CharTokenizer.train(["abcde"]), CharTokenizer.train(["abc"])
+    Translator(model, source, target).save(path)
+    settings = fitted(init_from=path)
     assert settings.attention == (attention or "none")
     assert (settings.units, settings.decoder_layers) == (3, 2)
-    assert "that of first.keras" in line_of("attention", capsys.readouterr().out)
+    output = capsys.readouterr().out
+    for name in ("attention", "units", "source_tokenizer"):
+        assert f"that of {path}" in line_of(name, output)

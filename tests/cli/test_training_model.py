@@ -67,13 +67,16 @@ def test_training_starts_from_weights_and_vocabularies(train, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "units is 8 in the file and 9 in the settings"),
-        (["--decoder-layers", "2"], "decoder_layers is 1 in the file and 2 in the settings"),
-        (["--cell", "gru"], "cell is 'lstm' in the file and 'gru' in the settings"),
-        (["--copy"], "copy is False in the file and True in the settings"),
+        (
+            ["--units", "9"],
+            "its model has `units: 8`. Received: --units 9. Settings that are left out",
+        ),
+        (["--decoder-layers", "2"], "`decoder_layers: 1`. Received: --decoder-layers 2. Set"),
+        (["--cell", "gru"], "its model has `cell: lstm`. Received: --cell gru. Set"),
+        (["--copy"], "its model has `copy: false`. Received: --copy. Set"),
         (
             ["--target-tokenizer", "char"],
-            "target_tokenizer is 'word' in the file and 'char' in the settings",
+            "its model has `target_tokenizer: word`. Received: --target-tokenizer char. Set",
         ),
         (["--source-tokenizer", "byte"], "its source tokenizer is a CharTokenizer"),
     ],
@@ -153,4 +156,4 @@ def test_a_custom_tokenizer_is_an_error(tmp_path):
 def test_a_missing_model_is_an_error(train):
     code, _, errors = train()
     assert code == 2
-    assert "initial.keras: there is no such file" in errors
+    assert "initial.keras: there is no such file or folder. Expected: a .keras file" in errors

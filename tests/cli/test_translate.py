@@ -203,7 +203,7 @@ def test_a_source_that_is_too_long_is_refused_with_its_line(run, translator, tmp
     pairs.write_text("abcd\tx\nabcda\tx\n")
     code, _, errors = run("evaluate", path, pairs)
     expected = (
-        f"keras-s2s: warning: no target for 1 of 2 sources, counted as wrong. The first: {reason}"
+        f"keras-s2s: warning: no output for 1 of 2 sources, counted as wrong. The first: {reason}"
     )
     assert code == 0
     assert any(line.startswith(expected) for line in errors.splitlines())

@@ -115,7 +115,7 @@ def test_a_compiled_model_with_other_answers_is_refused(translator, tmp_path, mo
 
     monkeypatch.setattr(CompiledSession, "__call__", answer)
     with pytest.raises(
-        ValueError, match="CompiledModel and its Interpreter return different answers"
+        ValueError, match="CompiledModel and its Interpreter return different outputs"
     ):
         s2s.export.litert(
             translator, tmp_path / "g.tflite", signatures=("greedy_ids",), source_length=8

@@ -142,7 +142,7 @@ def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, 
     path.write_text("before")
     with pytest.raises(
         ValueError,
-        match="The export and the model return different answers, so the export was removed",
+        match="The export and the model return different outputs, so the export was removed",
     ):
         s2s.export.litert(translator, path)
     assert os.listdir(tmp_path) == ["g2p.tflite"]

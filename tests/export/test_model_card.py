@@ -120,7 +120,7 @@ def test_the_markdown_card_has_all_parts(card):
         f"tensorflow {tf.__version__}",
         "| source | class CharTokenizer; vocabulary_size 33 |",
         "| WER | 25.5 |",
-        "Compared 24 answers with the model: scores differ by at most 2.0e-06 (allowed: 0.0001)",
+        "Compared 24 outputs with the model: scores differ by at most 2.0e-06 (allowed: 0.0001)",
         "| `ids` | source_ids int32 [batch, length] |",
         "Operations: 2, listed in model_card.json. Of tensorflow-text: none.",
     ):

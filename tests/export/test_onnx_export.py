@@ -82,7 +82,7 @@ def test_an_export_with_other_answers_leaves_the_old_file(translator, tmp_path, 
     (tmp_path / "g.onnx").write_text("before")
     with pytest.raises(
         ValueError,
-        match="The export and the model return different answers, so the export was removed",
+        match="The export and the model return different outputs, so the export was removed",
     ):
         s2s.export.onnx(translator, tmp_path / "g.onnx", signature="greedy_ids", source_length=9)
     assert (tmp_path / "g.onnx").read_text() == "before"

@@ -131,7 +131,7 @@ def corrupted(monkeypatch):
 def test_an_export_with_other_answers_is_removed(translator, versions, corrupted):
     with pytest.raises(
         ValueError,
-        match="The export and the model return different answers, so the export was removed",
+        match="The export and the model return different outputs, so the export was removed",
     ):
         s2s.export.saved_model(translator, versions)
     assert os.listdir(versions) == ["1"]
