@@ -252,7 +252,7 @@ def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
     command = ["train", *files, *OPTIONS, "--output", "run", "--context", "own>FirstState"]
     code, _, errors = run(*command)
     assert code == 2
-    assert "`context` 'own>FirstState' is not registered with Keras" in errors
+    assert "--context own>FirstState: not registered with Keras. Use --import" in errors
     code, _, errors = run(*command, "--import", "trained_q")
     assert (code, errors.splitlines()[-1][:11]) == (130, "Interrupted")
     assert "\nimport: [trained_q]" in (tmp_path / "run" / "settings.yaml").read_text()
