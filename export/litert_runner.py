@@ -360,7 +360,7 @@ def checksum(content: bytes) -> tuple[int, bytes] | None:
 
     Returns:
         The position of the checksum in the file, and the checksum of all other bytes. `None` if
-        the file has no checksum because an earlier version exported it.
+        the file does not store a checksum.
     """
     model = importlib.import_module("ai_edge_litert.schema_py_generated").Model.GetRootAs(content)
     for number in range(model.MetadataLength()):

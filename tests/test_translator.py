@@ -56,6 +56,12 @@ def test_texts_may_come_in_any_form(translator, give):
     assert translator.translate(give(TEXTS)) == translator.translate(TEXTS)
 
 
+def test_a_clone_without_vocabularies_says_how_to_copy(translator):
+    clone = keras.models.clone_model(translator)
+    with pytest.raises(ValueError, match=r"has no vocabulary.* with `copy\.deepcopy`, not"):
+        clone.translate(TEXTS)
+
+
 def test_no_texts_have_no_answers(translator):
     assert translator.translate([]) == []
     found = translator(tf.constant([], tf.string))

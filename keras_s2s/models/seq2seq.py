@@ -20,6 +20,7 @@ from keras_s2s.layers.products import compute
 from keras_s2s.models.ids import check_ids, check_inputs, shift_right
 from keras_s2s.models.searchable import Searchable, SearchStart
 from keras_s2s.models.trainer import Trainer
+from keras_s2s.search.step import row_bytes
 from keras_s2s.special_ids import BOS_ID, PAD_ID
 
 
@@ -37,14 +38,23 @@ class _DecoderStep:
             token_ids, state, self.source, return_attention=self.return_attention
         )
 
+    @property
+    def row_bytes(self) -> float | tf.Tensor:
+        """Number of bytes that `for_rows` copies for each source."""
+        tensors = [part for part in tf.nest.flatten(self._parts()) if part is not None]
+        return row_bytes(tensors, tf.shape(tensors[0])[0]) if tensors else 0.0
+
     def for_rows(self, rows: tf.Tensor) -> _DecoderStep:
         """Return the step for some sources of the batch, int32 `(some,)`."""
-        parts = self.source._replace(weights=None)  # the weights are the same for all sources
         parts = tf.nest.map_structure(
-            lambda part: None if part is None else tf.gather(part, rows), parts
+            lambda part: None if part is None else tf.gather(part, rows), self._parts()
         )
         source = parts._replace(weights=self.source.weights)
         return dataclasses.replace(self, source=source)
+
+    def _parts(self) -> DecoderMemory:
+        """Return what depends on the sources, which the weights do not."""
+        return self.source._replace(weights=None)
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

@@ -16,6 +16,7 @@ from keras_s2s.search.step import (
     State,
     StepFunction,
     call_step,
+    keep_nan,
     log_softmax,
 )
 
@@ -94,6 +95,11 @@ class _EnsembleStep:
 class _SelectingStep(_EnsembleStep):
     """Step function of decoders that all select rows of the batch."""
 
+    @property
+    def row_bytes(self) -> float | tf.Tensor:
+        """Number of bytes that `for_rows` copies for each row."""
+        return sum(getattr(step, "row_bytes", 0.0) for step in self.steps)
+
     def for_rows(self, rows: tf.Tensor) -> _EnsembleStep:
         """Return the step for hypotheses of some rows of the batch, int32 `(some,)`."""
         return dataclasses.replace(self, steps=tuple(step.for_rows(rows) for step in self.steps))
@@ -119,4 +125,6 @@ def average_logits(logits: Sequence[tf.Tensor], average: str) -> tf.Tensor:
         impossible = tf.where(any_possible, IMPOSSIBLE, float("nan"))
         # Keep NaN, because it marks a decoder that has diverged.
         return tf.where(possible | tf.math.is_nan(mean), mean, impossible)
-    return tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))
+    mean = tf.reduce_logsumexp(log_probs, axis=0) - tf.math.log(float(len(logits)))
+    # The log probabilities of a decoder that has diverged are all NaN.
+    return keep_nan(mean, tf.reduce_sum(log_probs[..., :1], axis=0))

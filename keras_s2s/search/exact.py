@@ -25,6 +25,7 @@ from keras_s2s.search.step import (
     NextTokens,
     gather_state,
     loop_shapes,
+    row_bytes,
 )
 from keras_s2s.search.task import SearchTask
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
@@ -42,6 +43,13 @@ class BestOutputs(NamedTuple):
     ids: tf.Tensor  # (batch, num_hypotheses, longest) int32
     log_probs: tf.Tensor  # (batch, num_hypotheses) float32
     scores: tf.Tensor  # (batch, num_hypotheses) float32, best first
+
+
+class Limits(NamedTuple):
+    """Numbers of prefixes of a row, () int32."""
+
+    open: tf.Tensor
+    expanded: tf.Tensor  # together
 
 
 class ExactState(NamedTuple):
@@ -77,10 +85,10 @@ class ExactSearch(Search):
         beam_width: Width of the beam search that runs first. Defaults to 5.
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
         max_open: Maximum number of open prefixes per row. Defaults to 4096.
-        max_bytes: Maximum memory of the open prefixes of all rows, including their decoder states.
-            With many rows, fewer than `max_open` prefixes per row may fit. Copies of what a step
-            reads of a source, one for each group of 8 prefixes that it expands, are not included.
-            Defaults to 268,435,456 (256 MiB).
+        max_bytes: Maximum memory of the open prefixes of all rows, including their decoder states
+            and the copies of what a step reads of a source, one for each group of 8 prefixes that
+            it expands. With many rows, fewer than `max_open` prefixes per row may fit, and fewer
+            than `nodes_per_step` may be expanded together. Defaults to 268,435,456 (256 MiB).
         nodes_per_step: Number of prefixes of a row to expand together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
@@ -130,11 +138,11 @@ class ExactSearch(Search):
         known = beam_search_like(self, self.beam_width, self.num_hypotheses)._search(task)
         finished_scores = tf.where(known.finished, known.scores, IMPOSSIBLE)
         to_beat = finished_scores[:, self.num_hypotheses - 1 :]  # (batch, 1)
-        max_open = self._open_limit(task)
+        limits = self._limits(task)
         first = self._first_state(task)
         (last,) = tf.while_loop(
             lambda state: tf.reduce_any(state.open.log_probs > POSSIBLE),
-            lambda state: (self._expand(state, to_beat, max_open, task),),
+            lambda state: (self._expand(state, to_beat, limits, task),),
             (first,),
             shape_invariants=(_loop_shapes(first),),
         )
@@ -171,24 +179,31 @@ class ExactSearch(Search):
             diverged=tf.fill([rows, 1], False),
         )
 
-    def _open_limit(self, task: SearchTask) -> tf.Tensor:
-        """Compute the number of open prefixes per row that fits into `max_bytes`: () int32."""
+    def _limits(self, task: SearchTask) -> Limits:
+        """Compute the numbers of prefixes of a row that fit into `max_bytes`."""
         rows = tf.cast(tf.maximum(task.batch_size, 1), tf.float32)
+        # A step copies what it reads of each row once for each group, at least once.
+        copies_bytes = rows * task.step.row_bytes
+        groups = float(-(-self.nodes_per_step // _GROUP))
+        groups = tf.floor(
+            tf.clip_by_value(self.max_bytes / 2 / tf.maximum(copies_bytes, 1.0), 1.0, groups)
+        )
+        bytes_left = self.max_bytes - groups * copies_bytes
         ids_bytes = 4.0 * tf.cast(task.longest, tf.float32)
-        state_bytes = [
-            tf.cast(tf.size(tensor), tf.float32) * tensor.dtype.size / rows
-            for tensor in tf.nest.flatten(task.state)
-        ]
+        prefix_bytes = ids_bytes + row_bytes(task.state, task.batch_size)
         # Three copies exist at once: the old prefixes, old prefixes with children, and the new
         # ones.
-        fit = self.max_bytes / (3.0 * rows * tf.add_n([ids_bytes, *state_bytes]))
-        return tf.cast(tf.clip_by_value(fit, 1.0, float(self.max_open)), tf.int32)
+        fit = bytes_left / (3.0 * rows * prefix_bytes)
+        return Limits(
+            open=tf.cast(tf.clip_by_value(fit, 1.0, float(self.max_open)), tf.int32),
+            expanded=tf.minimum(tf.cast(groups, tf.int32) * _GROUP, self.nodes_per_step),
+        )
 
     def _expand(
-        self, state: ExactState, to_beat: tf.Tensor, max_open: tf.Tensor, task: SearchTask
+        self, state: ExactState, to_beat: tf.Tensor, limits: Limits, task: SearchTask
     ) -> ExactState:
         """Continue the first open prefixes by every token, and keep those worth expanding."""
-        count = tf.minimum(tf.shape(state.open.slots)[1], self.nodes_per_step)
+        count = tf.minimum(tf.shape(state.open.slots)[1], limits.expanded)
         chosen = state.open.first(count)
         # Drop the prefixes beyond the budget of the row.
         affordable = state.nodes + tf.range(count) < self.max_nodes
@@ -208,7 +223,7 @@ class ExactSearch(Search):
         spent = (nodes >= self.max_nodes) | diverged
         pruned += [unseen, largest(log_probs, waits & spent)]
         open_, dropped = merge_open(
-            state.open, children, hypotheses, waits & tf.logical_not(spent), max_open
+            state.open, children, hypotheses, waits & tf.logical_not(spent), limits.open
         )
         pruned = functools.reduce(tf.maximum, [*pruned, dropped])
         return ExactState(open_, best, pruned, nodes, diverged)

@@ -23,7 +23,8 @@ State = Any
 StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
 """`step(token_ids (n,), state) -> (logits (n, vocabulary), state)`. A decoder with attention may
 return its weights `(n, source_length)` as a third output. A step function may have a method
-`for_rows(rows)`, which returns the step function for hypotheses of some rows of the batch."""
+`for_rows(rows)`, which returns the step function for hypotheses of some rows of the batch, and an
+attribute `row_bytes`, the number of bytes that this method copies for each row."""
 
 # Log probability of an impossible token. It is finite, because LiteRT converts -inf to -3.4e38. An
 # output with an impossible token has a log probability below POSSIBLE, every other output above.
@@ -155,6 +156,11 @@ class SearchStep:
         """Boolean, whether there is a step for some rows of the batch."""
         return hasattr(self.step, "for_rows")
 
+    @property
+    def row_bytes(self) -> float | tf.Tensor:
+        """Number of bytes that `for_rows` copies for each row, 0 if unknown."""
+        return getattr(self.step, "row_bytes", 0.0)
+
     def for_rows(self, rows: tf.Tensor) -> SearchStep:
         """Return the step for hypotheses of some rows of the batch, int32 `(some,)`."""
         step = copy.copy(self)
@@ -210,10 +216,25 @@ def normalize(values: tf.Tensor, logits: tf.Tensor, largest: tf.Tensor) -> tf.Te
     Returns:
         float32 `(..., count)`.
     """
-    total = tf.reduce_sum(tf.exp(logits - largest), axis=-1, keepdims=True)
-    # `largest - largest` is 0, or NaN without a distribution. It is needed because LiteRT's `exp`
-    # loses NaN.
-    return (values - largest) - (tf.math.log(total) + (largest - largest))
+    differences = logits - largest  # at most 0; NaN without a distribution
+    total = tf.reduce_sum(tf.exp(differences), axis=-1, keepdims=True)
+    log_total = keep_nan(tf.math.log(total), differences)
+    return (values - largest) - log_total
+
+
+def keep_nan(results: tf.Tensor, operands: tf.Tensor) -> tf.Tensor:
+    """Return results, or NaN where any of their operands is NaN, which LiteRT's `exp` loses.
+
+    Args:
+        results: float32 `(..., 1)`, or `(..., count)`.
+        operands: float32 `(..., any)`, without +inf.
+
+    Returns:
+        The results, or NaN.
+    """
+    # Only NaN makes a sum NaN.
+    diverged = tf.math.is_nan(tf.reduce_sum(operands, axis=-1, keepdims=True))
+    return tf.where(diverged, float("nan"), results)
 
 
 def top_k(values: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -349,6 +370,14 @@ def repeat_state(state: State, batch_size: int | tf.Tensor, times: int) -> State
 def gather_state(state: State, indices: tf.Tensor) -> State:
     """Reorder the hypotheses of every tensor `(n, ...)` by `indices` `(m,)`."""
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), state)
+
+
+def row_bytes(state: State, batch_size: int | tf.Tensor) -> tf.Tensor:
+    """Return the number of bytes of each row of a nest of tensors `(batch, ...)`, () float32."""
+    tensors = [tensor for tensor in tf.nest.flatten(state) if tensor is not None]
+    rows = tf.cast(tf.maximum(batch_size, 1), tf.float32)
+    sizes = [tf.cast(tf.size(it), tf.float32) * float(it.dtype.size) for it in tensors]
+    return tf.add_n([tf.zeros([]), *sizes]) / rows
 
 
 def loop_shapes(loop_state: Any) -> Any:

@@ -231,7 +231,8 @@ class LookupTokenizer(Tokenizer):
         if not self._tokens:
             raise InputError(
                 f"{type(self).__name__} has no vocabulary. Pass `vocabulary`, or create it with "
-                f"`{type(self).__name__}.train(texts)`."
+                f"`{type(self).__name__}.train(texts)`. A config contains no vocabulary: copy a "
+                "tokenizer or a translator with `copy.deepcopy`, not with `clone_model`"
             )
         return self._tokens
 

@@ -220,7 +220,8 @@ class SentencePieceTokenizer(Tokenizer):
         if self._model is None:
             raise InputError(
                 "SentencePieceTokenizer has no model. Pass `proto`, or create it with "
-                "`SentencePieceTokenizer.train(texts)`."
+                "`SentencePieceTokenizer.train(texts)`. A config contains no model: copy a "
+                "tokenizer or a translator with `copy.deepcopy`, not with `clone_model`"
             )
         return self._model
 

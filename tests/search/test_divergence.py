@@ -99,11 +99,11 @@ def test_a_diverged_row_is_not_certified():
     assert found.certified.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("search", [SEARCHES[0], SEARCHES[2], SEARCHES[3], SEARCHES[7]], ids=repr)
+@pytest.mark.parametrize("search", [SEARCHES[i] for i in (0, 2, 3, 7, 9)], ids=repr)
 @pytest.mark.sampled(1)
 def test_litert_reports_divergence(search, tmp_path):
     run = converted(search, 7, str(tmp_path))
-    for kind in ("NaN", "one +inf", "-inf"):
+    for kind in ("NaN", "one NaN", "one +inf", "-inf"):
         found = run(three_rows(of_no_distribution(kind), at_once=True).logits)
         assert np.isnan(found.scores).all(axis=1).tolist() == [False, True, False]
         assert not found.ids[1].any()

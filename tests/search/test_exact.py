@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -168,6 +170,8 @@ def test_a_step_for_some_rows_computes_only_the_groups_of_prefixes_that_are_expa
     computed = []
 
     class Step:
+        row_bytes = 1e6
+
         def __init__(self, rows):
             self.rows = rows
 
@@ -187,6 +191,14 @@ def test_a_step_for_some_rows_computes_only_the_groups_of_prefixes_that_are_expa
     assert nodes(found).numpy().tolist() == nodes(expected).tolist()
     assert certified(found).numpy().all()
     assert len(set(computed)) > 3  # a step has as many prefixes as it needs
+    assert max(computed) > 12 * 8
+    computed.clear()
+    # twelve copies, one for each row, fit into half of this memory
+    search = dataclasses.replace(search, max_bytes=30_000_000)
+    assert (
+        search(Step(tf.range(12)), state, 12, 10).ids.numpy().tolist() == found.ids.numpy().tolist()
+    )
+    assert max(computed) <= 12 * 8
 
 
 def test_an_empty_batch_gives_an_empty_result():
