@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -14,7 +15,7 @@ from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
 from keras_s2s.models.batches import fastest_layout, pad_right, padded, track_loss
 from keras_s2s.models.fit_arguments import check_loss, check_metrics, silence_end_of_data
-from keras_s2s.models.ids import as_value_error, check_batch
+from keras_s2s.models.ids import as_value_error, check_batch, check_data
 from keras_s2s.optimizers import FusedAdam
 from keras_s2s.replicas import has_workers
 
@@ -65,6 +66,7 @@ class Evaluator(keras.Model):
                 as "sparse_categorical_crossentropy", or dense targets, such as "mse", or counts
                 padding, such as `keras.metrics.SparseTopKCategoricalAccuracy`.
         """
+        loss = loss() if inspect.isclass(loss) else loss  # as in Keras
         check_loss(loss)
         super().compile(
             optimizer=FusedAdam() if _is_adam(optimizer) else optimizer,
@@ -122,6 +124,7 @@ class Evaluator(keras.Model):
         Raises:
             ValueError: If an id is outside the vocabulary.
         """
+        check_data(x)
         with silence_end_of_data(x, steps), as_value_error():
             return super().evaluate(
                 x=x,
@@ -161,6 +164,7 @@ class Evaluator(keras.Model):
             ValueError: If `x` lacks the source ids or the target inputs, or an id is outside the
                 vocabulary.
         """
+        check_data(x)
         with silence_end_of_data(x, steps), as_value_error():
             return super().predict(
                 x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks

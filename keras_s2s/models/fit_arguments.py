@@ -156,10 +156,17 @@ def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
         The callbacks.
 
     Raises:
+        TypeError: If an object is not a callback.
         ImportError: If there is a `TensorBoard` callback and the package tensorboard is missing.
             Keras would only raise after tracing.
     """
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []
+    for callback in listed:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise TypeError(
+                "`callbacks` must be a list of `keras.callbacks.Callback`. "
+                f"Received: {short_repr(callback)}"
+            )
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
     if boards:
         check_package("tensorboard")

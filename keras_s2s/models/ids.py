@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
+from keras_s2s.search.task import to_ids
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 _MESSAGE = (
@@ -42,9 +43,7 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
         TypeError: If the ids are not integers.
         ValueError: If the ids do not have rank 2, or an id is outside the vocabulary.
     """
-    if isinstance(ids, tf.RaggedTensor):
-        ids = ids.to_tensor()
-    ids = tf.convert_to_tensor(ids)
+    ids = to_ids(name, ids)
     if not ids.dtype.is_integer:
         raise TypeError(f"`{name}` must contain integers. Received: dtype={ids.dtype.name}")
     if ids.shape.rank != 2:
@@ -108,9 +107,16 @@ def check_inputs(inputs: Any) -> None:
         inputs: Value that the model received.
 
     Raises:
-        ValueError: If the inputs are not a dict, or a key is missing.
+        ValueError: If the inputs are not a dict, a key is missing, or the numbers of rows differ.
     """
     if isinstance(inputs, Mapping) and {"source_ids", "target_inputs"} <= inputs.keys():
+        names = "source_ids", "target_inputs"
+        source, target = (tf.TensorShape(inputs[name].shape) for name in names)
+        if not source[:1].is_compatible_with(target[:1]):
+            raise InputError(
+                "`source_ids` and `target_inputs` must have the same number of rows. Received: "
+                f"shapes {tuple(source)} and {tuple(target)}"
+            )
         return
     received = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
     raise InputError(
@@ -118,6 +124,19 @@ def check_inputs(inputs: Any) -> None:
         "those of `make_dataset(pairs, source, target)`. To search for the targets of sources, use "
         f"`search`. Received: inputs={received}"
     )
+
+
+def check_data(data: Any) -> None:
+    """Check that the argument `x` of `fit`, `evaluate` or `predict` is not a bare array.
+
+    Args:
+        data: Value of the argument.
+
+    Raises:
+        ValueError: If the argument is `None`, an array, a tensor, a text, a list or a tuple.
+    """
+    if data is None or isinstance(data, np.ndarray | tf.Tensor | str | list | tuple):
+        check_inputs(data)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from keras_s2s.models.fit_arguments import (
     sort_callbacks,
     weight_labels,
 )
-from keras_s2s.models.ids import as_value_error
+from keras_s2s.models.ids import as_value_error, check_data
 from keras_s2s.models.own_outputs import OwnOutputs
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
@@ -97,10 +97,12 @@ class Trainer(Evaluator):
             A `keras.callbacks.History`: its `history` holds the loss and the metrics of each epoch.
 
         Raises:
-            ValueError: If an id is outside the vocabulary, callbacks are in an invalid order, a
-                `Resume` cannot repeat the batches of an epoch, or `class_weight` does not map
-                target ids to weights.
+            TypeError: If a callback has the wrong type.
+            ValueError: If a batch lacks an input or its labels, an id is outside the vocabulary,
+                callbacks are in an invalid order, a `Resume` cannot repeat the batches of an epoch,
+                or `class_weight` does not map target ids to weights.
         """
+        check_data(x)
         if isinstance(x, _DATASETS):
             shuffle = False
         if not isinstance(callbacks, keras.callbacks.CallbackList):

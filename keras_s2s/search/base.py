@@ -196,7 +196,9 @@ class Search:
 
     def _search(self, task: SearchTask) -> SearchResult:
         """Search for the best outputs of all rows of a task."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `_search`. Use a search such as `BeamSearch`."
+        )
 
     def _task(
         self,
@@ -296,8 +298,9 @@ class Search:
 
 def _check_batch_size(batch_size: Any) -> int | tf.Tensor:
     """Return `batch_size` as an int or an int32 scalar tensor."""
-    known = batch_size if not tf.is_tensor(batch_size) else tf.get_static_value(batch_size)
-    if known is not None:
+    is_tensor = tf.is_tensor(batch_size)
+    known = tf.get_static_value(batch_size) if is_tensor else batch_size
+    if known is not None or not is_tensor:
         return checks.check_int("batch_size", known, minimum=0)
     if batch_size.shape.rank != 0 or not batch_size.dtype.is_integer:
         raise InputError(

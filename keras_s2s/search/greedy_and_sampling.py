@@ -189,9 +189,12 @@ class Sampling(Search):
             self._keep_count("top_k", tf.int32.max - 1)
         if self.top_p is not None:
             self._keep("top_p", checks.check_number("top_p", self.top_p, above=0.0, maximum=1.0))
-        self._keep("seed", checks.check_int("seed", self.seed, minimum=tf.int32.min))
-        if self.seed > tf.int32.max:
-            raise InputError(f"`seed` must be a 32-bit integer. Received: seed={self.seed}")
+        seed = checks.check_int(
+            "seed", self.seed, minimum=tf.int32.min, expected="a 32-bit integer"
+        )
+        if seed > tf.int32.max:
+            raise InputError(f"`seed` must be a 32-bit integer. Received: seed={seed}")
+        self._keep("seed", seed)
 
     @property
     def _is_random(self) -> bool:

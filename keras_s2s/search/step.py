@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
@@ -348,7 +349,12 @@ def check_state(state: State, batch_size: int | tf.Tensor) -> State:
     rows = tf.get_static_value(batch_size)
 
     def check(tensor: Any) -> tf.Tensor:
-        tensor = tf.convert_to_tensor(tensor)
+        try:
+            tensor = tf.convert_to_tensor(tensor)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"`state` must be a nest of tensors. Received: {short_repr(tensor)} in the state"
+            ) from error
         shape = tensor.shape
         if shape.rank == 0 or (rows is not None and not shape[:1].is_compatible_with([rows])):
             raise InputError(
@@ -401,4 +407,4 @@ def _describe(outputs: Any) -> str:
     """Describe the output of a step function for an error message."""
     if isinstance(outputs, tuple):
         return f"a tuple of {len(outputs)}"
-    return f"a {type(outputs).__name__}"
+    return f"an object of type {type(outputs).__name__}"

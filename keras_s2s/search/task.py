@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
@@ -176,6 +177,36 @@ def check_row_options(
     return checked
 
 
+def to_ids(name: str, ids: Any) -> tf.Tensor:
+    """Convert ids to a tensor, and pad those of a ragged tensor.
+
+    Args:
+        name: Name of the argument, for the error message.
+        ids: A tensor, a ragged tensor, an array or a nested list.
+
+    Returns:
+        The ids in their own dtype; int32 if there are none.
+
+    Raises:
+        ValueError: If the ids are a list of rows of different lengths.
+    """
+    if isinstance(ids, tf.RaggedTensor):
+        return ids.to_tensor()
+    if not isinstance(ids, list | tuple):
+        return tf.convert_to_tensor(ids)
+    try:
+        tensor = tf.convert_to_tensor(ids)
+    except ValueError as error:
+        if "non-rectangular" not in str(error):
+            raise
+        raise InputError(
+            f"Every row of `{name}` must have the same length: pad shorter rows with 0. Received: "
+            f"rows of different lengths, {name}={short_repr(ids)}"
+        ) from error
+    # TensorFlow converts empty lists to float32.
+    return tf.cast(tensor, tf.int32) if tensor.shape.num_elements() == 0 else tensor
+
+
 def length_limits(
     batch_size: int | tf.Tensor,
     max_length: int | None,
@@ -273,8 +304,7 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
 
 def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     """Check `prefix`, and return it as int32 `(batch, prefix_length)`."""
-    prefix = prefix.to_tensor() if isinstance(prefix, tf.RaggedTensor) else prefix
-    prefix = tf.convert_to_tensor(prefix)
+    prefix = to_ids("prefix", prefix)
     if not prefix.dtype.is_integer:
         raise TypeError(f"`prefix` must contain integers. Received: dtype={prefix.dtype.name}")
     rows = tf.get_static_value(batch_size)

@@ -125,3 +125,9 @@ def test_an_id_outside_the_vocabulary_is_still_rejected_with_its_place(is_datase
         data = {"x": tf.data.Dataset.from_tensors((inputs(), labels))}
     with pytest.raises(ValueError, match=r"target_labels.* id 99 in row 1 at position 0"):
         model.fit(**data, class_weight=WEIGHTS, verbose=0)
+
+
+@pytest.mark.parametrize("callbacks", [keras.callbacks.EarlyStopping, ["early"]])
+def test_what_is_not_a_callback_is_rejected(callbacks):
+    with pytest.raises(TypeError, match=r"`callbacks` must be a list of `keras\.callbacks\.Call"):
+        fit_arguments.sort_callbacks(callbacks)

@@ -115,6 +115,13 @@ def test_a_batch_without_target_inputs_is_rejected_by_naming_make_dataset(model,
         Ensemble([model])(given)
 
 
+def test_inputs_must_have_the_same_rows(model):
+    with pytest.raises(
+        ValueError, match=r"same number of rows. Received: shapes \(2, 3\) and \(1, 2"
+    ):
+        model({**make_batch(), "target_inputs": np.array([[2, 4]])})
+
+
 def test_labels_must_match_the_target_inputs(model):
     inputs, labels = next(iter(make_dataset(make_batch())))
     with pytest.raises(ValueError, match=r"`target_labels` must have the shape of `target_inp"):

@@ -230,6 +230,12 @@ def test_a_metric_that_counts_padding_is_rejected(argument, metric):
         make_model("luong").compile("adam", loss=SequenceLoss(), **{argument: [metric]})
 
 
+def test_a_loss_may_be_given_as_a_class():
+    model = make_model("luong")
+    model.compile("adam", loss=SequenceLoss)
+    assert isinstance(model.loss, SequenceLoss)
+
+
 def test_a_loss_that_counts_padding_is_rejected():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     with pytest.raises(ValueError, match="`loss` must ignore padding: use `SequenceLoss"):

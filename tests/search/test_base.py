@@ -76,6 +76,9 @@ def test_bad_settings_are_rejected(kind, settings, message):
         ({"step": 3}, TypeError, "`step` must be callable. Received: step=3"),
         ({"batch_size": -1}, ValueError, "`batch_size` must be an integer of at least 0"),
         ({"batch_size": 2.5}, ValueError, "`batch_size` must be an integer of at least 0"),
+        ({"batch_size": None}, ValueError, "`batch_size` must be an integer of at least 0"),
+        ({"state": {1}}, ValueError, r"`state` must be a nest of tensors. Received: \{1\}"),
+        ({"prefix": [[4], [4, 5]]}, ValueError, "Every row of `prefix` must have the same len"),
         ({"vocabulary_size": 3}, ValueError, "`vocabulary_size` must be an integer of at least 4"),
         (
             {"batch_size": 3},
@@ -128,7 +131,7 @@ def test_invalid_row_options_in_a_graph_are_clipped():
     [
         (
             lambda ids, state: ids,
-            r"`step` must return a tuple \(logits, state\) or .* Received: a ",
+            r"`step` must return a tuple \(logits, state\) or .* Received: an object of type ",
         ),
         (lambda ids, state: (ids,), r"`step` must return a tuple .* Received: a tuple of 1"),
         (lambda ids, state: (ids, state), r"`step` must return float logits of shape \(n, 6\)"),

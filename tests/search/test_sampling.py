@@ -132,7 +132,7 @@ def test_no_possible_token_gives_no_hypothesis():
         ({"top_k": 0}, "`top_k` must be a positive integer. Received: top_k=0"),
         ({"top_p": 0}, "`top_p` must be a number above 0 and at most 1. Received: top_p=0"),
         ({"top_p": 1.1}, "`top_p` must be a number above 0 and at most 1. Received: top_p=1.1"),
-        ({"seed": 0.5}, "`seed` must be an integer of at least"),
+        ({"seed": 0.5}, "`seed` must be a 32-bit integer. Received: seed=0.5"),
         ({"seed": 2**31}, "`seed` must be a 32-bit integer. Received: seed=2147483648"),
     ],
 )
