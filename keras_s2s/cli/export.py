@@ -76,8 +76,8 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
     type=click.Choice([*_TEXT_SIGNATURES, "ids", "greedy_ids", "score_ids"]),
     multiple=True,
     help="Signature (function that clients call) to export instead of the default ones. May be "
-    "given several times. An export with only ids, greedy_ids or score_ids does not need tensorflow-text; clients tokenize with "
-    "the files that `inspect --vocabulary` writes.",
+    "given several times. An export with only ids, greedy_ids or score_ids does not need "
+    "tensorflow-text; clients tokenize with the files that `inspect --vocabulary` writes.",
 )
 @option(
     "--source-length",
