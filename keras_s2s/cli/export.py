@@ -174,7 +174,8 @@ def _check_options(
 def _format_of(out: str) -> str:
     """Return the format for a path. The name of a folder may contain a dot, as in g2p.v2."""
     suffix = os.path.splitext(out.rstrip(os.sep))[1]
-    if suffix not in _FORMATS and suffix[1:].isalpha() and not os.path.isdir(out):
+    is_suffix = suffix[1:].isalpha() or suffix == ".h5"
+    if suffix not in _FORMATS and is_suffix and not os.path.isdir(out):
         raise click.UsageError(
             f"{out}: unknown suffix {suffix}. Use {' or '.join(_FORMATS)}, or --format saved_model "
             "for a folder of this name."

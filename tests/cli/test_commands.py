@@ -293,7 +293,7 @@ def test_the_argument_or_option_that_is_wrong_is_named(run, tmp_path, command, m
     assert errors.partition(": ")[2].startswith(message.replace("{file}", str(file)))
 
 
-@pytest.mark.parametrize("name", ["g2p.lite", "g2p.tfllite"])
+@pytest.mark.parametrize("name", ["g2p.lite", "g2p.tfllite", "g2p.h5"])
 def test_an_unknown_suffix_is_refused(run, model, tmp_path, name):
     code, _, errors = run("export", model, tmp_path / name)
     assert code == 2
