@@ -98,9 +98,9 @@ class Trainer(Evaluator):
 
         Raises:
             TypeError: If a callback has the wrong type.
-            ValueError: If a batch lacks an input or its labels, an id is outside the vocabulary,
-                callbacks are in an invalid order, a `Resume` cannot repeat the batches of an epoch,
-                or `class_weight` does not map target ids to weights.
+            ValueError: If a batch lacks an input or its labels, an id is outside the vocabulary, or
+                `class_weight` does not map target ids to weights. Also if callbacks are in an
+                invalid order, or a `Resume` cannot repeat the batches of an epoch.
         """
         check_data(x)
         if isinstance(x, _DATASETS):
