@@ -71,7 +71,7 @@ class LiteRTRunner:
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is damaged, is not a LiteRT file, or was not written by
-            `keras_s2s.export.litert`.
+            `keras_s2s.export.litert`, or `num_threads` is not positive.
 
     Example:
         runner = LiteRTRunner("g2p.tflite")
@@ -83,6 +83,11 @@ class LiteRTRunner:
     def __init__(self, path: str | os.PathLike[str], *, num_threads: int | None = None) -> None:
         self._path = os.fspath(path)
         self._num_threads = num_threads
+        if num_threads is not None and (type(num_threads) is not int or num_threads < 1):
+            raise InputError(
+                "`num_threads` must be None or a positive integer. "
+                f"Received: num_threads={num_threads!r}"
+            )
         if not os.path.isfile(self._path):
             raise FileNotFoundError(f"There is no file {self._path!r}.")
         interpreter = importlib.import_module("ai_edge_litert.interpreter")

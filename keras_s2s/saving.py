@@ -278,7 +278,9 @@ def _check_registered(config: Any) -> None:
     missing = set()
     for part in _parts(config):
         name = part["config"] if part.get("class_name") == "function" else part["registered_name"]
-        if not isinstance(name, str) or ">" not in name or name.startswith("keras_s2s>"):
+        if not isinstance(name, str) or name.startswith("keras_s2s>"):
+            continue
+        if ">" not in name and (part.get("class_name") == "function" or _is_of_keras(part)):
             continue
         if keras.saving.get_registered_object(name) is None:
             missing.add(name)
@@ -286,8 +288,15 @@ def _check_registered(config: Any) -> None:
         raise InputError(
             f"it needs {', '.join(map(repr, sorted(missing)))}, which no imported module has "
             "registered with Keras. Import the module that defines it before loading; on the "
-            "command line: --import MODULE"
+            "command line: --import MODULE. If the class itself is not registered, load the file "
+            "in a `keras.saving.custom_object_scope({name: class})`"
         )
+
+
+def _is_of_keras(part: dict[str, Any]) -> bool:
+    """Return whether Keras itself finds the class of a serialized object."""
+    module = part.get("module")
+    return not isinstance(module, str) or module.partition(".")[0] in ("keras", "builtins")
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:

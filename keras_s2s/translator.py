@@ -290,6 +290,26 @@ class Translator(keras.Model):
         """
         raise InputError("A `Translator` cannot be trained. Train its `model`, a `Seq2Seq`")
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the translator in batches, like `keras.Model.predict`.
+
+        To get only the best targets, use `translate`.
+
+        Args:
+            x: Texts, as for `translate`, or a dataset of string tensors `(batch,)`.
+            *args: Arguments of `keras.Model.predict`.
+            **kwargs: Arguments of `keras.Model.predict`.
+
+        Returns:
+            The same as a call, as arrays.
+
+        Raises:
+            TypeError, ValueError: If `x` is not a dataset, as for `translate`.
+        """
+        if not isinstance(x, tf.data.Dataset):
+            x = tf.constant(inputs.encode_texts(x), tf.string)
+        return super().predict(x, *args, **kwargs)
+
     def greedy_search(self) -> GreedySearch:
         """Return a greedy search with the limits of the translator's own search."""
         names = {field.name for field in dataclasses.fields(GreedySearch)}

@@ -140,7 +140,7 @@ def check_several(texts: Any) -> None:
         texts: Value of the argument.
 
     Raises:
-        TypeError: If `texts` is a single text.
+        TypeError: If `texts` is a single text, or is not iterable.
     """
     # NumPy and TensorFlow can also hold a single text: an array without dimensions.
     if isinstance(texts, str | bytes) or getattr(texts, "shape", None) == ():
@@ -148,6 +148,8 @@ def check_several(texts: Any) -> None:
             "`texts` must be a list of texts, not a single one. "
             f"Received: texts={short_repr(texts)}"
         )
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"`texts` must be a list of texts. Received: texts={short_repr(texts)}")
 
 
 def encode_texts(texts: Any) -> list[bytes]:

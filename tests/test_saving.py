@@ -367,6 +367,20 @@ def test_a_name_that_is_not_registered_is_reported(tmp_path, monkeypatch, own):
     assert isinstance(load(tmp_path / "m.keras"), Seq2Seq)
 
 
+class Unregistered(Seq2Seq):
+    """A model that Keras saves, but cannot load."""
+
+
+def test_a_class_that_is_not_registered_is_reported(tmp_path):
+    model = Unregistered.from_config(make_model("no attention").get_config())
+    source, target = CharTokenizer.train(["abcde"]), CharTokenizer.train(["abc"])
+    Translator(model, source, target).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=r"it needs 'Unregistered', which .*custom_object_scope"):
+        load(tmp_path / "m.keras")
+    with keras.saving.custom_object_scope({"Unregistered": Unregistered}):
+        assert isinstance(load(tmp_path / "m.keras").model, Unregistered)
+
+
 def test_a_path_that_is_not_a_file_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Cannot load '.*t\.keras': there is no such file"):
         load(tmp_path / "t.keras")

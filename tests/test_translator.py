@@ -56,6 +56,14 @@ def test_texts_may_come_in_any_form(translator, give):
     assert translator.translate(give(TEXTS)) == translator.translate(TEXTS)
 
 
+def test_predict_gives_what_a_call_gives(translator, answers):
+    found = translator.predict(TEXTS, verbose=0)
+    np.testing.assert_array_equal(found["target"], answers["target"])
+    np.testing.assert_allclose(found["scores"], answers["scores"], atol=1e-6)
+    with pytest.raises(TypeError, match=r"`texts` must be a list of texts\. Received: texts=None"):
+        translator.predict(None)
+
+
 def test_a_clone_without_vocabularies_says_how_to_copy(translator):
     clone = keras.models.clone_model(translator)
     with pytest.raises(ValueError, match=r"has no vocabulary.* with `copy\.deepcopy`, not"):

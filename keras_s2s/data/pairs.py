@@ -165,10 +165,15 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
         Each pair.
 
     Raises:
-        TypeError: If an element is not a pair of `str`.
+        TypeError: If `pairs` is not iterable, or an element is not a pair of `str`.
         ValueError: If a text is empty, has a NUL character, or cannot be encoded in UTF-8 (a lone
             surrogate).
     """
+    if not isinstance(pairs, Iterable):
+        raise TypeError(
+            "`pairs` must be an iterable of (source, target), both of them str. "
+            f"Received: pairs={short_repr(pairs)}"
+        )
     for number, pair in enumerate(pairs):
         if (
             not isinstance(pair, tuple | list)

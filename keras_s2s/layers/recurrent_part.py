@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 import keras
+import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
@@ -62,6 +63,8 @@ class RecurrentPart(keras.layers.Layer):
         self.layer_normalization = bool(layer_normalization)
         self.trainable_embeddings = bool(trainable_embeddings)
         self._check_not_quantized()
+        if not tf.as_dtype(self.compute_dtype).is_floating:
+            raise InputError(f"`dtype` must be a float dtype. Received: dtype={self.compute_dtype}")
         dtype = self.dtype_policy
         self.embedding = TokenEmbedding(
             self.vocabulary_size,

@@ -96,9 +96,9 @@ class Seq2Seq(Trainer, Searchable):
 
     Raises:
         TypeError: If the parts are not an encoder and a decoder.
-        ValueError: If shared embeddings differ in size or are built already. If `copy_ids` does
-            not match the vocabularies, is missing although they differ in size, or is given for a
-            decoder that does not copy.
+        ValueError: If only one part computes in float64. If shared embeddings differ in size or are
+            built already. If `copy_ids` does not match the vocabularies, is missing although they
+            differ in size, or is given for a decoder that does not copy.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4, attention="luong"))
@@ -128,6 +128,11 @@ class Seq2Seq(Trainer, Searchable):
                     f"`{name}` must be an `LSTM{kind}` or a `GRU{kind}`. "
                     f"Received: {name}={short_repr(part)} (of type {type(part).__name__})"
                 )
+        if (encoder.compute_dtype == "float64") != (decoder.compute_dtype == "float64"):
+            raise InputError(
+                "`encoder` and `decoder` must both compute in float64, or neither. Received: "
+                f"{encoder.compute_dtype} and {decoder.compute_dtype}"
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.share_embeddings = bool(share_embeddings)

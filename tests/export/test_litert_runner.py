@@ -309,3 +309,9 @@ def test_the_message_has_no_limit_if_the_model_has_none(path, monkeypatch):
         ValueError, match=r"position 0. Expected: a target that satisfies the rules of the search$"
     ):
         runner.translate(["a"])
+
+
+@pytest.mark.parametrize("num_threads", [0, "2", True])
+def test_the_number_of_threads_must_be_positive(num_threads):
+    with pytest.raises(ValueError, match="`num_threads` must be None or a positive integer"):
+        LiteRTRunner("g2p.tflite", num_threads=num_threads)

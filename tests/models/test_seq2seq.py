@@ -217,6 +217,10 @@ def test_only_an_encoder_and_a_decoder_make_a_model():
         match=r"`encoder` must be an `LSTMEncoder` or a `GRUEncoder`\. Received: encoder=",
     ):
         Seq2Seq(decoder, encoder)
+    with pytest.raises(ValueError, match=r"must both compute in float64, .* float64 and float32"):
+        Seq2Seq(LSTMEncoder(9, 4, dtype="float64"), LSTMDecoder(7, 4))
+    with pytest.raises(ValueError, match=r"`dtype` must be a float dtype\. Received: dtype=int32"):
+        LSTMDecoder(7, 4, dtype="int32")
     with pytest.raises(TypeError, match=r"`decoder` must be an `LSTMDecoder` or.*\(of type None"):
         Seq2Seq(encoder, None)
 
