@@ -283,9 +283,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 after a user error, which is reported in one line.
     """
-    parser = argparse.ArgumentParser(description="Run a LiteRT file written by keras_s2s.")
+    parser = argparse.ArgumentParser(
+        description="Translate texts with a LiteRT file written by keras_s2s. For each text, print "
+        "a line of three columns, separated by tabs: the text, its best target, and the score."
+    )
     parser.add_argument("path", help="the .tflite file")
-    parser.add_argument("texts", nargs="*", help="default: the lines of standard input")
+    parser.add_argument(
+        "texts", nargs="*", help="texts to translate; default: the lines of standard input"
+    )
     options = parser.parse_args(arguments)
     try:
         lines = options.texts or _split_lines(sys.stdin.read())

@@ -225,8 +225,12 @@ class Resume(keras.callbacks.Callback):
                 else (f"in epoch {state.epoch + 1} after step {state.steps}")
             )
             done = state.stopped or (state.epoch >= self.params["epochs"] and not state.steps)
-            what = "Nothing is left to train" if done else "Resuming training"
-            sys.stdout.write(f"{what}: {place}, from {self.folder}\n")
+            line = f"Resuming training {place} (state: {self.folder})"
+            if done:
+                line = (
+                    f"Nothing left to train: the run already ended {place} (state: {self.folder})"
+                )
+            sys.stdout.write(f"{line}\n")
         here = _thread_counts()
         if state.threads.keys() == here.keys() and state.threads != here:
             _LOGGER.warning(

@@ -26,7 +26,7 @@ _CHANGED = 1  # exit code if more changed than allowed
 @click.command(short_help="Compare the outputs of two models.")
 @click.argument("before", type=ExistingPath(MODELS, folder=True), metavar="BEFORE")
 @click.argument("after", type=ExistingPath(MODELS, folder=True), metavar="AFTER")
-@click.argument("texts", type=ExistingPath("a file with a source in each line"), metavar="TEXTS")
+@click.argument("texts", type=ExistingPath("a file with one source per line"), metavar="TEXTS")
 @option(
     "--max-changed",
     type=click.FloatRange(0, 1),

@@ -45,7 +45,7 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 )
 @option(
     "--probes",
-    type=ExistingPath("a file with a source in each line"),
+    type=ExistingPath("a file with one source per line"),
     metavar="FILE",
     help="File with one source per line, to check the export with in addition to generated texts.",
 )

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import click
 
-from keras_s2s.checks import count_of
 from keras_s2s.cli.initial_settings import model_sizes, source_tokenizer_of
 from keras_s2s.cli.setting import name_as_given, option_name, value_as_given
 from keras_s2s.cli.training_pairs import TrainingPairs
@@ -40,7 +39,7 @@ def fit_to_pairs(settings: SimpleNamespace, pairs: TrainingPairs) -> None:
             given["source_tokenizer"] = kind
     if settings.batch_tokens:
         given["batch_size"] = max(1, int(settings.batch_tokens / max(measured.mean_length, 1)))
-        reasons["batch_size"] = f"not used: {name_as_given('batch_tokens')} limits the batches"
+        reasons["batch_size"] = f"ignored: {name_as_given('batch_tokens')} limits the batches"
     if settings.init_from is not None:
         taken = model_sizes(settings.init_from)
         given = taken | given
@@ -55,9 +54,9 @@ def fit_to_pairs(settings: SimpleNamespace, pairs: TrainingPairs) -> None:
         fitted = dataclasses.replace(fitted, copy=False)
         reasons["copy"] = "no source token is spelled like a target token"
     click.echo(
-        f"Recommended settings for {count_of(measured.number, 'training pair')} of "
-        f"{measured.mean_length:.1f} characters (the longer side, on average). To override one, "
-        f"use its option, such as {option_name(missing[0])}:"
+        "Recommended settings (the longer text of a training pair averages "
+        f"{measured.mean_length:.1f} characters). To override one, use its option, such as "
+        f"{option_name(missing[0])}:"
     )
     for name in missing:
         value = getattr(fitted, name)

@@ -65,6 +65,22 @@ class _Commands(click.Group):
         return answer
 
 
+# Every command lists this option in its help; `main` handles it, before TensorFlow is imported.
+_DEBUG = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    help="Show tracebacks, and the log messages of TensorFlow and other libraries.",
+)
+
+
+def _add_debug(command: click.Command) -> None:
+    """Add `--debug` to the help of a command and of its subcommands."""
+    for subcommand in command.commands.values() if isinstance(command, click.Group) else ():
+        _add_debug(subcommand)
+    _DEBUG(command)
+
+
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -72,7 +88,7 @@ class _Commands(click.Group):
     "other failure.",
 )
 @click.version_option(package_name="keras-s2s", prog_name=PROGRAM)
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks and warnings.")
+@_DEBUG
 def commands() -> None:
     """Train, use and export sequence-to-sequence models from source<TAB>target lines."""
 
@@ -90,6 +106,7 @@ for _command in (
     train,
     translate,
 ):
+    _add_debug(_command)
     commands.add_command(_command)
 
 

@@ -39,8 +39,8 @@ data.json                paths and checksums of the data files
 source_vocabulary.json   the source tokens, in the order of their ids
 target_vocabulary.json   the target tokens, in the order of their ids
 learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot); the error rates
-                         are those of the first `evaluation_sources` validation sources
-figures.json             metrics of best.keras on all validation pairs, by the same search
+                         are for the first `evaluation_sources` validation sources
+figures.json             metrics of best.keras on all validation pairs, with its search
 samples.txt              outputs of best.keras for some validation sources
 reliability.png          with --confidence: the share of correct outputs for each confidence
 state/                   the state to resume from; you can delete it when training is done
@@ -178,8 +178,8 @@ def check_data(settings: SimpleNamespace) -> None:
     for side, listed in data.items():
         if [it["sha256"] for it in listed] != before[side]:
             raise InputError(
-                f"{settings.output}: the run in this folder was started with other data: the "
-                f"files of {name_as_given(side)} have changed. Choose another --output"
+                f"{settings.output}: the files given by {name_as_given(side)} differ from those of "
+                "the run in this folder. Use the same files, or choose another --output"
             )
 
 

@@ -13,7 +13,8 @@ import click
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 
-NONE = "not used"  # what null means for a setting without a default
+NONE = "none"  # what null means for a setting without a default
+RECOMMENDED = "recommended for the training pairs"  # what null means for a fitted setting
 _LARGEST_INTEGER = 2**31 - 1  # for settings without a maximum
 _SMALLEST_SHOWN = 1e-6  # a smaller minimum is a technical limit, which only errors name
 _LARGEST_SHOWN = 1_000  # larger maxima are technical limits, which only errors name
@@ -32,7 +33,7 @@ class Setting(NamedTuple):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float = math.inf
-    unset: str | None = None  # what null means in a settings file; `None`: null is not allowed
+    unset: str | None = None  # what null means in a settings file; `None`: null is an error
     several: bool = False  # a list
     registered: bool = False  # also accepts a name registered with Keras: package>name
 
@@ -89,7 +90,9 @@ class Setting(NamedTuple):
 
     def _error(self, value: Any, name: str) -> InputError:
         unset = _rename(self.unset or "", option_name if name.startswith("-") else str)
-        without = f". If it is left out: {unset}" if unset and unset != NONE else ""
+        without = f". Default: {unset}" if unset and unset != NONE else ""
+        if unset == RECOMMENDED:
+            without = ". Leave it out to use the recommended value"
         return InputError(
             f"{name} must be {self.expected()}. Received: {short_repr(value)}{without}"
         )

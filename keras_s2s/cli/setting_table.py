@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from keras_s2s.cli.setting import NONE, Setting
+from keras_s2s.cli.setting import NONE, RECOMMENDED, Setting
 from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
 # Names of the tokenizer classes by their names in the settings.
@@ -26,7 +26,6 @@ _DEEPEST = 64  # layers
 _WIDEST = 1 << 16  # beam width
 _LONGEST = 1_000_000  # tokens of an output, as in `BeamSearch`
 _NO_LIMIT = "no limit"
-_RECOMMENDED = "recommended for the training pairs"
 
 
 def _rate(name: str, text: str) -> Setting:
@@ -44,13 +43,13 @@ def _fitted(
     name: str, text: str, kind: type = int, minimum: float = 1, maximum: float = math.inf
 ) -> Setting:
     """Define a setting whose default is derived from the number and length of the pairs."""
-    return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, unset=_RECOMMENDED)
+    return Setting(name, None, text, kind, minimum=minimum, maximum=maximum, unset=RECOMMENDED)
 
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Files": (
         Setting("train", None, "File of source<TAB>target lines to train on", several=True),
-        Setting("valid", None, "File of validation pairs, which choose the best epoch"),
+        Setting("valid", None, "File of validation pairs, used to choose the best epoch"),
         _number(
             "features_column",
             "Number of the column with morphological features, in files of three columns: 2 for "
@@ -86,7 +85,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "letters), byte, word, subword, or features (characters of a word, then features such "
             "as V;PST). With `features_column`, char means features",
             choices=TOKENIZERS,
-            unset=_RECOMMENDED,
+            unset=RECOMMENDED,
         ),
         Setting(
             "target_tokenizer",
@@ -152,7 +151,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             None,
             "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
             "monotonic)",
-            unset=_RECOMMENDED,
+            unset=RECOMMENDED,
             choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
         ),
         Setting(
@@ -160,7 +159,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             None,
             "Let the decoder copy source tokens (pointer-generator); needs attention",
             bool,
-            unset=_RECOMMENDED,
+            unset=RECOMMENDED,
         ),
         Setting(
             "input_feeding",
@@ -218,8 +217,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "watch",
             "wer",
-            "Metric on the validation pairs that chooses the best epoch: wer (share of outputs "
-            "with any error), ter (token errors), bleu or chrf",
+            "Validation metric used to choose the best epoch: wer (share of outputs with any "
+            "error), ter (token errors), bleu or chrf",
             choices=("wer", "ter", "bleu", "chrf"),
         ),
         _fitted("batch_size", "Number of pairs per batch"),
@@ -227,7 +226,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "batch_tokens",
             "Maximum number of tokens per batch on either side, including padding; replaces "
             "`batch_size`",
-            NONE,
+            "`batch_size` applies",
         ),
         _fitted("learning_rate", "Peak learning rate of Adam", float, 1e-9, maximum=10),
         Setting(
@@ -246,14 +245,14 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "gradient_clip",
             GRADIENT_CLIP,
-            "Clip the gradients to this global norm; 0: no clipping",
+            "Clip the gradients to this global norm; 0 turns clipping off",
             float,
             minimum=0,
-            unset="no clipping",
+            unset="",  # null is allowed, and means the same as 0
         ),
         _fitted(
             "label_smoothing",
-            "Label smoothing: probability mass that the loss spreads over the vocabulary",
+            "Label smoothing: probability mass that is spread over the vocabulary",
             float,
             0,
             maximum=0.9,
@@ -338,8 +337,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "confidence",
             False,
-            "Calibrate confidences on the validation pairs: the model and its exports then also "
-            "return the probability that each output is correct",
+            "Calibrate confidences on the validation pairs. The model and its exports then also "
+            "return the probability that an output is correct",
             bool,
         ),
         Setting("samples", 50, "Number of sample outputs in samples.txt", int, minimum=0),

@@ -21,8 +21,8 @@ _REFUSED = {
     "\0": "a NUL character",
 }
 _HINTS = {
-    "\t": "; --columns first takes the first column, --columns features a lemma and its features, "
-    "--columns text the whole line",
+    "\t": ". Use --columns first to read only the first column, --columns features to read a lemma "
+    "and its features, or --columns text to read the whole line",
     "\r": ", which ends in LF or CR LF",
 }
 
@@ -136,7 +136,7 @@ def read_lines(path: str) -> list[tuple[str, str]]:
         if not is_empty(text):
             found.append((place, text))
     if not found:
-        raise InputError(f"{path}: no lines. Expected: a source in each line")
+        raise InputError(f"{path}: no lines. Expected: one source per line")
     return found
 
 
@@ -156,7 +156,7 @@ def take_sources(lines: list[tuple[str, str]], columns: str | None = None) -> li
     texts = [_take_source(line, place, columns) for place, line in lines]
     sources = [text for text in texts if not is_empty(text)]
     if not sources:
-        raise InputError(f"{lines[0][0]}: the source is empty. Expected: a source in each line")
+        raise InputError(f"{lines[0][0]}: the source is empty. Expected: one source per line")
     return sources
 
 
@@ -194,8 +194,8 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
         if len(features) > 1:
             raise InputError(
                 f"{place}: {len(features) + 1} columns. Expected: source<TAB>features, as from "
-                "`cut -f1,2` (`compare` reads pairs with --features-column); --columns first takes "
-                "the first column, --columns text the whole line"
+                "`cut -f1,2` (`compare` reads pairs with --features-column). Use --columns first "
+                "to read only the first column, or --columns text to read the whole line"
             )
         text = " ".join([source, *features])
     if is_empty(text):
@@ -203,7 +203,7 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
     for character, name in _REFUSED.items():
         if character in text and not (character == "\t" and columns == "text"):
             raise InputError(
-                f"{place}: {name} at character {text.index(character) + 1}. Expected: a source in "
-                f"each line{_HINTS.get(character, '')}"
+                f"{place}: {name} at character {text.index(character) + 1}. Expected: one source "
+                f"per line{_HINTS.get(character, '')}"
             )
     return text

@@ -313,13 +313,14 @@ def _pair(
 
 def _advice(columns: list[str]) -> str:
     """Return advice for a line with more than two columns."""
-    advice = "Write further targets of a source on lines of their own"
+    advice = "Put each further target of a source on a line of its own"
     if len(columns) != len(_TRIPLES):
         return advice
     column = _find_features(columns) or 2
     return (
         f"If column {column} holds morphological features, such as V;PST, read the file with "
-        f"features_column={column} (`--features-column {column}`); otherwise: {advice.lower()}"
+        f"features_column={column} (`--features-column {column}`). If column {len(columns)} is "
+        "another correct target, put it on a line of its own"
     )
 
 

@@ -427,9 +427,9 @@ def test_it_reports_where_a_training_resumes(model_of_start, tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         said(epochs=2, callbacks=[Interrupt(5)])
     capsys.readouterr()
-    assert said(epochs=2) == [f"Resuming training: in epoch 2 after step 3, from {tmp_path}"]
-    assert said(epochs=3) == [f"Resuming training: after epoch 2, from {tmp_path}"]
-    nothing = [f"Nothing is left to train: after epoch 3, from {tmp_path}"]
+    assert said(epochs=2) == [f"Resuming training in epoch 2 after step 3 (state: {tmp_path})"]
+    assert said(epochs=3) == [f"Resuming training after epoch 2 (state: {tmp_path})"]
+    nothing = [f"Nothing left to train: the run already ended after epoch 3 (state: {tmp_path})"]
     assert said(epochs=3) == said(verbose=0, own=True, epochs=3) == nothing
     assert said(verbose=0, epochs=3) == said(own=False, epochs=3) == []
 

@@ -124,7 +124,7 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         assert output.count(f"\n  --{name.replace('_', '-')} ") == 1, name
     text = " ".join(output.split())
     assert "each encoder direction. Default: recommended for the training pairs. --embed" in text
-    assert "to this global norm; 0: no clipping. Default: 5. --label" in text
+    assert "to this global norm; 0 turns clipping off. Default: 5. --label" in text
     assert "Number of encoder layers. Allowed: 1 to 64. Default: recommended" in text
     assert "into memory. Default: off." in text
     assert "to train on. May be given several times. Required. --valid" in text
@@ -148,8 +148,8 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         (["--units", "0"], "--units must be an integer between 1 and 32768. Received: 0"),
         (
             ["--features-column", "0"],
-            "--features-column must be an integer between 1 and 3. Received: 0. If it is "
-            "left out: files have two columns",
+            "--features-column must be an integer between 1 and 3. Received: 0. Default: "
+            "files have two columns",
         ),
         (
             ["--train", "a", "--valid", "b", "--copy", "--attention", "none"],
@@ -240,7 +240,7 @@ def test_a_run_resumes_only_with_its_own_data(settings, tmp_path):
     check_data(settings)
     check_data(settings)
     (tmp_path / "train.tsv").write_text("a\tc\n")
-    with pytest.raises(ValueError, match="the files of `train` have changed"):
+    with pytest.raises(ValueError, match="the files given by `train` differ from those of the run"):
         check_data(settings)
 
 

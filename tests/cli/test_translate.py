@@ -88,10 +88,10 @@ def test_lines_before_invalid_utf_8_are_answered(run, model, translator):
     [
         (
             b"bb\ta b\n",
-            "line 2: a tab at character 3. Expected: a source in each line",
+            "line 2: a tab at character 3. Expected: one source per line",
         ),
-        (b"b\rb\n", "line 2: a carriage return at character 2. Expected: a source in each line"),
-        (b"b\0\n", "line 2: a NUL character at character 2. Expected: a source in each line"),
+        (b"b\rb\n", "line 2: a carriage return at character 2. Expected: one source per line"),
+        (b"b\0\n", "line 2: a NUL character at character 2. Expected: one source per line"),
     ],
 )
 @pytest.mark.sampled(1)

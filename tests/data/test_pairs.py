@@ -99,7 +99,7 @@ def test_written_pairs_are_read_back(pairs, tmp_path):
         (b"a\tb\tc", "3 columns. If column 2 holds morphological features, such as V;PST, read"),
         (b"a\tb\tV;PST", "3 columns. If column 3 holds morphological features"),
         (b"a; b\tc\tV;PST", "3 columns. If column 3 holds morphological features"),
-        (b"a\tb\tc\td", "4 columns. Write further targets of a source on lines of their own"),
+        (b"a\tb\tc\td", "4 columns. Put each further target of a source on a line of its own"),
         (b"a\tb\t", "3 columns"),
         (b"\tb", "the source is empty"),
         (b"a\t", "the target is empty"),
