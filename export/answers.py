@@ -1,4 +1,4 @@
-"""Text answers from an export that takes ids, and the comparison of two models' answers."""
+"""Text outputs from an export that takes ids, and the comparison of two models' outputs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TextRuntime:
         )
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> Arrays:
-        """Tokenize texts, call the export, and detokenize its answers.
+        """Tokenize texts, call the export, and detokenize its outputs.
 
         Args:
             signature: "serving_default" or "score".
@@ -130,18 +130,18 @@ class Comparison(NamedTuple):
 
 
 def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answer]) -> Comparison:
-    """Compare the answers of two models.
+    """Compare the outputs of two models.
 
     Args:
-        texts: The texts that both models answered.
-        before: The answer of the current model to each text.
-        after: The answer of the new model to each text.
+        texts: The texts that both models translated.
+        before: The current model's output for each text.
+        after: The new model's output for each text.
 
     Returns:
         The differences.
 
     Raises:
-        ValueError: If the number of answers differs from the number of texts.
+        ValueError: If the number of outputs differs from the number of texts.
 
     Example:
         >>> found = compare(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],

@@ -45,7 +45,7 @@ _LOGGER = logging.getLogger(__name__)
 _COMPILED_TEXTS = 4  # for CompiledModel, which runs the same kernels as the Interpreter
 
 # Maximum mean difference between a token's log probability in the file and in the model, because
-# quantization changes the weights. None: the weights are unchanged, so the answers must be equal.
+# quantization changes the weights. None: the weights are unchanged, so the outputs must be equal.
 QUANTIZATIONS = {None: None, "float16": 0.01, "int8": 0.1}
 
 # LiteRT's DYNAMIC_UPDATE_SLICE: the only operation with a known output size that accepts an update
@@ -83,15 +83,15 @@ def litert(
         pronounce = interpreter.get_signature_runner("serving_default")
         pronounce(source=np.array(["hello"], dtype=object))["target"]  # (batch, num_hypotheses)
 
-    The file is written under a temporary name, run in LiteRT's interpreter, compared with the
-    model, and then renamed. If anything fails, an existing file at `path` remains unchanged. In
-    float32 the file must return the same text, and scores within 1e-4. Quantization changes the
-    weights, so equality is not required: the log probabilities of the model's own answers may
-    differ by a mean of 0.01 per token ("float16") or 0.1 per token ("int8").
+    An existing file at `path` is replaced, but only after the new file has passed a check in
+    LiteRT's interpreter. In float32 the file must return the same text as the model, and scores
+    within 1e-4. Quantization changes the weights, so equality is not required: the log
+    probabilities of the model's own outputs may differ by a mean of 0.01 per token ("float16") or
+    0.1 per token ("int8").
 
     Args:
         translator: The `Translator`.
-        path: Destination path; must end in ".tflite".
+        path: Destination path; must end in ".tflite". An existing file is replaced.
         quantization: None for float32; "float16" for half the size; "int8" for 8-bit weights and
             float32 sums, which is faster and takes a quarter of the size. Defaults to None.
         signatures: The signatures to export. Defaults to "serving_default", "greedy", "ids" and
@@ -108,14 +108,14 @@ def litert(
             switch, are printed in any case. Defaults to `True`.
 
     Returns:
-        The path of the file. Its metadata contain the vocabularies and the model card, as JSON
+        The path of the file. Its metadata contains the vocabularies and the model card, as JSON
         (see `read_card`) and as Markdown.
 
     Raises:
         TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, or
             `figures` is not a dict of names and numbers.
         ValueError: If an argument is out of range, a weight is not finite, the model needs an
-            operation that LiteRT does not have, or the answers of the file differ from the
+            operation that LiteRT does not have, or the outputs of the file differ from the
             model's.
         ImportError: If the package ai-edge-litert is not installed.
         OSError: If the file cannot be written or the disk is full.
@@ -306,7 +306,7 @@ def _check_compiled(
     texts: list[str],
     interpreter: Runtime,
 ) -> None:
-    """Check that LiteRT's CompiledModel returns the answers of its Interpreter."""
+    """Check that LiteRT's CompiledModel returns the same outputs as its Interpreter."""
     source_ids = translator.source.tokenize(tf.constant(texts[:_COMPILED_TEXTS])).numpy()
     answers, shapes = {}, {}
     for name, search, num_hypotheses in _searches(translator):

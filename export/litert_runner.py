@@ -134,7 +134,7 @@ class LiteRTRunner:
         return [self._best(answer, number, text).text for number, (text, answer) in found]
 
     def _best(self, answer: list[Hypothesis], number: int, text: str) -> Hypothesis:
-        """Return the first hypothesis of an answer; raise if it has none."""
+        """Return the first hypothesis of an output; raise if it has none."""
         if not answer:
             limit = self._card.get("max_source_length")
             limited = "" if limit is None else f"a source of at most {limit} tokens, and "

@@ -61,13 +61,13 @@ def onnx(
         session = onnxruntime.InferenceSession("g2p.onnx")
         session.run(["target_ids", "scores"], {"source_ids": source_ids})
 
-    The file is written under a temporary name, run in ONNX Runtime, compared with the model, and
-    then renamed. In float32 it must return the same ids, and scores within 1e-4. With int8 weights
-    the log probabilities of its answers may differ by a mean of 0.1 per token.
+    An existing file at `path` is replaced, but only after the new file has passed a check in ONNX
+    Runtime. In float32 the file must return the same ids as the model, and scores within 1e-4. With
+    int8 weights the log probabilities of the model's outputs may differ by a mean of 0.1 per token.
 
     Args:
         translator: The `Translator`.
-        path: Destination path; must end in ".onnx".
+        path: Destination path; must end in ".onnx". An existing file is replaced.
         signature: "ids", "greedy_ids" or "score_ids". Defaults to "ids".
         source_length: Fixed length of "source_ids". Defaults to `None`, any length.
         quantization: `None` for float32; "int8" for 8-bit weights and float32 sums (dynamic
@@ -77,14 +77,14 @@ def onnx(
         verbose: Whether to print a line before each step. Defaults to `True`.
 
     Returns:
-        The path of the file. Its metadata contain the vocabularies and the model card (see
+        The path of the file. Its metadata contains the vocabularies and the model card (see
         `read_card`).
 
     Raises:
         TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, or
             `figures` is not a dict of names and numbers.
         ValueError: If an argument is out of range, a weight is not finite, the model uses an
-            operation that ONNX lacks, or the answers of the file differ from the model's.
+            operation that ONNX lacks, or the outputs of the file differ from the model's.
         ImportError: If onnx, onnxruntime or tf2onnx is not installed.
         OSError: If the file cannot be written.
     """

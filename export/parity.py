@@ -1,4 +1,4 @@
-"""Parity check: an export must return the same answers as the model."""
+"""Parity check: an export must return the same outputs as the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Parity(NamedTuple):
     tolerance: float  # maximum difference allowed
     difference: float  # difference found
     num_texts: int  # number of texts that the first search signature translated, in all batches
-    num_same_texts: int  # number of those texts whose best answer equals the model's
+    num_same_texts: int  # number of those texts whose best output equals the model's
 
 
 def check_parity(
@@ -35,9 +35,9 @@ def check_parity(
 ) -> Parity:
     """Compare an export with the model: same text, scores within `TOLERANCE`.
 
-    Runtimes round differently, which may change the order of two answers with almost equal scores.
+    Runtimes round differently, which may change the order of two outputs with almost equal scores.
     A different text passes only if the model assigns it the log probability that the runtime
-    reports, and if its score is within the tolerance of the model's own answer.
+    reports, and if its score is within the tolerance of the model's own output.
 
     Args:
         translator: The model.
@@ -49,7 +49,7 @@ def check_parity(
         The maximum difference of two scores, as `Parity`.
 
     Raises:
-        ValueError: If an answer differs. The message has the signature, the text and both answers.
+        ValueError: If an output differs. The message has the signature, the text and both outputs.
     """
     signatures = list(signatures)
     worst, same_texts = 0.0, []
@@ -80,7 +80,7 @@ def check_agreement(
 
     Every signature must run and return outputs with the right names, dtypes and shapes. The
     comparison is of log probabilities: with "score" or "score_ids", of the model's own best
-    answers; if neither is exported, of the runtime's answers.
+    outputs; if neither is exported, of the runtime's outputs.
 
     Args:
         translator: The model.
@@ -117,12 +117,12 @@ def check_agreement(
 
 
 def check_form(signature: str, call: ProbeCall, answer: Arrays) -> None:
-    """Check that an answer has the expected outputs, with one row for each row of the inputs.
+    """Check that a runtime returns the expected outputs, with one row for each row of the inputs.
 
     Args:
         signature: Name of the signature.
         call: The call.
-        answer: The answer of a runtime.
+        answer: The outputs of a runtime.
 
     Raises:
         ValueError: If a name, a dtype or a shape differs, or a score is not a number.
@@ -147,11 +147,11 @@ def check_form(signature: str, call: ProbeCall, answer: Arrays) -> None:
 
 
 def find_differences(call: ProbeCall, answer: Arrays) -> list[int]:
-    """Find the rows in which an answer differs from the model's.
+    """Find the rows in which an output differs from the model's.
 
     Args:
         call: The call.
-        answer: The answer of a runtime, in the right form.
+        answer: The outputs of a runtime, in the right form.
 
     Returns:
         The indices of the rows.
@@ -174,13 +174,13 @@ def find_differences(call: ProbeCall, answer: Arrays) -> list[int]:
 
 
 def _main_signature(signatures: list[str]) -> str | None:
-    """Return the signature whose best answers are counted: the default or the first search."""
+    """Return the signature whose best outputs are counted: the default or the first search."""
     searching = (name for name in signatures if not name.startswith("score"))
     return "serving_default" if "serving_default" in signatures else next(searching, None)
 
 
 def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any, Any]) -> int:
-    """Count the target tokens of an answer, including eos."""
+    """Count the target tokens of an output, including eos."""
     if "lengths" in arrays:
         return int(np.sum(arrays["lengths"][found]))
     if "target_ids" in arrays:
@@ -192,7 +192,7 @@ def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any,
 def _run_both(
     translator: Translator, runtime: Runtime, signatures: Iterable[str], probes: list[str]
 ) -> Iterator[tuple[str, ProbeCall, Arrays]]:
-    """Yield each signature, a call with the model's answer, and the answer of the runtime."""
+    """Yield each signature, a call with the model's output, and the output of the runtime."""
     for signature, call in probe_calls(translator, signatures, probes):
         answer = runtime(signature, call.inputs)
         check_form(signature, call, answer)
@@ -211,5 +211,5 @@ def _same_output(expected: Arrays, answer: Arrays) -> np.ndarray[Any, Any]:
 
 
 def _row(arrays: Arrays, row: int) -> str:
-    """Format the answer to one row."""
+    """Format the output for one row."""
     return ", ".join(f"{name} {value[row].tolist()}" for name, value in sorted(arrays.items()))

@@ -1,4 +1,4 @@
-"""Texts and calls for checking an export, with the model's answers."""
+"""Texts and calls for checking an export, with the model's outputs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keras_s2s.special_ids import EOS_ID, PAD_ID, SPECIAL_TOKENS
 from keras_s2s.translator import Translator
 
 _LOGGER = logging.getLogger(__name__)
-# Number of texts that the model answers at a time: few, so that short texts are not padded to long
-# ones, and small enough that all batches share one graph (`MANY_ROWS` of the model).
+# Number of texts that the model translates at a time: few, so that short texts are not padded to
+# long ones, and small enough that all batches share one graph (`MANY_ROWS` of the model).
 _ROWS = 4
 
 # Empty, white space, letters with and without accents, right-to-left scripts and scripts without
@@ -43,12 +43,12 @@ NASTY_TEXTS = (
 
 
 class ProbeCall(NamedTuple):
-    """Call of a signature, and the model's answer."""
+    """Call of a signature, and the model's output."""
 
     texts: list[str]  # texts of the rows, for messages
     inputs: Arrays
     expected: Arrays
-    rescore: Callable[[Arrays], Any]  # the model's log_probs of another runtime's answer
+    rescore: Callable[[Arrays], Any]  # the model's log_probs of another runtime's output
 
 
 def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
@@ -82,9 +82,9 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
 def probe_calls(
     translator: Translator, signatures: Iterable[str], probes: list[str]
 ) -> Iterator[tuple[str, ProbeCall]]:
-    """Yield the calls that check an export, with the model's answers.
+    """Yield the calls that check an export, with the model's outputs.
 
-    The model answers each text once. An export must give the same answer in each batch: of all
+    The model translates each text once. An export must return the same output in each batch: of all
     texts but the last, of the first text alone, of the empty text alone, and of the last text (the
     longest of `make_probes`) with the empty text.
 
@@ -106,7 +106,7 @@ def probe_calls(
 
 
 class _Model:
-    """Model whose answer to each text is computed once for all signatures.
+    """Model whose output for each text is computed once for all signatures.
 
     Args:
         translator: The model.
@@ -145,7 +145,7 @@ class _Model:
         return ProbeCall([self._texts[row] for row in rows], given, expected, log_probs)
 
     def _ask(self, signature: str) -> tuple[Arrays, Arrays]:
-        """Return the inputs of a signature for all texts, and the model's answers."""
+        """Return the inputs of a signature for all texts, and the model's outputs."""
         translator, text = self._translator, takes_text(signature)
         if _scores(signature):
             names = ("source", "target") if text else ("source_ids", "target_ids")

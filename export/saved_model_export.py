@@ -63,9 +63,9 @@ def saved_model(
         served = tf.saved_model.load("serving/g2p/1").signatures["serving_default"]
         served(source=tf.constant(["hello"]))["target"]  # (batch, num_hypotheses), best first
 
-    The version is written under a temporary name that servers ignore, loaded as a server loads it,
-    and compared with the model: same text, scores within 1e-4. Only then is it renamed to its
-    number. If anything fails, nothing is left, and no other version is changed.
+    Servers do not see the version until it has passed a check: it is loaded as a server loads it,
+    and must return the same text as the model, and scores within 1e-4. If anything fails, nothing
+    is left. Existing versions are never changed.
 
     Args:
         translator: The `Translator`.
@@ -98,8 +98,8 @@ def saved_model(
             `Batching`.
         ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, or
             a warm-up request is larger than the maximum batch. Also if the model needs an operation
-            that a stock model server does not have, or if the export gives other answers than the
-            model.
+            that a stock model server does not have, or if the outputs of the export differ from the
+            model's.
         ImportError: If `warmup` is given and tensorflow-serving-api is not installed.
         FileExistsError: If the version exists already.
         OSError: If the folder cannot be written or the disk is full.

@@ -45,7 +45,7 @@ _FILES = (
 class Batching:
     """Settings for how a model server merges concurrent requests into one batch.
 
-    The answer to a row does not depend on the other rows of its batch. A server merges requests if
+    The output for a row does not depend on the other rows of its batch. A server merges requests if
     it runs with `--enable_batching`, and reads these settings from the version's folder with
     `--enable_per_model_batching_parameters`.
 

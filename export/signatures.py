@@ -1,7 +1,7 @@
 """Names, inputs and outputs of every signature.
 
 The signatures are a stable interface for clients: a name, shape or dtype changes only with a major
-version. In all of them the first dimension is the batch, of any size. The answer to an input does
+version. In all of them the first dimension is the batch, of any size. The output for an input does
 not depend on the rest of its batch, so a model server can merge requests.
 """
 

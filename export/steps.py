@@ -92,7 +92,7 @@ def make_texts(
 
     Raises:
         TypeError: If `probes` is not a list of texts.
-        ValueError: If the model's answers to them are not finite.
+        ValueError: If the model's outputs for them are not finite.
     """
     _LOGGER.info("Computing the outputs of the model, to check the export")
     texts = make_probes(translator, probes)
@@ -119,7 +119,7 @@ def compare_with_model(
         signatures: Names of the signatures to compare.
         texts: The texts.
         tolerance: Maximum mean difference of a token's log probability, for quantized weights.
-            Defaults to `None`: the answers must be equal.
+            Defaults to `None`: the outputs must be equal.
 
     Returns:
         The differences.

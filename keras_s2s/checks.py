@@ -1,6 +1,6 @@
 """Argument validation. Each error states the expected and the received value.
 
-Also the wording that messages share: values and counts.
+This module also formats the values and counts in messages.
 """
 
 from __future__ import annotations

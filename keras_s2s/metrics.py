@@ -68,8 +68,9 @@ class Perplexity(TokenMean):
 
     N is the number of tokens.
 
-    Log probabilities and counts are summed over the epoch and divided once, which differs from the
-    exponential of the mean loss of batches. Labels are not smoothed. Padding is ignored.
+    Log probabilities and counts are summed over the epoch and divided once. The result therefore
+    differs from the exponential of the mean loss of batches. Labels are not smoothed. Padding is
+    ignored.
 
     Args:
         name: Name of the metric. Defaults to "perplexity".

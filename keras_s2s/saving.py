@@ -186,7 +186,9 @@ def _read_archive(filepath: str) -> _Archive:
     size = os.path.getsize(filepath)
     if not zipfile.is_zipfile(filepath):
         counted = count_of(size, "byte")
-        raise InputError(f"not a .keras file, or truncated: not a zip archive ({counted})")
+        raise InputError(
+            f"it is not a zip archive ({counted}), as every .keras file is. It may be truncated"
+        )
     if not filepath.endswith(".keras"):
         raise InputError("the name of a saved model must end in '.keras'; rename the file")
     try:

@@ -121,6 +121,14 @@ class Translator(keras.Model):
         """Do nothing, because the parts are already built."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
+        """Translate texts with the search of the translator.
+
+        Args:
+            texts: String tensor `(batch,)`, or a list of `str`.
+
+        Returns:
+            Dict of tensors, as described for the class.
+        """
         inputs.check_several(texts)
         return self.search_texts(texts, self.search)
 
@@ -247,8 +255,7 @@ class Translator(keras.Model):
         Raises:
             TypeError: If `texts` is a single text, or one of them is not text.
             ValueError: If a text is empty, not valid Unicode, or longer than `max_source_length`,
-                or if the model has diverged, which means that its logits are NaN, infinite or all
-                -inf.
+                or if the model has diverged (its logits are NaN, infinite or all -inf).
         """
         return [target for target, _ in self._translate_all(texts, batch_size)]
 

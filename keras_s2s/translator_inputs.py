@@ -145,7 +145,7 @@ def check_several(texts: Any) -> None:
     # NumPy and TensorFlow can also hold a single text: an array without dimensions.
     if isinstance(texts, str | bytes) or getattr(texts, "shape", None) == ():
         raise TypeError(
-            "`texts` must be a list of texts, not a single one. "
+            "`texts` must be a list of texts, not a single text. "
             f"Received: texts={short_repr(texts)}"
         )
     if not isinstance(texts, Iterable):
@@ -289,7 +289,7 @@ def limit_length(
         ids: int32 `(batch, length)`.
         max_length: Maximum number of tokens of a row. `None` for no limit.
         truncate: Whether to truncate longer rows and end them in eos. Otherwise, longer rows are
-            rejected, which means that they are replaced by a single eos. Defaults to `False`.
+            rejected: they are replaced by a single eos. Defaults to `False`.
 
     Returns:
         The ids, no longer than `max_length`, and a bool tensor `(batch,)` that is true for rejected

@@ -130,7 +130,7 @@ def translator():
 
 @pytest.mark.parametrize("text", ["abcd", b"abcd"])
 def test_a_translator_rejects_a_single_text(translator, text):
-    with pytest.raises(TypeError, match="must be a list of texts, not a single one"):
+    with pytest.raises(TypeError, match="must be a list of texts, not a single text"):
         translator(text)
 
 

@@ -151,10 +151,10 @@ def test_it_answers_in_float32_whatever_the_policy_is(translator):
 @pytest.mark.parametrize(
     ("texts", "error", "message"),
     [
-        ("abc", TypeError, r"must be a list of texts, not a single one\. Received: texts='abc'"),
-        (b"abc", TypeError, r"not a single one\. Received: texts=b'abc'"),
-        (np.array("abc"), TypeError, r"not a single one\. Received: texts=array\('abc'"),
-        (tf.constant("abc"), TypeError, "not a single one"),
+        ("abc", TypeError, r"must be a list of texts, not a single text\. Received: texts='abc'"),
+        (b"abc", TypeError, r"not a single text\. Received: texts=b'abc'"),
+        (np.array("abc"), TypeError, r"not a single text\. Received: texts=array\('abc'"),
+        (tf.constant("abc"), TypeError, "not a single text"),
         (
             ["a", None],
             TypeError,

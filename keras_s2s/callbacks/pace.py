@@ -22,7 +22,7 @@ class Pace(keras.callbacks.Callback):
         warmup_steps: Integer. Number of optimizer steps in the warm-up.
         epochs: Integer. Number of epochs.
         minutes: Float or `None`. Time limit of the training run. `None` means no limit.
-        warmup_share: Float. Share of the time limit that the warm-up may take. Defaults to 0.1.
+        warmup_share: Float. Maximum share of the time limit for the warm-up. Defaults to 0.1.
     """
 
     # Attributes that `Resume` saves and restores.

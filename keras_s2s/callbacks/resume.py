@@ -56,9 +56,9 @@ class Resume(keras.callbacks.Callback):
 
     **Data** must yield the same batches again. Use a dataset of `make_dataset` with a seed, another
     `tf.data.Dataset` whose order depends only on its seeds and on the number of iterations over it,
-    or arrays with `shuffle=False`. `fit` skips the batches of the interrupted epoch on which it has
-    already trained: it reads them, but does not train on them again. Your own callbacks are called
-    for these batches again.
+    or arrays with `shuffle=False`. `fit` skips the batches that were trained on before the
+    interruption: it reads them, but does not train on them again. Your own callbacks are called for
+    these batches again.
 
     **Threads.** The last bits of the weights depend on the number of threads. Resuming with
     another number logs a warning to the logger "keras_s2s".

@@ -45,11 +45,11 @@ class SearchEvaluation(keras.callbacks.Callback):
       their settings.
 
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this
-    callback, with `mode="min"` or `mode="max"`: Keras knows the direction only of the metrics of
+    callback, with `mode="min"` or `mode="max"`: Keras knows the direction only for the metrics of
     `compile`. To evaluate the averages of a `SwapEMAWeights`, list it before this callback.
 
-    A source that occurs in several pairs has several correct targets. An evaluation searches for
-    all sources, so use a subset of the pairs or a `GreedySearch` if it takes too long.
+    A source that occurs in several pairs has several correct targets. Each evaluation
+    translates all sources, so use a subset of the pairs or a `GreedySearch` if it takes too long.
 
     Args:
         pairs: Validation pairs: source texts and target texts.
@@ -285,7 +285,11 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
             f"`metrics` must name at least one of {', '.join(METRICS)}. Received: none"
         )
     for name in metrics:
-        check_choice("metrics", name, METRICS)
+        if name not in METRICS:
+            raise InputError(
+                f"Each of `metrics` must be one of {', '.join(map(repr, METRICS))}. "
+                f"Received: {short_repr(name)}"
+            )
     check_installed(metrics)
     return metrics
 

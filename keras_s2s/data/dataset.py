@@ -45,11 +45,11 @@ def make_dataset(
     """Make batches of ids from pairs of texts, or from files of pairs.
 
     Pairs with similar source and target lengths share a batch, so that there is little padding.
-    Each batch is as wide as its longest text. Every epoch has all pairs exactly once.
+    Each batch is as wide as its longest text. Each epoch contains each pair exactly once.
 
-    With `shuffle`, every epoch has different batches in a different order, which depends only on
-    the seed and the epoch number. In `Seq2Seq.fit` this is the number of the epoch being trained,
-    so iterating over the dataset elsewhere does not change the order, and a resumed training run
+    With `shuffle`, every epoch has different batches in a different order. The order depends only
+    on the seed and the epoch number. `Seq2Seq.fit` uses the number of the epoch being trained, so
+    iterating over the dataset elsewhere does not change the order, and a resumed training run
     has the same order as an uninterrupted one. Another `fit` continues with the next epoch number,
     unless it has an `initial_epoch` or a `Resume`. Outside of `fit`, or with `steps_per_epoch`,
     each iteration over the dataset is an epoch. Without `shuffle`, every epoch has the same
@@ -60,13 +60,14 @@ def make_dataset(
     **Larger than memory.** Files (tab-separated, see `read_pairs`, or TFRecords, see
     `write_records`) are checked once, in this call, so that errors are raised before training
     begins. Every epoch then reads them again. At most `buffer_size` pairs (or two batches) are
-    buffered as text, and one and a half times as many as ids. Shuffling reads up to eight files in
+    buffered as text, and 1.5 times that number as ids. Shuffling reads up to eight files in
     turn, in random order, and draws pairs from the buffer. Pairs of similar lengths are batched
     within half a buffer, so do not sort a single large file.
 
     Args:
         pairs: Source texts and target texts, or the path of a file of pairs, or several paths.
-        source: Tokenizer of the sources.
+        source: Tokenizer of the sources, the one that the model was built for. Swapped tokenizers
+            of equal size raise no error: the model would train on wrong ids.
         target: Tokenizer of the targets.
         batch_size: Number of pairs in a batch. One batch of an epoch is smaller if the number of
             pairs is not divisible by it. Defaults to 64.
@@ -79,9 +80,10 @@ def make_dataset(
         initial_epoch: Number of the first epoch, for a custom training loop. `fit` sets the epoch
             itself. Defaults to 0.
         max_source_length: Maximum number of source tokens, including eos. Longer pairs are skipped,
-            and the logger "keras_s2s" warns of their number. Defaults to `None`, no limit.
-        max_target_length: Maximum number of target tokens, in the same way. Defaults to `None`.
-        buffer_size: Maximum number of pairs of files in memory as text. Defaults to 100,000.
+            and the logger "keras_s2s" logs how many. Defaults to `None`, no limit.
+        max_target_length: Maximum number of target tokens, including eos. Longer pairs are skipped
+            and logged too. Defaults to `None`, no limit.
+        buffer_size: Maximum number of pairs from files in memory as text. Defaults to 100,000.
         features_column: Number of the features column of the files; see `read_pairs`. Defaults to
             `None`: two columns, without features.
 

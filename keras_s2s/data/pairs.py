@@ -36,8 +36,8 @@ def read_pairs(
     several correct targets, write one line for each of them.
 
     With `features_column`, a line has three columns: a source, its features and a target, as in
-    the files of SIGMORPHON. The source of the returned pair is the source and the features, joined
-    by a space, which is the form that a `FeatureTokenizer` expects.
+    the files of SIGMORPHON. In the returned pair, a space joins the source and its features,
+    as a `FeatureTokenizer` expects.
 
     Args:
         path: Path of the file.
@@ -151,8 +151,18 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
     iterator = iter(pairs)
     first = list(itertools.islice(iterator, 1))
     if first and isinstance(first[0], str | os.PathLike):
-        return [check_path(path) for path in itertools.chain(first, iterator)], ()
+        return [_check_listed_path(path) for path in itertools.chain(first, iterator)], ()
     return [], itertools.chain(first, iterator)
+
+
+def _check_listed_path(path: Any) -> str:
+    """Check a path in a list. The user may have meant a list of texts."""
+    try:
+        return check_path(path)
+    except FileNotFoundError as error:
+        if not isinstance(path, str):
+            raise
+        raise FileNotFoundError(f"{error} (a list of str is read as paths)") from error
 
 
 def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:

@@ -28,15 +28,15 @@ def write_records(
     Pairs are written to the files in turn. Each record is a `tf.train.Example` with the features
     "source" and "target", each a UTF-8 text. The first record of a file also has a feature
     "begins", and the last record a feature "ends" with the number of records, so that a truncated
-    file is detected. The files get their final names when all of them are complete.
+    file is detected. The files are renamed to their final names once all are complete.
 
     Args:
         pairs: Source texts and target texts, or the path of a file of tab-separated pairs, or
             several paths. Iterated over once, with at most one pair in memory.
         prefix: Prefix of the file names: "data/train" for
             "data/train-00000-of-00008.tfrecord".
-        shards: Number of files to write. Use more files than training workers; about 100 MB per
-            file is a good size. Defaults to 8.
+        shards: Number of files to write: at least one per training worker, of about 100 MB each.
+            Defaults to 8.
 
     Returns:
         The paths of the files.

@@ -88,7 +88,7 @@ MaskedGRU.__name__ = "GRU"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUEncoder(Encoder):
-    """Encoder of GRU layers, which computes a state for each source token and a context vector.
+    """Encoder of GRU layers that computes a state for each source token and a context vector.
 
     h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). The arguments and outputs are those of
     `LSTMEncoder`.
@@ -108,7 +108,7 @@ class GRUEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class GRUDecoder(Decoder):
-    """Decoder of GRU layers, which computes the logits of each next target token.
+    """Decoder of GRU layers that computes the logits of each next target token.
 
     s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). The arguments and outputs are those of
     `LSTMDecoder`.

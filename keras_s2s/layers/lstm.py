@@ -44,7 +44,7 @@ class MaskedLSTM(RecurrentLayer):
         state: Initial `LSTMState`. Defaults to zeros.
         packing: `Packing` of `inputs`. `None` means that they are padded.
         recurrent_mask: Float `(batch, units)`. Mask applied to h before the recurrent product, at
-            every step. With it, training uses a slower loop, also on a GPU.
+            every step. With it, training uses a slower loop, even on a GPU.
 
     Returns:
         The outputs, `(batch, length, units)` or `(tokens, units)`, and the last `LSTMState`.
@@ -84,7 +84,7 @@ MaskedLSTM.__name__ = "LSTM"
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMEncoder(Encoder):
-    """Encoder of LSTM layers, which computes a state for each source token and a context vector.
+    """Encoder of LSTM layers that computes a state for each source token and a context vector.
 
     h_t = LSTM(x_t, h_{t-1}), where x_t is the embedding of the t-th id, through any number of
     layers; c = q(h_1, ..., h_T), where q is the argument `context`. For `residual` and
@@ -159,7 +159,7 @@ class LSTMEncoder(Encoder):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class LSTMDecoder(Decoder):
-    """Decoder of LSTM layers, which computes the logits of each next target token.
+    """Decoder of LSTM layers that computes the logits of each next target token.
 
     Step t reads the embedding y_{t-1} of the previous token and the context vector c of the source:
 
@@ -190,7 +190,7 @@ class LSTMDecoder(Decoder):
             "monotonic", which sums over all monotonic alignments (see
             `keras_s2s.layers.monotonic_attention.MonotonicAttention`). Defaults to `None`.
         input_feeding: Whether r(s_t) is also an input of the next step. Requires Luong's attention.
-            The steps of a target are then computed one by one, also in training.
+            The steps of a target are then computed one by one, even in training.
             Defaults to `False`.
         copy: Whether to mix generated tokens with tokens copied from the source, weighted by the
             attention (a pointer-generator, see `keras_s2s.layers.output_projection.CopyGate`).

@@ -81,6 +81,16 @@ class Ensemble(Evaluator, Searchable):
     def call(
         self, inputs: dict[str, tf.Tensor], training: bool | None = None, cudnn: bool = False
     ) -> tf.Tensor:
+        """Compute the averaged logits of given targets.
+
+        Args:
+            inputs: Dict of "source_ids" and "target_inputs", int32 `(batch, length)`.
+            training: Whether dropout is on. Defaults to `None`, off.
+            cudnn: Whether the members use cuDNN. Defaults to `False`.
+
+        Returns:
+            The logits, float32 `(batch, target_length, target_vocabulary_size)`.
+        """
         check_inputs(inputs)
         logits = [padded(model(inputs, training=training, cudnn=cudnn)) for model in self.models]
         return average_logits(logits, self.average)

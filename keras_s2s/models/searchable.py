@@ -143,9 +143,9 @@ class Searchable(keras.Model):
                 therefore need at most 49 compilations. "auto" does not compile on a CPU, inside a
                 graph, or a search whose `max_length` is `None` or an argument. If XLA cannot
                 compile a search, for example without libdevice, "auto" warns and does not compile
-                any more. With `True`, a search on one thread of a CPU took 0.4 to 0.7 of its time
-                without XLA for one source, and 0.9 to 1.5 of it for 8 to 128. An export contains no
-                XLA. Defaults to "auto".
+                any more. On one thread of a CPU, a search with `True` took 40% to 70% as long as
+                without XLA for one source, and 90% to 150% as long for 8 to 128. An export contains
+                no XLA. Defaults to "auto".
 
         Returns:
             A `SearchResult`: ids int32 `(batch, num_hypotheses, target_length)`, truncated to the
@@ -159,7 +159,7 @@ class Searchable(keras.Model):
                 out of range. If a seed is given to a search without randomness. If the model has no
                 attention and `return_attention` or a coverage penalty needs it. If XLA is requested
                 inside a graph, for an `ExactSearch` or without `max_length`. Outside a graph, if
-                the model has diverged, which means that its logits are NaN, infinite or all -inf.
+                the model has diverged (its logits are NaN, infinite or all -inf).
                 Inside a graph, the scores of such a row are NaN, and it has no tokens.
         """
         _check_search(search)
@@ -230,9 +230,8 @@ class Searchable(keras.Model):
         Raises:
             TypeError: If the ids are not integers.
             ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or the
-                numbers of sources and targets differ. Outside a graph, if the model has diverged,
-                which means that its logits are NaN, infinite or all -inf. Inside a graph, such a
-                row is NaN.
+                numbers of sources and targets differ. Outside a graph, if the model has diverged
+                (its logits are NaN, infinite or all -inf). Inside a graph, such a row is NaN.
         """
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
         target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)

@@ -142,6 +142,7 @@ class Seq2Seq(Trainer, Searchable):
         self.build()
 
     def build(self, input_shape: Any = None) -> None:
+        """Build the encoder and the decoder, whose sizes do not depend on the input shape."""
         if not self.encoder.built:
             self.encoder.build((None, None))
         if not self.decoder.built:
@@ -160,6 +161,19 @@ class Seq2Seq(Trainer, Searchable):
         training: bool | None = None,
         cudnn: bool = False,
     ) -> tf.Tensor | PackedLogits | PaddedLogits:
+        """Compute the logits of given targets by teacher forcing.
+
+        Args:
+            inputs: Dict of "source_ids" and "target_inputs", int32 `(batch, length)`.
+            packed: Whether to compute on the real tokens only and return `PackedLogits`. Defaults
+                to `False`.
+            training: Whether dropout is on. Defaults to `None`, off.
+            cudnn: Whether to use cuDNN, which requires padding on the right. Defaults to `False`.
+
+        Returns:
+            The logits, float32 `(batch, target_length, target_vocabulary_size)`, or `PackedLogits`
+            or `PaddedLogits`.
+        """
         check_inputs(inputs)
         if tf.executing_eagerly():
             check_ids("source_ids", inputs["source_ids"], self.source_vocabulary_size)

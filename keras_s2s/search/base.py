@@ -44,7 +44,7 @@ class Search:
     Args:
         max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. `None`
             requires `max_length_ratio`. Defaults to 100.
-        max_length_ratio: Limit an output also to this multiple of its source length (rounded up, at
+        max_length_ratio: Also limit an output to this multiple of its source length (rounded up, at
             least 1). The call of the search then requires `source_lengths`. Defaults to `None`.
         min_length: Minimum number of tokens of an output, including eos. Defaults to 1.
         length_penalty: Exponent α, from 0 to 5, in `score = log_prob / length**α`. The length

@@ -26,7 +26,7 @@ class DiverseBeamSearch(BeamSearch):
     """Diverse beam search: each group avoids the tokens that earlier groups chose.
 
     Every group is a beam search of `beam_width / num_groups` hypotheses. At each step the groups
-    choose one after the other. For ranking, the log probability of a continuation is reduced by
+    are extended in turn. For ranking, the log probability of a continuation is reduced by
     `diversity_penalty` for each hypothesis of an earlier group that continues with the same token
     in this step. The penalty affects the ranking only: log_probs and scores are those of the
     model. The result contains the best hypotheses of all groups, without duplicates.

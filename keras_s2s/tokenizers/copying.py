@@ -31,7 +31,7 @@ class _Spans(NamedTuple):
 
 
 def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
-    """Map each source id to the target id that a decoder with `copy=True` copies it as.
+    """Map source ids to target ids, for a decoder with `copy=True`.
 
     A source token is copied as the target token with the same spelling. If the target vocabulary
     has no such token, it is copied as unk, and `Translator(..., replace_unknown=True)` writes the
@@ -122,11 +122,11 @@ def replace_unknown(
     """Detokenize, and replace each unk by the source token with the most attention.
 
     The token is copied as spelled in the source text, even if the source vocabulary lacks it, as
-    with a name. Features of a `FeatureTokenizer` are not copied. If the text is empty, unk reads
+    with a name. Features of a `FeatureTokenizer` are not copied. If the text is empty, unk becomes
     "⁇".
 
     LiteRT has no operation that joins strings of two tensors. The tokens and the texts are
-    therefore handled as numeric bytes until the answer is joined.
+    therefore handled as numeric bytes until the output is joined.
 
     Args:
         target: Tokenizer of the target.

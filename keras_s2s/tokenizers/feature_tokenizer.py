@@ -14,7 +14,7 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer, make_table
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class FeatureTokenizer(LookupTokenizer):
-    """Tokenizer of a text such as "walk V;PST" into characters and features: w a l k ;V ;PST.
+    """Feature tokenizer: splits a text such as "walk V;PST" into w a l k ;V ;PST.
 
     If a text has several words, the last one is a list of features, separated by ";". Everything
     before it is split into characters. A text of one word has no features. White space around both
@@ -55,13 +55,21 @@ class FeatureTokenizer(LookupTokenizer):
 
     @staticmethod
     def borders(flat: strings.FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mark where characters and features begin and end: two bool `(bytes,)`."""
+        """Mark the first and the last byte of each character and each feature.
+
+        Args:
+            flat: The bytes of a batch of texts, one text after another.
+
+        Returns:
+            Two bool tensors `(bytes,)`: whether a byte is the first, and whether it is the last,
+            of its token.
+        """
         first, last, _ = _borders(flat)
         return first, last
 
     @staticmethod
     def feature_bytes(flat: strings.FlatBytes) -> tf.Tensor:
-        """Mark all bytes of features: bool `(bytes,)`."""
+        """Return whether each byte belongs to a feature, bool `(bytes,)`."""
         _, _, in_features = _borders(flat)
         return in_features
 
@@ -78,7 +86,7 @@ class FeatureTokenizer(LookupTokenizer):
         return [*super().tables, self._feature_table]
 
     def pieces(self) -> tuple[list[str], list[str]]:
-        """Two strings for each id: its text after a character, and after a feature."""
+        """Return the text of each id after a character, and its text after a feature."""
         after_character, _ = super().pieces()
         for token_id, token in enumerate(after_character):
             if is_feature(token):

@@ -133,7 +133,7 @@ class Tokenizer(keras.layers.Layer):
     def detokenize(self, ids: Any) -> tf.Tensor:
         """Convert ids to texts.
 
-        A text ends before the first eos. pad and bos are skipped, and unk reads "⁇".
+        A text ends before the first eos. pad and bos are skipped, and unk becomes "⁇".
 
         Args:
             ids: int32 `(batch, length)` or `(batch, num_hypotheses, length)`; any number of
@@ -145,7 +145,7 @@ class Tokenizer(keras.layers.Layer):
         Raises:
             TypeError: If `ids` are not integers.
             ValueError: If `ids` have no dimension, or (outside of a graph) if an id is not in the
-                vocabulary. In a graph such an id reads like unk.
+                vocabulary. In a graph such an id becomes "⁇", like unk.
         """
         ids = self._as_ids(ids)
         if ids.shape.rank != 2:

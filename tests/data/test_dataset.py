@@ -369,6 +369,8 @@ def test_a_fault_in_a_file_is_reported_before_training(tmp_path):
         make_dataset(path, SOURCE, TARGET)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.tsv: there is no such file"):
         make_dataset([path, tmp_path / "nowhere.tsv"], SOURCE, TARGET)
+    with pytest.raises(FileNotFoundError, match=r"^ab: .* \(a list of str is read as paths\)$"):
+        make_dataset(["ab", "c"], SOURCE, TARGET)
 
 
 def test_a_file_changed_after_the_check_is_refused(tmp_path):
