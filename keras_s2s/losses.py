@@ -109,7 +109,7 @@ class SequenceLoss(keras.losses.Loss):
     def divisor(self, y_true: tf.Tensor, sample_weight: tf.Tensor | None = None) -> tf.Tensor:
         """Return the weight of a batch in the mean over several batches.
 
-        The weight is the divisor of the loss: the number of sequences or tokens of the batch, or
+        The weight is the divisor of the loss: the number of sequences or tokens in the batch, or
         the sum of their weights. The mean loss of several batches with these weights equals the
         loss of one batch with all their rows.
 

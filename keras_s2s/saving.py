@@ -98,9 +98,9 @@ def average_checkpoints(
     an `Ensemble`.
 
     The files are loaded one at a time. Everything except the weights, including the search and the
-    vocabularies, comes from the first file. Compile the model again before further training. The
-    temperature of confidences was fitted to one checkpoint, so that of the mean is reset to 1. To
-    fit it again, use `Translator.calibrate`.
+    vocabularies, comes from the first file. Compile the model again before further training. A
+    temperature is valid only for the checkpoint that it was fitted to, so it is reset to 1. To fit
+    it again, use `Translator.calibrate`.
 
     Args:
         paths: Paths of the `.keras` files.

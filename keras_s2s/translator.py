@@ -57,7 +57,7 @@ class Translator(keras.Model):
             temperature 1. `calibrate` fits the temperature, which is stored in the file and in
             exports. It is valid only for this model, so calibrate an ensemble or an average of
             models again. Defaults to `False`.
-        max_source_length: Maximum number of tokens of a source, including eos. `None` means no
+        max_source_length: Maximum number of tokens in a source, including eos. `None` means no
             limit. Defaults to 1000, which takes about 0.1 s on one core. A source of 8,000 tokens
             takes several seconds, and could block a server for all other requests. The limit
             applies in Python and in every export. A file that does not contain this setting has no
@@ -121,7 +121,7 @@ class Translator(keras.Model):
         """Do nothing, because the parts are already built."""
 
     def call(self, texts: Any) -> dict[str, tf.Tensor]:
-        """Translate texts with the search of the translator.
+        """Translate texts with the translator's search.
 
         Args:
             texts: String tensor `(batch,)`, or a list of `str`.

@@ -224,7 +224,7 @@ def group_translatable(
     Args:
         pairs: Checked source texts and target texts.
         tokenizer: Tokenizer of the sources.
-        max_length: Maximum number of tokens of a source, including eos. `None` means no limit.
+        max_length: Maximum number of tokens in a source, including eos. `None` means no limit.
 
     Returns:
         The distinct targets of each source.

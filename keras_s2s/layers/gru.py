@@ -90,8 +90,8 @@ MaskedGRU.__name__ = "GRU"
 class GRUEncoder(Encoder):
     """Encoder of GRU layers that computes a state for each source token and a context vector.
 
-    h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). The arguments and outputs are those of
-    `LSTMEncoder`.
+    h_t = GRU(x_t, h_{t-1}) and c = q(h_1, ..., h_T). The arguments and outputs are the same as
+    for `LSTMEncoder`.
 
     Example:
         >>> encoder = GRUEncoder(vocabulary_size=10, units=4, bidirectional=True)
@@ -110,8 +110,8 @@ class GRUEncoder(Encoder):
 class GRUDecoder(Decoder):
     """Decoder of GRU layers that computes the logits of each next target token.
 
-    s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). The arguments and outputs are those of
-    `LSTMDecoder`.
+    s_t = GRU([y_{t-1}; c], s_{t-1}), logits_t = W·r(s_t). The arguments and outputs are the same as
+    for `LSTMDecoder`.
 
     Example:
         >>> decoder = GRUDecoder(vocabulary_size=10, units=4)

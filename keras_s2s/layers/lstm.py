@@ -91,7 +91,7 @@ class LSTMEncoder(Encoder):
     `layer_normalization`, see `keras_s2s.layers.stack.RecurrentStack`.
 
     Masking: the mask is `source_ids != 0` and is returned with the memory. Neither padding nor the
-    other rows of a batch change the outputs of a row.
+    other rows in a batch change the outputs of a row.
 
     Args:
         vocabulary_size: Positive integer. Number of source ids.
@@ -148,12 +148,12 @@ class LSTMEncoder(Encoder):
 
     @property
     def forward_lstms(self) -> list[RecurrentLayer]:
-        """Forward layers, from the bottom up. Saved files hold their weights by this name."""
+        """Forward layers, from the bottom up. Saved files store the weights under this name."""
         return self.stack.forward_layers
 
     @property
     def backward_lstms(self) -> list[RecurrentLayer]:
-        """Backward layers, from the bottom up. Saved files hold their weights by this name."""
+        """Backward layers, from the bottom up. Saved files store the weights under this name."""
         return self.stack.backward_layers
 
 
@@ -250,7 +250,7 @@ class LSTMDecoder(Decoder):
 
     @property
     def lstms(self) -> list[RecurrentLayer]:
-        """Layers from the bottom up. Saved files hold their weights by this name."""
+        """Layers from the bottom up. Saved files store the weights under this name."""
         return self.stack.forward_layers
 
 

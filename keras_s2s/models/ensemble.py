@@ -26,8 +26,8 @@ class Ensemble(Evaluator, Searchable):
 
     P(y_t | y_<t, x) is the arithmetic mean of the probabilities of the members, or their geometric
     mean, normalized to sum to one. An ensemble is searched, scored, saved and exported like any
-    `Seq2Seq`. A search takes as long as those of all members together. The members keep their
-    weights and can still be used and trained separately.
+    `Seq2Seq`. A search takes as long as the searches of all members together. The members keep
+    their weights and can still be used and trained separately.
 
     The members must have the same two vocabularies and may differ in everything else. Train each
     member with `fit`; an ensemble cannot be trained. The attention is the mean over the members

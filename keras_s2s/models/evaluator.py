@@ -62,7 +62,7 @@ class Evaluator(keras.Model):
             auto_scale_loss: Whether to scale the loss in "mixed_float16". Defaults to `True`.
 
         Raises:
-            ValueError: If a loss or a metric of Keras takes probabilities instead of logits, such
+            ValueError: If a Keras loss or metric takes probabilities instead of logits, such
                 as "sparse_categorical_crossentropy", or dense targets, such as "mse", or counts
                 padding, such as `keras.metrics.SparseTopKCategoricalAccuracy`.
         """
@@ -110,7 +110,7 @@ class Evaluator(keras.Model):
         Args:
             x: A dataset, generator or `PyDataset` of batches, or arrays, as for `fit`.
             y: The target labels, if `x` is arrays.
-            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
+            batch_size: Number of rows in a batch, if `x` is arrays. Defaults to 32.
             verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line). Defaults to "auto".
             sample_weight: Weights of the rows or of the target tokens, if `x` is arrays.
             steps: Number of batches to evaluate on. Defaults to all.
@@ -152,7 +152,7 @@ class Evaluator(keras.Model):
 
         Args:
             x: A dataset, generator or `PyDataset` of batches, or arrays, as for `fit`.
-            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
+            batch_size: Number of rows in a batch, if `x` is arrays. Defaults to 32.
             verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line). Defaults to "auto".
             steps: Number of batches to predict. Defaults to all.
             callbacks: List of `keras.callbacks.Callback`.

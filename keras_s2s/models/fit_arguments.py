@@ -48,7 +48,7 @@ def check_loss(loss: Any) -> None:
         loss: Value of the argument of `compile`.
 
     Raises:
-        ValueError: If a loss of Keras does not.
+        ValueError: If a Keras loss does not.
     """
     own = "`keras.losses.SparseCategoricalCrossentropy` with from_logits=True and ignore_class=0"
     check_takes_ids("loss", loss, f"use `SequenceLoss()`, or {own}")
@@ -68,7 +68,7 @@ def check_metrics(name: str, metrics: Any) -> Any:
         count padding.
 
     Raises:
-        ValueError: If another metric of Keras does not.
+        ValueError: If another Keras metric does not.
     """
 
     def replace(metric: Any) -> Any:
@@ -206,7 +206,7 @@ def silence_end_of_data(data: Any, steps_per_epoch: int | None) -> Iterator[None
 
     Args:
         data: Data that `fit` or `evaluate` received.
-        steps_per_epoch: Number of batches of an epoch. `None` means all.
+        steps_per_epoch: Number of batches per epoch. `None` means all.
     """
     unknown = isinstance(data, tf.data.Dataset) and steps_per_epoch is None
     with warnings.catch_warnings():
@@ -262,13 +262,13 @@ def _describe(item: Any) -> str:
 
 
 def _takes_dense_targets(item: Any) -> bool:
-    """Return whether a loss or metric of Keras needs targets of the same shape as the outputs."""
+    """Return whether a Keras loss or metric needs targets of the same shape as the outputs."""
     name = _name_in_keras(item)
     return name is not None and not name.lower().startswith("sparse") and name not in _TAKE_IDS
 
 
 def _counts_padding(item: Any) -> bool:
-    """Return whether a loss or metric of Keras includes the padding in its mean."""
+    """Return whether a Keras loss or metric includes the padding in its mean."""
     name = _name_in_keras(item)
     if name is None or not (name.lower().startswith("sparse") or name in _COUNT_PADDING):
         return False
@@ -278,7 +278,7 @@ def _counts_padding(item: Any) -> bool:
 
 
 def _name_in_keras(item: Any) -> str | None:
-    """Return the name of a loss or metric of Keras. `None` for one of the user."""
+    """Return the name of a Keras loss or metric. `None` for a custom one."""
     if isinstance(item, str):
         if item in _BY_SHAPE:
             return None
@@ -296,7 +296,7 @@ def _name_in_keras(item: Any) -> str | None:
 
 
 def _takes_probabilities(item: Any) -> bool:
-    """Return whether a loss or metric of Keras has `from_logits=False`."""
+    """Return whether a Keras loss or metric has `from_logits=False`."""
     if isinstance(item, str):
         if item in ("crossentropy", "ce"):  # Keras converts it to the sparse metric
             return True

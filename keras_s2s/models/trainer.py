@@ -68,14 +68,14 @@ class Trainer(Evaluator):
     ) -> keras.callbacks.History:
         """Train the model, like `keras.Model.fit`.
 
-        For a dataset, two warnings of Keras are not shown: that `shuffle` is ignored, and that a
+        For a dataset, two Keras warnings are not shown: that `shuffle` is ignored, and that a
         dataset of unknown length ran out of data. A `Resume` callback runs last.
 
         Args:
             x: A dataset, generator or `PyDataset` of batches, or arrays: a dict of "source_ids"
                 and "target_inputs", each int32 `(rows, length)` and padded with 0.
             y: The target labels, int32 `(rows, target_length)`, if `x` is arrays.
-            batch_size: Number of rows of a batch, if `x` is arrays. Defaults to 32.
+            batch_size: Number of rows in a batch, if `x` is arrays. Defaults to 32.
             epochs: Number of epochs, counted from epoch 0 even with an `initial_epoch`. Defaults to
                 1.
             verbose: "auto", 0 (silent), 1 (progress bar) or 2 (one line for each epoch). Defaults
@@ -88,7 +88,7 @@ class Trainer(Evaluator):
             sample_weight: Weights of the rows, `(rows,)` or `(rows, 1)`, or of the target tokens,
                 `(rows, target_length)` or `(rows, target_length, 1)`, if `x` is arrays.
             initial_epoch: Number of the first epoch. Defaults to 0.
-            steps_per_epoch: Number of batches of an epoch. Defaults to all.
+            steps_per_epoch: Number of batches per epoch. Defaults to all.
             validation_steps: Number of batches of `validation_data` to evaluate on.
             validation_batch_size: Batch size of the validation. Defaults to `batch_size`.
             validation_freq: Number of epochs from one validation to the next. Defaults to 1.

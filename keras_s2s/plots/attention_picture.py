@@ -44,7 +44,7 @@ def attention(
     Args:
         translator: A `Translator` whose decoder has attention.
         text: Source text.
-        search: Search to use. Defaults to that of the translator.
+        search: Search to use. Defaults to the translator's search.
         path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.
 

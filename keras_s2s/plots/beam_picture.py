@@ -72,7 +72,7 @@ def beam_search(
     Args:
         translator: A `Translator`.
         text: Source text.
-        search: A `BeamSearch` or a `GreedySearch`. Defaults to that of the translator.
+        search: A `BeamSearch` or a `GreedySearch`. Defaults to the translator's search.
         pruned: Number of pruned continuations to draw per step. Defaults to 3.
         path: Path of an image file to write, ".png" or ".svg". Defaults to `None`: nothing
             is written.

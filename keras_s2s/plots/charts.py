@@ -173,7 +173,7 @@ def reliability(
     number of outputs.
 
     Args:
-        confidences: Confidence of each output, 0 to 1, such as those of `Translator.calibrate`.
+        confidences: Confidence of each output, 0 to 1, such as from `Translator.calibrate`.
         right: Whether each output is correct.
         bins: Number of bins of equal width. Defaults to 10.
         title: Title of the figure.

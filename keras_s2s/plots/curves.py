@@ -42,7 +42,7 @@ def learning_curves(
 ) -> Figure:
     """Draw the loss and the metrics by epoch, in a panel for each, for training and validation.
 
-    A circle marks the best epoch of the validation, if the name of the metric tells whether higher
+    A circle marks the best validation epoch, if the name of the metric tells whether higher
     or lower values are better.
 
     Args:

@@ -42,11 +42,11 @@ class Search:
     and can be stored in a Keras config.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos, at most 1,000,000. `None`
+        max_length: Maximum number of tokens in an output, including eos, at most 1,000,000. `None`
             requires `max_length_ratio`. Defaults to 100.
         max_length_ratio: Also limit an output to this multiple of its source length (rounded up, at
             least 1). The call of the search then requires `source_lengths`. Defaults to `None`.
-        min_length: Minimum number of tokens of an output, including eos. Defaults to 1.
+        min_length: Minimum number of tokens in an output, including eos. Defaults to 1.
         length_penalty: Exponent α, from 0 to 5, in `score = log_prob / length**α`. The length
             includes eos. Defaults to 0.75.
         length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.

@@ -85,11 +85,11 @@ class ExactSearch(Search):
         beam_width: Width of the beam search that runs first. Defaults to 5.
         max_nodes: Maximum number of expanded prefixes per row. Defaults to 10,000.
         max_open: Maximum number of open prefixes per row. Defaults to 4096.
-        max_bytes: Maximum memory of the open prefixes of all rows, including their decoder states
-            and the copies of what a step reads of a source, one for each group of 8 prefixes that
-            it expands. With many rows, fewer than `max_open` prefixes per row may fit, and fewer
-            than `nodes_per_step` may be expanded together. Defaults to 268,435,456 (256 MiB).
-        nodes_per_step: Number of prefixes of a row to expand together. Defaults to 32.
+        max_bytes: Maximum memory for the open prefixes of all rows. It includes their decoder
+            states, and a copy of the encoded source for each group of 8 prefixes that a step
+            expands. With many rows, fewer than `max_open` prefixes per row may fit, and fewer than
+            `nodes_per_step` may be expanded together. Defaults to 268,435,456 (256 MiB).
+        nodes_per_step: Number of prefixes per row to expand together. Defaults to 32.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:
             see `Search`.

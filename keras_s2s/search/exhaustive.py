@@ -30,7 +30,7 @@ class ExhaustiveSearch(Search):
     unfinished hypotheses of a beam search of width 5 are returned, as in `ExactSearch`.
 
     Args:
-        max_length: Maximum number of tokens of an output, including eos. A larger limit in a call
+        max_length: Maximum number of tokens in an output, including eos. A larger limit in a call
             has no effect. Defaults to 100.
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
         max_outputs: Maximum number of outputs to score. Defaults to 100,000.

@@ -55,7 +55,7 @@ class NoRepeatedNgram:
 
     Args:
         size: Length n of the n-grams, at least 1.
-        max_length: Maximum number of tokens of an output.
+        max_length: Maximum number of tokens in an output.
         vocabulary_size: Number of ids.
     """
 
