@@ -10,7 +10,7 @@ import click
 from keras_s2s.checks import count_of
 from keras_s2s.cli.features import read_checked_pairs
 from keras_s2s.cli.initial_settings import columns_of
-from keras_s2s.cli.model_paths import find_model
+from keras_s2s.cli.model_paths import find_model, needs_tensorflow
 from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.paths import MODELS, ExistingPath
@@ -84,10 +84,9 @@ def compare(
         lines, columns = [(texts, source) for source, _ in pairs], "text"
     else:
         raise click.UsageError("--columns and --features-column cannot be used together.")
-    for path in (before, after):
-        find_model(path)
+    tensorflow = any(needs_tensorflow(find_model(path)) for path in (before, after))
     sources = take_sources(lines, columns or columns_of(before))  # before a model is loaded
-    models = [load_model(path) for path in (before, after)]
+    models = [load_model(path, tensorflow=tensorflow) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())
     from keras_s2s.export.answers import Answer

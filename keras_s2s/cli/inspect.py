@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.model_paths import find_model, is_export
+from keras_s2s.cli.model_paths import find_model, is_export, needs_tensorflow
 from keras_s2s.cli.models import load_keras
 from keras_s2s.cli.options import IMPORT, JSON, option
 from keras_s2s.cli.paths import MODELS, ExistingPath, OutputFolder
@@ -34,7 +34,9 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     PATH is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file.
     """
     found = find_model(path)
-    import_package()
+    # The readable card needs TensorFlow; the other parts of a LiteRT or ONNX file do not.
+    if needs_tensorflow(found) or not (as_json or vocabulary is not None):
+        import_package()
     if vocabulary is not None:
         if not is_export(found):
             raise InputError(

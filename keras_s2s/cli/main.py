@@ -162,6 +162,10 @@ def run() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+    if "ai_edge_litert" in sys.modules and "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        # LiteRT writes INFO lines when the process ends, and has no setting for them.
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     sys.exit(code)
 
 

@@ -90,6 +90,11 @@ def settings_of_run(path: str) -> dict[str, Any]:
     return read_config(settings)
 
 
+def needs_tensorflow(path: str) -> bool:
+    """Return whether running a model at a path returned by `find_model` needs TensorFlow."""
+    return not path.endswith((".tflite", ".onnx"))
+
+
 def is_export(path: str) -> bool:
     """Return whether a path returned by `find_model` is an export, not a `.keras` file."""
     return os.path.isdir(path) or path.endswith((".tflite", ".onnx"))
