@@ -7,6 +7,8 @@ tests/test_keras_private.py has one test for each function.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -34,6 +36,19 @@ def track_loss(model: keras.Model, loss: tf.Tensor, batch_size: tf.Tensor) -> No
     A custom `train_step` must update this mean, as Keras's own does. It has no public name.
     """
     model._loss_tracker.update_state(loss, sample_weight=batch_size)
+
+
+@contextlib.contextmanager
+def forget_validation_data(model: keras.Model) -> Iterator[None]:
+    """Drop the iterator over the validation data after `fit`, even if `fit` fails.
+
+    Keras drops it only after a successful `fit`. Otherwise the next `fit` would validate on the
+    data of the failed one.
+    """
+    try:
+        yield
+    finally:
+        model._eval_epoch_iterator = None
 
 
 def compute_loss(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from pathlib import Path
 
 import keras
@@ -57,6 +58,15 @@ def test_the_loss_of_an_epoch_is_the_mean_that_the_tracker_keeps():
     keras_private.track_loss(model, tf.constant(1.0), tf.constant(1))
     keras_private.track_loss(model, tf.constant(5.0), tf.constant(3))
     assert float(model.get_metrics_result()["loss"]) == 4.0
+
+
+def test_the_validation_data_of_a_failed_fit_are_forgotten():
+    """`Model._eval_epoch_iterator`; tests/models/test_ids.py has a `fit` that fails."""
+    model = compiled_model()
+    with contextlib.suppress(RuntimeError), keras_private.forget_validation_data(model):
+        model._eval_epoch_iterator = iter(())
+        raise RuntimeError
+    assert model._eval_epoch_iterator is None
 
 
 def test_a_compute_loss_without_the_argument_training_is_called():

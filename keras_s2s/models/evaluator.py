@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -44,6 +46,8 @@ class Evaluator(keras.Model):
         auto_scale_loss: bool = True,
     ) -> None:
         """Configure the model for training, like `keras.Model.compile`.
+
+        `metrics=["accuracy"]` computes exactly what `TokenAccuracy` computes.
 
         Args:
             optimizer: Name of an optimizer, or an optimizer. "adam" creates a `FusedAdam`. Defaults
@@ -125,7 +129,7 @@ class Evaluator(keras.Model):
             ValueError: If an id is outside the vocabulary.
         """
         check_data(x)
-        with silence_end_of_data(x, steps), as_value_error():
+        with silence_end_of_data(x, steps), self._traced_again_after_errors(), as_value_error():
             return super().evaluate(
                 x=x,
                 y=y,
@@ -165,7 +169,7 @@ class Evaluator(keras.Model):
                 vocabulary.
         """
         check_data(x)
-        with silence_end_of_data(x, steps), as_value_error():
+        with silence_end_of_data(x, steps), self._traced_again_after_errors(), as_value_error():
             return super().predict(
                 x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
@@ -192,6 +196,19 @@ class Evaluator(keras.Model):
             data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(inputs, training=False)
+
+    @contextlib.contextmanager
+    def _traced_again_after_errors(self) -> Iterator[None]:
+        """Discard the traced steps if one of them fails, so that the next call traces them again.
+
+        An error in the first trace, such as one about a batch, leaves the variables of optimizer
+        and metrics unbuilt. TensorFlow does not let the same function create them later.
+        """
+        try:
+            yield
+        except Exception:
+            self.train_function = self.test_function = self.predict_function = None
+            raise
 
     def _unpack(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
         """Check a batch and return its inputs, labels and weights."""

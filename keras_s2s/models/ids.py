@@ -11,18 +11,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.search.task import to_ids
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
+_ADVICE = "Was the dataset made with the tokenizers that the model was built for?"
 _MESSAGE = (
     "`%s` must lie in [0, %d), the vocabulary of the model. "
-    "Received: id {} in row {} at position {} of a batch"
+    f"Received: id {{}} in row {{}} at position {{}} of a batch. {_ADVICE}"
 )
 _PATTERN = re.compile(
     r"`\w+` must lie in \[0, \d+\), the vocabulary of the model\. "
-    r"Received: id -?\d+ in row \d+ at position \d+ of a batch"
+    rf"Received: id -?\d+ in row \d+ at position \d+ of a batch\. {re.escape(_ADVICE)}"
 )
 
 
@@ -118,11 +120,17 @@ def check_inputs(inputs: Any) -> None:
                 f"shapes {tuple(source)} and {tuple(target)}"
             )
         return
-    received = sorted(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+    if isinstance(inputs, Mapping):
+        received = str(sorted(inputs))
+    elif isinstance(inputs, str | list | tuple):
+        received = short_repr(inputs)
+    else:
+        shape = getattr(inputs, "shape", None)
+        received = type(inputs).__name__ if shape is None else f"an array of shape {tuple(shape)}"
     raise InputError(
         "The inputs of a model must be a dict {'source_ids': ..., 'target_inputs': ...}, such as "
-        "those of `make_dataset(pairs, source, target)`. To search for the targets of sources, use "
-        f"`search`. Received: inputs={received}"
+        "those of `make_dataset(pairs, source, target)`. To translate, use `Translator.translate` "
+        f"or `model.search`. Received: inputs={received}"
     )
 
 

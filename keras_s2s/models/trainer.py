@@ -126,7 +126,13 @@ class Trainer(Evaluator):
             "validation_freq": validation_freq,
         }
         arguments = weight_labels(arguments, self.target_vocabulary_size)
-        with fit_hooks(self, arguments), silence_end_of_data(x, steps_per_epoch), as_value_error():
+        with (
+            fit_hooks(self, arguments),
+            silence_end_of_data(x, steps_per_epoch),
+            keras_private.forget_validation_data(self),
+            self._traced_again_after_errors(),
+            as_value_error(),
+        ):
             return super().fit(**arguments)
 
     def train_on_batch(
@@ -155,7 +161,7 @@ class Trainer(Evaluator):
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         given = weight_labels(given, self.target_vocabulary_size)
-        with as_value_error():
+        with self._traced_again_after_errors(), as_value_error():
             return super().train_on_batch(**given, return_dict=return_dict)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -55,7 +55,7 @@ def test_an_id_outside_the_vocabulary_is_reported_with_its_position(model, name,
     before = model.get_weights()
     message = (
         rf"^`{name}` must lie in \[0, {SIZES[name]}\), the vocabulary of the model\. "
-        rf"Received: id {foreign} in row 1 at position 1 of a batch$"
+        rf"Received: id {foreign} in row 1 at position 1 of a batch\. Was the dataset "
     )
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(make_dataset(batch), verbose=0)
@@ -113,6 +113,29 @@ def test_a_batch_without_target_inputs_is_rejected_by_naming_make_dataset(model,
         model(given)
     with pytest.raises(ValueError, match=message):
         Ensemble([model])(given)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_data_can_be_corrected_after_an_error_in_the_first_trace(model, method):
+    right = make_dataset(make_batch())
+    wrong = right.map(lambda inputs, labels: (inputs["source_ids"], labels))
+    with pytest.raises(ValueError, match=r"Received: inputs=an array of shape \(2, 3\)"):
+        getattr(model, method)(wrong, verbose=0)
+    getattr(model, method)(right, verbose=0)
+
+
+def test_held_out_data_can_be_corrected_after_an_error(model):
+    right = make_dataset(make_batch())
+    wrong = right.map(lambda inputs, labels: (inputs["source_ids"], labels))
+    with pytest.raises(ValueError, match="The inputs of a model must be a dict"):
+        model.fit(right, validation_data=wrong, verbose=0)
+    assert "val_loss" in model.fit(right, validation_data=right, verbose=0).history
+
+
+def test_pairs_in_place_of_a_dataset_are_not_printed_in_full(model):
+    message = r"`make_dataset\(pairs, source, target\)`.*inputs=\[\('a', 'b'\), .*, \.\.\.\]$"
+    with pytest.raises(ValueError, match=message):
+        model.fit([("a", "b")] * 99, verbose=0)
 
 
 def test_inputs_must_have_the_same_rows(model):
