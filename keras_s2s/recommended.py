@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
 # The same for every number of pairs. The command line takes its defaults from here.
 BIDIRECTIONAL = True
-DROPOUT = 0.3
 GRADIENT_CLIP = 5.0
 LABEL_SMOOTHING = 0.1
 REDUCTION = "token"
 WARMUP_SHARE = 0.1
 
 _BATCH_SIZES = (16, 32, 64, 128)
+_LARGE_BATCH = 64  # with monotonic attention and a large number of pairs
 _BATCH_CHARACTERS = 8192  # on the longer side, on average
 # Training steps for one pair; they grow with `pairs**_STEPS_POWER`.
 _STEPS = 170
-_FEW_STEPS = 100  # with few pairs and monotonic attention
+_FEW_STEPS = 100  # with monotonic attention and few pairs
+_LARGE_STEPS = 340  # with monotonic attention and a large number of pairs, whose batches are small
 _STEPS_POWER = 0.4
 _EPOCHS = (10, 200)
 
 _FEW_PAIRS = 2_000  # with fewer pairs, a small model
 _MANY_PAIRS = 20_000  # with this many or more pairs, two layers
-_MONOTONIC_PAIRS = 50_000  # with fewer pairs, monotonic attention if they keep their order
+_LARGE_PAIRS = 50_000  # with this many or more pairs and monotonic attention, a fast model
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
 _SHARED = 0.5  # smallest share of target characters in their sources that is worth copying
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
@@ -222,12 +223,12 @@ def fit_settings(measured: PairStatistics, **overrides: Any) -> RecommendedSetti
 
     pairs = measured.number
     settle("source_tokenizer", *_source_tokenizer(measured))
-    batch = settle("batch_size", *_batch_size(pairs, measured.mean_length))
-    steps_of_epoch = math.ceil(pairs / batch)
     attention = settle("attention", *_attention(measured))
     settle("copy", *_copy(measured, attention))
-    factor = _FEW_STEPS if attention == "monotonic" and pairs < _FEW_PAIRS else _STEPS
-    wanted = round(factor * pairs**_STEPS_POWER)
+    large = attention == "monotonic" and pairs >= _LARGE_PAIRS
+    batch = settle("batch_size", *_batch_size(pairs, measured.mean_length, large))
+    steps_of_epoch = math.ceil(pairs / batch)
+    wanted = round(_steps_factor(pairs, attention) * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
     epochs = settle(
         "epochs", epochs, f"about {wanted:,} training steps in all, {steps_of_epoch:,} per epoch"
@@ -236,21 +237,37 @@ def fit_settings(measured: PairStatistics, **overrides: Any) -> RecommendedSetti
     warmup = math.ceil(WARMUP_SHARE * steps)
     settle("warmup_steps", warmup, f"the first {WARMUP_SHARE:.0%} of {steps:,} training steps")
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
-    if pairs < _FEW_PAIRS:
-        settle("learning_rate", 0.004, "small models train well at a high rate")
-        settle("units", 128, f"fewer than {_FEW_PAIRS:,} pairs: small models overfit less")
-    else:
-        settle("learning_rate", 0.002, "large models need a lower rate")
-        settle("units", 256, f"at least {_FEW_PAIRS:,} pairs: enough for a larger model")
-    if pairs < _MANY_PAIRS:
-        layers, reason = 1, f"fewer than {_MANY_PAIRS:,} pairs: one layer is enough"
-    else:
-        layers, reason = 2, f"at least {_MANY_PAIRS:,} pairs: enough for two layers"
-    settle("encoder_layers", layers, reason)
-    settle("decoder_layers", layers, reason)
+    for name, (value, reason) in _fit_model(pairs, large=large).items():
+        settle(name, value, reason)
     settle("label_smoothing", LABEL_SMOOTHING, "default for all tasks")
-    settle("dropout", DROPOUT, "default for all tasks")
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
+
+
+def _fit_model(pairs: int, *, large: bool) -> dict[str, tuple[Any, str]]:
+    """Return learning rate, sizes and dropout, each with its reason."""
+    dropout: tuple[Any, str] = (0.3, "default for most tasks")
+    if pairs < _FEW_PAIRS:
+        rate = 0.004, "small models train well at a high rate"
+        units = 128, f"fewer than {_FEW_PAIRS:,} pairs: small models overfit less"
+    elif large:
+        reason = f"at least {_LARGE_PAIRS:,} pairs with monotonic attention"
+        rate = 0.003, f"{reason}: a high rate needs fewer epochs"
+        units = 192, f"{reason}: an epoch takes less time than with 256"
+        dropout = 0.2, f"{reason}: small models overfit little"
+    else:
+        rate = 0.002, "large models need a lower rate"
+        units = 256, f"at least {_FEW_PAIRS:,} pairs: enough for a larger model"
+    if pairs < _MANY_PAIRS:
+        layers = 1, f"fewer than {_MANY_PAIRS:,} pairs: one layer is enough"
+    else:
+        layers = 2, f"at least {_MANY_PAIRS:,} pairs: enough for two layers"
+    return {
+        "learning_rate": rate,
+        "units": units,
+        "encoder_layers": layers,
+        "decoder_layers": layers,
+        "dropout": dropout,
+    }
 
 
 def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
@@ -265,7 +282,14 @@ def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
     return "char", "few source characters have accents or other parts"
 
 
-def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
+def _steps_factor(pairs: int, attention: str | None) -> int:
+    """Return the number of steps, relative to a power of the number of pairs."""
+    if attention != "monotonic" or _FEW_PAIRS <= pairs < _LARGE_PAIRS:
+        return _STEPS
+    return _FEW_STEPS if pairs < _FEW_PAIRS else _LARGE_STEPS
+
+
+def _batch_size(pairs: int, mean_length: float, large: bool) -> tuple[int, str]:
     """Return the power of two nearest to half the square root of the number of pairs."""
     wanted = math.sqrt(pairs) / 2
     size = min(_BATCH_SIZES, key=lambda it: abs(math.log2(it / wanted)))
@@ -276,6 +300,8 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
             size,
             f"texts of {mean_length:,.0f} characters on average: larger batches need much memory",
         )
+    if large and size > _LARGE_BATCH:
+        return _LARGE_BATCH, "many pairs with monotonic attention: small batches give more steps"
     if size == _BATCH_SIZES[0]:
         return size, "few pairs: small batches give more steps"
     if size == _BATCH_SIZES[-1]:
@@ -285,9 +311,6 @@ def _batch_size(pairs: int, mean_length: float) -> tuple[int, str]:
 
 def _attention(measured: PairStatistics) -> tuple[str, str]:
     """Return monotonic attention for short pairs whose targets follow their sources."""
-    if measured.number >= _MONOTONIC_PAIRS:
-        reason = f"at least {_MONOTONIC_PAIRS:,} pairs: enough to learn the order, and it is faster"
-        return "luong", reason
     if measured.features:
         return "luong", "sources end with features, which every part of a target may need"
     if measured.typical_length > LONG_TEXT:

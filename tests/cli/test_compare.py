@@ -72,7 +72,10 @@ def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, te
     [
         (b"\n \n", "no lines. Expected"),
         (b"\xff", "not UTF-8"),
-        (b"ab\nab\tone\n", "words.txt, line 2: a tab at character 3. Expected: a source in each"),
+        (
+            b"ab\nab\tone\n",
+            "words.txt, line 2: a tab at character 3. Expected: one source per line",
+        ),
     ],
 )
 def test_a_file_without_texts_is_an_error(run, model, tmp_path, content, message):
