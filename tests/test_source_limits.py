@@ -69,6 +69,7 @@ def test_a_truncated_text_is_reported_and_answered_as_its_beginning():
     assert found == translator.translate(["hello", "hello h", "a"])
 
 
+@pytest.mark.slow
 def test_the_limit_may_be_changed_after_a_translation():
     translator = make_translator(max_source_length=8)
     translator.translate(TEXTS[:1])

@@ -180,6 +180,7 @@ def test_with_more_epochs_it_continues(model_of_start, tmp_path):
     assert model.fit(make_data(), verbose=0).epoch == [0]
 
 
+@pytest.mark.slow
 def test_arrays_that_are_not_shuffled_are_accepted(model_of_start, tmp_path):
     (inputs, labels), *_ = make_dataset(PAIRS, SOURCE, TARGET, batch_size=len(PAIRS))
     inputs = {name: ids.numpy() for name, ids in inputs.items()}
@@ -195,6 +196,7 @@ def test_arrays_that_are_not_shuffled_are_accepted(model_of_start, tmp_path):
         fit(model, tmp_path / "parts", **(arrays | {"shuffle": True}))
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_execution_are_skipped_together(tmp_path):
     model = make_model(steps_per_execution=3)
     variables, _ = model.training_variables()
@@ -352,6 +354,7 @@ class InterruptValidation(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_interrupted_in_a_validation_every_figure_is_that_of_the_uninterrupted_run(
     model_of_start, tmp_path
 ):
@@ -400,6 +403,7 @@ def test_a_rate_that_each_epoch_lowers_is_lowered_once(model_of_start, tmp_path)
     assert_same_weights(state_of(model), expected)
 
 
+@pytest.mark.slow
 def test_other_iterations_over_the_dataset_change_nothing(model_of_start, tmp_path):
     model = model_of_start()
     fit(model, tmp_path / "whole")

@@ -85,6 +85,7 @@ def test_a_file_without_texts_is_an_error(run, model, tmp_path, content, message
     assert message in errors
 
 
+@pytest.mark.slow
 def test_a_source_that_only_one_model_answers_is_a_change(run, model, translator, tmp_path):
     limited = s2s.Translator(
         translator.model,

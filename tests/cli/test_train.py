@@ -199,6 +199,7 @@ def test_ctrl_c_prints_how_to_resume(run, files, tmp_path):
 
 
 @pytest.mark.usefixtures("interrupted")
+@pytest.mark.slow
 def test_a_run_keeps_its_number_of_threads(run, files, tmp_path, monkeypatch):
     def threads_of_run(cores, *options):
         monkeypatch.setattr("keras_s2s.cli.training.count_cores", lambda: cores)
@@ -246,6 +247,7 @@ class FirstState(keras.layers.Layer):
 
 
 @pytest.mark.usefixtures("interrupted")
+@pytest.mark.slow
 def test_a_custom_context_is_trained(run, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "trained_q.py").write_text(OWN_Q)

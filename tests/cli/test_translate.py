@@ -190,6 +190,7 @@ def test_answers_are_written_line_by_line_and_ctrl_c_is_quiet(model, translator)
     assert (output, errors, process.returncode) == (b"", b"Loading TensorFlow\n", 130)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_too_long_is_refused_with_its_line(run, translator, tmp_path):
     parts = translator.model, translator.source, translator.target
     path = tmp_path / "short.keras"

@@ -139,6 +139,7 @@ def test_a_litert_file_answers_to_texts_and_to_ids(translator, expected, tmp_pat
     assert_same(built_in("ids", {"source_ids": expected["source_ids"]}), expected)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_answers_to_ids(translator, expected, tmp_path):
     pytest.importorskip("tf2onnx")
     path = s2s.export.onnx(translator, tmp_path / "t.onnx")

@@ -124,6 +124,7 @@ def test_data_can_be_corrected_after_an_error_in_the_first_trace(model, method):
     getattr(model, method)(right, verbose=0)
 
 
+@pytest.mark.slow
 def test_held_out_data_can_be_corrected_after_an_error(model):
     right = make_dataset(make_batch())
     wrong = right.map(lambda inputs, labels: (inputs["source_ids"], labels))

@@ -153,6 +153,7 @@ def test_xla_is_rejected_where_it_cannot_run():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_in_bfloat16_log_probs_come_close(kind):
     model = make_model(kind)
     members = Ensemble([model])

@@ -76,6 +76,7 @@ def test_a_map_without_tokens_is_rejected():
         plots.attention_map([], TARGET, np.ones([2, 0]))
 
 
+@pytest.mark.slow
 def test_attention_of_a_translator_is_that_of_its_best_target():
     translator = make_translator()
     figure = plots.attention(translator, TEXTS[0])
