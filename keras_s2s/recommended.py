@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from keras_s2s.models import Seq2Seq
     from keras_s2s.tokenizers import Tokenizer
 
+# Names of `layers.decoder_features.ATTENTION`, which imports TensorFlow.
+ATTENTION_KINDS = ("luong", "luong_dot", "luong_concat", "bahdanau", "monotonic")
+
 # The same for every number of pairs. The command line takes its defaults from here.
 BIDIRECTIONAL = True
 GRADIENT_CLIP = 5.0
@@ -41,7 +44,6 @@ _LARGE_PAIRS = 50_000  # with this many or more pairs and monotonic attention, a
 _CROSSING = 0.12  # largest share of crossing links of an order that is kept
 _SHARED = 0.5  # smallest share of target characters in their sources that is worth copying
 _COMPOSED = 2  # characters for each part of them, from which on sources are decomposed
-_ATTENTION = ("luong", "luong_dot", "luong_concat", "bahdanau", "monotonic")
 _TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
 
 
@@ -226,9 +228,9 @@ def fit_settings(measured: PairStatistics, **overrides: Any) -> RecommendedSetti
     attention = settle("attention", *_attention(measured))
     settle("copy", *_copy(measured, attention))
     large = attention == "monotonic" and pairs >= _LARGE_PAIRS
-    batch = settle("batch_size", *_batch_size(pairs, measured.mean_length, large))
+    batch = settle("batch_size", *_batch_size(pairs, measured.mean_length, large=large))
     steps_of_epoch = math.ceil(pairs / batch)
-    wanted = round(_steps_factor(pairs, attention) * pairs**_STEPS_POWER)
+    wanted = round(_steps_factor(pairs, attention, large=large) * pairs**_STEPS_POWER)
     epochs = min(max(math.ceil(wanted / steps_of_epoch), _EPOCHS[0]), _EPOCHS[1])
     epochs = settle(
         "epochs", epochs, f"about {wanted:,} training steps in all, {steps_of_epoch:,} per epoch"
@@ -282,14 +284,14 @@ def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
     return "char", "few source characters have accents or other parts"
 
 
-def _steps_factor(pairs: int, attention: str | None) -> int:
+def _steps_factor(pairs: int, attention: str | None, *, large: bool) -> int:
     """Return the number of steps, relative to a power of the number of pairs."""
-    if attention != "monotonic" or _FEW_PAIRS <= pairs < _LARGE_PAIRS:
-        return _STEPS
-    return _FEW_STEPS if pairs < _FEW_PAIRS else _LARGE_STEPS
+    if large:
+        return _LARGE_STEPS
+    return _FEW_STEPS if attention == "monotonic" and pairs < _FEW_PAIRS else _STEPS
 
 
-def _batch_size(pairs: int, mean_length: float, large: bool) -> tuple[int, str]:
+def _batch_size(pairs: int, mean_length: float, *, large: bool) -> tuple[int, str]:
     """Return the power of two nearest to half the square root of the number of pairs."""
     wanted = math.sqrt(pairs) / 2
     size = min(_BATCH_SIZES, key=lambda it: abs(math.log2(it / wanted)))
@@ -340,7 +342,7 @@ def _check(name: str, value: Any) -> None:
             f"`recommended_settings` has no setting {name!r}. Expected: one of {', '.join(FITTED)}"
         )
     if name == "attention":
-        check_choice(name, value, (None, *_ATTENTION))
+        check_choice(name, value, (None, *ATTENTION_KINDS))
     elif name == "copy":
         check_choice(name, value, (True, False))
     elif name == "source_tokenizer":

@@ -14,8 +14,10 @@ from keras_s2s import (
     pair_statistics,
     recommended_settings,
 )
+from keras_s2s.layers import decoder_features
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 from keras_s2s.recommended import (
+    ATTENTION_KINDS,
     FITTED,
     WARMUP_SHARE,
     RecommendedSettings,
@@ -63,6 +65,10 @@ def test_many_pairs_with_monotonic_attention_have_a_model_that_trains_fast():
     assert monotonic.steps > luong.steps
     assert monotonic.units < luong.units
     assert monotonic.learning_rate > luong.learning_rate
+
+
+def test_the_kinds_of_attention_are_those_of_the_decoder():
+    assert set(ATTENTION_KINDS) == set(decoder_features.ATTENTION)
 
 
 def test_long_texts_have_smaller_batches():

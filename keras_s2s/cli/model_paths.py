@@ -92,9 +92,9 @@ def settings_of_run(path: str) -> dict[str, Any]:
 
 def needs_tensorflow(path: str) -> bool:
     """Return whether running a model at a path returned by `find_model` needs TensorFlow."""
-    return not path.endswith((".tflite", ".onnx"))
+    return os.path.isdir(path) or not path.endswith((".tflite", ".onnx"))
 
 
 def is_export(path: str) -> bool:
     """Return whether a path returned by `find_model` is an export, not a `.keras` file."""
-    return os.path.isdir(path) or path.endswith((".tflite", ".onnx"))
+    return os.path.isdir(path) or not needs_tensorflow(path)

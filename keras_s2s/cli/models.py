@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import count_of
-from keras_s2s.cli.model_paths import find_model, find_translator, is_export, settings_of_run
+from keras_s2s.cli.model_paths import (
+    find_model,
+    find_translator,
+    is_export,
+    needs_tensorflow,
+    settings_of_run,
+)
 from keras_s2s.cli.options import import_modules
 from keras_s2s.cli.setting import option_name
 from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress, warn
@@ -263,7 +269,7 @@ def load_model(path: str, *, tensorflow: bool = True, **options: Any) -> Model:
                 f"{path}: the search of an export is fixed. Use "
                 f"{', '.join(map(_option, given))} with a .keras file or run folder"
             )
-        if tensorflow or os.path.isdir(path):
+        if tensorflow or needs_tensorflow(path):
             import_package()
         with StatusLine("Loading the model"):
             return _load_export(path)

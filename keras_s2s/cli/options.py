@@ -71,14 +71,10 @@ class Option(click.Option):
             kind = self.type
             if isinstance(kind, click.Choice):
                 expected = f"one of {', '.join(kind.choices)}"
-            elif isinstance(kind, click.types.IntParamType):
-                expected = describe_number(
-                    int, getattr(kind, "min", None), getattr(kind, "max", None)
-                )
-            elif isinstance(kind, click.types.FloatParamType):
-                expected = describe_number(
-                    float, getattr(kind, "min", None), getattr(kind, "max", None)
-                )
+            elif isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
+                number = int if isinstance(kind, click.types.IntParamType) else float
+                limits = (getattr(kind, name, None) for name in ("min", "max"))
+                expected = describe_number(number, *limits)
             else:
                 raise
             received = " ".join(value) if isinstance(value, list | tuple) else value

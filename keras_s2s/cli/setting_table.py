@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from keras_s2s.cli.setting import NONE, RECOMMENDED, Setting
-from keras_s2s.recommended import BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
+from keras_s2s.recommended import ATTENTION_KINDS, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 
 # Names of the tokenizer classes by their names in the settings.
 TOKENIZER_CLASSES = {
@@ -152,7 +152,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
             "monotonic)",
             unset=RECOMMENDED,
-            choices=("none", "luong", "luong_dot", "luong_concat", "bahdanau", "monotonic"),
+            choices=("none", *ATTENTION_KINDS),
         ),
         Setting(
             "copy",
