@@ -28,13 +28,13 @@ SERVER = "SavedModel, C API"
 COLUMNS = {
     "megabytes": "MB",
     "load": "start, CPU s",
-    "first": "first answer, CPU ms",
+    "first": "first output, CPU ms",
     "median": "one word, ms",
     "work": "one word, CPU ms",
     "rate": "words/CPU s, 32 at once",
     "memory": "peak memory, MB",
-    "same": "same best answer",
-    "right": "words right",
+    "same": "same best output",
+    "right": "words correct",
 }
 
 

@@ -37,7 +37,7 @@ from keras_s2s.tokenizers import Tokenizer
 
 RESULTS = Path(__file__).parent / "results"
 SYSTEMS = ("Keras 3", "keras_s2s", "PyTorch")
-COLUMNS = ("system", "steps", "CPU seconds", "against Keras 3", "ms a step", "last WER")
+COLUMNS = ("system", "steps", "CPU seconds", "vs. Keras 3", "ms per step", "last WER")
 Point = dict[str, float]
 
 

@@ -153,7 +153,7 @@ def table(figures: list[dict[str, Any]]) -> str:
     """
     lines = [
         "| workload | precision | threads | system | tokens/s | tokens/CPU-s | "
-        f"against {figures[0]['system']} | in CPU time | peak memory, MB |",
+        f"vs. {figures[0]['system']} | in CPU time | peak memory, MB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
