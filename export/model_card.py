@@ -10,8 +10,8 @@ import platform
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
+from keras_s2s.export.card_text import PACKAGES_OF_FORMAT, PACKAGES_OF_MODEL, to_markdown
 from keras_s2s.export.parity import Parity
 from keras_s2s.export.parts import CARD, READABLE_CARD, TOKENIZERS, VOCABULARIES
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES, NOTES
@@ -21,9 +21,7 @@ from keras_s2s.translator import Translator
 # Longer settings are truncated: a lexicon may have a million entries.
 _LONGEST_LIST, _LONGEST_TEXT = 16, 80
 
-_PACKAGES_OF_MODEL = ("python", "keras-s2s", "tensorflow", "keras")
-_PACKAGES_OF_FORMAT = {"LiteRT": ("ai-edge-litert",), "ONNX": ("tf2onnx", "onnxruntime")}
-_PACKAGES = (*_PACKAGES_OF_MODEL, "tensorflow-text", *sum(_PACKAGES_OF_FORMAT.values(), ()))
+_PACKAGES = (*PACKAGES_OF_MODEL, "tensorflow-text", *sum(PACKAGES_OF_FORMAT.values(), ()))
 
 
 def make_card(
@@ -120,81 +118,6 @@ def card_files(translator: Translator, card: dict[str, Any]) -> dict[str, bytes]
     return files
 
 
-def to_markdown(card: dict[str, Any]) -> str:
-    """Format a card as Markdown.
-
-    Args:
-        card: The result of `make_card`.
-
-    Returns:
-        The Markdown text.
-    """
-    parity = card["parity"]
-    lines = [
-        f"# Sequence-to-sequence model, {card['format']}",
-        "",
-        f"Created {card['created']} with {_relevant_versions(card)}.",
-        "",
-        "| part | |",
-        "|---|---|",
-        *(f"| {part} | {_in_line(card[part])} |" for part in ("source", "target", "search")),
-        *_model_lines(card),
-        f"| parameters | {card['parameters']:,} |",
-    ]
-    if card["max_source_length"] is not None:
-        then = (
-            "longer ones are truncated"
-            if card["truncate_source"]
-            else "longer ones get no hypothesis (empty text, score -1e9)"
-        )
-        lines += [
-            "",
-            f"Sources may have up to {card['max_source_length']} tokens, including eos; {then}.",
-        ]
-    if card["figures"]:
-        lines += ["", "| figure | value |", "|---|---|"]
-        lines += [f"| {name} | {value:g} |" for name, value in card["figures"].items()]
-    if parity is not None:
-        lines += [
-            "",
-            f"Compared {count_of(parity['num_texts'], 'output')} with the model: "
-            f"{parity['compared']} differ by at most {parity['difference']:.1e} (allowed: "
-            f"{parity['tolerance']:g}). Best hypotheses with the same text: "
-            f"{parity['num_same_texts']} of {parity['num_texts']}.",
-        ]
-    if card["signatures"]:
-        lines += ["", "| signature | inputs | outputs |", "|---|---|---|"]
-    lines += [
-        f"| `{name}` | {_in_line(sides['inputs'])} | {_in_line(sides['outputs'])} |"
-        for name, sides in card["signatures"].items()
-    ]
-    for name, note in card["notes"].items():
-        lines += ["", f"`{name}`: {note}"]
-    if card["operations"]:
-        lines += ["", _describe_operations(card)]
-    return "\n".join([*lines, ""])
-
-
-def _relevant_versions(card: dict[str, Any]) -> str:
-    """Return the versions of the packages that matter for the format and the signatures."""
-    file_format = card["format"].partition(" ")[0]
-    names = [*_PACKAGES_OF_MODEL, *_PACKAGES_OF_FORMAT.get(file_format, ())]
-    if _text_operations(card):
-        names.append("tensorflow-text")
-    versions = card["versions"]
-    return ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
-
-
-def _describe_operations(card: dict[str, Any]) -> str:
-    """Return a line on the operations that a runtime needs. Only unusual ones are named."""
-    text = ", ".join(_text_operations(card)) or "none"
-    return f"Operations: {len(card['operations'])}, listed in {CARD}. Of tensorflow-text: {text}."
-
-
-def _text_operations(card: dict[str, Any]) -> list[str]:
-    return [name for name in card["operations"] if name.startswith("TFText>")]
-
-
 def _to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode()
 
@@ -223,18 +146,6 @@ def _describe_model(model: Searchable) -> dict[str, Any]:
     if isinstance(model, Ensemble):
         return {"average": model.average, "members": members}
     return members[0]
-
-
-def _model_lines(card: dict[str, Any]) -> list[str]:
-    """Format the table rows of encoder and decoder; for an ensemble, of each member."""
-    members = card.get("members", [card])
-    lines = [f"| average | {card['average']} |"] if "average" in card else []
-    for number, member in enumerate(members, 1):
-        place = f" {number}" if "average" in card else ""
-        lines += [
-            f"| {part}{place} | {_in_line(member[part])} |" for part in ("encoder", "decoder")
-        ]
-    return lines
 
 
 def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
@@ -270,8 +181,3 @@ def _short(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
-
-
-def _in_line(values: dict[str, Any]) -> str:
-    """Format settings for one cell of a table."""
-    return "; ".join(f"{name} {value}" for name, value in values.items() if value is not None)

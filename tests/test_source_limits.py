@@ -147,7 +147,8 @@ def test_the_runner_says_which_text_has_no_target(runtimes):
 
 
 def test_the_card_tells_the_limit(translator):
-    from keras_s2s.export.model_card import make_card, to_markdown
+    from keras_s2s.export.card_text import to_markdown
+    from keras_s2s.export.model_card import make_card
 
     card = make_card(translator, file_format="x", signatures=[], operations=["y"], figures={})
     assert "Sources may have up to 8 tokens, including eos; longer ones get no" in to_markdown(card)

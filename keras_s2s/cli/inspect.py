@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.model_paths import find_model, is_export, needs_tensorflow
+from keras_s2s.cli.model_paths import find_model, is_export
 from keras_s2s.cli.models import load_keras
 from keras_s2s.cli.options import IMPORT, JSON, option
 from keras_s2s.cli.paths import MODELS, ExistingPath, OutputFolder
-from keras_s2s.cli.streams import import_package, write_line
+from keras_s2s.cli.streams import write_line
 from keras_s2s.errors import InputError
 
 
@@ -34,9 +34,6 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
     PATH is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file.
     """
     found = find_model(path)
-    # The readable card needs TensorFlow; the other parts of a LiteRT or ONNX file do not.
-    if needs_tensorflow(found) or not (as_json or vocabulary is not None):
-        import_package()
     if vocabulary is not None:
         if not is_export(found):
             raise InputError(
@@ -80,6 +77,6 @@ def _to_text(card: dict[str, Any]) -> str:
         return (
             f"{card['model']}, a bare model without tokenizers, {card['parameters']:,} parameters"
         )
-    from keras_s2s.export.model_card import to_markdown
+    from keras_s2s.export.card_text import to_markdown
 
     return to_markdown(card).rstrip("\n")

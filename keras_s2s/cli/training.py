@@ -6,7 +6,6 @@ import importlib.util
 import math
 import os
 import shutil
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,16 +63,26 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
         fit_to_pairs(settings, pairs)
     initial, teacher = load_initial(settings), load_teacher(settings)
     data = make_data(settings, pairs, initial or teacher)
-    runs = _members(settings)
-    if settings.models > 1:
-        run_folder.write_beginning(settings, data.source, data.target)
-    for number, run in enumerate(runs, 1):
+    try:
         if settings.models > 1:
-            click.echo(f"\nModel {number} of {settings.models}")
+            _train_ensemble(settings, data, initial, teacher)
+        else:
+            _train_one(settings, data, initial, teacher)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted. Run the same command again to resume", err=True)
+        raise
+
+
+def _train_ensemble(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
+    """Train several models, each in a subfolder, and evaluate their ensemble."""
+    run_folder.write_beginning(settings, data.source, data.target)
+    runs = _members(settings)
+    for number, run in enumerate(runs, 1):
+        click.echo(f"\nModel {number} of {settings.models}")
         _train_one(run, data, initial, teacher)
-    if settings.models > 1:
-        _write_ensemble(settings, runs)
-        conclude(settings, data)
+    translators = [load_translator(run_folder.best_path(run)) for run in runs]
+    combine(translators).save(run_folder.best_path(settings))
+    conclude(settings, data)
 
 
 def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
@@ -145,10 +154,6 @@ def fit(
             callbacks=[*listed, s2s.Resume(state, every=settings.save_every, verbose=True)],
             verbose=0,
         ).history
-    except KeyboardInterrupt:
-        callbacks.lines.stop()
-        click.echo("\nInterrupted. Run the same command again to resume", err=True)
-        raise
     finally:
         callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
@@ -305,9 +310,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
 
 
 def _members(settings: SimpleNamespace) -> list[SimpleNamespace]:
-    """Return the settings of each model: its own seed and subfolder if there are several."""
-    if settings.models == 1:
-        return [settings]
+    """Return the settings of each model of an ensemble, with its own seed and subfolder."""
     return [
         SimpleNamespace(
             **{
@@ -319,9 +322,3 @@ def _members(settings: SimpleNamespace) -> list[SimpleNamespace]:
         )
         for number in range(settings.models)
     ]
-
-
-def _write_ensemble(settings: SimpleNamespace, trained: Sequence[SimpleNamespace]) -> None:
-    """Save the ensemble of the trained models as the best model of the run."""
-    translators = [load_translator(run_folder.best_path(member)) for member in trained]
-    combine(translators).save(run_folder.best_path(settings))

@@ -48,3 +48,15 @@ assert not {{"tensorflow", "tensorflow_text", "keras"}} & sys.modules.keys()
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert ended.stdout.decode().splitlines() == translator.translate(["ab"])
+
+
+def test_the_card_of_an_export_is_printed_without_tensorflow(litert_file):
+    code = f"""
+import sys
+from keras_s2s.cli.main import main
+assert main(["inspect", {str(litert_file)!r}]) == 0
+assert not {{"tensorflow", "tensorflow_text", "keras"}} & sys.modules.keys()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.startswith(b"# Sequence-to-sequence model, LiteRT")

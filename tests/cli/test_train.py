@@ -181,18 +181,19 @@ def test_a_full_disk_is_reported_before_anything_is_written(run, files, tmp_path
     assert not folder.exists()
 
 
+def _interrupt(*arguments, **options):
+    raise KeyboardInterrupt
+
+
 @pytest.fixture
 def interrupted(monkeypatch):
     """A run interrupted by Ctrl-C before the first step."""
-
-    def fit(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", fit)
+    monkeypatch.setattr("keras_s2s.Seq2Seq.fit", _interrupt)
 
 
-@pytest.mark.usefixtures("interrupted")
-def test_ctrl_c_prints_how_to_resume(run, files, tmp_path):
+@pytest.mark.parametrize("phase", ["keras_s2s.Seq2Seq.fit", "keras_s2s.cli.training.conclude"])
+def test_ctrl_c_prints_how_to_resume(run, files, tmp_path, monkeypatch, phase):
+    monkeypatch.setattr(phase, _interrupt)
     code, _, errors = run("train", *files, *OPTIONS, "--output", tmp_path / "run")
     assert code == 130
     assert errors.splitlines()[-1] == "Interrupted. Run the same command again to resume"

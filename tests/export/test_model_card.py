@@ -11,12 +11,8 @@ import tensorflow as tf
 from helpers.served import shared_translator
 
 import keras_s2s as s2s
-from keras_s2s.export.model_card import (
-    card_files,
-    check_figures,
-    make_card,
-    to_markdown,
-)
+from keras_s2s.export.card_text import to_markdown
+from keras_s2s.export.model_card import card_files, check_figures, make_card
 from keras_s2s.export.parity import Parity
 from keras_s2s.export.parts import read_card
 
