@@ -17,7 +17,7 @@ def lazy_names(
         modules: Mapping of public names to the modules of the package that define them.
 
     Returns:
-        A function that imports a name, and one that lists all names, imported or not.
+        A function that imports a name, and one that lists the public names.
     """
     package = namespace["__name__"]
 
@@ -28,4 +28,4 @@ def lazy_names(
         namespace[name] = value  # later uses do not call this function
         return value
 
-    return import_name, lambda: sorted({*namespace, *modules})
+    return import_name, lambda: sorted(modules)

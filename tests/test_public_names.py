@@ -71,6 +71,7 @@ def test_no_module_of_the_exports_hides_a_public_name(name: str) -> None:
 def test_dir_lists_the_public_names_only() -> None:
     importlib.import_module("keras_s2s.saving")
     assert dir(keras_s2s) == sorted(keras_s2s.__all__)
+    assert dir(keras_s2s.export) == sorted(keras_s2s.export.__all__)
 
 
 def test_the_package_has_its_version():

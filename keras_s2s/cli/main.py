@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -155,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Run the command line of this process and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the locale may lack α and →, which help uses
+        sys.stdout.reconfigure(errors="replace")
     code = main()
     if code == _INTERRUPTED:
         # Packages that were interrupted while they were imported complain when Python exits.

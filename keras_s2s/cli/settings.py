@@ -18,6 +18,21 @@ _LARGEST_FILE = 1 << 20  # bytes
 _DEEPEST = 8  # levels of lists and mappings
 _LONGEST_NAME = 40  # characters in the name of a setting
 
+# Settings that may change when a run is resumed. Of data files, the content is compared instead.
+_CHANGEABLE = frozenset(
+    (
+        "train",
+        "valid",
+        "output",
+        "epochs",
+        "minutes",
+        "patience",
+        "threads",
+        "save_every",
+        "samples",
+    )
+)
+
 
 def read_config(path: str) -> dict[str, Any]:
     """Read settings from a YAML file.
@@ -123,11 +138,9 @@ def same_training(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator
     Yields:
         A description of each difference.
     """
-    free = {"train", "valid", "output", "epochs", "minutes", "patience", "threads", "samples"}
-    free |= {"save_every", "watch"}
     for name, setting in SETTINGS.items():
         mine, other = here.get(name), there.get(name, setting.default)
-        if name not in free and mine != other:
+        if name not in _CHANGEABLE and mine != other:
             yield f"{name_as_given(name)} is {other!r} in the run, {mine!r} in this command"
 
 

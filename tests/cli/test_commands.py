@@ -51,6 +51,19 @@ assert not {{"tensorflow", "keras", "numpy"}} & sys.modules.keys()
         assert line.startswith("keras-s2s")
 
 
+def test_help_is_printed_in_a_locale_that_lacks_its_characters():
+    code = "import sys; from keras_s2s.cli.main import run; sys.argv[1:] = ['score', '-h']; run()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"log_prob / length**?" in ended.stdout
+
+
 def test_errors_in_files_do_not_wait_for_tensorflow(tmp_path):
     names = ("good.tsv", "bad.tsv", "run", "model.keras")
     good, bad, run, model = (str(tmp_path / name) for name in names)
