@@ -41,8 +41,8 @@ class SearchEvaluation(keras.callbacks.Callback):
     - "val_wer": share of outputs that equal none of their references (sequence error rate, the
       WER of pronunciation);
     - "val_ter": edits to the nearest reference, per reference token (token error rate, PER);
-    - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; the attribute `signatures` holds
-      their settings.
+    - "val_bleu", "val_chrf": BLEU and chrF of sacrebleu, 0 to 100; the attribute `signatures`
+      contains their settings.
 
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` must be listed **after** this
     callback, with `mode="min"` or `mode="max"`: Keras knows the direction only for the metrics of
@@ -264,7 +264,7 @@ def _references(pairs: Any) -> dict[str, list[str]]:
     """Check pairs, and group their targets by source."""
     if isinstance(pairs, str | bytes | os.PathLike) or not isinstance(pairs, Iterable):
         raise TypeError(
-            "`pairs` must be an iterable of (source, target), as `read_pairs` returns them. "
+            "`pairs` must be an iterable of (source, target) pairs, as `read_pairs` returns. "
             f"Received: pairs={short_repr(pairs)}"
         )
     references = group_references(check_pairs(pairs))

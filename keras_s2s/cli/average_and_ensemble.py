@@ -38,7 +38,7 @@ _OUTPUT = option(
 @IMPORT
 @OVERWRITE
 def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
-    """Write one .keras file with the mean of the weights of MODELs.
+    """Average the weights of MODELs and write the result to one .keras file.
 
     MODELs are .keras files or run folders: checkpoints of one training run, or of runs that started
     from the same model (train --init-from). The result has the size and speed of a single model,
@@ -69,7 +69,7 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
 @IMPORT
 @OVERWRITE
 def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool) -> None:
-    """Write one .keras file that searches with all MODELs as an ensemble.
+    """Combine MODELs into an ensemble and write it to one .keras file.
 
     MODELs are .keras files or run folders. They must have the same vocabularies. The ensemble uses
     the search settings of the first one. Prints the path of the file.

@@ -31,7 +31,7 @@ _CHANGED = 1  # exit code if more changed than allowed
     "--max-changed",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="Exit with code 1 if more than this share of the outputs changes, such as 0.01.",
+    help="Exit with code 1 if more than this share of the outputs (such as 0.01) changes.",
 )
 @option(
     "--max-score-difference",
@@ -51,8 +51,8 @@ _CHANGED = 1  # exit code if more changed than allowed
 @option(
     "--features-column",
     type=click.IntRange(1, 3),
-    help="Read TEXTS as pairs in three columns, and take their sources. The number is that of the "
-    "column with morphological features: 2 for lemma<TAB>features<TAB>form.",
+    help="Read TEXTS as pairs in three columns, and use their sources. The value is the number of "
+    "the column with morphological features: 2 for lemma<TAB>features<TAB>form.",
     show_default="TEXTS has sources only",
 )
 @IMPORT
@@ -69,7 +69,7 @@ def compare(
     features_column: int | None,
     batch_size: int,
 ) -> None:
-    """Compare the outputs of two models, or of two versions of one, for the lines of a file.
+    """Compare the outputs of two models, or of two versions of a model, for the lines of a file.
 
     BEFORE and AFTER are .keras files, run folders, SavedModel folders, .tflite or .onnx files.
     TEXTS has one source per line or, with --features-column, pairs in three columns. Prints the

@@ -114,7 +114,7 @@ def describe_limit(evaluated: int, sources: int) -> str | None:
         return None
     return (
         f"Each epoch is evaluated on the first {evaluated:,} of {sources:,} validation sources "
-        "(--evaluation-sources), the best model at the end on all of them"
+        "(--evaluation-sources); at the end, the best model is evaluated on all of them"
     )
 
 
@@ -133,7 +133,7 @@ def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> st
         reason = f", because no metric improved for {waited} (--patience)"
     elif callbacks.pace.is_over() and len(rows) < settings.epochs:
         limit = count_of(float(settings.minutes), "minute")
-        reason = f", because the time limit of {limit} is reached (--minutes)"
+        reason = f", because the time limit of {limit} was reached (--minutes)"
     lines = [f"Training ended after epoch {len(rows)} of {settings.epochs}{reason}"]
     kept = callbacks.keep.best_epoch
     for row in rows:

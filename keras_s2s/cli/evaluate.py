@@ -41,7 +41,7 @@ from keras_s2s.evaluation import check_installed, group_references, meaningful_m
     "--tokens",
     type=click.Choice(SETTINGS["tokens"].choices),
     help=SETTINGS["tokens"].option_help(),
-    show_default="that of the run folder, otherwise characters for a target tokenizer of "
+    show_default="that of the run folder, otherwise characters if the target tokenizer splits into "
     "characters or bytes, else words",
 )
 @option(
@@ -54,7 +54,7 @@ from keras_s2s.evaluation import check_installed, group_references, meaningful_m
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="Number of most frequent confusions to list.",
+    help="Number of confusions to list, most frequent first.",
 )
 @option(
     "--bootstrap",

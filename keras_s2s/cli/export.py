@@ -40,27 +40,29 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 @option(
     "--version",
     type=click.IntRange(1),
-    help="Version number of the SavedModel, the name of its subfolder in OUT.",
-    show_default="the next one",
+    help="Version number of the SavedModel, which is also the name of its subfolder in OUT.",
+    show_default="the next number",
 )
 @option(
     "--probes",
     type=ExistingPath("a file with one source per line"),
     metavar="FILE",
-    help="File with one source per line, to check the export with in addition to generated texts.",
+    help="File with one source per line. The export is checked with these sources and with "
+    "generated texts.",
 )
 @option(
     "--figures",
     type=ExistingPath("a JSON file of names and numbers"),
     metavar="FILE",
-    help="JSON file of names and numbers for the model card, such as figures.json of a run folder.",
+    help="JSON file with names and numbers to add to the model card, such as figures.json in a run "
+    "folder.",
 )
 @option(
     "--warmup-length",
     type=click.IntRange(1),
     multiple=True,
-    help="Add a warm-up request with sources of this number of tokens, which TF Serving runs while "
-    "it loads the model. May be given several times. For saved_model only.",
+    help="Add a warm-up request with sources of this many tokens, which TF Serving runs while it "
+    "loads the model. May be given several times. For saved_model only.",
 )
 @option(
     "--warmup-batch-size",
@@ -82,7 +84,7 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 @option(
     "--source-length",
     type=click.IntRange(1),
-    help="Fixed source length, in tokens, of the signatures that take ids, for runtimes that "
+    help="Fixed source length, in tokens, for the signatures that take ids. For runtimes that "
     "cannot resize inputs.",
 )
 @OVERWRITE
@@ -128,8 +130,8 @@ def export(
     if translator.replace_unknown and on_ids:
         warn(
             "the export takes ids, not text, so it cannot copy source tokens that the target "
-            "vocabulary lacks: where the model copies one, the output is the id 1 (unk), which "
-            'reads "⁇"'
+            "vocabulary lacks: where the model copies one, the output is id 1 (unk), "
+            'written as "⁇"'
         )
     with hushed("Exporting"):
         if file_format == "saved_model":
@@ -194,8 +196,8 @@ def _check_served(folder: str) -> None:
     shown = [name for name in names if not name.startswith(".")]
     if shown and not any(map(is_version, shown)):
         raise InputError(
-            f"{folder}: the folder must be new or empty, or hold SavedModel versions. It contains "
-            f"{shown[0]!r}"
+            f"{folder}: the folder must be new or empty, or contain SavedModel versions. It "
+            f"contains {shown[0]!r}"
         )
 
 
@@ -207,10 +209,10 @@ def _read_figures(path: str | None) -> dict[str, float]:
         try:
             content = json.load(file)
         except ValueError as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
+            raise InputError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(content, dict):
         raise InputError(
-            f"{path}: must be a JSON object of names and numbers, such as {{'wer': 0.25}}"
+            f'{path}: must be a JSON object of names and numbers, such as {{"wer": 0.25}}'
         )
     values = {
         name: value["value"] if isinstance(value, dict) and "value" in value else value

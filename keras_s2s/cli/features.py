@@ -68,14 +68,14 @@ class FeatureCounts:
             self._lists[place] += is_list
 
     def check(self, column: int, paths: Iterable[str]) -> None:
-        """Check that the column holds features.
+        """Check that the column contains features.
 
         Args:
             column: Integer. Number of the column.
             paths: Paths of the files, for the error message.
 
         Raises:
-            ValueError: If another column holds lists of features and this one does not.
+            ValueError: If another column contains lists of features and this one does not.
         """
         others = [other for other in (1, 2, 3) if other != column]
         for other, lists in zip(others, self._lists[1:], strict=True):

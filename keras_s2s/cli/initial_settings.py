@@ -47,7 +47,7 @@ def follow_models(given: Mapping[str, Any]) -> dict[str, Any]:
         found = _target_tokenizer(config)
         if option == "init_from":
             if _get(config, "model", "class_name") == "Ensemble":
-                raise InputError(f"{path}: an ensemble. Expected: one model")
+                raise InputError(f"{path}: an ensemble. Expected: a single model")
             found |= _model_settings(config)
             _check_alike(completed, found, path)
         taken = {
@@ -114,7 +114,7 @@ def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) 
         if here != there:
             raise InputError(
                 f"{path}: its model has {as_in_file(name, there)}. Received: "
-                f"{value_as_given(name, here)}. Settings that are left out are those of the model"
+                f"{value_as_given(name, here)}. Omit the setting to use that of the model"
             )
 
 

@@ -25,7 +25,7 @@ from keras_s2s.errors import InputError
     "--vocabulary",
     type=OutputFolder("a folder to write the files to"),
     metavar="FOLDER",
-    help="Instead, write the vocabularies and the tokenizer rules of an export to FOLDER, for "
+    help="Write the vocabularies and the tokenizer rules of an export to FOLDER instead, for "
     "clients that send ids. Existing files are replaced.",
 )
 def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:

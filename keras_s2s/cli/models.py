@@ -296,7 +296,7 @@ def load_translator(path: str) -> Any:
 
     if not isinstance(loaded, keras_s2s.Translator):
         raise InputError(
-            f"{path}: a bare model without tokenizers. Expected: a translator, as written by "
+            f"{path}: a bare model without tokenizers. Expected: a translator, as saved by "
             "`Translator.save` or `keras-s2s train`"
         )
     return loaded

@@ -90,7 +90,7 @@ FEATURES_COLUMN = option(
     "--features-column",
     type=click.IntRange(0, 3),
     help="Number of the column with morphological features, if PAIRS has three columns: 2 for "
-    "lemma<TAB>features<TAB>form. 0: PAIRS has two columns.",
+    "lemma<TAB>features<TAB>form. 0 means that PAIRS has two columns.",
     show_default="that of the run folder, otherwise 0",
 )
 COLUMNS = option(
@@ -100,7 +100,7 @@ COLUMNS = option(
     "spaces (text), or read source<TAB>features (features).",
     show_default="features if the model has a features tokenizer, otherwise a tab is an error",
 )
-JSON = option("--json", "as_json", is_flag=True, help="Write JSON.")
+JSON = option("--json", "as_json", is_flag=True, help="Print JSON.")
 OVERWRITE = option("--overwrite", is_flag=True, help="Replace existing files.")
 BATCH_SIZE = option(
     "--batch-size",
@@ -213,8 +213,8 @@ def check_modules(names: Iterable[str]) -> None:
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
             raise InputError(
-                f"--import {name}: not the name of a module. Expected: my_module for a file "
-                "my_module.py, my_package.my_module for one in a package"
+                f"--import {name}: not a module name. Expected: my_module for a file my_module.py, "
+                "or my_package.my_module for a module in a package"
             )
         package = name.partition(".")[0]
         with _current_folder_on_path():
@@ -236,8 +236,8 @@ def _import_module(name: str) -> None:
 
 def _missing_module(name: str, missing: str) -> MissingPackageError:
     return MissingPackageError(
-        f"--import {name}: there is no module {missing!r}, neither in the current folder nor "
-        "installed"
+        f"--import {name}: no module {missing!r} in the current folder or among the installed "
+        "packages"
     )
 
 

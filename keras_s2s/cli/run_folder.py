@@ -143,8 +143,8 @@ def check_folder(settings: SimpleNamespace) -> bool:
     differences = list(same_training(vars(settings), run))
     if differences:
         raise InputError(
-            f"{folder}: the run in this folder has other settings ({'; '.join(differences)}). Use "
-            "the same settings, or choose another --output"
+            f"{folder}: the run in this folder has different settings ({'; '.join(differences)}). "
+            "Use the same settings, or choose another --output"
         )
     return True
 

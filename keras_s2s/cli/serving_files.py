@@ -25,7 +25,7 @@ from keras_s2s.cli.streams import write_line
     type=click.IntRange(1),
     multiple=True,
     help="Version to serve. May be given several times.",
-    show_default="always the newest",
+    show_default="always the newest version",
 )
 @option(
     "--image",
@@ -47,7 +47,7 @@ from keras_s2s.cli.streams import write_line
 )
 @OVERWRITE
 def serving_files(served: str, folder: str, **settings: Any) -> None:
-    """Write files for serving the models in SERVED with TF Serving to FOLDER.
+    """Write configuration files to FOLDER for serving the models in SERVED with TF Serving.
 
     SERVED is the folder of SavedModel versions that `export` wrote. The files are the server's
     settings for versions, batching and metrics, a compose file for containers, and manifests for
@@ -59,8 +59,8 @@ def serving_files(served: str, folder: str, **settings: Any) -> None:
         paths = exports.serving_files(served, folder, **settings)
     except FileExistsError:
         raise FileExistsError(
-            f"{folder}: the folder holds files of an earlier call, which may have been edited by "
-            "hand; use --overwrite to replace them"
+            f"{folder}: the folder contains files of an earlier call, which may have been edited "
+            "since; use --overwrite to replace them"
         ) from None
     for path in paths:
         write_line(path)

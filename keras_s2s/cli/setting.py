@@ -127,7 +127,7 @@ class Setting(NamedTuple):
             )
             return f"one of {', '.join(self.choices)}{own}"
         if self.kind is str:
-            return "a text"
+            return "a string"
         if self.kind is bool:
             return "true or false"
         return describe_number(self.kind, self.minimum, self.maximum)

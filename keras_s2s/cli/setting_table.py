@@ -65,8 +65,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "import",
             None,
-            "Python module that registers custom layers or functions, in the current folder or "
-            "installed",
+            "Python module, in the current folder or installed, that registers custom layers or "
+            "functions",
             several=True,
             unset=NONE,
         ),
@@ -105,8 +105,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         *(
             _number(
                 f"max_{side}_length",
-                f"Skip training pairs whose {side} has more than this number of tokens, including "
-                "eos",
+                f"Skip training pairs with more {side} tokens than this, including eos",
                 _NO_LIMIT,
             )
             for side in ("source", "target")
@@ -120,15 +119,15 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "vocabularies and model settings",
             unset=NONE,
         ),
-        Setting(
-            "cell", "lstm", "Type of the recurrent layers: lstm or gru", choices=("lstm", "gru")
-        ),
+        Setting("cell", "lstm", "Type of recurrent layer: lstm or gru", choices=("lstm", "gru")),
         _fitted(
             "units",
-            "Number of units of the decoder and of each encoder direction",
+            "Number of units in the decoder and in each encoder direction",
             maximum=_LARGEST,
         ),
-        _number("embedding_dim", "Size of the embeddings", "equal to `units`", maximum=_LARGEST),
+        _number(
+            "embedding_dim", "Dimension of the embeddings", "equal to `units`", maximum=_LARGEST
+        ),
         _fitted("encoder_layers", "Number of encoder layers", maximum=_DEEPEST),
         _fitted("decoder_layers", "Number of decoder layers", maximum=_DEEPEST),
         Setting("bidirectional", BIDIRECTIONAL, "Use a bidirectional encoder", bool),
@@ -178,7 +177,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         _fitted("dropout", "Dropout rate of layer inputs", float, 0, maximum=0.95),
         _rate("recurrent_dropout", "Dropout rate of recurrent connections"),
-        _rate("word_dropout", "Rate at which training replaces tokens by the unknown token"),
+        _rate("word_dropout", "Fraction of tokens that training replaces with the unknown token"),
     ),
     "Training": (
         Setting(
@@ -193,8 +192,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "teacher",
             None,
             "Model to distill, usually an ensemble: a .keras file or run folder. The new model "
-            "learns its predicted probabilities and uses its vocabularies; `label_smoothing` has "
-            "no effect",
+            "learns the probabilities that the teacher predicts, and uses the teacher's "
+            "vocabularies; `label_smoothing` has no effect",
             unset=NONE,
         ),
         _fitted("epochs", "Number of passes over the training pairs"),
@@ -307,7 +306,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "stopping",
             "bound",
             "When a beam search stops: bound (no better output is possible), finished (as many "
-            "outputs as the beam width are finished) or length (at the maximum length)",
+            "outputs as the beam width have finished) or length (at the maximum length)",
             choices=("bound", "finished", "length"),
         ),
         _number(
@@ -321,12 +320,12 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "tokens",
             None,
-            "Unit of the token error rate (TER): words, characters or phones. For phones it is "
-            "called PER",
+            "Unit of the token error rate (TER): words, characters or phones. With phones, the "
+            "metric is called PER",
             choices=("words", "characters", "phones"),
             unset="characters for the target tokenizers char and byte, otherwise words",
         ),
-        Setting("bleu_tokenize", "13a", "sacrebleu tokenization for BLEU; none: split at spaces"),
+        Setting("bleu_tokenize", "13a", "sacrebleu tokenization for BLEU; none splits at spaces"),
         Setting(
             "evaluation_sources",
             1000,

@@ -90,7 +90,7 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
     for name in ("train", "valid"):
         if not values[name]:
             raise InputError(
-                f"{option_name(name)} FILE is missing. It may also be given in a settings file, as "
+                f"{option_name(name)} FILE is missing. You can also set it in a settings file, as "
                 f"`{name}: FILE`"
             )
     attention = values["attention"]
@@ -213,7 +213,7 @@ def _items(path: str, text: str) -> Iterator[tuple[str, Any, int]]:
             yield key.value, _construct(loader, value, f"{path}, line {line}"), line
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: not YAML: {error.problem}") from None
+        raise InputError(f"{path}{line}: not valid YAML: {error.problem}") from None
     finally:
         loader.dispose()
 

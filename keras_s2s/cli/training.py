@@ -234,7 +234,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         learning_curves(curve, path=picture)
     click.echo(
         f"\nBest model: {run_folder.best_path(settings)}\n"
-        f"Its results on all validation pairs: {report.to_text()}"
+        f"Results on all validation pairs: {report.to_text()}"
     )
     if settings.confidence:
         calibrate(settings, best.translator, data.valid)
@@ -304,7 +304,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise InputError(
-            f"{settings.output}: not enough disk space. Expected: {needed >> 20} MB. Available: "
+            f"{settings.output}: not enough disk space. Required: {needed >> 20} MB. Available: "
             f"{free >> 20} MB"
         )
 

@@ -70,7 +70,7 @@ def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
     for path in settings.train if settings.stream else ():
         if not os.path.isfile(path):  # reading a pipe again would wait forever
             raise InputError(
-                f"{path}: not a regular file, so it cannot be read again for each epoch. Leave out "
+                f"{path}: not a regular file, so it cannot be read again in each epoch. Omit "
                 "--stream, or write the pairs to a file"
             )
     with StatusLine("Reading the pairs"):

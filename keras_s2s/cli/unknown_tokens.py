@@ -71,9 +71,9 @@ def check_known(tokenizers: Iterable[Any], pairs: Any, path: str) -> None:
         unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs()))
         if unknown.share > _MOST:
             raise InputError(
-                f"{path}: its {side} vocabulary does not fit the training pairs: it lacks "
-                f"{unknown} of their {side} tokens. Expected: a model of the same characters or "
-                "words. To train new vocabularies, leave out --init-from and --teacher"
+                f"{path}: its {side} vocabulary does not match the training pairs: it lacks "
+                f"{unknown} of their {side} tokens. Expected: a model trained on the same "
+                "characters or words. To train new vocabularies, omit --init-from and --teacher"
             )
         if unknown.share:
             warn(

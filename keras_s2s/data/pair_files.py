@@ -19,10 +19,10 @@ def iterate_pairs(
     *,
     features_column: int | None = None,
 ) -> Iterator[tuple[str, str]]:
-    r"""Read the pairs of files one by one, keeping only a few in memory.
+    r"""Read pairs from files one by one, keeping only a few in memory.
 
-    Use this function to train tokenizers, which take an iterable of texts. `make_dataset` takes the
-    paths of the files.
+    Use this function to train tokenizers, which accept an iterable of texts. `make_dataset` takes
+    the paths of the files.
 
     Args:
         files: The path of a file, tab-separated (see `read_pairs`) or TFRecords (see
@@ -51,7 +51,7 @@ def iterate_pairs(
     if not paths:
         for other in others:
             raise TypeError(f"`files` must be paths. Received: {short_repr(other)}")
-        raise InputError("`files` must have at least one path. Received: none")
+        raise InputError("`files` must contain at least one path. Received: none")
     column = check_features_column(features_column)
     return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)
 

@@ -146,7 +146,7 @@ def as_paths_or_pairs(pairs: Any) -> tuple[list[str], Iterable[Any]]:
         return [check_path(pairs)], ()
     if isinstance(pairs, bytes) or not isinstance(pairs, Iterable):
         raise TypeError(
-            f"`pairs` must be an iterable of (source, target). Received: {short_repr(pairs)}"
+            f"`pairs` must be an iterable of (source, target) pairs. Received: {short_repr(pairs)}"
         )
     iterator = iter(pairs)
     first = list(itertools.islice(iterator, 1))
@@ -162,7 +162,7 @@ def _check_listed_path(path: Any) -> str:
     except FileNotFoundError as error:
         if not isinstance(path, str):
             raise
-        raise FileNotFoundError(f"{error} (a list of str is read as paths)") from error
+        raise FileNotFoundError(f"{error} (a list of str is read as a list of paths)") from error
 
 
 def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
@@ -181,7 +181,7 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """
     if not isinstance(pairs, Iterable):
         raise TypeError(
-            "`pairs` must be an iterable of (source, target), both of them str. "
+            "`pairs` must be an iterable of (source, target) pairs of str. "
             f"Received: pairs={short_repr(pairs)}"
         )
     for number, pair in enumerate(pairs):
@@ -191,13 +191,13 @@ def check_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, str]]:
             or not all(isinstance(text, str) for text in pair)
         ):
             raise TypeError(
-                f"`pairs` must be an iterable of (source, target), both of them str. "
+                "`pairs` must be an iterable of (source, target) pairs of str. "
                 f"Received: {short_repr(pair)} as pair {number}"
             )
         fault = find_fault(*pair)
         if fault:
             raise InputError(
-                "`pairs` must contain texts, neither of them empty. "
+                "`pairs` must contain texts that are not empty. "
                 f"Received: {short_repr(pair)} as pair "
                 f"{number}: {fault}"
             )
@@ -259,8 +259,8 @@ def _lines(name: str) -> Iterator[bytes]:
                 yield content.removesuffix(b"\n").removesuffix(b"\r")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(
-                f"{name}: damaged or truncated after line {number}. Get the file again. "
-                f"Decompressing it failed: {error}"
+                f"{name}: damaged or truncated after line {number}. Copy or download the file "
+                f"again. Decompressing it failed: {error}"
             ) from error
 
 
@@ -284,7 +284,7 @@ def _columns(name: str, number: int, line: bytes) -> list[str]:
         ) from error
     if "\r" in text:
         raise _line_error(
-            name, number, "a carriage return inside the line; end lines in LF or CR LF"
+            name, number, "a carriage return inside the line; end lines with LF or CR LF"
         )
     columns = text.split("\t")
     if len(columns) == 1:
@@ -301,7 +301,7 @@ def _pair(
         reason = f"{len(columns)} columns with features_column={features_column}"
         if len(columns) == 2:
             reason += (
-                ". For a file of two columns, leave `features_column` out (`evaluate`, `score` and "
+                ". For a file of two columns, omit `features_column` (`evaluate`, `score` and "
                 "`draw errors` with the run folder of a model with features: `--features-column 0`)"
             )
         raise _line_error(name, number, reason, expected)
@@ -314,7 +314,7 @@ def _pair(
         fault = "white space in the features" if features.split() else "the features are empty"
         fault += f", column {features_column} of {len(_TRIPLES)}"
         if likely:
-            fault += f". If column {likely} holds the features, use features_column={likely}"
+            fault += f". If column {likely} contains the features, use features_column={likely}"
     if fault:
         raise _line_error(name, number, fault, expected)
     source, target = columns
@@ -323,14 +323,14 @@ def _pair(
 
 def _advice(columns: list[str]) -> str:
     """Return advice for a line with more than two columns."""
-    advice = "Put each further target of a source on a line of its own"
+    advice = "Put each additional target of a source on a separate line"
     if len(columns) != len(_TRIPLES):
         return advice
     column = _find_features(columns) or 2
     return (
-        f"If column {column} holds morphological features, such as V;PST, read the file with "
+        f"If column {column} contains morphological features, such as V;PST, read the file with "
         f"features_column={column} (`--features-column {column}`). If column {len(columns)} is "
-        "another correct target, put it on a line of its own"
+        "another correct target, put it on a separate line"
     )
 
 

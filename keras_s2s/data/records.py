@@ -62,16 +62,16 @@ def iterate_records(path: str) -> Iterator[tuple[str, str]]:
             for _ in records.skip(number):  # records of the group that was read at once
                 number += 1
         raise InputError(
-            f"{path}: damaged or truncated after record {number}, or not a TFRecord file. Get the "
-            f"file again. Reading it failed: {error.message}"
+            f"{path}: damaged or truncated after record {number}, or not a TFRecord file. "
+            f"Copy or download the file again. Reading it failed: {error.message}"
         ) from error
     fault = _end_fault(path, size, compressed=compressed)
     if number == 0 and not fault:
         raise InputError(f"{path}: the file is empty. Expected: records of source and target")
     if left is not None and left != 0:
         raise InputError(
-            f"{path}: truncated after record {number}: its last record is missing. Get the "
-            "file again"
+            f"{path}: truncated after record {number}: the last record is missing. Copy or "
+            "download the file again"
         )
     if fault:
         raise InputError(
@@ -98,8 +98,8 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
         return None
     if (begin is None) == (left in (None, 0)):
         raise InputError(
-            f"{path}, record {number}: records before it are missing, or it was appended. Get the "
-            "file again"
+            f"{path}, record {number}: records before it are missing, or it was appended. Copy or "
+            "download the file again"
         )
     left = -1 if begin is not None else left - 1  # type: ignore[operator]
     if end is None:
@@ -107,7 +107,7 @@ def _count(path: str, number: int, example: tf.train.Example, left: int | None) 
     if end != -left:
         raise InputError(
             f"{path}, record {number}: it was written as record {end} but follows "
-            f"{count_of(-left - 1, 'record')}: some are missing. Get the file again"
+            f"{count_of(-left - 1, 'record')}: some are missing. Copy or download the file again"
         )
     return 0
 

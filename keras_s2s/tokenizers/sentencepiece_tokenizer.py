@@ -201,7 +201,7 @@ class SentencePieceTokenizer(Tokenizer):
         if _checksum(proto).encode() != expected:
             raise InputError(
                 f"{paths[0]}: its SHA-256 differs from the one in {_CHECKSUM_FILE}: it was "
-                "damaged or changed after it was saved. Get the file again"
+                "damaged or changed after it was saved. Copy or download the file again"
             )
         self._set_model(parse_model(proto))
 

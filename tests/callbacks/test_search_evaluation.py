@@ -232,11 +232,11 @@ def test_it_evaluates_only_while_fit_runs():
 @pytest.mark.parametrize(
     ("pairs", "error", "match"),
     [
-        ("valid.tsv", TypeError, "as `read_pairs` returns them"),
+        ("valid.tsv", TypeError, "as `read_pairs` returns"),
         (3, TypeError, "Received: pairs=3"),
         ([], ValueError, "at least one pair"),
         ([("a", "b"), (" ", "b")], ValueError, r"\(' ', 'b'\) as pair 1: the source is empty"),
-        ([("a",)], TypeError, "both of them str"),
+        ([("a",)], TypeError, "pairs of str"),
     ],
 )
 def test_pairs_that_cannot_be_searched_are_rejected(pairs, error, match):

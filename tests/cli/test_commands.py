@@ -226,7 +226,7 @@ def test_an_export_of_ids_says_that_it_does_not_copy(
     for name in ("onnx", "litert"):
         monkeypatch.setattr(s2s.export, name, lambda translator, out, **given: out, raising=False)
     code, _, errors = run("export", tmp_path, tmp_path / out, *options)
-    assert (code, 'the output is the id 1 (unk), which reads "⁇"' in errors) == (0, on_ids)
+    assert (code, 'the output is id 1 (unk), written as "⁇"' in errors) == (0, on_ids)
 
 
 def test_inspect_describes_a_keras_file(run, model, translator):
@@ -431,8 +431,8 @@ def test_a_run_folder_stores_its_modules(run, own):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        ("own_qq", "--import own_qq: there is no module 'own_qq', neither in the current folder"),
-        ("own_q.py", "--import own_q.py: not the name of a module. Expected: my_module for a file"),
+        ("own_qq", "--import own_qq: no module 'own_qq' in the current folder or among"),
+        ("own_q.py", "--import own_q.py: not a module name. Expected: my_module for a file"),
         ("broken_q", "--import broken_q: ZeroDivisionError: division by zero"),
     ],
 )
@@ -506,7 +506,7 @@ def test_an_export_is_not_mixed_with_other_files(run, model, run_folder, tmp_pat
     (tmp_path / "notes.txt").touch()
     code, _, errors = run("export", model, tmp_path)
     assert code == 2
-    assert "must be new or empty, or hold SavedModel versions. It contains 'notes.txt'" in errors
+    assert "must be new or empty, or contain SavedModel versions. It contains 'notes.txt'" in errors
 
 
 def test_a_bare_model_has_no_tokenizers(run, translator, tmp_path):

@@ -57,7 +57,7 @@ def test_each_epoch_prints_one_line(capsys):
     ("wait", "seconds", "reason"),
     [
         (3, 0, ", because no metric improved for 3 epochs (--patience)"),
-        (2, 60, ", because the time limit of 1 minute is reached (--minutes)"),
+        (2, 60, ", because the time limit of 1 minute was reached (--minutes)"),
         (2, 0, ""),
     ],
 )

@@ -50,28 +50,28 @@ def test_the_template_explains_every_line_and_has_the_defaults(run, tmp_path):
         ("cell: rnn\n", "line 1: `cell` must be one of lstm, gru. Received: 'rnn'"),
         ("bidirectional: 1\n", "line 1: `bidirectional` must be true or false. Received: 1"),
         ("seed: true\n", "line 1: `seed` must be an integer between 0 and 4294967295. R"),
-        ("valid: 3\n", "line 1: `valid` must be a text. Received: 3"),
-        ("units: [\n", "line 2: not YAML: "),
+        ("valid: 3\n", "line 1: `valid` must be a string. Received: 3"),
+        ("units: [\n", "line 2: not valid YAML: "),
         ("units: 8\ncell: l\0stm\n", "line 2: control character U+0000"),
         ("cell: \x1b[31m\n", "line 1: control character U+001B"),
         ("units: !!int abc\n", "line 1: not a value of type 'int': invalid literal"),
         ("units: !!timestamp abc\n", "line 1: not a value of type 'timestamp': "),
-        ("units: !!python/object:os.system {}\n", "line 1: not YAML: could not determine a const"),
+        ("units: !!python/object:os.system {}\n", "line 1: not valid YAML: could not determine a"),
         ("\nvalid: 2020-13-45\n", "line 2: not a value of type 'timestamp': month must be in"),
-        ("valid: 2020-12-15\n", "line 1: `valid` must be a text. Received: datetime.date(2020"),
+        ("valid: 2020-12-15\n", "line 1: `valid` must be a string. Received: datetime.date(2020"),
         ("units: .inf\n", "line 1: `units` must be an integer between 1 and 32768. Received: inf"),
         ("dropout: -.inf\n", "line 1: `dropout` must be a number between 0 and 0.95. Receiv"),
         ("seed: " + "9" * 400 + "\n", "line 1: `seed` must be an integer between 0 and"),
         ("epochs: " + "9" * 400 + "\n", "line 1: `epochs` must be an integer of at least 1."),
         ("minutes: " + "9" * 400 + "\n", "line 1: `minutes` must be a number of at least 0.001."),
         ("units: " + "9" * 5000 + "\n", "line 1: not a value of type 'int': Exceeds the limit"),
-        ("units: " + "[" * 3000 + "\n", "line 1: not YAML: nested too deeply"),
-        ("units: " + "{a: " * 3000 + "\n", "line 1: not YAML: nested too deeply"),
-        (BOMB, "line 2: not YAML: aliases are not supported"),
+        ("units: " + "[" * 3000 + "\n", "line 1: not valid YAML: nested too deeply"),
+        ("units: " + "{a: " * 3000 + "\n", "line 1: not valid YAML: nested too deeply"),
+        (BOMB, "line 2: not valid YAML: aliases are not supported"),
         ("units: 8\n#" + "x" * 10**7 + "\n", ": more than 1,048,576 bytes, the limit"),
         ("x" * 1000 + ": 3\n", "line 1: there is no setting `xxxxxxxx"),
         ("? [a, b]\n: 3\n", "line 1: expected the name of a setting"),
-        ("units: 8\n---\nunits: 9\n", "line 2: not YAML: but found another document"),
+        ("units: 8\n---\nunits: 9\n", "line 2: not valid YAML: but found another document"),
         ('valid: v\noutput: "a\\0b"\n', "line 2: `output` must be text without NUL characters"),
         ('import: ["\\ud800"]\n', "line 1: `import` must be text without NUL characters or"),
         ("context: mean>\ncontext: x\n", "line 2: `context` appears twice"),
@@ -135,7 +135,7 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--train FILE is missing. It may also be given in a settings file, as `train: FILE`"),
+        ([], "--train FILE is missing. You can also set it in a settings file, as `train: FILE`"),
         (
             ["--train", "no.tsv", "--valid", "no.tsv"],
             "--train no.tsv: there is no such file. Expect",
@@ -225,7 +225,9 @@ def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
     assert check_folder(settings) is True
     assert (settings.units, settings.epochs) == (256, 50)
     settings.units = 3
-    with pytest.raises(ValueError, match=r"other settings \(`units` is 256 in the run, 3 in this"):
+    with pytest.raises(
+        ValueError, match=r"different settings \(`units` is 256 in the run, 3 in this"
+    ):
         check_folder(settings)
     (folder / "settings.yaml").rename(folder / "thesis.txt")
     with pytest.raises(ValueError, match=r"it contains 'thesis.txt'"):

@@ -152,7 +152,7 @@ def test_a_folder_below_a_file_is_reported_at_once(run, files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--units", "9"], "other settings (--units is 8 in the run, 9 in this command)"),
+        (["--units", "9"], "different settings (--units is 8 in the run, 9 in this command)"),
         (["--watch", "bleu"], "(--watch is 'wer' in the run, 'bleu' in this command)"),
         (["--source-tokenizer", "byte"], "(--source-tokenizer is 'char' in the run, 'byte' in "),
     ],

@@ -69,14 +69,14 @@ def test_training_starts_from_weights_and_vocabularies(train, tmp_path):
     [
         (
             ["--units", "9"],
-            "its model has `units: 8`. Received: --units 9. Settings that are left out",
+            "its model has `units: 8`. Received: --units 9. Omit the setting",
         ),
-        (["--decoder-layers", "2"], "`decoder_layers: 1`. Received: --decoder-layers 2. Set"),
-        (["--cell", "gru"], "its model has `cell: lstm`. Received: --cell gru. Set"),
-        (["--copy"], "its model has `copy: false`. Received: --copy. Set"),
+        (["--decoder-layers", "2"], "`decoder_layers: 1`. Received: --decoder-layers 2. Omit"),
+        (["--cell", "gru"], "its model has `cell: lstm`. Received: --cell gru. Omit"),
+        (["--copy"], "its model has `copy: false`. Received: --copy. Omit"),
         (
             ["--target-tokenizer", "char"],
-            "its model has `target_tokenizer: word`. Received: --target-tokenizer char. Set",
+            "its model has `target_tokenizer: word`. Received: --target-tokenizer char. Omit",
         ),
         (["--source-tokenizer", "byte"], "its source tokenizer is a CharTokenizer"),
     ],
@@ -123,7 +123,7 @@ def test_an_ensemble_is_an_error(train, tmp_path):
     keras_s2s.Translator(together, member.source, member.target).save(tmp_path / "initial.keras")
     code, _, errors = train()
     assert code == 2
-    assert "initial.keras: an ensemble. Expected: one model" in errors
+    assert "initial.keras: an ensemble. Expected: a single model" in errors
 
 
 def settings_for(tmp_path, **given):

@@ -369,7 +369,9 @@ def test_a_fault_in_a_file_is_reported_before_training(tmp_path):
         make_dataset(path, SOURCE, TARGET)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.tsv: there is no such file"):
         make_dataset([path, tmp_path / "nowhere.tsv"], SOURCE, TARGET)
-    with pytest.raises(FileNotFoundError, match=r"^ab: .* \(a list of str is read as paths\)$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^ab: .* \(a list of str is read as a list of paths\)$"
+    ):
         make_dataset(["ab", "c"], SOURCE, TARGET)
 
 
@@ -423,8 +425,12 @@ def test_limits_that_skip_all_pairs_are_refused():
     ("pairs", "error", "message"),
     [
         ([], ValueError, "`pairs` must contain at least one pair. Received: none"),
-        (b"ab", TypeError, r"`pairs` must be an iterable of \(source, target\). Received: b'ab'"),
-        (5, TypeError, r"`pairs` must be an iterable of \(source, target\). Received: 5"),
+        (
+            b"ab",
+            TypeError,
+            r"`pairs` must be an iterable of \(source, target\) pairs. Received: b'ab'",
+        ),
+        (5, TypeError, r"`pairs` must be an iterable of \(source, target\) pairs. Received: 5"),
         ([("a", "b"), "ab"], TypeError, "Received: 'ab' as pair 1"),
         ([("a",)], TypeError, r"Received: \('a',\) as pair 0"),
         ([("a", "b", "c")], TypeError, r"Received: \('a', 'b', 'c'\) as pair 0"),

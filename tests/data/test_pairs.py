@@ -96,10 +96,10 @@ def test_written_pairs_are_read_back(pairs, tmp_path):
     ("line", "reason"),
     [
         (b"no tab here", "no tab in the line. Expected: source<TAB>target"),
-        (b"a\tb\tc", "3 columns. If column 2 holds morphological features, such as V;PST, read"),
-        (b"a\tb\tV;PST", "3 columns. If column 3 holds morphological features"),
-        (b"a; b\tc\tV;PST", "3 columns. If column 3 holds morphological features"),
-        (b"a\tb\tc\td", "4 columns. Put each further target of a source on a line of its own"),
+        (b"a\tb\tc", "3 columns. If column 2 contains morphological features, such as V;PST, read"),
+        (b"a\tb\tV;PST", "3 columns. If column 3 contains morphological features"),
+        (b"a; b\tc\tV;PST", "3 columns. If column 3 contains morphological features"),
+        (b"a\tb\tc\td", "4 columns. Put each additional target of a source on a separate line"),
         (b"a\tb\t", "3 columns"),
         (b"\tb", "the source is empty"),
         (b"a\t", "the target is empty"),
@@ -110,7 +110,7 @@ def test_written_pairs_are_read_back(pairs, tmp_path):
         (b"a\tcaf\xe9", "not UTF-8: byte 0xE9 at position 5"),
         (b"\xed\xa0\x80\tb", "not UTF-8: byte 0xED at position 0"),
         (b"a\0\tb", "a NUL character in the source"),
-        (b"a\rb\tc", "a carriage return inside the line; end lines in LF or CR LF"),
+        (b"a\rb\tc", "a carriage return inside the line; end lines with LF or CR LF"),
     ],
     ids=repr,
 )
@@ -139,13 +139,16 @@ def test_features_are_read_from_their_column(column, line, tmp_path):
     [
         (
             "a\tb",
-            "2 columns with features_column=2. For a file of two columns, leave `features_column` "
-            "out .* Expected: source<TAB>features<TAB>target",
+            "2 columns with features_column=2. For a file of two columns, omit `features_column` "
+            ".* Expected: source<TAB>features<TAB>target",
         ),
         ("a\tb\tc\td", "4 columns with features_column=2"),
         ("a\t \tc", "the features are empty, column 2 of 3"),
         ("a\tV PST\tc", "white space in the features, column 2 of 3. Expected"),
-        ("a\tc d\tV;PST", "white space .*, column 2 of 3. If column 3 holds the features, use fea"),
+        (
+            "a\tc d\tV;PST",
+            "white space .*, column 2 of 3. If column 3 contains the features, use fea",
+        ),
         ("\tV\tc", "the source is empty"),
         ("a\tV\t", "the target is empty"),
     ],
@@ -207,7 +210,7 @@ def _damaged() -> dict[str, bytes]:
 @pytest.mark.parametrize("damage", _damaged())
 def test_a_damaged_gzip_file_is_refused(damage, tmp_path):
     with pytest.raises(
-        ValueError, match=r"pairs\.gz: damaged or truncated after line \d+\. Get the"
+        ValueError, match=r"pairs\.gz: damaged or truncated after line \d+\. Copy or"
     ):
         read_pairs(_write(tmp_path, _damaged()[damage], "pairs.gz"))
 

@@ -239,7 +239,10 @@ def test_concatenated_files_are_read(compressed, tmp_path):
         ([1, 2, 3], "record 3: records before it are missing, or it was appended"),
         ([0, 1, 3], "record 3: it was written as record 4 but follows 2 records"),
         ([0, 1, 2, 3, 1], "record 5: records before it are missing, or it was appended"),
-        ([0, 1], "truncated after record 2: its last record is missing. Get the file again"),
+        (
+            [0, 1],
+            "truncated after record 2: the last record is missing. Copy or download the file again",
+        ),
     ],
 )
 def test_missing_records_are_detected(order, message, tmp_path):

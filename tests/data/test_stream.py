@@ -137,7 +137,7 @@ def test_files_are_read_one_by_one(tmp_path):
 @pytest.mark.parametrize(
     ("files", "error", "message"),
     [
-        ([], ValueError, r"`files` must have at least one path\. Received: none"),
+        ([], ValueError, r"`files` must contain at least one path\. Received: none"),
         ([("a", "b")], TypeError, r"`files` must be paths\. Received: \('a', 'b'\)"),
         ("nowhere.tsv", FileNotFoundError, "there is no such file"),
     ],
