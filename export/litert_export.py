@@ -68,7 +68,7 @@ def litert(
 
     The signatures "serving_default", "greedy", "ids" and "score" (see
     `keras_s2s.export.signatures`) take any batch size and length, and share the weights. Signatures
-    with text need the operations of tensorflow-text. "ids" has built-in operations only and runs
+    with text need the operations of tensorflow-text. "ids" uses only built-in operations and runs
     in any interpreter. If the search has a `max_length`, "ids" pads its "target_ids" to it and also
     runs in LiteRT's CompiledModel, in C++ and in browsers. In Python (see `LiteRTRunner` for a
     runner without TensorFlow):
@@ -93,7 +93,7 @@ def litert(
         translator: The `Translator`.
         path: Destination path; must end in ".tflite". An existing file is replaced.
         quantization: None for float32; "float16" for half the size; "int8" for 8-bit weights and
-            float32 sums, which is faster and takes a quarter of the size. Defaults to None.
+            float32 sums, which is faster and needs less than a third of the size. Defaults to None.
         signatures: The signatures to export. Defaults to "serving_default", "greedy", "ids" and
             "score". With `("ids",)` the graph has no text operation and no vocabulary, and "ids"
             is the first and only signature of the file. "greedy_ids" and "score_ids" are the
@@ -104,8 +104,8 @@ def litert(
             signatures take ids. Defaults to `None`, any length and any batch size.
         probes: Texts to compare, in addition to the standard ones. Defaults to none.
         figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
-        verbose: Whether to print a line before each step. LiteRT's own INFO lines, which have no
-            switch, are printed in any case. Defaults to `True`.
+        verbose: Whether to print a line before each step. LiteRT prints its own INFO lines in any
+            case. Defaults to `True`.
 
     Returns:
         The path of the file. Its metadata contains the vocabularies and the model card, as JSON

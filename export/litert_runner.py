@@ -57,12 +57,12 @@ class Hypothesis(NamedTuple):
 class LiteRTRunner:
     """Runner for a LiteRT file written by `keras_s2s.export.litert`: text in, text out.
 
-    For tokenizers of characters, words or bytes, and a `FeatureTokenizer` for sources, `translate`
+    With tokenizers of characters, words or bytes, or a `FeatureTokenizer` for sources, `translate`
     and `search` run the signature "ids" with built-in operations and the vocabularies in the file.
     Other tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text, which
     are loaded from that package's library without importing TensorFlow. A runner is thread-safe,
     but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to standard
-    error when it first runs; it has no switch for them.
+    error when it first runs, and has no switch to turn them off.
 
     Args:
         path: Path of the file.

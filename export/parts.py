@@ -52,10 +52,10 @@ def vocabularies(
 
     Args:
         path: The export: the folder of a version, a LiteRT file or an ONNX file.
-        folder: Folder to write "source_vocabulary.json" and "target_vocabulary.json" (a list of
-            tokens each) and "tokenizers.json" (how the texts of both sides are split) to, for an
-            app. Existing files are replaced. The page "Clients that tokenize" describes the rules.
-            Defaults to `None`: no files are written.
+        folder: Folder to write files for an app to: "source_vocabulary.json" and
+            "target_vocabulary.json" (lists of tokens), and "tokenizers.json" (how to split and join
+            texts). Existing files are replaced. The page "Clients that tokenize" describes the
+            rules. Defaults to `None`: no files are written.
 
     Returns:
         A dict with the keys "source" and "target". Each value is a list: the token of each id.

@@ -64,8 +64,8 @@ def saved_model(
         served(source=tf.constant(["hello"]))["target"]  # (batch, num_hypotheses), best first
 
     Servers do not see the version until it has passed a check: it is loaded as a server loads it,
-    and must return the same text as the model, and scores within 1e-4. If anything fails, nothing
-    is left. Existing versions are never changed.
+    and must return the same text as the model, and scores within 1e-4. If a step fails, no files
+    are left. Existing versions are never changed.
 
     Args:
         translator: The `Translator`.
@@ -73,8 +73,8 @@ def saved_model(
             exist.
         version: Number of the version. Defaults to one above the highest existing version.
         signatures: The signatures to export. Defaults to "serving_default", "greedy", "ids",
-            "score" and "options". With `("ids",)` the graph has no operation of tensorflow-text,
-            no string and no vocabulary, so that runtimes without them can load it. "greedy_ids"
+            "score" and "options". With `("ids",)` the graph has no operation of tensorflow-text, no
+            string and no vocabulary, so runtimes that do not support them can load it. "greedy_ids"
             and "score_ids" are the equivalents of "greedy" and "score" on ids. The client then
             splits text with the vocabularies; see `vocabularies`.
         source_length: Fixed length of "source_ids"; pad shorter sources with 0. Requires that all

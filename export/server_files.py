@@ -51,7 +51,7 @@ class Batching:
 
     Args:
         max_batch_size: Maximum number of rows in a batch and in a request; larger requests are
-            refused.
+            rejected.
         batch_timeout_micros: Maximum time that a request waits for others, in microseconds.
         max_enqueued_batches: Maximum number of waiting batches. Beyond it, the server immediately
             returns the error "unavailable".

@@ -98,8 +98,8 @@ class Perplexity(TokenMean):
 class TokenAccuracy(TokenMean):
     """Share of real target tokens that are the most probable id, given the previous tokens.
 
-    Counts are summed over the epoch and divided once, so every token has the same weight, whatever
-    the batches are. Padding is ignored.
+    Counts are summed over the epoch and divided once, so every token has the same weight,
+    regardless of the batches. Padding is ignored.
 
     Args:
         name: Name of the metric. Defaults to "token_accuracy".

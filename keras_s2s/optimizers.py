@@ -25,13 +25,13 @@ class FusedAdam(keras.optimizers.Adam):
     """Adam optimizer that updates each variable in one fused operation.
 
     Use it like `keras.optimizers.Adam`: the arguments, the arithmetic and the saved state are the
-    same, and each of the two can load the state of the other. Schedules, clipping, weight decay,
-    moving averages of the weights and gradient accumulation work too. With `amsgrad=True`, the
-    update is Keras's own. `compile("adam")` of a `Seq2Seq` creates a `FusedAdam`.
+    same, and each can load the other's state. Schedules, clipping, weight decay, moving averages of
+    the weights and gradient accumulation work too. With `amsgrad=True`, the update is Keras's own.
+    `compile("adam")` of a `Seq2Seq` creates a `FusedAdam`.
 
     Keras implements the update as a dozen operations, each of which reads or writes a whole
     variable. With two vocabularies of 8000, a training step with the fused operation takes 7% less
-    time on a CPU, and runs hundreds of operations fewer on a GPU.
+    time on a CPU, and runs hundreds fewer operations on a GPU.
 
     Example:
         >>> model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))

@@ -49,7 +49,7 @@ _TOKENIZERS = ("char", "decomposed", "byte", "word", "subword", "features")
 
 @dataclasses.dataclass(frozen=True)
 class RecommendedSettings:
-    """Settings for training a model on given pairs, each with its reason.
+    """Settings for training a model on given pairs, with a reason for each.
 
     Computed by `recommended_settings`. `print` shows a table of names, values and reasons.
 
@@ -58,7 +58,7 @@ class RecommendedSettings:
         epochs: Passes over the training pairs, for `fit`.
         warmup_steps: Steps during which the learning rate rises from 0.
         patience: Epochs without improvement, not counting warm-up, before training may stop.
-        learning_rate: Highest learning rate of Adam.
+        learning_rate: Peak learning rate of Adam.
         dropout: Dropout rate of the encoder and the decoder.
         label_smoothing: Probability mass that the loss spreads over the vocabulary.
         units: Size of the recurrent states of the decoder and of each encoder direction.
@@ -180,7 +180,7 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **overrides: Any) -> 
         The settings.
 
     Raises:
-        TypeError: If a setting in `overrides` is unknown, or `pairs` does not hold pairs.
+        TypeError: If a setting in `overrides` is unknown, or `pairs` does not contain pairs.
         ValueError: If there are no pairs, or a setting is out of range.
 
     Example:

@@ -46,14 +46,14 @@ class Translator(keras.Model):
         source: Source tokenizer, with the vocabulary of the encoder.
         target: Target tokenizer, with the vocabulary of the decoder.
         search: The search to use. Defaults to `BeamSearch()`.
-        replace_unknown: Whether to replace an unknown token in a target by the source token with
-            the most attention, as spelled in the source text, which is useful for names. Otherwise,
-            an unknown token is written as "⁇". Scores do not change. Requires a model with
-            attention and a source tokenizer of characters, words or features. In a model that
+        replace_unknown: Whether to replace an unknown token in a target with the source token that
+            has the most attention, as spelled in the source text. This is useful for names.
+            Otherwise, an unknown token is written as "⁇". Scores do not change. Requires a model
+            with attention and a source tokenizer of characters, words or features. In a model that
             copies, source tokens that the target vocabulary lacks are preferred. Defaults to
             `False`.
         confidence: Whether to return "confidences" too, the probability that a whole output is
-            right: exp(log_prob / temperature). A number is the temperature, and `True` means
+            correct: exp(log_prob / temperature). A number is the temperature, and `True` means
             temperature 1. `calibrate` fits the temperature, which is stored in the file and in
             exports. It is valid only for this model, so calibrate an ensemble or an average of
             models again. Defaults to `False`.
@@ -135,7 +135,7 @@ class Translator(keras.Model):
     def search_texts(
         self, texts: tf.Tensor, search: Search, **row_values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Translate with a given search in place of the translator's own.
+        """Translate with the given search instead of the translator's.
 
         Args:
             texts: String tensor `(batch,)`.

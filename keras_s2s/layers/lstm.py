@@ -110,7 +110,7 @@ class LSTMEncoder(Encoder):
         dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
             the bottom up, and of the memory. Defaults to 0.
         recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the recurrent connections.
-            The same ones are dropped at all steps of a sequence. Defaults to 0.
+            The same connections are dropped at all steps. Defaults to 0.
         word_dropout: Float. Probability that unk replaces a token in training. Defaults to 0.
         residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to
             `False`.
@@ -201,7 +201,7 @@ class LSTMDecoder(Decoder):
         dropout: Float, or `num_layers + 1` floats. Dropout rate of the inputs of each layer, from
             the bottom up, and of the inputs of the logits. Defaults to 0.
         recurrent_dropout: Float, or `num_layers` floats. Dropout rate of the recurrent connections.
-            The same ones are dropped at all steps of a sequence. Defaults to 0.
+            The same connections are dropped at all steps. Defaults to 0.
         word_dropout: Float. Probability that unk replaces an input token in training.
             Defaults to 0.
         residual: Whether to add the inputs of each layer but the first to its outputs. Defaults to

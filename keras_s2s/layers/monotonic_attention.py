@@ -45,7 +45,7 @@ class MonotonicAttention(keras.layers.Layer):
 
     For each target token, the layer computes logits at all `source_length` positions, and
     `source_length²` transitions. This attention is therefore for vocabularies of characters or
-    phones, and for tasks with a monotonic alignment: pronunciation, transliteration, inflection.
+    phones, and for tasks with a monotonic alignment, such as pronunciation and transliteration.
 
     Masking: positions whose mask is false are never aligned.
 

@@ -68,7 +68,7 @@ class Seq2Seq(Trainer, Searchable):
     only (see `keras_s2s.layers.packing`), wherever the padding is. The memory that attention reads
     is padded. A decoder with "bahdanau" attention or input feeding computes the steps of a target
     one by one. On a GPU, training uses cuDNN for the recurrent layers. Searches and exports do not,
-    so that they run anywhere.
+    so they run anywhere.
 
     With `jit_compile=True`, which needs fixed shapes, the model computes the padding too. XLA
     cannot compile a decoder with "bahdanau" or "monotonic" attention or input feeding: Keras warns

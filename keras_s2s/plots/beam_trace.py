@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 
 class BeamTrace(NamedTuple):
-    """Steps and result of a beam search of one row."""
+    """Steps and result of a beam search over one row."""
 
     steps: tuple[tuple[Candidate, ...], ...]  # candidates of each step, most probable first
     outputs: tuple[Candidate, ...]  # the result, best first
@@ -55,7 +55,7 @@ def trace_beam_search(
 
     Args:
         step: Step function; see `keras_s2s.BeamSearch`.
-        state: Nest of tensors `(1, ...)`, the decoder's state before bos.
+        state: Nested structure of tensors `(1, ...)`, the decoder's state before bos.
         vocabulary_size: Number of ids.
         search: A `BeamSearch`, or a `GreedySearch`, which is a beam search of width 1.
         pruned: Number of pruned continuations to record per step, the most probable ones. Defaults

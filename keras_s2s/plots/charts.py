@@ -169,7 +169,7 @@ def reliability(
 ) -> Figure:
     """Draw the share of correct outputs by confidence.
 
-    The points of calibrated confidences are on the diagonal. The area of a point increases with its
+    The points of calibrated confidences are on the diagonal. The area of a point increases with the
     number of outputs.
 
     Args:

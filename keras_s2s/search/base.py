@@ -112,9 +112,9 @@ class Search:
             step: `step(token_ids (n,), state) -> (logits (n, vocabulary_size), state)`. n is
                 `batch_size` times the number of hypotheses per row. Hypotheses of a row are
                 adjacent. May return attention, float `(n, source_length)`, as a third output.
-            state: Nest of tensors `(batch_size, ...)`, the decoder's state before bos. The search
-                repeats it for each hypothesis, and reorders the states that `step` returns.
-                `None` or `()` for a step without a state.
+            state: Nested structure of tensors `(batch_size, ...)`, the decoder's state before bos.
+                The search repeats it for each hypothesis, and reorders the states that `step`
+                returns. `None` or `()` for a step without a state.
             batch_size: Number of rows, an integer or a scalar tensor. May be 0.
             vocabulary_size: Number of ids, including the four special ones.
             source_lengths: int32 `(batch,)`, number of tokens of each source. Required with

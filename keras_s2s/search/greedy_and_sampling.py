@@ -129,9 +129,9 @@ class Sampling(Search):
     """Sampling: draws each token from the distribution of the model, until eos or `max_length`.
 
     The samples of a row depend only on the row, the seed and the index of the sample. The same seed
-    gives the same outputs in every run and every runtime, whatever the rest of the batch is. To get
-    different outputs for equal rows, pass one seed per row in the call. The samples of a row are
-    sorted by score and may contain duplicates.
+    gives the same outputs in every run and every runtime, regardless of the rest of the batch. To
+    get different outputs for equal rows, pass one seed per row in the call. The samples of a row
+    are sorted by score and may contain duplicates.
 
     Args:
         num_hypotheses: Number of samples drawn for each row, at most 1,000,000. Defaults to 1.

@@ -38,8 +38,8 @@ class SearchResult(NamedTuple):
         finished: bool `(batch, num_hypotheses)`: whether the hypothesis ends in eos.
         attention: float32 `(batch, num_hypotheses, length, source_length)`: attention weights of
             the decoder for each token, zero at pads. `None` unless requested.
-        certified: bool `(batch,)`: whether it is certain that no output is better. `None` except
-            for an `ExactSearch`.
+        certified: bool `(batch,)`: whether the search proved that no output is better. `None`
+            except for an `ExactSearch`.
         nodes: int32 `(batch,)`: number of expanded prefixes. `None` except for an `ExactSearch`.
     """
 

@@ -40,8 +40,8 @@ def copy_ids(source: Tokenizer, target: Tokenizer) -> list[int]:
     vocabulary lacks.
 
     To copy whole words, such as names, use one `WordTokenizer` for both sides, with a vocabulary
-    that lacks the names. All unknown words are unk to the model, so it cannot distinguish two of
-    them in one source.
+    that lacks the names. All unknown words have the same id, unk, so the model cannot distinguish
+    two of them in a source.
 
     Args:
         source: Tokenizer of the sources.
@@ -119,7 +119,7 @@ def replace_unknown(
     texts: tf.Tensor,
     attention: tf.Tensor,
 ) -> tf.Tensor:
-    """Detokenize, and replace each unk by the source token with the most attention.
+    """Detokenize, and replace each unk with the source token that has the most attention.
 
     The token is copied as spelled in the source text, even if the source vocabulary lacks it, as
     with a name. Features of a `FeatureTokenizer` are not copied. If the text is empty, unk becomes

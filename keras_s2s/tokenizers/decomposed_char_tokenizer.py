@@ -74,7 +74,7 @@ class DecomposedCharTokenizer(CharTokenizer):
         return {**super().text_rules(), "decompositions": self._known_decompositions()}
 
     def _split(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Look up the characters of texts, and replace each by the ids of its parts."""
+        """Look up the characters of texts, and replace each with the ids of its parts."""
         self._known_tokens()
         flat = strings.to_bytes(texts)
         first, last = self.borders(flat)

@@ -82,7 +82,7 @@ class FeatureTokenizer(LookupTokenizer):
 
     @property
     def tables(self) -> list[Any]:
-        """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
+        """The lookup tables that a `tf.Module` must reference to be saved with this tokenizer."""
         return [*super().tables, self._feature_table]
 
     def pieces(self) -> tuple[list[str], list[str]]:

@@ -59,11 +59,11 @@ class Tokenizer(keras.layers.Layer):
 
     @property
     def tables(self) -> list[Any]:
-        """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
+        """The lookup tables that a `tf.Module` must reference to be saved with this tokenizer."""
         return []
 
     def text_rules(self) -> dict[str, Any]:
-        """Return the tokenization rules: all that a client needs besides the vocabulary.
+        """Return the tokenization rules: everything that a client needs besides the vocabulary.
 
         Exports store the rules, so that clients without tensorflow-text can split and join texts
         in the same way.
