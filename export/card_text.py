@@ -80,7 +80,7 @@ def _relevant_versions(card: dict[str, Any]) -> str:
 def _describe_operations(card: dict[str, Any]) -> str:
     """Return a line on the operations that a runtime needs. Only unusual ones are named."""
     text = ", ".join(_text_operations(card)) or "none"
-    return f"Operations: {len(card['operations'])}, listed in {CARD}. Of tensorflow-text: {text}."
+    return f"Operations: {len(card['operations'])}, listed in {CARD}. From tensorflow-text: {text}."
 
 
 def _text_operations(card: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pairs with a column of features, and the check that the column holds features."""
+"""Pairs with a column of features, and the check that the column contains features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_checked_pairs(path: str, column: int | None) -> list[tuple[str, str]]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is malformed, or another column holds the features.
+        ValueError: If the file is malformed, or another column contains the features.
     """
     pairs = read_pairs(path, features_column=column)
     if column:

@@ -226,7 +226,7 @@ def write_json(path: str, value: Any) -> None:
 
 
 def has_state(folder: str) -> bool:
-    """Return whether a run folder holds a state to resume from."""
+    """Return whether a run folder contains a state to resume from."""
     state = os.path.join(folder, STATE)
     return os.path.isdir(state) and any(name.endswith(".npz") for name in os.listdir(state))
 

@@ -43,7 +43,7 @@ class TrainingPairs(NamedTuple):
 
 
 def holds_records(settings: SimpleNamespace) -> bool:
-    """Return whether a file of training pairs holds TFRecords.
+    """Return whether a file of training pairs contains TFRecords.
 
     Args:
         settings: Namespace of all settings.
@@ -54,7 +54,7 @@ def holds_records(settings: SimpleNamespace) -> bool:
 def read_training_pairs(settings: SimpleNamespace) -> TrainingPairs:
     """Read and check the training pairs and the validation pairs, and print their numbers.
 
-    TensorFlow is imported only if a file holds TFRecords.
+    TensorFlow is imported only if a file contains TFRecords.
 
     Args:
         settings: Namespace of all settings.

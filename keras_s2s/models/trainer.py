@@ -94,7 +94,7 @@ class Trainer(Evaluator):
             validation_freq: Number of epochs from one validation to the next. Defaults to 1.
 
         Returns:
-            A `keras.callbacks.History`: its `history` holds the loss and the metrics of each epoch.
+            A `keras.callbacks.History`: its `history` has the loss and the metrics of each epoch.
 
         Raises:
             TypeError: If a callback has the wrong type.

@@ -133,7 +133,7 @@ class LookupTokenizer(Tokenizer):
 
     @property
     def tables(self) -> list[Any]:
-        """The lookup tables that a `tf.Module` must hold when it is saved with this tokenizer."""
+        """The lookup tables that a `tf.Module` must reference to be saved with this tokenizer."""
         self._known_tokens()
         return [self._table]
 
@@ -163,7 +163,7 @@ class LookupTokenizer(Tokenizer):
         Raises:
             FileNotFoundError: If the file does not exist.
             ValueError: If the file is not JSON in UTF-8, or its vocabulary is invalid.
-            TypeError: If the file does not hold a list of `str`.
+            TypeError: If the file does not contain a list of `str`.
         """
         path = os.path.join(dir_path, _VOCABULARY_FILE)
         if not os.path.isfile(path):

@@ -241,7 +241,7 @@ def check_texts(texts: Any) -> Iterator[str]:
         Each text.
 
     Raises:
-        TypeError: If `texts` is a single string or holds anything other than `str`.
+        TypeError: If `texts` is a single string or contains anything other than `str`.
         ValueError: If a text cannot be encoded in UTF-8 (a lone surrogate).
     """
     if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):

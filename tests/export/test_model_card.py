@@ -118,7 +118,7 @@ def test_the_markdown_card_has_all_parts(card):
         "| WER | 25.5 |",
         "Compared 24 outputs with the model: scores differ by at most 2.0e-06 (allowed: 0.0001)",
         "| `ids` | source_ids int32 [batch, length] |",
-        "Operations: 2, listed in model_card.json. Of tensorflow-text: none.",
+        "Operations: 2, listed in model_card.json. From tensorflow-text: none.",
     ):
         assert part in text
     assert "tf2onnx" not in text
