@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_choice, check_number
 from keras_s2s.models.searchable import SearchStart
 from keras_s2s.search.greedy_and_sampling import draw_positions
-from keras_s2s.search.step import NextTokens
+from keras_s2s.search.step import NextTokens, call_step, loop_shapes
 from keras_s2s.special_ids import PAD_ID
 
 CHOICES = ("argmax", "sample")
@@ -66,14 +66,16 @@ class OwnOutputs:
 
         def replace_some() -> tf.Tensor:
             start = model.begin_search(inputs["source_ids"], return_attention=False)
-            return self._run_decoder(start, target_inputs)
+            return self._run_decoder(start, target_inputs, model.target_vocabulary_size)
 
         decoder_inputs = tf.cond(
             self.probability > 0.0, replace_some, lambda: tf.identity(target_inputs)
         )
         return {**inputs, "target_inputs": tf.stop_gradient(decoder_inputs)}
 
-    def _run_decoder(self, start: SearchStart, target_inputs: tf.Tensor) -> tf.Tensor:
+    def _run_decoder(
+        self, start: SearchStart, target_inputs: tf.Tensor, vocabulary_size: int
+    ) -> tf.Tensor:
         """Run the decoder step by step and return its inputs `(batch, target_length)`."""
         shape = tf.shape(target_inputs)
         by_time = tf.transpose(target_inputs)  # (target_length, batch)
@@ -86,16 +88,17 @@ class OwnOutputs:
         def body(
             time: tf.Tensor, decoder_inputs: tf.Tensor, state: Any
         ) -> tuple[tf.Tensor, tf.Tensor, Any]:
-            logits, state, *_ = start.step(decoder_inputs[time - 1], state)
-            chosen = self._choose(logits, draws[time])
+            output = call_step(start.step, decoder_inputs[time - 1], state, vocabulary_size)
+            chosen = self._choose(output.logits, draws[time])
             chosen = tf.where(replaced[time], chosen, by_time[time])
             at_time = tf.expand_dims(tf.equal(tf.range(shape[1]), time), 1)
-            return time + 1, tf.where(at_time, chosen, decoder_inputs), state
+            return time + 1, tf.where(at_time, chosen, decoder_inputs), output.state
 
         _, decoder_inputs, _ = tf.while_loop(
             lambda time, *_: time < shape[1],
             body,
             (tf.constant(1), by_time, start.state),
+            shape_invariants=(tf.TensorShape([]), by_time.shape, loop_shapes(start.state)),
             maximum_iterations=shape[1],
         )
         return tf.ensure_shape(tf.transpose(decoder_inputs), target_inputs.shape)

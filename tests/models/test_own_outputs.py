@@ -17,6 +17,7 @@ INPUTS, LABELS = make_data(12, seed=0)
 ROWS, LENGTH = LABELS.shape
 
 MODELS = {
+    "monotonic": lambda: make_model(units=6, attention="monotonic"),
     "plain": lambda: make_model(units=6),
     "luong": lambda: make_model(units=6, attention="luong"),
     "bahdanau": lambda: make_model(units=6, attention="bahdanau"),
