@@ -59,10 +59,11 @@ class LiteRTRunner:
 
     With tokenizers of characters, words or bytes, or a `FeatureTokenizer` for sources, `translate`
     and `search` run the signature "ids" with built-in operations and the vocabularies in the file.
-    Other tokenizers, `replace_unknown`, and `score` need the operations of tensorflow-text, which
-    are loaded from that package's library without importing TensorFlow. A runner is thread-safe,
-    but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to standard
-    error when it first runs, and has no switch to turn them off.
+    A file without "ids", other tokenizers and `replace_unknown` need the signature
+    "serving_default", and `score` needs "score". These two need the operations of tensorflow-text,
+    which are loaded from that package's library without importing TensorFlow. A runner is
+    thread-safe, but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to
+    standard error when it first runs, and has no switch to turn them off.
 
     Args:
         path: Path of the file.
@@ -101,7 +102,7 @@ class LiteRTRunner:
         self._card = card
         kinds = [card["source"]["class"], card["target"]["class"]]
         readable = kinds[0] in _SOURCES and kinds[1] in _SEPARATORS
-        self._plain = readable and not card["replace_unknown"]
+        self._plain = readable and "ids" in card["signatures"] and not card["replace_unknown"]
         self._source, self._target = (kinds[0], source), (kinds[1], target)
         self._ids = {token: number for number, token in enumerate(source) if number >= _NUM_SPECIAL}
         self._text_interpreter: Any = None
@@ -125,7 +126,8 @@ class LiteRTRunner:
         Raises:
             TypeError: If `texts` is a single text, or one of them is not a str.
             ValueError: If a text is empty, not valid Unicode or longer than the translator's
-                `max_source_length`, `batch_size` is not positive, or the model has diverged.
+                `max_source_length` or the file's `source_length`, `batch_size` is not positive, the
+                file lacks the signature, or the model has diverged.
             ImportError: If the operations of tensorflow-text are needed but not installed.
         """
         given = _check_texts("texts", texts, may_be_empty=False)
@@ -136,7 +138,8 @@ class LiteRTRunner:
     def _best(self, answer: list[Hypothesis], number: int, text: str) -> Hypothesis:
         """Return the first hypothesis of an output; raise if it has none."""
         if not answer:
-            limit = self._card.get("max_source_length")
+            limits = (self._card.get("max_source_length"), self._card.get("source_length"))
+            limit = min((limit for limit in limits if limit is not None), default=None)
             limited = "" if limit is None else f"a source of at most {limit} tokens, and "
             counted = self._source[0] in _SOURCES and limit is not None
             length = f" ({len(self._tokenize(text))} tokens, including eos)" if counted else ""
@@ -154,7 +157,7 @@ class LiteRTRunner:
             batch_size: Number of texts to search together. Defaults to 64.
 
         Returns:
-            The hypotheses of each text, best first.
+            The hypotheses of each text, best first. A text that is too long has none.
 
         Raises:
             TypeError, ValueError, ImportError: As for `translate`.
@@ -187,7 +190,7 @@ class LiteRTRunner:
         Raises:
             TypeError: If an argument is a single text, or contains anything other than str.
             ValueError: If the numbers of texts and targets differ, a source is empty, a text is
-                not valid Unicode, or the model has diverged.
+                not valid Unicode, the file lacks the signature "score", or the model has diverged.
             ImportError: If the operations of tensorflow-text are not installed.
         """
         sources = _check_texts("texts", texts, may_be_empty=False)
@@ -207,7 +210,15 @@ class LiteRTRunner:
     def _search_ids(self, texts: list[str]) -> list[list[Hypothesis]]:
         """Search with "ids", tokenizing in Python."""
         rows = [self._tokenize(text) for text in texts]
-        source_ids = np.full((len(rows), max(map(len, rows))), _PAD_ID, np.int32)
+        length = self._card.get("source_length")
+        if length is None:
+            return self._search_rows(rows, max(map(len, rows)))
+        # The file takes one row of this length.
+        return [self._search_rows([row], length)[0] if len(row) <= length else [] for row in rows]
+
+    def _search_rows(self, rows: list[list[int]], length: int) -> list[list[Hypothesis]]:
+        """Search with "ids" for the targets of rows of ids, padded to a length."""
+        source_ids = np.full((len(rows), length), _PAD_ID, np.int32)
         for number, ids in enumerate(rows):
             source_ids[number, : len(ids)] = ids
         with self._lock:
@@ -261,6 +272,11 @@ class LiteRTRunner:
 
     def _ask_text(self, signature: str, **inputs: Any) -> dict[str, Any]:
         """Call a signature that takes text."""
+        if signature not in self._card["signatures"]:
+            raise InputError(
+                f"{self._path!r} must have the signature {signature!r} for this call. Received: a "
+                f"file with {', '.join(map(repr, self._card['signatures']))}"
+            )
         with self._lock:
             if self._text_interpreter is None:
                 interpreter = importlib.import_module("ai_edge_litert.interpreter")

@@ -102,6 +102,38 @@ def test_other_tokenizers_run_in_the_graph(tmp_path):
     check_answers(translator, runner.search(TEXTS + NASTY), TEXTS + NASTY)
 
 
+def test_a_file_without_ids_runs_its_signature_on_text(translator, tmp_path):
+    runner = LiteRTRunner(write(translator, tmp_path / "text.tflite", "serving_default"))
+    check_answers(translator, runner.search(WORDS[:4]), WORDS[:4])
+
+
+@pytest.fixture(scope="module")
+def fixed(translator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fixed")
+    return LiteRTRunner(write(translator, folder / "fixed.tflite", "ids", source_length=11))
+
+
+def test_a_file_with_a_fixed_source_length_takes_any_number_of_texts(translator, fixed):
+    texts = ["hello", "a", "naïve café"]  # of 6, 2 and 11 tokens
+    check_answers(translator, fixed.search(texts), texts)
+
+
+def test_a_text_longer_than_the_fixed_source_length_has_no_hypotheses(fixed):
+    assert [bool(row) for row in fixed.search(["zebra crossing", "a"])] == [False, True]
+    with pytest.raises(
+        ValueError, match=r"position 1 \(15 tokens, including eos\).* at most 11 tokens"
+    ):
+        fixed.translate(["a", "zebra crossing"])
+
+
+def test_a_missing_signature_is_named(translator, tmp_path):
+    runner = LiteRTRunner(write(translator, tmp_path / "g2p.tflite", "ids", "greedy_ids"))
+    with pytest.raises(
+        ValueError, match=r"the signature 'score' .*a file with 'ids', 'greedy_ids'$"
+    ):
+        runner.score(["a"], ["AA"])
+
+
 def test_the_module_alone_runs_without_tensorflow(translator, path, tmp_path):
     shutil.copy(litert_runner.__file__, tmp_path)
     texts = [word for word in WORDS if word]
