@@ -26,6 +26,7 @@ from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
+from keras_s2s.search.step import POSSIBLE
 from keras_s2s.search.task import length_divisor
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
@@ -255,15 +256,69 @@ class Translator(keras.Model):
         Raises:
             TypeError: If `texts` is a single text, or one of them is not text.
             ValueError: If a text is empty, not valid Unicode, or longer than `max_source_length`,
-                or if the model has diverged (its logits are NaN, infinite or all -inf).
+                or has no target that the search allows. Also if the model has diverged (its logits
+                are NaN, infinite or all -inf).
         """
-        return [target for target, _ in self._translate_all(texts, batch_size)]
+        targets = []
+        for number, (target, _) in enumerate(self.best_outputs(texts, batch_size=batch_size)):
+            if target is None:
+                raise InputError(
+                    f"No target was found for the text at position {number}. Expected: a target "
+                    "that satisfies the rules of the search"
+                )
+            targets.append(target)
+        return targets
+
+    def best_outputs(
+        self, texts: Iterable[str], *, batch_size: int = 64
+    ) -> list[tuple[str | None, float]]:
+        """Return the best target of each text and its log probability.
+
+        Unlike `translate`, the method does not raise an error if the search finds no target.
+
+        Args:
+            texts: As for `translate`.
+            batch_size: Number of texts to search together. Defaults to 64.
+
+        Returns:
+            A target and its log probability for each text; `None` and -1e9 without a target.
+
+        Raises:
+            TypeError: If `texts` is a single text, or one of them is not text.
+            ValueError: As for `translate`, except that a text may have no target.
+        """
+        check_positive_int("batch_size", batch_size)
+        encoded = inputs.encode_texts(texts)
+        if not encoded:
+            return []
+        inputs.check_token_counts(
+            encoded, self.source, self.max_source_length, truncate=self.truncate_source
+        )
+        signature = [tf.TensorSpec([None], tf.string)]
+        limits, state = (self.max_source_length, self.truncate_source), GraphState(self.model)
+        key = (self.search, self.replace_unknown, self.temperature, *limits)
+        run = self.call
+        if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
+            run = self._compiled_calls.get(key, run, signature, state=state)
+        outputs: list[tuple[str | None, float]] = [(None, 0.0)] * len(encoded)
+        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
+        for start in range(0, len(encoded), batch_size):
+            numbers = by_length[start : start + batch_size]
+            with renumber_rows(numbers):
+                found = run(tf.constant([encoded[number] for number in numbers]))
+                check_converged(found["scores"])
+            best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
+            for number, target, log_prob in zip(numbers, *best, strict=True):
+                text = target.decode("utf-8", errors="replace") if log_prob > POSSIBLE else None
+                outputs[number] = text, float(log_prob)
+        return outputs
 
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
         """Fit the temperature of the confidences on validation pairs, and set it.
 
-        Sources longer than `max_source_length` are skipped, unless they are truncated. The method
-        warns if too few outputs are correct, or too few are wrong, to fit a temperature.
+        Sources longer than `max_source_length` are skipped, unless they are truncated. A source
+        without a target counts as wrong. The method warns if too few outputs are correct, or too
+        few are wrong, to fit a temperature.
 
         Args:
             pairs: Validation pairs (source, target), which the model was not trained on. A source
@@ -280,9 +335,9 @@ class Translator(keras.Model):
         """
         limit = None if self.truncate_source else self.max_source_length
         references = inputs.group_translatable(check_pairs(pairs), self.source, limit)
-        found = self._translate_all(list(references), batch_size)
+        found = self.best_outputs(list(references), batch_size=batch_size)
         right = [
-            is_right(target, accepted)
+            target is not None and is_right(target, accepted)
             for (target, _), accepted in zip(found, references.values(), strict=True)
         ]
         calibration = calibrate([log_prob for _, log_prob in found], right)
@@ -315,6 +370,8 @@ class Translator(keras.Model):
         """
         if not isinstance(x, tf.data.Dataset):
             x = tf.constant(inputs.encode_texts(x), tf.string)
+            if not len(x):  # Keras cannot predict without a batch
+                return {name: value.numpy() for name, value in self.call(x).items()}
         return super().predict(x, *args, **kwargs)
 
     def greedy_search(self) -> GreedySearch:
@@ -415,33 +472,6 @@ class Translator(keras.Model):
             f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
             f"search={self.search!r}{replaces})"
         )
-
-    def _translate_all(self, texts: Iterable[str], batch_size: int) -> list[tuple[str, float]]:
-        """Return the best target of each text and its log probability."""
-        check_positive_int("batch_size", batch_size)
-        encoded = inputs.encode_texts(texts)
-        if not encoded:
-            return []
-        inputs.check_token_counts(
-            encoded, self.source, self.max_source_length, truncate=self.truncate_source
-        )
-        signature = [tf.TensorSpec([None], tf.string)]
-        limits, state = (self.max_source_length, self.truncate_source), GraphState(self.model)
-        key = (self.search, self.replace_unknown, self.temperature, *limits)
-        run = self.call
-        if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
-            run = self._compiled_calls.get(key, run, signature, state=state)
-        outputs = [("", 0.0)] * len(encoded)
-        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-        for start in range(0, len(encoded), batch_size):
-            numbers = by_length[start : start + batch_size]
-            with renumber_rows(numbers):
-                found = run(tf.constant([encoded[number] for number in numbers]))
-                check_converged(found["scores"])
-            best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
-            for number, target, log_prob in zip(numbers, *best, strict=True):
-                outputs[number] = target.decode("utf-8", errors="replace"), float(log_prob)
-        return outputs
 
     def _scores_and_confidences(self, found: SearchResult) -> dict[str, tf.Tensor]:
         """Return scores, log probabilities and confidences, `(batch, num_hypotheses)`."""

@@ -64,6 +64,38 @@ def test_predict_gives_what_a_call_gives(translator, answers):
         translator.predict(None)
 
 
+@pytest.mark.parametrize("texts", [[], np.array([]), tf.constant([], tf.string)])
+def test_predict_takes_no_texts(translator, texts):
+    found = translator.predict(texts, verbose=0)
+    assert set(found) == {"target", "scores", "log_probs"}
+    assert all(isinstance(values, np.ndarray) for values in found.values())
+    assert all(values.shape == (0, 3) for values in found.values())
+
+
+@pytest.fixture(scope="module")
+def silent(translator) -> Translator:
+    """Return a translator whose search allows no target."""
+    emitted = range(4, translator.target.vocabulary_size)
+    search = GreedySearch(max_length=3, min_length=3, suppress_ids=(UNK_ID, *emitted))
+    parts = (getattr(translator, part) for part in ("model", "source", "target"))
+    return Translator(*parts, search=search, confidence=True)
+
+
+def test_a_text_without_a_target_raises_an_error(silent):
+    with pytest.raises(
+        ValueError, match=r"No target was found for the text at position 0\. Expected: a target th"
+    ):
+        silent.translate(TEXTS)
+    assert silent.best_outputs(TEXTS) == [(None, -1e9)] * len(TEXTS)
+
+
+@pytest.mark.filterwarnings("ignore:The confidences are not calibrated")
+def test_a_source_without_a_target_counts_as_wrong(silent):
+    calibration = silent.calibrate([(text, "x") for text in TEXTS])
+    assert not calibration.right.any()
+    assert not calibration.confidences.any()
+
+
 def test_a_clone_without_vocabularies_says_how_to_copy(translator):
     clone = keras.models.clone_model(translator)
     with pytest.raises(ValueError, match=r"has no vocabulary.* with `copy\.deepcopy`, not"):
@@ -95,7 +127,7 @@ def test_what_follows_eos_does_not_change_the_score_of_a_target(translator):
     # TF Serving pads with the first id of the request
     scored = translator.score_ids(source_ids, tf.constant([[5, 4, 3, 0, 0], [5, 4, 3, 5, 5]]))
     for values in scored.values():
-        assert values[0] == values[1]
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
 
 
 def test_a_target_of_pads_has_a_finite_score(translator):

@@ -206,6 +206,8 @@ class SearchEvaluation(keras.callbacks.Callback):
     def evaluate(self) -> dict[str, float]:
         """Translate all validation sources, and compute the metrics.
 
+        A source without a target counts as wrong.
+
         Returns:
             The metrics, by their names in the logs.
         """
@@ -214,7 +216,8 @@ class SearchEvaluation(keras.callbacks.Callback):
                 "`evaluate` can only be called during `fit`, because it needs the model."
             )
         sources = list(self.references)
-        outputs = self._translator.translate(sources, batch_size=self.batch_size)
+        found = self._translator.best_outputs(sources, batch_size=self.batch_size)
+        outputs = ["" if target is None else target for target, _ in found]
         self.outputs = dict(zip(sources, outputs, strict=True))
         self.figures = self._compute_metrics(outputs, list(self.references.values()))
         if self._writer is not None:

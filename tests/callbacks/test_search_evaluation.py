@@ -16,6 +16,7 @@ from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.models import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
+from keras_s2s.special_ids import UNK_ID
 from keras_s2s.tokenizers import CharTokenizer, WordTokenizer
 from keras_s2s.translator import Translator
 
@@ -76,6 +77,15 @@ def training(tmp_path_factory):
         ],
     ).history
     return model, callback, history, path
+
+
+def test_a_source_without_a_target_counts_as_wrong(model):
+    emitted = (UNK_ID, *range(4, TARGET.vocabulary_size))
+    callback = evaluation(search=GreedySearch(max_length=3, min_length=3, suppress_ids=emitted))
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert callback.evaluate() == {"val_wer": 1.0, "val_ter": 1.0}
+    assert set(callback.outputs.values()) == {""}
 
 
 def test_the_figures_stop_the_training_lower_the_rate_and_choose_the_best_model(training):
