@@ -17,7 +17,7 @@ from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
 from keras_s2s.models.batches import fastest_layout, pad_right, padded, track_loss
 from keras_s2s.models.fit_arguments import check_loss, check_metrics, silence_end_of_data
-from keras_s2s.models.ids import as_value_error, check_batch, check_data
+from keras_s2s.models.ids import as_value_error, check_batch, check_data, check_inputs
 from keras_s2s.optimizers import FusedAdam
 from keras_s2s.replicas import has_workers
 
@@ -126,7 +126,8 @@ class Evaluator(keras.Model):
             The loss and the metrics.
 
         Raises:
-            ValueError: If an id is outside the vocabulary.
+            ValueError: If an id is outside the vocabulary, or `target_inputs` are padding where the
+                labels are not.
         """
         check_data(x)
         with silence_end_of_data(x, steps), self._traced_again_after_errors(), as_value_error():
@@ -192,9 +193,9 @@ class Evaluator(keras.Model):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Compute the logits of a batch."""
-        if not self.jit_compile:  # XLA cannot raise an error
-            data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        check_inputs(inputs)
+        inputs, _ = self._check_batch(inputs, None)
         return self(inputs, training=False)
 
     @contextlib.contextmanager
@@ -212,9 +213,8 @@ class Evaluator(keras.Model):
 
     def _unpack(self, data: Any) -> tuple[Any, tf.Tensor, tf.Tensor | None]:
         """Check a batch and return its inputs, labels and weights."""
-        if not self.jit_compile:  # XLA cannot raise an error
-            data = check_batch(data, self.source_vocabulary_size, self.target_vocabulary_size)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        check_inputs(inputs)
         if labels is None:
             raise InputError(
                 "`fit` and `evaluate` need target labels: batches ({'source_ids': ..., "
@@ -230,7 +230,14 @@ class Evaluator(keras.Model):
                 f"Received: target_labels of shape {tuple(labels.shape)}, target_inputs of shape "
                 f"{tuple(expected)}"
             )
+        inputs, labels = self._check_batch(inputs, labels)
         return inputs, labels, sample_weight
+
+    def _check_batch(self, inputs: Any, labels: Any) -> tuple[Any, Any]:
+        """Check the ids of a batch when the graph runs, and return inputs and labels."""
+        if self.jit_compile:  # XLA cannot raise an error
+            return inputs, labels
+        return check_batch(inputs, labels, self.source_vocabulary_size, self.target_vocabulary_size)
 
     def _for_reduction(self, results: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Reshape metrics, which are equal in every replica, as Keras's reduction requires."""

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,16 +14,23 @@ from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
 from keras_s2s.search.task import to_ids
-from keras_s2s.special_ids import EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 _ADVICE = "Was the dataset made with the tokenizers that the model was built for?"
-_MESSAGE = (
+_OUTSIDE = (
     "`%s` must lie in [0, %d), the vocabulary of the model. "
     f"Received: id {{}} in row {{}} at position {{}} of a batch. {_ADVICE}"
 )
+_WITHOUT_INPUT = (
+    f"`target_inputs` must begin with bos ({BOS_ID}), and be {PAD_ID} only where `target_labels` "
+    f"are padding too. Received: {PAD_ID} in row {{}} at position {{}} of a batch, where the label "
+    "is not padding"
+)
 _PATTERN = re.compile(
-    r"`\w+` must lie in \[0, \d+\), the vocabulary of the model\. "
-    rf"Received: id -?\d+ in row \d+ at position \d+ of a batch\. {re.escape(_ADVICE)}"
+    "|".join(
+        re.escape(message).replace("%s", r"\w+").replace("%d", r"\d+").replace(r"\{\}", r"-?\d+")
+        for message in (_OUTSIDE, _WITHOUT_INPUT)
+    )
 )
 
 
@@ -57,32 +63,33 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
     return tf.cast(ids, tf.int32)
 
 
-def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: int) -> Any:
-    """Check that a batch has all its parts, and that all ids are in the vocabulary.
+def check_batch(
+    inputs: Any, labels: Any, source_vocabulary_size: int, target_vocabulary_size: int
+) -> tuple[Any, Any]:
+    """Check the ids of a batch: all are in the vocabulary, and every label has an input.
 
     TensorFlow's own error names neither the input nor the position of an unknown id. On a GPU,
-    TensorFlow raises no error and returns zeros.
+    TensorFlow raises no error and returns zeros. A label without an input would not be trained.
 
     Args:
-        data: Batch of a step of `fit`, `evaluate` or `predict`, with "source_ids" and
-            "target_inputs".
+        inputs: Dict of "source_ids" and "target_inputs", integers `(batch, length)`.
+        labels: `None`, ids `(batch, target_length)`, or distributions
+            `(batch, target_length, target_vocabulary_size)`.
         source_vocabulary_size: Number of source ids.
         target_vocabulary_size: Number of target ids.
 
     Returns:
-        The batch. If an id is out of range, running the graph raises an `InvalidArgumentError`,
-        which `as_value_error` converts to a `ValueError`.
+        The inputs and the labels. If one of them is wrong, running the graph raises an
+        `InvalidArgumentError`, which `as_value_error` converts to a `ValueError`.
     """
-    inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    check_inputs(inputs)
     checked = {
         "source_ids": (inputs["source_ids"], source_vocabulary_size),
         "target_inputs": (inputs["target_inputs"], target_vocabulary_size),
     }
-    if labels is not None:
+    for name, (ids, _) in checked.items():
+        check_integers(name, ids)
+    if labels is not None and labels.shape.rank == 2:  # not distributions
         checked["target_labels"] = (labels, target_vocabulary_size)
-    for name in ("source_ids", "target_inputs"):
-        check_integers(name, inputs[name])
 
     def fail() -> tf.Tensor:
         for name, (ids, size) in checked.items():
@@ -90,16 +97,21 @@ def check_batch(data: Any, source_vocabulary_size: int, target_vocabulary_size: 
                 _all_in_vocabulary(ids, size),
                 [_describe_first_outside(name, tf.cast(ids, tf.int64), size)],
             )
+        place = _first_place(tf.logical_not(has_input))
+        tf.debugging.Assert(
+            tf.reduce_all(has_input), [tf.strings.format(_WITHOUT_INPUT, tf.unstack(place))]
+        )
         return tf.constant(False)
 
     with tf.device("CPU:0"):  # otherwise the host would wait for the GPU
-        fitting = tf.stack([_all_in_vocabulary(ids, size) for ids, size in checked.values()])
-        passed = tf.cond(tf.reduce_all(fitting), lambda: tf.constant(True), fail)
+        fitting = [_all_in_vocabulary(ids, size) for ids, size in checked.values()]
+        has_input = _has_input(labels, inputs["target_inputs"])
+        fitting.append(tf.reduce_all(has_input))
+        passed = tf.cond(tf.reduce_all(tf.stack(fitting)), lambda: tf.constant(True), fail)
     with tf.control_dependencies([passed]):
-        inputs, labels = tf.nest.map_structure(
+        return tf.nest.map_structure(
             lambda part: None if part is None else tf.identity(part), (inputs, labels)
         )
-    return keras.utils.pack_x_y_sample_weight(inputs, labels, sample_weight)
 
 
 def check_inputs(inputs: Any) -> None:
@@ -211,8 +223,24 @@ def _all_in_vocabulary(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
 
 def _describe_first_outside(name: str, ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:
     """Describe the first id that is out of range, and its position."""
-    outside = tf.reshape((ids < 0) | (ids >= vocabulary_size), [-1])
-    place = tf.argmax(tf.cast(outside, tf.int32), output_type=tf.int32)
-    row, position = place // tf.shape(ids)[1], place % tf.shape(ids)[1]
-    received = (tf.gather(tf.reshape(ids, [-1]), place), row, position)
-    return tf.strings.format(_MESSAGE % (name, vocabulary_size), received)
+    place = _first_place((ids < 0) | (ids >= vocabulary_size))
+    received = (tf.gather_nd(ids, place), *tf.unstack(place))
+    return tf.strings.format(_OUTSIDE % (name, vocabulary_size), received)
+
+
+def _has_input(labels: tf.Tensor | None, target_inputs: tf.Tensor) -> tf.Tensor:
+    """Return whether each label is padding or has an input, bool `(batch, target_length)`."""
+    real = tf.not_equal(target_inputs, PAD_ID)
+    if labels is None:
+        return tf.ones_like(real)
+    is_padding = tf.equal(labels, tf.zeros([], labels.dtype))
+    if labels.shape.rank != 2:  # distributions
+        by_token = tf.concat([tf.shape(real), [-1]], axis=0)
+        is_padding = tf.reduce_all(tf.reshape(is_padding, by_token), axis=2)
+    return real | is_padding
+
+
+def _first_place(wrong: tf.Tensor) -> tf.Tensor:
+    """Return row and position of the first true value of `(batch, length)`, int32 `(2,)`."""
+    place = tf.argmax(tf.cast(tf.reshape(wrong, [-1]), tf.int32), output_type=tf.int32)
+    return tf.unravel_index(place, tf.shape(wrong))

@@ -74,7 +74,8 @@ class Trainer(Evaluator):
         Args:
             x: A dataset, generator or `PyDataset` of batches, or arrays: a dict of "source_ids"
                 and "target_inputs", each int32 `(rows, length)` and padded with 0.
-            y: The target labels, int32 `(rows, target_length)`, if `x` is arrays.
+            y: The target labels, int32 `(rows, target_length)`, if `x` is arrays. They are 0 where
+                "target_inputs" are 0.
             batch_size: Number of rows in a batch, if `x` is arrays. Defaults to 32.
             epochs: Number of epochs, counted from epoch 0 even with an `initial_epoch`. Defaults to
                 1.
@@ -98,9 +99,10 @@ class Trainer(Evaluator):
 
         Raises:
             TypeError: If a callback has the wrong type.
-            ValueError: If a batch lacks an input or its labels, an id is outside the vocabulary, or
-                `class_weight` does not map target ids to weights. Also if callbacks are in an
-                invalid order, or a `Resume` cannot repeat the batches of an epoch.
+            ValueError: If a batch lacks an input or its labels, an id is outside the vocabulary,
+                `target_inputs` are padding where the labels are not, or `class_weight` does not
+                map target ids to weights. Also if callbacks are in an invalid order, or a `Resume`
+                cannot repeat the batches of an epoch.
         """
         check_data(x)
         if isinstance(x, _DATASETS):
@@ -156,8 +158,8 @@ class Trainer(Evaluator):
             The loss and the metrics.
 
         Raises:
-            ValueError: If an id is outside the vocabulary, or `class_weight` does not map target
-                ids to weights.
+            ValueError: If an id is outside the vocabulary, `target_inputs` are padding where the
+                labels are not, or `class_weight` does not map target ids to weights.
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         given = weight_labels(given, self.target_vocabulary_size)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_s2s import Ensemble, LSTMDecoder, LSTMEncoder, Seq2Seq, SequenceLoss, TokenAccuracy
+from keras_s2s.distillation import DistillationLoss
 from keras_s2s.models.ids import shift_right, until_eos
 
 SIZES = {"source_ids": 10, "target_inputs": 12, "target_labels": 12}
@@ -152,6 +153,47 @@ def test_labels_must_match_the_target_inputs(model):
         model.fit(inputs, labels[:, :1], verbose=0)
     with pytest.raises(ValueError, match=r"`fit` and `evaluate` need target labels"):
         model.evaluate(inputs, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch", "evaluate"])
+@pytest.mark.parametrize("kind", ["ids", "ids of rank 3", "distributions"])
+@pytest.mark.sampled(3)
+def test_a_label_at_padding_of_the_inputs_is_reported_with_its_position(model, method, kind):
+    batch = make_batch()
+    batch["target_inputs"][:] = [[2, 4], [0, 11]]  # a start id of 0 is padding
+    labels = batch["target_labels"]
+    if kind == "ids of rank 3":
+        labels = labels[..., np.newaxis]
+    if kind == "distributions":
+        model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
+        model.compile("sgd", loss=DistillationLoss())
+        labels = np.eye(12, dtype=np.float32)[labels]
+    inputs = {name: batch[name] for name in ("source_ids", "target_inputs")}
+    before = model.get_weights()
+    message = (
+        r"^`target_inputs` must begin with bos \(2\), and be 0 only where `target_labels` are "
+        r"padding too\. Received: 0 in row 1 at position 0 of a batch, where the label is not "
+        r"padding$"
+    )
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(inputs, labels)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("kind", ["ids", "distributions"])
+def test_a_label_may_be_padding_where_the_input_is_not(kind):
+    """The inputs may be all ids of a target but the last, also of one that is padded."""
+    ids = np.array([[2, 4, 5, 3], [2, 4, 3, 0]])
+    inputs = {"source_ids": make_batch()["source_ids"], "target_inputs": ids[:, :-1]}
+    labels, loss = ids[:, 1:], SequenceLoss()
+    if kind == "distributions":
+        labels = np.eye(12, dtype=np.float32)[labels] * (labels != 0)[..., np.newaxis]
+        loss = DistillationLoss()
+    model = Seq2Seq(LSTMEncoder(10, 4), LSTMDecoder(12, 4))
+    model.compile(keras.optimizers.SGD(0.0), loss=loss)
+    evaluated = model.evaluate(inputs, labels, verbose=0)
+    assert model.train_on_batch(inputs, labels) == pytest.approx(evaluated, abs=1e-6)
 
 
 def test_an_id_outside_the_vocabulary_is_reported_without_labels(model):
