@@ -216,7 +216,8 @@ class Translator(keras.Model):
 
         Args:
             source_ids: int32 tensor `(batch, source_length)`.
-            target_ids: int32 tensor `(batch, target_length)`.
+            target_ids: int32 tensor `(batch, target_length)`, without bos, padded on the right
+                with 0.
             max_target_length: Maximum number of tokens of a target, including eos. `None` means no
                 limit. Defaults to `None`.
 

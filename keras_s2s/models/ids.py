@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
-from keras_s2s.search.task import to_ids
+from keras_s2s.search.task import check_target_ids, to_ids
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 _ADVICE = "Was the dataset made with the tokenizers that the model was built for?"
@@ -34,7 +34,7 @@ _PATTERN = re.compile(
 )
 
 
-def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
+def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = False) -> tf.Tensor:
     """Check ids and return them as int32 `(batch, length)`.
 
     Values are checked only outside a graph, where they are known.
@@ -43,13 +43,16 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
         name: Name of the argument, for the error message.
         ids: Value of the argument.
         vocabulary_size: Number of ids.
+        are_targets: Whether the ids are targets without bos, padded on the right. Defaults to
+            `False`.
 
     Returns:
         The ids, int32 `(batch, length)` with a length of at least 1.
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If the ids do not have rank 2, or an id is outside the vocabulary.
+        ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or targets
+            contain bos or padding before a token.
     """
     ids = to_ids(name, ids)
     if not ids.dtype.is_integer:
@@ -59,7 +62,10 @@ def check_ids(name: str, ids: Any, vocabulary_size: int) -> tf.Tensor:
             f"`{name}` must have the shape (batch, length). Received: shape {tuple(ids.shape)}"
         )
     if hasattr(ids, "numpy"):
-        _check_known_ids(name, ids.numpy(), vocabulary_size)
+        known = ids.numpy()
+        _check_known_ids(name, known, vocabulary_size)
+        if are_targets:
+            check_target_ids(name, known)
     return tf.cast(ids, tf.int32)
 
 
@@ -189,7 +195,7 @@ def shift_right(target_ids: tf.Tensor, first_id: int) -> tf.Tensor:
     """Return the inputs that predict `target_ids`: `first_id`, then all ids but the last.
 
     Args:
-        target_ids: int32 `(batch, target_length)`, padded with 0.
+        target_ids: int32 `(batch, target_length)`, padded on the right with 0.
         first_id: Id of the first input.
 
     Returns:

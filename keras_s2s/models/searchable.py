@@ -221,20 +221,23 @@ class Searchable(keras.Model):
         Args:
             source_ids: int32 `(batch, source_length)`. Each row ends in eos; ids after it are
                 discarded.
-            target_ids: int32 `(batch, target_length)`, without bos. The log probability includes
-                the first eos; ids after it are discarded.
+            target_ids: int32 `(batch, target_length)`, without bos, padded on the right with 0. The
+                log probability includes the first eos; ids after it are discarded.
 
         Returns:
             float32 `(batch,)`, in nats.
 
         Raises:
             TypeError: If the ids are not integers.
-            ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or the
-                numbers of sources and targets differ. Outside a graph, if the model has diverged
-                (its logits are NaN, infinite or all -inf). Inside a graph, such a row is NaN.
+            ValueError: If the ids do not have rank 2, or the numbers of sources and targets differ.
+                Outside a graph, if an id is outside the vocabulary, a target contains bos or
+                padding before a token, or the model has diverged (its logits are NaN, infinite or
+                all -inf). Inside a graph, a row of a diverged model is NaN.
         """
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
-        target_ids = check_ids("target_ids", target_ids, self.target_vocabulary_size)
+        target_ids = check_ids(
+            "target_ids", target_ids, self.target_vocabulary_size, are_targets=True
+        )
         rows = source_ids.shape[0], target_ids.shape[0]
         if None not in rows and rows[0] != rows[1]:
             raise InputError(

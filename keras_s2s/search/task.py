@@ -17,6 +17,7 @@ from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 # Upper limits of settings. They keep the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, far
 # below the overflow of float32, where every score would be 0.
@@ -205,6 +206,32 @@ def to_ids(name: str, ids: Any) -> tf.Tensor:
         ) from error
     # TensorFlow converts empty lists to float32.
     return tf.cast(tensor, tf.int32) if tensor.shape.num_elements() == 0 else tensor
+
+
+def check_target_ids(name: str, ids: np.ndarray[Any, Any]) -> None:
+    """Check that each row of target ids has neither bos nor padding before its last token.
+
+    Ids after the first eos of a row are not checked.
+
+    Args:
+        name: Name of the argument, for the error message.
+        ids: Integers `(batch, length)`.
+
+    Raises:
+        ValueError: If a row contains bos, or a token after padding.
+    """
+    is_eos = ids == EOS_ID
+    read = np.cumsum(is_eos, axis=1) - is_eos == 0  # up to the first eos
+    after_padding = np.cumsum(ids == PAD_ID, axis=1) > 0
+    for wrong, message in (
+        (ids == BOS_ID, f"must not contain bos ({BOS_ID}), which every target begins with anyway"),
+        (after_padding & (ids != PAD_ID), "must be padded on the right"),
+    ):
+        for row, position in np.argwhere(wrong & read)[:1]:
+            raise InputError(
+                f"`{name}` {message}. Received: id {ids[row, position]} in row {row} at position "
+                f"{position}{', after padding' if after_padding[row, position] else ''}"
+            )
 
 
 def length_limits(

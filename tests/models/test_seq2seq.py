@@ -205,6 +205,27 @@ def test_targets_that_the_model_cannot_read_are_rejected(luong):
         luong.log_prob(SOURCE_IDS, TARGET_LABELS[:2])
 
 
+@pytest.mark.parametrize(
+    ("target_ids", "message"),
+    [
+        ([0, 4, 5, 3], r"`target_ids` must be padded on the right\. Received: id 4 .* position 1"),
+        ([4, 0, 5, 3], r"`target_ids` must be padded .*: id 5 in row 1 at position 2, after pad"),
+        ([4, 5, 0, 3], r"`target_ids` must be padded .*: id 3 in row 1 at position 3, after pad"),
+        ([2, 4, 5, 3], r"`target_ids` must not contain bos \(2\).*: id 2 in row 1 at position 0"),
+    ],
+)
+def test_targets_with_padding_between_tokens_or_with_bos_are_rejected(luong, target_ids, message):
+    with pytest.raises(ValueError, match=message):
+        luong.log_prob([[5, 6, 3]] * 2, [[4, 5, 6, 3], target_ids])
+
+
+def test_what_follows_eos_in_a_target_may_be_anything(luong):
+    given = luong.log_prob([[5, 6, 3]] * 2, [[4, 3, 0, 5], [3, 2, 0, 4]])
+    plain = luong.log_prob([[5, 6, 3]] * 2, [[4, 3], [3, 0]])
+    np.testing.assert_allclose(given, plain, atol=1e-6)
+    assert luong.log_prob([[5, 6, 3]], [[0, 0]]).numpy() == [0.0]
+
+
 def test_only_a_search_searches(luong):
     with pytest.raises(TypeError, match=r"`search` must be a search.*Received: search='beam'"):
         luong.search(SOURCE_IDS, "beam")
