@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int, count_of
 from keras_s2s.data.pair_files import iterate_file
-from keras_s2s.data.pairs import as_paths_or_pairs, check_pairs
+from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.records import BEGIN, END
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
@@ -22,6 +22,7 @@ def write_records(
     prefix: str | os.PathLike[str],
     *,
     shards: int = 8,
+    features_column: int | None = None,
 ) -> list[str]:
     """Write pairs of texts to TFRecord files, which `make_dataset` can stream.
 
@@ -37,6 +38,8 @@ def write_records(
             "data/train-00000-of-00008.tfrecord".
         shards: Number of files to write: at least one per training worker, of about 100 MB each.
             Defaults to 8.
+        features_column: Number of the features column of the files; see `read_pairs`. The records
+            have the features in the source. Defaults to `None`: two columns, without features.
 
     Returns:
         The paths of the files.
@@ -44,8 +47,8 @@ def write_records(
     Raises:
         TypeError: If `pairs` are not pairs of `str`.
         FileNotFoundError: If an input file or the destination folder does not exist.
-        ValueError: If there are fewer pairs than `shards`, a pair has an empty side, or an input
-            file is malformed.
+        ValueError: If there are fewer pairs than `shards`, a pair has an empty side, an input file
+            is malformed, or `features_column` is not 1, 2 or 3.
 
     Example:
         >>> import tempfile
@@ -55,10 +58,11 @@ def write_records(
         ['train-00000-of-00002.tfrecord', 'train-00001-of-00002.tfrecord']
     """
     check_positive_int("shards", shards)
+    column = check_features_column(features_column)
     prefix = os.path.abspath(os.fspath(prefix))
     paths, given = as_paths_or_pairs(pairs)
     if paths:
-        given = (pair for path in paths for pair in iterate_file(path))
+        given = (pair for path in paths for pair in iterate_file(path, column))
     names = [f"{prefix}-{number:05d}-of-{shards:05d}.tfrecord" for number in range(shards)]
     with contextlib.ExitStack() as stack:
         unfinished = [stack.enter_context(written_beside(name)) for name in names]

@@ -58,6 +58,14 @@ def test_files_of_lines_become_records(tmp_path):
     assert list(iterate_file(of_one)) == read_pairs(one)
 
 
+def test_features_have_their_own_column_in_files_of_lines(tmp_path):
+    (tmp_path / "eng.trn").write_text("walk\tV;PST\twalked\n", encoding="utf-8")
+    (path,) = write_records(tmp_path / "eng.trn", tmp_path / "eng", shards=1, features_column=2)
+    assert list(iterate_file(path)) == [("walk V;PST", "walked")]
+    with pytest.raises(ValueError, match="`features_column` must be 1, 2 or 3"):
+        write_records(PAIRS, tmp_path / "train", features_column=4)
+
+
 def test_other_programs_read_the_records(tmp_path):
     (path,) = write_records(PAIRS, tmp_path / "train", shards=1)
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("source", "target")}
