@@ -7,12 +7,13 @@ import select
 import time
 from typing import BinaryIO
 
+from keras_s2s.data.text_lines import BOM, decode_utf8, iterate_text_lines
 from keras_s2s.errors import InputError
 from keras_s2s.texts import is_empty
 
 _LINGER = 0.02  # seconds that a batch waits for more lines
 _CHUNK = 1 << 16  # bytes
-_BOM = b"\xef\xbb\xbf"
+_EXPECTED = "one source per line"
 
 # Characters that a source line must not contain.
 _REFUSED = {
@@ -67,7 +68,7 @@ class LineReader:
             self._take()
         group, self._lines = self._lines[:most], self._lines[most:]
         if group and self.number == 0:
-            group[0] = group[0].removeprefix(_BOM)
+            group[0] = group[0].removeprefix(BOM)
         self.number += len(group)
         return group
 
@@ -79,7 +80,7 @@ class LineReader:
         """
         while not self._lines and not self._ended:
             self._take()
-        return self._lines[0].removeprefix(_BOM) if self._lines else None
+        return self._lines[0].removeprefix(BOM) if self._lines else None
 
     def _take(self) -> None:
         """Read the available bytes and split them into lines."""
@@ -112,11 +113,11 @@ def decode_line(line: bytes, place: str, columns: str | None = None) -> str:
         ValueError: If the line is not UTF-8, or contains a character that a source must not
             contain.
     """
-    return _take_source(_decode(line, place), place, columns)
+    return _take_source(decode_utf8(line, place, _EXPECTED), place, columns)
 
 
 def read_lines(path: str) -> list[tuple[str, str]]:
-    """Read the nonempty lines of a file of sources.
+    """Read the nonempty lines of a file of sources, plain or compressed with gzip.
 
     Args:
         path: Path of the file.
@@ -125,18 +126,15 @@ def read_lines(path: str) -> list[tuple[str, str]]:
         A list of `(place, line)`. The place is the file and line number, for error messages.
 
     Raises:
-        ValueError: If the file has no sources, or is not UTF-8.
+        ValueError: If the file has no sources, is damaged or is not UTF-8.
     """
-    with open(path, "rb") as file:
-        lines = file.read().removeprefix(_BOM).split(b"\n")
-    found = []
-    for number, line in enumerate(lines, 1):
-        place = f"{path}, line {number}"
-        text = _decode(line.removesuffix(b"\r"), place)
-        if not is_empty(text):
-            found.append((place, text))
+    found = [
+        (f"{path}, line {number}", text)
+        for number, text in enumerate(iterate_text_lines(path, _EXPECTED), 1)
+        if not is_empty(text)
+    ]
     if not found:
-        raise InputError(f"{path}: no lines. Expected: one source per line")
+        raise InputError(f"{path}: no lines. Expected: {_EXPECTED}")
     return found
 
 
@@ -156,7 +154,7 @@ def take_sources(lines: list[tuple[str, str]], columns: str | None = None) -> li
     texts = [_take_source(line, place, columns) for place, line in lines]
     sources = [text for text in texts if not is_empty(text)]
     if not sources:
-        raise InputError(f"{lines[0][0]}: the source is empty. Expected: one source per line")
+        raise InputError(f"{lines[0][0]}: the source is empty. Expected: {_EXPECTED}")
     return sources
 
 
@@ -173,16 +171,6 @@ def read_sources(path: str) -> list[str]:
         ValueError: If the file has no sources, or a line is not a valid source.
     """
     return take_sources(read_lines(path))
-
-
-def _decode(line: bytes, place: str) -> str:
-    """Decode a line of UTF-8."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{place}: not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
-        ) from None
 
 
 def _take_source(text: str, place: str, columns: str | None) -> str:
@@ -203,7 +191,7 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
     for character, name in _REFUSED.items():
         if character in text and not (character == "\t" and columns == "text"):
             raise InputError(
-                f"{place}: {name} at character {text.index(character) + 1}. Expected: one source "
-                f"per line{_HINTS.get(character, '')}"
+                f"{place}: {name} at character {text.index(character) + 1}. Expected: "
+                f"{_EXPECTED}{_HINTS.get(character, '')}"
             )
     return text

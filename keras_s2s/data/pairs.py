@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import os
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any
 
 from keras_s2s.checks import check_positive_int, check_utf8, short_repr
+from keras_s2s.data.text_lines import iterate_text_lines
 from keras_s2s.errors import InputError
 from keras_s2s.texts import FEATURE_SEPARATOR, is_empty
 
-_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-GZIP_MAGIC = b"\x1f\x8b"
 _PAIR = "source<TAB>target"
 # Formats with the features in column 1, 2 or 3.
 _TRIPLES = (
@@ -93,7 +89,7 @@ def iterate_lines(
     name = check_path(path)
     number = 0
     first_empty = None
-    for number, line in enumerate(_lines(name), 1):
+    for number, line in enumerate(iterate_text_lines(name, _PAIR), 1):
         if not line:
             first_empty = first_empty or number
             continue
@@ -246,47 +242,13 @@ def check_path(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def _lines(name: str) -> Iterator[bytes]:
-    """Yield the decompressed lines of a file, without byte order mark and line ends."""
-    number = 0
-    with open(name, "rb") as raw, _decompressed(name, raw) as file:
-        try:
-            for line in file:
-                number += 1
-                if number == 1 and line.startswith(_UTF16_BOMS):
-                    raise _line_error(name, 1, "the file is UTF-16; save it as UTF-8")
-                content = line.removeprefix(_BOM) if number == 1 else line
-                yield content.removesuffix(b"\n").removesuffix(b"\r")
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(
-                f"{name}: damaged or truncated after line {number}. Copy or download the file "
-                f"again. Decompressing it failed: {error}"
-            ) from error
-
-
-def _decompressed(name: str, raw: IO[bytes]) -> IO[bytes]:
-    """Decompress a file if its content is compressed with gzip."""
-    magic = raw.peek(len(GZIP_MAGIC))[: len(GZIP_MAGIC)]  # type: ignore[attr-defined]
-    if magic == GZIP_MAGIC:
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if name.endswith(".gz") and magic:
-        raise InputError(f"{name}: the name ends in .gz, but the content is not gzip")
-    return raw
-
-
-def _columns(name: str, number: int, line: bytes) -> list[str]:
+def _columns(name: str, number: int, line: str) -> list[str]:
     """Split a line at its tabs."""
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _line_error(
-            name, number, f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
-        ) from error
-    if "\r" in text:
+    if "\r" in line:
         raise _line_error(
             name, number, "a carriage return inside the line; end lines with LF or CR LF"
         )
-    columns = text.split("\t")
+    columns = line.split("\t")
     if len(columns) == 1:
         raise _line_error(name, number, "no tab in the line")
     return columns

@@ -12,7 +12,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from keras_s2s.checks import count_of
-from keras_s2s.data.pairs import GZIP_MAGIC, check_path, find_fault
+from keras_s2s.data.pairs import check_path, find_fault
+from keras_s2s.data.text_lines import GZIP_MAGIC
 from keras_s2s.errors import InputError
 
 # Number of records read at once, because the overhead of a call is the time of several records.

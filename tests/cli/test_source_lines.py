@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from keras_s2s.cli import source_lines
-from keras_s2s.cli.source_lines import LineReader, decode_line
+from keras_s2s.cli.source_lines import LineReader, decode_line, read_lines
 
 
 @pytest.fixture
@@ -87,3 +88,18 @@ def test_a_line_of_white_space_is_empty(columns):
 def test_features_must_be_one_column():
     with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
         decode_line(b"walk\tV;PST\twalked", "line 1", "features")
+
+
+@pytest.mark.parametrize("name", ["words.txt", "words.gz"])
+def test_files_of_sources_may_be_compressed(name, tmp_path):
+    path, content = str(tmp_path / name), "\ufeffab\r\n \nc".encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert read_lines(path) == [(f"{path}, line 1", "ab"), (f"{path}, line 3", "c")]
+
+
+def test_a_file_of_sources_in_utf16_is_refused(tmp_path):
+    (tmp_path / "words.txt").write_text("ab\n", encoding="utf-16")
+    with pytest.raises(
+        ValueError, match=r"line 1: the text is UTF-16; save it as UTF-8\. Expected: one source per"
+    ):
+        read_lines(str(tmp_path / "words.txt"))

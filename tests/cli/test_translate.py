@@ -80,7 +80,10 @@ def test_lines_before_invalid_utf_8_are_answered(run, model, translator):
     code, output, errors = run("translate", model, stdin=b"abcd\nb\xff\nabcd\n")
     assert code == 2
     assert output.splitlines() == translator.translate(["abcd"])
-    assert errors == "keras-s2s: standard input, line 2: not UTF-8: byte 0xFF at position 1\n"
+    assert errors == (
+        "keras-s2s: standard input, line 2: not UTF-8: byte 0xFF at position 1. Expected: one "
+        "source per line\n"
+    )
 
 
 @pytest.mark.parametrize(

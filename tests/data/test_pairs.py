@@ -189,7 +189,7 @@ def test_an_empty_file_named_gz_is_refused(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf16_is_refused(encoding, tmp_path):
     content = (LINES if encoding == "utf-16" else "\ufeff" + LINES).encode(encoding)
-    with pytest.raises(ValueError, match="line 1: the file is UTF-16; save it as UTF-8"):
+    with pytest.raises(ValueError, match="line 1: the text is UTF-16; save it as UTF-8"):
         read_pairs(_write(tmp_path, content))
 
 
