@@ -16,7 +16,7 @@ import string
 from collections.abc import Iterable
 from typing import Any
 
-from keras_s2s.checks import check_int, check_positive_int
+from keras_s2s.checks import check_bool, check_int, check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import find_versions
 from keras_s2s.files import write_file, written_beside
@@ -141,6 +141,7 @@ def serving_files(
     image = image or f"tensorflow/serving:{'.'.join(version.split('.')[:2])}.0"
     policy = _version_policy(base_path, versions)
     _check(name, cpus, memory, replicas)
+    check_bool("overwrite", overwrite)
     minimum, maximum = replicas
     relative_path = os.path.join(os.curdir, os.path.relpath(base_path, folder))
     contents = {

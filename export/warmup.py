@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_ints
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.export.server_files import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
@@ -41,7 +41,7 @@ class Warmup:
         texts: Your own source texts, in addition to or instead of `lengths`.
 
     Raises:
-        TypeError: If `texts` is not a list of str.
+        TypeError: If `texts` is not a list of str, or another argument is not a list.
         ValueError: If a number is not a positive integer, there are no batch sizes, there are
             neither lengths nor texts, or there would be more requests than a server accepts.
 
@@ -57,11 +57,13 @@ class Warmup:
     texts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.texts, str) or not all(isinstance(text, str) for text in self.texts):
+        listed = isinstance(self.texts, Iterable) and not isinstance(self.texts, str)
+        texts = tuple(self.texts) if listed else ()
+        if not listed or not all(isinstance(text, str) for text in texts):
             raise TypeError(f"`texts` must be a list of str. Received: texts={self.texts!r}")
+        object.__setattr__(self, "texts", texts)
         for name in ("batch_sizes", "lengths"):
-            for size in getattr(self, name):
-                check_positive_int(name, size)
+            object.__setattr__(self, name, check_ints(name, getattr(self, name), minimum=1))
         count = len(SIGNATURES) * len(self.batch_sizes) * (len(self.lengths) + len(self.texts))
         if not 1 <= count <= MAX_REQUESTS:
             raise InputError(

@@ -72,6 +72,13 @@ class _ShortRepr(reprlib.Repr):
 _SHORT = _ShortRepr()
 
 
+def check_bool(name: str, value: Any) -> bool:
+    """Return `value` as a bool if it is one, also of NumPy, otherwise raise `ValueError`."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool", "bool_"):
+        raise InputError(f"`{name}` must be True or False. Received: {name}={short_repr(value)}")
+    return bool(value)
+
+
 def check_positive_int(name: str, value: Any) -> int:
     """Return `value` if it is an integer of at least 1, otherwise raise `ValueError`."""
     return check_int(name, value, minimum=1, expected="a positive integer")

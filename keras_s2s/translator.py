@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_s2s import translator_inputs as inputs
 from keras_s2s.calibration import Calibration, calibrate
-from keras_s2s.checks import check_choice, check_int, check_positive_int
+from keras_s2s.checks import check_bool, check_choice, check_int, check_positive_int
 from keras_s2s.convergence import check_converged, renumber_rows
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.errors import InputError
@@ -98,7 +98,7 @@ class Translator(keras.Model):
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
         inputs.check_parts(model, source, target, search)
-        if replace_unknown:
+        if check_bool("replace_unknown", replace_unknown):
             inputs.check_can_replace(model, source)
         self.model = model
         self.source = source
@@ -109,7 +109,7 @@ class Translator(keras.Model):
         if max_source_length is not None:
             check_int("max_source_length", max_source_length, minimum=2)
         self.max_source_length = max_source_length
-        self.truncate_source = bool(truncate_source)
+        self.truncate_source = check_bool("truncate_source", truncate_source)
         self._compiled_calls = CompiledCalls()
         self._replacement = UnknownReplacement(source, target)
         # Keras must not convert a list of texts to tensors.
@@ -398,7 +398,7 @@ class Translator(keras.Model):
         filepath = os.fspath(filepath)
         if not filepath.endswith(".keras"):
             raise InputError(f"The file name must end in '.keras'. Received: filepath={filepath!r}")
-        if not overwrite and os.path.exists(filepath):
+        if not check_bool("overwrite", overwrite) and os.path.exists(filepath):
             raise FileExistsError(
                 f"{filepath!r} already exists; use `overwrite=True` to replace it."
             )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_s2s.checks import (
+    check_bool,
     check_choice,
     check_int,
     check_ints,
@@ -102,3 +103,15 @@ def test_a_value_in_a_message_is_short_whatever_its_size():
     values = ["x" * 10**6, b"x" * 10**6, 10**5000, list(range(10**6)), {"a": {"b": ["c" * 999]}}]
     assert max(len(short_repr(value)) for value in values) < 130
     assert short_repr(["a", None]) == "['a', None]"
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, np.bool_(0)])
+def test_a_bool_comes_back_as_a_bool(value):
+    assert check_bool("shuffle", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", ["no", 1, 0.0, None, [], np.array(True)])
+def test_other_values_than_bools_are_rejected(value):
+    message = f"`shuffle` must be True or False. Received: shuffle={value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        check_bool("shuffle", value)

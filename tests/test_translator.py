@@ -227,6 +227,18 @@ def test_each_vocabulary_must_be_that_of_the_model(translator, name, size):
         Translator(**{**parts, name: CharTokenizer.train(["a"])})
 
 
+@pytest.mark.parametrize("name", ["replace_unknown", "truncate_source"])
+def test_a_switch_must_be_a_bool(translator, name):
+    parts = (getattr(translator, part) for part in ("model", "source", "target"))
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False. Received: {name}='no'"):
+        Translator(*parts, **{name: "no"})
+
+
+def test_overwriting_must_be_switched_by_a_bool(translator, tmp_path):
+    with pytest.raises(ValueError, match="`overwrite` must be True or False"):
+        translator.save(tmp_path / "model.keras", overwrite="no")
+
+
 def test_without_a_search_it_is_beam_search(translator):
     parts = (getattr(translator, part) for part in ("model", "source", "target"))
     assert Translator(*parts).search == BeamSearch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -26,6 +27,7 @@ from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
+from keras_s2s.files import written_beside
 
 
 @click.command(short_help="Measure the error rates of a model on test pairs.")
@@ -141,7 +143,14 @@ def _check_outputs(path: str, pairs: str) -> None:
 
 
 def _write_outputs(path: str, references: dict[str, list[str]], outputs: list[str]) -> None:
-    """Write tab-separated columns: source, output, references."""
-    with open(path, "w", encoding="utf-8") as file:
+    """Write tab-separated columns: source, output, references.
+
+    A file is replaced at the end. A device or pipe, such as /dev/stdout, is written to in place,
+    even if it is redirected to a file.
+    """
+    is_new_or_file = os.path.isfile(path) or not os.path.exists(path)
+    in_place = not is_new_or_file or os.path.abspath(path).startswith(("/dev/", "/proc/"))
+    destination = contextlib.nullcontext(path) if in_place else written_beside(path)
+    with destination as name, open(name, "w", encoding="utf-8") as file:
         for (source, accepted), output in zip(references.items(), outputs, strict=True):
             file.write("\t".join(map(in_column, [source, output, *accepted])) + "\n")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_int, check_positive_int, count_of
+from keras_s2s.checks import check_bool, check_int, check_positive_int, count_of
 from keras_s2s.data.batching import LengthBatcher, Side, make_side
 from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check_pairs
 from keras_s2s.data.stream import PairStream
@@ -117,6 +117,7 @@ def make_dataset(
     check_int("seed", seed, minimum=0)
     epochs = EpochCounter(check_int("initial_epoch", initial_epoch, minimum=0))
     check_int("buffer_size", buffer_size, minimum=2)
+    shuffle = check_bool("shuffle", shuffle)
     batcher = _check_batcher(batch_size, batch_tokens, shuffle)
     limits = _LengthLimits(max_source_length, max_target_length, batch_tokens)
     limits.check()

@@ -101,11 +101,12 @@ def for_litert() -> Iterator[None]:
     operations on the whole buffer. Its own update operation corresponds to one that TensorFlow has
     only for XLA. The gradient of the gather that replaces the slice raises a warning in TensorFlow.
     """
+    before = getattr(_thread, "litert", False)
     _thread.litert = True
     try:
         yield
     finally:
-        _thread.litert = False
+        _thread.litert = before
 
 
 def _read(values: tf.Tensor, time: tf.Tensor) -> tf.Tensor:

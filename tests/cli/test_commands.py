@@ -18,6 +18,7 @@ import tensorflow as tf
 from helpers.running import ROOT
 
 import keras_s2s as s2s
+from keras_s2s.cli import evaluate
 from keras_s2s.cli import main as program
 from keras_s2s.cli.settings import to_yaml
 
@@ -169,6 +170,22 @@ def test_the_pairs_are_not_replaced_by_the_outputs(run, model, pairs):
     code, _, errors = run("evaluate", model, pairs, "--outputs", pairs)
     assert code == 2
     assert errors.startswith(f"keras-s2s: --outputs {pairs}: this file is PAIRS. Expected: another")
+
+
+def test_outputs_replace_a_file_only_at_the_end(tmp_path, monkeypatch):
+    path, references = tmp_path / "outputs.tsv", {"a": ["A"], "b": ["B"]}
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(ValueError, match="shorter than argument 1"):
+        evaluate._write_outputs(str(path), references, ["A"])
+    assert path.read_text("utf-8") == "old"
+    evaluate._write_outputs(str(path), references, ["A", "x"])
+    assert path.read_text("utf-8") == "a\tA\tA\nb\tx\tB\n"
+    assert os.listdir(tmp_path) == ["outputs.tsv"]
+
+
+def test_outputs_may_be_written_to_a_device(capfd):
+    evaluate._write_outputs("/dev/stdout", {"a": ["A"]}, ["A"])
+    assert capfd.readouterr().out == "a\tA\tA\n"
 
 
 def test_unknown_metrics_are_an_error(run, model, pairs):

@@ -451,6 +451,7 @@ def test_invalid_pairs_are_refused(pairs, error, message):
     ("arguments", "message"),
     [
         ({"batch_size": 0}, "`batch_size` must be a positive integer. Received: batch_size=0"),
+        ({"shuffle": "no"}, "`shuffle` must be True or False. Received: shuffle='no'"),
         ({"seed": -1}, "`seed` must be an integer of at least 0. Received: seed=-1"),
         ({"initial_epoch": -1}, "`initial_epoch` must be an integer of at least 0"),
         ({"buffer_size": 1}, "`buffer_size` must be an integer of at least 2"),

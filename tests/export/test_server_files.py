@@ -255,6 +255,7 @@ def test_a_failure_leaves_the_old_files(base_path, deploy, monkeypatch):
             {"replicas": (3, 2)},
             r"the minimum and the maximum number of servers. Received: replicas=\(3, 2\)",
         ),
+        ({"overwrite": "no"}, "`overwrite` must be True or False. Received: overwrite='no'"),
         ({"replicas": (3,)}, "the minimum and the maximum number of servers"),
     ],
 )

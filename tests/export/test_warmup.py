@@ -123,11 +123,18 @@ def test_the_number_of_requests_is_limited(settings):
 
 @pytest.mark.parametrize("name", ["batch_sizes", "lengths"])
 def test_sizes_must_be_positive(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+    with pytest.raises(ValueError, match=rf"`{name}\[0\]` must be an integer of at least 1"):
         Warmup(**{"lengths": (1,), name: (0,)})
+    with pytest.raises(TypeError, match=f"`{name}` must be a list of integers. Received: {name}=3"):
+        Warmup(**{"lengths": (1,), name: 3})
 
 
-@pytest.mark.parametrize("texts", ["hello", [b"hello"]])
+def test_any_iterable_of_sizes_and_texts_is_kept_as_a_tuple():
+    warmup = Warmup(batch_sizes=np.array([1, 8]), lengths=iter([4]), texts=iter(["a"]))
+    assert warmup == Warmup(batch_sizes=(1, 8), lengths=(4,), texts=("a",))
+
+
+@pytest.mark.parametrize("texts", ["hello", [b"hello"], 5])
 def test_texts_must_be_a_list(texts):
     with pytest.raises(TypeError, match="`texts` must be a list of str"):
         Warmup(texts=texts)

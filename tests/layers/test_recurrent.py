@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers import GRU, LSTM, GRUState, LSTMState
+from keras_s2s.layers import GRU, LSTM, GRUState, LSTMState, recurrence
 from keras_s2s.layers.packing import make_packing, pack, unpack
 
 UNITS, INPUT_UNITS, LENGTH = 3, 2, 4
@@ -277,3 +277,16 @@ def test_with_a_recurrent_mask_packed_gradients_are_the_padded_ones(kind):
         for packed in (True, False)
     )
     assert_close(packed, padded)
+
+
+def test_tracing_for_litert_inside_itself_stays_on_until_the_end():
+    def update():
+        function = tf.function(lambda values: recurrence._write(values, 0, values[0]))
+        graph = function.get_concrete_function(tf.TensorSpec([2, 1, 1])).graph
+        return "XlaDynamicUpdateSlice" in {operation.type for operation in graph.get_operations()}
+
+    with recurrence.for_litert():
+        with recurrence.for_litert():
+            assert update()
+        assert update()
+    assert not update()
