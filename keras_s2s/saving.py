@@ -17,6 +17,7 @@ import numpy as np
 from keras_s2s.checks import count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
+from keras_s2s.models.model_settings import find_different_setting
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
@@ -112,7 +113,8 @@ def average_checkpoints(
         TypeError: If `paths` is a single path.
         FileNotFoundError: If a file does not exist.
         ValueError: If there are no paths, a file is damaged, a model is quantized, or the models
-            differ in class, size or vocabulary.
+            differ in class, vocabulary or a setting that changes what they compute, such as
+            `units` or `context`. Dropout rates may differ.
 
     Example:
         >>> import os, tempfile
@@ -358,11 +360,16 @@ def _short(value: Any) -> str:
 
 def _find_difference(model: Any, other: Any) -> str | None:
     """Return in what two models differ that have no meaningful mean, or `None`."""
-    shapes = [
-        (type(it).__name__, [tuple(weight.shape) for weight in it.weights]) for it in (model, other)
-    ]
-    if shapes[0] != shapes[1]:
-        return "models differ in kind or size"
+    if type(model) is not type(other):
+        return f"classes differ: {type(model).__name__} and {type(other).__name__}"
+    models = [it.model if isinstance(it, Translator) else it for it in (model, other)]
+    different = find_different_setting(*models)
+    if different is not None:
+        name, *values = different
+        return f"models differ in {name}: {' and '.join(map(short_repr, values))}"
+    first, second = ([tuple(weight.shape) for weight in it.weights] for it in models)
+    if first != second:
+        return "weights differ in shape"
     if isinstance(model, Translator):
         for side in ("source", "target"):
             if not have_same_ids(getattr(model, side), getattr(other, side)):

@@ -6,6 +6,8 @@ import pytest
 from helpers.reversing import compile_model, make_data, make_model
 from helpers.translators import make_translator
 
+from keras_s2s.layers import LSTMDecoder, LSTMEncoder
+from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.saving import average_checkpoints
 from keras_s2s.tokenizers import WordTokenizer
 from keras_s2s.translator import Translator
@@ -50,8 +52,45 @@ def test_translators_keep_their_vocabularies_and_their_search(tmp_path):
 def test_models_of_other_sizes_are_rejected(tmp_path):
     for units in (4, 5):
         make_model(units=units).save(tmp_path / f"{units}.keras")
-    with pytest.raises(ValueError, match=r"4.keras' and '.*5.keras', whose models differ"):
+    with pytest.raises(
+        ValueError, match=r"4.keras' and '.*5.keras', whose models differ in units of the enc"
+    ):
         average_checkpoints([tmp_path / "4.keras", tmp_path / "5.keras"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"context": "mean"}, "context of the encoder: 'last_state' and 'mean'"),
+        ({"reverse_source": True}, "reverse_source of the encoder: False and True"),
+    ],
+)
+def test_models_that_compute_something_else_are_rejected(settings, message, tmp_path):
+    Seq2Seq(LSTMEncoder(8, 4), LSTMDecoder(8, 4)).save(tmp_path / "one.keras")
+    Seq2Seq(LSTMEncoder(8, 4, **settings), LSTMDecoder(8, 4)).save(tmp_path / "two.keras")
+    with pytest.raises(ValueError, match=f"whose models differ in {message}$"):
+        average_checkpoints([tmp_path / "one.keras", tmp_path / "two.keras"])
+
+
+def test_models_may_differ_in_dropout_and_in_what_was_trained(tmp_path):
+    Seq2Seq(LSTMEncoder(8, 4), LSTMDecoder(8, 4)).save(tmp_path / "one.keras")
+    options = {"dropout": 0.5, "word_dropout": 0.1, "trainable_embeddings": False}
+    other = Seq2Seq(LSTMEncoder(8, 4, **options), LSTMDecoder(8, 4, **options))
+    other.save(tmp_path / "two.keras")
+    average_checkpoints([tmp_path / "one.keras", tmp_path / "two.keras"])
+
+
+def test_ensembles_and_their_members_have_no_mean(tmp_path):
+    model = Seq2Seq(LSTMEncoder(8, 4), LSTMDecoder(8, 4))
+    names = ("model", "probabilities", "log_probabilities")
+    one, two, three = (tmp_path / f"{name}.keras" for name in names)
+    model.save(one)
+    for path, average in ((two, names[1]), (three, names[2])):
+        Ensemble([model], average=average).save(path)
+    with pytest.raises(ValueError, match="whose classes differ: Seq2Seq and Ensemble"):
+        average_checkpoints([one, two])
+    with pytest.raises(ValueError, match="differ in average: 'probabilities' and 'log_prob"):
+        average_checkpoints([two, three])
 
 
 def test_checkpoints_without_a_meaningful_mean_are_rejected(tmp_path):

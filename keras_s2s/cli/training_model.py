@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 import keras_s2s as s2s
+from keras_s2s.checks import short_repr
 from keras_s2s.cli.average_and_ensemble import load_alike
 from keras_s2s.cli.fitted_settings import tokenizer_kind
 from keras_s2s.cli.models import load_translator
@@ -15,9 +16,7 @@ from keras_s2s.cli.setting import name_as_given, value_as_given
 from keras_s2s.cli.training_data import TOKENIZERS
 from keras_s2s.distillation import DistillationLoss
 from keras_s2s.errors import InputError
-
-# Encoder and decoder settings that do not affect the weights.
-_FREE = {"name", "trainable", "dtype", "dropout", "recurrent_dropout", "word_dropout"}
+from keras_s2s.models.model_settings import find_different_setting
 
 
 def build_model(
@@ -148,13 +147,13 @@ def take_weights(model: Any, initial: Any, path: str) -> None:
     Raises:
         ValueError: If the settings of the two models differ.
     """
-    here, there = _sizes(model), _sizes(initial.model)
-    for name in [*here, *there]:
-        if here.get(name) != there.get(name):
-            raise InputError(
-                f"{path}: its model does not match the settings: {name} is {there.get(name)!r} in "
-                f"the file and {here.get(name)!r} in the settings"
-            )
+    different = find_different_setting(initial.model, model)
+    if different is not None:
+        name, there, here = different
+        raise InputError(
+            f"{path}: its model does not match the settings: {name} is {short_repr(there)} in "
+            f"the file and {short_repr(here)} in the settings"
+        )
     model.set_weights(initial.model.get_weights())
 
 
@@ -187,23 +186,3 @@ def _check_tokenizers(settings: SimpleNamespace, translator: Any, path: str) -> 
                 f"{TOKENIZERS[kind].__name__}, because of "
                 f"{value_as_given(f'{side}_tokenizer', kind)}"
             )
-
-
-def _sizes(model: Any) -> dict[str, Any]:
-    """Return the model settings that affect the weights."""
-    config = model.get_config()
-    sizes = {"share_embeddings": config["share_embeddings"]}
-    for part in ("encoder", "decoder"):
-        sizes[part] = config[part]["class_name"]
-        for name, value in config[part]["config"].items():
-            if name not in _FREE:
-                sizes[f"{name} of the {part}"] = _without_names(value)
-    return sizes
-
-
-def _without_names(value: Any) -> Any:
-    """Return a setting; for a serialized layer its class and settings that affect weights."""
-    if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
-        return value
-    kept = {name: it for name, it in value["config"].items() if name not in _FREE}
-    return value.get("registered_name") or value["class_name"], kept

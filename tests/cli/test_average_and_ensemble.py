@@ -58,7 +58,7 @@ def test_models_of_different_sizes_are_an_error(run, model, translator, tmp_path
     output = tmp_path / "mean.keras"
     code, _, errors = run("average", model, tmp_path / "other.keras", "--output", output)
     assert code == 2
-    assert "differ in kind or size" in errors
+    assert "differ in units of the encoder" in errors
     assert not output.exists()
 
 
