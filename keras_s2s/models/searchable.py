@@ -126,7 +126,8 @@ class Searchable(keras.Model):
             min_length: int32 `(batch,)` or a number, at least 0. Minimum number of tokens.
             length_penalty: float32 `(batch,)` or a number, at least 0. The exponent α.
             prefix: int32 `(batch, prefix_length)`. Target ids with which the outputs of each row
-                begin, up to the first pad. A row of pads has no prefix.
+                begin, without bos and up to the first pad or eos: the rows that `tokenize` returns
+                are prefixes. A row of pads has no prefix.
             seed: int32 `(batch,)` or a number, for `Sampling`. The outputs of a row depend only on
                 the row and its seed, not on the rest of the batch.
             return_attention: Whether to return the attention weights. Defaults to `False`.

@@ -124,7 +124,8 @@ class Search:
             min_length: int32 `(batch,)` or scalar. Overrides the setting of the search.
             length_penalty: float32 `(batch,)` or scalar. Overrides the setting of the search.
             prefix: int32 `(batch, prefix_length)`. The outputs of a row begin with its prefix,
-                which ends at its first pad. The other rules apply to it too.
+                which has no bos, and ends before its first pad or eos. The other rules apply to it
+                too.
             seed: int32 `(batch,)` or scalar. Overrides the seed of a `Sampling`.
             return_attention: Whether to return the attention. Requires a `step` that returns it.
                 Defaults to `False`.

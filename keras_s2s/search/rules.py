@@ -29,12 +29,13 @@ class BeginsWith:
     """Rule that each output begins with the prefix of its row.
 
     Args:
-        prefix: int32 `(batch, prefix_length)`. Each prefix ends at its first pad.
+        prefix: int32 `(batch, prefix_length)`. Each prefix ends before its first pad or eos.
         vocabulary_size: Number of ids.
     """
 
     def __init__(self, prefix: tf.Tensor, vocabulary_size: int) -> None:
-        ended = tf.cumsum(tf.cast(tf.equal(prefix, PAD_ID), tf.int32), axis=1) > 0
+        is_end = tf.equal(prefix, PAD_ID) | tf.equal(prefix, EOS_ID)
+        ended = tf.cumsum(tf.cast(is_end, tf.int32), axis=1) > 0
         # Append one pad, so that there is always a first column.
         self.prefix = tf.pad(tf.where(ended, PAD_ID, prefix), [[0, 0], [0, 1]])
         self.vocabulary_size = vocabulary_size

@@ -345,4 +345,6 @@ def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int
             f"Every id in `prefix` must be at least 0 and below vocabulary_size={vocabulary_size}. "
             f"Received: ids from {known.min()} to {known.max()}"
         )
+    if known is not None:
+        check_target_ids("prefix", known)
     return tf.cast(prefix, tf.int32)

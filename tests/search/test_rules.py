@@ -85,7 +85,7 @@ def test_a_wide_beam_returns_the_whole_lexicon_best_first():
 
 @pytest.mark.parametrize("search", [GreedySearch, BeamSearch])
 def test_outputs_begin_with_the_prefix_of_their_row(search):
-    prefixes = [(), (4,), (5, 5), (6, 1, 4), (4, 3), (3,), (5,)]
+    prefixes = [(), (4,), (5, 5), (6, 1, 4), (5,)]
     prefix = np.zeros((len(prefixes), 3), np.int32)
     for row, ids in enumerate(prefixes):
         prefix[row, : len(ids)] = ids
@@ -98,11 +98,20 @@ def test_outputs_begin_with_the_prefix_of_their_row(search):
     )
 
 
-def test_a_prefix_ends_at_its_first_pad():
-    model = TableModel.random(6, batch_size=1)
-    with_hole = model.search(BeamSearch(max_length=5), prefix=np.array([[4, 0, 5]], np.int32))
-    plain = model.search(BeamSearch(max_length=5), prefix=np.array([[4]], np.int32))
-    assert_same_results(with_hole, plain, atol=0)
+@pytest.mark.parametrize("kind", [GreedySearch, BeamSearch])
+def test_a_prefix_ends_at_its_first_pad_or_eos(kind):
+    """The rows that `tokenize` returns end in eos, and may be prefixes."""
+    search = kind(max_length=5)
+    model = TableModel.random(6, batch_size=4)
+    given = np.array([[4, 5, 3, 0], [4, 3, 5, 2], [3, 0, 0, 0], [6, 0, 0, 0]], np.int32)
+    found = model.search(search, prefix=given)
+    plain = np.array([[4, 5], [4, 0], [0, 0], [6, 0]], np.int32)
+    assert_same_results(found, model.search(search, prefix=plain), atol=0)
+    assert found.lengths[0].min() > 2
+    signature = [tf.TensorSpec([4, None], tf.int32)]
+    graph = tf.function(lambda prefix: model.search(search, prefix=prefix), signature)
+    with_holes = np.array([[4, 5, 0, 6], [4, 3, 0, 6], [0, 5, 0, 0], [6, 0, 3, 0]], np.int32)
+    assert_same_results(graph(with_holes), model.search(search, prefix=plain), atol=1e-6)
 
 
 def test_an_empty_prefix_has_no_effect():
@@ -202,6 +211,8 @@ def test_settings_that_are_not_lists_of_ids_are_rejected(name, value):
         ({}, {"prefix": [[4]]}, ValueError, r"`prefix` must have the shape .* shape \(1, 1\)"),
         ({}, {"prefix": [[6], [4]]}, ValueError, "Every id in `prefix` must be at least 0 and b"),
         ({}, {"prefix": [[-1], [4]]}, ValueError, "Received: ids from -1 to 4"),
+        ({}, {"prefix": [[4], [2]]}, ValueError, r"`prefix` must not contain bos \(2\).* in row 1"),
+        ({}, {"prefix": [[0, 4], [5, 0]]}, ValueError, "`prefix` must be padded on the right"),
         ({}, {"seed": 3}, ValueError, "`seed` must be None for a search without randomness"),
     ],
 )
