@@ -123,7 +123,9 @@ class Searchable(keras.Model):
             search: A `GreedySearch`, `BeamSearch`, or another search.
             max_length: int32 `(batch,)` or a number, at least 1. Maximum number of tokens,
                 including eos.
-            min_length: int32 `(batch,)` or a number, at least 0. Minimum number of tokens.
+            min_length: int32 `(batch,)` or a number, at least 0. Minimum number of tokens, not
+                above `max_length`. Inside a graph, and for sources that `max_length_ratio` limits,
+                a minimum above the maximum counts as the maximum.
             length_penalty: float32 `(batch,)` or a number, at least 0. The exponent α.
             prefix: int32 `(batch, prefix_length)`. Target ids with which the outputs of each row
                 begin, without bos and up to the first pad or eos: the rows that `tokenize` returns
@@ -178,6 +180,8 @@ class Searchable(keras.Model):
             },
             tf.shape(source_ids)[0],
             self.target_vocabulary_size,
+            min_length=search.min_length,
+            max_length=search.max_length,
         )
 
         xla = choose_jit_compile(jit_compile, search, options)

@@ -46,7 +46,8 @@ class Search:
             requires `max_length_ratio`. Defaults to 100.
         max_length_ratio: Also limit an output to this multiple of its source length (rounded up, at
             least 1). The call of the search then requires `source_lengths`. Defaults to `None`.
-        min_length: Minimum number of tokens in an output, including eos. Defaults to 1.
+        min_length: Minimum number of tokens in an output, including eos. For sources that
+            `max_length_ratio` limits to fewer tokens, this limit is the minimum. Defaults to 1.
         length_penalty: Exponent α, from 0 to 5, in `score = log_prob / length**α`. The length
             includes eos. Defaults to 0.75.
         length_penalty_formula: "power" for `length**α`, "gnmt" for `((5 + length) / 6)**α`.
@@ -121,7 +122,9 @@ class Search:
                 `max_length_ratio` and a coverage penalty.
             max_length: int32 `(batch,)` or scalar. Overrides `max_length` and `max_length_ratio` of
                 the search.
-            min_length: int32 `(batch,)` or scalar. Overrides the setting of the search.
+            min_length: int32 `(batch,)` or scalar. Overrides the setting of the search. A minimum
+                above the maximum of its row raises an error if both are known before the graph
+                runs. Otherwise it counts as the maximum.
             length_penalty: float32 `(batch,)` or scalar. Overrides the setting of the search.
             prefix: int32 `(batch, prefix_length)`. The outputs of a row begin with its prefix,
                 which has no bos, and ends before its first pad or eos. The other rules apply to it
@@ -158,6 +161,8 @@ class Search:
             },
             rows,
             size,
+            min_length=self.min_length,
+            max_length=self.max_length,
         )
 
         def run() -> SearchResult:
@@ -224,6 +229,8 @@ class Search:
         min_length = columns.get("min_length")
         if min_length is None and self.min_length > 1:
             min_length = tf.fill([rows, 1], self.min_length)
+        if min_length is not None:
+            min_length = tf.minimum(min_length, max_length)
         search_step = SearchStep(
             step,
             vocabulary_size,

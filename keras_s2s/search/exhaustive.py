@@ -82,8 +82,7 @@ class ExhaustiveSearch(Search):
 
     def _search(self, task: SearchTask) -> SearchResult:
         self._check_num_outputs(task.step.vocabulary_size)
-        longest = tf.minimum(task.longest, self._depth)
-        task = task._replace(max_length=tf.minimum(task.max_length, longest), longest=longest)
+        task = task.limit(self._depth)
         ids, log_probs, scores = self._best(self._log_probs_by_length(task), task)
         known = beam_search_like(self, 5, self.num_hypotheses)._search(task)
         any_finished = tf.reduce_any(log_probs > POSSIBLE, axis=1, keepdims=True)

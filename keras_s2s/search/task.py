@@ -48,11 +48,19 @@ class SearchTask(NamedTuple):
     batch_size: int | tf.Tensor
     max_length: tf.Tensor  # (batch, 1) int32
     longest: int | tf.Tensor  # at least the largest max_length: the width of the ids
-    min_length: tf.Tensor | None  # (batch, 1) int32; None: no minimum in any row
+    min_length: tf.Tensor | None  # (batch, 1) int32, up to max_length; None: no minimum in any row
     length_penalty: tf.Tensor | float  # () or (batch, 1) float32
     length_penalty_formula: str
     source_lengths: tf.Tensor | None  # (batch, 1) int32
     seed: tf.Tensor | None  # (batch, 1) int32
+
+    def limit(self, max_length: int | tf.Tensor) -> SearchTask:
+        """Return the task with a lower maximum length of all rows."""
+        limits = tf.minimum(self.max_length, max_length)
+        min_length = None if self.min_length is None else tf.minimum(self.min_length, limits)
+        return self._replace(
+            max_length=limits, longest=tf.minimum(self.longest, max_length), min_length=min_length
+        )
 
     def divisor(self, lengths: tf.Tensor) -> tf.Tensor:
         """Compute the divisor of the log probability for outputs of these lengths."""
@@ -146,12 +154,18 @@ def coverage_score(coverage: tf.Tensor, source_lengths: tf.Tensor) -> tf.Tensor:
 
 
 def check_row_options(
-    options: Mapping[str, Any], batch_size: int | tf.Tensor, vocabulary_size: int
+    options: Mapping[str, Any],
+    batch_size: int | tf.Tensor,
+    vocabulary_size: int,
+    *,
+    min_length: int,
+    max_length: int | None,
 ) -> dict[str, tf.Tensor]:
     """Check the options that may differ between rows, and return them as tensors.
 
     A value out of range raises an error if the value is known before the graph runs. Otherwise it
-    is clipped to its range when the graph runs.
+    is clipped to its range when the graph runs. The same holds for a minimum length above the
+    maximum, which a search clips.
 
     Args:
         options: Dict of "source_lengths", "max_length", "min_length", "length_penalty" and "seed",
@@ -159,6 +173,8 @@ def check_row_options(
             `None` means not given.
         batch_size: Number of rows.
         vocabulary_size: Number of ids.
+        min_length: Minimum length of a row without this option.
+        max_length: Maximum length of a row without this option. `None` if it is not known.
 
     Returns:
         The given options, each `(batch,)`; `prefix` is int32 `(batch, prefix_length)`.
@@ -175,6 +191,7 @@ def check_row_options(
             checked[name] = _check_prefix(value, batch_size, vocabulary_size)
         else:
             checked[name] = _check_rows(name, value, batch_size)
+    _check_minima(checked.get("min_length", min_length), checked.get("max_length", max_length))
     return checked
 
 
@@ -327,6 +344,22 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
         tensor = tf.where(tensor >= least, tensor, least)  # NaN becomes the minimum too
         tensor = tf.minimum(tensor, tf.cast(maximum, tensor.dtype))
     return tf.cast(tensor, dtype)
+
+
+def _check_minima(min_length: tf.Tensor | int, max_length: tf.Tensor | int | None) -> None:
+    """Check that no minimum length is above the maximum, if both are known."""
+    known = [
+        tf.get_static_value(limit) if tf.is_tensor(limit) else limit
+        for limit in (min_length, max_length)
+    ]
+    if any(limit is None for limit in known):
+        return
+    minima, maxima = np.broadcast_arrays(*np.atleast_1d(*known))
+    for row in np.flatnonzero(minima > maxima)[:1]:
+        raise InputError(
+            "`min_length` must not be above `max_length` in any row. Received: "
+            f"min_length={minima[row]} and max_length={maxima[row]} in row {row}"
+        )
 
 
 def _check_prefix(prefix: Any, batch_size: int | tf.Tensor, vocabulary_size: int) -> tf.Tensor:

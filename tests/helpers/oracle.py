@@ -43,7 +43,7 @@ class Rules:
         length = len(ids)
         if ids[-1] in (PAD, BOS, *self.suppress):
             return False
-        if ids[-1] == EOS and length < self.min_length:
+        if ids[-1] == EOS and length < min(self.min_length, self.max_length):
             return False
         if ids[: len(self.prefix)] != self.prefix[:length]:
             return False

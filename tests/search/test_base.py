@@ -90,6 +90,17 @@ def test_bad_settings_are_rejected(kind, settings, message):
         ({"max_length": [1, 0]}, ValueError, r"`max_length` must be at least 1 in every row. Rec"),
         ({"max_length": [1.0, 2.0]}, TypeError, "`max_length` must contain integers"),
         ({"min_length": [-1, 2]}, ValueError, "`min_length` must be at least 0 in every row"),
+        (
+            {"min_length": [4, 101]},
+            ValueError,
+            r"^`min_length` must not be above `max_length` in any row\. Received: min_length=101 "
+            "and max_length=100 in row 1$",
+        ),
+        (
+            {"min_length": [4, 9], "max_length": [4, 8]},
+            ValueError,
+            "`min_length` must not .* Received: min_length=9 and max_length=8 in row 1$",
+        ),
         ({"length_penalty": ["a", "b"]}, TypeError, "`length_penalty` must contain numbers"),
         ({"length_penalty": [0.5, np.nan]}, ValueError, "`length_penalty` must be at least 0 in"),
         ({"length_penalty": [[0.5], [0.1]]}, ValueError, "`length_penalty` must be one number, or"),

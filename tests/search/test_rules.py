@@ -108,10 +108,8 @@ def test_a_prefix_ends_at_its_first_pad_or_eos(kind):
     plain = np.array([[4, 5], [4, 0], [0, 0], [6, 0]], np.int32)
     assert_same_results(found, model.search(search, prefix=plain), atol=0)
     assert found.lengths[0].min() > 2
-    signature = [tf.TensorSpec([4, None], tf.int32)]
-    graph = tf.function(lambda prefix: model.search(search, prefix=prefix), signature)
     with_holes = np.array([[4, 5, 0, 6], [4, 3, 0, 6], [0, 5, 0, 0], [6, 0, 3, 0]], np.int32)
-    assert_same_results(graph(with_holes), model.search(search, prefix=plain), atol=1e-6)
+    assert_same_results(model.search(search, prefix=with_holes), found, atol=0)
 
 
 def test_an_empty_prefix_has_no_effect():
