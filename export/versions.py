@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from keras_s2s.checks import check_at_most, check_positive_int
 from keras_s2s.errors import InputError
-from keras_s2s.files import unfinished_folder
+from keras_s2s.files import created_folder, existing_parent, unfinished_folder
 
 # A model server ignores larger numbers.
 _LARGEST = 2**63 - 1
@@ -27,15 +27,14 @@ def check_version(folder: str, version: int | None) -> None:
         FileExistsError: If the version exists.
         NotADirectoryError: If `folder` or one of its parents is a file.
     """
-    above, name = folder, os.path.basename(folder)
+    name = os.path.basename(folder)
     if is_version(name):
         raise InputError(
             "`path` must be the folder of the versions, not a version: a server would treat "
             f"{name!r} as a broken version. Pass `version={int(name)}` instead. Received: "
             f"{folder!r}"
         )
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
+    above = existing_parent(folder)
     if not os.path.isdir(above):
         raise NotADirectoryError(f"{above!r} must be a folder for versions. Received: a file")
     if version is not None:
@@ -77,12 +76,8 @@ def unfinished_version(folder: str) -> Iterator[str]:
     Raises:
         OSError: If the folder cannot be created.
     """
-    with contextlib.ExitStack() as undo:
-        for name in _missing_folders(folder):
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name)
-                undo.callback(_remove_empty, name)
-        yield undo.enter_context(unfinished_folder(folder))
+    with created_folder(folder), unfinished_folder(folder) as unfinished:
+        yield unfinished
 
 
 def publish(unfinished: str, folder: str, version: int | None) -> str:
@@ -119,18 +114,3 @@ def is_version(name: str) -> bool:
         name: Name of the folder, without its path.
     """
     return name.isascii() and name.isdigit()
-
-
-def _missing_folders(folder: str) -> list[str]:
-    """Return a folder and its parents that do not exist, outermost first."""
-    missing: list[str] = []
-    while not os.path.isdir(folder):
-        missing.insert(0, folder)
-        folder = os.path.dirname(folder)
-    return missing
-
-
-def _remove_empty(folder: str) -> None:
-    """Remove a folder unless a version was published in it."""
-    with contextlib.suppress(OSError):
-        os.rmdir(folder)

@@ -110,15 +110,52 @@ def check_folder_writable(folder: str) -> None:
     Raises:
         OSError: If the folder, or its nearest existing parent, is not writable or not a folder.
     """
-    above = os.path.realpath(folder)
-    while not os.path.lexists(above):
-        above = os.path.dirname(above)
-    if not os.path.isdir(above):
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
+    above = _check_parent(os.path.realpath(folder))
     with _named_errors(above):
         unfinished, descriptor = _new_file(above, ".check", "", 0o600)
     os.remove(unfinished)
     os.close(descriptor)
+
+
+def existing_parent(path: str) -> str:
+    """Return a path if it exists, otherwise its nearest parent that exists.
+
+    Args:
+        path: Path of a file or folder, which need not exist.
+
+    Returns:
+        The path as given, or the absolute path of the parent. Either may be a file.
+    """
+    while not os.path.lexists(path):
+        whole = os.path.abspath(path)
+        path = os.path.dirname(path) if path == whole else whole
+    return path
+
+
+@contextlib.contextmanager
+def created_folder(folder: str) -> Iterator[None]:
+    """Create a folder and its parents for the block, and remove at the end those that are empty.
+
+    Folders that existed before are not removed.
+
+    Args:
+        folder: Path of the folder.
+
+    Raises:
+        NotADirectoryError: If the folder or one of its parents is a file.
+        OSError: If a folder cannot be created.
+    """
+    above = _check_parent(folder)
+    missing, path = [], os.path.abspath(folder)
+    while path != os.path.abspath(above):
+        missing.append(path)
+        path = os.path.dirname(path)
+    with contextlib.ExitStack() as undo:
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process has just created it
+                os.mkdir(path)
+                undo.callback(_remove_empty, path)
+        yield
 
 
 @contextlib.contextmanager
@@ -207,11 +244,7 @@ def _check_destination(path: str) -> os.stat_result | None:
     """Raise if a file cannot be written to `path`. Return the status of an existing file."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
-        above = folder
-        while not os.path.lexists(above):
-            above = os.path.dirname(above)
-        if not os.path.isdir(above):
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
+        _check_parent(folder)
         raise FileNotFoundError(f"There is no folder {folder!r} to write {name!r} into.")
     try:
         before = os.stat(path)
@@ -224,6 +257,20 @@ def _check_destination(path: str) -> os.stat_result | None:
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "exists and is read-only", path)
     return before
+
+
+def _check_parent(folder: str) -> str:
+    """Return the folder or its nearest existing parent; raise if that is not a folder."""
+    above = existing_parent(folder)
+    if not os.path.isdir(above):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", above)
+    return above
+
+
+def _remove_empty(folder: str) -> None:
+    """Remove a folder if it is empty."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
 
 
 def _new_file(folder: str, prefix: str, suffix: str, mode: int) -> tuple[str, int]:

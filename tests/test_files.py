@@ -16,6 +16,8 @@ import pytest
 
 from keras_s2s.files import (
     check_writable,
+    created_folder,
+    existing_parent,
     locked,
     remove_unfinished,
     unfinished_folder,
@@ -159,6 +161,42 @@ def test_an_invalid_destination_is_rejected_with_its_path(tmp_path, check):
     with pytest.raises(FileExistsError, match=r"not a regular file.*/dev/null'"):
         check(Path("/dev/null"))
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_the_nearest_existing_parent_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert existing_parent("a/b/c") == str(tmp_path)
+    assert existing_parent("file/") == existing_parent("file/b") == str(tmp_path / "file")
+    assert existing_parent("link") == "link"
+    assert existing_parent(str(tmp_path)) == str(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["a", "a/b/c"])
+def test_created_folders_are_removed_if_they_stay_empty(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    with created_folder(folder):
+        assert os.path.isdir(folder)
+    assert os.listdir(tmp_path) == []
+
+
+def test_folders_with_content_and_old_folders_are_kept(tmp_path):
+    (tmp_path / "old").mkdir()
+    with created_folder(str(tmp_path / "old")):
+        pass
+    with created_folder(str(tmp_path / "a" / "b" / "c")):
+        (tmp_path / "a" / "b" / "file").touch()
+    assert sorted(os.listdir(tmp_path)) == ["a", "old"]
+    assert os.listdir(tmp_path / "a" / "b") == ["file"]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/", "file/a"])
+def test_a_folder_is_not_created_in_place_of_a_file(tmp_path, folder):
+    (tmp_path / "file").touch()
+    error = pytest.raises(NotADirectoryError, match=r"not a folder.*file'$")
+    with error, created_folder(str(tmp_path / folder)):
+        pass
 
 
 @pytest.mark.parametrize("check", [write, check_writable])
