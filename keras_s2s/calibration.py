@@ -55,7 +55,7 @@ def calibrate(log_probs: Any, right: Any) -> Calibration:
             f"source. Received: shapes {values.shape} and {truths.shape}"
         )
     if not np.all(values <= 1e-3):
-        raise InputError(f"`log_probs` must not be above 0. Received: {values.max()}")
+        raise InputError(f"`log_probs` must not exceed 0. Received: {values.max()}")
     values = np.minimum(values, 0.0)
     likelihoods = [_likelihood(values / temperature, truths) for temperature in _TEMPERATURES]
     best = int(np.argmax(likelihoods))

@@ -45,7 +45,7 @@ def test_outputs_that_are_all_alike_are_calibrated_without_infinities(right):
     [
         ([], [], "with at least one source"),
         ([-1.0], [True, False], r"shapes \(1,\) and \(2,\)"),
-        ([0.5], [True], "`log_probs` must not be above 0. Received: 0.5"),
+        ([0.5], [True], "`log_probs` must not exceed 0. Received: 0.5"),
     ],
 )
 def test_invalid_arguments_of_calibrate_are_rejected(log_probs, right, message):

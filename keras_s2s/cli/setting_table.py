@@ -10,6 +10,7 @@ import math
 
 from keras_s2s.cli.setting import NONE, RECOMMENDED, Setting
 from keras_s2s.recommended import ATTENTION_KINDS, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
+from keras_s2s.search_limits import MAX_HYPOTHESES, MAX_LENGTH, MAX_LENGTH_PENALTY
 
 # Names of the tokenizer classes by their names in the settings.
 TOKENIZER_CLASSES = {
@@ -23,8 +24,6 @@ TOKENIZER_CLASSES = {
 TOKENIZERS = ("char", "byte", "word", "subword", "features", "decomposed")
 _LARGEST = 1 << 15  # units; a layer of this size has 32 GB of weights
 _DEEPEST = 64  # layers
-_WIDEST = 1 << 16  # beam width
-_LONGEST = 1_000_000  # tokens of an output, as in `BeamSearch`
 _NO_LIMIT = "no limit"
 
 
@@ -148,8 +147,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "attention",
             None,
-            "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (exact hard "
-            "monotonic)",
+            "Attention: none, luong, luong_dot, luong_concat, bahdanau or monotonic (never moves "
+            "back in the source)",
             unset=RECOMMENDED,
             choices=("none", *ATTENTION_KINDS),
         ),
@@ -293,7 +292,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Beam width: number of hypotheses kept at each step; 1: greedy search",
             int,
             minimum=1,
-            maximum=_WIDEST,
+            maximum=MAX_HYPOTHESES,
         ),
         Setting(
             "length_penalty",
@@ -301,6 +300,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "Length penalty α in score = log P / length**α",
             float,
             minimum=0,
+            maximum=MAX_LENGTH_PENALTY,
         ),
         Setting(
             "stopping",
@@ -313,7 +313,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "max_length",
             "Maximum number of output tokens, including eos",
             "1.2 times the longest training target",
-            maximum=_LONGEST,
+            maximum=MAX_LENGTH,
         ),
     ),
     "Evaluation": (

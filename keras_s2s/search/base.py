@@ -17,21 +17,20 @@ from keras_s2s.search.rules import BeginsWith, InLexicon, Lexicon, NoRepeatedNgr
 from keras_s2s.search.step import Rule, SearchStep, State, StepFunction, check_state
 from keras_s2s.search.task import (
     FORMULAS,
-    MAX_LENGTH,
-    MAX_LENGTH_PENALTY,
-    MAX_LENGTH_RATIO,
     SearchTask,
     check_row_options,
     largest,
     length_limits,
 )
+from keras_s2s.search_limits import (
+    MAX_LENGTH,
+    MAX_LENGTH_PENALTY,
+    MAX_LENGTH_RATIO,
+    MAX_NGRAM_SIZE,
+)
 from keras_s2s.special_ids import EOS_ID
 
 SearchType = TypeVar("SearchType", bound="Search")
-
-# Upper limits of settings. With larger values, a search would run out of memory.
-MAX_HYPOTHESES = 10_000
-MAX_NGRAM_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -299,7 +298,7 @@ class Search:
         self._keep_count("min_length", MAX_LENGTH)
         if self.max_length is not None and self.min_length > self.max_length:
             raise InputError(
-                "`min_length` must not be above `max_length`. "
+                "`min_length` must not exceed `max_length`. "
                 f"Received: min_length={self.min_length}, max_length={self.max_length}"
             )
 

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
-from keras_s2s.search.base import MAX_HYPOTHESES, Search
+from keras_s2s.search.base import Search
 from keras_s2s.search.result import SearchResult, count_tokens, make_result
 from keras_s2s.search.step import (
     IMPOSSIBLE,
@@ -36,6 +36,7 @@ from keras_s2s.search.step import (
     repeat_state,
 )
 from keras_s2s.search.task import SearchTask, coverage_score
+from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 STOPPING_RULES = ("finished", "bound", "length")
@@ -107,8 +108,10 @@ class BeamSearch(Search):
     continuations, the one of the earlier hypothesis comes first, then the one with the lower id.
 
     Args:
-        beam_width: Number of hypotheses kept per row, at most 10,000. Defaults to 5.
-        num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
+        beam_width: Number of hypotheses kept for each source (row of the batch), at most 10,000.
+            Defaults to 5.
+        num_hypotheses: Number of hypotheses returned for each source, at most `beam_width`.
+            Defaults to 1.
         stopping: When a row is done. "bound": when no live hypothesis can beat the worst hypothesis
             to return. "finished": when `beam_width` hypotheses have finished, even if better ones
             are still live. "length": at `max_length`. A row also stops when no hypothesis can be
@@ -154,7 +157,7 @@ class BeamSearch(Search):
         self._keep_count("num_hypotheses", MAX_HYPOTHESES)
         if self.num_hypotheses > self.beam_width:
             raise InputError(
-                "`num_hypotheses` must not be above `beam_width`. Received: "
+                "`num_hypotheses` must not exceed `beam_width`. Received: "
                 f"num_hypotheses={self.num_hypotheses}, beam_width={self.beam_width}"
             )
         checks.check_choice("stopping", self.stopping, STOPPING_RULES)

@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
-from keras_s2s.search.base import MAX_HYPOTHESES
 from keras_s2s.search.beam import BeamSearch, BeamState, Continuations, first_unfinished
 from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
 from keras_s2s.search.step import NextTokens
 from keras_s2s.search.task import SearchTask
+from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.special_ids import EOS_ID, PAD_ID
 
 # Up to this value, every possible token ranks above the impossible ones.
@@ -37,7 +37,7 @@ class DiverseBeamSearch(BeamSearch):
         diversity_penalty: Number from 0 to 1000, in nats. With 0, all groups are the same. Defaults
             to 0.5.
         num_hypotheses: Number of hypotheses returned per row, at most `beam_width`. Defaults to 1.
-        stopping: When a group is done, see `BeamSearch`. A row is done when all its groups are.
+        stopping: When a group is done, as in `BeamSearch`. A row is done when all its groups are.
         coverage_penalty: See `BeamSearch`.
         **settings: `max_length`, `max_length_ratio`, `min_length`, `length_penalty`,
             `length_penalty_formula`, `suppress_ids`, `no_repeat_ngram_size` and `lexicon`:

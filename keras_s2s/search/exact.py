@@ -13,7 +13,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_s2s.search.base import MAX_HYPOTHESES, Search
+from keras_s2s.search.base import Search
 from keras_s2s.search.beam import beam_search_like
 from keras_s2s.search.open_prefixes import Children, OpenPrefixes, largest, merge_open
 from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
@@ -28,6 +28,7 @@ from keras_s2s.search.step import (
     row_bytes,
 )
 from keras_s2s.search.task import SearchTask
+from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 # Number of continuations of a prefix that are considered one by one; a bound covers the others.

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
-from keras_s2s.search.base import MAX_HYPOTHESES, Search
+from keras_s2s.search.base import Search
 from keras_s2s.search.beam import beam_search_like
 from keras_s2s.search.result import SearchResult, rank_hypotheses, spread_nan
 from keras_s2s.search.step import IMPOSSIBLE, NEVER_EMITTED, POSSIBLE, gather_state
 from keras_s2s.search.task import SearchTask
+from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 

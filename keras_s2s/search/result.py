@@ -22,7 +22,7 @@ from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 
 class SearchResult(NamedTuple):
-    """Result of a search: hypotheses, best first, finished before unfinished.
+    """Result of a search: finished hypotheses, best first, then unfinished ones.
 
     An empty slot contains pad ids, length 0, log_prob and score -1e9, and finished False. `length`
     is the largest number of tokens that the search allowed.

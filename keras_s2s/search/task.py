@@ -17,13 +17,8 @@ from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.step import HypothesisState, SearchStep, repeat_state
+from keras_s2s.search_limits import MAX_LENGTH, MAX_LENGTH_PENALTY
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
-
-# Upper limits of settings. They keep the divisor of a score, MAX_LENGTH**MAX_LENGTH_PENALTY, far
-# below the overflow of float32, where every score would be 0.
-MAX_LENGTH = 1_000_000
-MAX_LENGTH_PENALTY = 5.0
-MAX_LENGTH_RATIO = 1000.0
 
 FORMULAS = ("power", "gnmt")
 

@@ -20,7 +20,8 @@ from keras_s2s.search import (
     GreedySearch,
     Sampling,
 )
-from keras_s2s.search.task import MAX_LENGTH, MAX_LENGTH_PENALTY, length_divisor
+from keras_s2s.search.task import length_divisor
+from keras_s2s.search_limits import MAX_LENGTH, MAX_LENGTH_PENALTY
 
 SEARCHES = [
     GreedySearch(max_length=7, min_length=2, length_penalty=1, length_penalty_formula="gnmt"),
@@ -58,7 +59,7 @@ def test_a_search_is_immutable():
         ({"max_length_ratio": -1}, "`max_length_ratio` must be a number above 0 and at most 1000"),
         ({"max_length_ratio": 0}, "`max_length_ratio` must be a number above 0 and"),
         ({"min_length": 0}, "`min_length` must be a positive integer"),
-        ({"min_length": 9, "max_length": 8}, "`min_length` must not be above `max_length`. Rec"),
+        ({"min_length": 9, "max_length": 8}, "`min_length` must not exceed `max_length`. Rec"),
         ({"length_penalty": -0.1}, "`length_penalty` must be a number between 0 and 5"),
         ({"length_penalty": float("nan")}, "`length_penalty` must be a number between 0 and 5"),
         ({"length_penalty_formula": "log"}, "`length_penalty_formula` must be one of 'power', 'g"),

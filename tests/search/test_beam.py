@@ -310,7 +310,7 @@ def test_the_state_may_be_nested_and_may_grow():
         ({"beam_width": 0}, "`beam_width` must be a positive integer. Received: beam_width=0"),
         ({"beam_width": 2.5}, "`beam_width` must be a positive integer. Received: beam_width=2.5"),
         ({"num_hypotheses": 0}, "`num_hypotheses` must be a positive integer"),
-        ({"num_hypotheses": 6}, "`num_hypotheses` must not be above `beam_width`. Received: num_"),
+        ({"num_hypotheses": 6}, "`num_hypotheses` must not exceed `beam_width`. Received: num_"),
         ({"stopping": "never"}, "`stopping` must be one of 'finished', 'bound', 'length'"),
     ],
 )
