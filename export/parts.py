@@ -10,7 +10,7 @@ from typing import Any
 from keras_s2s.errors import InputError
 from keras_s2s.export.litert_file import read_metadata
 from keras_s2s.export.sessions import import_onnx
-from keras_s2s.files import write_file, written_beside
+from keras_s2s.files import check_is_file, write_file, written_beside
 
 # Names of files next to the graph, and of metadata in a LiteRT or ONNX file.
 CARD = "model_card.json"
@@ -141,8 +141,7 @@ def _read_properties(path: str) -> dict[str, str]:
         ImportError: If the package onnx is not installed.
         ValueError: If the file is not an ONNX file.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no file {path!r}.")
+    check_is_file(path)
     onnx = import_onnx("onnx")
     decode_error = importlib.import_module("google.protobuf.message").DecodeError
     try:

@@ -66,6 +66,20 @@ def written_beside(path: str, *, suffix: str = "") -> Iterator[str]:
         os.close(descriptor)
 
 
+def check_is_file(path: str) -> None:
+    """Check that a file exists.
+
+    Args:
+        path: The path.
+
+    Raises:
+        FileNotFoundError: If there is no file at the path.
+    """
+    if not os.path.isfile(path):
+        folder = ", but a folder" if os.path.isdir(path) else ""
+        raise FileNotFoundError(f"There is no file {path!r}{folder}.")
+
+
 def write_file(path: str, content: bytes) -> None:
     """Write a file, with the path in every error.
 

@@ -70,8 +70,12 @@ class StopEarly(keras.callbacks.Callback):
         )
         self.best = [min(pair) for pair in zip(rank, self.best or rank, strict=True)]
         self.wait = 0 if improved or warming_up else self.wait + 1
-        if self.wait >= self.patience:
+        if self.is_over():
             self.model.stop_training = True
+
+    def is_over(self) -> bool:
+        """Return whether `patience` epochs have passed without improvement."""
+        return self.wait >= self.patience
 
 
 class LearningCurve(keras.callbacks.Callback):

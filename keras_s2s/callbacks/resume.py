@@ -51,8 +51,10 @@ class Resume(keras.callbacks.Callback):
     accumulated gradients, the seeds of dropout and of sampling, the sums of the metrics, and
     the history. It includes the state of `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`,
     `SwapEMAWeights` and `SearchEvaluation`. A callback of your own can list attributes to save in a
-    tuple `state_attributes`. A `CSVLogger` appends to its file. The state is written to a temporary
-    file, which is then renamed, so the saved state is never incomplete.
+    tuple `state_attributes`. If it stops training and has a method `is_over()`, the run continues
+    once this method returns `False`, whatever `epochs` is. A `CSVLogger` appends to its file. The
+    state is written to a temporary file, which is then renamed, so the saved state is never
+    incomplete.
 
     **Data** must yield the same batches again. Use a dataset of `make_dataset` with a seed, another
     `tf.data.Dataset` whose order depends only on its seeds and on the number of iterations over it,
@@ -176,9 +178,10 @@ class Resume(keras.callbacks.Callback):
         if state is None:
             return
         self._restore(state)
-        set_initial_epoch(self.model, self.params["epochs"] if state.stopped else state.epoch)
-        self._report(state)
-        if not state.stopped:
+        over = self._is_over(state)
+        set_initial_epoch(self.model, self.params["epochs"] if over else state.epoch)
+        self._report(state, over=over)
+        if not over:
             _repeat_iterations(self._data, state.epoch)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -216,7 +219,16 @@ class Resume(keras.callbacks.Callback):
         self._write_variables(variables, state.variables)
         restore_callbacks(self._callbacks, state.callbacks)
 
-    def _report(self, state: TrainingState) -> None:
+    def _is_over(self, state: TrainingState) -> bool:
+        """Return whether a callback stopped the run, and nothing has changed since."""
+        if not state.stopped:
+            return False
+        deciding = [it for it in self._callbacks if hasattr(it, "is_over")]
+        if deciding:
+            return any(it.is_over() for it in deciding)
+        return bool(self.params["epochs"] <= state.epochs)
+
+    def _report(self, state: TrainingState, *, over: bool) -> None:
         """Print where training resumes, and warn if the last bits of the weights will differ."""
         if self.params.get("verbose") if self.verbose is None else self.verbose:
             place = (
@@ -224,12 +236,14 @@ class Resume(keras.callbacks.Callback):
                 if not state.steps
                 else (f"in epoch {state.epoch + 1} after step {state.steps}")
             )
-            done = state.stopped or (state.epoch >= self.params["epochs"] and not state.steps)
+            done = over or (state.epoch >= self.params["epochs"] and not state.steps)
             line = f"Resuming training {place} (state: {self.folder})"
             if done:
+                longer = "" if state.stopped else ". To train longer, use more epochs"
                 line = (
                     f"Nothing left to train: the run already ended {place} (state: {self.folder})"
                 )
+                line += longer
             sys.stdout.write(f"{line}\n")
         here = _thread_counts()
         if state.threads.keys() == here.keys() and state.threads != here:
@@ -291,6 +305,7 @@ class Resume(keras.callbacks.Callback):
             epoch=epoch,
             steps=steps,
             stopped=bool(self.model.stop_training),
+            epochs=self.params["epochs"],
             history=history,
             callbacks=read_callbacks(self._callbacks),
             variables=read_values(variables),

@@ -21,7 +21,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
 from keras_s2s.keras_private import CALLBACK_STATE
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, TypeError, ValueError)
 
 
 class TrainingState(NamedTuple):
@@ -30,6 +30,7 @@ class TrainingState(NamedTuple):
     epoch: int  # the current epoch, or the next one
     steps: int  # number of steps completed in this epoch
     stopped: bool  # whether a callback has stopped training
+    epochs: int  # the number of epochs to train
     history: dict[str, Any]  # "epoch" and "history" of the previous epochs
     callbacks: list[dict[str, Any]]  # "name" and "state" of each callback
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds

@@ -128,7 +128,7 @@ def describe_ending(settings: SimpleNamespace, callbacks: SimpleNamespace) -> st
     """
     rows, early = callbacks.curve.rows, callbacks.early
     reason = ""
-    if early is not None and early.wait >= early.patience:
+    if early is not None and early.is_over():
         waited = count_of(early.patience, "epoch")
         reason = f", because no metric improved for {waited} (--patience)"
     elif callbacks.pace.is_over() and len(rows) < settings.epochs:

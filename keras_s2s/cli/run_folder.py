@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from keras_s2s.checks import count_of
 from keras_s2s.cli.setting import name_as_given
 from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
-from keras_s2s.files import locked, remove_unfinished, written_beside
+from keras_s2s.files import locked, remove_unfinished, write_file, written_beside
 
 BEST = "best.keras"
 SETTINGS_FILE = "settings.yaml"
@@ -31,7 +32,7 @@ _LOCK = ".lock"
 
 _EXPLANATION = """\
 A run of `keras-s2s train`. To resume it after an interruption, run the same command again. To
-train longer, run it with a larger --epochs.
+train longer, run it with a larger --epochs, or a larger --minutes or --patience if that ended it.
 
 best.keras               the best model with its tokenizers and search settings
 settings.yaml            all settings with explanations: keras-s2s train --config settings.yaml
@@ -43,7 +44,7 @@ learning_curve.csv       loss and metrics of each epoch (.png: the same as a plo
 figures.json             metrics of best.keras on all validation pairs, with its search
 samples.txt              outputs of best.keras for some validation sources
 reliability.png          with --confidence: the share of correct outputs for each confidence
-state/                   the state to resume from; you can delete it when training is done
+state/                   the state to resume from. Delete it only if the run needs no more epochs
 model-1/, model-2/, ...  with --models: the run of each model, with its learning curve and state;
                          best.keras is their ensemble
 
@@ -111,7 +112,8 @@ def _make_folders(folder: str) -> list[str]:
 def check_folder(settings: SimpleNamespace) -> bool:
     """Check that training can start or resume in its folder.
 
-    Settings that are missing are filled in from the run being resumed.
+    Settings that are missing are filled in from the run being resumed. A run that ended before it
+    saved a state is started again.
 
     Args:
         settings: Namespace of the training settings.
@@ -138,6 +140,13 @@ def check_folder(settings: SimpleNamespace) -> bool:
             "another --output"
         )
     run = read_config(path)
+    members = member_folders(SimpleNamespace(output=folder, models=run.get("models", 1)))
+    for member in members:
+        _check_parts(member)
+    if not any(map(has_state, members)):  # nothing has been trained: settings and data may change
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(folder, DATA_FILE))
+        return False
     take_from_run(settings, run)
     settings.threads = settings.threads or run.get("threads")
     differences = list(same_training(vars(settings), run))
@@ -147,6 +156,28 @@ def check_folder(settings: SimpleNamespace) -> bool:
             "Use the same settings, or choose another --output"
         )
     return True
+
+
+def _check_parts(folder: str) -> None:
+    """Check that a run with several epochs has its best model and the state to resume from."""
+    curve = os.path.join(folder, CURVE)
+    if not os.path.exists(curve):
+        return
+    with open(curve, encoding="utf-8") as file:
+        epochs = sum(1 for _ in file) - 1
+    # After the first epoch of a killed run, both may be missing: it starts again.
+    if epochs < 2 and not os.path.exists(os.path.join(folder, FIGURES)):
+        return
+    if not has_state(folder):
+        missing = f"its folder {STATE}/ is missing"
+    elif not os.path.exists(os.path.join(folder, BEST)):
+        missing = f"its {BEST} is missing"
+    else:
+        return
+    raise InputError(
+        f"{folder}: this run of {count_of(epochs, 'epoch')} cannot be resumed: {missing}. Restore "
+        "it, or choose another --output"
+    )
 
 
 def check_data(settings: SimpleNamespace) -> None:
@@ -168,7 +199,7 @@ def check_data(settings: SimpleNamespace) -> None:
         write_json(path, data)
         return
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             recorded = json.load(file)
         before = {side: [it["sha256"] for it in recorded[side]] for side in data}
     except (KeyError, TypeError, ValueError) as error:
@@ -231,6 +262,13 @@ def has_state(folder: str) -> bool:
     return os.path.isdir(state) and any(name.endswith(".npz") for name in os.listdir(state))
 
 
+def member_folders(settings: SimpleNamespace) -> list[str]:
+    """Return the folder of each model that is trained: subfolders of a run with several."""
+    if settings.models == 1:
+        return [settings.output]
+    return [os.path.join(settings.output, f"model-{it}") for it in range(1, settings.models + 1)]
+
+
 def best_path(settings: SimpleNamespace) -> str:
     """Return the path of the best model."""
     return os.path.join(settings.output, BEST)
@@ -238,8 +276,10 @@ def best_path(settings: SimpleNamespace) -> str:
 
 def write_text(path: str, text: str) -> None:
     """Write a text file atomically."""
-    with written_beside(path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
-        file.write(text)
+    # A path in the text may have bytes that are not UTF-8.
+    content = text.encode("utf-8", errors="surrogateescape")
+    with written_beside(path) as unfinished:
+        write_file(unfinished, content)
 
 
 def _checksum(path: str) -> str | None:

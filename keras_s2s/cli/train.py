@@ -126,11 +126,11 @@ def train(config: str | None, write_config: str | None, **options: Any) -> None:
         resumes = check_folder(settings)
         if resumes:
             check_data(settings)
+        check_installed(METRICS)
         pairs = None
         if not holds_records(settings):  # which TensorFlow reads, after it is configured
             pairs = read_training_pairs(settings)
             fit_to_pairs(settings, pairs)
-        check_installed(METRICS)
         if "subword" in (settings.source_tokenizer, settings.target_tokenizer):
             check_package("sentencepiece")
         import_package()

@@ -33,6 +33,7 @@ from keras_s2s.cli.streams import warn
 from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
+from keras_s2s.convergence import DivergedError
 from keras_s2s.distillation import teach
 from keras_s2s.errors import InputError, TrainingDivergedError
 from keras_s2s.evaluation import group_references, meaningful_metrics, unit_of
@@ -87,6 +88,12 @@ def _train_ensemble(settings: SimpleNamespace, data: Data, initial: Any, teacher
 
 def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train one model in its own folder with its own seed."""
+    search = s2s.BeamSearch(
+        beam_width=settings.beam_width,
+        length_penalty=settings.length_penalty,
+        stopping=settings.stopping,
+        max_length=settings.max_length or math.ceil(1.2 * data.longest),
+    )
     keras.utils.set_random_seed(settings.seed)
     copied = None
     if settings.copy:
@@ -106,23 +113,21 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
-        click.echo(f"Training in {settings.output}")
+        click.echo(
+            f"Training in {settings.output}\n{run_folder.BEST} in it is the best model so far. "
+            "Ctrl-C interrupts training; the same command resumes it"
+        )
     click.echo(describe_metrics(settings.tokens or unit_of(type(data.target))))
     limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))
     if limited:
         click.echo(limited)
-    search = s2s.BeamSearch(
-        beam_width=settings.beam_width,
-        length_penalty=settings.length_penalty,
-        stopping=settings.stopping,
-        max_length=settings.max_length or math.ceil(1.2 * data.longest),
-    )
     translator = s2s.Translator(
         model,
         data.source,
         data.target,
         search=search,
         replace_unknown=settings.copy and has_substrings(data.source),
+        max_source_length=data.max_source_length,
     )
     fit(settings, translator, data, batches, valid_batches)
     conclude(settings, data)
@@ -154,14 +159,20 @@ def fit(
             callbacks=[*listed, s2s.Resume(state, every=settings.save_every, verbose=True)],
             verbose=0,
         ).history
+    except DivergedError as error:
+        raise _divergence() from error
     finally:
         callbacks.lines.stop()
     if history.get("loss") and not math.isfinite(history["loss"][-1]):
-        raise TrainingDivergedError(
-            f"the loss is {history['loss'][-1]} after epoch {len(history['loss'])}. The learning "
-            "rate may be too high: use a lower --learning-rate and another --output"
-        )
+        raise _divergence()
     click.echo(describe_ending(settings, callbacks))
+
+
+def _divergence() -> TrainingDivergedError:
+    return TrainingDivergedError(
+        "training diverged: the loss or the outputs of the model are not finite. The learning rate "
+        "may be too high: use a lower --learning-rate and another --output"
+    )
 
 
 def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> SimpleNamespace:
@@ -317,8 +328,8 @@ def _members(settings: SimpleNamespace) -> list[SimpleNamespace]:
                 **vars(settings),
                 "models": 1,
                 "seed": settings.seed + number,
-                "output": os.path.join(settings.output, f"model-{number + 1}"),
+                "output": folder,
             }
         )
-        for number in range(settings.models)
+        for number, folder in enumerate(run_folder.member_folders(settings))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
 from keras_s2s.errors import InputError
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
+from keras_s2s.translator import MAX_SOURCE_LENGTH
 
 # Tokenizer classes by their names in the settings.
 TOKENIZERS: dict[str, Any] = {kind: getattr(s2s, name) for kind, name in TOKENIZER_CLASSES.items()}
@@ -32,6 +34,8 @@ class Data(SimpleNamespace):
         source: Source tokenizer.
         target: Target tokenizer.
         longest: Integer. Number of tokens in the longest training target.
+        max_source_length: Integer. Number of tokens up to which the model accepts a source: the
+            default of a translator, or more if a training source is longer.
     """
 
 
@@ -62,14 +66,17 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         path = settings.init_from or settings.teacher
         check_known(sides, lambda: iterate_training_pairs(settings, pairs.train), path)
     data = Data(train=pairs.train, valid=pairs.valid, source=sides[0], target=sides[1])
-    data.longest = _longest(settings, data)
+    longest_source, data.longest = _measure(settings, data)
+    if settings.max_source_length:
+        longest_source = min(longest_source, settings.max_source_length)
+    data.max_source_length = max(MAX_SOURCE_LENGTH, longest_source)
     for place, tokenizer in enumerate(sides):
         unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
         side = ("source", "target")[place]
-        click.echo(
-            f"{side.capitalize()} vocabulary: {count_of(tokenizer.vocabulary_size, 'token')}; it "
-            f"lacks {unknown.unknown:,} of {count_of(unknown.total, 'validation token')}"
-        )
+        total = count_of(unknown.total, "validation token")
+        lacks = f"lacks {unknown.unknown:,} of" if unknown.unknown else "covers all"
+        size = count_of(tokenizer.vocabulary_size, "token")
+        click.echo(f"{side.capitalize()} vocabulary: {size}; it {lacks} {total}")
     return data
 
 
@@ -130,15 +137,19 @@ def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
     return tokenizer
 
 
-def _longest(settings: SimpleNamespace, data: Data) -> int:
-    """Return the number of tokens in the longest target, including eos."""
-    longest, chunk = 1, []
-    for _, target in iterate_training_pairs(settings, data.train):
-        chunk.append(target)
-        if len(chunk) == _CHUNK:
-            longest, chunk = max(longest, _longest_of(data.target, chunk)), []
-    return max(longest, _longest_of(data.target, chunk)) if chunk else longest
+def _measure(settings: SimpleNamespace, data: Data) -> tuple[int, int]:
+    """Return the number of tokens in the longest source and target, including eos.
 
-
-def _longest_of(tokenizer: Any, texts: list[str]) -> int:
-    return int(tf.reduce_max(tokenizer.split(texts)[1])) + 1
+    Only sources that may exceed the default `max_source_length` of a translator are counted.
+    """
+    longest = [1, 1]
+    pairs = iter(iterate_training_pairs(settings, data.train))
+    while chunk := list(itertools.islice(pairs, _CHUNK)):
+        # A character has at most four parts, or bytes.
+        sources = [source for source, _ in chunk if 4 * len(source) >= MAX_SOURCE_LENGTH]
+        sides = ((data.source, sources), (data.target, [target for _, target in chunk]))
+        for place, (tokenizer, texts) in enumerate(sides):
+            if texts:
+                counted = int(tf.reduce_max(tokenizer.split(texts)[1])) + 1
+                longest[place] = max(longest[place], counted)
+    return longest[0], longest[1]

@@ -161,10 +161,38 @@ def test_callbacks_remember_the_epochs_before(model_of_start, tmp_path):
     assert_same_weights(model.get_weights(), expected)
     assert checkpoints[1].best == min(whole["loss"])
 
-    # it was stopped: the same command once more does not go on
+    # it was stopped: the same command does not continue, but one with more epochs does
     model = model_of_start()
     assert fit(model, tmp_path / "parts", *callbacks(), epochs=20) == whole
     assert_same_weights(model.get_weights(), expected)
+    longer = fit(model_of_start(), tmp_path / "parts", *callbacks(), epochs=21)
+    assert len(longer["loss"]) == len(whole["loss"]) + 1  # and is stopped again
+
+
+class StopAt(keras.callbacks.Callback):
+    """Callback that stops training after some epochs, which a later `fit` may raise."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs, self.trained = epochs, 0
+
+    state_attributes = ("trained",)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.trained = epoch + 1
+        self.model.stop_training = self.is_over()
+
+    def is_over(self):
+        return self.trained >= self.epochs
+
+
+def test_a_stopped_run_continues_once_its_callback_allows_it(model_of_start, tmp_path):
+    def epochs_of(stop_at, epochs):
+        return len(fit(model_of_start(), tmp_path, StopAt(stop_at), epochs=epochs)["loss"])
+
+    assert epochs_of(1, epochs=4) == 1
+    assert epochs_of(1, epochs=5) == 1
+    assert epochs_of(2, epochs=5) == 2
 
 
 @pytest.mark.slow
@@ -433,7 +461,10 @@ def test_it_reports_where_a_training_resumes(model_of_start, tmp_path, capsys):
     capsys.readouterr()
     assert said(epochs=2) == [f"Resuming training in epoch 2 after step 3 (state: {tmp_path})"]
     assert said(epochs=3) == [f"Resuming training after epoch 2 (state: {tmp_path})"]
-    nothing = [f"Nothing left to train: the run already ended after epoch 3 (state: {tmp_path})"]
+    nothing = [
+        f"Nothing left to train: the run already ended after epoch 3 (state: {tmp_path}). "
+        "To train longer, use more epochs"
+    ]
     assert said(epochs=3) == said(verbose=0, own=True, epochs=3) == nothing
     assert said(verbose=0, epochs=3) == said(own=False, epochs=3) == []
 

@@ -309,7 +309,7 @@ def test_a_group_without_a_command_prints_its_help(run):
         (["serving-files", "{file}", "o"], "SERVED {file}: a file. Expected: a folder of SavedM"),
         (["serving-files", ".", "{file}"], "FOLDER {file}: a file. Expected: a folder to write"),
         (["draw", "curves", ".", "no/a.png"], "PICTURE no/a.png: There is no folder"),
-        (["translate", ".", "--nbest", "0"], "--nbest must be an integer between 1 and 65536. Re"),
+        (["translate", ".", "--nbest", "0"], "--nbest must be an integer between 1 and 10000. Re"),
         (["export", ".", "o", "--format", "h5"], "--format must be one of saved_model, litert, o"),
         (["evaluate", ".", "{file}", "--bootstrap", "x"], "--bootstrap must be an integer of at"),
     ],

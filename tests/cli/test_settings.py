@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_template_explains_every_line_and_has_the_defaults(run, tmp_path):
         ("units: 8\n\nunits: 9\n", "line 3: `units` appears twice"),
         ("units: 0\n", "line 1: `units` must be an integer between 1 and 32768. Received: 0"),
         ("units: 1.5\n", "line 1: `units` must be an integer between 1 and 32768. Received: 1.5"),
-        ("beam_width: null\n", "line 1: `beam_width` must be an integer between 1 and 65536. R"),
+        ("beam_width: null\n", "line 1: `beam_width` must be an integer between 1 and 10000. R"),
         ("dropout: a lot\n", "line 1: `dropout` must be a number between 0 and 0.95. Rece"),
         ("dropout: .nan\n", "line 1: `dropout` must be a number between 0 and 0.95. Received: nan"),
         ("cell: rnn\n", "line 1: `cell` must be one of lstm, gru. Received: 'rnn'"),
@@ -219,6 +220,8 @@ def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
     folder.mkdir()
     assert check_folder(settings) is False
     (folder / "settings.yaml").write_text(to_yaml(vars(settings)), "utf-8")
+    (folder / "state").mkdir()
+    (folder / "state" / "training_state.npz").touch()
     settings.epochs = 50
     assert check_folder(settings) is True
     settings.units = None
@@ -229,6 +232,7 @@ def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
         ValueError, match=r"different settings \(`units` is 256 in the run, 3 in this"
     ):
         check_folder(settings)
+    shutil.rmtree(folder / "state")
     (folder / "settings.yaml").rename(folder / "thesis.txt")
     with pytest.raises(ValueError, match=r"it contains 'thesis.txt'"):
         check_folder(settings)

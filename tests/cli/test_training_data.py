@@ -47,6 +47,16 @@ def test_a_word_tokenizer_is_suggested_for_symbols(target, kind, suggested, file
     assert ("--target-tokenizer word" in capsys.readouterr().err) == suggested
 
 
+@pytest.mark.parametrize(
+    ("letters", "given", "expected"),
+    [(20, {}, 1000), (1200, {}, 1201), (1200, {"max_source_length": 1100}, 1100)],
+)
+def test_a_model_accepts_the_sources_that_it_is_trained_on(files, letters, given, expected):
+    Path(files["valid"]).write_text(f"{letters * 'a'}\tb\n", "utf-8")
+    data = _make_data({**files, "source_tokenizer": "char", **given})
+    assert data.max_source_length == expected
+
+
 def _initial(source, target):
     return SimpleNamespace(
         source=CharTokenizer.train([source]), target=WordTokenizer.train([target])
