@@ -1,8 +1,9 @@
-"""`FusedAdam`, and a context manager that detaches optimizers."""
+"""`FusedAdam`, a learning rate schedule, and a context manager that detaches optimizers."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,38 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.keras_private import adam_slots, adam_update_all
+
+# Smallest factor of the peak learning rate at the end of a decay.
+LOWEST_FACTOR = 0.001
+
+
+@keras.saving.register_keras_serializable(package="keras_s2s")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises linearly while it follows a cosine over all steps.
+
+        rate(t) = peak · min(1, (t + 1) / warmup_steps) · max(½ · (1 + cos(π · t / steps)), 0.001)
+
+    `keras-s2s train` uses the same rates, unless a time limit shortens them (`Pace`).
+
+    Args:
+        peak: Float. Highest learning rate.
+        warmup_steps: Integer. Number of optimizer steps in the warm-up.
+        steps: Positive integer. Number of optimizer steps of the training run.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int, steps: int) -> None:
+        super().__init__()
+        self.peak, self.warmup_steps, self.steps = peak, warmup_steps, steps
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        warm = tf.minimum(1.0, (step + 1.0) / max(self.warmup_steps, 1))
+        done = tf.minimum(1.0, step / self.steps)
+        left = 0.5 * (1.0 + tf.cos(math.pi * done))
+        return self.peak * warm * tf.maximum(left, LOWEST_FACTOR)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "steps": self.steps}
 
 
 class AdamScalars(NamedTuple):

@@ -68,7 +68,7 @@ class RecommendedSettings:
         copy: Whether the decoder copies source tokens.
         source_tokenizer: "features" for a `FeatureTokenizer` of the sources, "decomposed" for a
             `DecomposedCharTokenizer`, "char" for a `CharTokenizer`.
-        steps: Training steps in all epochs.
+        steps: Total number of training steps.
         reasons: The reason for the value of each setting, by name.
     """
 
@@ -105,18 +105,16 @@ class RecommendedSettings:
 
         Returns:
             A compiled `Seq2Seq` with a bidirectional LSTM encoder and attention. Its learning rate
-            rises for `warmup_steps` and then follows a cosine to zero at the end of `epochs`.
+            follows a cosine to nearly zero at the end of `epochs`, after a linear warm-up.
 
         Raises:
             ValueError: If `copy` is true and the tokenizers have no token in common.
         """
-        import keras
-
         from keras_s2s.layers import LSTMDecoder, LSTMEncoder
         from keras_s2s.losses import SequenceLoss
         from keras_s2s.metrics import Perplexity, TokenAccuracy
         from keras_s2s.models import Seq2Seq
-        from keras_s2s.optimizers import FusedAdam
+        from keras_s2s.optimizers import FusedAdam, WarmupCosine
         from keras_s2s.tokenizers.copying import ids_to_copy
 
         encoder = LSTMEncoder(
@@ -136,14 +134,7 @@ class RecommendedSettings:
         )
         copied = ids_to_copy(source, target) if self.copy else None
         model = Seq2Seq(encoder, decoder, copy_ids=copied)
-        falling = max(1, self.steps - self.warmup_steps)
-        rate = (
-            keras.optimizers.schedules.CosineDecay(
-                0.0, falling, warmup_target=self.learning_rate, warmup_steps=self.warmup_steps
-            )
-            if self.warmup_steps
-            else keras.optimizers.schedules.CosineDecay(self.learning_rate, falling)
-        )
+        rate = WarmupCosine(self.learning_rate, self.warmup_steps, self.steps)
         model.compile(
             FusedAdam(rate, global_clipnorm=GRADIENT_CLIP),
             loss=SequenceLoss(REDUCTION, label_smoothing=self.label_smoothing),
@@ -250,7 +241,7 @@ def _fit_model(pairs: int, *, large: bool) -> dict[str, tuple[Any, str]]:
     dropout: tuple[Any, str] = (0.3, "default for most tasks")
     if pairs < _FEW_PAIRS:
         rate = 0.004, "small models train well at a high rate"
-        units = 128, f"fewer than {_FEW_PAIRS:,} pairs: small models overfit less"
+        units = 128, f"fewer than {_FEW_PAIRS:,} pairs: larger models overfit"
     elif large:
         reason = f"at least {_LARGE_PAIRS:,} pairs with monotonic attention"
         rate = 0.003, f"{reason}: a high rate needs fewer epochs"
@@ -281,7 +272,7 @@ def _source_tokenizer(measured: PairStatistics) -> tuple[str, str]:
             f"{measured.parts:,} letters and accents form {measured.characters:,} source characters"
         )
         return "decomposed", reason
-    return "char", "few source characters have accents or other parts"
+    return "char", "source characters rarely have accents"
 
 
 def _steps_factor(pairs: int, attention: str | None, *, large: bool) -> int:
@@ -330,7 +321,7 @@ def _copy(measured: PairStatistics, attention: str | None) -> tuple[bool, str]:
     if attention is None:
         return False, "copying needs attention"
     if not measured.features:
-        return False, "no morphological features in the sources; copying is for inflection"
+        return False, "no morphological features in the sources; copying helps inflection"
     return measured.shared >= _SHARED, (
         f"morphological features; {measured.shared:.0%} of a target's characters are in its source"
     )

@@ -240,4 +240,4 @@ def test_the_built_model_trains_and_its_rate_falls_to_zero(warmup_steps):
     train = make_dataset(pairs, source, target, batch_size=settings.batch_size, seed=0)
     history = model.fit(train, epochs=settings.epochs, verbose=0).history
     assert len(history["loss"]) == 8
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
+    assert 0.0 < float(model.optimizer.learning_rate) < 0.0011 * settings.learning_rate

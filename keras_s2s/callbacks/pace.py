@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_s2s.optimizers import LOWEST_FACTOR
+
 
 class Pace(keras.callbacks.Callback):
     """Callback that sets the learning rate, and stops training at a time limit.
@@ -91,7 +93,7 @@ class Pace(keras.callbacks.Callback):
             return warm * math.sqrt(first / max(step + 1, first))
         done = min(1.0, max(self._epochs_done() / self.epochs, self._time_used()))
         left = 1.0 - done if self.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
-        return warm * max(left, 0.001)
+        return warm * max(left, LOWEST_FACTOR)
 
     def is_over(self) -> bool:
         """Return whether training has reached its time limit."""

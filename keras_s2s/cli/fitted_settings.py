@@ -54,9 +54,8 @@ def fit_to_pairs(settings: SimpleNamespace, pairs: TrainingPairs) -> None:
         fitted = dataclasses.replace(fitted, copy=False)
         reasons["copy"] = "no source token is spelled like a target token"
     click.echo(
-        "Recommended settings (the longer text of a training pair averages "
-        f"{measured.mean_length:.1f} characters). To override one, use its option, such as "
-        f"{option_name(missing[0])}:"
+        f"Recommended settings (mean length of the longer side: {measured.mean_length:.1f} "
+        f"characters). To override one, use its option, such as {option_name(missing[0])}:"
     )
     for name in missing:
         value = getattr(fitted, name)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_s2s.callbacks.pace import Pace
+from keras_s2s.optimizers import WarmupCosine
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,19 @@ def test_the_learning_rate_rises_and_falls_as_scheduled(schedule, expected):
             pace.on_train_batch_end(batch)
         pace.on_epoch_end(epoch)
     assert factors == pytest.approx(expected, abs=1e-6)
+
+
+def test_python_and_the_command_line_have_the_same_rates():
+    schedule = WarmupCosine(0.004, warmup_steps=3, steps=8)
+    pace = Pace(0.004, "cosine", warmup_steps=3, epochs=2, minutes=None)
+    pace.set_params({"steps": 4})
+    pace.set_model(SimpleNamespace(stop_training=False))
+    pace.on_train_begin()
+    for step in range(8):
+        if step % 4 == 0:
+            pace.on_epoch_begin(step // 4)
+        assert float(schedule(step)) == pytest.approx(0.004 * pace.factor(step), rel=1e-5)
+        pace.on_train_batch_end(step % 4)
 
 
 def test_training_ends_when_its_time_is_over():
