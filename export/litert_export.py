@@ -16,6 +16,7 @@ from tensorflow.lite.python.lite import TFLiteSavedModelConverterV2
 
 from keras_s2s.errors import InputError
 from keras_s2s.export.litert_file import add_metadata, list_operations
+from keras_s2s.export.litert_runner import import_litert
 from keras_s2s.export.model_card import card_files, make_card
 from keras_s2s.export.parity import TOLERANCE, Parity
 from keras_s2s.export.saved_model_session import read_saved_model
@@ -25,7 +26,6 @@ from keras_s2s.export.sessions import (
     CompiledSession,
     LiteRTSession,
     Runtime,
-    import_litert,
     one_by_one,
 )
 from keras_s2s.export.signatures import LITERT_SIGNATURES, input_specs, takes_text
@@ -122,7 +122,7 @@ def litert(
     """
     names = check_arguments(translator, figures, signatures, LITERT_SIGNATURES, source_length)
     check_quantization(quantization)
-    import_litert()
+    import_litert("interpreter")
     path = check_file(path, ".tflite")
     with show_progress(verbose), written_beside(path, suffix=".tflite") as unfinished:
         texts = make_texts(translator, probes, source_length)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import os
 import struct
 from collections.abc import Mapping
 from typing import Any
 
 from keras_s2s.errors import InputError
-from keras_s2s.export.litert_runner import CHECKSUM, CHECKSUM_SIZE, checksum, is_intact
+from keras_s2s.export.litert_runner import (
+    CHECKSUM,
+    CHECKSUM_SIZE,
+    checksum,
+    import_litert,
+    is_intact,
+)
+from keras_s2s.files import check_is_file
 
 IDENTIFIER = b"TFL3"
 
@@ -56,8 +62,7 @@ def read_metadata(path: str, name: str) -> bytes:
         ValueError: If the file is damaged or not a LiteRT file.
         ImportError: If the package ai-edge-litert is not installed.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no file {path!r}.")
+    check_is_file(path)
     with open(path, "rb") as file:
         content = file.read()
     if content[4:8] != IDENTIFIER:
@@ -104,7 +109,7 @@ def import_schema() -> Any:
     Returns:
         The module `ai_edge_litert.schema_py_generated`.
     """
-    return importlib.import_module("ai_edge_litert.schema_py_generated")
+    return import_litert("schema_py_generated")
 
 
 def pack(model: Any) -> bytes:

@@ -90,8 +90,9 @@ class LiteRTRunner:
                 f"Received: num_threads={num_threads!r}"
             )
         if not os.path.isfile(self._path):
-            raise FileNotFoundError(f"There is no file {self._path!r}.")
-        interpreter = importlib.import_module("ai_edge_litert.interpreter")
+            folder = ", but a folder" if os.path.isdir(self._path) else ""
+            raise FileNotFoundError(f"There is no file {self._path!r}{folder}.")
+        interpreter = import_litert("interpreter")
         try:  # loading verifies the file, so it comes first
             self._interpreter = interpreter.Interpreter(self._path, num_threads=num_threads)
         except ValueError as error:
@@ -279,7 +280,7 @@ class LiteRTRunner:
             )
         with self._lock:
             if self._text_interpreter is None:
-                interpreter = importlib.import_module("ai_edge_litert.interpreter")
+                interpreter = import_litert("interpreter")
                 self._text_interpreter = interpreter.InterpreterWithCustomOps(
                     custom_op_registerers=load_text_operations(),
                     model_path=self._path,
@@ -356,7 +357,7 @@ def _check_texts(name: str, texts: Any, *, may_be_empty: bool) -> list[str]:
 
 def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
     """Read the model card and both vocabularies of a file that the runtime has verified."""
-    schema = importlib.import_module("ai_edge_litert.schema_py_generated")
+    schema = import_litert("schema_py_generated")
     content = Path(path).read_bytes()
     if not is_intact(content):
         raise InputError(f"{path!r} is damaged: it does not match its checksum.")
@@ -378,6 +379,26 @@ def _read_metadata(path: str) -> tuple[dict[str, Any], list[str], list[str]]:
     return card, source, target
 
 
+def import_litert(module: str) -> Any:
+    """Import a module of ai-edge-litert.
+
+    Args:
+        module: Name of the module, such as "interpreter".
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: If ai-edge-litert is not installed; the message names the package to install.
+    """
+    try:
+        return importlib.import_module(f"ai_edge_litert.{module}")
+    except ImportError as error:
+        if _errors:
+            raise _errors.missing_package("ai_edge_litert", error) from error
+        raise ImportError(f"LiteRT files need ai-edge-litert ({error})") from error
+
+
 def checksum(content: bytes) -> tuple[int, bytes] | None:
     """Compute the checksum of a LiteRT file.
 
@@ -388,7 +409,7 @@ def checksum(content: bytes) -> tuple[int, bytes] | None:
         The position of the checksum in the file, and the checksum of all other bytes. `None` if
         the file does not store a checksum.
     """
-    model = importlib.import_module("ai_edge_litert.schema_py_generated").Model.GetRootAs(content)
+    model = import_litert("schema_py_generated").Model.GetRootAs(content)
     for number in range(model.MetadataLength()):
         if model.Metadata(number).Name() == CHECKSUM.encode():
             table = model.Buffers(model.Metadata(number).Buffer())._tab

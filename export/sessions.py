@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_s2s.errors import InputError, missing_package
-from keras_s2s.export.litert_runner import is_intact, load_text_operations
+from keras_s2s.export.litert_runner import import_litert, is_intact, load_text_operations
+from keras_s2s.files import check_is_file
 from keras_s2s.special_ids import PAD_ID
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -36,7 +36,7 @@ class LiteRTSession:
     """
 
     def __init__(self, path: str, *, text_operations: bool = True) -> None:
-        litert = import_litert()
+        litert = import_litert("interpreter")
         operations = load_text_operations() if text_operations else []
         try:
             self._interpreter = litert.InterpreterWithCustomOps(
@@ -119,11 +119,11 @@ class CompiledSession:
 
 def _load_compiled(path: str) -> Any:
     """Load a LiteRT file for the CPU."""
-    load = importlib.import_module("ai_edge_litert.compiled_model").CompiledModel.from_file
+    load = import_litert("compiled_model").CompiledModel.from_file
     if "environment" not in inspect.signature(load).parameters:
         return load(path)
     # By default LiteRT tries the plugin of an NPU, and prints errors if its library is absent.
-    module = importlib.import_module("ai_edge_litert.environment")
+    module = import_litert("environment")
     with tempfile.TemporaryDirectory() as empty:
         environment = module.Environment.create(
             compiler_plugin_path=empty, dispatch_library_path=empty
@@ -145,8 +145,7 @@ class OnnxSession:
     """
 
     def __init__(self, path: str) -> None:
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"There is no file {path!r}.")
+        check_is_file(path)
         runtime = import_onnx("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
@@ -169,21 +168,6 @@ class OnnxSession:
         """
         names = [output.name for output in self._session.get_outputs()]
         return dict(zip(names, self._session.run(names, inputs), strict=True))
-
-
-def import_litert() -> Any:
-    """Import LiteRT's interpreter.
-
-    Returns:
-        The module `ai_edge_litert.interpreter`.
-
-    Raises:
-        ImportError: If it is not installed; the message names the extra that installs it.
-    """
-    try:
-        return importlib.import_module("ai_edge_litert.interpreter")
-    except ImportError as error:
-        raise missing_package("ai_edge_litert", error) from error
 
 
 def import_onnx(name: str) -> Any:

@@ -66,7 +66,7 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     """
     filepath = os.fspath(filepath)
     if not os.path.isfile(filepath):
-        raise FileNotFoundError(f"Cannot load {filepath!r}: {_why_no_file(filepath)}.")
+        raise FileNotFoundError(f"Cannot load {filepath!r}: {_why_no_file(filepath)}")
     try:
         archive = _read_archive(filepath)
         _check_kind(archive.config)
@@ -91,7 +91,7 @@ def average_checkpoints(
 ) -> Translator | Seq2Seq | Ensemble:
     """Load several `.keras` files and return the first model with the mean of their weights.
 
-    Checkpoints from the end of one training run lie around the same minimum. Their mean is often
+    Checkpoints from the end of one training run lie near the same minimum. Their mean is often
     more accurate than the last checkpoint, at no extra cost at inference. To write such
     checkpoints, use for example `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`. You can
     also average models that were fine-tuned from one trained model, with different learning rates
@@ -170,7 +170,7 @@ def _why_no_file(filepath: str) -> str:
         best = "best.keras" if "best.keras" in files else files[0]
         return f"it is a folder. Did you mean {os.path.join(filepath, best)!r}?"
     if "saved_model.pb" in names or any(name.isdecimal() for name in names):
-        return "it is a folder of a SavedModel. Expected: the .keras file that was exported"
+        return "it is the folder of a SavedModel. Expected: the .keras file that was exported"
     return "it is a folder. Expected: a .keras file"
 
 
@@ -186,6 +186,8 @@ class _Archive(NamedTuple):
 def _read_archive(filepath: str) -> _Archive:
     """Read and check a file, except for the values of the weights."""
     size = os.path.getsize(filepath)
+    if filepath.endswith((".tflite", ".onnx")):
+        raise InputError("it is an export. Expected: the .keras file that was exported")
     if not zipfile.is_zipfile(filepath):
         counted = count_of(size, "byte")
         raise InputError(

@@ -395,6 +395,13 @@ def test_a_path_that_is_not_a_file_is_rejected(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["g2p.tflite", "g2p.onnx"])
+def test_an_export_is_not_loaded(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"it is an export\. Expected: the \.keras file that was"):
+        load(tmp_path / name)
+
+
 def test_a_model_in_training_is_saved_with_its_optimizer(tmp_path):
     model = make_model("no attention")
     model.compile("adam", loss=SequenceLoss(label_smoothing=0.1), run_eagerly=True)

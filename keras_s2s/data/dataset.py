@@ -17,7 +17,7 @@ from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, check
 from keras_s2s.data.stream import PairStream
 from keras_s2s.epochs import EpochCounter
 from keras_s2s.errors import InputError
-from keras_s2s.special_ids import PAD_ID
+from keras_s2s.special_ids import PAD_ID, UNK_ID
 from keras_s2s.tokenizers.tokenizer import Tokenizer
 
 # Number of texts tokenized at once.
@@ -66,8 +66,8 @@ def make_dataset(
 
     Args:
         pairs: Source texts and target texts, or the path of a file of pairs, or several paths.
-        source: Tokenizer of the sources, the one that the model was built for. Swapped tokenizers
-            of equal size raise no error: the model would train on wrong ids.
+        source: Tokenizer of the sources, the one that the model was built for. If it lacks most of
+            the tokens of pairs in memory, as swapped tokenizers do, the logger "keras_s2s" warns.
         target: Tokenizer of the targets.
         batch_size: Number of pairs in a batch. One batch of an epoch is smaller if the number of
             pairs is not divisible by it. Defaults to 64.
@@ -240,6 +240,7 @@ def _tokenize(
             for start in range(0, len(checked), _CHUNK)
         ]
         ids, lengths = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+        _report_unknown(("source", "target")[number], ids)
         starts = np.cumsum(lengths) - lengths
         sides.append(Side(np.append(ids, np.int32(PAD_ID)), starts, lengths + 1))
     kept = limits.keep(sides[0].lengths, sides[1].lengths)
@@ -248,6 +249,19 @@ def _tokenize(
         Side(side.ids, side.starts[kept], side.lengths[kept]) for side in sides
     )
     return source_side, target_side
+
+
+def _report_unknown(side: str, ids: np.ndarray) -> None:
+    """Log a warning if most tokens of a side are unknown."""
+    unknown = np.count_nonzero(ids == UNK_ID)
+    if 2 * unknown > len(ids):
+        _LOGGER.warning(
+            "The %s tokenizer does not know %d of %s. Are the tokenizers swapped, or was this one "
+            "trained on other texts?",
+            side,
+            unknown,
+            count_of(len(ids), f"{side} token"),
+        )
 
 
 def _split(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

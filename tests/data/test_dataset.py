@@ -395,6 +395,16 @@ def test_texts_are_tokenized_in_chunks(monkeypatch):
     assert [_texts(batch) for batch in make_dataset(PAIRS, SOURCE, TARGET)] == whole
 
 
+def test_swapped_tokenizers_are_reported(caplog):
+    make_dataset(PAIRS, SOURCE, TARGET)
+    assert not caplog.records
+    make_dataset(PAIRS, TARGET, SOURCE)
+    source, target = (record.getMessage() for record in caplog.records)
+    assert source.startswith("The source tokenizer does not know ")
+    assert "source tokens. Are the tokenizers swapped, or was this one trained" in source
+    assert target.startswith("The target tokenizer does not know ")
+
+
 def test_long_pairs_are_skipped_and_counted(caplog):
     pairs = [("a", "B"), ("ab", "B"), ("a", "B B"), ("abc", "B B B")]
     with caplog.at_level(logging.INFO, logger="keras_s2s"):

@@ -19,6 +19,7 @@ import keras_s2s as s2s
 from keras_s2s.export import litert_runner
 from keras_s2s.export.litert_file import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
+from keras_s2s.export.parts import read_card
 from keras_s2s.export.sessions import LiteRTSession
 from keras_s2s.special_ids import EOS_ID, UNK_ID
 
@@ -241,6 +242,14 @@ def test_scoring_needs_one_target_per_text(runner):
         runner.score(["a", "b"], ["AA"])
 
 
+@pytest.mark.parametrize("read", [LiteRTRunner, read_card])
+def test_a_missing_litert_is_named(path, monkeypatch, read):
+    for module in ("interpreter", "schema_py_generated"):
+        monkeypatch.setitem(sys.modules, f"ai_edge_litert.{module}", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-s2s\[litert\]'"):
+        read(path)
+
+
 def test_a_missing_tensorflow_text_is_named(path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install tensorflow-text"):
@@ -250,6 +259,8 @@ def test_a_missing_tensorflow_text_is_named(path, monkeypatch):
 def test_a_file_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         LiteRTRunner(tmp_path / "g2p.tflite")
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*', but a folder"):
+        LiteRTRunner(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 20, 20000])
