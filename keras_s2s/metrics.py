@@ -64,9 +64,9 @@ class TokenMean(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class Perplexity(TokenMean):
-    """Perplexity of the real target tokens of an epoch: exp(-(1/N) Σ log P(y_t | y_<t, c)).
+    """Perplexity of the target tokens of an epoch: exp(-(1/N) Σ log P(y_t | y_<t, c)).
 
-    N is the number of tokens.
+    N is the number of tokens without padding.
 
     Log probabilities and counts are summed over the epoch and divided once. The result therefore
     differs from the exponential of the mean loss of batches. Labels are not smoothed. Padding is
@@ -96,7 +96,7 @@ class Perplexity(TokenMean):
 
 @keras.saving.register_keras_serializable(package="keras_s2s")
 class TokenAccuracy(TokenMean):
-    """Share of real target tokens that are the most probable id, given the previous tokens.
+    """Fraction of target tokens that the model ranks first, given the correct previous tokens.
 
     Counts are summed over the epoch and divided once, so every token has the same weight,
     regardless of the batches. Padding is ignored.

@@ -86,7 +86,8 @@ def search(model: str, text: str, picture: str, **options: Any) -> None:
 def curves(curve: str, picture: str) -> None:
     """Draw the losses and metrics of each epoch. RUN is a run folder or a CSV file.
 
-    WER is the share of outputs with any error, TER the number of token errors per target token.
+    WER is the share of outputs with at least one error, TER the number of token errors per target
+    token.
     """
     path = os.path.join(curve, CURVE) if os.path.isdir(curve) else curve
     if not os.path.isfile(path):
@@ -132,8 +133,8 @@ def errors(
 ) -> None:
     """Draw the error rates of a model on PAIRS by source length.
 
-    WER is the share of outputs with any error, TER the number of token errors per target token.
-    PAIRS is a file of source<TAB>target lines.
+    WER is the share of outputs with at least one error, TER the number of token errors per target
+    token. PAIRS is a file of source<TAB>target lines.
     """
     run = settings_of_run(model)
     column = features_column_of(features_column, run)

@@ -92,9 +92,9 @@ def evaluate(
 
     PAIRS is a file of source<TAB>target lines, usually test pairs, which were not used to train or
     choose the model. A source that occurs on several lines has several correct targets. WER is the
-    share of outputs with any error: those that equal none of the correct targets. TER counts token
-    errors: wrong, missing and extra tokens, per token of the nearest correct target. BLEU and chrF
-    come from sacrebleu. A 95% bootstrap confidence interval follows each figure.
+    share of outputs with at least one error: those that equal none of the correct targets. TER
+    counts token errors: wrong, missing and extra tokens, per token of the nearest correct target.
+    BLEU and chrF come from sacrebleu. A 95% bootstrap confidence interval follows each figure.
     """
     settings = {name: options.pop(name) for name in _OF_REPORT}
     wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]

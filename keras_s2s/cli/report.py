@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 METRICS = ("wer", "ter", "bleu", "chrf")
 _NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 _SHARES = ("wer", "ter")
-EXPLANATIONS = {"wer": "share of outputs with any error"}
+EXPLANATIONS = {"wer": "share of outputs with at least one error"}
 _NOTHING = "∅"  # in a confusion: a deleted or inserted token
 _SEED = 12345
 

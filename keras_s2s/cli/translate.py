@@ -32,6 +32,7 @@ from keras_s2s.cli.streams import (
     write_line,
 )
 from keras_s2s.errors import InputError
+from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.texts import is_empty
 
 _LARGEST_GROUP = 8  # batches
@@ -45,7 +46,7 @@ _LARGEST_GROUP = 8  # batches
 @option(
     "--nbest",
     "num_hypotheses",
-    type=click.IntRange(1, 1 << 16),
+    type=click.IntRange(1, MAX_HYPOTHESES),
     metavar="N",
     help="Write the N best targets of each source, one per line, after its line number.",
 )
@@ -66,7 +67,8 @@ def translate(
     """Translate each line of standard input to a line of standard output, in the same order.
 
     MODEL is a .keras file, a run folder, a SavedModel folder, or a .tflite or .onnx file. An empty
-    line stays empty. Output columns are separated by tabs: [line number] [score log_prob] target.
+    line stays empty. Output columns are separated by tabs: line number (with --nbest), score and
+    log_prob (with --scores), target. In a target, ⁇ stands for an unknown token.
     """
     refuse_extra_arguments("Sources are read from standard input: < FILE.")
     if sys.stdin is None:

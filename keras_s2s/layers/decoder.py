@@ -122,9 +122,9 @@ class Decoder(RecurrentPart):
         attended = memory_shape[-1] if memory_shape and self.attention else 0
         if self.attention == "luong_dot" and attended != self.units:
             raise InputError(
-                "attention='luong_dot' needs a decoder with as many units as the memory, which has "
-                "2 * units of a bidirectional encoder: use 'luong' for other sizes. Received: "
-                f"units={self.units}, a memory of {attended} units"
+                f"attention='luong_dot' needs a decoder of {attended} units, the size of the "
+                "encoder's outputs (twice its `units` if it is bidirectional). For other sizes use "
+                f"attention='luong'. Received: units={self.units}"
             )
         if not self.embedding.built:
             self.embedding.build(target_inputs_shape)

@@ -62,7 +62,7 @@ class Seq2Seq(Trainer, Searchable):
     """Encoder-decoder model of log P(y | x).
 
     `fit` trains the model by teacher forcing: the label of each step is the input of the next. The
-    model is built when it is created, because its parts know all their sizes.
+    constructor builds the model.
 
     On a CPU, training computes embeddings, recurrent layers, logits and loss on the real tokens
     only (see `keras_s2s.layers.packing`), wherever the padding is. The memory that attention reads

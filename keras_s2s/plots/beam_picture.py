@@ -44,7 +44,7 @@ _MEANINGS = {
     "live": "live",
     "finished": "finished",
     "pruned": "pruned",
-    "winner": "the best",
+    "winner": "best",
 }
 
 

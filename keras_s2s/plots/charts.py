@@ -252,7 +252,7 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
     places = np.arange(len(rates))
     wrong = np.array([rate.sequence_error_rate for rate in rates])
     low, high = _wilson(wrong, np.array([rate.sequences for rate in rates]))
-    axes.bar(places - 0.2, 100 * wrong, 0.4, color=BLUE, label="outputs wrong")
+    axes.bar(places - 0.2, 100 * wrong, 0.4, color=BLUE, label="wrong outputs")
     axes.errorbar(
         places - 0.2,
         100 * wrong,
@@ -263,8 +263,8 @@ def _draw_rates(axes: Axes, rates: list[ErrorRates]) -> None:
         capsize=2,
     )
     tokens = [100 * rate.token_error_rate for rate in rates]
-    axes.bar(places + 0.2, tokens, 0.4, color=ORANGE, label="tokens wrong")
-    axes.set_ylabel("errors in %")
+    axes.bar(places + 0.2, tokens, 0.4, color=ORANGE, label="wrong tokens")
+    axes.set_ylabel("error rate (%)")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 

@@ -26,7 +26,7 @@ def test_error_rates_are_named_and_in_percent(tokens, name):
     assert describe_figures(LOGS, tokens) == expected
     figures = {"wer": Figure(0.61, 0.6, 0.62), "ter": Figure(0.125, 0.1, 0.2)}
     lines = Report(9, figures, {}, [], tokens).to_text().splitlines()
-    assert lines[1] == "WER    61.00%  [60.00, 62.00]  share of outputs with any error"
+    assert lines[1] == "WER    61.00%  [60.00, 62.00]  share of outputs with at least one error"
     errors = f"wrong, missing and extra {tokens} per reference {tokens[:-1]}"
     assert lines[2] == f"{name}    12.50%  [10.00, 20.00]  {errors}"
     assert errors in describe_metrics(tokens)

@@ -77,9 +77,9 @@ def test_the_legend_names_what_is_drawn(found):
     def legend(figure):
         return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
-    assert legend(plots.beam_tree(found, TOKENS)) == ["live", "finished", "pruned", "the best"]
+    assert legend(plots.beam_tree(found, TOKENS)) == ["live", "finished", "pruned", "best"]
     only = trace(textbook.five_tokens(), BeamSearch(beam_width=1, max_length=2), pruned=0)
-    assert legend(plots.beam_tree(only, TOKENS)) == ["the best"]
+    assert legend(plots.beam_tree(only, TOKENS)) == ["best"]
 
 
 def test_no_two_texts_overlap(found):
