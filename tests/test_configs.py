@@ -36,10 +36,10 @@ CASES = {
     "AttentionPool": lambda: layers.AttentionPool(name="a", dtype="float16"),
     "BahdanauAttention": lambda: layers.BahdanauAttention(3, name="a", dtype="float16"),
     "CopyGate": lambda: CopyGate(name="a"),
-    "GRU": lambda: layers.GRU(3, go_backwards=True, name="a", dtype="float16"),
+    "GRU": lambda: layers.MaskedGRU(3, go_backwards=True, name="a", dtype="float16"),
     "GRUDecoder": lambda: layers.GRUDecoder(9, 3, attention="luong_concat"),
     "GRUEncoder": lambda: layers.GRUEncoder(9, 3, context="attention_pool"),
-    "LSTM": lambda: layers.LSTM(3, go_backwards=True, name="a", dtype="float16"),
+    "LSTM": lambda: layers.MaskedLSTM(3, go_backwards=True, name="a", dtype="float16"),
     "LSTMDecoder": lambda: layers.LSTMDecoder(
         9,
         3,

@@ -9,11 +9,7 @@ from keras_s2s.layers.gru import GRUDecoder, GRUEncoder, MaskedGRU
 from keras_s2s.layers.lstm import LSTMDecoder, LSTMEncoder, MaskedLSTM
 from keras_s2s.layers.recurrence import GRUState, LSTMState
 
-LSTM, GRU = MaskedLSTM, MaskedGRU  # their names until 2026
-
 __all__ = [
-    "GRU",
-    "LSTM",
     "AttentionPool",
     "BahdanauAttention",
     "Decoder",

@@ -83,7 +83,7 @@ class RecurrentLayer(keras.layers.Layer):
             self._step_function(self.step_weights().recurrent_kernel),
             recurrent_mask=recurrent_mask,
         )
-        return scan_padded(step, self._project(inputs), mask, state, reverse=self.go_backwards)
+        return scan_padded(step, self.project(inputs), mask, state, reverse=self.go_backwards)
 
     def step(
         self,
@@ -126,9 +126,21 @@ class RecurrentLayer(keras.layers.Layer):
             return CudnnWeights(*self.step_weights(), tf.convert_to_tensor(self.bias))
 
     def project(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Multiply the first units of the inputs by the kernel and add the bias, for `step`."""
-        kernel = tf.convert_to_tensor(self.kernel)[: vectors.shape[1]]
-        return matmul(vectors, kernel) + self._input_bias()
+        """Multiply inputs, or their first units, by the kernel and add the bias.
+
+        Args:
+            vectors: Float `(rows, units)` or `(batch, length, units)`, with at most the units of
+                the inputs.
+
+        Returns:
+            The products, `(..., num_gates * units)`.
+        """
+        kernel, units = tf.convert_to_tensor(self.kernel), vectors.shape[-1]
+        if units != kernel.shape[0]:
+            kernel = kernel[:units]
+        is_matrix = vectors.shape.rank == 2
+        products = matmul(vectors, kernel) if is_matrix else tf.tensordot(vectors, kernel, axes=1)
+        return products + self._input_bias()
 
     def zero_state(self, batch_size: tf.Tensor | int, dtype: tf.DType) -> RecurrentState:
         """Return a state of zeros, each part `(batch_size, units)`."""
@@ -163,20 +175,13 @@ class RecurrentLayer(keras.layers.Layer):
         """Run over packed rows, with one of the functions listed at the top of this module."""
         recurrent_kernel = self.step_weights().recurrent_kernel
         reverse = self.go_backwards
-        projected = self._project(inputs)
+        projected = self.project(inputs)
         if recurrent_mask is None and isinstance(state, LSTMState):
             return lstm_packed(projected, packing, state, recurrent_kernel, reverse=reverse)
         step = self._step_function(recurrent_kernel)
         return scan_packed(
             step, projected, packing, state, recurrent_mask=recurrent_mask, reverse=reverse
         )
-
-    def _project(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Multiply all inputs by the kernel at once and add the bias."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        packed = inputs.shape.rank == 2
-        products = matmul(inputs, kernel) if packed else tf.tensordot(inputs, kernel, axes=1)
-        return products + self._input_bias()
 
     def _step_function(self, recurrent_kernel: tf.Tensor) -> Any:
         """Return the step `(projected, state, recurrent_mask) -> state` with the weights bound."""

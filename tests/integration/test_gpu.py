@@ -13,7 +13,7 @@ from helpers.reversing import compile_model, make_data, make_model
 from helpers.stacks import MASKS, make_stack, train
 
 from keras_s2s.callbacks import Resume
-from keras_s2s.layers import GRU, LSTM
+from keras_s2s.layers import MaskedGRU, MaskedLSTM
 from keras_s2s.search import BeamSearch
 
 pytestmark = [
@@ -38,7 +38,7 @@ def full_precision():
     tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("kind", [MaskedLSTM, MaskedGRU])
 @pytest.mark.parametrize("mask", [*MASKS.values(), "long"], ids=[*MASKS, "long"])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from helpers.fake_cudnn import cudnn_rnn_v3
 from helpers.stacks import MASKS, make_stack, train
 
 from keras_s2s.layers import (
-    GRU,
-    LSTM,
     GRUDecoder,
     GRUEncoder,
     LSTMDecoder,
     LSTMEncoder,
+    MaskedGRU,
+    MaskedLSTM,
     cudnn_recurrence,
 )
 from keras_s2s.layers.cudnn_recurrence import has_cudnn, runs_on_gpu
@@ -33,7 +33,7 @@ SOURCES = [[0, 5, 0, 6, 3], [7, 3, 0, 0, 0], [0, 0, 0, 0, 3]]
 TARGETS = [[2, 0, 5], [0, 2, 7], [2, 6, 8]]
 LABELS = [[5, 0, 3], [0, 7, 3], [6, 8, 3]]
 
-every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
+every_kind = pytest.mark.parametrize("kind", [MaskedLSTM, MaskedGRU])
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ def test_cudnn_matches_the_loop(kind, mask, options, states, calls, stand_in):
     expected = train(stack, mask, states, lengths=False)
     assert not stand_in
     got = train(stack, mask, states, lengths=True)
-    assert stand_in == [({LSTM: "lstm", GRU: "gru"}[kind], count) for count in calls]
+    assert stand_in == [({MaskedLSTM: "lstm", MaskedGRU: "gru"}[kind], count) for count in calls]
     for number, (ours, theirs) in enumerate(zip(got, expected, strict=True)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=f"number {number}")
 
 
 def test_layers_with_dropout_between_them_are_computed_one_by_one(stand_in):
-    stack = make_stack(LSTM, dropout=0.5)
+    stack = make_stack(MaskedLSTM, dropout=0.5)
     train(stack, MASKS["ragged"], states=False, lengths=True)
     assert stand_in == [("lstm", 1), ("lstm", 1)]
     stand_in.clear()
@@ -202,13 +202,13 @@ def pretend_gpu(monkeypatch):
 
 @pytest.mark.usefixtures("pretend_gpu")
 def test_on_a_gpu_keras_does_not_choose_xla_by_itself():
-    assert not LSTM(UNITS).supports_jit
-    assert not GRU(UNITS).supports_jit
+    assert not MaskedLSTM(UNITS).supports_jit
+    assert not MaskedGRU(UNITS).supports_jit
 
 
 def test_without_a_gpu_there_is_no_cudnn(monkeypatch):
     assert not has_cudnn()
-    assert LSTM(UNITS).supports_jit
+    assert MaskedLSTM(UNITS).supports_jit
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
     monkeypatch.setattr(tf.sysconfig, "get_build_info", lambda: {"is_cuda_build": True})
     assert has_cudnn()
@@ -244,7 +244,7 @@ def test_without_a_gpu_a_training_runs_on_the_cpu(monkeypatch):
 @pytest.mark.slow
 def test_threads_can_be_set_after_creating_a_layer():
     program = (
-        "import tensorflow as tf; from keras_s2s.layers import LSTM; LSTM(3);"
+        "import tensorflow as tf; from keras_s2s.layers import MaskedLSTM; MaskedLSTM(3);"
         "tf.config.threading.set_intra_op_parallelism_threads(1)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

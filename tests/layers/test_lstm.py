@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.layers import LSTM, LSTMState
+from keras_s2s.layers import LSTMState, MaskedLSTM
 from keras_s2s.layers.packing import make_packing, pack
 
 
 def test_the_initial_forget_bias_is_one():
-    layer = LSTM(2)
+    layer = MaskedLSTM(2)
     layer.build((None, None, 3))
     np.testing.assert_array_equal(layer.bias, [0, 0, 1, 1, 0, 0, 0, 0])
     recurrent = np.asarray(layer.recurrent_kernel)
@@ -19,7 +19,7 @@ def test_the_initial_forget_bias_is_one():
 
 def test_in_mixed_precision_the_packed_cell_keeps_small_additions():
     # each step adds 1/2 to the cell at 256, which bfloat16, with 8 bits, would round away
-    layer = LSTM(1, dtype="mixed_bfloat16")
+    layer = MaskedLSTM(1, dtype="mixed_bfloat16")
     layer.build((None, None, 1))
     open_gates = np.array([100.0, 100.0, np.arctanh(0.5), 100.0], np.float32)
     layer.set_weights([np.zeros((1, 4)), np.zeros((1, 4)), open_gates])
@@ -32,7 +32,7 @@ def test_in_mixed_precision_the_packed_cell_keeps_small_additions():
 
 
 def test_one_tape_computes_several_gradients_of_packed_rows():
-    layer = LSTM(2)
+    layer = MaskedLSTM(2)
     layer.build((None, None, 3))
     rows, packing = tf.ones([5, 3]), make_packing(tf.constant([[True] * 3, [True, True, False]]))
     with tf.GradientTape(persistent=True) as tape:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers import GRU, LSTM, GRUState, LSTMState, recurrence
+from keras_s2s.layers import GRUState, LSTMState, MaskedGRU, MaskedLSTM, recurrence
 from keras_s2s.layers.packing import make_packing, pack, unpack
 
 UNITS, INPUT_UNITS, LENGTH = 3, 2, 4
@@ -22,7 +22,7 @@ MASKS = {
 }
 
 
-every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
+every_kind = pytest.mark.parametrize("kind", [MaskedLSTM, MaskedGRU])
 
 
 def make_pair(kind, *, go_backwards: bool):
@@ -228,7 +228,7 @@ def test_the_mask_of_an_embedding_is_taken(kind):
 
 def by_hand(layer, projected, state, dropped):
     """One step by the text of the docstrings, what the products read of h being `dropped`."""
-    if isinstance(layer, LSTM):
+    if isinstance(layer, MaskedLSTM):
         i, f, g, o = np.split(projected + dropped @ layer.recurrent_kernel.numpy(), 4, axis=1)
         cell = sigmoid(f) * state.cell + sigmoid(i) * np.tanh(g)
         return LSTMState(sigmoid(o) * np.tanh(cell), cell)
@@ -250,7 +250,7 @@ def test_a_recurrent_mask_is_applied_to_the_state_at_every_step(kind, packed):
     dropped = np.array([[0.0, 2.0, 1.0], [2.0, 0.0, 0.0]], np.float32)
     run = run_ours(ours, mask, packed=packed, recurrent_mask=tf.constant(dropped))
     outputs, *last = run(inputs, state)
-    bias = ours.bias.numpy() if kind is LSTM else ours.bias.numpy()[0]
+    bias = ours.bias.numpy() if kind is MaskedLSTM else ours.bias.numpy()[0]
     for time in range(LENGTH):
         projected = inputs[:, time].numpy() @ ours.kernel.numpy() + bias
         state = by_hand(ours, projected, state, dropped * np.asarray(state.hidden))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers import GRU, LSTM
+from keras_s2s.layers import MaskedGRU, MaskedLSTM
 from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.packing import make_packing, pack, unpack
 from keras_s2s.layers.stack import MOST_PROJECTED_TOKENS, RecurrentStack
@@ -15,13 +15,13 @@ UNITS, INPUT_UNITS, LAYERS = 3, 2, 3
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
 INPUTS = np.random.default_rng(1).normal(size=(3, 4, INPUT_UNITS)).astype(np.float32)
 
-every_kind = pytest.mark.parametrize("kind", [LSTM, GRU])
+every_kind = pytest.mark.parametrize("kind", [MaskedLSTM, MaskedGRU])
 both_joints = pytest.mark.parametrize(
     ("residual", "layer_normalization"), [(True, False), (False, True), (True, True)]
 )
 
 
-def make(kind=LSTM, *, dropout=0.0, recurrent_dropout=0.0, **kwargs) -> RecurrentStack:
+def make(kind=MaskedLSTM, *, dropout=0.0, recurrent_dropout=0.0, **kwargs) -> RecurrentStack:
     rates = SequenceDropout(LAYERS, dropout, recurrent_dropout, 0.0)
     stack = RecurrentStack(kind, UNITS, rates, num_layers=LAYERS, **kwargs)
     stack.build((None, None, INPUT_UNITS))
