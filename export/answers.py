@@ -105,7 +105,7 @@ class Change(NamedTuple):
     after: Answer
 
 
-class Comparison(NamedTuple):
+class ModelComparison(NamedTuple):
     """Differences between two models on the same texts.
 
     Attributes:
@@ -129,7 +129,9 @@ class Comparison(NamedTuple):
         return len(self.changes) / self.num_texts if self.num_texts else 0.0
 
 
-def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answer]) -> Comparison:
+def compare_models(
+    texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answer]
+) -> ModelComparison:
     """Compare the outputs of two models.
 
     Args:
@@ -144,8 +146,8 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
         ValueError: If the number of outputs differs from the number of texts.
 
     Example:
-        >>> found = compare(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],
-        ...                 [Answer("A", -1.5), Answer("V", -2.0)])
+        >>> found = compare_models(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],
+        ...                        [Answer("A", -1.5), Answer("V", -2.0)])
         >>> found.share_changed, found.max_score_difference
         (0.5, 0.5)
     """
@@ -165,7 +167,7 @@ def compare(texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answ
         sum(answer.score is None for answer in answers) for answers in (before, after)
     )
     mean = sum(differences) / len(differences) if differences else 0.0
-    return Comparison(
+    return ModelComparison(
         len(texts), changes, (before_none, after_none), mean, max(differences, default=0.0)
     )
 

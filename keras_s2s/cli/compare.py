@@ -18,7 +18,7 @@ from keras_s2s.cli.source_lines import read_lines, take_sources
 from keras_s2s.cli.streams import PROGRAM, in_column, write_line
 
 if TYPE_CHECKING:
-    from keras_s2s.export.answers import Comparison
+    from keras_s2s.export.answers import ModelComparison
 
 _CHANGED = 1  # exit code if more changed than allowed
 
@@ -89,8 +89,7 @@ def compare(
     models = [load_model(path, tensorflow=tensorflow) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())
-    from keras_s2s.export.answers import Answer
-    from keras_s2s.export.answers import compare as compare_answers
+    from keras_s2s.export.answers import Answer, compare_models
 
     best = [
         model.best(sources, batch_size, f" by {path}")
@@ -100,7 +99,7 @@ def compare(
         [Answer("", None) if it is None else Answer(it.target, it.score) for it in found]
         for found in best
     ]
-    found = compare_answers(sources, *answers)
+    found = compare_models(sources, *answers)
     write_line(_to_json(found) if as_json else _to_text(found, most))
     excesses = [
         f"{name} is {value:{form}}. Allowed: at most {allowed:{form}}"
@@ -116,7 +115,7 @@ def compare(
         raise click.exceptions.Exit(_CHANGED)
 
 
-def _to_text(found: Comparison, most: int) -> str:
+def _to_text(found: ModelComparison, most: int) -> str:
     lines = [
         f"Changed: {len(found.changes):,} of {count_of(found.num_texts, 'output')} "
         f"({found.share_changed:.2%})",
@@ -138,7 +137,7 @@ def _to_text(found: Comparison, most: int) -> str:
     return "\n".join(lines)
 
 
-def _to_json(found: Comparison) -> str:
+def _to_json(found: ModelComparison) -> str:
     changes = [
         {
             "source": change.source,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import keras_s2s as s2s
-from keras_s2s.export.answers import Answer, compare
+from keras_s2s.export.answers import Answer, compare_models
 
 TOO_LONG = "a" * 1000  # with eos 1001 tokens
 TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb", TOO_LONG]
@@ -124,7 +124,7 @@ def test_sources_come_from_pairs_with_features(run, model, tmp_path):
 
 def test_texts_that_neither_model_answers_have_no_score():
     none, empty = Answer("", None), Answer("", -0.5)
-    found = compare(["a", "b", "c"], [none, none, empty], [none, empty, Answer("", -1.0)])
+    found = compare_models(["a", "b", "c"], [none, none, empty], [none, empty, Answer("", -1.0)])
     assert [change.source for change in found.changes] == ["b"]
     assert found.num_unanswered == (2, 1)
     assert found.mean_score_difference == 0.5
@@ -132,4 +132,4 @@ def test_texts_that_neither_model_answers_have_no_score():
 
 def test_each_text_needs_two_answers():
     with pytest.raises(ValueError, match="Received: 1 text, 1 outputs before and 0 after"):
-        compare(["a"], [Answer("A", 0.0)], [])
+        compare_models(["a"], [Answer("A", 0.0)], [])
