@@ -32,8 +32,9 @@ class DecomposedCharTokenizer(CharTokenizer):
     token: "é" becomes the letter e and an accent, and a Korean syllable becomes its two or three
     letters (jamo). The vocabulary is smaller, and rare characters share their parts with frequent
     ones: 8,000 Korean words have more than 1,000 different syllables, but fewer than 70 letters. A
-    text has the same ids whether it is composed (NFC) or decomposed. A character with no part in
-    the vocabulary becomes one unk.
+    character with no part in the vocabulary becomes one unk. All other characters have the same ids
+    whether they are composed (NFC) or decomposed. Only the order of the ids may differ, if a letter
+    has several marks: the marks are not sorted.
 
     `detokenize` joins the parts without composing them, so use this tokenizer for sources. Use it
     for targets only if decomposed text is acceptable there. It does not work with

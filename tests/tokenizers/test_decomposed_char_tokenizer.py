@@ -14,6 +14,7 @@ from keras_s2s import (
     Seq2Seq,
     Translator,
 )
+from keras_s2s.special_ids import EOS_ID, UNK_ID
 
 TEXTS = ["각가", "나힣", "ệ é", "ᾂ Å が", "ab", "각a한"]
 
@@ -29,6 +30,18 @@ def test_ids_are_those_of_the_decomposed_text(tokenizer):
     expected = plain.tokenize(decomposed).numpy().tolist()
     assert tokenizer.tokenize(TEXTS).numpy().tolist() == expected
     assert tokenizer.tokenize(decomposed).numpy().tolist() == expected
+
+
+def test_composed_and_decomposed_characters_differ_only_as_documented():
+    # "ẍ" with a dot below: the composed text has the diaeresis first, the decomposed one the dot
+    decomposed = "x\u0323\u0308"
+    composed = unicodedata.normalize("NFC", decomposed)
+    tokenizer = DecomposedCharTokenizer.train([decomposed])
+    first, second, one, two = tokenizer.tokenize([composed, decomposed, "é", "e\u0301"]).numpy()
+    assert first.tolist() != second.tolist()
+    assert sorted(first) == sorted(second)
+    assert one.tolist() == [UNK_ID, EOS_ID, 0, 0]
+    assert two.tolist() == [UNK_ID, UNK_ID, EOS_ID, 0]
 
 
 def test_known_parts_of_unseen_characters_have_ids():
