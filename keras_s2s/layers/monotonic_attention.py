@@ -16,7 +16,7 @@ from keras_s2s.layers.alignment import (
     future_log_probs,
 )
 from keras_s2s.layers.attention import group_by_source
-from keras_s2s.layers.packing import Packing, pack, unpack
+from keras_s2s.layers.packing import Packing, pack, places_with_padding_last, unpack
 from keras_s2s.special_ids import PAD_ID
 
 # Moves of at least this many positions share one bias.
@@ -149,11 +149,13 @@ def target_log_probs(
 ) -> tf.Tensor:
     """Compute log P(y_t | y_<t) for all steps of given targets.
 
+    The alignment moves from one real token to the next, wherever the padding is.
+
     Args:
         layer: The `MonotonicAttention`.
         queries: The decoder's outputs, `(batch, target_length, query_units)`, or packed
             `(tokens, query_units)`.
-        target_inputs: int32 `(batch, target_length)`.
+        target_inputs: int32 `(batch, target_length)`, padded with 0.
         attended: The `AttentionInputs`: keys, memory and mask.
         packing: `Packing` of the queries, or `None` if they are padded.
         emit: Function that computes log P(y_t | a_t).
@@ -161,8 +163,14 @@ def target_log_probs(
     Returns:
         float32 `(batch, target_length, vocabulary_size)`, or packed `(tokens, vocabulary_size)`.
     """
+    shape, places = tf.shape(target_inputs), places_with_padding_last(target_inputs)
+    inputs = _move(tf.reshape(target_inputs, [-1]), places, shape)
     # The label of a step is the next input. No output depends on the label of the last step.
-    labels = tf.concat([target_inputs[:, 1:], target_inputs[:, :1]], axis=1)
+    labels = tf.concat([inputs[:, 1:], inputs[:, :1]], axis=1)
+    if packing is None:
+        queries = _move(tf.reshape(queries, [-1, queries.shape[-1]]), places, shape)
+    else:
+        packing = packing._replace(indices=tf.gather(places, packing.indices))
     emissions, transitions, chosen = _score_targets(layer, queries, labels, attended, packing, emit)
     priors = align_targets(transitions, chosen)
     flat = tf.reshape(priors, [-1, tf.shape(priors)[2]])
@@ -170,8 +178,7 @@ def target_log_probs(
     log_probs = tf.reduce_logsumexp(tf.expand_dims(priors, 2) + emissions, axis=1)
     if packing is not None:
         return log_probs
-    shape = tf.shape(labels)
-    return tf.reshape(log_probs, [shape[0], shape[1], log_probs.shape[-1]])
+    return tf.reshape(tf.gather(log_probs, places), [shape[0], shape[1], log_probs.shape[-1]])
 
 
 def step_log_probs(
@@ -234,6 +241,12 @@ def target_alignments(
     future = future_log_probs(transitions, chosen, real)
     joint = align_targets(transitions, chosen) + chosen + future
     return tf.where(real, tf.nn.softmax(joint), 0.0)
+
+
+def _move(rows: tf.Tensor, places: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Move rows `(batch * target_length, ...)` to their places `(batch, target_length, ...)`."""
+    moved = tf.scatter_nd(tf.expand_dims(places, 1), rows, tf.shape(rows))
+    return tf.reshape(moved, [shape[0], shape[1], *rows.shape[1:]])
 
 
 def _score_targets(

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.special_ids import PAD_ID
+
 
 class Packing(NamedTuple):
     """Order of the real tokens of a padded batch in its packed rows."""
@@ -79,6 +81,24 @@ def make_packing(mask: tf.Tensor) -> Packing:
         inverse_order=tf.argsort(order),
         shape=shape,
     )
+
+
+def places_with_padding_last(ids: tf.Tensor) -> tf.Tensor:
+    """Compute where the ids of a batch are after the padding has moved to the end of each row.
+
+    Counting the ids takes less time than sorting them.
+
+    Args:
+        ids: Integers `(batch, length)`, 0 at the padding.
+
+    Returns:
+        int32 `(batch * length,)`: the place of each id in the flattened batch.
+    """
+    real = tf.not_equal(ids, PAD_ID)
+    batch_size, length = tf.shape(ids)[0], tf.shape(ids)[1]
+    counts = tf.cumsum(tf.cast(real, tf.int32), axis=1)  # of real ids, up to each position
+    columns = tf.where(real, counts - 1, counts[:, -1:] + tf.range(length) - counts)
+    return tf.reshape(tf.range(batch_size)[:, tf.newaxis] * length + columns, [-1])
 
 
 def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:

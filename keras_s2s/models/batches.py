@@ -52,7 +52,7 @@ def fastest_layout(model: keras.Model) -> dict[str, bool]:
 
 
 def pad_right(inputs: Any, labels: tf.Tensor, sample_weight: Any) -> tuple[Any, tf.Tensor, Any]:
-    """Move the padding of a batch to the end of each row, as cuDNN requires.
+    """Move the padding of a batch to the end of each row, as cuDNN and `OwnOutputs` require.
 
     Attention, pooled contexts and the loss do not depend on the position of the padding. A batch
     that is padded at the end already, such as one of `make_dataset`, is returned unchanged.

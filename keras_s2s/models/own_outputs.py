@@ -57,7 +57,7 @@ class OwnOutputs:
 
         Args:
             model: `Searchable` model that computes the outputs.
-            inputs: Dict of "source_ids" and "target_inputs".
+            inputs: Dict of "source_ids" and "target_inputs", padded on the right.
 
         Returns:
             The dict with new "target_inputs".

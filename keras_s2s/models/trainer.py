@@ -170,12 +170,12 @@ class Trainer(Evaluator):
         """Run one training step on a batch and return the metrics of the epoch so far."""
         inputs, labels, sample_weight = self._unpack(data)
         layout = fastest_layout(self)
+        if self._own_outputs is not None or layout == {"cudnn": True}:
+            inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
         if self._own_outputs is not None:
             # Choose the inputs first. The training step itself is then teacher forcing: it computes
             # all target steps at once, and no gradient passes through a choice.
             inputs = self._own_outputs.mix(self, inputs)
-        if layout == {"cudnn": True}:
-            inputs, labels, sample_weight = pad_right(inputs, labels, sample_weight)
         parts = split_batch(self, inputs, labels, sample_weight)
         logits, losses = [], []
         with fast_products(not self.jit_compile):

@@ -187,6 +187,29 @@ def test_padding_of_the_source_and_of_the_target_changes_nothing(options):
 
 
 @every_kind
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("places", [[3, 4, 5, 6], [0, 3, 4, 6]], ids=["left", "gaps"])
+@pytest.mark.sampled(14)
+def test_the_position_of_the_padding_changes_nothing(options, packed, places):
+    decoder = make(options)
+    ids = np.zeros((2, 7), np.int32)
+    ids[:, places] = IDS
+    weights = decoder.trainable_weights
+
+    def logits_and_gradients(ids):
+        with tf.GradientTape() as tape:
+            logits = tf.boolean_mask(whole(decoder, ids, packed=packed), ids != 0)
+            loss = tf.reduce_sum(logits * tf.random.stateless_normal(logits.shape, [1, 2]))
+        return logits, tape.gradient(loss, weights)
+
+    (found, ours), (expected, theirs) = map(logits_and_gradients, (ids, IDS))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    for our, their in zip(ours, theirs, strict=True):
+        dense = map(tf.convert_to_tensor, (our, their))
+        np.testing.assert_allclose(*dense, atol=2e-5, rtol=1e-5)
+
+
+@every_kind
 @pytest.mark.sampled(3)
 def test_mixed_precision_sums_up_in_float32(options):
     exact, decoder = whole(make(options)), make(options, dtype="mixed_float16")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_s2s.layers.packing import make_packing, pack, unpack
+from keras_s2s.layers.packing import make_packing, pack, places_with_padding_last, unpack
 
 MASKS = {
     "ragged": [[1, 1, 0], [1, 1, 1], [1, 0, 0]],
@@ -74,3 +74,13 @@ def test_the_gradient_of_a_gather_after_it_is_taken_too():
         again = tf.gather(unpack(pack(values, packing), packing), [0])
     np.testing.assert_array_equal(tape.gradient(first, values), [[[1], [0]]])
     np.testing.assert_array_equal(tape.gradient(again, values), [[[1], [1]]])
+
+
+@every_mask
+def test_the_padding_is_last_in_each_row_and_the_order_is_kept(mask):
+    ids = np.where(mask, np.arange(mask.size).reshape(mask.shape) + 1, 0)
+    moved = np.full(mask.size, -1)
+    moved[places_with_padding_last(tf.constant(ids))] = ids.ravel()
+    order = np.argsort(~mask, axis=1, kind="stable")
+    expected = np.take_along_axis(ids, order, axis=1)
+    np.testing.assert_array_equal(moved.reshape(mask.shape), expected)

@@ -95,6 +95,12 @@ def test_what_is_chosen_follows_the_softmax():
     assert own._choose(tf.constant(logits), highest).numpy().tolist() == [4]
 
 
+def on_the_left(ids):
+    """Move the padding of each row to its beginning."""
+    order = np.argsort(ids != 0, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1)
+
+
 def weights_after(model, start, inputs=INPUTS):
     """Weights after one step on all rows, from the same start."""
     model.set_weights(start)
@@ -126,6 +132,19 @@ def test_a_step_is_teacher_forcing_with_the_replaced_inputs(jit_compile):
     model.feed_own_outputs(1.0)
     for ours, theirs in zip(weights_after(model, start), free, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_position_of_the_padding_changes_no_step():
+    model = compile_model(scattered(make_model(units=4)), run_eagerly=True)
+    model.optimizer.build(model.trainable_variables)
+    model.feed_own_outputs(1.0)
+    start, found = model.get_weights(), []
+    for rows in ((INPUTS, LABELS), tf.nest.map_structure(on_the_left, (INPUTS, LABELS))):
+        inputs, labels = rows
+        model.set_weights(start)
+        found.append(model.evaluate(inputs, labels, batch_size=ROWS, verbose=0))
+        found[-1].append(model.train_on_batch(inputs, labels)[0])
+    np.testing.assert_allclose(*found, rtol=1e-5)
 
 
 @pytest.mark.slow
