@@ -16,7 +16,14 @@ from keras_s2s.cli.setting import name_as_given
 from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
-from keras_s2s.files import locked, remove_unfinished, write_file, written_beside
+from keras_s2s.files import (
+    created_folder,
+    existing_parent,
+    locked,
+    remove_unfinished,
+    write_file,
+    written_beside,
+)
 
 BEST = "best.keras"
 SETTINGS_FILE = "settings.yaml"
@@ -68,11 +75,11 @@ def claimed(folder: str) -> Iterator[None]:
         NotADirectoryError: If the path, or a parent of it, is a file.
         OSError: If the folder cannot be created or written.
     """
-    if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise _error_of_file(folder)
+    above = existing_parent(folder)
+    if not os.path.isdir(above):
+        raise _error_of_file(above)
     with contextlib.ExitStack() as undo:
-        for path in _make_folders(folder):
-            undo.callback(_remove_empty, path)
+        undo.enter_context(created_folder(folder))
         try:
             undo.enter_context(locked(os.path.join(folder, _LOCK)))
         except BlockingIOError as error:
@@ -88,25 +95,6 @@ def _error_of_file(path: str) -> NotADirectoryError:
     """Return the error for a file in place of the run folder or one of its parents."""
     name = name_as_given("output")
     return NotADirectoryError(f"{name} {path}: a file. Expected: a folder for the run")
-
-
-def _remove_empty(folder: str) -> None:
-    """Remove a folder if it is empty."""
-    with contextlib.suppress(OSError):
-        os.rmdir(folder)
-
-
-def _make_folders(folder: str) -> list[str]:
-    """Create a folder and its parents. Return those that did not exist, outermost first."""
-    missing: list[str] = []
-    path = os.path.abspath(folder)
-    while not os.path.isdir(path):
-        if os.path.lexists(path):
-            raise _error_of_file(path)
-        missing.insert(0, path)
-        path = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    return missing
 
 
 def check_folder(settings: SimpleNamespace) -> bool:

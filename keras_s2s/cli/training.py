@@ -37,6 +37,7 @@ from keras_s2s.convergence import DivergedError
 from keras_s2s.distillation import teach
 from keras_s2s.errors import InputError, TrainingDivergedError
 from keras_s2s.evaluation import group_references, meaningful_metrics, unit_of
+from keras_s2s.files import existing_parent
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
 from keras_s2s.tokenizers.copying import has_substrings, ids_to_copy
@@ -309,10 +310,7 @@ def _check_disk(settings: SimpleNamespace, parameters: int) -> None:
     """Check for enough disk space before training starts."""
     # The state is three times the size of the weights. A file is replaced only once it is complete.
     needed = 4 * parameters * (2 * 3 + 2) + _ROOM
-    parent = os.path.abspath(settings.output)
-    while not os.path.isdir(parent):
-        parent = os.path.dirname(parent)
-    free = shutil.disk_usage(parent).free
+    free = shutil.disk_usage(existing_parent(settings.output)).free
     if free < needed:
         raise InputError(
             f"{settings.output}: not enough disk space. Required: {needed >> 20} MB. Available: "

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from keras_s2s.cli.run_folder import check_data, check_folder, member_folders, write_text
+from keras_s2s.cli.run_folder import check_data, check_folder, claimed, member_folders, write_text
 from keras_s2s.cli.settings import complete, read_config, to_yaml
 
 
@@ -81,3 +81,21 @@ def test_paths_may_have_bytes_that_are_not_utf_8(settings, tmp_path):
     for _ in range(2):  # recorded, then compared
         check_data(settings)
     assert read_config(f"{settings.output}/settings.yaml")["valid"] == path
+
+
+def test_a_claimed_folder_is_removed_if_nothing_was_written(tmp_path):
+    folder = tmp_path / "runs" / "one"
+    with claimed(str(folder)):
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
+    with claimed(str(folder)):
+        (folder / "best.keras").touch()
+    assert [path.name for path in folder.iterdir()] == ["best.keras"]
+
+
+@pytest.mark.parametrize("below", ["", "one/two"])
+def test_a_file_is_no_run_folder(tmp_path, below):
+    (tmp_path / "file").touch()
+    error = pytest.raises(NotADirectoryError, match=r"file: a file\. Expected: a folder")
+    with error, claimed(os.path.join(tmp_path, "file", below)):
+        pass
