@@ -44,7 +44,8 @@ def find_model(path: str, expected: str = MODELS) -> str:
             return os.path.join(path, name)
     if SETTINGS_FILE in names:
         raise FileNotFoundError(
-            f"{path}: this run has no {BEST} yet; `keras-s2s train` writes it after the first epoch"
+            f"{path}: this run has no {BEST} yet; `keras-s2s train` writes it after the first "
+            "epoch, or with --models at the end"
         )
     near = [name for name in names if name.endswith(_SUFFIXES)]
     hint = f". Did you mean {os.path.join(path, near[0])}?" if near else ""

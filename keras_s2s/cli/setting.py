@@ -83,9 +83,11 @@ class Setting(NamedTuple):
             raise self._error(value, name) from None
         whole = self.kind is float or isinstance(value, int) or str(number) == str(value)
         least = -math.inf if self.minimum is None else self.minimum
-        most = min(self.maximum, _LARGEST_INTEGER) if self.kind is int else self.maximum
-        if not whole or number == math.inf or not least <= number <= most:
+        if not whole or number == math.inf or not least <= number <= self.maximum:
             raise self._error(value, name)
+        if self.kind is int and number > _LARGEST_INTEGER and self.maximum == math.inf:
+            shown = short_repr(value)
+            raise InputError(f"{name} must not exceed {_LARGEST_INTEGER}. Received: {shown}")
         return number
 
     def _error(self, value: Any, name: str) -> InputError:

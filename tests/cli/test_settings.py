@@ -63,7 +63,7 @@ def test_the_template_explains_every_line_and_has_the_defaults(run, tmp_path):
         ("units: .inf\n", "line 1: `units` must be an integer between 1 and 32768. Received: inf"),
         ("dropout: -.inf\n", "line 1: `dropout` must be a number between 0 and 0.95. Receiv"),
         ("seed: " + "9" * 400 + "\n", "line 1: `seed` must be an integer between 0 and"),
-        ("epochs: " + "9" * 400 + "\n", "line 1: `epochs` must be an integer of at least 1."),
+        ("epochs: " + "9" * 400 + "\n", "line 1: `epochs` must not exceed 2147483647. Receiv"),
         ("minutes: " + "9" * 400 + "\n", "line 1: `minutes` must be a number of at least 0.001."),
         ("units: " + "9" * 5000 + "\n", "line 1: not a value of type 'int': Exceeds the limit"),
         ("units: " + "[" * 3000 + "\n", "line 1: not valid YAML: nested too deeply"),
@@ -145,7 +145,7 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         (["--train", "no.tsv", "--valid", ""], "--valid must not be empty. Received: ''"),
         (["--seed", "4294967296"], "--seed must be an integer between 0 and 4294967295. Receive"),
         (["--units", "9" * 50], "--units must be an integer between 1 and 32768. Received: 999"),
-        (["--epochs", "2147483648"], "--epochs must be an integer of at least 1. Received: 2147"),
+        (["--epochs", "2147483648"], "--epochs must not exceed 2147483647. Received: 2147483648"),
         (["--units", "0"], "--units must be an integer between 1 and 32768. Received: 0"),
         (
             ["--features-column", "0"],
