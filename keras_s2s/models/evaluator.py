@@ -16,7 +16,8 @@ from keras_s2s.errors import InputError
 from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
 from keras_s2s.models.batches import fastest_layout, pad_right, padded, track_loss
-from keras_s2s.models.fit_arguments import check_loss, check_metrics, silence_end_of_data
+from keras_s2s.models.compile_arguments import check_loss, check_metrics
+from keras_s2s.models.fit_arguments import silence_end_of_data
 from keras_s2s.models.ids import as_value_error, check_batch, check_data, check_inputs
 from keras_s2s.optimizers import FusedAdam
 from keras_s2s.replicas import has_workers

@@ -22,13 +22,9 @@ from keras_s2s.models.batches import (
     split_batch,
     track_loss,
 )
+from keras_s2s.models.class_weight import weight_labels
 from keras_s2s.models.evaluator import Evaluator
-from keras_s2s.models.fit_arguments import (
-    fit_hooks,
-    silence_end_of_data,
-    sort_callbacks,
-    weight_labels,
-)
+from keras_s2s.models.fit_arguments import fit_hooks, silence_end_of_data, sort_callbacks
 from keras_s2s.models.ids import as_value_error, check_data
 from keras_s2s.models.own_outputs import OwnOutputs
 

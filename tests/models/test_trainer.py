@@ -13,7 +13,7 @@ from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE,
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 from keras_s2s.models import Seq2Seq, batches
-from keras_s2s.models.fit_arguments import check_metrics
+from keras_s2s.models.compile_arguments import check_metrics
 
 INPUTS = {"source_ids": SOURCE_IDS, "target_inputs": TARGET_INPUTS}
 BY_ROW = np.array([1.0, 0.5, 2.0], np.float32)
