@@ -343,7 +343,7 @@ def _check_rows(name: str, value: Any, batch_size: int | tf.Tensor) -> tf.Tensor
 
 def _check_minima(min_length: tf.Tensor | int, max_length: tf.Tensor | int | None) -> None:
     """Check that no minimum length is above the maximum, if both are known."""
-    known = [
+    known: list[Any] = [
         tf.get_static_value(limit) if tf.is_tensor(limit) else limit
         for limit in (min_length, max_length)
     ]
@@ -352,7 +352,7 @@ def _check_minima(min_length: tf.Tensor | int, max_length: tf.Tensor | int | Non
     minima, maxima = np.broadcast_arrays(*np.atleast_1d(*known))
     for row in np.flatnonzero(minima > maxima)[:1]:
         raise InputError(
-            "`min_length` must not be above `max_length` in any row. Received: "
+            "`min_length` must not exceed `max_length` in any row. Received: "
             f"min_length={minima[row]} and max_length={maxima[row]} in row {row}"
         )
 

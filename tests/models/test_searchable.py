@@ -147,7 +147,7 @@ def test_each_row_draws_by_its_own_seed(luong):
         ({"length_penalty": -0.1}, ValueError, "`length_penalty` must be at least 0 in every row"),
         ({"length_penalty": np.nan}, ValueError, "`length_penalty` must be at least 0"),
         ({"seed": 1}, ValueError, "`seed` must be None for a search without randomness"),
-        ({"min_length": 99}, ValueError, "`min_length` must not be above `max_length` in any row"),
+        ({"min_length": 99}, ValueError, "`min_length` must not exceed `max_length` in any row"),
         ({"prefix": [[7]] * 3}, ValueError, "Every id in `prefix` must .* below vocabulary_size=7"),
         ({"prefix": [[4], [4, 5], [4]]}, ValueError, "Every row of `prefix` must have the same"),
         ({"prefix": [[-1]] * 3}, ValueError, "Every id in `prefix` must be at least 0"),

@@ -94,7 +94,7 @@ def test_bad_settings_are_rejected(kind, settings, message):
         (
             {"min_length": [4, 101]},
             ValueError,
-            r"^`min_length` must not be above `max_length` in any row\. Received: min_length=101 "
+            r"^`min_length` must not exceed `max_length` in any row\. Received: min_length=101 "
             "and max_length=100 in row 1$",
         ),
         (

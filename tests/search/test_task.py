@@ -98,6 +98,6 @@ def test_a_minimum_counts_as_the_maximum_of_short_sources():
 @pytest.mark.parametrize("options", [{"min_length": 6}, {"max_length": 2}], ids=repr)
 def test_an_option_must_fit_the_setting_of_the_other_limit(options):
     step, state = table_step(tf.zeros([1, 3, 6]))
-    message = r"`min_length` must not be above `max_length` in any row\. Received: .* in row 0$"
+    message = r"`min_length` must not exceed `max_length` in any row\. Received: .* in row 0$"
     with pytest.raises(ValueError, match=message):
         GreedySearch(max_length=5, min_length=3)(step, state, 1, 6, **options)
