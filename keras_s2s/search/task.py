@@ -349,7 +349,7 @@ def _check_minima(min_length: tf.Tensor | int, max_length: tf.Tensor | int | Non
     ]
     if any(limit is None for limit in known):
         return
-    minima, maxima = np.broadcast_arrays(*np.atleast_1d(*known))
+    minima, maxima = np.broadcast_arrays(*map(np.atleast_1d, known))
     for row in np.flatnonzero(minima > maxima)[:1]:
         raise InputError(
             "`min_length` must not exceed `max_length` in any row. Received: "
