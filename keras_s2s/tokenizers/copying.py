@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.graphs import compile_once
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
+from keras_s2s.special_ids import BOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.decomposed_char_tokenizer import DecomposedCharTokenizer
 from keras_s2s.tokenizers.feature_tokenizer import FeatureTokenizer, is_feature
@@ -155,18 +155,18 @@ def replace_unknown(
     looks_at = tf.where(copied, looks_at + tf.reshape(splits[:-1], [-1, 1, 1]), nothing)
 
     table, pieces = _piece_table(target)
-    read = tf.not_equal(target_ids, PAD_ID) & tf.not_equal(target_ids, BOS_ID)
-    behind = tf.cumsum(tf.cast(read, tf.int32), axis=2, exclusive=True) > 0
+    shape = tf.shape(target_ids)
+    follows, ends = target.find_pieces(tf.reshape(target_ids, [shape[0] * shape[1], shape[2]]))
     numbers = tf.where(copied, target.vocabulary_size, target_ids)
-    numbers += tf.where(behind, target.vocabulary_size + 1, 0)
+    numbers += tf.reshape(tf.where(follows, target.vocabulary_size + 1, 0), shape)
     # (batch, num_hypotheses, length, 2): the target's piece, and the copied token
     starts = [
         tf.gather(pieces.starts, numbers),
         tf.gather(tokens.starts, looks_at) + tf.size(table),
     ]
     lengths = [tf.gather(pieces.lengths, numbers), tf.gather(tokens.lengths, looks_at)]
-    ended = tf.cumsum(tf.cast(tf.equal(target_ids, EOS_ID), tf.int32), axis=2) > 0
-    lengths = tf.where(tf.expand_dims(ended, 3), 0, tf.stack(lengths, axis=3))
+    read = tf.range(shape[2]) < tf.reshape(ends, [shape[0], shape[1], 1])  # before eos
+    lengths = tf.where(tf.expand_dims(read, 3), tf.stack(lengths, axis=3), 0)
     spans = _Spans(tf.stack(starts, axis=3), lengths)
     return _write(tf.concat([table, flat.values], 0), spans)
 
@@ -246,8 +246,8 @@ def _find_tokens(
 def _piece_table(target: Tokenizer) -> tuple[tf.Tensor, _Spans]:
     """Return the bytes of all pieces, and their spans.
 
-    Pieces at the beginning of a text come first, then pieces after another token. Each group ends
-    with the string before a copied token: nothing, or the separator between two tokens.
+    Each of the two lists of `Tokenizer.pieces` ends with the string before a copied token: nothing,
+    or the separator between two tokens.
     """
     beginning, following = (
         [piece.encode() if isinstance(piece, str) else piece for piece in pieces]

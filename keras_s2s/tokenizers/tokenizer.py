@@ -179,15 +179,28 @@ class Tokenizer(keras.layers.Layer):
 
     def _detokenize(self, ids: tf.Tensor) -> tf.Tensor:
         """Convert checked ids `(batch, length)` to texts."""
-        ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
-        lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
-        read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
-        rows = ids + tf.where(self._is_continuation(ids, read), self.vocabulary_size, 0)
+        follows, lengths = self.find_pieces(ids)
+        rows = ids + tf.where(follows, self.vocabulary_size, 0)
         beginning, following = self.pieces()
         table = tf.constant([*beginning, *following], tf.string)
         # join_rows needs an empty string at the end.
         pieces = tf.gather(table, tf.concat([tf.reshape(rows, [-1]), [PAD_ID]], 0))
         return strings.join_rows(pieces, lengths, ids.shape[1])
+
+    def find_pieces(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return which text of `pieces` each id has, and where each row ends.
+
+        Args:
+            ids: int32 `(batch, length)`.
+
+        Returns:
+            bool `(batch, length)`, true where the text is in the second list of `pieces`, and the
+            number of ids before the first eos, int32 `(batch,)`.
+        """
+        ended = tf.cumsum(tf.cast(tf.equal(ids, EOS_ID), tf.int32), axis=1)
+        lengths = tf.reduce_sum(tf.cast(tf.equal(ended, 0), tf.int32), axis=1)
+        read = tf.not_equal(ids, PAD_ID) & tf.not_equal(ids, BOS_ID)
+        return self._is_continuation(ids, read), lengths
 
     def _is_continuation(self, ids: tf.Tensor, read: tf.Tensor) -> tf.Tensor:
         """Mark ids `(batch, length)` whose text is in the second list of `pieces`."""

@@ -12,7 +12,9 @@ from keras_s2s.special_ids import EOS_ID
 from keras_s2s.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
+    DecomposedCharTokenizer,
     FeatureTokenizer,
+    SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
     copy_ids,
@@ -75,12 +77,33 @@ def test_an_unknown_token_becomes_the_source_token_with_the_most_attention(sourc
             assert found[row, place].numpy() == expected
 
 
-def test_without_unknown_tokens_the_text_is_unchanged():
-    target = TARGETS[0]
+@pytest.mark.parametrize(
+    "target",
+    [
+        *TARGETS,
+        DecomposedCharTokenizer.train(["Herr \u00e9"]),
+        FeatureTokenizer.train(["abr V;PST", "b N"]),
+        SentencePieceTokenizer.train(["Herr Mr Herr"] * 9, vocabulary_size=10),
+    ],
+    ids=lambda target: type(target).__name__,
+)
+def test_without_unknown_tokens_the_text_is_that_of_detokenize(target):
     ids, attention = questions(target.vocabulary_size)
     ids[ids == 1] = 4
     found = replace_unknown(target, tf.constant(ids), SOURCES[0], tf.constant(TEXTS), attention)
     np.testing.assert_array_equal(found, target.detokenize(ids))
+
+
+def test_an_unknown_token_is_replaced_between_features():
+    target = FeatureTokenizer.train(["ab V;PST"])
+    v, past = (target.vocabulary.index(token) for token in (";V", ";PST"))
+    ids = tf.constant([[[1, v, past, 3]], [[v, 1, past, 3]]])
+    attention = tf.one_hot([[[1] * 4]] * 2, 3)
+    texts = tf.constant(["xyz"] * 2)
+    found = replace_unknown(target, ids, CharTokenizer.train(["ab"]), texts, attention)
+    assert found.numpy().tolist() == [[b"y V;PST"], [b" Vy PST"]]
+    unknown = target.detokenize(ids).numpy().tolist()
+    assert unknown == [["\u2047 V;PST".encode()], [" V\u2047 PST".encode()]]
 
 
 @pytest.mark.parametrize(("source", "target"), list(zip(SOURCES, TARGETS, strict=False)))
