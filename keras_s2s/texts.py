@@ -7,6 +7,8 @@ line: U+0085, U+2028, VT and FF are white space within a line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 FEATURE_SEPARATOR = ";"  # between the morphological features of a word, as in "V;PST"
 
 
@@ -62,3 +64,22 @@ def split_features(text: str) -> tuple[str, list[str]]:
     """
     lemma, *last = text.strip().rsplit(maxsplit=1) or [""]
     return lemma, last[0].split(FEATURE_SEPARATOR) if last else []
+
+
+def batches_by_length(texts: Sequence[bytes], batch_size: int) -> list[list[int]]:
+    """Group texts of similar length, so that a batch needs little padding.
+
+    Args:
+        texts: Texts in UTF-8.
+        batch_size: Maximum number of texts in a batch.
+
+    Returns:
+        The positions of the texts of each batch, from short to long. Empty texts are left out.
+
+    Example:
+        >>> batches_by_length([b"abc", b"a", b" ", b"ab"], 2)
+        [[1, 3], [0]]
+    """
+    full = [number for number, text in enumerate(texts) if not is_empty(text)]
+    full.sort(key=lambda number: len(texts[number]))
+    return [full[start : start + batch_size] for start in range(0, len(full), batch_size)]

@@ -28,6 +28,7 @@ from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.step import POSSIBLE
 from keras_s2s.search.task import length_divisor
+from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
 
@@ -302,9 +303,7 @@ class Translator(keras.Model):
         if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
             run = self._compiled_calls.get(key, run, signature, state=state)
         outputs: list[tuple[str | None, float]] = [(None, 0.0)] * len(encoded)
-        by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-        for start in range(0, len(encoded), batch_size):
-            numbers = by_length[start : start + batch_size]
+        for numbers in batches_by_length(encoded, batch_size):
             with renumber_rows(numbers):
                 found = run(tf.constant([encoded[number] for number in numbers]))
                 check_converged(found["scores"])

@@ -7,10 +7,9 @@ import sys
 import pytest
 import tensorflow as tf
 
-from keras_s2s.cli.models import _batches
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.export.litert_runner import _check_texts, _split_lines
-from keras_s2s.texts import is_empty, split_lines
+from keras_s2s.texts import batches_by_length, is_empty, split_lines
 from keras_s2s.tokenizers import WordTokenizer
 from keras_s2s.translator_inputs import encode_texts
 
@@ -47,7 +46,7 @@ def test_every_door_takes_the_same_texts_for_empty(text):
         _check_texts("texts", ["a", text], may_be_empty=False)
     with pytest.raises(ValueError, match="the source is empty"):
         list(check_pairs([(text, "a")]))
-    assert _batches([b"a", text.encode()], 2) == [[0]]
+    assert batches_by_length([b"a", text.encode()], 2) == [[0]]
 
 
 @pytest.mark.parametrize("split_lines", [split_lines, _split_lines])
@@ -57,3 +56,12 @@ def test_lines_end_with_lf_or_cr_lf_only(split_lines):
     assert split_lines("a") == ["a"]
     assert split_lines("a\n\n") == ["a", ""]
     assert split_lines("") == []
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "batches"), [(1, [[2], [4], [0]]), (2, [[2, 4], [0]]), (9, [[2, 4, 0]])]
+)
+def test_batches_have_all_texts_that_are_not_empty_from_short_to_long(batch_size, batches):
+    texts = [b"abc", b"", b"a", "\u3000".encode(), "é".encode()]
+    assert batches_by_length(texts, batch_size) == batches
+    assert batches_by_length([b"", b" "], batch_size) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import count_of
@@ -19,7 +19,7 @@ from keras_s2s.cli.options import import_modules
 from keras_s2s.cli.setting import option_name
 from keras_s2s.cli.streams import StatusLine, hushed, import_package, progress, warn
 from keras_s2s.errors import InputError
-from keras_s2s.texts import is_empty
+from keras_s2s.texts import batches_by_length, is_empty
 
 _SIDES = ("source", "target")
 _GROUP = 8  # batches between updates of the progress bar
@@ -104,15 +104,10 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.convergence import check_converged, renumber_rows
-
         found: list[list[Hypothesis]] = [[] for _ in texts]
         encoded = [text.encode("utf-8") for text in texts]
         self._report_truncated(encoded)
-        for numbers in _batches(encoded, batch_size):
-            with renumber_rows(numbers):
-                answer = self.search([encoded[number] for number in numbers])
-                check_converged(answer["scores"])
+        for numbers, answer in _answers(self.search, batch_size, encoded):
             for row, number in enumerate(numbers):
                 names = [it for it in _FIGURES if it in answer]
                 slots = (answer[name][row] for name in names)
@@ -224,18 +219,11 @@ class Model(NamedTuple):
         Raises:
             ValueError: If the model has diverged.
         """
-        from keras_s2s.convergence import check_converged, renumber_rows
-
         found = [(0.0, 0.0)] * len(pairs)
         sources = [source.encode("utf-8") for source, _ in pairs]
         targets = [target.encode("utf-8") for _, target in pairs]
         self._report_truncated(sources)
-        for numbers in _batches(sources, batch_size):
-            with renumber_rows(numbers):
-                answer = self.score(
-                    [sources[number] for number in numbers], [targets[number] for number in numbers]
-                )
-                check_converged(answer["scores"][:, None])
+        for numbers, answer in _answers(self.score, batch_size, sources, targets):
             for row, number in enumerate(numbers):
                 found[number] = float(answer["log_probs"][row]), float(answer["scores"][row])
         return found
@@ -433,11 +421,21 @@ def _quiet_at_first(session: Callable[..., Answer]) -> Callable[..., Answer]:
     return run
 
 
-def _batches(encoded: list[bytes], batch_size: int) -> Iterable[list[int]]:
-    """Return batches of indices of nonempty texts, sorted by length."""
-    full = [number for number, text in enumerate(encoded) if not is_empty(text)]
-    full.sort(key=lambda number: len(encoded[number]))
-    return [full[start : start + batch_size] for start in range(0, len(full), batch_size)]
+def _answers(
+    ask: Callable[..., Answer], batch_size: int, sources: list[bytes], *others: list[bytes]
+) -> Iterator[tuple[list[int], Answer]]:
+    """Ask for the nonempty sources in batches of similar length.
+
+    Yields:
+        The positions of the sources of a batch, and the answer for them.
+    """
+    from keras_s2s.convergence import check_converged, renumber_rows
+
+    for numbers in batches_by_length(sources, batch_size):
+        with renumber_rows(numbers):
+            answer = ask(*([texts[number] for number in numbers] for texts in (sources, *others)))
+            check_converged(answer["scores"].reshape(len(numbers), -1))
+        yield numbers, answer
 
 
 def _option(name: str) -> str:
