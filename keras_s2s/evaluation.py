@@ -103,7 +103,18 @@ def error_rates(
         - Levenshtein, 1966, "Binary codes capable of correcting deletions, insertions, and
           reversals"; the distance is computed by rapidfuzz.
     """
-    compared = compare(outputs, references, tokens=tokens)
+    return rates_of(compare(outputs, references, tokens=tokens))
+
+
+def rates_of(compared: Sequence[Comparison]) -> ErrorRates:
+    """Compute the error rates of outputs that have been compared with their references.
+
+    Args:
+        compared: The result of `compare`, not empty.
+
+    Returns:
+        The `ErrorRates`.
+    """
     wrong = sum(not it.right for it in compared)
     edits, length = sum(it.edits for it in compared), sum(len(it.nearest) for it in compared)
     return ErrorRates(len(compared), wrong / len(compared), edits / max(length, 1))
@@ -242,6 +253,30 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
     return _corpus_score("CHRF", outputs, references)
 
 
+def corpus_statistics(
+    name: str, outputs: Sequence[str], references: Sequence[Collection[str]], **settings: str
+) -> tuple[list[list[int]], Callable[[list[int]], float]]:
+    """Return the counts that BLEU or chrF is computed from, to resample the sources.
+
+    The bootstrap of sacrebleu fails if a sample shares no n-gram with its references.
+
+    Args:
+        name: "bleu" or "chrf".
+        outputs: One text for each source.
+        references: The correct texts for each source, at least one.
+        **settings: `tokenize` of `bleu`.
+
+    Returns:
+        The counts of each source, and a function from their sum to the score.
+
+    Raises:
+        ImportError: If sacrebleu is not installed.
+    """
+    metric = getattr(_sacrebleu(), {"bleu": "BLEU", "chrf": "CHRF"}[name])(**settings)
+    rows = metric._extract_corpus_statistics(list(outputs), _reference_streams(references))
+    return rows, lambda total: float(metric._compute_score_from_stats(total).score)
+
+
 def check_installed(metrics: Iterable[str]) -> None:
     """Check that the packages for the metrics are installed, before training starts.
 
@@ -264,12 +299,15 @@ def _corpus_score(
     """Compute one of sacrebleu's metrics, with all references of each source."""
     _check_references(outputs, references)
     metric = getattr(_sacrebleu(), name)(**settings)
+    score = metric.corpus_score(list(outputs), _reference_streams(references))
+    return CorpusScore(float(score.score), str(metric.get_signature()))
+
+
+def _reference_streams(references: Sequence[Collection[str]]) -> list[list[str | None]]:
+    """Return the first references of all sources, then the second ones, as sacrebleu expects."""
     most = max(len(accepted) for accepted in references)
     padded = [[*accepted, *[None] * (most - len(accepted))] for accepted in references]
-    score = metric.corpus_score(
-        list(outputs), [list(stream) for stream in zip(*padded, strict=True)]
-    )
-    return CorpusScore(float(score.score), str(metric.get_signature()))
+    return [list(stream) for stream in zip(*padded, strict=True)]
 
 
 def _sacrebleu() -> Any:

@@ -22,11 +22,11 @@ from keras_s2s.cli.options import (
     search_options,
 )
 from keras_s2s.cli.paths import OutputFile, check_output
-from keras_s2s.cli.report import METRICS, make_report
+from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
-from keras_s2s.evaluation import check_installed, group_references, meaningful_metrics
+from keras_s2s.evaluation import METRICS, check_installed, group_references, meaningful_metrics
 from keras_s2s.files import written_beside
 
 

@@ -6,14 +6,20 @@ import collections
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from keras_s2s.checks import count_of
+from keras_s2s.evaluation import (
+    METRICS,
+    Comparison,
+    bleu,
+    check_installed,
+    chrf,
+    compare,
+    corpus_statistics,
+    rates_of,
+)
 
-if TYPE_CHECKING:
-    from keras_s2s.evaluation import Comparison
-
-METRICS = ("wer", "ter", "bleu", "chrf")
 _NAMES = {"wer": "WER", "ter": "TER", "bleu": "BLEU", "chrf": "chrF"}
 _SHARES = ("wer", "ter")
 EXPLANATIONS = {"wer": "share of outputs with at least one error"}
@@ -135,25 +141,20 @@ def make_report(
         ValueError: If there is nothing to compare, or an argument is out of range.
         ImportError: If a package that a metric needs is not installed.
     """
-    from keras_s2s.evaluation import bleu, check_installed, chrf, compare, error_rates
-
     check_installed(["wer", *metrics])
     compared = compare(outputs, references, tokens=tokens)
     figures: dict[str, Figure] = {}
     signatures: dict[str, str] = {}
-    rates = error_rates(outputs, references, tokens=tokens)
+    rates = rates_of(compared)
     values = {"wer": rates.sequence_error_rate, "ter": rates.token_error_rate}
     for name in metrics:
         if name in _SHARES:
             interval = _interval(*_rates(compared, name), bootstrap)
             figures[name] = Figure(values[name], *interval)
             continue
-        score = (
-            bleu(outputs, references, tokenize=bleu_tokenize)
-            if name == "bleu"
-            else chrf(outputs, references)
-        )
-        parts = _statistics(name, outputs, references, bleu_tokenize)
+        options = {"tokenize": bleu_tokenize} if name == "bleu" else {}
+        score = {"bleu": bleu, "chrf": chrf}[name](outputs, references, **options)
+        parts = corpus_statistics(name, outputs, references, **options)
         figures[name] = Figure(score.score, *_interval(*parts, bootstrap))
         signatures[name] = score.signature
     counts = collections.Counter(edit for it in compared for edit in _edits(it))
@@ -184,29 +185,11 @@ def _rates(compared: list[Comparison], name: str) -> tuple[Any, Callable[[Any], 
     return rows.astype(np.int64), lambda total: total[0] / max(1, total[1])
 
 
-def _statistics(
-    name: str, outputs: Sequence[str], references: Sequence[Sequence[str]], bleu_tokenize: str
-) -> tuple[Any, Callable[[Any], float]]:
-    """Return sacrebleu's counts `(sources, counts)`, and a function from their sum to the score.
-
-    The bootstrap of sacrebleu fails if a sample shares no n-gram with its references.
-    """
-    import numpy as np
-    import sacrebleu
-
-    metric = sacrebleu.BLEU(tokenize=bleu_tokenize) if name == "bleu" else sacrebleu.CHRF()
-    most = max(map(len, references))
-    padded = [[*accepted, *[None] * (most - len(accepted))] for accepted in references]
-    streams = [list(stream) for stream in zip(*padded, strict=True)]
-    rows = metric._extract_corpus_statistics(list(outputs), streams)
-    return np.array(rows), lambda total: float(metric._compute_score_from_stats(total).score)
-
-
 def _interval(rows: Any, compute: Callable[[Any], float], samples: int) -> tuple[float, float]:
     """Return the bootstrap confidence interval of a metric."""
     import numpy as np
 
-    random = np.random.default_rng(_SEED)
+    random, rows = np.random.default_rng(_SEED), np.asarray(rows)
     found = []
     for _ in range(samples):
         drawn = random.integers(len(rows), size=len(rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from keras_s2s.cli.setting import NONE, RECOMMENDED, Setting
+from keras_s2s.evaluation import METRICS
 from keras_s2s.recommended import ATTENTION_KINDS, BIDIRECTIONAL, GRADIENT_CLIP, REDUCTION
 from keras_s2s.search_limits import MAX_HYPOTHESES, MAX_LENGTH, MAX_LENGTH_PENALTY
 
@@ -217,7 +218,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "wer",
             "Validation metric used to choose the best epoch: wer (share of outputs with any "
             "error), ter (token errors), bleu or chrf",
-            choices=("wer", "ter", "bleu", "chrf"),
+            choices=METRICS,
         ),
         _fitted("batch_size", "Number of pairs per batch"),
         _number(

@@ -18,7 +18,6 @@ from keras_s2s.cli.options import (
     refuse_extra_arguments,
 )
 from keras_s2s.cli.paths import PAIRS_FILE, TRANSLATORS, ExistingPath, OutputFile, check_path
-from keras_s2s.cli.report import METRICS
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting, describe_range, name_as_given, option_name
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
@@ -26,7 +25,7 @@ from keras_s2s.cli.settings import complete, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
 from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
 from keras_s2s.errors import check_package
-from keras_s2s.evaluation import check_installed
+from keras_s2s.evaluation import METRICS, check_installed
 
 _METAVARS = {
     "train": "FILE",
