@@ -86,19 +86,19 @@ class CompiledCalls:
 
 
 class GraphState:
-    """State of a model on which its compiled graphs depend.
+    """State of models, or other layers, on which compiled graphs depend.
 
     Two states are equal if a graph compiled for one is valid for the other. The state includes the
     identity of the weights and the modes of the layers, because `enable_lora` and `quantize` change
     both. It does not include the values of the weights, which a graph reads when it runs.
 
     Args:
-        model: Built model.
+        *models: Built models or layers.
     """
 
-    def __init__(self, model: keras.layers.Layer) -> None:
-        layers = all_layers(model)
-        self._objects = (*model.weights, *layers)
+    def __init__(self, *models: keras.layers.Layer) -> None:
+        layers = [layer for model in models for layer in all_layers(model)]
+        self._objects = (*(weight for model in models for weight in model.weights), *layers)
         self._modes = [
             (getattr(layer, "lora_enabled", False), layer.dtype_policy.name) for layer in layers
         ]

@@ -30,7 +30,7 @@ from keras_s2s.search.step import POSSIBLE
 from keras_s2s.search.task import length_divisor
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
-from keras_s2s.tokenizers.copying import UnknownReplacement, prefer_unknown
+from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
 
 # Default of `max_source_length`. The docstring of the class gives the reason.
 MAX_SOURCE_LENGTH = 1000
@@ -112,7 +112,6 @@ class Translator(keras.Model):
         self.max_source_length = max_source_length
         self.truncate_source = check_bool("truncate_source", truncate_source)
         self._compiled_calls = CompiledCalls()
-        self._replacement = UnknownReplacement(source, target)
         # Keras must not convert a list of texts to tensors.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
@@ -160,7 +159,7 @@ class Translator(keras.Model):
             copying = [it.copy_ids for it in self.model.members() if it.copy_ids is not None]
             if copying:
                 attention = prefer_unknown(attention, source_ids, copying[0])
-            target = self._replacement(ids, texts, attention)
+            target = self._replace_unknown(ids, texts, attention)
         else:
             target = self.target.detokenize(ids)
         return {"target": target, **outputs}
@@ -297,11 +296,11 @@ class Translator(keras.Model):
             encoded, self.source, self.max_source_length, truncate=self.truncate_source
         )
         signature = [tf.TensorSpec([None], tf.string)]
-        limits, state = (self.max_source_length, self.truncate_source), GraphState(self.model)
+        limits = self.max_source_length, self.truncate_source
         key = (self.search, self.replace_unknown, self.temperature, *limits)
         run = self.call
         if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
-            run = self._compiled_calls.get(key, run, signature, state=state)
+            run = self._compiled_calls.get(key, run, signature, state=self._graph_state())
         outputs: list[tuple[str | None, float]] = [(None, 0.0)] * len(encoded)
         for numbers in batches_by_length(encoded, batch_size):
             with renumber_rows(numbers):
@@ -472,6 +471,30 @@ class Translator(keras.Model):
             f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
             f"search={self.search!r}{replaces})"
         )
+
+    def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
+        """Detokenize ids with source tokens in place of unk."""
+        source: Any = self.source  # a `LookupTokenizer`
+
+        def replace(ids: tf.Tensor, texts: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
+            return replace_unknown(self.target, ids, source, texts, attention)
+
+        texts = tf.convert_to_tensor(texts, tf.string)
+        if not tf.executing_eagerly():
+            return replace(ids, texts, attention)
+        signature = [
+            tf.TensorSpec([None] * 3, tf.int32),
+            tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None] * 4, tf.float32),
+        ]
+        run = self._compiled_calls.get(
+            "replace_unknown", replace, signature, state=self._graph_state()
+        )
+        return run(ids, texts, attention)
+
+    def _graph_state(self) -> GraphState:
+        """Return what the compiled functions depend on, besides settings."""
+        return GraphState(self.model, self.source, self.target)
 
     def _scores_and_confidences(self, found: SearchResult) -> dict[str, tf.Tensor]:
         """Return scores, log probabilities and confidences, `(batch, num_hypotheses)`."""

@@ -152,6 +152,21 @@ def test_the_search_that_is_set_is_the_search_that_answers():
     assert translator.translate(TEXTS) != first
 
 
+@pytest.mark.parametrize("replace_unknown", [False, True])
+def test_the_tokenizers_that_are_set_are_those_that_are_used(replace_unknown):
+    model = small.make_model("luong")
+    source, target, upper = map(CharTokenizer.train, (["ab cd"], ["xyz"], ["XYZ"]))
+    search = GreedySearch(max_length=9, max_length_ratio=1.0, min_length=9, suppress_ids=(UNK_ID,))
+    translator = Translator(model, source, target, search=search, replace_unknown=replace_unknown)
+    found = translator.translate(["ab cd"])[0]
+    for tokenizer, expected in ((upper, found.upper()), (target, found)):
+        translator.target = tokenizer
+        assert translator.translate(["ab cd"]) == [expected]
+        assert translator(["ab cd"])["target"].numpy().tolist() == [[expected.encode()]]
+    translator.source = WordTokenizer.train(["ab cd", "a b c"])  # fewer tokens: a shorter output
+    assert len(translator.translate(["ab cd"])[0]) < len(found)
+
+
 def test_the_greedy_search_has_the_limits_of_the_search():
     limits = {"max_length": 7, "min_length": 2, "length_penalty": 0.5, "lexicon": [[4, 5, 3]]}
     greedy = make_translator(search=BeamSearch(**limits)).greedy_search()

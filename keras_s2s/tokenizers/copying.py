@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
-from keras_s2s.graphs import compile_once
 from keras_s2s.special_ids import BOS_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 from keras_s2s.tokenizers import strings
 from keras_s2s.tokenizers.decomposed_char_tokenizer import DecomposedCharTokenizer
@@ -169,39 +168,6 @@ def replace_unknown(
     lengths = tf.where(tf.expand_dims(read, 3), tf.stack(lengths, axis=3), 0)
     spans = _Spans(tf.stack(starts, axis=3), lengths)
     return _write(tf.concat([table, flat.values], 0), spans)
-
-
-class UnknownReplacement:
-    """`replace_unknown` with two tokenizers, compiled for calls outside of a graph.
-
-    Args:
-        source: Tokenizer of the source.
-        target: Tokenizer of the target.
-    """
-
-    def __init__(self, source: Tokenizer, target: Tokenizer) -> None:
-        self._source: Any = source  # a `LookupTokenizer` when it is called
-        self._target = target
-        self._compiled: Any = None
-
-    def __call__(self, target_ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
-        """Detokenize ids with source tokens in place of unk, as `replace_unknown` does."""
-        texts = tf.convert_to_tensor(texts, tf.string)
-        if not tf.executing_eagerly():
-            return self._replace(target_ids, texts, attention)
-        if self._compiled is None:
-            self._compiled = compile_once(
-                self._replace,
-                [
-                    tf.TensorSpec([None, None, None], tf.int32),
-                    tf.TensorSpec([None], tf.string),
-                    tf.TensorSpec([None, None, None, None], tf.float32),
-                ],
-            )
-        return self._compiled(target_ids, texts, attention)
-
-    def _replace(self, target_ids: tf.Tensor, texts: tf.Tensor, attention: tf.Tensor) -> tf.Tensor:
-        return replace_unknown(self._target, target_ids, self._source, texts, attention)
 
 
 def prefer_unknown(
