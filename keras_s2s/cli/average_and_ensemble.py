@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.loading import load_translator
 from keras_s2s.cli.model_paths import find_translator
-from keras_s2s.cli.models import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
 from keras_s2s.cli.paths import TRANSLATORS, ExistingPath, OutputFile
 from keras_s2s.cli.streams import warn, write_line

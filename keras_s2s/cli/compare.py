@@ -10,8 +10,8 @@ import click
 from keras_s2s.checks import count_of
 from keras_s2s.cli.features import read_checked_pairs
 from keras_s2s.cli.initial_settings import columns_of
+from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.model_paths import find_model, needs_tensorflow
-from keras_s2s.cli.models import load_model
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.paths import MODELS, ExistingPath
 from keras_s2s.cli.source_lines import read_lines, take_sources

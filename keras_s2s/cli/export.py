@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.models import load_translator
+from keras_s2s.cli.loading import load_translator
 from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
 from keras_s2s.cli.paths import TRANSLATORS, ExistingPath
 from keras_s2s.cli.run_folder import SETTINGS_FILE

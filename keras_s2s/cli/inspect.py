@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from keras_s2s.cli.loading import load_keras
 from keras_s2s.cli.model_paths import find_model, is_export
-from keras_s2s.cli.models import load_keras
 from keras_s2s.cli.options import IMPORT, JSON, option
 from keras_s2s.cli.paths import MODELS, ExistingPath, OutputFolder
 from keras_s2s.cli.streams import write_line

@@ -8,8 +8,9 @@ import json
 import click
 
 from keras_s2s.cli.features import features_column_of, read_checked_pairs
+from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.model_paths import settings_of_run
-from keras_s2s.cli.models import NO_SCORE, load_model
+from keras_s2s.cli.models import NO_SCORE
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from keras_s2s.cli.initial_settings import columns_of
-from keras_s2s.cli.models import Hypothesis, Model, load_model
+from keras_s2s.cli.loading import load_model
+from keras_s2s.cli.models import Hypothesis, Model
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     COLUMNS,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from keras_s2s import CharTokenizer, FeatureTokenizer, WordTokenizer
-from keras_s2s.cli.models import load_model
+from keras_s2s.cli.loading import load_model
 
 
 @pytest.mark.parametrize("command", ["translate", "inspect"])
