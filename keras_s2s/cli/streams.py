@@ -209,7 +209,6 @@ class StatusLine:
     def __init__(self, doing: str, descriptor: int = 2, *, at_once: bool = False) -> None:
         self._doing, self._descriptor, self._at_once = doing, descriptor, at_once
         self._done = threading.Event()
-        self._shown = False
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> StatusLine:
@@ -239,11 +238,18 @@ class StatusLine:
             self._thread.join()
 
     def _tick(self) -> None:
-        started = time.monotonic()
-        while not self._done.wait(0.0 if self._at_once and not self._shown else 1.0):
-            minutes, seconds = divmod(round(time.monotonic() - started), 60)
+        shown = False
+        for elapsed in self._seconds():
+            minutes, seconds = divmod(elapsed, 60)
             line = f"\r\033[K{self._doing} ... {minutes}:{seconds:02d}"
             os.write(self._descriptor, line.encode())
-            self._shown = True
-        if self._shown:
+            shown = True
+        if shown:
             os.write(self._descriptor, b"\r\033[K")
+
+    def _seconds(self) -> Iterator[int]:
+        """Yield the elapsed seconds each time the line must be written, until it is removed."""
+        started, pause = time.monotonic(), 0.0 if self._at_once else 1.0
+        while not self._done.wait(pause):
+            yield round(time.monotonic() - started)
+            pause = 1.0
