@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.layers.recurrence import read_step, write_step
+
 # Finite, because the LiteRT converter silently turns -inf into another number.
 IMPOSSIBLE = -1e9
 
@@ -99,8 +101,9 @@ def future_log_probs(
 
     def step(count: tf.Tensor, future: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         time = length - 1 - count
-        onward = tf.expand_dims(labels[time] + future, 1) + by_time[time][:, 1:]
-        before = tf.where(real[time], tf.reduce_logsumexp(onward, axis=2), future)
+        label, onward = read_step(labels, time), read_step(by_time, time)[:, 1:]
+        onward += tf.expand_dims(label + future, 1)
+        before = tf.where(read_step(real, time), tf.reduce_logsumexp(onward, axis=2), future)
         return future, before
 
     from_end = _scan(step, tf.zeros_like(labels[0]), tf.shape(labels))
@@ -122,8 +125,8 @@ def _forward(transitions: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Return log P(a_t | y_<t) `(target_length, batch, source_length)`."""
 
     def step(time: tf.Tensor, posterior: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prior = _apply_transitions(posterior, transitions[time])
-        return prior, _posterior(prior, labels[time])
+        prior = _apply_transitions(posterior, read_step(transitions, time))
+        return prior, _posterior(prior, read_step(labels, time))
 
     shape = tf.shape(labels)
     start = tf.cast(tf.range(shape[2] + 1) > 0, tf.float32) * IMPOSSIBLE
@@ -142,10 +145,7 @@ def _scan(
 
     def body(time: tf.Tensor, state: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         output, state = step(time, state)
-        outputs = tf.tensor_scatter_nd_update(
-            outputs, tf.reshape(time, [1, 1]), tf.expand_dims(output, 0)
-        )
-        return time + 1, state, outputs
+        return time + 1, state, write_step(outputs, time, output)
 
     steps = shape[0] * tf.minimum(shape[1], 1)  # TensorFlow cannot update an empty buffer
     shapes = (tf.TensorShape(dimensions) for dimensions in ([], [None] * 2, [None] * 3))

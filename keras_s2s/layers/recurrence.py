@@ -109,13 +109,30 @@ def for_litert() -> Iterator[None]:
         _thread.litert = before
 
 
-def _read(values: tf.Tensor, time: tf.Tensor) -> tf.Tensor:
-    """Return one step of `(length, batch, ...)`."""
+def read_step(values: tf.Tensor, time: tf.Tensor) -> tf.Tensor:
+    """Return one step of a tensor.
+
+    Args:
+        values: Tensor `(length, batch, ...)`.
+        time: Scalar int32.
+
+    Returns:
+        `(batch, ...)`.
+    """
     return tf.gather(values, time) if getattr(_thread, "litert", False) else values[time]
 
 
-def _write(outputs: tf.Tensor, time: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-    """Replace one step of `(length, batch, units)`."""
+def write_step(outputs: tf.Tensor, time: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    """Replace one step of a buffer.
+
+    Args:
+        outputs: Tensor `(length, batch, units)`.
+        time: Scalar int32.
+        output: Tensor `(batch, units)`.
+
+    Returns:
+        The buffer with the step.
+    """
     output = tf.expand_dims(output, 0)
     if getattr(_thread, "litert", False):
         return gen_xla_ops.xla_dynamic_update_slice(outputs, output, tf.stack([time, 0, 0]))
@@ -155,7 +172,7 @@ def scan_steps(
     def body(k: tf.Tensor, outputs: tf.Tensor, *leaves: tf.Tensor) -> tuple[tf.Tensor, ...]:
         time = length - 1 - k if reverse else k
         output, new_state = step(time, tf.nest.pack_sequence_as(state, leaves))
-        return k + 1, _write(outputs, time, output), *tf.nest.flatten(new_state)
+        return k + 1, write_step(outputs, time, output), *tf.nest.flatten(new_state)
 
     outputs = tf.zeros([length, batch_size, units], dtype)
     invariants = (
@@ -202,8 +219,8 @@ def scan_padded(
     mask_by_time = tf.expand_dims(tf.transpose(mask), 2)  # (length, batch, 1)
 
     def masked_step(time: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        real = _read(mask_by_time, time)
-        new = step(_read(by_time, time), state)
+        real = read_step(mask_by_time, time)
+        new = step(read_step(by_time, time), state)
         output = tf.where(real, new.hidden, tf.zeros_like(new.hidden))
         kept = [tf.where(real, after, before) for after, before in zip(new, state, strict=True)]
         return output, kind(*kept)

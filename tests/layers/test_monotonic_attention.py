@@ -7,13 +7,19 @@ import pytest
 import tensorflow as tf
 from helpers.alignments import Alignments
 
-from keras_s2s.layers.alignment import align_step, align_targets, first_alignment
+from keras_s2s.layers.alignment import (
+    align_step,
+    align_targets,
+    first_alignment,
+    future_log_probs,
+)
 from keras_s2s.layers.monotonic_attention import (
     MonotonicAttention,
     target_alignments,
     target_log_probs,
 )
 from keras_s2s.layers.packing import make_packing, pack, unpack
+from keras_s2s.layers.recurrence import for_litert
 
 UNITS, MEMORY, SIZE = 3, 2, 5
 # Longer than the moves that have a bias of their own.
@@ -173,3 +179,16 @@ def test_the_layer_is_created_from_its_config():
 def test_units_must_be_positive():
     with pytest.raises(ValueError, match="`units` must be a positive integer"):
         MonotonicAttention(0)
+
+
+@pytest.mark.parametrize("run", [align_targets, future_log_probs])
+def test_alignments_in_litert_update_their_buffer_with_its_own_operation(run):
+    shapes = [tf.TensorSpec([None, None, None, None]), tf.TensorSpec([None, None, None])]
+    if run is future_log_probs:
+        shapes.append(tf.TensorSpec([None, None, 1], tf.bool))
+    with for_litert():
+        graph = tf.function(run, autograph=False).get_concrete_function(*shapes).graph
+    functions = graph.as_graph_def().library.function
+    operations = {node.op for function in functions for node in function.node_def}
+    assert "XlaDynamicUpdateSlice" in operations
+    assert "TensorScatterUpdate" not in operations

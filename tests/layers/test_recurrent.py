@@ -281,7 +281,7 @@ def test_with_a_recurrent_mask_packed_gradients_are_the_padded_ones(kind):
 
 def test_tracing_for_litert_inside_itself_stays_on_until_the_end():
     def update():
-        function = tf.function(lambda values: recurrence._write(values, 0, values[0]))
+        function = tf.function(lambda values: recurrence.write_step(values, 0, values[0]))
         graph = function.get_concrete_function(tf.TensorSpec([2, 1, 1])).graph
         return "XlaDynamicUpdateSlice" in {operation.type for operation in graph.get_operations()}
 
