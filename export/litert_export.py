@@ -117,7 +117,7 @@ def litert(
         ValueError: If an argument is out of range, a weight is not finite, the model needs an
             operation that LiteRT does not have, or the outputs of the file differ from the
             model's.
-        ImportError: If the package ai-edge-litert is not installed.
+        ImportError: If the ai-edge-litert package is not installed.
         OSError: If the file cannot be written or the disk is full.
     """
     names = check_arguments(translator, figures, signatures, LITERT_SIGNATURES, source_length)

@@ -60,7 +60,7 @@ def read_metadata(path: str, name: str) -> bytes:
     Raises:
         FileNotFoundError: If the file does not exist or has no such part.
         ValueError: If the file is damaged or not a LiteRT file.
-        ImportError: If the package ai-edge-litert is not installed.
+        ImportError: If the ai-edge-litert package is not installed.
     """
     check_is_file(path)
     with open(path, "rb") as file:

@@ -58,7 +58,7 @@ class LiteRTRunner:
     """Runner for a LiteRT file written by `keras_s2s.export.litert`: text in, text out.
 
     With tokenizers of characters, words or bytes, or a `FeatureTokenizer` for sources, `translate`
-    and `search` run the signature "ids" with built-in operations and the vocabularies in the file.
+    and `search` run the "ids" signature with built-in operations and the vocabularies in the file.
     A file without "ids", other tokenizers and `replace_unknown` need the signature
     "serving_default", and `score` needs "score". These two need the operations of tensorflow-text,
     which are loaded from that package's library without importing TensorFlow. A runner is
@@ -191,7 +191,7 @@ class LiteRTRunner:
         Raises:
             TypeError: If an argument is a single text, or contains anything other than str.
             ValueError: If the numbers of texts and targets differ, a source is empty, a text is
-                not valid Unicode, the file lacks the signature "score", or the model has diverged.
+                not valid Unicode, the file lacks the "score" signature, or the model has diverged.
             ImportError: If the operations of tensorflow-text are not installed.
         """
         sources = _check_texts("texts", texts, may_be_empty=False)

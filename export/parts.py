@@ -34,7 +34,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the folder or file does not exist or has no card.
         ValueError: If the card is damaged.
-        ImportError: If it is a LiteRT file and the package ai-edge-litert is not installed.
+        ImportError: If it is a LiteRT file and the ai-edge-litert package is not installed.
     """
     path = os.fspath(path)
     content = read_part(path, CARD)
@@ -138,7 +138,7 @@ def _read_properties(path: str) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ImportError: If the package onnx is not installed.
+        ImportError: If the onnx package is not installed.
         ValueError: If the file is not an ONNX file.
     """
     check_is_file(path)

@@ -82,7 +82,7 @@ def saved_model(
         probes: Texts to compare, in addition to the standard ones. Defaults to none.
         figures: Evaluation metrics for the model card, such as {"WER": 25.1}. Defaults to none.
         warmup: Requests that a model server answers before it makes the version available. They
-            are tested before the version is published. Needs the package tensorflow-serving-api.
+            are tested before the version is published. Needs the tensorflow-serving-api package.
             Defaults to none.
         batching: How a model server may merge requests. Defaults to `Batching()`.
         verbose: Whether to print a line before each step. Defaults to `True`.

@@ -139,7 +139,7 @@ class OnnxSession:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ImportError: If the package onnxruntime is not installed.
+        ImportError: If the onnxruntime package is not installed.
         ValueError: If the file is damaged, is not an ONNX file, or has an operation that the
             runtime does not have.
     """

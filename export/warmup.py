@@ -84,7 +84,7 @@ def check_warmup(warmup: Any, batching: Batching) -> None:
         TypeError: If it is not a `Warmup`.
         ValueError: If a request has more rows than the server accepts. The server would not load
             the model.
-        ImportError: If the package tensorflow-serving-api is not installed.
+        ImportError: If the tensorflow-serving-api package is not installed.
     """
     if not isinstance(warmup, Warmup):
         raise TypeError(f"`warmup` must be a `Warmup`. Received: warmup={warmup!r}")

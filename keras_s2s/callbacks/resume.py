@@ -63,7 +63,7 @@ class Resume(keras.callbacks.Callback):
     these batches again.
 
     **Threads.** The last bits of the weights depend on the number of threads. Resuming with
-    another number logs a warning to the logger "keras_s2s".
+    a different number of threads logs a warning to the logger "keras_s2s".
 
     **Several machines** (`MultiWorkerMirroredStrategy`) each save the state in their own folder,
     and resume together from the last state that all of them have.

@@ -58,7 +58,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         search: The search. Defaults to `BeamSearch()`.
         metrics: Metrics to compute, from "wer", "ter", "bleu" and "chrf". Defaults to
             all four if the targets are sentences (at least four words on average, and at least a
-            hundred different words), otherwise to "wer" and "ter". Requires the extra `eval`.
+            hundred different words), otherwise to "wer" and "ter". Requires the `eval` extra.
         every: "epoch" to evaluate at the end of each epoch, or a number of steps between
             evaluations. The logs of an epoch then contain the latest values. Defaults to "epoch".
         tokens: Unit of the token error rate: "words" or "phones", separated by white space, or

@@ -115,8 +115,8 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
         click.echo(
-            f"Training in {settings.output}\n{run_folder.BEST} in it is the best model so far. "
-            "Ctrl-C interrupts training; the same command resumes it"
+            f"Training in {settings.output}\n{run_folder.BEST} in that folder is always the best "
+            "model so far. Ctrl-C interrupts training; the same command resumes it"
         )
     click.echo(describe_metrics(settings.tokens or unit_of(type(data.target))))
     limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))

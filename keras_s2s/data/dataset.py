@@ -98,8 +98,8 @@ def make_dataset(
         TypeError: If `pairs` are neither pairs of `str` nor paths, or a tokenizer is not a
             `Tokenizer`.
         FileNotFoundError: If a file does not exist.
-        ValueError: If there are no pairs, no pair is left, a file is malformed (the message has
-            path and line number), or an argument is out of range.
+        ValueError: If there are no pairs, no pair is left, a file is malformed (the message gives
+            the path and line number), or an argument is out of range.
 
     Example:
         >>> pairs = [("ab", "A B"), ("b", "B")]

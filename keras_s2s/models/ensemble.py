@@ -85,7 +85,7 @@ class Ensemble(Evaluator, Searchable):
 
         Args:
             inputs: Dict of "source_ids" and "target_inputs", int32 `(batch, length)`.
-            training: Whether dropout is on. Defaults to `None`, off.
+            training: Whether dropout is on. Defaults to `None` (off).
             cudnn: Whether the members use cuDNN. Defaults to `False`.
 
         Returns:

@@ -26,7 +26,7 @@ def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 
     Raises:
         TypeError: If an object is not a callback.
-        ImportError: If there is a `TensorBoard` callback and the package tensorboard is missing.
+        ImportError: If there is a `TensorBoard` callback and the tensorboard package is missing.
             Keras would only raise after tracing.
     """
     listed = keras.tree.flatten(callbacks) if callbacks is not None else []

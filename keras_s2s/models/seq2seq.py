@@ -167,7 +167,7 @@ class Seq2Seq(Trainer, Searchable):
             inputs: Dict of "source_ids" and "target_inputs", int32 `(batch, length)`.
             packed: Whether to compute on the real tokens only and return `PackedLogits`. Defaults
                 to `False`.
-            training: Whether dropout is on. Defaults to `None`, off.
+            training: Whether dropout is on. Defaults to `None` (off).
             cudnn: Whether to use cuDNN, which requires padding on the right. Defaults to `False`.
 
         Returns:

@@ -1,7 +1,7 @@
 """Plots of attention, beam searches, training histories, lengths and errors.
 
 Every function returns a matplotlib figure, and also writes it as PNG or SVG if a `path` is given.
-matplotlib comes with the extra `plots` and is imported only when a plot is drawn.
+matplotlib comes with the `plots` extra and is imported only when a plot is drawn.
 """
 
 from keras_s2s.plots.attention_picture import attention, attention_map

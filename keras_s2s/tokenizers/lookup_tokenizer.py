@@ -64,7 +64,7 @@ class LookupTokenizer(Tokenizer):
 
         Args:
             texts: The texts; iterated over once.
-            max_vocabulary_size: Maximum number of ids, the four special ones included. The rarest
+            max_vocabulary_size: Maximum number of ids, including the four special ones. The rarest
                 tokens are dropped. Defaults to `None`, no limit.
             min_count: Minimum number of occurrences of a token. Defaults to 1.
 
@@ -128,7 +128,7 @@ class LookupTokenizer(Tokenizer):
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, the four special ones included."""
+        """Number of ids, including the four special ones."""
         return len(self._known_tokens())
 
     @property

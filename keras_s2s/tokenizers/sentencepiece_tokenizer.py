@@ -45,7 +45,7 @@ class SentencePieceTokenizer(Tokenizer):
     one space, and spaces at both ends are removed; `detokenize` returns texts in that form. A run
     of characters that no piece covers becomes one unk.
 
-    Training needs the package sentencepiece (`pip install "keras-s2s[subword]"`). Loading, using
+    Training needs the sentencepiece package (`pip install "keras-s2s[subword]"`). Loading, using
     and serving a tokenizer do not.
 
     Args:
@@ -97,7 +97,7 @@ class SentencePieceTokenizer(Tokenizer):
 
         Args:
             texts: The texts; iterated over once.
-            vocabulary_size: Number of ids, the four special ones included. `None` selects 8000, or
+            vocabulary_size: Number of ids, including the four special ones. `None` selects 8000, or
                 fewer if the texts contain fewer pieces. Defaults to 8000.
             character_coverage: Fraction of the characters in the texts that pieces must cover. The
                 rarest characters become unk. Use 1.0 if targets must contain every character.
@@ -110,7 +110,7 @@ class SentencePieceTokenizer(Tokenizer):
             The tokenizer.
 
         Raises:
-            ImportError: If the package sentencepiece is not installed.
+            ImportError: If the sentencepiece package is not installed.
             TypeError: If `texts` is not an iterable of `str`.
             ValueError: If the texts do not allow for this number of pieces, or an argument is out
                 of range.
@@ -140,7 +140,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, the four special ones included."""
+        """Number of ids, including the four special ones."""
         return len(self._known_model().pieces)
 
     def text_rules(self) -> dict[str, Any]:

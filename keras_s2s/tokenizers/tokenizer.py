@@ -54,7 +54,7 @@ class Tokenizer(keras.layers.Layer):
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, the four special ones included."""
+        """Number of ids, including the four special ones."""
         return len(self.vocabulary)
 
     @property
