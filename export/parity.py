@@ -12,12 +12,11 @@ from keras_s2s.errors import InputError
 from keras_s2s.export.probes import ProbeCall, probe_calls
 from keras_s2s.export.sessions import Arrays, Runtime, pad_ids
 from keras_s2s.export.signatures import ALL_SIGNATURES, CONFIDENCES
+from keras_s2s.special_ids import POSSIBLE
 from keras_s2s.translator import Translator
 
 # Maximum difference between the scores of two runtimes for the same text.
 TOLERANCE = 1e-4
-# The score of a slot without a hypothesis.
-_NO_SCORE = -1e9
 
 
 class Parity(NamedTuple):
@@ -102,7 +101,7 @@ def check_agreement(
         if signature == _main_signature(signatures):
             same_texts += _same_output(call.expected, answer)[:, 0].tolist()
         if signature == scoring[0]:
-            found = answer["log_probs"] > _NO_SCORE
+            found = answer["log_probs"] > POSSIBLE
             difference = np.abs(answer["log_probs"] - call.rescore(answer))
             total += float(np.sum(difference[found]))
             num_tokens += _count_tokens(translator, {**call.inputs, **answer}, found)

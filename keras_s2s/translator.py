@@ -26,8 +26,8 @@ from keras_s2s.models.xla import choose_jit_compile
 from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
-from keras_s2s.search.step import POSSIBLE
 from keras_s2s.search.task import length_divisor
+from keras_s2s.special_ids import POSSIBLE
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown

@@ -14,7 +14,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
 from keras_s2s.models import Searchable
 from keras_s2s.search import Search
-from keras_s2s.special_ids import EOS_ID, PAD_ID
+from keras_s2s.special_ids import EOS_ID, IMPOSSIBLE, PAD_ID
 from keras_s2s.texts import is_empty
 from keras_s2s.tokenizers import Tokenizer, copy_ids
 from keras_s2s.tokenizers.copying import has_substrings
@@ -22,7 +22,6 @@ from keras_s2s.tokenizers.copying import has_substrings
 # Upper bound on tokens per byte. Compatibility composition expands the 3 bytes of U+FDFA to 18
 # letters.
 _TOKENS_PER_BYTE = 8
-_EMPTY_SCORE = -1e9  # score of an empty slot
 
 
 def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
@@ -328,8 +327,8 @@ def clear_rejected(
     if rejected is None:
         return outputs
     unused = {
-        "scores": _EMPTY_SCORE,
-        "log_probs": _EMPTY_SCORE,
+        "scores": IMPOSSIBLE,
+        "log_probs": IMPOSSIBLE,
     }  # ids pad, lengths and confidences 0
     return {
         name: tf.where(

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import count_of
 from keras_s2s.cli.streams import progress, warn
+from keras_s2s.special_ids import POSSIBLE
 from keras_s2s.texts import batches_by_length, is_empty
 
 _GROUP = 8  # batches between updates of the progress bar
 
 # Outputs with a number for each hypothesis, in the order of the fields of `Hypothesis`.
 _FIGURES = ("scores", "log_probs", "confidences")
-
-# Unused hypothesis slots have scores at or below this.
-NO_SCORE = -1e8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +99,7 @@ class Model(NamedTuple):
                 found[number] = [
                     Hypothesis(target.decode("utf-8", "replace"), *map(float, figures))
                     for target, *figures in zip(answer["target"][row], *slots, strict=True)
-                    if figures[0] > NO_SCORE
+                    if figures[0] > POSSIBLE
                 ]
         return found
 

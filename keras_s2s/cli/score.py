@@ -10,7 +10,6 @@ import click
 from keras_s2s.cli.features import features_column_of, read_checked_pairs
 from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.model_paths import settings_of_run
-from keras_s2s.cli.models import NO_SCORE
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     FEATURES_COLUMN,
@@ -21,6 +20,7 @@ from keras_s2s.cli.options import (
 )
 from keras_s2s.cli.streams import progress, write_line
 from keras_s2s.errors import InputError
+from keras_s2s.special_ids import POSSIBLE
 
 _GROUP = 8  # batches
 
@@ -49,7 +49,7 @@ def score(
         while group := list(itertools.islice(waiting, _GROUP * batch_size)):
             found = answering.scores([pair for _, pair in group], batch_size)
             for (number, (source, target)), (log_prob, value) in zip(group, found, strict=True):
-                if value <= NO_SCORE:
+                if value <= POSSIBLE:
                     raise InputError(f"{pairs}, line {number}: {answering.why_unanswered(source)}")
                 if as_json:
                     line = {"source": source, "target": target}

@@ -8,9 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_s2s.layers.recurrence import read_step, write_step
-
-# Finite, because the LiteRT converter silently turns -inf into another number.
-IMPOSSIBLE = -1e9
+from keras_s2s.special_ids import IMPOSSIBLE
 
 
 def first_alignment(rows: tf.Tensor, source_length: tf.Tensor, vocabulary_size: int) -> tf.Tensor:

@@ -10,8 +10,7 @@ import tensorflow as tf
 from keras_s2s.checks import check_choice, check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.layers.products import compute
-
-_MASKED = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
+from keras_s2s.special_ids import IMPOSSIBLE
 
 
 def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -25,7 +24,7 @@ def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         The weights. They are always float32, because a masked score of -1e9 does not fit into
         float16. If all positions are masked, the weights are equal.
     """
-    penalty = (1.0 - tf.cast(mask, tf.float32)) * _MASKED
+    penalty = (1.0 - tf.cast(mask, tf.float32)) * IMPOSSIBLE
     return tf.nn.softmax(tf.cast(scores, tf.float32) + penalty)
 
 

@@ -9,15 +9,10 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
-from keras_s2s.layers.alignment import (
-    IMPOSSIBLE,
-    align_step,
-    align_targets,
-    future_log_probs,
-)
+from keras_s2s.layers.alignment import align_step, align_targets, future_log_probs
 from keras_s2s.layers.attention import group_by_source
 from keras_s2s.layers.packing import Packing, pack, places_with_padding_last, unpack
-from keras_s2s.special_ids import PAD_ID
+from keras_s2s.special_ids import IMPOSSIBLE, PAD_ID
 
 # Moves of at least this many positions share one bias.
 LONGEST_MOVE = 8

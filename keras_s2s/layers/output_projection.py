@@ -17,8 +17,7 @@ from keras_s2s.layers.monotonic_attention import (
 )
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.products import compute, matmul
-
-_NEVER = -1e9  # finite, because the LiteRT converter silently turns -inf into another number
+from keras_s2s.special_ids import IMPOSSIBLE
 
 
 class OutputProjection:
@@ -245,7 +244,7 @@ class CopyGate(keras.layers.Layer):
 def _log(values: tf.Tensor) -> tf.Tensor:
     """Return the logarithm of values that may be 0, with a finite gradient."""
     positive = values > 0
-    return tf.where(positive, tf.math.log(tf.where(positive, values, 1.0)), _NEVER)
+    return tf.where(positive, tf.math.log(tf.where(positive, values, 1.0)), IMPOSSIBLE)
 
 
 def _log_add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:

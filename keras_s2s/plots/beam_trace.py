@@ -14,9 +14,9 @@ from keras_s2s.errors import InputError
 from keras_s2s.search import BeamSearch, GreedySearch, Search
 from keras_s2s.search.beam import BeamState, LoopConstants
 from keras_s2s.search.result import SearchResult
-from keras_s2s.search.step import IMPOSSIBLE, POSSIBLE, State, StepFunction
+from keras_s2s.search.step import State, StepFunction
 from keras_s2s.search.task import SearchTask
-from keras_s2s.special_ids import EOS_ID, PAD_ID
+from keras_s2s.special_ids import EOS_ID, IMPOSSIBLE, PAD_ID, POSSIBLE
 
 
 class Candidate(NamedTuple):

@@ -26,8 +26,6 @@ from keras_s2s.errors import InputError
 from keras_s2s.search.base import Search
 from keras_s2s.search.result import SearchResult, count_tokens, make_result
 from keras_s2s.search.step import (
-    IMPOSSIBLE,
-    POSSIBLE,
     Candidates,
     HypothesisState,
     NextTokens,
@@ -37,7 +35,7 @@ from keras_s2s.search.step import (
 )
 from keras_s2s.search.task import SearchTask, coverage_score
 from keras_s2s.search_limits import MAX_HYPOTHESES
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, IMPOSSIBLE, PAD_ID, POSSIBLE
 
 STOPPING_RULES = ("finished", "bound", "length")
 

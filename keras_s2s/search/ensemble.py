@@ -10,15 +10,8 @@ import tensorflow as tf
 
 from keras_s2s import checks
 from keras_s2s.errors import InputError
-from keras_s2s.search.step import (
-    IMPOSSIBLE,
-    POSSIBLE,
-    State,
-    StepFunction,
-    call_step,
-    keep_nan,
-    log_softmax,
-)
+from keras_s2s.search.step import State, StepFunction, call_step, keep_nan, log_softmax
+from keras_s2s.special_ids import IMPOSSIBLE, POSSIBLE
 
 AVERAGES = ("probabilities", "log_probabilities")
 

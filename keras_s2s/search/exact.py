@@ -18,8 +18,6 @@ from keras_s2s.search.beam import beam_search_like
 from keras_s2s.search.open_prefixes import Children, OpenPrefixes, largest, merge_open
 from keras_s2s.search.result import SearchResult, mask_duplicates, rank_hypotheses
 from keras_s2s.search.step import (
-    IMPOSSIBLE,
-    POSSIBLE,
     Candidates,
     HypothesisState,
     NextTokens,
@@ -29,7 +27,7 @@ from keras_s2s.search.step import (
 )
 from keras_s2s.search.task import SearchTask
 from keras_s2s.search_limits import MAX_HYPOTHESES
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, IMPOSSIBLE, PAD_ID, POSSIBLE
 
 # Number of continuations of a prefix that are considered one by one; a bound covers the others.
 _MAX_CHILDREN = 64

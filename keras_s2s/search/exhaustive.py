@@ -13,10 +13,10 @@ from keras_s2s.errors import InputError
 from keras_s2s.search.base import Search
 from keras_s2s.search.beam import beam_search_like
 from keras_s2s.search.result import SearchResult, rank_hypotheses, spread_nan
-from keras_s2s.search.step import IMPOSSIBLE, NEVER_EMITTED, POSSIBLE, gather_state
+from keras_s2s.search.step import NEVER_EMITTED, gather_state
 from keras_s2s.search.task import SearchTask
 from keras_s2s.search_limits import MAX_HYPOTHESES
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, IMPOSSIBLE, PAD_ID, POSSIBLE
 
 
 @keras.saving.register_keras_serializable(package="keras_s2s")

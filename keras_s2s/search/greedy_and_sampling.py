@@ -13,9 +13,9 @@ from keras_s2s import checks
 from keras_s2s.errors import InputError
 from keras_s2s.search.base import Search
 from keras_s2s.search.result import SearchResult, make_result, rank_hypotheses
-from keras_s2s.search.step import POSSIBLE, Candidates, HypothesisState, NextTokens, loop_shapes
+from keras_s2s.search.step import Candidates, HypothesisState, NextTokens, loop_shapes
 from keras_s2s.search.task import SearchTask
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID, POSSIBLE
 
 # Below this value, division by the temperature overflows float32.
 MIN_TEMPERATURE = 1e-6

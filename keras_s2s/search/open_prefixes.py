@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_s2s.search.step import IMPOSSIBLE, HypothesisState, gather_state
-from keras_s2s.special_ids import PAD_ID
+from keras_s2s.search.step import HypothesisState, gather_state
+from keras_s2s.special_ids import IMPOSSIBLE, PAD_ID
 
 
 class OpenPrefixes(NamedTuple):

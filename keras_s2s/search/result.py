@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from keras_s2s.errors import InputError
 from keras_s2s.search.step import (
-    IMPOSSIBLE,
-    POSSIBLE,
     State,
     StepFunction,
     attention_width,
@@ -18,7 +16,7 @@ from keras_s2s.search.step import (
     loop_shapes,
     repeat_state,
 )
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, IMPOSSIBLE, PAD_ID, POSSIBLE
 
 
 class SearchResult(NamedTuple):

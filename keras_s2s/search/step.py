@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
-from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
+from keras_s2s.special_ids import BOS_ID, EOS_ID, IMPOSSIBLE, PAD_ID
 
 State = Any
 """Any nest of tensors whose first dimension is the number of hypotheses."""
@@ -26,11 +26,6 @@ StepFunction = Callable[[tf.Tensor, State], tuple[tf.Tensor, ...]]
 return its weights `(n, source_length)` as a third output. A step function may have a method
 `for_rows(rows)`, which returns the step function for hypotheses of some rows of the batch, and an
 attribute `row_bytes`, the number of bytes that this method copies for each row."""
-
-# Log probability of an impossible token. It is finite, because LiteRT converts -inf to -3.4e38. An
-# output with an impossible token has a log probability below POSSIBLE, every other output above.
-IMPOSSIBLE = -1e9
-POSSIBLE = -5e8
 
 NEVER_EMITTED = (PAD_ID, BOS_ID)
 

@@ -19,7 +19,8 @@ from keras_s2s.search import (
     GreedySearch,
     Sampling,
 )
-from keras_s2s.search.step import IMPOSSIBLE, NextTokens
+from keras_s2s.search.step import NextTokens
+from keras_s2s.special_ids import IMPOSSIBLE
 
 SEARCHES = [
     GreedySearch(max_length=4),
