@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_choice
+from keras_s2s.checks import check_bool, check_choice
 from keras_s2s.errors import InputError
 from keras_s2s.layers.alignment import first_alignment
 from keras_s2s.layers.cudnn_recurrence import row_lengths
@@ -80,9 +80,9 @@ class Decoder(RecurrentPart):
         )
         self.context_to = check_choice("context_to", context_to, _CONTEXT_TO)
         self.attention = check_choice("attention", attention, (None, *ATTENTION))
-        self.input_feeding = bool(input_feeding)
-        self.tie_output = bool(tie_output)
-        self.copy = bool(copy)
+        self.input_feeding = check_bool("input_feeding", input_feeding)
+        self.tie_output = check_bool("tie_output", tie_output)
+        self.copy = check_bool("copy", copy)
         _check_compatible(self)
         # XLA cannot infer the shapes in the gradient of a loop with attention.
         self.supports_jit = not (is_stepwise(self) or is_monotonic(self))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import check_bool, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.attention import AttentionPool
 from keras_s2s.layers.cudnn_recurrence import row_lengths
@@ -83,8 +83,8 @@ class Encoder(RecurrentPart):
             trainable_embeddings=trainable_embeddings,
             **kwargs,
         )
-        self.bidirectional = bool(bidirectional)
-        self.reverse_source = bool(reverse_source)
+        self.bidirectional = check_bool("bidirectional", bidirectional)
+        self.reverse_source = check_bool("reverse_source", reverse_source)
         if self.bidirectional and self.reverse_source:
             raise InputError(
                 "`reverse_source` requires `bidirectional=False`: a bidirectional encoder already "

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import keras
 import tensorflow as tf
 
-from keras_s2s.checks import check_positive_int
+from keras_s2s.checks import check_bool, check_positive_int
 from keras_s2s.errors import InputError
 from keras_s2s.layers.dropout import Rates, SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
@@ -59,9 +59,9 @@ class RecurrentPart(keras.layers.Layer):
             "embedding_dim", units if embedding_dim is None else embedding_dim
         )
         self.num_layers = check_positive_int("num_layers", num_layers)
-        self.residual = bool(residual)
-        self.layer_normalization = bool(layer_normalization)
-        self.trainable_embeddings = bool(trainable_embeddings)
+        self.residual = check_bool("residual", residual)
+        self.layer_normalization = check_bool("layer_normalization", layer_normalization)
+        self.trainable_embeddings = check_bool("trainable_embeddings", trainable_embeddings)
         self._check_not_quantized()
         if not tf.as_dtype(self.compute_dtype).is_floating:
             raise InputError(f"`dtype` must be a float dtype. Received: dtype={self.compute_dtype}")

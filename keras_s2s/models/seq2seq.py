@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import short_repr
+from keras_s2s.checks import check_bool, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers import Decoder, Encoder
 from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
@@ -135,7 +135,7 @@ class Seq2Seq(Trainer, Searchable):
             )
         self.encoder = encoder
         self.decoder = decoder
-        self.share_embeddings = bool(share_embeddings)
+        self.share_embeddings = check_bool("share_embeddings", share_embeddings)
         self.copy_ids = _check_copy_ids(copy_ids, encoder, decoder)
         if self.share_embeddings:
             decoder.embedding.share(encoder.embedding)

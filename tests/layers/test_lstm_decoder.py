@@ -188,6 +188,8 @@ def test_attention_without_a_memory_is_rejected(attention, source):
         ({"num_layers": 0}, "`num_layers` must be a positive integer. Received: num_layers=0"),
         ({"dropout": -0.1}, "`dropout` must be a number between 0 and 1. Received: dropout=-0.1"),
         ({"context_to": "start"}, "`context_to` must be one of 'initial_state', 'every_step',"),
+        ({"input_feeding": "no"}, "`input_feeding` must be True or False. Received: input_fee"),
+        ({"residual": 2}, "`residual` must be True or False. Received: residual=2"),
         ({"attention": "dot"}, "`attention` must be one of None, 'luong', 'luong_dot', 'lu"),
     ],
 )
