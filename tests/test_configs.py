@@ -18,7 +18,7 @@ from keras_s2s.distillation import DistillationLoss
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.output_projection import CopyGate
 from keras_s2s.models import Ensemble, Seq2Seq
-from keras_s2s.optimizers import FusedAdam
+from keras_s2s.optimizers import FusedAdam, WarmupCosine
 
 for module in pkgutil.walk_packages(keras_s2s.__path__, "keras_s2s."):
     importlib.import_module(module.name)
@@ -92,6 +92,7 @@ CASES = {
     ),
     "DistillationLoss": lambda: DistillationLoss(name="a"),
     "FusedAdam": lambda: FusedAdam(0.1, beta_1=0.5, clipnorm=1.0, name="a"),
+    "WarmupCosine": lambda: WarmupCosine(0.1, warmup_steps=2, steps=9),
     "TokenAccuracy": lambda: metrics.TokenAccuracy(name="a"),
     "Perplexity": lambda: metrics.Perplexity(name="a"),
     "ByteTokenizer": lambda: tokenizers.ByteTokenizer(name="a"),
