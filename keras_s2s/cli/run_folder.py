@@ -132,8 +132,9 @@ def check_folder(settings: SimpleNamespace) -> bool:
     for member in members:
         _check_parts(member)
     if not any(map(has_state, members)):  # nothing has been trained: settings and data may change
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(folder, DATA_FILE))
+        for begun in {folder, *members}:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(begun, DATA_FILE))
         return False
     take_from_run(settings, run)
     settings.threads = settings.threads or run.get("threads")

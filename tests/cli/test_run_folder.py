@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,13 +65,20 @@ def test_a_run_killed_in_its_first_epoch_starts_again(settings):
         check_folder(settings)
 
 
-def test_settings_and_data_may_change_before_a_state_is_saved(settings, tmp_path):
+@pytest.mark.parametrize("models", [1, 2])
+def test_settings_and_data_may_change_before_a_state_is_saved(settings, tmp_path, models):
+    settings.models = models
     write_run(settings, 0, state=False, best=False)
-    check_data(settings)
+    first = SimpleNamespace(**{**vars(settings), "output": member_folders(settings)[0]})
+    recorded = [settings, first]
+    for each in recorded:
+        check_data(each)
     settings.length_penalty, settings.valid = 0.5, str(tmp_path / "others.tsv")
     write_text(settings.valid, "c\td\n")
     assert not check_folder(settings)
-    check_data(settings)
+    for each in recorded:
+        each.valid = settings.valid
+        check_data(each)
 
 
 def test_paths_may_have_bytes_that_are_not_utf_8(settings, tmp_path):
