@@ -18,20 +18,18 @@ _LARGEST_FILE = 1 << 20  # bytes
 _DEEPEST = 8  # levels of lists and mappings
 _LONGEST_NAME = 40  # characters in the name of a setting
 
-# Settings that may change when a run is resumed. Of data files, the content is compared instead.
-_CHANGEABLE = frozenset(
-    (
-        "train",
-        "valid",
-        "output",
-        "epochs",
-        "minutes",
-        "patience",
-        "threads",
-        "save_every",
-        "samples",
-    )
-)
+# Settings that may change when a run is resumed. Data files may move: their content is compared.
+_CHANGEABLE = {
+    "train",
+    "valid",
+    "output",
+    "epochs",
+    "minutes",
+    "patience",
+    "threads",
+    "save_every",
+    "samples",
+}
 
 
 def read_config(path: str) -> dict[str, Any]:
