@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -36,6 +36,9 @@ def group_by_source(values: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
 
 class _Attention(keras.layers.Layer):
     """Base class of attention layers: softmax and weighted sum. Subclasses compute the scores."""
+
+    attends_before_step: ClassVar[bool] = False  # whether a step reads what is attended before it
+    sums_alignments: ClassVar[bool] = False
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -215,6 +218,8 @@ class BahdanauAttention(_Attention):
         - [Neural machine translation by jointly learning to align and translate
           (Bahdanau et al., 2015)](https://arxiv.org/abs/1409.0473)
     """
+
+    attends_before_step = True
 
     def build(
         self,

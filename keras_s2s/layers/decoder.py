@@ -18,18 +18,22 @@ from keras_s2s.layers.decoder_features import (
     DecoderState,
     DecoderWeights,
     attend_copies,
-    attends_before_step,
     compute_features,
     compute_features_stepwise,
     compute_step_features,
     encode_copies,
-    is_monotonic,
-    is_stepwise,
     make_attention,
 )
 from keras_s2s.layers.dropout import Rates
 from keras_s2s.layers.embedding import check_integers
-from keras_s2s.layers.output_projection import CopyGate, Logits, OutputProjection
+from keras_s2s.layers.output_projection import (
+    CopyGate,
+    Logits,
+    compute_alignments,
+    compute_logits,
+    sum_alignments,
+    sum_alignments_step,
+)
 from keras_s2s.layers.packed_steps import compute_features_packed_stepwise
 from keras_s2s.layers.packing import PackedLogits, PaddedLogits, make_packing, pack
 from keras_s2s.layers.products import dense
@@ -84,18 +88,19 @@ class Decoder(RecurrentPart):
         self.tie_output = check_bool("tie_output", tie_output)
         self.copy = check_bool("copy", copy)
         _check_compatible(self)
-        # XLA cannot infer the shapes in the gradient of a loop with attention.
-        self.supports_jit = not (is_stepwise(self) or is_monotonic(self))
         dtype = self.dtype_policy
         self.bridge = None
         if self.context_to in ("initial_state", "both"):
             size = len(self.recurrent_layer.state_type._fields) * self.num_layers * self.units
             self.bridge = keras.layers.Dense(size, dtype=dtype, name="bridge")
+        self.attention_layer = None
         if self.attention:
             self.attention_layer = make_attention(
                 self.attention, self.units, dtype=dtype, name="attention"
             )
-        if self.attention and not is_monotonic(self):
+        # XLA cannot infer the shapes in the gradient of a loop with attention.
+        self.supports_jit = not (self.is_stepwise or self.sums_alignments)
+        if self.attention and not self.sums_alignments:
             self.readout = keras.layers.Dense(
                 self.units, activation="tanh", use_bias=False, dtype=dtype, name="readout"
             )
@@ -103,7 +108,6 @@ class Decoder(RecurrentPart):
             self.vocabulary_size, self.embedding if self.tie_output else None, name="logits"
         )
         self.copy_gate = CopyGate(name="copy_gate") if self.copy else None
-        self._output_projection = OutputProjection(self)
         self._freeze()
 
     def build(
@@ -130,14 +134,14 @@ class Decoder(RecurrentPart):
             self.embedding.build(target_inputs_shape)
         inputs = self.embedding_dim
         inputs += context_shape[-1] if self._context_every_step else 0
-        inputs += attended if attends_before_step(self) else 0
+        inputs += attended if self.attends_before_step else 0
         inputs += self.units if self.input_feeding else 0
         self.stack.build((None, inputs))
         if self.bridge is not None:
             self.bridge.build(context_shape)
-        if self.attention:
+        if self.attention_layer is not None:
             self.attention_layer.build((None, None, self.units), None, memory_shape)
-        if self.attention and not is_monotonic(self):
+        if self.attention and not self.sums_alignments:
             self.readout.build((None, self.units + attended))
         self.logits.build((None, self.units))
         if self.copy_gate is not None:
@@ -161,11 +165,11 @@ class Decoder(RecurrentPart):
         mask = tf.not_equal(target_inputs, PAD_ID)
         packing = make_packing(mask) if packed else None
         ids = self.dropout_layer.words(target_inputs, training)
-        if is_stepwise(self) and packing is not None:
+        if self.is_stepwise and packing is not None:
             features, copied = compute_features_packed_stepwise(
                 self, ids, packing, state, source, training=training
             )
-        elif is_stepwise(self):
+        elif self.is_stepwise:
             features, copied = compute_features_stepwise(
                 self, ids, mask, state, source, training=training
             )
@@ -183,14 +187,14 @@ class Decoder(RecurrentPart):
             )
         if packing is not None and copied is not None:
             copied = pack(copied, packing)
-        if is_monotonic(self):
-            logits = self._output_projection.sum_alignments(
-                features, target_inputs, source, packing, training=training
+        if self.sums_alignments:
+            logits = sum_alignments(
+                self, features, target_inputs, source, packing, training=training
             )
         else:
             if cudnn:  # compute one product over all positions
                 features, copied = _as_rows(features), _as_rows(copied)
-            logits = self._output_projection.compute_logits(features, copied, training=training)
+            logits = compute_logits(self, features, copied, training=training)
         if cudnn:
             return PaddedLogits(_as_rows(logits), tf.shape(target_inputs))
         return logits if packing is None else PackedLogits(logits, packing)
@@ -213,7 +217,7 @@ class Decoder(RecurrentPart):
         rows = tf.shape(context)[0]
         readout = (tf.zeros([rows, self.units], context.dtype),) if self.input_feeding else ()
         alignment: tuple[tf.Tensor, ...] = ()
-        if is_monotonic(self):
+        if self.sums_alignments:
             if source is None or source.attention_inputs is None:
                 raise InputError(
                     "`source` must be the result of `read` with attention='monotonic'. Received: "
@@ -261,7 +265,7 @@ class Decoder(RecurrentPart):
                 decoder copies and `copy_ids` is missing.
         """
         every_step = context if self._context_every_step else None
-        if not self.attention:
+        if self.attention_layer is None:
             return DecoderMemory(every_step, None)
         if memory is None or memory_mask is None:
             raise InputError(
@@ -320,14 +324,12 @@ class Decoder(RecurrentPart):
             ValueError: If attention is requested and the decoder has none.
         """
         features, state, weights = compute_step_features(self, token_ids, state, source)
-        if is_monotonic(self):
-            logits, state, weights = self._output_projection.sum_alignments_step(
-                features, token_ids, state, source
-            )
+        if self.sums_alignments:
+            logits, state, weights = sum_alignments_step(self, features, token_ids, state, source)
         else:
             copied = attend_copies(weights, source.copies) if self.copy else None
             kernel = source.weights.logits_kernel if source.weights else None
-            logits = self._output_projection.compute_logits(features, copied, kernel)
+            logits = compute_logits(self, features, copied, kernel)
         if not return_attention:
             return logits, state
         if weights is None:
@@ -357,7 +359,7 @@ class Decoder(RecurrentPart):
         """
         state, mask = self.initial_state(context, source), tf.not_equal(target_inputs, PAD_ID)
         features, _ = compute_features(self, target_inputs, mask, state, source)
-        return self._output_projection.align(features, target_labels, source)
+        return compute_alignments(self, features, target_labels, source)
 
     def compute_output_shape(
         self, target_inputs_shape: tuple[Any, ...], *args: Any, **kwargs: Any
@@ -371,6 +373,21 @@ class Decoder(RecurrentPart):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._own_arguments(Decoder)}
+
+    @property
+    def attends_before_step(self) -> bool:
+        """True if each step attends with the previous state and reads the attended memory."""
+        return self.attention_layer is not None and self.attention_layer.attends_before_step
+
+    @property
+    def sums_alignments(self) -> bool:
+        """True if attention is monotonic: the probability of a target sums over alignments."""
+        return self.attention_layer is not None and self.attention_layer.sums_alignments
+
+    @property
+    def is_stepwise(self) -> bool:
+        """True if a step reads an output of the previous step, so that steps run in a loop."""
+        return self.attends_before_step or self.input_feeding
 
     @property
     def _context_every_step(self) -> bool:

@@ -6,17 +6,18 @@ Depending on the attention, features are computed for a whole target at once or 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from keras_s2s.layers.attention import BahdanauAttention, LuongAttention
+from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.monotonic_attention import MonotonicAttention
 from keras_s2s.layers.packing import Packing, pack, unpack
 from keras_s2s.layers.products import compute, dense
 from keras_s2s.layers.recurrence import RecurrentState, scan_steps
-from keras_s2s.layers.stack import StackWeights
+from keras_s2s.layers.stack import RecurrentStack, StackWeights
 
 Layers: TypeAlias = tuple[RecurrentState, ...]
 """The states of all recurrent layers, from the bottom up, each part `(rows, units)`."""
@@ -65,29 +66,35 @@ ATTENTION: dict[str, tuple[type[keras.layers.Layer], dict[str, str]]] = {
 """Class and arguments of the layer, by the value of a decoder's argument `attention`."""
 
 
+class DecoderParts(Protocol):
+    """The settings and layers of a decoder that features are computed with."""
+
+    units: int
+    vocabulary_size: int
+    copy: bool
+    input_feeding: bool
+    embedding: TokenEmbedding
+    stack: RecurrentStack
+    attention_layer: Any  # a layer of `ATTENTION`, or None
+    readout: keras.layers.Dense
+
+    @property
+    def attends_before_step(self) -> bool:
+        """True if each step attends with the previous state and reads the attended memory."""
+
+    @property
+    def sums_alignments(self) -> bool:
+        """True if the probability of a target sums over alignments."""
+
+
 def make_attention(kind: str, units: int, **kwargs: Any) -> keras.layers.Layer:
     """Create the attention layer for a key of `ATTENTION`."""
     layer, arguments = ATTENTION[kind]
     return layer(units, **arguments, **kwargs)
 
 
-def attends_before_step(decoder: Any) -> bool:
-    """Return whether each step attends with the previous state and reads the attended memory."""
-    return bool(decoder.attention == "bahdanau")
-
-
-def is_stepwise(decoder: Any) -> bool:
-    """Return whether a step reads an output of the previous step, so that steps run in a loop."""
-    return attends_before_step(decoder) or decoder.input_feeding
-
-
-def is_monotonic(decoder: Any) -> bool:
-    """Return whether attention is monotonic. Then the inputs of a step do not depend on it."""
-    return bool(decoder.attention == "monotonic")
-
-
 def compute_features(
-    decoder: Any,
+    decoder: DecoderParts,
     ids: tf.Tensor,
     mask: tf.Tensor,
     state: DecoderState,
@@ -126,7 +133,7 @@ def compute_features(
         training=training,
     )
     copied = None
-    if source.attention_inputs is not None and not is_monotonic(decoder):
+    if source.attention_inputs is not None and not decoder.sums_alignments:
         queries = values if packing is None else unpack(values, packing)
         attended, weights = compute(decoder.attention_layer, queries, *source.attention_inputs)
         attended = attended if packing is None else pack(attended, packing)
@@ -136,7 +143,7 @@ def compute_features(
 
 
 def compute_features_stepwise(
-    decoder: Any,
+    decoder: DecoderParts,
     ids: tf.Tensor,
     mask: tf.Tensor,
     state: DecoderState,
@@ -185,7 +192,7 @@ def compute_features_stepwise(
 
 
 def compute_step_features(
-    decoder: Any,
+    decoder: DecoderParts,
     token_ids: tf.Tensor,
     state: DecoderState,
     source: DecoderMemory,
@@ -229,7 +236,7 @@ def compute_step_features(
 
 
 def run_step(
-    decoder: Any,
+    decoder: DecoderParts,
     parts: Sequence[tf.Tensor],
     state: DecoderState,
     *,
@@ -254,12 +261,12 @@ def run_step(
         The features `(rows, units)`; the next state; and the attention weights, or `None`.
     """
     weights, attended, inputs = None, None, list(parts)
-    if attends_before_step(decoder):
+    if decoder.attends_before_step:
         attended, weights = attend(state.layers[-1].hidden)
         inputs.append(attended)
     inputs.extend(state.readout)
     values, layers = recur(tf.concat(inputs, axis=-1) if inputs else None, state.layers)
-    if decoder.attention and attended is None and not is_monotonic(decoder):
+    if decoder.attention_layer and attended is None and not decoder.sums_alignments:
         attended, weights = attend(values)
     if attended is not None:
         values = read_out(tf.concat([values, attended], axis=-1))

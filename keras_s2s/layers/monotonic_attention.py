@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -56,6 +56,9 @@ class MonotonicAttention(keras.layers.Layer):
         - [Morphological inflection generation with hard monotonic attention (Aharoni and
           Goldberg, 2017)](https://aclanthology.org/P17-1183)
     """
+
+    attends_before_step: ClassVar[bool] = False
+    sums_alignments: ClassVar[bool] = True  # the inputs of a step do not depend on the alignment
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)

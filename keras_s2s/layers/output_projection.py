@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
-from keras_s2s.layers.decoder_features import DecoderMemory, DecoderState
+from keras_s2s.layers.decoder_features import DecoderMemory, DecoderParts, DecoderState
+from keras_s2s.layers.dropout import SequenceDropout
 from keras_s2s.layers.embedding import TokenEmbedding
 from keras_s2s.layers.monotonic_attention import (
     Emit,
@@ -20,122 +21,133 @@ from keras_s2s.layers.products import compute, matmul
 from keras_s2s.special_ids import IMPOSSIBLE
 
 
-class OutputProjection:
-    """Logits of a decoder, summed over alignments with monotonic attention.
+class OutputParts(DecoderParts, Protocol):
+    """The settings and layers of a decoder that logits are computed with."""
 
-    With `copy` or monotonic attention the logits are log probabilities.
+    num_layers: int
+    dropout_layer: SequenceDropout
+    logits: Logits
+    copy_gate: CopyGate | None
+
+
+def compute_logits(
+    decoder: OutputParts,
+    features: tf.Tensor,
+    copied: tf.Tensor | None = None,
+    kernel: tf.Tensor | None = None,
+    *,
+    training: bool | None = False,
+) -> tf.Tensor:
+    """Compute the logits of features. With `copy` they are log probabilities.
 
     Args:
-        decoder: `Decoder` whose layers are used.
+        decoder: `Decoder`.
+        features: Float `(..., units)`.
+        copied: Float32 `(..., vocabulary_size + 1)`, the attention on each target id, with `copy`.
+        kernel: Kernel of the logits that a search has prepared. `None` uses the decoder's own
+            kernel. Defaults to `None`.
+        training: Whether dropout is on.
+
+    Returns:
+        Float32 `(..., vocabulary_size)`.
     """
+    features = decoder.dropout_layer.values(features, decoder.num_layers, training)
+    if kernel is not None or (training and features.dtype != tf.float32):
+        # In mixed-precision training, this product, the largest, has 16-bit operands too.
+        logits = compute(decoder.logits, features, kernel)
+    else:
+        # Called as a float32 layer to end the decoder's autocast, so that the logits of a model
+        # trained in mixed precision are float32 in evaluation.
+        logits = decoder.logits(tf.cast(features, tf.float32))
+    if decoder.copy_gate is None or copied is None:
+        return logits
+    return decoder.copy_gate(features, logits, copied)
 
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
 
-    def compute_logits(
-        self,
-        features: tf.Tensor,
-        copied: tf.Tensor | None = None,
-        kernel: tf.Tensor | None = None,
-        *,
-        training: bool | None = False,
-    ) -> tf.Tensor:
-        """Compute the logits.
+def sum_alignments(
+    decoder: OutputParts,
+    queries: tf.Tensor,
+    target_inputs: tf.Tensor,
+    source: DecoderMemory,
+    packing: Packing | None,
+    *,
+    training: bool | None,
+) -> tf.Tensor:
+    """Compute log P(y_t | y_<t) of given targets by monotonic attention.
 
-        Args:
-            features: Float `(..., units)`.
-            copied: Float32 `(..., vocabulary_size + 1)`, the attention on each target id, with
-                `copy`.
-            kernel: Kernel of the logits that a search has prepared. `None` uses the decoder's
-                own kernel. Defaults to `None`.
-            training: Whether dropout is on.
+    Args:
+        decoder: `Decoder` with monotonic attention.
+        queries: Outputs of the recurrent layers, padded or packed.
+        target_inputs: Int32 `(batch, target_length)`.
+        source: `DecoderMemory` that `Decoder.read` returned.
+        packing: `Packing` of the queries, or `None` if they are padded.
+        training: Whether dropout is on.
 
-        Returns:
-            Float32 `(..., vocabulary_size)`.
-        """
-        decoder = self._decoder
-        features = decoder.dropout_layer.values(features, decoder.num_layers, training)
-        if kernel is not None or (training and features.dtype != tf.float32):
-            # In mixed-precision training, this product, the largest, has 16-bit operands too.
-            logits = compute(decoder.logits, features, kernel)
-        else:
-            # Called as a float32 layer to end the decoder's autocast, so that the logits of a
-            # model trained in mixed precision are float32 in evaluation.
-            logits = decoder.logits(tf.cast(features, tf.float32))
-        return logits if copied is None else decoder.copy_gate(features, logits, copied)
+    Returns:
+        Float32 `(batch, target_length, vocabulary_size)`, or packed.
+    """
+    attended: Any = source.attention_inputs
+    layer, emit = decoder.attention_layer, _emit(decoder, source, training)
+    return target_log_probs(layer, queries, target_inputs, attended, packing, emit)
 
-    def sum_alignments(
-        self,
-        queries: tf.Tensor,
-        target_inputs: tf.Tensor,
-        source: DecoderMemory,
-        packing: Packing | None,
-        *,
-        training: bool | None,
-    ) -> tf.Tensor:
-        """Compute log P(y_t | y_<t) of given targets by monotonic attention.
 
-        Args:
-            queries: Outputs of the recurrent layers, padded or packed.
-            target_inputs: Int32 `(batch, target_length)`.
-            source: `DecoderMemory` that `Decoder.read` returned.
-            packing: `Packing` of the queries, or `None` if they are padded.
-            training: Whether dropout is on.
+def sum_alignments_step(
+    decoder: OutputParts,
+    queries: tf.Tensor,
+    token_ids: tf.Tensor,
+    state: DecoderState,
+    source: DecoderMemory,
+) -> tuple[tf.Tensor, DecoderState, tf.Tensor]:
+    """Compute log P(y_t | y_<t) of one step by monotonic attention.
 
-        Returns:
-            Float32 `(batch, target_length, vocabulary_size)`, or packed.
-        """
-        attended: Any = source.attention_inputs
-        layer, emit = self._decoder.attention_layer, self._emit(source, training)
-        return target_log_probs(layer, queries, target_inputs, attended, packing, emit)
+    Args:
+        decoder: `Decoder` with monotonic attention.
+        queries: Outputs of the recurrent layers, `(rows, units)`.
+        token_ids: Int32 `(rows,)`, the previous tokens.
+        state: `DecoderState` whose alignment is that of the previous tokens.
+        source: `DecoderMemory` that `Decoder.read` or `Decoder.prepare_steps` returned.
 
-    def sum_alignments_step(
-        self, queries: tf.Tensor, token_ids: tf.Tensor, state: DecoderState, source: DecoderMemory
-    ) -> tuple[tf.Tensor, DecoderState, tf.Tensor]:
-        """Compute log P(y_t | y_<t) of one step by monotonic attention.
+    Returns:
+        Float32 `(rows, vocabulary_size)`, the state with the new alignment, and P(a_t | y_<t)
+        `(rows, source_length)`.
+    """
+    attended: Any = source.attention_inputs
+    emit = _emit(decoder, source, training=False)
+    log_probs, joint, prior = step_log_probs(
+        decoder.attention_layer, queries, token_ids, state.alignment[0], attended, emit
+    )
+    return log_probs, state._replace(alignment=(joint,)), prior
 
-        Args:
-            queries: Outputs of the recurrent layers, `(rows, units)`.
-            token_ids: Int32 `(rows,)`, the previous tokens.
-            state: `DecoderState` whose alignment is that of the previous tokens.
-            source: `DecoderMemory` that `Decoder.read` returned.
 
-        Returns:
-            Float32 `(rows, vocabulary_size)`, the state with the new alignment, and P(a_t | y_<t)
-            `(rows, source_length)`.
-        """
-        attended: Any = source.attention_inputs
-        layer, emit = self._decoder.attention_layer, self._emit(source, training=False)
-        log_probs, joint, prior = step_log_probs(
-            layer, queries, token_ids, state.alignment[0], attended, emit
-        )
-        return log_probs, state._replace(alignment=(joint,)), prior
+def compute_alignments(
+    decoder: OutputParts, queries: tf.Tensor, labels: tf.Tensor, source: DecoderMemory
+) -> tf.Tensor:
+    """Compute P(a_t = j | y) of given targets by monotonic attention.
 
-    def align(self, queries: tf.Tensor, labels: tf.Tensor, source: DecoderMemory) -> tf.Tensor:
-        """Compute P(a_t = j | y) of given targets by monotonic attention.
+    Args:
+        decoder: `Decoder` with monotonic attention.
+        queries: Outputs of the recurrent layers, `(batch, target_length, units)`.
+        labels: Int32 `(batch, target_length)`.
+        source: `DecoderMemory` that `Decoder.read` returned.
 
-        Args:
-            queries: Outputs of the recurrent layers, `(batch, target_length, units)`.
-            labels: Int32 `(batch, target_length)`.
-            source: `DecoderMemory` that `Decoder.read` returned.
+    Returns:
+        Float32 `(batch, target_length, source_length)`, 0 at the padding.
+    """
+    attended: Any = source.attention_inputs
+    emit = _emit(decoder, source, training=False)
+    return target_alignments(decoder.attention_layer, queries, labels, attended, emit)
 
-        Returns:
-            Float32 `(batch, target_length, source_length)`, 0 at the padding.
-        """
-        attended: Any = source.attention_inputs
-        emit = self._emit(source, training=False)
-        return target_alignments(self._decoder.attention_layer, queries, labels, attended, emit)
 
-    def _emit(self, source: DecoderMemory, training: bool | None) -> Emit:
-        """Return the function that computes log P(y_t | a_t)."""
-        kernel = source.weights.logits_kernel if source.weights else None
+def _emit(decoder: OutputParts, source: DecoderMemory, training: bool | None) -> Emit:
+    """Return the function that computes log P(y_t | a_t)."""
+    kernel = source.weights.logits_kernel if source.weights else None
 
-        def emit(features: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
-            copied = None if source.copies is None else tf.gather(source.copies, sources)
-            logits = self.compute_logits(features, copied, kernel, training=training)
-            return tf.nn.log_softmax(logits)
+    def emit(features: tf.Tensor, sources: tf.Tensor) -> tf.Tensor:
+        copied = None if source.copies is None else tf.gather(source.copies, sources)
+        logits = compute_logits(decoder, features, copied, kernel, training=training)
+        return tf.nn.log_softmax(logits)
 
-        return emit
+    return emit
 
 
 class Logits(keras.layers.Layer):

@@ -15,9 +15,9 @@ import tensorflow as tf
 from keras_s2s.layers.decoder_features import (
     AttentionInputs,
     DecoderMemory,
+    DecoderParts,
     DecoderState,
     attend_copies,
-    attends_before_step,
     repeat_for_steps,
     run_step,
 )
@@ -29,7 +29,7 @@ from keras_s2s.layers.stack import StackWeights
 
 
 def compute_features_packed_stepwise(
-    decoder: Any,
+    decoder: DecoderParts,
     ids: tf.Tensor,
     packing: Packing,
     state: DecoderState,
@@ -62,7 +62,7 @@ def compute_features_packed_stepwise(
     steps = _Steps(decoder, vectors.shape[1], packing, source.attention_inputs, training)
     outputs, weights = steps.run(projected, state)
     features = tf.cast(outputs, dtype)
-    if attends_before_step(decoder):
+    if decoder.attends_before_step:
         features = dense(decoder.readout, features)
     if weights is None:
         return features, None
@@ -82,7 +82,7 @@ class _Steps:
 
     def __init__(
         self,
-        decoder: Any,
+        decoder: DecoderParts,
         token_units: int,
         packing: Packing,
         inputs: AttentionInputs | None,
@@ -94,8 +94,8 @@ class _Steps:
         self.masks = [None if mask is None else tf.gather(mask, packing.order) for mask in masks]
         weights = [layer.step_weights() for layer in decoder.stack.forward_layers]
         weights[0] = weights[0]._replace(kernel=weights[0].kernel[token_units:])
-        self.kernels = [matrix for layer in weights for matrix in layer]
-        if not attends_before_step(decoder) and decoder.readout.quantization_mode is None:
+        self.kernels: list[tf.Tensor] = [matrix for layer in weights for matrix in layer]
+        if not decoder.attends_before_step and decoder.readout.quantization_mode is None:
             self.kernels.append(tf.convert_to_tensor(decoder.readout.kernel))
 
     def run(self, projected: tf.Tensor, state: DecoderState) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -167,7 +167,7 @@ class _Steps:
             return tf.cast(attended, tf.float32), weights
 
         def read_out(joined: tf.Tensor) -> tf.Tensor:
-            if attends_before_step(decoder):
+            if decoder.attends_before_step:
                 return joined  # no step needs the features, so all are computed after the loop
             if decoder.readout.quantization_mode is None:
                 return tf.tanh(product(joined, kernels[-1]))
@@ -192,7 +192,7 @@ class _Steps:
     def _arrays(self) -> _Arrays:
         """Create the arrays of the loop."""
         units = self.decoder.units
-        if attends_before_step(self.decoder):
+        if self.decoder.attends_before_step:
             units += self.inputs.memory.shape[-1]
         return _Arrays(
             self._array(units),

@@ -214,7 +214,7 @@ class Seq2Seq(Trainer, Searchable):
         state = self.decoder.initial_state(encoded.context, source)
         prepared = self.decoder.prepare_steps(source, weights_dtype)
         align = None
-        if self.decoder.attention == "monotonic":
+        if self.decoder.sums_alignments:
             align = functools.partial(self._align, context=encoded.context, source=source)
         return SearchStart(
             _DecoderStep(self.decoder, prepared, return_attention),
