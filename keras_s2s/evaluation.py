@@ -48,6 +48,19 @@ class CorpusScore(NamedTuple):
     signature: str  # settings and version of sacrebleu, which make scores comparable
 
 
+class CorpusStatistics(NamedTuple):
+    """What a corpus-level score is computed from."""
+
+    rows: list[list[int]]  # counts of n-grams, one row per source
+    score_of: Callable[[list[int]], float]  # of the sums of the columns
+    signature: str  # as in `CorpusScore`
+
+    @property
+    def score(self) -> float:
+        """Score of all sources."""
+        return self.score_of([sum(column) for column in zip(*self.rows, strict=True)])
+
+
 def group_references(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Group the targets of each source.
 
@@ -229,7 +242,7 @@ def bleu(
         - [A call for clarity in reporting BLEU scores (Post, 2018)](
           https://aclanthology.org/W18-6319/)
     """
-    return _corpus_score("BLEU", outputs, references, tokenize=tokenize)
+    return _corpus_score("bleu", outputs, references, tokenize=tokenize)
 
 
 def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> CorpusScore:
@@ -250,13 +263,13 @@ def chrf(outputs: Sequence[str], references: Sequence[Collection[str]]) -> Corpu
     References:
         - [chrF (Popović, 2015)](https://aclanthology.org/W15-3049/)
     """
-    return _corpus_score("CHRF", outputs, references)
+    return _corpus_score("chrf", outputs, references)
 
 
 def corpus_statistics(
     name: str, outputs: Sequence[str], references: Sequence[Collection[str]], **settings: str
-) -> tuple[list[list[int]], Callable[[list[int]], float]]:
-    """Return the counts that BLEU or chrF is computed from, to resample the sources.
+) -> CorpusStatistics:
+    """Count what BLEU or chrF is computed from, to resample the sources.
 
     The bootstrap of sacrebleu fails if a sample shares no n-gram with its references.
 
@@ -267,14 +280,20 @@ def corpus_statistics(
         **settings: `tokenize` of `bleu`.
 
     Returns:
-        The counts of each source, and a function from their sum to the score.
+        The `CorpusStatistics`.
 
     Raises:
+        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        TypeError: If the references of an output are a single text.
         ImportError: If sacrebleu is not installed.
     """
+    _check_references(outputs, references)
     metric = getattr(_sacrebleu(), {"bleu": "BLEU", "chrf": "CHRF"}[name])(**settings)
     rows = metric._extract_corpus_statistics(list(outputs), _reference_streams(references))
-    return rows, lambda total: float(metric._compute_score_from_stats(total).score)
+    signature = str(metric.get_signature())  # depends on the references
+    return CorpusStatistics(
+        rows, lambda total: float(metric._compute_score_from_stats(total).score), signature
+    )
 
 
 def check_installed(metrics: Iterable[str]) -> None:
@@ -297,10 +316,8 @@ def _corpus_score(
     name: str, outputs: Sequence[str], references: Sequence[Collection[str]], **settings: str
 ) -> CorpusScore:
     """Compute one of sacrebleu's metrics, with all references of each source."""
-    _check_references(outputs, references)
-    metric = getattr(_sacrebleu(), name)(**settings)
-    score = metric.corpus_score(list(outputs), _reference_streams(references))
-    return CorpusScore(float(score.score), str(metric.get_signature()))
+    found = corpus_statistics(name, outputs, references, **settings)
+    return CorpusScore(found.score, found.signature)
 
 
 def _reference_streams(references: Sequence[Collection[str]]) -> list[list[str | None]]:

@@ -12,9 +12,7 @@ from keras_s2s.checks import count_of
 from keras_s2s.evaluation import (
     METRICS,
     Comparison,
-    bleu,
     check_installed,
-    chrf,
     compare,
     corpus_statistics,
     rates_of,
@@ -153,10 +151,10 @@ def make_report(
             figures[name] = Figure(values[name], *interval)
             continue
         options = {"tokenize": bleu_tokenize} if name == "bleu" else {}
-        score = {"bleu": bleu, "chrf": chrf}[name](outputs, references, **options)
-        parts = corpus_statistics(name, outputs, references, **options)
-        figures[name] = Figure(score.score, *_interval(*parts, bootstrap))
-        signatures[name] = score.signature
+        counted = corpus_statistics(name, outputs, references, **options)
+        interval = _interval(counted.rows, counted.score_of, bootstrap)
+        figures[name] = Figure(counted.score, *interval)
+        signatures[name] = counted.signature
     counts = collections.Counter(edit for it in compared for edit in _edits(it))
     commonest = sorted(counts.items(), key=lambda it: (-it[1], str(it[0])))[:confusions]
     found = [Confusion(*edit, count) for edit, count in commonest]
