@@ -30,7 +30,7 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
     Returns:
         The content of the new file, made smaller by `pack`.
     """
-    schema = import_schema()
+    schema = import_litert("schema_py_generated")
     parts = {**parts, CHECKSUM: b"0" * CHECKSUM_SIZE}
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     kept = [entry for entry in model.metadata or [] if entry.name.decode() not in parts]
@@ -92,7 +92,7 @@ def list_operations(content: bytes) -> list[str]:
     Returns:
         Names of operations in alphabetical order; custom operations by their registered names.
     """
-    schema = import_schema()
+    schema = import_litert("schema_py_generated")
     builtin = {number: name for name, number in vars(schema.BuiltinOperator).items()}
     model = schema.Model.GetRootAs(content)
     names = set()
@@ -101,15 +101,6 @@ def list_operations(content: bytes) -> list[str]:
         custom = code.CustomCode()
         names.add(custom.decode() if custom else builtin[code.BuiltinCode()])
     return sorted(names)
-
-
-def import_schema() -> Any:
-    """Import the classes of the LiteRT file format.
-
-    Returns:
-        The module `ai_edge_litert.schema_py_generated`.
-    """
-    return import_litert("schema_py_generated")
 
 
 def pack(model: Any) -> bytes:
@@ -142,7 +133,7 @@ def pack(model: Any) -> bytes:
 
 
 def _find_part(content: bytes, name: str) -> bytes | None:
-    model = import_schema().Model.GetRootAs(content)
+    model = import_litert("schema_py_generated").Model.GetRootAs(content)
     for number in range(model.MetadataLength()):
         entry = model.Metadata(number)
         if entry.Name() == name.encode():

@@ -14,7 +14,8 @@ from helpers.served import WORDS, shared_translator, tiny_translator
 import keras_s2s as s2s
 from keras_s2s.export import litert_export
 from keras_s2s.export.litert_export import fix_sizes, remove_updates
-from keras_s2s.export.litert_file import import_schema, read_metadata
+from keras_s2s.export.litert_file import read_metadata
+from keras_s2s.export.litert_runner import import_litert
 from keras_s2s.export.served_module import ServedModule, save, trace
 from keras_s2s.export.sessions import LiteRTSession
 from keras_s2s.export.signatures import input_specs
@@ -265,9 +266,10 @@ def _of_functions(graph_def):
 
 
 def test_no_loop_copies_its_outputs_at_each_step(exported):
+    schema = import_litert("schema_py_generated")
     with open(exported, "rb") as file:
-        model = import_schema().ModelT.InitFromPackedBuf(file.read(), 0)
-    number = import_schema().BuiltinOperator
+        model = schema.ModelT.InitFromPackedBuf(file.read(), 0)
+    number = schema.BuiltinOperator
     loops = [
         {model.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators}
         for graph in model.subgraphs

@@ -8,12 +8,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_s2s.export.litert_file import (
     add_metadata,
-    import_schema,
     list_operations,
     pack,
     read_metadata,
 )
-from keras_s2s.export.litert_runner import checksum, is_intact
+from keras_s2s.export.litert_runner import checksum, import_litert, is_intact
 from keras_s2s.export.parts import read_card
 
 
@@ -131,7 +130,7 @@ def packed(looped):
 
 
 def unpacked(looped):
-    return import_schema().ModelT.InitFromPackedBuf(looped, 0)
+    return import_litert("schema_py_generated").ModelT.InitFromPackedBuf(looped, 0)
 
 
 def test_packing_does_not_change_the_answers(looped, packed):
