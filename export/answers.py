@@ -73,7 +73,8 @@ class TextRuntime:
         ]
         shape = found["scores"].shape
         target = np.array(texts, dtype=object).reshape(shape)
-        return {"target": target, "scores": found["scores"], "log_probs": found["log_probs"]}
+        figures = {name: found[name] for name in found if name not in ("target_ids", "lengths")}
+        return {"target": target, **figures}
 
     def _rows(self, tokenizer: TextTokenizer, texts: Any, length: int | None) -> Any:
         """Tokenize texts, and pad them to the longest."""

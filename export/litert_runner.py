@@ -47,11 +47,15 @@ _SOURCES = {*_SEPARATORS, "FeatureTokenizer"}
 
 
 class Hypothesis(NamedTuple):
-    """Target text with its score and its log probability."""
+    """Target text with its score, its log probability and its confidence.
+
+    The fields are those of `keras_s2s.Hypothesis`, which a copy of this file cannot import.
+    """
 
     text: str
     score: float
     log_prob: float
+    confidence: float | None = None
 
 
 class LiteRTRunner:
@@ -464,8 +468,9 @@ def _strings(texts: list[str]) -> np.ndarray[Any, Any]:
 def _hypotheses(targets: list[list[str]], found: dict[str, Any]) -> list[list[Hypothesis]]:
     """Group targets and their scores by text and by hypothesis."""
     _check_converged(found)
-    figures = zip(targets, found["scores"].tolist(), found["log_probs"].tolist(), strict=True)
-    return [[Hypothesis(*each) for each in zip(*row, strict=True)] for row in figures]
+    names = [name for name in ("scores", "log_probs", "confidences") if name in found]
+    rows = zip(targets, *(found[name].tolist() for name in names), strict=True)
+    return [[Hypothesis(*each) for each in zip(*row, strict=True)] for row in rows]
 
 
 def _check_converged(found: dict[str, Any]) -> None:

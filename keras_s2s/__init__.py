@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_s2s import export, plots
     from keras_s2s.callbacks import Resume, ScheduledSampling, SearchEvaluation
     from keras_s2s.data import iterate_pairs, make_dataset, read_pairs, write_records
+    from keras_s2s.hypothesis import Hypothesis
     from keras_s2s.layers import GRUDecoder, GRUEncoder, LSTMDecoder, LSTMEncoder
     from keras_s2s.losses import SequenceLoss
     from keras_s2s.metrics import Perplexity, TokenAccuracy
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "callbacks": ["Resume", "ScheduledSampling", "SearchEvaluation"],
     "data": ["iterate_pairs", "make_dataset", "read_pairs", "write_records"],
+    "hypothesis": ["Hypothesis"],
     "layers": ["GRUDecoder", "GRUEncoder", "LSTMDecoder", "LSTMEncoder"],
     "losses": ["SequenceLoss"],
     "metrics": ["Perplexity", "TokenAccuracy"],
@@ -97,6 +99,7 @@ __all__ = [
     "GRUDecoder",
     "GRUEncoder",
     "GreedySearch",
+    "Hypothesis",
     "LSTMDecoder",
     "LSTMEncoder",
     "Lexicon",

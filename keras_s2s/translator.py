@@ -20,6 +20,7 @@ from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
 from keras_s2s.files import written_beside
 from keras_s2s.graphs import CompiledCalls, GraphState
+from keras_s2s.hypothesis import Hypothesis, hypotheses_of_rows
 from keras_s2s.models import Searchable
 from keras_s2s.models.ids import until_eos
 from keras_s2s.models.xla import choose_jit_compile
@@ -27,7 +28,7 @@ from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.task import length_divisor
-from keras_s2s.special_ids import POSSIBLE
+from keras_s2s.special_ids import IMPOSSIBLE
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
@@ -261,28 +262,25 @@ class Translator(keras.Model):
                 are NaN, infinite or all -inf).
         """
         targets = []
-        for number, (target, _) in enumerate(self.best_outputs(texts, batch_size=batch_size)):
-            if target is None:
+        for number, found in enumerate(self.hypotheses(texts, batch_size=batch_size)):
+            if not found:
                 raise InputError(
                     f"No target was found for the text at position {number}. Expected: a target "
                     "that satisfies the rules of the search"
                 )
-            targets.append(target)
+            targets.append(found[0].text)
         return targets
 
-    def best_outputs(
-        self, texts: Iterable[str], *, batch_size: int = 64
-    ) -> list[tuple[str | None, float]]:
-        """Return the best target of each text and its log probability.
-
-        Unlike `translate`, the method does not raise an error if the search finds no target.
+    def hypotheses(self, texts: Iterable[str], *, batch_size: int = 64) -> list[list[Hypothesis]]:
+        """Search for the `num_hypotheses` best targets of each text.
 
         Args:
             texts: As for `translate`.
             batch_size: Number of texts to search together. Defaults to 64.
 
         Returns:
-            A target and its log probability for each text; `None` and -1e9 without a target.
+            The `Hypothesis` tuples of each text, best first: text, score, log_prob and, with
+            `confidence`, confidence. A text without a target that the search allows has none.
 
         Raises:
             TypeError: If `texts` is a single text, or one of them is not text.
@@ -301,16 +299,15 @@ class Translator(keras.Model):
         run = self.call
         if not choose_jit_compile("auto", self.search):  # XLA cannot compile texts
             run = self._compiled_calls.get(key, run, signature, state=self._graph_state())
-        outputs: list[tuple[str | None, float]] = [(None, 0.0)] * len(encoded)
+        found: list[list[Hypothesis]] = [[] for _ in encoded]
         for numbers in batches_by_length(encoded, batch_size):
             with renumber_rows(numbers):
-                found = run(tf.constant([encoded[number] for number in numbers]))
-                check_converged(found["scores"])
-            best = found["target"].numpy()[:, 0], found["log_probs"].numpy()[:, 0]
-            for number, target, log_prob in zip(numbers, *best, strict=True):
-                text = target.decode("utf-8", errors="replace") if log_prob > POSSIBLE else None
-                outputs[number] = text, float(log_prob)
-        return outputs
+                outputs = run(tf.constant([encoded[number] for number in numbers]))
+                check_converged(outputs["scores"])
+            rows = hypotheses_of_rows({name: it.numpy() for name, it in outputs.items()})
+            for number, row in zip(numbers, rows, strict=True):
+                found[number] = row
+        return found
 
     def calibrate(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 64) -> Calibration:
         """Fit the temperature of the confidences on validation pairs, and set it.
@@ -334,12 +331,12 @@ class Translator(keras.Model):
         """
         limit = None if self.truncate_source else self.max_source_length
         references = inputs.group_translatable(check_pairs(pairs), self.source, limit)
-        found = self.best_outputs(list(references), batch_size=batch_size)
+        found = self.hypotheses(list(references), batch_size=batch_size)
         right = [
-            target is not None and is_right(target, accepted)
-            for (target, _), accepted in zip(found, references.values(), strict=True)
+            bool(row) and is_right(row[0].text, accepted)
+            for row, accepted in zip(found, references.values(), strict=True)
         ]
-        calibration = calibrate([log_prob for _, log_prob in found], right)
+        calibration = calibrate([row[0].log_prob if row else IMPOSSIBLE for row in found], right)
         self.temperature = calibration.temperature
         return calibration
 

@@ -86,7 +86,26 @@ def test_a_text_without_a_target_raises_an_error(silent):
         ValueError, match=r"No target was found for the text at position 0\. Expected: a target th"
     ):
         silent.translate(TEXTS)
-    assert silent.best_outputs(TEXTS) == [(None, -1e9)] * len(TEXTS)
+    assert silent.hypotheses(TEXTS) == [[]] * len(TEXTS)
+
+
+def test_hypotheses_are_those_of_a_call_in_the_order_of_the_texts(translator, answers):
+    found = translator.hypotheses(TEXTS, batch_size=2)
+    assert [[each.text.encode() for each in row] for row in found] == answers["target"].tolist()
+    for name in ("scores", "log_probs"):
+        values = [[getattr(each, name.removesuffix("s")) for each in row] for row in found]
+        np.testing.assert_allclose(values, answers[name], atol=1e-5)
+    assert {each.confidence for row in found for each in row} == {None}
+    assert translator.hypotheses([]) == []
+
+
+def test_hypotheses_have_the_confidence_of_a_call(translator):
+    parts = (getattr(translator, part) for part in ("model", "source", "target", "search"))
+    model, source, target, search = parts
+    doubtful = Translator(model, source, target, search=search, confidence=2.0)
+    outputs = doubtful(tf.constant(TEXTS))
+    values = [[each.confidence for each in row] for row in doubtful.hypotheses(TEXTS)]
+    np.testing.assert_allclose(values, outputs["confidences"], rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:The confidences are not calibrated")

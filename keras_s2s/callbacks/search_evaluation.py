@@ -216,8 +216,8 @@ class SearchEvaluation(keras.callbacks.Callback):
                 "`evaluate` can only be called during `fit`, because it needs the model."
             )
         sources = list(self.references)
-        found = self._translator.best_outputs(sources, batch_size=self.batch_size)
-        outputs = ["" if target is None else target for target, _ in found]
+        found = self._translator.hypotheses(sources, batch_size=self.batch_size)
+        outputs = [row[0].text if row else "" for row in found]
         self.outputs = dict(zip(sources, outputs, strict=True))
         self.figures = self._compute_metrics(outputs, list(self.references.values()))
         if self._writer is not None:

@@ -96,7 +96,7 @@ def compare(
         for model, path in zip(models, (before, after), strict=True)
     ]
     answers = [
-        [Answer("", None) if it is None else Answer(it.target, it.score) for it in found]
+        [Answer("", None) if it is None else Answer(it.text, it.score) for it in found]
         for found in best
     ]
     found = compare_models(sources, *answers)

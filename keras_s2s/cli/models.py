@@ -7,31 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import count_of
 from keras_s2s.cli.streams import progress, warn
-from keras_s2s.special_ids import POSSIBLE
+from keras_s2s.hypothesis import Hypothesis, hypotheses_of_rows
 from keras_s2s.texts import batches_by_length, is_empty
 
 _GROUP = 8  # batches between updates of the progress bar
-
-# Outputs with a number for each hypothesis, in the order of the fields of `Hypothesis`.
-_FIGURES = ("scores", "log_probs", "confidences")
 
 if TYPE_CHECKING:
     import numpy as np
 
     Answer = dict[str, np.ndarray[Any, Any]]
-
-
-class Hypothesis(NamedTuple):
-    """A target found by the search, with its score.
-
-    `confidence` is the probability that the whole target is correct, or `None` if the model was
-    saved without confidences.
-    """
-
-    target: str
-    score: float
-    log_prob: float
-    confidence: float | None = None
 
 
 class Model(NamedTuple):
@@ -93,14 +77,8 @@ class Model(NamedTuple):
         encoded = [text.encode("utf-8") for text in texts]
         self._report_truncated(encoded)
         for numbers, answer in _answers(self.search, batch_size, encoded):
-            for row, number in enumerate(numbers):
-                names = [it for it in _FIGURES if it in answer]
-                slots = (answer[name][row] for name in names)
-                found[number] = [
-                    Hypothesis(target.decode("utf-8", "replace"), *map(float, figures))
-                    for target, *figures in zip(answer["target"][row], *slots, strict=True)
-                    if figures[0] > POSSIBLE
-                ]
+            for number, row in zip(numbers, hypotheses_of_rows(answer), strict=True):
+                found[number] = row
         return found
 
     def translate(self, texts: list[str], batch_size: int) -> list[str]:
@@ -116,7 +94,7 @@ class Model(NamedTuple):
             A list of targets, with an empty string for each text that has no hypotheses.
         """
         found = self.best(texts, batch_size, ", counted as wrong")
-        return ["" if hypothesis is None else hypothesis.target for hypothesis in found]
+        return ["" if hypothesis is None else hypothesis.text for hypothesis in found]
 
     def best(self, texts: list[str], batch_size: int, consequence: str) -> list[Hypothesis | None]:
         """Return the best hypothesis of each text, and show a progress bar.

@@ -13,7 +13,7 @@ import click
 
 from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.loading import load_model
-from keras_s2s.cli.models import Hypothesis, Model
+from keras_s2s.cli.models import Model
 from keras_s2s.cli.options import (
     BATCH_SIZE,
     COLUMNS,
@@ -33,6 +33,7 @@ from keras_s2s.cli.streams import (
     write_line,
 )
 from keras_s2s.errors import InputError
+from keras_s2s.hypothesis import Hypothesis
 from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.texts import is_empty
 
@@ -152,12 +153,14 @@ def _lines(number: int | None, found: list[Hypothesis], scores: bool) -> Iterato
                 if hypothesis is None
                 else [f"{hypothesis.score:.6f}", f"{hypothesis.log_prob:.6f}"]
             )
-        yield "\t".join([*columns, "" if hypothesis is None else in_column(hypothesis.target)])
+        yield "\t".join([*columns, "" if hypothesis is None else in_column(hypothesis.text)])
 
 
 def _to_json(source: str, found: list[Hypothesis]) -> str:
-    hypotheses = [
-        {name: value for name, value in it._asdict().items() if value is not None} for it in found
-    ]
+    hypotheses = []
+    for text, *figures in found:
+        named = zip(("score", "log_prob", "confidence"), figures, strict=True)
+        given = {name: value for name, value in named if value is not None}
+        hypotheses.append({"target": text, **given})
     line: dict[str, Any] = {"source": source, "hypotheses": hypotheses}
     return json.dumps(line, ensure_ascii=False)

@@ -16,6 +16,7 @@ from helpers.served import WORDS, tiny_translator
 from helpers.served_litert import write
 
 import keras_s2s as s2s
+from keras_s2s.cli.loading import load_model
 from keras_s2s.export import litert_runner
 from keras_s2s.export.litert_file import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
@@ -76,13 +77,13 @@ def runner(path):
 
 
 def check_answers(translator, found, texts):
-    """Compare with the model: texts and order exactly, scores up to rounding."""
+    """Compare with the model: texts and order exactly, figures up to rounding."""
     expected = translator(tf.constant(texts))
     assert [[each.text for each in row] for row in found] == [
         [target.decode("utf-8", "replace") for target in row]
         for row in expected["target"].numpy().tolist()
     ]
-    for name in ("scores", "log_probs"):
+    for name in expected.keys() - {"target"}:
         figures = [[getattr(each, name.removesuffix("s")) for each in row] for row in found]
         assert_close(figures, expected[name], TWO_RUNTIMES)
 
@@ -106,6 +107,17 @@ def test_other_tokenizers_run_in_the_graph(tmp_path):
 def test_a_file_without_ids_runs_its_signature_on_text(translator, tmp_path):
     runner = LiteRTRunner(write(translator, tmp_path / "text.tflite", "serving_default"))
     check_answers(translator, runner.search(WORDS[:4]), WORDS[:4])
+
+
+def test_confidences_are_those_of_the_translator(translator, tmp_path):
+    parts = translator.model, translator.source, translator.target
+    doubtful = s2s.Translator(*parts, search=translator.search, confidence=2.0)
+    path = write(doubtful, tmp_path / "doubtful.tflite", "ids")
+    found = LiteRTRunner(path).search(WORDS[:4])
+    check_answers(doubtful, found, WORDS[:4])
+    asked = load_model(str(path)).hypotheses(WORDS[:4], batch_size=2)
+    values = [[each.confidence for each in row] for row in asked]
+    assert_close(values, [[each.confidence for each in row] for row in found], TWO_RUNTIMES)
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +174,10 @@ print(json.dumps([found, scores, foreign]))
     assert foreign == []
     assert found == translator.translate(texts)
     expected = translator.score_texts(tf.constant(texts), tf.constant(found))
-    assert [text for text, _, _ in scores] == found
-    np.testing.assert_allclose([score for _, score, _ in scores], expected["scores"], atol=1e-5)
-    np.testing.assert_allclose([prob for *_, prob in scores], expected["log_probs"], atol=1e-4)
+    texts, values, log_probs, confidences = zip(*scores, strict=True)
+    assert (list(texts), set(confidences)) == (found, {None})
+    np.testing.assert_allclose(values, expected["scores"], atol=1e-5)
+    np.testing.assert_allclose(log_probs, expected["log_probs"], atol=1e-4)
 
 
 @pytest.mark.parametrize("signature", ["ids", "score"])
