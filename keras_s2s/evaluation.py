@@ -49,7 +49,7 @@ class CorpusScore(NamedTuple):
 
 
 class CorpusStatistics(NamedTuple):
-    """What a corpus-level score is computed from."""
+    """Counts from which a corpus-level score is computed."""
 
     rows: list[list[int]]  # counts of n-grams, one row per source
     score_of: Callable[[list[int]], float]  # of the sums of the columns

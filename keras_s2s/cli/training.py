@@ -285,8 +285,8 @@ def _set_up(settings: SimpleNamespace, *, resumes: bool) -> None:
     threads = settings.threads = settings.threads or cores
     if resumes and threads != cores:
         click.echo(
-            f"Threads: {threads}, as at the start of this run; this machine has "
-            f"{count_of(cores, 'core')} (--threads changes this)"
+            f"Threads: {threads}; this machine has {count_of(cores, 'core')} (a resumed run keeps "
+            "its number of threads; --threads changes it)"
         )
     try:
         # Run two independent products in parallel, each on half of the cores.

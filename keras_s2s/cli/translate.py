@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,6 +36,9 @@ from keras_s2s.errors import InputError
 from keras_s2s.hypothesis import Hypothesis
 from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.texts import is_empty
+
+if TYPE_CHECKING:
+    from keras_s2s.cli.unknown_tokens import UnknownTokens
 
 _LARGEST_GROUP = 8  # batches
 
@@ -82,10 +85,15 @@ def translate(
         decode_line(reader.peek() or b"", "standard input, line 1", how)
     answering = load_model(model, tensorflow=False, **options)
     columns = columns or answering.columns()
+    unknown = None
+    if answering.translator is not None:
+        from keras_s2s.cli.unknown_tokens import UnknownTokens, warn_if_most  # import TensorFlow
+
+        unknown = UnknownTokens(answering.translator.source)
     numbered = options["num_hypotheses"] is not None
     with progress("Translating", size, between_answers=True) as advance:
         before = 0
-        for number, source, found in answers(answering, reader, batch_size, columns):
+        for number, source, found in answers(answering, reader, batch_size, columns, unknown):
             wanted = found[: options["num_hypotheses"] or 1]
             if as_json:
                 write_line(_to_json(source, wanted))
@@ -97,10 +105,16 @@ def translate(
                     sys.stdout.flush()
                 advance(reader.position - before)
                 before = reader.position
+    if unknown is not None:
+        warn_if_most(unknown, "source", "sources")
 
 
 def answers(
-    model: Model, reader: LineReader, batch_size: int, columns: str | None = None
+    model: Model,
+    reader: LineReader,
+    batch_size: int,
+    columns: str | None = None,
+    unknown: UnknownTokens | None = None,
 ) -> Iterator[tuple[int, str, list[Hypothesis]]]:
     """Search for the targets of lines as they arrive.
 
@@ -110,6 +124,7 @@ def answers(
         batch_size: Integer. Number of texts in a batch. If many lines are available, several
             batches are read at once so that texts of similar length share a batch.
         columns: How to read lines with tabs, as in `decode_line`. Defaults to `None`.
+        unknown: `UnknownTokens` to which the sources are added. Defaults to `None`.
 
     Yields:
         A tuple of the line number (from 1), the text, and its hypotheses, best first.
@@ -132,6 +147,8 @@ def answers(
             if first == 1:  # TensorFlow compiles the search
                 status.enter_context(StatusLine("Compiling the search"))
             found = model.hypotheses(texts, batch_size)
+        if unknown is not None:
+            unknown.add(texts)
         for number, text, hypotheses in zip(itertools.count(first), texts, found, strict=False):
             if not hypotheses and not is_empty(text):
                 raise InputError(f"standard input, line {number}: {model.why_unanswered(text)}")

@@ -24,19 +24,28 @@ class UnknownTokens:
 
     Args:
         tokenizer: The `Tokenizer`.
-        texts: Iterable of texts.
+        texts: Iterable of texts. Defaults to none.
 
     Attributes:
         total: Number of tokens.
         unknown: Number of tokens that are unknown.
-        share: Share of the tokens that are unknown, from 0 to 1.
     """
 
-    def __init__(self, tokenizer: Any, texts: Iterable[str]) -> None:
+    def __init__(self, tokenizer: Any, texts: Iterable[str] = ()) -> None:
         self.total = self.unknown = 0
+        self._tokenizer = tokenizer
         self._tokens: collections.Counter[str] = collections.Counter()
-        known = set(tokenizer.vocabulary)
-        waiting = iter(texts)
+        self._known = set(tokenizer.vocabulary)
+        self.add(texts)
+
+    @property
+    def share(self) -> float:
+        """Share of the tokens that are unknown, from 0 to 1."""
+        return self.unknown / max(1, self.total)
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Count the tokens of more texts."""
+        waiting, tokenizer = iter(texts), self._tokenizer
         while chunk := list(itertools.islice(waiting, _CHUNK)):
             ids, _ = tokenizer.split(chunk)
             self.total += int(tf.size(ids))
@@ -44,8 +53,7 @@ class UnknownTokens:
             self.unknown += found
             if found and isinstance(tokenizer, LookupTokenizer):
                 tokens = itertools.chain.from_iterable(map(tokenizer.split_text, chunk))
-                self._tokens.update(token for token in tokens if token not in known)
-        self.share = self.unknown / max(1, self.total)
+                self._tokens.update(token for token in tokens if token not in self._known)
 
     def __str__(self) -> str:
         """Describe the share, with the most frequent unknown tokens."""
@@ -90,9 +98,19 @@ def report_unknown(translator: Any, pairs: Iterable[tuple[str, str]]) -> None:
         pairs: Iterable of pairs.
     """
     for side, texts in zip(("source", "target"), zip(*pairs, strict=True), strict=True):
-        unknown = UnknownTokens(getattr(translator, side), texts)
-        if unknown.share > _MOST:
-            warn(
-                f"the {side} vocabulary of the model lacks {unknown} of the {side} tokens: check "
-                "that the model was trained on such pairs"
-            )
+        warn_if_most(UnknownTokens(getattr(translator, side), texts), side, "pairs")
+
+
+def warn_if_most(unknown: UnknownTokens, side: str, kind: str) -> None:
+    """Warn on standard error if most tokens are unknown.
+
+    Args:
+        unknown: The `UnknownTokens` of all texts.
+        side: "source" or "target".
+        kind: What the texts are: "pairs" or "sources".
+    """
+    if unknown.share > _MOST:
+        warn(
+            f"the {side} vocabulary of the model lacks {unknown} of the {side} tokens: check that "
+            f"the model was trained on such {kind}"
+        )

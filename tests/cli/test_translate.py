@@ -48,6 +48,19 @@ def test_n_best_are_numbered_and_scored(run, model, translator):
         assert float(log_prob) == pytest.approx(float(found["log_probs"][0, slot]), abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("texts", "warned"), [("ÄBCD\nÄ\n", True), ("abcd\nÄÄÄ\n", False), ("", False)]
+)
+def test_sources_that_are_mostly_unknown_are_reported(run, model, texts, warned):
+    _, output, errors = run("translate", model, stdin=texts.encode())
+    assert len(output.splitlines()) == texts.count("\n")
+    expected = (
+        "keras-s2s: warning: the source vocabulary of the model lacks 100.0% (such as 'Ä', 'B', "
+        "'C', 'D') of the source tokens: check that the model was trained on such sources\n"
+    )
+    assert errors == (expected if warned else "")
+
+
 def test_json_has_one_line_per_source(run, model, translator):
     _, output, _ = run("translate", model, "--json", stdin="ü\n\n".encode())
     first, empty = map(json.loads, output.splitlines())
