@@ -218,7 +218,8 @@ def test_a_run_keeps_its_number_of_threads(run, files, tmp_path, monkeypatch):
     assert OPTIONS[-2] == "--threads"
     assert threads_of_run(3) == (3, [])
     told = [
-        "Threads: 3, as at the start of this run; this machine has 5 cores (--threads changes this)"
+        "Threads: 3; this machine has 5 cores (a resumed run keeps its number of threads; "
+        "--threads changes it)"
     ]
     assert threads_of_run(5) == (3, told)
     assert threads_of_run(5, "--threads", "5") == (5, [])
