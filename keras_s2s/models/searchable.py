@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -183,37 +184,19 @@ class Searchable(keras.Model):
             min_length=search.min_length,
             max_length=search.max_length,
         )
-
         xla = choose_jit_compile(jit_compile, search, options)
         rows, length = source_ids.shape
         if jit_compile == "auto" and xla:
             source_ids, options = pad_to_buckets(source_ids, options)
-
-        def run(source_ids: tf.Tensor, options: dict[str, tf.Tensor]) -> SearchResult:
-            start = self.begin_search(
-                until_eos(source_ids),
-                return_attention=return_attention or search.needs_attention,
-                weights_dtype=weights_dtype,
-            )
-            rows, size = tf.shape(source_ids)[0], self.target_vocabulary_size
-            found = search(
-                start.step, start.state, rows, size, source_lengths=start.source_lengths, **options
-            )
-            found = found if xla else found.trim()
-            if return_attention:
-                found = found._replace(attention=_find_attention(start, rows, size, found.ids))
-            return found
-
-        key = (search, return_attention, weights_dtype, xla, *options)
-        many_rows = _has_many_rows(source_ids, search)
+        arguments = (search, return_attention, weights_dtype, xla)
         found = self._run_search(
-            key,
-            run,
+            (*arguments, *options),
+            functools.partial(self._search, *arguments),
             source_ids,
             options,
             xla=xla,
             required=jit_compile != "auto",
-            many_rows=many_rows,
+            many_rows=_has_many_rows(source_ids, search),
         )
         found = crop(found, rows, length).trim() if xla else found
         if tf.executing_eagerly():
@@ -314,6 +297,30 @@ class Searchable(keras.Model):
             float32 `(batch, target_length, target_vocabulary_size)`.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `target_logits`.")
+
+    def _search(
+        self,
+        search: Search,
+        return_attention: bool,
+        weights_dtype: str,
+        xla: bool,
+        source_ids: tf.Tensor,
+        options: dict[str, tf.Tensor],
+    ) -> SearchResult:
+        """Encode the sources and search, in a graph. With XLA, the outputs are not truncated."""
+        start = self.begin_search(
+            until_eos(source_ids),
+            return_attention=return_attention or search.needs_attention,
+            weights_dtype=weights_dtype,
+        )
+        rows, size = tf.shape(source_ids)[0], self.target_vocabulary_size
+        found = search(
+            start.step, start.state, rows, size, source_lengths=start.source_lengths, **options
+        )
+        found = found if xla else found.trim()
+        if return_attention:
+            found = found._replace(attention=_find_attention(start, rows, size, found.ids))
+        return found
 
     def _run_search(
         self, key: Any, *arguments: Any, xla: bool, required: bool, many_rows: bool
