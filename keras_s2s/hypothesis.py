@@ -14,7 +14,7 @@ class Hypothesis(NamedTuple):
     text: str
     score: float  # by which the search ranks: log_prob with the length penalty
     log_prob: float  # log P(target | source), in nats
-    confidence: float | None = None  # probability that the text is correct, if calibrated
+    confidence: float | None = None  # probability that the text is correct, for the best one
 
 
 def hypotheses_of_rows(outputs: Mapping[str, Any]) -> list[list[Hypothesis]]:

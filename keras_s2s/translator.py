@@ -57,9 +57,10 @@ class Translator(keras.Model):
             `False`.
         confidence: Whether to return "confidences" too, the probability that a whole output is
             correct: exp(log_prob / temperature). A number is the temperature, and `True` means
-            temperature 1. `calibrate` fits the temperature, which is stored in the file and in
-            exports. It is valid only for this model, so calibrate an ensemble or an average of
-            models again. Defaults to `False`.
+            temperature 1. `calibrate` fits the temperature to the best outputs (the confidences of
+            other hypotheses are too high). It is stored in the file and in exports, and valid only
+            for this model, so calibrate an ensemble or an average of models again. Defaults to
+            `False`.
         max_source_length: Maximum number of tokens in a source, including eos. `None` means no
             limit. Defaults to 1000, which takes about 0.1 s on one core. A source of 8,000 tokens
             takes several seconds, and could block a server for all other requests. The limit

@@ -25,6 +25,9 @@ class Pace(keras.callbacks.Callback):
         epochs: Integer. Number of epochs.
         minutes: Float or `None`. Time limit of the training run. `None` means no limit.
         warmup_share: Float. Maximum share of the time limit for the warm-up. Defaults to 0.1.
+        steps_per_epoch: Integer. Estimated number of steps in an epoch, used in the first epoch if
+            the dataset does not know its number of batches. Defaults to 0, no estimate: the first
+            epoch then counts as done only at its end.
     """
 
     # Attributes that `Resume` saves and restores.
@@ -39,12 +42,14 @@ class Pace(keras.callbacks.Callback):
         minutes: float | None,
         *,
         warmup_share: float = 0.1,
+        steps_per_epoch: int = 0,
     ) -> None:
         super().__init__()
         self.learning_rate, self.schedule, self.warmup_steps = learning_rate, schedule, warmup_steps
         self.epochs, self.minutes, self.warmup_share = epochs, minutes, warmup_share
         self.seconds = 0.0
         self.steps_of_epoch = 0
+        self._estimated_steps = steps_per_epoch
         self._epoch = self._batch = 0
         self._since = 0.0
 
@@ -100,7 +105,8 @@ class Pace(keras.callbacks.Callback):
         return self._time_used() >= 1.0
 
     def _epochs_done(self) -> float:
-        return self._epoch + min(1.0, self._batch / max(self.steps_of_epoch, self._batch + 1))
+        steps = self.steps_of_epoch or self._estimated_steps
+        return self._epoch + (min(1.0, self._batch / steps) if steps else 0.0)
 
     def _time_used(self) -> float:
         return 0.0 if self.minutes is None else self.seconds / (60.0 * self.minutes)

@@ -56,6 +56,8 @@ class SearchEvaluation(keras.callbacks.Callback):
         source: Tokenizer of the sources.
         target: Tokenizer of the targets.
         search: The search. Defaults to `BeamSearch()`.
+        replace_unknown: Whether to replace unknown tokens in outputs by source tokens, as in
+            `Translator`. Defaults to `False`.
         metrics: Metrics to compute, from "wer", "ter", "bleu" and "chrf". Defaults to
             all four if the targets are sentences (at least four words on average, and at least a
             hundred different words), otherwise to "wer" and "ter". Requires the `eval` extra.
@@ -107,6 +109,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         target: Tokenizer,
         *,
         search: Search | None = None,
+        replace_unknown: bool = False,
         metrics: Sequence[str] | None = None,
         every: str | int = "epoch",
         tokens: str | None = None,
@@ -120,6 +123,7 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.source = source
         self.target = target
         self.search = BeamSearch() if search is None else search
+        self.replace_unknown = replace_unknown
         if metrics is None:
             metrics = meaningful_metrics(list(self.references.values()))
         self.metrics = _check_metrics(metrics)
@@ -151,6 +155,7 @@ class SearchEvaluation(keras.callbacks.Callback):
                 self.source,
                 self.target,
                 search=self.search,
+                replace_unknown=self.replace_unknown,
                 max_source_length=None,
             )
         if self.log_dir is not None:

@@ -188,6 +188,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
             data.source,
             data.target,
             search=translator.search,
+            replace_unknown=translator.replace_unknown,
             metrics=list(dict.fromkeys(["wer", "ter", settings.watch])),
             tokens=tokens,
             bleu_tokenize=settings.bleu_tokenize,
@@ -201,6 +202,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
             settings.epochs,
             settings.minutes,
             warmup_share=WARMUP_SHARE,
+            steps_per_epoch=math.ceil(data.pairs / settings.batch_size),
         ),
         plateau=keras.callbacks.ReduceLROnPlateau(
             f"val_{settings.watch}", mode="max" if rising else "min", factor=0.5, patience=1

@@ -33,6 +33,7 @@ class Data(SimpleNamespace):
         valid: List of validation pairs.
         source: Source tokenizer.
         target: Target tokenizer.
+        pairs: Integer. Number of training pairs.
         longest: Integer. Number of tokens in the longest training target.
         max_source_length: Integer. Number of tokens up to which the model accepts a source: the
             default of a translator, or more if a training source is longer.
@@ -66,7 +67,7 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         path = settings.init_from or settings.teacher
         check_known(sides, lambda: iterate_training_pairs(settings, pairs.train), path)
     data = Data(train=pairs.train, valid=pairs.valid, source=sides[0], target=sides[1])
-    longest_source, data.longest = _measure(settings, data)
+    data.pairs, longest_source, data.longest = _measure(settings, data)
     if settings.max_source_length:
         longest_source = min(longest_source, settings.max_source_length)
     data.max_source_length = max(MAX_SOURCE_LENGTH, longest_source)
@@ -137,14 +138,15 @@ def _train_subwords(side: str, texts: Any, size: int | None) -> Any:
     return tokenizer
 
 
-def _measure(settings: SimpleNamespace, data: Data) -> tuple[int, int]:
-    """Return the number of tokens in the longest source and target, including eos.
+def _measure(settings: SimpleNamespace, data: Data) -> tuple[int, int, int]:
+    """Return the number of pairs, and of tokens in the longest source and target, including eos.
 
     Only sources that may exceed the default `max_source_length` of a translator are counted.
     """
-    longest = [1, 1]
+    longest, count = [1, 1], 0
     pairs = iter(iterate_training_pairs(settings, data.train))
     while chunk := list(itertools.islice(pairs, _CHUNK)):
+        count += len(chunk)
         # A character has at most four parts, or bytes.
         sources = [source for source, _ in chunk if 4 * len(source) >= MAX_SOURCE_LENGTH]
         sides = ((data.source, sources), (data.target, [target for _, target in chunk]))
@@ -152,4 +154,4 @@ def _measure(settings: SimpleNamespace, data: Data) -> tuple[int, int]:
             if texts:
                 counted = int(tf.reduce_max(tokenizer.split(texts)[1])) + 1
                 longest[place] = max(longest[place], counted)
-    return longest[0], longest[1]
+    return count, longest[0], longest[1]

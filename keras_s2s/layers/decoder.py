@@ -160,6 +160,7 @@ class Decoder(RecurrentPart):
         cudnn: bool = False,
     ) -> tf.Tensor | PackedLogits | PaddedLogits:
         check_integers("target_inputs", target_inputs)
+        target_inputs = tf.cast(target_inputs, tf.int32)
         source = self.read(context, memory, memory_mask, copy_ids)
         state = self.initial_state(context, source)
         mask = tf.not_equal(target_inputs, PAD_ID)

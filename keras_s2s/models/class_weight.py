@@ -53,7 +53,11 @@ def weight_labels(arguments: dict[str, Any], vocabulary_size: int) -> dict[str, 
         return {**found, "x": _weighted_batches(data, table)}
     if arguments.get("sample_weight") is not None:
         raise InputError(_BOTH)
-    return {**found, "sample_weight": _weights_of(arguments["y"], table)}
+    weights = _weights_of(arguments["y"], table)
+    if arguments.get("validation_split") and arguments.get("validation_data") is None:
+        # Keras validates on the last rows, to which class weights do not apply.
+        weights[int(len(weights) * (1.0 - arguments["validation_split"])) :] = 1.0
+    return {**found, "sample_weight": weights}
 
 
 def _weight_table(weights: Any, vocabulary_size: int) -> np.ndarray:

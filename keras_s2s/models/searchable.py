@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from keras_s2s.models.xla import (
     disable_xla,
     pad_to_buckets,
 )
-from keras_s2s.search import Search, SearchResult
+from keras_s2s.search import Sampling, Search, SearchResult
 from keras_s2s.search.result import replay_attention
 from keras_s2s.search.step import State, StepFunction, normalize
 from keras_s2s.search.task import check_row_options
@@ -171,6 +172,9 @@ class Searchable(keras.Model):
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")
         source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
+        if isinstance(search, Sampling) and seed is None:
+            # As an argument of the graph, another seed needs no other graph.
+            search, seed = dataclasses.replace(search, seed=0), search.seed
         options = check_row_options(
             {
                 "max_length": max_length,
@@ -184,8 +188,8 @@ class Searchable(keras.Model):
             min_length=search.min_length,
             max_length=search.max_length,
         )
-        xla = choose_jit_compile(jit_compile, search, options)
         rows, length = source_ids.shape
+        xla = choose_jit_compile(jit_compile, search, options) and rows != 0  # XLA fails on no rows
         if jit_compile == "auto" and xla:
             source_ids, options = pad_to_buckets(source_ids, options)
         arguments = (search, return_attention, weights_dtype, xla)

@@ -241,7 +241,9 @@ class Seq2Seq(Trainer, Searchable):
 
     def _copy_ids_of(self, source_ids: tf.Tensor) -> tf.Tensor | None:
         """Return the target id of each source token, if the decoder copies."""
-        return tf.gather(tf.constant(self.copy_ids), source_ids) if self.copy_ids else None
+        if not self.copy_ids:
+            return None
+        return tf.gather(tf.constant(self.copy_ids), tf.cast(source_ids, tf.int32))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -48,6 +48,24 @@ def test_python_and_the_command_line_have_the_same_rates():
         pace.on_train_batch_end(step % 4)
 
 
+@pytest.mark.parametrize(
+    ("estimate", "expected"), [(4, [1.0, 0.75, 0.5, 0.25, 0.001]), (0, [1.0] * 5)]
+)
+def test_a_first_epoch_of_unknown_length_follows_an_estimate(estimate, expected):
+    pace = Pace(1.0, "linear", 0, epochs=1, minutes=None, steps_per_epoch=estimate)
+    pace.set_params({"steps": None})
+    pace.set_model(SimpleNamespace(stop_training=False))
+    pace.on_train_begin()
+    pace.on_epoch_begin(0)
+    factors = []
+    for batch in range(5):
+        factors.append(pace.factor(batch))
+        pace.on_train_batch_end(batch)
+    assert factors == pytest.approx(expected)
+    pace.on_epoch_end(0)
+    assert pace.steps_of_epoch == 5
+
+
 def test_training_ends_when_its_time_is_over():
     pace = Pace(1.0, "linear", warmup_steps=0, epochs=1000, minutes=1.0)
     model = SimpleNamespace(stop_training=False)

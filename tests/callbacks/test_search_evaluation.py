@@ -285,3 +285,18 @@ def test_a_long_held_out_source_does_not_end_the_training(model):
     callback.set_model(model)
     callback.on_train_begin()
     assert set(callback.evaluate()) == {"val_wer", "val_ter"}
+
+
+def test_unknown_tokens_are_replaced_as_in_a_translator():
+    source = CharTokenizer.train(["ab"])
+    words = WordTokenizer.train(["a"])
+    callback = SearchEvaluation([("ab", "ab")], source, words, replace_unknown=True, examples=0)
+    model = Seq2Seq(
+        LSTMEncoder(source.vocabulary_size, 4),
+        LSTMDecoder(words.vocabulary_size, 4, attention="luong"),
+    )
+    model.decoder.logits.bias.assign([-9.0, 9.0, -9.0, -9.0, -9.0])  # always unk
+    model.compile(keras.optimizers.SGD(0.0), loss=SequenceLoss())
+    model.fit(make_dataset([("ab", "a")], source, words), callbacks=[callback], verbose=0)
+    assert "⁇" not in callback.outputs["ab"]
+    assert set(callback.outputs["ab"].split()) <= {"a", "b"}

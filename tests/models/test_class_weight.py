@@ -84,6 +84,18 @@ def test_padding_never_counts(model):
     assert weighted == pytest.approx(model.fit(**data).history["loss"], rel=1e-6)
 
 
+def test_class_weights_do_not_apply_to_validation_data(model):
+    twice = {name: np.concatenate([ids, ids]) for name, ids in inputs().items()}
+    labels = np.concatenate([TARGET_LABELS, TARGET_LABELS])
+    history = model.fit(
+        twice, labels, validation_split=0.5, shuffle=False, class_weight=WEIGHTS, verbose=0
+    ).history
+    np.testing.assert_allclose(history["loss"], expected(model), rtol=1e-5)
+    np.testing.assert_allclose(
+        history["val_loss"], expected(model, np.ones(TARGET_SIZE)), rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [

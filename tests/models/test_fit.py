@@ -5,9 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from helpers.reversing import compile_model, make_data, make_model
+from helpers.reversing import SIZE, compile_model, make_data, make_model
 
+from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.losses import SequenceLoss
+from keras_s2s.models import Seq2Seq
 from keras_s2s.search import BeamSearch, GreedySearch
 
 # TensorFlow's variables do not know NumPy 2's `copy` yet, and Keras saves them
@@ -158,3 +160,17 @@ def test_without_tensorboard_its_callback_is_rejected_before_tracing(tmp_path, m
     with pytest.raises(ImportError, match=r"needs tensorboard.*keras-s2s\[plots\]"):
         model.fit(FEW, FEW_LABELS, callbacks=[keras.callbacks.TensorBoard(tmp_path)])
     assert model.train_function is None
+
+
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("attention", ["luong", "bahdanau", "monotonic"])
+def test_ids_may_be_integers_of_any_size(attention, dtype):
+    decoder = LSTMDecoder(SIZE, 6, attention=attention, copy=True)
+    model = compile_model(Seq2Seq(LSTMEncoder(SIZE, 6), decoder))
+    expected = model.evaluate(FEW, FEW_LABELS, verbose=0, return_dict=True)
+    inputs = {name: ids.astype(dtype) for name, ids in FEW.items()}
+    found = model.evaluate(inputs, FEW_LABELS.astype(dtype), verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+    history = model.fit(inputs, FEW_LABELS.astype(dtype), verbose=0).history
+    assert np.isfinite(history["loss"]).all()

@@ -43,6 +43,25 @@ def test_compiled_by_xla_it_draws_the_same():
     np.testing.assert_array_equal(found.ids, expected.ids)
 
 
+def test_samples_with_another_seed_need_no_other_graph(monkeypatch):
+    model, graphs = make_model("luong"), []
+    begin_search = model.begin_search
+
+    def count(*arguments, **settings):
+        graphs.append(arguments)
+        return begin_search(*arguments, **settings)
+
+    monkeypatch.setattr(model, "begin_search", count)
+    drawn = [
+        model.search(SOURCE_IDS, Sampling(max_length=4, num_hypotheses=9, seed=seed)).ids.numpy()
+        for seed in (1, 2, 1)
+    ]
+    assert len(graphs) == 1
+    assert drawn[0].tolist() == drawn[2].tolist() != drawn[1].tolist()
+    by_argument = model.search(SOURCE_IDS, Sampling(max_length=4, num_hypotheses=9), seed=2)
+    np.testing.assert_array_equal(by_argument.ids, drawn[1])
+
+
 @pytest.fixture
 def pretend_gpu(monkeypatch):
     """Let a search choose XLA, as on a GPU."""
@@ -187,6 +206,15 @@ def test_many_rows_match_few_rows(monkeypatch):
     found = model.search(SOURCE_IDS, SEARCH)
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
+def test_no_sources_need_no_xla(pretend_gpu, monkeypatch):
+    monkeypatch.setattr(xla, "_failures", [])
+    nothing = np.zeros((0, 3), np.int32)
+    for jit_compile in (True, "auto"):
+        found = make_model("luong").search(nothing, SEARCH, jit_compile=jit_compile)
+        assert found.ids.shape[:2] == (0, 3)
+    assert xla._failures == []
 
 
 @pytest.fixture
