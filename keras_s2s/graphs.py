@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_s2s.gradients import gradients_of
 from keras_s2s.keras_private import all_layers
 
 _MAX_FUNCTIONS = 16  # per model; each has a graph of up to some MB
@@ -28,9 +31,16 @@ def compile_once(
     Returns:
         The compiled function.
     """
+
+    @functools.wraps(function)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        with gradients_of(reference()):
+            return function(*args, **kwargs)
+
     compiled = tf.function(
-        function, input_signature=signature, autograph=False, jit_compile=jit_compile or None
+        traced, input_signature=signature, autograph=False, jit_compile=jit_compile or None
     )
+    reference = weakref.ref(compiled)
     # Many objects have their own compiled function, so TensorFlow's retracing warning is wrong.
     compiled._omit_frequent_tracing_warning = True
     return compiled

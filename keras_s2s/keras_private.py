@@ -1,20 +1,21 @@
 """Private parts of Keras that this package uses, with the reason for each.
 
 No other module uses private attributes of Keras classes, so a new version of Keras can break only
-this one. The one private operation of TensorFlow is here as well.
+this one. The private parts of TensorFlow are here as well.
 tests/test_keras_private.py has one test for each function.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
+from tensorflow.python.framework import ops
 
 # Attributes that Keras's own callbacks need to continue in another process. Keras cannot save the
 # state of a callback.
@@ -155,6 +156,19 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     `keras.Model.layers` is public, but contains only the outermost layers.
     """
     return list(model._flatten_layers())
+
+
+def gradient_names(operations: Iterable[tf.Operation]) -> list[str]:
+    """Return the names under which `tf.custom_gradient` registered the gradients of operations."""
+    attributes = (operation.node_def.attr for operation in operations)
+    names = (attribute["_gradient_op_type"].s.decode() for attribute in attributes)
+    return [name for name in names if name]
+
+
+def forget_gradients(names: list[str]) -> None:
+    """Remove gradients from TensorFlow's registry, which has no public method for it."""
+    for name in names:
+        ops.gradient_registry._registry.pop(name, None)
 
 
 def onednn_product(

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.layers.recurrence import read_step, write_step
 from keras_s2s.special_ids import IMPOSSIBLE
 
@@ -65,7 +66,7 @@ def align_targets(transitions: tf.Tensor, label_log_probs: tf.Tensor) -> tf.Tens
         log P(a_t | y_<t), float32 `(batch, target_length, source_length)`.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(
         transitions: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.layers.recurrence import RecurrentState
 from keras_s2s.special_ids import PAD_ID
 
@@ -125,7 +126,7 @@ def _flatten_weights(weights: Sequence[CudnnWeights], order: tuple[int, ...]) ->
     matrices = [matrix for layer in weights for matrix in layer[:2]]
     biases = [layer.bias for layer in weights]
 
-    @tf.custom_gradient
+    @custom_gradient
     def flatten(*tensors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[tf.Tensor]]]:
         parts = [_sort_gates(tf.transpose(matrix), 1, order) for matrix in tensors[: len(matrices)]]
         for bias in tensors[len(matrices) :]:

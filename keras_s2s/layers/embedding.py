@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_s2s.checks import check_positive_int
 from keras_s2s.errors import InputError
+from keras_s2s.gradients import custom_gradient
 
 # Bound of the uniform initial vectors. Keras's 0.05 is too small to move the gates of the first
 # layer and, with tied logits, the last layer. Translation from scratch then learns several times
@@ -154,7 +155,7 @@ class TokenEmbedding(keras.layers.Layer):
         }
 
 
-@tf.custom_gradient
+@custom_gradient
 def _gather(
     table: tf.Tensor, ids: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.layers.packing import Packing
 from keras_s2s.layers.products import matmul, product
 from keras_s2s.layers.recurrence import LSTMState, State, lstm_gates
@@ -46,7 +47,7 @@ def lstm_packed(
         The packed outputs `(tokens, units)` and the state after each sequence's last token.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def run(
         projected: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, kernel: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable[..., tuple[tf.Tensor, ...]]]:

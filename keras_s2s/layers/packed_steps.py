@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.layers.decoder_features import (
     AttentionInputs,
     DecoderMemory,
@@ -225,7 +226,7 @@ class _KernelGradient:
     def zeros(self, rows: tf.Tensor) -> tf.Tensor:
         """Return zeros `(rows, kernel columns)`, through which the gradient flows."""
 
-        @tf.custom_gradient
+        @custom_gradient
         def forward(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
             def gradient(upstream: tf.Tensor) -> tf.Tensor:
                 sides = (tf.cast(side, kernel.dtype) for side in (self.operands, upstream))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.special_ids import PAD_ID
 
 
@@ -104,7 +105,7 @@ def places_with_padding_last(ids: tf.Tensor) -> tf.Tensor:
 def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Gather the packed rows `(tokens, ...)` from `(batch, length, ...)`."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def forward(values: tf.Tensor) -> tuple[tf.Tensor, object]:
         return _pack(values, packing), lambda upstream: _unpack(
             tf.convert_to_tensor(upstream), packing
@@ -116,7 +117,7 @@ def pack(values: tf.Tensor, packing: Packing) -> tf.Tensor:
 def unpack(rows: tf.Tensor, packing: Packing) -> tf.Tensor:
     """Scatter packed rows `(tokens, ...)` to `(batch, length, ...)`, with zeros at the padding."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def forward(rows: tf.Tensor) -> tuple[tf.Tensor, object]:
         return _unpack(rows, packing), lambda upstream: _pack(
             tf.convert_to_tensor(upstream), packing

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from keras_s2s.gradients import custom_gradient
 from keras_s2s.keras_private import onednn_product
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -113,7 +114,7 @@ def product(
 def _deferred_product(values: tf.Tensor, kernel: Deferred) -> tf.Tensor:
     """Multiply, with a gradient for the values and the zeros."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def forward(
         values: tf.Tensor, matrix: tf.Tensor, zeros: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
@@ -173,7 +174,7 @@ def matmul(
     if transpose_a:
         return onednn_product(a, b, transpose_a=True, transpose_b=transpose_b)
 
-    @tf.custom_gradient
+    @custom_gradient
     def forward(
         a: tf.Tensor, b: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:

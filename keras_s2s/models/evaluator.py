@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_s2s import keras_private
 from keras_s2s.errors import InputError
+from keras_s2s.gradients import own_gradients
 from keras_s2s.layers.products import fast_products
 from keras_s2s.losses import as_labels
 from keras_s2s.models.batches import fastest_layout, pad_right, padded, track_loss
@@ -176,6 +177,7 @@ class Evaluator(keras.Model):
                 x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
 
+    @own_gradients
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluate a batch and return the metrics of the evaluation so far."""
         inputs, labels, sample_weight = self._unpack(data)
@@ -192,6 +194,7 @@ class Evaluator(keras.Model):
         results = self.compute_metrics(inputs, labels, logits, sample_weight)
         return self._for_reduction(results)
 
+    @own_gradients
     def predict_step(self, data: Any) -> tf.Tensor:
         """Compute the logits of a batch."""
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_s2s import keras_private
+from keras_s2s.gradients import own_gradients, with_gradients_of_others
 from keras_s2s.layers.products import fast_products
 from keras_s2s.models.batches import (
     fastest_layout,
@@ -162,6 +163,7 @@ class Trainer(Evaluator):
         with self._traced_again_after_errors(), as_value_error():
             return super().train_on_batch(**given, return_dict=return_dict)
 
+    @own_gradients
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Run one training step on a batch and return the metrics of the epoch so far."""
         inputs, labels, sample_weight = self._unpack(data)
@@ -184,7 +186,8 @@ class Trainer(Evaluator):
             weights = self.trainable_weights
             gradients = tape.gradient(scaled_loss, weights) if weights else []
         if weights:
-            self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+            with with_gradients_of_others():
+                self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         track_loss(self, loss, labels, sample_weight)
         results = [part_metrics(self, *both) for both in zip(parts, logits, strict=True)]
         return self._for_reduction(results[-1])

@@ -55,7 +55,8 @@ class Search:
         no_repeat_ngram_size: Forbid repeated n-grams of this size, at most 100. `None` disables
             the rule. Defaults to `None`.
         lexicon: A `Lexicon`, or the sequences of ids to create one from. The search returns only
-            these outputs. `None` allows all outputs. Defaults to `None`.
+            those of these outputs that have at most the maximum length. `None` allows all outputs.
+            Defaults to `None`.
     """
 
     max_length: int | None = 100
@@ -234,7 +235,7 @@ class Search:
             step,
             vocabulary_size,
             suppress_ids=self._checked_suppress_ids(vocabulary_size),
-            rules=self._rules(options.get("prefix"), vocabulary_size, longest),
+            rules=self._rules(options.get("prefix"), vocabulary_size, max_length, longest),
             tracks_coverage=self.needs_attention,
         )
         return SearchTask(
@@ -251,7 +252,11 @@ class Search:
         )
 
     def _rules(
-        self, prefix: tf.Tensor | None, vocabulary_size: int, longest: int | tf.Tensor
+        self,
+        prefix: tf.Tensor | None,
+        vocabulary_size: int,
+        max_length: int | tf.Tensor,
+        longest: int | tf.Tensor,
     ) -> list[Rule]:
         """Create the rules for the prefix and the settings."""
         rules: list[Rule] = []
@@ -260,7 +265,7 @@ class Search:
         if self.no_repeat_ngram_size is not None:
             rules.append(NoRepeatedNgram(self.no_repeat_ngram_size, longest, vocabulary_size))
         if isinstance(self.lexicon, Lexicon):
-            rules.append(InLexicon(self.lexicon, vocabulary_size))
+            rules.append(InLexicon(self.lexicon, vocabulary_size, max_length))
         return rules
 
     def _checked_suppress_ids(self, vocabulary_size: int) -> tuple[int, ...]:

@@ -164,17 +164,19 @@ class Lexicon:
 
 
 class InLexicon:
-    """Rule that allows only the outputs of a lexicon.
+    """Rule that allows only the outputs of a lexicon that end in time.
 
     Args:
         lexicon: `Lexicon`.
         vocabulary_size: Number of ids.
+        max_length: Maximum number of tokens in an output, including eos: an integer, or int32
+            `(batch, 1)`.
 
     Raises:
         ValueError: If an id of the lexicon is outside the vocabulary.
     """
 
-    def __init__(self, lexicon: Lexicon, vocabulary_size: int) -> None:
+    def __init__(self, lexicon: Lexicon, vocabulary_size: int, max_length: int | tf.Tensor) -> None:
         if lexicon.largest_id >= vocabulary_size:
             raise InputError(
                 "Every id of a lexicon must be below the vocabulary size. Received: id "
@@ -188,20 +190,25 @@ class InLexicon:
         # Pad with `most` rows, so that the last nodes can also read `most` edges.
         padded = np.pad(edges, [(0, self.most), (0, 0)])
         self.tokens, self.next_nodes = tf.constant(padded[:, 1]), tf.constant(padded[:, 2])
+        self.rest = tf.constant(_shortest_rests(edges))
+        self.max_length = max_length
         self.vocabulary_size = vocabulary_size
 
     def initial_state(self, batch_size: int | tf.Tensor) -> State:
-        """Return the node before bos."""
-        return tf.fill([batch_size], _BEFORE_BOS)
+        """Return the node before bos, and the number of tokens that an output may still have."""
+        left = tf.zeros([batch_size, 1], tf.int32) + self.max_length
+        return tf.fill([batch_size], _BEFORE_BOS), left
 
     def __call__(self, last_ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """Follow the edge of the last token. Allow the tokens of the edges from the new node."""
-        tokens, next_nodes = self._edges_from(state)
+        node, left = state
+        tokens, next_nodes = self._edges_from(node)
         taken = tf.equal(tokens, tf.expand_dims(last_ids, 1))
         # A hypothesis that has left the tree stays outside.
         node = tf.reduce_max(tf.where(taken, next_nodes, _DEAD_END), axis=1)
-        tokens, _ = self._edges_from(node)
-        return _mark_ids(tokens, self.vocabulary_size), node
+        tokens, next_nodes = self._edges_from(node)
+        tokens = tf.where(tf.gather(self.rest, next_nodes) < left, tokens, PAD_ID)
+        return _mark_ids(tokens, self.vocabulary_size), (node, left - 1)
 
     def _edges_from(self, nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the tokens and next nodes `(n, most)`, padded, of the edges of nodes `(n,)`."""
@@ -210,6 +217,15 @@ class InLexicon:
         exists = offsets < tf.expand_dims(tf.gather(self.counts, nodes), 1)
         tokens = tf.where(exists, tf.gather(self.tokens, edges), PAD_ID)
         return tokens, tf.where(exists, tf.gather(self.next_nodes, edges), _DEAD_END)
+
+
+def _shortest_rests(edges: np.ndarray) -> np.ndarray:
+    """Return the least number of tokens from each node to the end of an output."""
+    rests = np.full(edges.max() + 1, np.iinfo(np.int32).max, np.int32)
+    rests[_DEAD_END] = 0
+    for node, _, next_node in edges[::-1]:  # a node comes after the nodes that lead to it
+        rests[node] = min(rests[node], rests[next_node] + 1)
+    return rests
 
 
 def _mark_ids(ids: tf.Tensor, vocabulary_size: int) -> tf.Tensor:

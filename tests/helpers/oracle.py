@@ -52,7 +52,8 @@ class Rules:
             if len(set(ngrams)) < len(ngrams):
                 return False
         if self.lexicon is not None:
-            return any((*output, EOS)[:length] == ids for output in self.lexicon)
+            fitting = (out for out in self.lexicon if len(out) < self.max_length)
+            return any((*out, EOS)[:length] == ids for out in fitting)
         return True
 
     def divisor(self, length: int) -> float:

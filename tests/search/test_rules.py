@@ -17,7 +17,7 @@ from helpers.table_model import (
     table_step,
 )
 
-from keras_s2s.search import BeamSearch, GreedySearch, Lexicon
+from keras_s2s.search import BeamSearch, ExactSearch, ExhaustiveSearch, GreedySearch, Lexicon
 
 LEXICON = ((4,), (4, 5), (4, 5, 1), (5, 4, 4, 6), (6, 6), (6, 5, 4), (1,))
 
@@ -66,6 +66,18 @@ def test_only_outputs_in_the_lexicon_are_returned(search):
     model = TableModel.random(3, batch_size=20)
     rules = oracle.Rules(4, lexicon=LEXICON)
     assert_found_as_the_oracle_does(model, search(max_length=4, lexicon=LEXICON), rules)
+
+
+@pytest.mark.parametrize("search", [GreedySearch, BeamSearch, ExactSearch, ExhaustiveSearch])
+def test_outputs_of_the_lexicon_that_are_too_long_are_not_returned(search):
+    model = TableModel.random(3, batch_size=3)
+    lexicon = ((4, 4, 4, 4), (5, 6), (6,))
+    limits = tf.constant([2, 3, 1])
+    found = model.search(search(max_length=4, lexicon=lexicon), max_length=limits)
+    for row, allowed in enumerate([{(6,)}, {(5, 6), (6,)}, set()]):
+        shown = outputs(found, row)
+        assert {output.ids[:-1] for output in shown} <= allowed
+        assert bool(shown) == bool(allowed)
 
 
 def test_a_wide_beam_returns_the_whole_lexicon_best_first():
