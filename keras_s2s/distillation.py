@@ -15,8 +15,9 @@ import keras
 import tensorflow as tf
 
 from keras_s2s.checks import check_number
-from keras_s2s.losses import SequenceLoss, real_tokens
+from keras_s2s.losses import SequenceLoss, real_tokens, token_weights
 from keras_s2s.models import Searchable
+from keras_s2s.replicas import sum_over_replicas
 
 TEACHER_WEIGHT = 0.8
 
@@ -68,19 +69,19 @@ class DistillationLoss(keras.losses.Loss):
         y_true = tf.convert_to_tensor(y_true)
         if y_true.shape.rank == 2:
             return self._of_ids(y_true, y_pred, sample_weight)
-        return self.call(y_true, y_pred)
+        weights = _weights(y_true, sample_weight)
+        total = tf.reduce_sum(weights * self.call(y_true, y_pred))
+        return tf.math.divide_no_nan(total, sum_over_replicas(tf.reduce_sum(weights)))
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        log_probs = tf.nn.log_softmax(tf.cast(y_pred, tf.float32))
-        total = tf.reduce_sum(y_true * log_probs)
-        return tf.math.divide_no_nan(-total, tf.reduce_sum(y_true))
+        return -tf.reduce_sum(y_true * tf.nn.log_softmax(tf.cast(y_pred, tf.float32)), axis=2)
 
     def divisor(self, y_true: Any, sample_weight: Any = None) -> tf.Tensor:
-        """Return the number of real tokens, the weight of a batch in a mean over batches.
+        """Return the number of real tokens, weighted: the weight of a batch in a mean over batches.
 
         Args:
             y_true: Labels of `teach`, or ids.
-            sample_weight: Weights, as for `SequenceLoss`. Used only if the labels are ids.
+            sample_weight: Weights, as for `SequenceLoss`.
 
         Returns:
             A scalar.
@@ -88,7 +89,12 @@ class DistillationLoss(keras.losses.Loss):
         y_true = tf.convert_to_tensor(y_true)
         if y_true.shape.rank == 2:
             return self._of_ids.divisor(y_true, sample_weight)
-        return tf.reduce_sum(y_true)
+        return tf.reduce_sum(_weights(y_true, sample_weight))
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
+
+
+def _weights(distributions: tf.Tensor, sample_weight: Any) -> tf.Tensor:
+    """Return the weight of each token, float32 `(batch, target_length)`, zero at the padding."""
+    return token_weights(tf.reduce_sum(distributions, axis=2), sample_weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -19,16 +19,15 @@ class EpochClock(keras.callbacks.Callback):
     several iterations over a repeated dataset, each with its own number.
     """
 
-    # The clock of the running `fit`, if any. It is global to the process, because a dataset that
-    # was mapped, filtered or distributed does not give access to the dataset it was made from.
-    _running: EpochClock | None = None
+    # The clocks of the running `fit`s. They are global to the process, because a dataset that was
+    # mapped, filtered or distributed does not give access to the dataset it was made from.
+    _running: ClassVar[list[EpochClock]] = []
 
     def __init__(self, initial_epoch: int = 0) -> None:
         super().__init__()
         self.epoch = initial_epoch
         self.is_absolute = initial_epoch > 0
         self.has_steps = False  # whether an epoch is a number of steps, not one iteration
-        self._outer: EpochClock | None = None
 
     def begin_fit(self, model: Any, arguments: dict[str, Any], callbacks: Any) -> None:
         """Start reporting the epoch.
@@ -39,20 +38,21 @@ class EpochClock(keras.callbacks.Callback):
             callbacks: All callbacks.
         """
         self.has_steps = arguments.get("steps_per_epoch") is not None
-        # A callback may call the `fit` of another model.
-        self._outer, EpochClock._running = EpochClock._running, self
+        # A callback, or another thread, may call the `fit` of another model.
+        EpochClock._running.append(self)
 
     def end_fit(self) -> None:
         """Stop reporting the epoch, even if `fit` failed."""
-        EpochClock._running, self._outer = self._outer, None
+        if self in EpochClock._running:
+            EpochClock._running.remove(self)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
 
     @classmethod
     def running(cls) -> EpochClock | None:
-        """Return the clock of the running `fit`, or None outside of `fit`."""
-        return cls._running
+        """Return the clock of the running `fit` that began last, or None outside of `fit`."""
+        return cls._running[-1] if cls._running else None
 
 
 class EpochCounter:

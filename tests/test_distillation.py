@@ -65,6 +65,18 @@ def test_the_loss_of_an_epoch_does_not_depend_on_the_batches(soft, data, teacher
     assert history["loss"][0] == pytest.approx(whole, rel=1e-5)
 
 
+@pytest.mark.parametrize("weights", [(2.0, 0.5, 0.0), (1.0, 0.0, 0.0)])
+def test_sample_weights_are_those_of_ids(weights, data, teacher):
+    inputs, labels = next(iter(data))
+    logits, weights = teacher(inputs), np.resize(weights, len(labels))
+    soft = tf.one_hot(labels, 6) * tf.cast(labels[..., None] != 0, tf.float32)
+    wanted, loss = SequenceLoss("token"), DistillationLoss()
+    expected = float(wanted(labels, logits, weights))
+    assert float(loss(soft, logits, weights)) == pytest.approx(expected, rel=1e-5)
+    divisor = float(wanted.divisor(labels, weights))
+    assert float(loss.divisor(soft, weights)) == pytest.approx(divisor)
+
+
 def test_padding_does_not_change_the_loss(data, teacher):
     inputs, _ = next(iter(data))
     _, soft = next(iter(teach(data, teacher)))

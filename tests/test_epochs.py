@@ -75,6 +75,16 @@ def test_each_dataset_counts_for_itself():
     assert [first.next(), second.next()] == [2, 6]
 
 
+def test_fits_that_overlap_each_have_a_clock_until_they_end():
+    first, second = EpochClock(), EpochClock()
+    first.begin_fit(None, {}, [])
+    second.begin_fit(None, {}, [])
+    first.end_fit()
+    assert EpochClock.running() is second
+    second.end_fit()
+    assert EpochClock.running() is None
+
+
 def test_each_iteration_of_an_epoch_of_steps_has_its_own_number():
     counter, clock = EpochCounter(), EpochClock()
     clock.begin_fit(None, {"steps_per_epoch": 20}, [])

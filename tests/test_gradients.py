@@ -19,6 +19,7 @@ def graphs() -> int:
     return sum(isinstance(each, FuncGraph) for each in gc.get_objects())
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_that_is_gone_leaves_no_graph(kind):
     counts = []

@@ -132,7 +132,7 @@ class Evaluator(keras.Model):
                 labels are not.
         """
         check_data(x)
-        with silence_end_of_data(x, steps), self._traced_again_after_errors(), as_value_error():
+        with silence_end_of_data(x, steps), self._reporting_errors():
             return super().evaluate(
                 x=x,
                 y=y,
@@ -172,10 +172,45 @@ class Evaluator(keras.Model):
                 vocabulary.
         """
         check_data(x)
-        with silence_end_of_data(x, steps), self._traced_again_after_errors(), as_value_error():
+        with silence_end_of_data(x, steps), self._reporting_errors():
             return super().predict(
                 x=x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
             )
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Evaluate on one batch of arrays, like `keras.Model.test_on_batch`.
+
+        Args:
+            x: Dict of "source_ids" and "target_inputs".
+            y: The target labels.
+            sample_weight: Weights as for `evaluate`.
+            return_dict: Whether to return a dict instead of a list. Defaults to `False`.
+
+        Returns:
+            The loss and the metrics.
+
+        Raises:
+            ValueError: As for `evaluate`.
+        """
+        with self._reporting_errors():
+            return super().test_on_batch(x, y, sample_weight, return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Compute the logits for one batch of arrays, like `keras.Model.predict_on_batch`.
+
+        Args:
+            x: Dict of "source_ids" and "target_inputs".
+
+        Returns:
+            The logits, as of `predict`.
+
+        Raises:
+            ValueError: As for `predict`.
+        """
+        with self._reporting_errors():
+            return super().predict_on_batch(x)
 
     @own_gradients
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -203,14 +238,16 @@ class Evaluator(keras.Model):
         return self(inputs, training=False)
 
     @contextlib.contextmanager
-    def _traced_again_after_errors(self) -> Iterator[None]:
-        """Discard the traced steps if one of them fails, so that the next call traces them again.
+    def _reporting_errors(self) -> Iterator[None]:
+        """Convert errors about a batch to a `ValueError`, and discard the traced steps.
 
         An error in the first trace, such as one about a batch, leaves the variables of optimizer
-        and metrics unbuilt. TensorFlow does not let the same function create them later.
+        and metrics unbuilt. TensorFlow does not let the same function create them later, so the
+        next call traces the steps again.
         """
         try:
-            yield
+            with as_value_error():
+                yield
         except Exception:
             self.train_function = self.test_function = self.predict_function = None
             raise

@@ -26,7 +26,7 @@ from keras_s2s.models.batches import (
 from keras_s2s.models.class_weight import weight_labels
 from keras_s2s.models.evaluator import Evaluator
 from keras_s2s.models.fit_arguments import fit_hooks, silence_end_of_data, sort_callbacks
-from keras_s2s.models.ids import as_value_error, check_data
+from keras_s2s.models.ids import check_data
 from keras_s2s.models.own_outputs import OwnOutputs
 
 _DATASETS = (tf.data.Dataset, tf.distribute.DistributedDataset)
@@ -129,8 +129,7 @@ class Trainer(Evaluator):
             fit_hooks(self, arguments),
             silence_end_of_data(x, steps_per_epoch),
             keras_private.forget_validation_data(self),
-            self._traced_again_after_errors(),
-            as_value_error(),
+            self._reporting_errors(),
         ):
             return super().fit(**arguments)
 
@@ -160,7 +159,7 @@ class Trainer(Evaluator):
         """
         given = {"x": x, "y": y, "sample_weight": sample_weight, "class_weight": class_weight}
         given = weight_labels(given, self.target_vocabulary_size)
-        with self._traced_again_after_errors(), as_value_error():
+        with self._reporting_errors():
             return super().train_on_batch(**given, return_dict=return_dict)
 
     @own_gradients

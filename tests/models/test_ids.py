@@ -116,6 +116,20 @@ def test_a_batch_without_target_inputs_is_rejected_by_naming_make_dataset(model,
         Ensemble([model])(given)
 
 
+def test_methods_for_one_batch_report_a_wrong_id_in_one_line(model):
+    inputs = make_batch()
+    labels = inputs.pop("target_labels")
+    wrong = {**inputs, "source_ids": np.full_like(inputs["source_ids"], 99)}
+    message = r"^`source_ids` must lie in \[0, 10\).* id 99 in row 0 at position 0"
+    for method in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match=message):
+            method(wrong, labels)
+        assert np.isfinite(method(inputs, labels)).all()
+    with pytest.raises(ValueError, match=message):
+        model.predict_on_batch(wrong)
+    assert model.predict_on_batch(inputs).shape[:2] == labels.shape
+
+
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_data_can_be_corrected_after_an_error_in_the_first_trace(model, method):
     right = make_dataset(make_batch())
