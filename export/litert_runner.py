@@ -67,7 +67,9 @@ class LiteRTRunner:
     "serving_default", and `score` needs "score". These two need the operations of tensorflow-text,
     which are loaded from that package's library without importing TensorFlow. A runner is
     thread-safe, but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to
-    standard error when it first runs, and has no switch to turn them off.
+    standard error when it first runs, and has no switch to turn them off. In a process that also
+    uses TensorFlow, import TensorFlow before the first runner: otherwise the process crashes when
+    it ends.
 
     Args:
         path: Path of the file.

@@ -77,7 +77,9 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
         total = count_of(unknown.total, "validation token")
         lacks = f"lacks {unknown.unknown:,} of" if unknown.unknown else "covers all"
         size = count_of(tokenizer.vocabulary_size, "token")
-        click.echo(f"{side.capitalize()} vocabulary: {size}; it {lacks} {total}")
+        click.echo(
+            f"{side.capitalize()} vocabulary: {size}; it {lacks} {total}{unknown.examples()}"
+        )
     return data
 
 

@@ -57,9 +57,13 @@ class UnknownTokens:
 
     def __str__(self) -> str:
         """Describe the share, with the most frequent unknown tokens."""
-        shown = ", ".join(repr(token) for token, _ in self._tokens.most_common(_SHOWN))
         share = f"{self.share:.1%}" if self.share >= 0.001 else "less than 0.1%"
-        return share + (f" (such as {shown})" if shown else "")
+        return share + self.examples()
+
+    def examples(self) -> str:
+        """Return " (such as ...)" with the most frequent unknown tokens; "" if there are none."""
+        shown = ", ".join(repr(token) for token, _ in self._tokens.most_common(_SHOWN))
+        return f" (such as {shown})" if shown else ""
 
 
 def check_known(tokenizers: Iterable[Any], pairs: Any, path: str) -> None:

@@ -75,9 +75,9 @@ class ExactSearch(Search):
     `certified` of the result is true for a row whose outputs are proved to be the best. It is false
     if the search dropped a prefix that could lead to a better output: because of `max_nodes`,
     `max_open` or `max_bytes`, or because its last token is not among the 64 most probable. The row
-    then has the best outputs found, never worse than those of the beam search. If fewer than
-    `num_hypotheses` outputs can end, unfinished hypotheses of the beam search fill the remaining
-    slots.
+    then has the best outputs found, never worse than the finished ones of the beam search. If fewer
+    than `num_hypotheses` outputs can end, unfinished hypotheses of the beam search fill the
+    remaining slots.
 
     Args:
         num_hypotheses: Number of hypotheses returned per row. Defaults to 1.
