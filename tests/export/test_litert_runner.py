@@ -203,7 +203,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
         [text for text, *_ in row] for row in expected
     ]
     figures = [
-        np.array([row for rows in answers for _, *row in rows]) for answers in (found, expected)
+        np.array([row[1:3] for rows in answers for row in rows]) for answers in (found, expected)
     ]
     assert_close(*figures)
 
