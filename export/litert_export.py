@@ -331,6 +331,6 @@ def _searches(translator: Translator) -> list[tuple[str, Search, int]]:
     """Return the signatures that search on ids, each with its search and number of hypotheses."""
     search = translator.search
     return [
-        ("ids", search, getattr(search, "num_hypotheses", 1)),  # a greedy search has one
+        ("ids", search, search.num_hypotheses),
         ("greedy_ids", translator.greedy_search(), 1),
     ]

@@ -23,6 +23,7 @@ from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
 from keras_s2s.translator_inputs import check_vocabularies
 
+_BEST = "best.keras"  # in the output folder of `keras-s2s train`
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
 
@@ -53,7 +54,8 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
     `keras` was imported before `keras_s2s`.)
 
     Args:
-        filepath: Path of the `.keras` file.
+        filepath: Path of the `.keras` file, or of a folder with a file named `best.keras`, such as
+            the output folder of `keras-s2s train`.
 
     Returns:
         The `Translator`, or the `Seq2Seq` or `Ensemble` if the file contains one. Its outputs are
@@ -65,6 +67,8 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
             function that the model needs is not registered.
     """
     filepath = os.fspath(filepath)
+    if os.path.isfile(best := os.path.join(filepath, _BEST)):
+        filepath = best
     if not os.path.isfile(filepath):
         raise FileNotFoundError(f"Cannot load {filepath!r}: {_why_no_file(filepath)}")
     try:
@@ -167,8 +171,7 @@ def _why_no_file(filepath: str) -> str:
     names = sorted(os.listdir(filepath))
     files = [name for name in names if name.endswith(".keras")]
     if files:
-        best = "best.keras" if "best.keras" in files else files[0]
-        return f"it is a folder. Did you mean {os.path.join(filepath, best)!r}?"
+        return f"it is a folder. Did you mean {os.path.join(filepath, files[0])!r}?"
     if "saved_model.pb" in names or any(name.isdecimal() for name in names):
         return "it is the folder of a SavedModel. Expected: the .keras file that was exported"
     return "it is a folder. Expected: a .keras file"

@@ -389,9 +389,18 @@ def test_a_path_that_is_not_a_file_is_rejected(tmp_path):
     (tmp_path / "1").mkdir()
     with pytest.raises(FileNotFoundError, match=r"folder of a SavedModel. Expected: the .keras"):
         load(tmp_path)
-    for name in ("after.keras", "best.keras"):
+    for name in ("second.keras", "first.keras"):
         (tmp_path / name).touch()
-    with pytest.raises(FileNotFoundError, match=r"Did you mean '.*best\.keras'"):
+    with pytest.raises(FileNotFoundError, match=r"Did you mean '.*first\.keras'"):
+        load(tmp_path)
+
+
+def test_a_run_folder_is_loaded_by_its_best_model(tmp_path):
+    make_model("no attention").save(tmp_path / "best.keras")
+    (tmp_path / "after.keras").touch()
+    assert isinstance(load(tmp_path), Seq2Seq)
+    (tmp_path / "best.keras").write_bytes(b"cut")
+    with pytest.raises(InputError, match=r"Cannot load '.*best\.keras': it is not a zip archive"):
         load(tmp_path)
 
 

@@ -46,8 +46,9 @@ settings.yaml            all settings with explanations: keras-s2s train --confi
 data.json                paths and checksums of the data files
 source_vocabulary.json   the source tokens, in the order of their ids
 target_vocabulary.json   the target tokens, in the order of their ids
-learning_curve.csv       loss and metrics of each epoch (.png: the same as a plot); the error rates
-                         are for the first `evaluation_sources` validation sources
+learning_curve.csv       loss and metrics of each epoch, counted from 0 (.png: the same as a plot,
+                         counted from 1); the error rates are for the first `evaluation_sources`
+                         validation sources
 figures.json             metrics of best.keras on all validation pairs, with its search
 samples.txt              outputs of best.keras for some validation sources
 reliability.png          with --confidence: the share of correct outputs for each confidence

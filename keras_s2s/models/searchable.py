@@ -399,7 +399,7 @@ def _resolve_weights_dtype(weights_dtype: str) -> str:
 def _has_many_rows(source_ids: tf.Tensor, search: Search) -> bool:
     """Return whether a search is known to multiply `MANY_ROWS` at each step."""
     rows = source_ids.shape[0]
-    return rows is not None and rows * getattr(search, "beam_width", 1) in MANY_ROWS
+    return rows is not None and rows * search.hypotheses_per_step in MANY_ROWS
 
 
 def _find_attention(

@@ -176,6 +176,16 @@ class Search:
         return tf.autograph.experimental.do_not_convert(run)()
 
     @property
+    def num_hypotheses(self) -> int:
+        """Number of hypotheses returned for each source."""
+        return 1
+
+    @property
+    def hypotheses_per_step(self) -> int:
+        """Number of hypotheses of each source that a call of `step` extends, at most."""
+        return 1
+
+    @property
     def needs_attention(self) -> bool:
         """True if `step` must return attention, for a coverage penalty."""
         return False

@@ -165,6 +165,11 @@ class BeamSearch(Search):
         self._keep("coverage_penalty", coverage)
 
     @property
+    def hypotheses_per_step(self) -> int:
+        """Number of hypotheses of each source that a call of `step` extends."""
+        return self.beam_width
+
+    @property
     def needs_attention(self) -> bool:
         """True if `step` must return attention, for a coverage penalty."""
         return self.coverage_penalty > 0.0

@@ -133,6 +133,11 @@ class ExactSearch(Search):
         ):
             self._keep_count(name, maximum)
 
+    @property
+    def hypotheses_per_step(self) -> int:
+        """Number of hypotheses of each source that a call of `step` extends, at most."""
+        return self.nodes_per_step
+
     def _search(self, task: SearchTask) -> SearchResult:
         known = beam_search_like(self, self.beam_width, self.num_hypotheses)._search(task)
         finished_scores = tf.where(known.finished, known.scores, IMPOSSIBLE)

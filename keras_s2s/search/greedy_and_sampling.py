@@ -197,6 +197,11 @@ class Sampling(Search):
         self._keep("seed", seed)
 
     @property
+    def hypotheses_per_step(self) -> int:
+        """Number of hypotheses of each source that a call of `step` extends."""
+        return self.num_hypotheses
+
+    @property
     def _is_random(self) -> bool:
         return True
 

@@ -81,7 +81,7 @@ def test_a_run_folder_explains_itself(finished, run):
     assert all(name in readme for name in FILES - {"README.txt"})
     samples = (finished / "samples.txt").read_text()
     assert samples.count("source ") == 3
-    best = keras_s2s.load(finished / "best.keras")
+    best = keras_s2s.load(finished)
     assert best.search.beam_width == 2
     assert best.search.max_length == 5  # 1.2 times 3 phones and an end
     _, output, _ = run("translate", finished, stdin=b"abc\n")

@@ -46,6 +46,29 @@ def test_numpy_settings_are_stored_as_python_numbers():
     assert type(config["length_penalty"]) is float
 
 
+@pytest.mark.parametrize(
+    "search",
+    [
+        GreedySearch(max_length=3),
+        BeamSearch(beam_width=3, num_hypotheses=2, max_length=3),
+        Sampling(num_hypotheses=4, max_length=3),
+        ExactSearch(num_hypotheses=2, beam_width=3, nodes_per_step=8, max_length=3),
+    ],
+    ids=lambda search: type(search).__name__,
+)
+def test_a_search_knows_how_many_hypotheses_it_extends_and_returns(search):
+    table, state = table_step(tf.constant(TableModel.random(0, batch_size=2).logits))
+    counts = []
+
+    def step(token_ids, state):
+        counts.append(token_ids.shape[0])
+        return table(token_ids, state)
+
+    found = search(step, state, 2, 7)
+    assert found.ids.shape[:2] == (2, search.num_hypotheses)
+    assert max(counts) == 2 * search.hypotheses_per_step
+
+
 def test_a_search_is_immutable():
     with pytest.raises(AttributeError, match="cannot assign to field"):
         BeamSearch().beam_width = 3
