@@ -37,6 +37,7 @@ from keras_s2s.export.steps import (
     show_progress,
 )
 from keras_s2s.files import write_file, written_beside
+from keras_s2s.gradients import temporary_gradients
 from keras_s2s.layers.recurrence import for_litert
 from keras_s2s.search import Search
 from keras_s2s.translator import Translator
@@ -126,7 +127,8 @@ def litert(
     path = check_file(path, ".tflite")
     with show_progress(verbose), written_beside(path, suffix=".tflite") as unfinished:
         texts = make_texts(translator, probes, source_length)
-        content = _convert(translator, quantization, names, source_length)
+        with temporary_gradients():
+            content = _convert(translator, quantization, names, source_length)
         card = make_card(
             translator,
             file_format=f"LiteRT {quantization or 'float32'}",

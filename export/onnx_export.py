@@ -28,6 +28,7 @@ from keras_s2s.export.steps import (
     show_progress,
 )
 from keras_s2s.files import write_file, written_beside
+from keras_s2s.gradients import temporary_gradients
 from keras_s2s.translator import Translator
 
 # Maximum mean difference between a token's log probability in the file and in the model.
@@ -97,7 +98,8 @@ def onnx(
     with show_progress(verbose), written_beside(path, suffix=".onnx") as unfinished:
         texts = make_texts(translator, probes, source_length)
         _LOGGER.info("Tracing the signature %s and converting it for ONNX", signature)
-        model = _convert(translator, signature, source_length)
+        with temporary_gradients():
+            model = _convert(translator, signature, source_length)
         if quantization is not None:
             model = _quantize(model)
         card = make_card(

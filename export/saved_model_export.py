@@ -32,6 +32,7 @@ from keras_s2s.export.warmup import (
     write_requests,
 )
 from keras_s2s.files import check_folder_writable, write_file
+from keras_s2s.gradients import temporary_gradients
 from keras_s2s.translator import Translator
 
 _LOGGER = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ def saved_model(
     batching = Batching() if batching is None else check_batching(batching)
     if warmup is not None:
         check_warmup(warmup, batching)
-    with show_progress(verbose):
+    with show_progress(verbose), temporary_gradients():
         texts = make_texts(translator, probes, source_length)
         _LOGGER.info("Tracing signatures: %s", ", ".join(names))
         module = ServedModule(translator, names)

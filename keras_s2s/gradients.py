@@ -66,6 +66,16 @@ def gradients_of(owner: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def temporary_gradients() -> Iterator[None]:
+    """Remove the gradients that are registered in this context when it ends.
+
+    For graphs that are written to a file and then discarded.
+    """
+    with gradients_of(tf.Module()):  # any object that nothing else refers to
+        yield
+
+
+@contextlib.contextmanager
 def with_gradients_of_others() -> Iterator[None]:
     """Add the gradients of TensorFlow's and Keras's own operations to those of the owner.
 

@@ -8,8 +8,11 @@ import keras
 import pytest
 import tensorflow as tf
 from helpers.small import KINDS, SOURCE_IDS, TARGET_LABELS, inputs, make_model
+from helpers.translators import make_translator
 from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.framework.ops import gradient_registry
 
+from keras_s2s.export import litert, onnx, saved_model
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.search import GreedySearch
 
@@ -17,6 +20,11 @@ from keras_s2s.search import GreedySearch
 def graphs() -> int:
     gc.collect()
     return sum(isinstance(each, FuncGraph) for each in gc.get_objects())
+
+
+def gradients() -> set[str]:
+    gc.collect()
+    return {name for name in gradient_registry.list() if name.startswith("CustomGradient")}
 
 
 @pytest.mark.sampled(1)
@@ -42,6 +50,17 @@ def test_searches_that_are_no_longer_cached_leave_no_graph():
             model.search(SOURCE_IDS, GreedySearch(max_length=length))
         counts.append(graphs())
     assert counts[1] == counts[2]
+
+
+@pytest.mark.parametrize(
+    ("export", "path"), [(saved_model, "serving"), (litert, "m.tflite"), (onnx, "m.onnx")]
+)
+def test_an_export_leaves_no_gradients(tmp_path, export, path):
+    translator = make_translator()
+    before = gradients()
+    export(translator, tmp_path / path, verbose=False)
+    del translator
+    assert gradients() <= before
 
 
 def test_a_gradient_can_be_computed_after_the_call():
