@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -42,6 +44,7 @@ _DAMAGE = (
 _MAX_CONFIG_BYTES = 64 << 20
 _MAX_EXPANSION = 100  # ratio of the expanded size of an archive to its own size
 _SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
+_MIN_COSINE = 0.1  # of the matrices of models trained from the same initial weights
 _MAX_REASON_LENGTH = 300  # characters
 
 
@@ -99,8 +102,8 @@ def average_checkpoints(
     more accurate than the last checkpoint, at no extra cost at inference. To write such
     checkpoints, use for example `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`. You can
     also average models that were fine-tuned from one trained model, with different learning rates
-    or pairs. Models trained from different initial weights have no meaningful mean. Combine them in
-    an `Ensemble`.
+    or pairs. Models trained from different initial weights have no meaningful mean, and a warning
+    says so. Combine them in an `Ensemble`.
 
     The files are loaded one at a time. Everything except the weights, including the search and the
     vocabularies, comes from the first file. Compile the model again before further training. A
@@ -149,6 +152,7 @@ def average_checkpoints(
             f"{names[0]!r}, whose weights include integers"
         )
     sums = [np.asarray(weight, np.float64) for weight in weights]
+    unrelated: list[str] = []
     for name in names[1:]:
         other = load(name)
         difference = _find_difference(model, other)
@@ -157,7 +161,16 @@ def average_checkpoints(
                 "`paths` must be checkpoints of one model. Received: "
                 f"{names[0]!r} and {name!r}, whose {difference}"
             )
+        if not _are_related(weights, other.get_weights()):
+            unrelated.append(name)
         sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
+    if unrelated:
+        warnings.warn(
+            f"{', '.join(map(repr, unrelated))}: trained from other initial weights than "
+            f"{names[0]!r}, so the mean of their weights is not a useful model. Combine the models "
+            "in an ensemble instead.",
+            stacklevel=2,
+        )
     model.set_weights([total / len(names) for total in sums])
     if isinstance(model, Translator) and model.temperature is not None and len(names) > 1:
         model.temperature = 1.0
@@ -361,6 +374,22 @@ def _short(value: Any) -> str:
     except ValueError:  # Python does not format integers of more than 4,300 digits
         text = "an integer of thousands of digits"
     return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"
+
+
+def _are_related(weights: list[Any], others: list[Any]) -> bool:
+    """Return whether two models seem to be trained from the same initial weights.
+
+    The cosine of the matrices of two checkpoints of one run was at least 0.7, even between its
+    first and last epochs, and that of independent runs at most 0.01.
+    """
+    matrices = [
+        (np.asarray(one, np.float64).ravel(), np.asarray(other, np.float64).ravel())
+        for one, other in zip(weights, others, strict=True)
+        if np.ndim(one) >= 2
+    ]
+    product = sum(np.dot(one, other) for one, other in matrices)
+    norms = [sum(np.dot(side, side) for side in sides) for sides in zip(*matrices, strict=True)]
+    return bool(product >= _MIN_COSINE * math.sqrt(math.prod(norms)))
 
 
 def _find_difference(model: Any, other: Any) -> str | None:

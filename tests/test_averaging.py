@@ -8,7 +8,7 @@ from helpers.translators import make_translator
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
-from keras_s2s.saving import average_checkpoints
+from keras_s2s.saving import average_checkpoints, load
 from keras_s2s.tokenizers import WordTokenizer
 from keras_s2s.translator import Translator
 
@@ -76,8 +76,18 @@ def test_models_may_differ_in_dropout_and_in_what_was_trained(tmp_path):
     Seq2Seq(LSTMEncoder(8, 4), LSTMDecoder(8, 4)).save(tmp_path / "one.keras")
     options = {"dropout": 0.5, "word_dropout": 0.1, "trainable_embeddings": False}
     other = Seq2Seq(LSTMEncoder(8, 4, **options), LSTMDecoder(8, 4, **options))
+    other.set_weights(load(tmp_path / "one.keras").get_weights())
     other.save(tmp_path / "two.keras")
     average_checkpoints([tmp_path / "one.keras", tmp_path / "two.keras"])
+
+
+def test_models_of_different_initial_weights_are_reported(tmp_path):
+    paths = [tmp_path / f"{name}.keras" for name in ("one", "two", "three")]
+    for path in paths:
+        Seq2Seq(LSTMEncoder(40, 32), LSTMDecoder(40, 32)).save(path)
+    message = r"two.keras', '.*three.keras': trained from other initial weights than '.*one.keras'"
+    with pytest.warns(UserWarning, match=message):
+        average_checkpoints(paths)
 
 
 def test_ensembles_and_their_members_have_no_mean(tmp_path):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from keras_s2s.cli.loading import load_translator
-from keras_s2s.cli.model_paths import find_translator
-from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, option
+from keras_s2s.cli.model_paths import find_translator, settings_of_run
+from keras_s2s.cli.options import IMPORT, OVERWRITE, check_free, import_modules, option
 from keras_s2s.cli.paths import TRANSLATORS, ExistingPath, OutputFile
-from keras_s2s.cli.streams import warn, write_line
+from keras_s2s.cli.streams import import_package, warn, write_line
 from keras_s2s.errors import InputError
 
 _MODELS = click.argument(
@@ -45,7 +46,8 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     and the search settings of the first one. Prints the path of the file.
     """
     _check_request("An average", models, output, overwrite)
-    load_alike(models)
+    import_package()
+    import_modules(name for path in models for name in settings_of_run(path).get("import") or ())
     from keras_s2s import average_checkpoints
 
     averaged = average_checkpoints([find_translator(path) for path in models])
@@ -72,10 +74,19 @@ def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool
     """Combine MODELs into an ensemble and write it to one .keras file.
 
     MODELs are .keras files or run folders. They must have the same vocabularies. The ensemble uses
-    the search settings of the first one. Prints the path of the file.
+    the search settings of the first one. If a MODEL is an ensemble, each of its models counts as
+    much as any other. Prints the path of the file.
     """
     _check_request("An ensemble", models, output, overwrite)
+    _check_distinct(models)
     translators = load_alike(models)
+    for path, translator in zip(models, translators, strict=True):
+        inner = getattr(translator.model, "average", average)
+        if inner != average:
+            raise InputError(
+                f"{path}: an ensemble that averages {inner}. Received: --average {average}. Add "
+                f"--average {inner}, or combine its models"
+            )
     combined = combine(translators, average)
     combined.save(output)
     _report_confidences(combined)
@@ -163,3 +174,13 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
     check_free("--output", output, overwrite)
     for path in models:
         find_translator(path)
+
+
+def _check_distinct(models: Sequence[str]) -> None:
+    """Check that no model is given twice, by its file or its run folder."""
+    seen: dict[str, str] = {}
+    for path in models:
+        file = os.path.realpath(find_translator(path))
+        if file in seen:
+            raise InputError(f"{path}: the same model as {seen[file]}. Expected: different models")
+        seen[file] = path

@@ -56,10 +56,10 @@ def inspect(path: str, as_json: bool, vocabulary: str | None) -> None:
 
 def _describe_keras(path: str) -> dict[str, Any]:
     """Return a card for a `.keras` file, as for an export."""
+    loaded = load_keras(path)
     import keras_s2s
     from keras_s2s.export.model_card import make_card
 
-    loaded = load_keras(path)
     if not isinstance(loaded, keras_s2s.Translator):
         return {"format": "Keras", "model": type(loaded).__name__, "parameters": _count(loaded)}
     card = make_card(loaded, file_format="Keras", signatures=[], operations=[], figures={})

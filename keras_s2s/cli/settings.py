@@ -91,6 +91,12 @@ def complete(given: Mapping[str, Any]) -> SimpleNamespace:
                 f"{option_name(name)} FILE is missing. You can also set it in a settings file, as "
                 f"`{name}: FILE`"
             )
+    last_seed = values["seed"] + values["models"] - 1
+    if last_seed > SETTINGS["seed"].maximum:
+        raise InputError(
+            f"{name_as_given('seed')} must be at most {SETTINGS['seed'].maximum} for the last of "
+            f"{values['models']} models, too. Received: {value_as_given('seed', values['seed'])}"
+        )
     attention = values["attention"]
     if values["copy"] and attention == "none":
         raise InputError(

@@ -12,8 +12,9 @@ import tensorflow as tf
 import keras_s2s as s2s
 from keras_s2s.checks import count_of
 from keras_s2s.cli.fitted_settings import tokenizer_kind
-from keras_s2s.cli.setting import name_as_given
+from keras_s2s.cli.setting import name_as_given, value_as_given
 from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
+from keras_s2s.cli.streams import warn
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
 from keras_s2s.errors import InputError
@@ -60,6 +61,7 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
+            _warn_of_unused_size(settings, side, sides[place])
             continue
         texts = (pair[place] for pair in iterate_training_pairs(settings, pairs.train))
         sides.append(_train_tokenizer(settings, side, str(tokenizer_kind(settings, side)), texts))
@@ -123,6 +125,17 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any
     if kind == "subword":
         return _train_subwords(side, texts, size)
     return TOKENIZERS[kind].train(texts, max_vocabulary_size=size)
+
+
+def _warn_of_unused_size(settings: SimpleNamespace, side: str, tokenizer: Any) -> None:
+    """Warn of a vocabulary size that has no effect because another model's vocabulary is used."""
+    name = f"{side}_vocabulary_size"
+    size = getattr(settings, name)
+    if size not in (None, tokenizer.vocabulary_size):
+        warn(
+            f"{value_as_given(name, size)} has no effect: the {side} vocabulary is that of "
+            f"{settings.init_from or settings.teacher}, with {tokenizer.vocabulary_size:,} tokens"
+        )
 
 
 def _train_subwords(side: str, texts: Any, size: int | None) -> Any:

@@ -14,7 +14,7 @@ import keras_s2s as s2s
 def nearby(translator, tmp_path):
     """A model of the same sizes with other weights and another search."""
     model = s2s.Seq2Seq.from_config(translator.model.get_config())
-    model.set_weights([weight + 1.0 for weight in translator.model.get_weights()])
+    model.set_weights([weight * 4 for weight in translator.model.get_weights()])
     path = tmp_path / "nearby.keras"
     search = s2s.GreedySearch(max_length=3)
     s2s.Translator(model, translator.source, translator.target, search=search).save(path)
@@ -44,7 +44,7 @@ def test_weights_are_averaged_and_the_rest_is_from_the_first_model(
     for weight, mean in zip(
         translator.model.get_weights(), averaged.model.get_weights(), strict=True
     ):
-        np.testing.assert_allclose(mean, weight + 2 / 3, atol=1e-6, rtol=1e-6)
+        np.testing.assert_allclose(mean, 3 * weight, atol=1e-6, rtol=1e-6)
     assert averaged.search == translator.search
     assert averaged.target.vocabulary == translator.target.vocabulary
 
@@ -80,6 +80,24 @@ def test_the_ensemble_searches_with_both_models(run, model, other, translator, t
     assert np.abs(found["scores"] - alone["scores"]).max() > 0.01
 
 
+def test_a_model_is_not_combined_with_itself(run, model, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.keras").symlink_to(model)
+    code, _, errors = run("ensemble", model, tmp_path / "run", "--output", tmp_path / "two.keras")
+    assert code == 2
+    assert errors.endswith(f"run: the same model as {model}. Expected: different models\n")
+
+
+def test_an_ensemble_keeps_what_it_averages(run, model, other, tmp_path):
+    two, three = tmp_path / "two.keras", tmp_path / "three.keras"
+    geometric = ("--average", "log_probabilities")
+    assert run("ensemble", model, other, "--output", two, *geometric)[0] == 0
+    code, _, errors = run("ensemble", two, other, "--output", three)
+    assert code == 2
+    assert "two.keras: an ensemble that averages log_probabilities. Received: --aver" in errors
+    assert run("ensemble", two, other, "--output", three, *geometric)[0] == 0
+
+
 def test_an_ensemble_may_be_a_member(run, model, other, tmp_path):
     two, three = tmp_path / "two.keras", tmp_path / "three.keras"
     assert run("ensemble", model, other, "--output", two)[0] == 0
@@ -113,7 +131,11 @@ def test_vocabularies_must_be_equal(run, model, translator, tmp_path, command):
     )
     code, output, errors = run(command, model, foreign, "--output", tmp_path / "both.keras")
     assert (code, output) == (2, "")
-    assert "foreign.keras: its target tokenizer differs from that of" in errors
+    expected = {
+        "average": "foreign.keras', whose target vocabularies differ",
+        "ensemble": "foreign.keras: its target tokenizer differs from that of",
+    }
+    assert expected[command] in errors
     assert not (tmp_path / "both.keras").exists()
 
 

@@ -144,6 +144,10 @@ def test_the_help_lists_every_setting_once_in_its_section(run):
         (["--train", ".", "--valid", "no.tsv"], "--train .: a folder. Expected: a file"),
         (["--train", "no.tsv", "--valid", ""], "--valid must not be empty. Received: ''"),
         (["--seed", "4294967296"], "--seed must be an integer between 0 and 4294967295. Receive"),
+        (
+            ["--train", "a", "--valid", "b", "--seed", "4294967294", "--models", "3"],
+            "--seed must be at most 4294967295 for the last of 3 models, too. Received: --seed 42",
+        ),
         (["--units", "9" * 50], "--units must be an integer between 1 and 32768. Received: 999"),
         (["--epochs", "2147483648"], "--epochs must not exceed 2147483647. Received: 2147483648"),
         (["--units", "0"], "--units must be an integer between 1 and 32768. Received: 0"),

@@ -76,6 +76,16 @@ def test_a_vocabulary_that_lacks_most_tokens_is_refused(texts, lacking, files):
         _make_data(given, _initial(*texts))
 
 
+def test_a_vocabulary_size_without_effect_is_reported(files, capsys):
+    given = {**files, "source_tokenizer": None, "teacher": "m.keras", "target_vocabulary_size": 9}
+    _make_data({**given, "source_vocabulary_size": 7}, _initial("ab ", "one two"))
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "no effect" in line]
+    assert warnings == [
+        "keras-s2s: warning: `target_vocabulary_size: 9` has no effect: the target vocabulary is "
+        "that of m.keras, with 6 tokens"
+    ]
+
+
 def test_a_vocabulary_that_lacks_some_tokens_is_reported(files, capsys):
     _make_data({**files, "source_tokenizer": None, "teacher": "m.keras"}, _initial("ab ", "two"))
     expected = "warning: the target vocabulary of m.keras lacks 33.3% (such as 'one') of the target"
