@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,7 @@ from keras_s2s.tokenizers.copying import has_substrings
 # Upper bound on tokens per byte. Compatibility composition expands the 3 bytes of U+FDFA to 18
 # letters.
 _TOKENS_PER_BYTE = 8
+_CHUNK = 256  # texts that are tokenized at once, each of more than a hundred bytes
 
 
 def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
@@ -198,7 +200,7 @@ def count_excess(
 ) -> dict[int, int]:
     """Count the tokens of texts that are longer than a limit.
 
-    Texts are tokenized only if one of them may be too long.
+    Only the texts that may be too long are tokenized, a few at a time.
 
     Args:
         encoded: Texts in UTF-8.
@@ -208,11 +210,16 @@ def count_excess(
     Returns:
         Dict of numbers of tokens, including eos, by the positions of the texts that are too long.
     """
-    most = max(map(len, encoded), default=0) * _TOKENS_PER_BYTE
-    if max_length is None or most < max_length:
+    if max_length is None:
         return {}
-    lengths = tokenizer.split(tf.constant(encoded))[1].numpy() + 1
-    return {int(it): int(lengths[it]) for it in np.flatnonzero(lengths > max_length)}
+    least = max_length / _TOKENS_PER_BYTE  # bytes of a text that may be too long
+    waiting = iter([number for number, text in enumerate(encoded) if len(text) >= least])
+    excess: dict[int, int] = {}
+    while chunk := list(itertools.islice(waiting, _CHUNK)):
+        lengths = tokenizer.split(tf.constant([encoded[number] for number in chunk]))[1].numpy() + 1
+        for place in np.flatnonzero(lengths > max_length):
+            excess[chunk[place]] = int(lengths[place])
+    return excess
 
 
 def group_translatable(

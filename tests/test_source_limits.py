@@ -14,7 +14,7 @@ import keras_s2s as s2s
 from keras_s2s.export.litert_runner import LiteRTRunner
 from keras_s2s.export.saved_model_session import SavedModelSession
 from keras_s2s.export.sessions import LiteRTSession
-from keras_s2s.translator_inputs import limit_length
+from keras_s2s.translator_inputs import count_excess, limit_length
 
 IDS = [[4, 5, 6, 7, 3], [4, 3, 9, 9, 9], [4, 5, 3, 0, 0], [4, 5, 6, 7, 8]]
 TEXTS = ["hello", "hello hello hello", "a"]
@@ -67,6 +67,19 @@ def test_a_truncated_text_is_reported_and_answered_as_its_beginning():
     ):
         found = translator.translate(TEXTS)
     assert found == translator.translate(["hello", "hello h", "a"])
+
+
+def test_only_texts_that_may_be_too_long_are_tokenized_and_few_at_a_time(monkeypatch):
+    tokenizer = tiny_translator().source
+    calls, split = [], tokenizer.split
+    monkeypatch.setattr(tokenizer, "split", lambda texts: calls.append(len(texts)) or split(texts))
+    # With a limit of 80 tokens, a text of 10 bytes may be too long.
+    texts = [b"a", b"hello hell", b"a" * 90, *[b"hello h"] * 5000, b"h" * 80, b"h" * 79]
+    assert count_excess(texts, tokenizer, 80) == {2: 91, 5003: 81}
+    assert calls == [4]
+    calls.clear()
+    assert len(count_excess([b"h" * 90] * 5000, tokenizer, 80)) == 5000
+    assert (sum(calls), max(calls) <= 256) == (5000, True)
 
 
 @pytest.mark.slow
