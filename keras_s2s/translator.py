@@ -461,14 +461,17 @@ class Translator(keras.Model):
         return cls(**config)
 
     def __repr__(self) -> str:
-        replaces = ", replace_unknown=True" if self.replace_unknown else ""
+        options = [f"search={self.search!r}"]
+        if self.replace_unknown:
+            options.append("replace_unknown=True")
+        if self.temperature is not None:
+            options.append(f"confidence={self.temperature}")
         if self.max_source_length != MAX_SOURCE_LENGTH:
-            replaces += f", max_source_length={self.max_source_length}"
-        replaces += ", truncate_source=True" if self.truncate_source else ""
-        return (
-            f"Translator({self.model!r}, {self.source!r}, {self.target!r}, "
-            f"search={self.search!r}{replaces})"
-        )
+            options.append(f"max_source_length={self.max_source_length}")
+        if self.truncate_source:
+            options.append("truncate_source=True")
+        parts = f"{self.model!r}, {self.source!r}, {self.target!r}"
+        return f"Translator({parts}, {', '.join(options)})"
 
     def _replace_unknown(self, ids: tf.Tensor, texts: Any, attention: tf.Tensor) -> tf.Tensor:
         """Detokenize ids with source tokens in place of unk."""

@@ -279,3 +279,5 @@ def test_the_repr_of_a_model_shows_its_parts(translator):
         f"Translator({model!r}, CharTokenizer(vocabulary_size=8), "
         f"WordTokenizer(vocabulary_size=7), search={translator.search!r})"
     )
+    translator = s2s.Translator(model, translator.source, translator.target, confidence=2.5)
+    assert repr(translator).endswith(f"search={translator.search!r}, confidence=2.5)")
