@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_s2s.checks import check_choice, count_of, short_repr
-from keras_s2s.errors import InputError, missing_package
+from keras_s2s.errors import InputError, MissingPackageError, missing_package
 
 if TYPE_CHECKING:
     from keras_s2s.tokenizers import Tokenizer
@@ -233,9 +233,10 @@ def bleu(
         The score and its signature.
 
     Raises:
-        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        ValueError: If the lists differ in length, are empty, or an output has no reference, or if
+            sacrebleu has no such tokenizer.
         TypeError: If the references of an output are a single text.
-        ImportError: If sacrebleu is not installed.
+        ImportError: If sacrebleu, or a package that its tokenizer needs, is not installed.
 
     References:
         - [BLEU (Papineni et al., 2002)](https://aclanthology.org/P02-1040/)
@@ -283,12 +284,13 @@ def corpus_statistics(
         The `CorpusStatistics`.
 
     Raises:
-        ValueError: If the lists differ in length, are empty, or an output has no reference.
+        ValueError: If the lists differ in length, are empty, or an output has no reference, or if
+            sacrebleu has no such tokenizer.
         TypeError: If the references of an output are a single text.
-        ImportError: If sacrebleu is not installed.
+        ImportError: If sacrebleu, or a package that its tokenizer needs, is not installed.
     """
     _check_references(outputs, references)
-    metric = getattr(_sacrebleu(), {"bleu": "BLEU", "chrf": "CHRF"}[name])(**settings)
+    metric = _sacrebleu().CHRF() if name == "chrf" else _make_bleu(**settings)
     rows = metric._extract_corpus_statistics(list(outputs), _reference_streams(references))
     signature = str(metric.get_signature())  # depends on the references
     return CorpusStatistics(
@@ -296,19 +298,26 @@ def corpus_statistics(
     )
 
 
-def check_installed(metrics: Iterable[str]) -> None:
-    """Check that the packages for the metrics are installed, before training starts.
+def check_metrics(
+    metrics: Iterable[str], *, bleu_tokenize: str = "13a", name: str = "`bleu_tokenize`"
+) -> None:
+    """Check that metrics can be computed, before training starts.
 
     Args:
         metrics: Names of metrics: "wer", "ter", "bleu", "chrf".
+        bleu_tokenize: Tokenizer of sacrebleu for BLEU. Defaults to "13a".
+        name: Name of `bleu_tokenize` for error messages.
 
     Raises:
+        ValueError: If sacrebleu has no such tokenizer.
         ImportError: If a package is missing.
     """
     metrics = set(metrics)
     if metrics & {"wer", "ter"}:
         _levenshtein()
-    if metrics & {"bleu", "chrf"}:
+    if "bleu" in metrics:
+        _make_bleu(bleu_tokenize, name)
+    if "chrf" in metrics:
         _sacrebleu()
 
 
@@ -333,6 +342,21 @@ def _sacrebleu() -> Any:
     except ImportError as error:
         raise missing_package("sacrebleu", error) from error
     return sacrebleu
+
+
+def _make_bleu(tokenize: str, name: str = "`tokenize`") -> Any:
+    """Return sacrebleu's metric for a tokenizer."""
+    sacrebleu = _sacrebleu()
+    if tokenize not in sacrebleu.BLEU.TOKENIZERS:
+        raise InputError(
+            f"{name} must be a tokenizer of sacrebleu: {', '.join(sacrebleu.BLEU.TOKENIZERS)}. "
+            f"Received: {short_repr(tokenize)}"
+        )
+    try:
+        return sacrebleu.BLEU(tokenize=tokenize)
+    except RuntimeError as error:  # a tokenizer of Japanese or Korean without its package
+        reason = " ".join(str(error).split())
+        raise MissingPackageError(f"{name} {tokenize!r} cannot be used: {reason}") from error
 
 
 def _levenshtein() -> Any:

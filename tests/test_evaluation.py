@@ -3,9 +3,12 @@ from __future__ import annotations
 import sys
 
 import pytest
+import sacrebleu
 
+from keras_s2s.errors import InputError
 from keras_s2s.evaluation import (
     bleu,
+    check_metrics,
     chrf,
     error_rates,
     group_references,
@@ -149,6 +152,28 @@ def test_bleu_counts_the_requested_tokens():
     score, signature = bleu(output, reference, tokenize="none")
     assert score < 99
     assert "tok:none" in signature
+
+
+def test_a_tokenizer_that_sacrebleu_lacks_is_rejected():
+    with pytest.raises(
+        InputError, match=r"`tokenize` must be a tokenizer of sacrebleu: none, .*foo"
+    ):
+        bleu(["a"], [["a"]], tokenize="foo")
+    with pytest.raises(InputError, match="--bleu-tokenize must be a tokenizer of sacrebleu"):
+        check_metrics(["bleu"], bleu_tokenize="foo", name="--bleu-tokenize")
+    check_metrics(["wer", "chrf"], bleu_tokenize="foo")
+
+
+def test_a_tokenizer_whose_package_is_missing_is_rejected(monkeypatch):
+    def make(tokenize):
+        raise RuntimeError("Japanese needs\n\n  pip install sacrebleu[ja]")
+
+    make.TOKENIZERS = sacrebleu.BLEU.TOKENIZERS
+    monkeypatch.setattr(sacrebleu, "BLEU", make)
+    with pytest.raises(
+        ImportError, match=r"^`bleu_tokenize` 'ja-mecab' cannot .* sacrebleu\[ja\]$"
+    ):
+        check_metrics(["bleu"], bleu_tokenize="ja-mecab")
 
 
 @pytest.mark.parametrize("score", [bleu, chrf])

@@ -18,7 +18,7 @@ from keras_s2s.evaluation import (
     METRICS,
     SPLITS,
     bleu,
-    check_installed,
+    check_metrics,
     chrf,
     error_rates,
     group_references,
@@ -126,7 +126,8 @@ class SearchEvaluation(keras.callbacks.Callback):
         self.replace_unknown = replace_unknown
         if metrics is None:
             metrics = meaningful_metrics(list(self.references.values()))
-        self.metrics = _check_metrics(metrics)
+        self.metrics = _check_names(metrics)
+        check_metrics(self.metrics, bleu_tokenize=bleu_tokenize)
         self.every = check_every(every)
         if tokens is None:
             tokens = unit_of(type(target))
@@ -281,8 +282,8 @@ def _references(pairs: Any) -> dict[str, list[str]]:
     return references
 
 
-def _check_metrics(metrics: Any) -> tuple[str, ...]:
-    """Check the names of the metrics, and that their packages are installed."""
+def _check_names(metrics: Any) -> tuple[str, ...]:
+    """Check the names of the metrics."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise TypeError(
             f"`metrics` must be a list of names. Received: metrics={short_repr(metrics)}"
@@ -298,7 +299,6 @@ def _check_metrics(metrics: Any) -> tuple[str, ...]:
                 f"Each of `metrics` must be one of {', '.join(map(repr, METRICS))}. "
                 f"Received: {short_repr(name)}"
             )
-    check_installed(metrics)
     return metrics
 
 

@@ -26,7 +26,7 @@ from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
 from keras_s2s.errors import InputError
-from keras_s2s.evaluation import METRICS, check_installed, group_references, meaningful_metrics
+from keras_s2s.evaluation import METRICS, check_metrics, group_references, meaningful_metrics
 from keras_s2s.files import written_beside
 
 
@@ -111,7 +111,8 @@ def evaluate(
     listed = read_checked_pairs(pairs, column)
     references = group_references(listed)
     wanted = wanted or list(meaningful_metrics(list(references.values())))
-    check_installed(["wer", *wanted])
+    tokenizer = bleu_tokenize or run.get("bleu_tokenize") or "13a"
+    check_metrics(["wer", *wanted], bleu_tokenize=tokenizer, name="--bleu-tokenize")
     answering = load_model(model, **options)
     if answering.translator is not None:
         from keras_s2s.cli.unknown_tokens import report_unknown  # imports TensorFlow
@@ -123,7 +124,7 @@ def evaluate(
         list(references.values()),
         metrics=wanted,
         tokens=tokens or run.get("tokens") or answering.target_unit(),
-        bleu_tokenize=bleu_tokenize or run.get("bleu_tokenize") or "13a",
+        bleu_tokenize=tokenizer,
         **settings,
     )
     if outputs is not None:

@@ -30,6 +30,7 @@ _MISTAKE = 2
 _FAILURE = 1
 _INTERRUPTED = 130  # as in a shell: 128 + SIGINT
 _PIPE_CLOSED = 141  # 128 + SIGPIPE
+_STDERR = 2  # file descriptor
 
 _MISTAKES = (
     InputError,
@@ -156,6 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Run the command line of this process and exit."""
+    _replace_closed_error_stream()
+    if sys.stdout is None:
+        click.echo(f"{PROGRAM}: failed: standard output is closed", err=True)
+        sys.exit(_FAILURE)
     if isinstance(sys.stdout, io.TextIOWrapper):  # the locale may lack α and →, which help uses
         sys.stdout.reconfigure(errors="replace")
     code = main()
@@ -168,8 +173,18 @@ def run() -> None:
     if "ai_edge_litert" in sys.modules and "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         # LiteRT writes INFO lines when the process ends, and has no setting for them.
         sys.stderr.flush()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     sys.exit(code)
+
+
+def _replace_closed_error_stream() -> None:
+    """Send messages to the null device if standard error is closed, as by `2>&-`."""
+    if sys.stderr is None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != _STDERR:
+            os.dup2(null, _STDERR)
+            os.close(null)
+        sys.stderr = os.fdopen(_STDERR, "w")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -12,7 +12,7 @@ from keras_s2s.checks import count_of
 from keras_s2s.evaluation import (
     METRICS,
     Comparison,
-    check_installed,
+    check_metrics,
     compare,
     corpus_statistics,
     rates_of,
@@ -139,7 +139,7 @@ def make_report(
         ValueError: If there is nothing to compare, or an argument is out of range.
         ImportError: If a package that a metric needs is not installed.
     """
-    check_installed(["wer", *metrics])
+    check_metrics(["wer", *metrics], bleu_tokenize=bleu_tokenize)
     compared = compare(outputs, references, tokens=tokens)
     figures: dict[str, Figure] = {}
     signatures: dict[str, str] = {}
@@ -187,10 +187,13 @@ def _interval(rows: Any, compute: Callable[[Any], float], samples: int) -> tuple
     """Return the bootstrap confidence interval of a metric."""
     import numpy as np
 
-    random, rows = np.random.default_rng(_SEED), np.asarray(rows)
-    found = []
-    for _ in range(samples):
-        drawn = random.integers(len(rows), size=len(rows))
-        found.append(compute(rows[drawn].sum(axis=0).tolist()))
+    random = np.random.default_rng(_SEED)
+    # Draw how often each distinct row occurs in a sample: many sources have the same counts.
+    distinct, counts = np.unique(np.asarray(rows), axis=0, return_counts=True)
+    total = int(counts.sum())
+    found = [
+        compute((random.multinomial(total, counts / total) @ distinct).tolist())
+        for _ in range(samples)
+    ]
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)

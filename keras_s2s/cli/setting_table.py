@@ -193,7 +193,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             None,
             "Model to distill, usually an ensemble: a .keras file or run folder. The new model "
             "learns the probabilities that the teacher predicts, and uses the teacher's "
-            "vocabularies; `label_smoothing` has no effect",
+            "vocabularies; `label_smoothing` and `reduction` have no effect",
             unset=NONE,
         ),
         _fitted("epochs", "Number of passes over the training pairs"),

@@ -176,6 +176,8 @@ def read_sources(path: str) -> list[str]:
 def _take_source(text: str, place: str, columns: str | None) -> str:
     """Return the source text of a line that may have columns."""
     if columns == "first":
+        if not is_empty(text):  # a carriage return may be the end of a line, and of its columns
+            _check_characters(text, place, "\r\0")
         text = text.partition("\t")[0]
     elif columns == "features":
         source, *features = text.split("\t")
@@ -186,12 +188,16 @@ def _take_source(text: str, place: str, columns: str | None) -> str:
                 "to read only the first column, or --columns text to read the whole line"
             )
         text = " ".join([source, *features])
-    if is_empty(text):
-        return text
-    for character, name in _REFUSED.items():
-        if character in text and not (character == "\t" and columns == "text"):
-            raise InputError(
-                f"{place}: {name} at character {text.index(character) + 1}. Expected: "
-                f"{_EXPECTED}{_HINTS.get(character, '')}"
-            )
+    if not is_empty(text):
+        _check_characters(text, place, "\r\0" if columns == "text" else "\t\r\0")
     return text
+
+
+def _check_characters(text: str, place: str, refused: str) -> None:
+    """Check that a line does not contain characters that a source must not contain."""
+    for character in refused:
+        if character in text:
+            raise InputError(
+                f"{place}: {_REFUSED[character]} at character {text.index(character) + 1}. "
+                f"Expected: {_EXPECTED}{_HINTS.get(character, '')}"
+            )

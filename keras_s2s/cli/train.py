@@ -25,7 +25,7 @@ from keras_s2s.cli.settings import complete, read_config, to_yaml
 from keras_s2s.cli.streams import import_package
 from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
 from keras_s2s.errors import check_package
-from keras_s2s.evaluation import METRICS, check_installed
+from keras_s2s.evaluation import METRICS, check_metrics
 
 _METAVARS = {
     "train": "FILE",
@@ -125,7 +125,11 @@ def train(config: str | None, write_config: str | None, **options: Any) -> None:
         resumes = check_folder(settings)
         if resumes:
             check_data(settings)
-        check_installed(METRICS)
+        check_metrics(
+            METRICS,
+            bleu_tokenize=settings.bleu_tokenize,
+            name=name_as_given("bleu_tokenize"),
+        )
         pairs = None
         if not holds_records(settings):  # which TensorFlow reads, after it is configured
             pairs = read_training_pairs(settings)

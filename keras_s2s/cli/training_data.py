@@ -61,7 +61,8 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     for place, side in enumerate(("source", "target")):
         if initial is not None:
             sides.append(getattr(initial, side))
-            _warn_of_unused_size(settings, side, sides[place])
+            owner = settings.init_from or settings.teacher
+            _warn_of_unused_size(settings, side, sides[place], f"that of {owner}")
             continue
         texts = (pair[place] for pair in iterate_training_pairs(settings, pairs.train))
         sides.append(_train_tokenizer(settings, side, str(tokenizer_kind(settings, side)), texts))
@@ -121,20 +122,24 @@ def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any
     """Train the tokenizer of one side."""
     size = getattr(settings, f"{side}_vocabulary_size")
     if kind == "byte":
-        return TOKENIZERS[kind].train(texts)
+        tokenizer = TOKENIZERS[kind].train(texts)
+        _warn_of_unused_size(settings, side, tokenizer, "the bytes")
+        return tokenizer
     if kind == "subword":
         return _train_subwords(side, texts, size)
     return TOKENIZERS[kind].train(texts, max_vocabulary_size=size)
 
 
-def _warn_of_unused_size(settings: SimpleNamespace, side: str, tokenizer: Any) -> None:
-    """Warn of a vocabulary size that has no effect because another model's vocabulary is used."""
+def _warn_of_unused_size(
+    settings: SimpleNamespace, side: str, tokenizer: Any, vocabulary: str
+) -> None:
+    """Warn of a vocabulary size that has no effect because the vocabulary is given."""
     name = f"{side}_vocabulary_size"
     size = getattr(settings, name)
     if size not in (None, tokenizer.vocabulary_size):
         warn(
-            f"{value_as_given(name, size)} has no effect: the {side} vocabulary is that of "
-            f"{settings.init_from or settings.teacher}, with {tokenizer.vocabulary_size:,} tokens"
+            f"{value_as_given(name, size)} has no effect: the {side} vocabulary is {vocabulary}, "
+            f"with {tokenizer.vocabulary_size:,} tokens"
         )
 
 

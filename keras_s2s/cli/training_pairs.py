@@ -14,7 +14,7 @@ from keras_s2s.checks import count_of
 from keras_s2s.cli.features import FeatureCounts
 from keras_s2s.cli.streams import StatusLine, warn
 from keras_s2s.data import iterate_pairs, read_pairs
-from keras_s2s.data.pair_files import is_records
+from keras_s2s.data.pairs import is_records
 from keras_s2s.errors import InputError
 from keras_s2s.pair_statistics import PairStatistics, measure_pairs
 from keras_s2s.special_ids import SPECIAL_TOKENS

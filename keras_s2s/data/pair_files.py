@@ -10,7 +10,12 @@ import os
 from collections.abc import Iterable, Iterator
 
 from keras_s2s.checks import short_repr
-from keras_s2s.data.pairs import as_paths_or_pairs, check_features_column, iterate_lines
+from keras_s2s.data.pairs import (
+    as_paths_or_pairs,
+    check_features_column,
+    is_records,
+    iterate_lines,
+)
 from keras_s2s.errors import InputError
 
 
@@ -54,11 +59,6 @@ def iterate_pairs(
         raise InputError("`files` must contain at least one path. Received: none")
     column = check_features_column(features_column)
     return itertools.chain.from_iterable(iterate_file(path, column) for path in paths)
-
-
-def is_records(path: str) -> bool:
-    """Return whether the name of a file is one of records, as "train.tfrecord-00000-of-00008"."""
-    return ".tfrecord" in os.path.basename(path)
 
 
 def iterate_file(path: str, features_column: int | None = None) -> Iterator[tuple[str, str]]:

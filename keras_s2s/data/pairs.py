@@ -87,6 +87,11 @@ def iterate_lines(
         ValueError: If the file has no pairs, is damaged, or a line is not a pair.
     """
     name = check_path(path)
+    if is_records(name):
+        raise InputError(
+            f"{name}: a TFRecord file by its name. Expected: a file of source<TAB>target lines. "
+            "Only `make_dataset`, `iterate_pairs` and --train read TFRecord files"
+        )
     number = 0
     first_empty = None
     for number, line in enumerate(iterate_text_lines(name, _PAIR), 1):
@@ -216,6 +221,11 @@ def find_fault(source: str, target: str) -> str | None:
         if "\0" in text:
             return f"a NUL character in the {side}"
     return None
+
+
+def is_records(path: str) -> bool:
+    """Return whether the name of a file is one of records, as "train.tfrecord-00000-of-00008"."""
+    return ".tfrecord" in os.path.basename(path)
 
 
 def check_path(path: str | os.PathLike[str]) -> str:

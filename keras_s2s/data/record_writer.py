@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -29,7 +30,8 @@ def write_records(
     Pairs are written to the files in turn. Each record is a `tf.train.Example` with the features
     "source" and "target", each a UTF-8 text. The first record of a file also has a feature
     "begins", and the last record a feature "ends" with the number of records, so that a truncated
-    file is detected. The files are renamed to their final names once all are complete.
+    file is detected. Once all files are complete, they are renamed to their final names, one after
+    another.
 
     Args:
         pairs: Source texts and target texts, or the path of a file of tab-separated pairs, or
@@ -49,6 +51,7 @@ def write_records(
         FileNotFoundError: If an input file or the destination folder does not exist.
         ValueError: If there are fewer pairs than `shards`, a pair has an empty side, an input file
             is malformed, or `features_column` is not 1, 2 or 3.
+        OSError: If a file cannot be written, for example because the disk is full.
 
     Example:
         >>> import tempfile
@@ -66,7 +69,7 @@ def write_records(
     names = [f"{prefix}-{number:05d}-of-{shards:05d}.tfrecord" for number in range(shards)]
     with contextlib.ExitStack() as stack:
         unfinished = [stack.enter_context(written_beside(name)) for name in names]
-        with contextlib.ExitStack() as open_files:
+        with _write_errors(names[0]), contextlib.ExitStack() as open_files:
             files = [open_files.enter_context(_RecordFile(name)) for name in unfinished]
             number = 0
             for number, (source, target) in enumerate(check_pairs(given), 1):
@@ -77,6 +80,17 @@ def write_records(
                     f"Received: shards={shards} for {count_of(number, 'pair')}"
                 )
     return names
+
+
+@contextlib.contextmanager
+def _write_errors(path: str) -> Iterator[None]:
+    """Raise TensorFlow's errors of writing as an `OSError` with the path of the first file."""
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
+    except tf.errors.OpError as error:
+        raise OSError(f"Could not write {path!r}: {error.message}") from error
 
 
 class _RecordFile:

@@ -262,6 +262,11 @@ def test_pairs_that_cannot_be_searched_are_rejected(pairs, error, match):
         ({"metrics": ["per"]}, ValueError, "`metrics` must be one of 'wer'"),
         ({"every": 0}, ValueError, "`every` must be 'epoch' or a positive integer"),
         ({"tokens": "syllables"}, ValueError, "`tokens` must be one of 'words'"),
+        (
+            {"metrics": ["bleu"], "bleu_tokenize": "foo"},
+            ValueError,
+            "`bleu_tokenize` must be a tokenizer of sacrebleu: none",
+        ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be a positive integer"),
         ({"examples": -1}, ValueError, "`examples` must be an integer of at least 0"),
     ],

@@ -226,12 +226,15 @@ def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
     (folder / "settings.yaml").write_text(to_yaml(vars(settings)), "utf-8")
     (folder / "state").mkdir()
     (folder / "state" / "training_state.npz").touch()
-    settings.epochs = 50
+    settings.epochs, settings.confidence, settings.bleu_tokenize = 50, True, "none"
     assert check_folder(settings) is True
     settings.units = None
     assert check_folder(settings) is True
     assert (settings.units, settings.epochs) == (256, 50)
-    settings.units = 3
+    settings.watch = "bleu"
+    with pytest.raises(ValueError, match="`bleu_tokenize` is '13a' in the run, 'none' in this"):
+        check_folder(settings)
+    settings.watch, settings.units = "wer", 3
     with pytest.raises(
         ValueError, match=r"different settings \(`units` is 256 in the run, 3 in this"
     ):

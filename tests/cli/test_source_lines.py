@@ -85,6 +85,13 @@ def test_a_line_of_white_space_is_empty(columns):
     assert decode_line(" \t\u3000".encode(), "line 1", columns).strip() == ""
 
 
+@pytest.mark.parametrize("columns", [None, "first", "text", "features"])
+def test_lines_that_end_with_a_carriage_return_alone_are_refused(columns):
+    line = b"ab\td\rc\tf" if columns in ("first", "text") else b"ab c\rd"
+    with pytest.raises(ValueError, match=r"f, line 1: a carriage return at character 5. Expected"):
+        decode_line(line, "f, line 1", columns)
+
+
 def test_features_must_be_one_column():
     with pytest.raises(ValueError, match=r"line 1: 3 columns\. Expected: source<TAB>features"):
         decode_line(b"walk\tV;PST\twalked", "line 1", "features")

@@ -86,6 +86,14 @@ def test_a_vocabulary_size_without_effect_is_reported(files, capsys):
     ]
 
 
+def test_bytes_have_no_vocabulary_size(files, capsys):
+    _make_data({**files, "source_tokenizer": "byte", "source_vocabulary_size": 6})
+    expected = (
+        "`source_vocabulary_size: 6` has no effect: the source vocabulary is the bytes, with 260"
+    )
+    assert expected in capsys.readouterr().err
+
+
 def test_a_vocabulary_that_lacks_some_tokens_is_reported(files, capsys):
     _make_data({**files, "source_tokenizer": None, "teacher": "m.keras"}, _initial("ab ", "two"))
     expected = "warning: the target vocabulary of m.keras lacks 33.3% (such as 'one') of the target"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.running import start
+from helpers.running import PROGRAM, ROOT, start
 from helpers.translators import make_translator
 
 from keras_s2s import BeamSearch, Translator
@@ -161,6 +163,20 @@ def test_closed_standard_input_is_an_error(model, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", None)
     assert main(["translate", str(model)]) == 2
     assert "standard input is closed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "errors"),
+    [("2>&-", 0, b""), (">&-", 1, b"keras-s2s: failed: standard output is closed\n")],
+)
+def test_a_stream_may_be_closed(redirection, code, errors):
+    command = shlex.join([*PROGRAM, "translate", "--help"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"], capture_output=True, env=environment, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (code, errors)
+    assert bool(ended.stdout) == (code == 0)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

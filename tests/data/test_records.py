@@ -46,6 +46,34 @@ def test_written_pairs_are_read_back(tmp_path):
     assert read == [PAIRS[::3], PAIRS[1::3], PAIRS[2::3]]
 
 
+def test_records_are_not_lines(tmp_path):
+    (path,) = write_records(PAIRS, tmp_path / "train", shards=1)
+    with pytest.raises(
+        ValueError, match=r"a TFRecord file by its name. Expected: a file of source"
+    ):
+        read_pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            tf.errors.ResourceExhaustedError,
+            r"No space left on device: '.*-00000-of-00001.tfrecord'",
+        ),
+        (tf.errors.UnknownError, r"Could not write '.*-00000-of-00001.tfrecord': no more"),
+    ],
+)
+def test_records_that_cannot_be_written_leave_no_file(tmp_path, monkeypatch, error, message):
+    def write(*_):
+        raise error(None, None, "no more")
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "write", write)
+    with pytest.raises(OSError, match=message):
+        write_records(PAIRS, tmp_path / "train", shards=1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_of_lines_become_records(tmp_path):
     one, other = tmp_path / "one.tsv", tmp_path / "other.tsv.gz"
     one.write_bytes(b"a\tA\nb\tB\n")
