@@ -40,6 +40,8 @@ def fit_to_pairs(settings: SimpleNamespace, pairs: TrainingPairs) -> None:
     if settings.batch_tokens:
         given["batch_size"] = max(1, int(settings.batch_tokens / max(measured.mean_length, 1)))
         reasons["batch_size"] = f"ignored: {name_as_given('batch_tokens')} limits the batches"
+    if settings.teacher is not None:
+        reasons["label_smoothing"] = f"ignored: {name_as_given('teacher')} predicts the targets"
     if settings.init_from is not None:
         taken = model_sizes(settings.init_from)
         given = taken | given

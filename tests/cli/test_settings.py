@@ -332,3 +332,12 @@ def test_sizes_and_attention_follow_the_initial_model(attention, tmp_path, capsy
     output = capsys.readouterr().out
     for name in ("attention", "units", "source_tokenizer"):
         assert f"that of {path}" in line_of(name, output)
+
+
+def test_a_teacher_replaces_label_smoothing(tmp_path, capsys):
+    path = str(tmp_path / "teacher.keras")
+    source, target = CharTokenizer.train(["abcde"]), CharTokenizer.train(["abc"])
+    Translator(Seq2Seq(LSTMEncoder(9, 3), LSTMDecoder(7, 3)), source, target).save(path)
+    fitted(teacher=path)
+    reason = "ignored: `teacher` predicts the targets"
+    assert reason in line_of("label_smoothing", capsys.readouterr().out)
