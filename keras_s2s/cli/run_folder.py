@@ -43,7 +43,7 @@ train longer, run it with a larger --epochs, or a larger --minutes or --patience
 
 best.keras               the best model with its tokenizers and search settings
 settings.yaml            all settings with explanations: keras-s2s train --config settings.yaml
-data.json                paths and checksums of the data files
+data.json                paths and checksums of the data files and of other models used
 source_vocabulary.json   the source tokens, in the order of their ids
 target_vocabulary.json   the target tokens, in the order of their ids
 learning_curve.csv       loss and metrics of each epoch, counted from 0 (.png: the same as a plot,
@@ -171,7 +171,9 @@ def _check_parts(folder: str) -> None:
 
 
 def check_data(settings: SimpleNamespace) -> None:
-    """Record the checksums of the data files, or compare them with those recorded before.
+    """Record the checksums of the files of a run, or compare them with those recorded before.
+
+    The files are the pairs, and the models at `init_from` and `teacher`.
 
     Args:
         settings: Namespace of the training settings. Its folder must exist.
@@ -180,6 +182,10 @@ def check_data(settings: SimpleNamespace) -> None:
         ValueError: If a file has changed since the run started.
     """
     paths = {"train": settings.train, "valid": [settings.valid]}
+    for name in ("init_from", "teacher"):
+        model = getattr(settings, name)
+        if model is not None:
+            paths[name] = [os.path.join(model, BEST) if os.path.isdir(model) else model]
     data = {
         side: [{"path": path, "sha256": _checksum(path)} for path in listed]
         for side, listed in paths.items()

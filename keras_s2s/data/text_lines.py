@@ -65,6 +65,8 @@ def decode_utf8(line: bytes, place: str, expected: str) -> str:
         reason = f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start}"
         if line.startswith(_UTF16_BOMS):
             reason = "the text is UTF-16; save it as UTF-8"
+        elif line.startswith(GZIP_MAGIC):
+            reason = "the text is compressed with gzip; decompress it, for example with zcat"
         raise InputError(f"{place}: {reason}. Expected: {expected}") from None
 
 

@@ -257,6 +257,20 @@ def test_a_run_resumes_only_with_its_own_data(settings, tmp_path):
         check_data(settings)
 
 
+@pytest.mark.parametrize("name", ["init_from", "teacher"])
+def test_a_run_resumes_only_with_the_same_models(settings, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "best.keras").write_bytes(b"a")
+    setattr(settings, name, str(tmp_path / "other"))
+    check_data(settings)
+    setattr(settings, name, str(tmp_path / "other" / "best.keras"))  # the same file
+    check_data(settings)
+    (tmp_path / "other" / "best.keras").write_bytes(b"b")
+    with pytest.raises(ValueError, match=f"the files given by `{name}` differ from those of the"):
+        check_data(settings)
+
+
 def fitted(*, number=800, vocabulary=40, **given):
     settings = complete({"train": ["a"], "valid": "b", **given})
     fit_to_pairs(

@@ -104,6 +104,11 @@ def test_files_of_sources_may_be_compressed(name, tmp_path):
     assert read_lines(path) == [(f"{path}, line 1", "ab"), (f"{path}, line 3", "c")]
 
 
+def test_a_compressed_stream_is_refused():
+    with pytest.raises(ValueError, match="line 1: the text is compressed with gzip; decompress it"):
+        decode_line(gzip.compress(b"ab"), "line 1")
+
+
 def test_a_file_of_sources_in_utf16_is_refused(tmp_path):
     (tmp_path / "words.txt").write_text("ab\n", encoding="utf-16")
     with pytest.raises(
