@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keras_s2s.models import Ensemble, Seq2Seq
     from keras_s2s.optimizers import FusedAdam
     from keras_s2s.recommended import RecommendedSettings, recommended_settings
-    from keras_s2s.saving import average_checkpoints, load
+    from keras_s2s.saving import average_checkpoints, ensemble_checkpoints, load
     from keras_s2s.search import (
         BeamSearch,
         DiverseBeamSearch,
@@ -58,7 +58,7 @@ _MODULES = {
     "models": ["Ensemble", "Seq2Seq"],
     "optimizers": ["FusedAdam"],
     "recommended": ["RecommendedSettings", "recommended_settings"],
-    "saving": ["average_checkpoints", "load"],
+    "saving": ["average_checkpoints", "ensemble_checkpoints", "load"],
     "search": [
         "BeamSearch",
         "DiverseBeamSearch",
@@ -120,6 +120,7 @@ __all__ = [
     "WordTokenizer",
     "average_checkpoints",
     "copy_ids",
+    "ensemble_checkpoints",
     "export",
     "iterate_pairs",
     "load",

@@ -1,4 +1,8 @@
-"""`load` and `average_checkpoints`: load one `.keras` file, or the mean of several."""
+"""Load `.keras` files: one, or several as one model.
+
+`load` loads one file. `average_checkpoints` averages the weights of several files, and
+`ensemble_checkpoints` combines several models into an ensemble.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,11 @@ import h5py
 import keras
 import numpy as np
 
-from keras_s2s.checks import count_of, short_repr
+from keras_s2s.checks import check_choice, count_of, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.models.model_settings import find_different_setting
+from keras_s2s.search.ensemble import AVERAGES
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
@@ -69,9 +74,7 @@ def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
         ValueError: If the file is truncated, damaged, or contains something else, or if a class or
             function that the model needs is not registered.
     """
-    filepath = os.fspath(filepath)
-    if os.path.isfile(best := os.path.join(filepath, _BEST)):
-        filepath = best
+    filepath = _find_file(filepath)
     if not os.path.isfile(filepath):
         raise FileNotFoundError(f"Cannot load {filepath!r}: {_why_no_file(filepath)}")
     try:
@@ -103,7 +106,7 @@ def average_checkpoints(
     checkpoints, use for example `keras.callbacks.ModelCheckpoint("run/{epoch:03d}.keras")`. You can
     also average models that were fine-tuned from one trained model, with different learning rates
     or pairs. Models trained from different initial weights have no meaningful mean, and a warning
-    says so. Combine them in an `Ensemble`.
+    says so. Combine them with `ensemble_checkpoints`.
 
     The files are loaded one at a time. Everything except the weights, including the search and the
     vocabularies, comes from the first file. Compile the model again before further training. A
@@ -139,11 +142,7 @@ def average_checkpoints(
         - [Model soups (Wortsman et al., 2022)](https://arxiv.org/abs/2203.05482), averages
           models fine-tuned from one pretrained model
     """
-    if isinstance(paths, str | bytes | os.PathLike):
-        raise TypeError(f"`paths` must be a list of paths. Received: paths={short_repr(paths)}")
-    names = [os.fspath(path) for path in paths]
-    if not names:
-        raise InputError("`paths` must contain at least one path. Received: none")
+    names = _check_paths(paths)
     model = load(names[0])
     weights = model.get_weights()
     if any(np.issubdtype(np.asarray(weight).dtype, np.integer) for weight in weights):
@@ -175,6 +174,111 @@ def average_checkpoints(
     if isinstance(model, Translator) and model.temperature is not None and len(names) > 1:
         model.temperature = 1.0
     return model
+
+
+def ensemble_checkpoints(
+    paths: Iterable[str | os.PathLike[str]], average: str = "probabilities"
+) -> Translator:
+    """Load several translators, and combine their models into the translator of one `Ensemble`.
+
+    The models must have the same vocabularies and may differ in everything else. If one of them is
+    an ensemble, each of its members counts as much as any other model. The search, the limits and
+    the other settings come from the first file. A temperature is valid only for the model that it
+    was fitted to, so it is reset to 1. To fit it again, use `Translator.calibrate`.
+
+    Args:
+        paths: Paths of the `.keras` files, or of folders with a file named `best.keras`.
+        average: "probabilities" for the arithmetic mean of the members' probabilities at each step,
+            or "log_probabilities" for the geometric mean. Defaults to "probabilities".
+
+    Returns:
+        The `Translator` of the ensemble.
+
+    Raises:
+        TypeError: If `paths` is a single path.
+        FileNotFoundError: If a file does not exist.
+        ValueError: If there are no paths, a file is damaged, is given twice or has no tokenizers,
+            the vocabularies differ, `average` is unknown, or one of the models is an ensemble with
+            another `average`.
+
+    Example:
+        >>> import os, tempfile
+        >>> source = CharTokenizer.train(["ab"])
+        >>> target = WordTokenizer.train(["A B"])
+        >>> folder = tempfile.mkdtemp()
+        >>> paths = [os.path.join(folder, f"{units}.keras") for units in (4, 6)]
+        >>> for path, units in zip(paths, (4, 6)):
+        ...     model = Seq2Seq(LSTMEncoder(source.vocabulary_size, units),
+        ...                     LSTMDecoder(target.vocabulary_size, units))
+        ...     Translator(model, source, target).save(path)
+        >>> len(ensemble_checkpoints(paths).model.members())
+        2
+    """
+    check_choice("average", average, AVERAGES)
+    names = _check_paths(paths)
+    seen: dict[str, str] = {}
+    for name in names:
+        file = os.path.realpath(_find_file(name))
+        if file in seen:
+            raise InputError(
+                f"Cannot combine {name!r}: it is the same model as {seen[file]!r}. Expected: "
+                "different models"
+            )
+        seen[file] = name
+    first, *others = translators = [_load_member(name, average) for name in names]
+    for name, other in zip(names[1:], others, strict=True):
+        side = _find_different_vocabulary(first, other)
+        if side is not None:
+            raise InputError(
+                f"Cannot combine {name!r}: its {side} tokenizer differs from that of "
+                f"{names[0]!r}. Expected: models trained with the same vocabularies"
+            )
+    members = [member for translator in translators for member in translator.model.members()]
+    return Translator(
+        Ensemble(members, average=average),
+        first.source,
+        first.target,
+        search=first.search,
+        replace_unknown=first.replace_unknown,
+        confidence=first.temperature is not None,
+        max_source_length=first.max_source_length,
+        truncate_source=first.truncate_source,
+    )
+
+
+def _load_member(name: str, average: str) -> Translator:
+    """Load a translator for an ensemble."""
+    loaded = load(name)
+    if not isinstance(loaded, Translator):
+        raise InputError(
+            f"Cannot combine {name!r}: it is a bare model without tokenizers. Expected: a "
+            "translator, as saved by `Translator.save` or `keras-s2s train`"
+        )
+    inner = loaded.model.average if isinstance(loaded.model, Ensemble) else average
+    if inner != average:
+        raise InputError(
+            f"Cannot combine {name!r}: it is an ensemble that averages {inner}. Expected: one that "
+            f"averages {average}, as the new ensemble does. Choose the same average for both, or "
+            "combine the models of the inner ensemble"
+        )
+    return loaded
+
+
+def _check_paths(paths: Any) -> list[str]:
+    """Return the paths in a list, or raise an error if there are none."""
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise TypeError(f"`paths` must be a list of paths. Received: paths={short_repr(paths)}")
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        raise InputError("`paths` must contain at least one path. Received: none")
+    return names
+
+
+def _find_file(filepath: str | os.PathLike[str]) -> str:
+    """Return the path of `best.keras` in a folder that has it, and any other path as it is."""
+    filepath = os.fspath(filepath)
+    best = os.path.join(filepath, _BEST)
+    return best if os.path.isfile(best) else filepath
 
 
 def _why_no_file(filepath: str) -> str:
@@ -405,7 +509,15 @@ def _find_difference(model: Any, other: Any) -> str | None:
     if first != second:
         return "weights differ in shape"
     if isinstance(model, Translator):
-        for side in ("source", "target"):
-            if not have_same_ids(getattr(model, side), getattr(other, side)):
-                return f"{side} vocabularies differ"
+        side = _find_different_vocabulary(model, other)
+        if side is not None:
+            return f"{side} vocabularies differ"
+    return None
+
+
+def _find_different_vocabulary(translator: Translator, other: Translator) -> str | None:
+    """Return the side on which the tokenizers of two translators differ, or `None`."""
+    for side in ("source", "target"):
+        if not have_same_ids(getattr(translator, side), getattr(other, side)):
+            return side
     return None

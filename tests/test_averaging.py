@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 from helpers.reversing import compile_model, make_data, make_model
-from helpers.translators import make_translator
+from helpers.translators import TEXTS, make_translator
 
 from keras_s2s.layers import LSTMDecoder, LSTMEncoder
 from keras_s2s.models import Ensemble, Seq2Seq
-from keras_s2s.saving import average_checkpoints, load
+from keras_s2s.saving import average_checkpoints, ensemble_checkpoints, load
+from keras_s2s.search import GreedySearch
 from keras_s2s.tokenizers import WordTokenizer
 from keras_s2s.translator import Translator
 
@@ -122,3 +123,46 @@ def test_a_single_path_and_no_path_are_rejected(tmp_path):
         average_checkpoints(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="at least one path"):
         average_checkpoints([])
+    with pytest.raises(TypeError, match="`paths` must be a list of paths"):
+        ensemble_checkpoints(tmp_path / "model.keras")
+
+
+def test_saved_translators_become_an_ensemble_with_the_settings_of_the_first(tmp_path):
+    first = make_translator(confidence=2.5, max_source_length=9, truncate_source=True)
+    second = make_translator(search=GreedySearch(max_length=3))
+    second.model.set_weights([2 * weight for weight in second.model.get_weights()])
+    (tmp_path / "run").mkdir()
+    paths = [tmp_path / "first.keras", tmp_path / "run"]
+    first.save(paths[0])
+    second.save(tmp_path / "run" / "best.keras")
+    combined = ensemble_checkpoints(paths, average="log_probabilities")
+    assert (combined.temperature, combined.search) == (1.0, first.search)
+    assert (combined.max_source_length, combined.truncate_source) == (9, True)
+    expected = Ensemble([first.model, second.model], average="log_probabilities")
+    assert combined.translate(TEXTS[:2]) == Translator(
+        expected, first.source, first.target, search=first.search
+    ).translate(TEXTS[:2])
+
+    combined.save(tmp_path / "two.keras")
+    paths = [tmp_path / "two.keras", paths[0]]
+    with pytest.raises(ValueError, match=r"two.keras': it is an ensemble that averages log_prob"):
+        ensemble_checkpoints(paths)
+    three = ensemble_checkpoints(paths, average="log_probabilities")
+    assert len(three.model.members()) == 3
+
+
+def test_what_is_no_ensemble_is_rejected(tmp_path):
+    translator = make_translator()
+    one, bare, foreign = (tmp_path / f"{name}.keras" for name in ("one", "bare", "foreign"))
+    translator.save(one)
+    translator.model.save(bare)
+    target = WordTokenizer.train(["one two four"])  # as many tokens, another meaning
+    Translator(translator.model, translator.source, target).save(foreign)
+    with pytest.raises(ValueError, match=r"one.keras': it is the same model as '.*one.keras'"):
+        ensemble_checkpoints([one, tmp_path / "." / "one.keras"])
+    with pytest.raises(ValueError, match=r"bare.keras': it is a bare model without tokenizers"):
+        ensemble_checkpoints([one, bare])
+    with pytest.raises(ValueError, match=r"foreign.keras': its target tokenizer differs from"):
+        ensemble_checkpoints([one, foreign])
+    with pytest.raises(ValueError, match="`average` must be one of"):
+        ensemble_checkpoints([one, foreign], average="mean")

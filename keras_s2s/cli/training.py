@@ -18,7 +18,6 @@ from keras_s2s.callbacks.epoch_metrics import HIGHER_IS_BETTER, KeepBest, Learni
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.checks import count_of
 from keras_s2s.cli import run_folder
-from keras_s2s.cli.average_and_ensemble import combine
 from keras_s2s.cli.epoch_lines import (
     EpochLines,
     describe_ending,
@@ -26,10 +25,10 @@ from keras_s2s.cli.epoch_lines import (
     describe_metrics,
 )
 from keras_s2s.cli.fitted_settings import fit_to_pairs
-from keras_s2s.cli.loading import load_model, load_translator
+from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting import value_as_given
-from keras_s2s.cli.streams import warn
+from keras_s2s.cli.streams import StatusLine, warn
 from keras_s2s.cli.training_data import Data, make_batches, make_data
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
@@ -82,8 +81,9 @@ def _train_ensemble(settings: SimpleNamespace, data: Data, initial: Any, teacher
     for number, run in enumerate(runs, 1):
         click.echo(f"\nModel {number} of {settings.models}")
         _train_one(run, data, initial, teacher)
-    translators = [load_translator(run_folder.best_path(run)) for run in runs]
-    combine(translators).save(run_folder.best_path(settings))
+    with StatusLine("Loading the models"):
+        combined = s2s.ensemble_checkpoints([run_folder.best_path(run) for run in runs])
+    combined.save(run_folder.best_path(settings))
     conclude(settings, data)
 
 

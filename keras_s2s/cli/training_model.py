@@ -9,7 +9,6 @@ import keras
 
 import keras_s2s as s2s
 from keras_s2s.checks import short_repr
-from keras_s2s.cli.average_and_ensemble import load_alike
 from keras_s2s.cli.fitted_settings import tokenizer_kind
 from keras_s2s.cli.loading import load_translator
 from keras_s2s.cli.setting import name_as_given, value_as_given
@@ -17,6 +16,7 @@ from keras_s2s.cli.training_data import TOKENIZERS
 from keras_s2s.distillation import DistillationLoss
 from keras_s2s.errors import InputError
 from keras_s2s.models.model_settings import find_different_setting
+from keras_s2s.tokenizers.tokenizer import have_same_ids
 
 
 def build_model(
@@ -132,7 +132,13 @@ def load_teacher(settings: SimpleNamespace) -> Any:
     translator = load_translator(path)
     _check_tokenizers(settings, translator, path)
     if settings.init_from is not None:
-        load_alike([settings.init_from, path])
+        initial = load_translator(settings.init_from)
+        for side in ("source", "target"):
+            if not have_same_ids(getattr(initial, side), getattr(translator, side)):
+                raise InputError(
+                    f"{path}: its {side} tokenizer differs from that of {settings.init_from}. "
+                    "Expected: models trained with the same vocabularies"
+                )
     return translator
 
 

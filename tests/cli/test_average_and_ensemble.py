@@ -85,7 +85,9 @@ def test_a_model_is_not_combined_with_itself(run, model, tmp_path):
     (tmp_path / "run" / "best.keras").symlink_to(model)
     code, _, errors = run("ensemble", model, tmp_path / "run", "--output", tmp_path / "two.keras")
     assert code == 2
-    assert errors.endswith(f"run: the same model as {model}. Expected: different models\n")
+    assert errors.endswith(
+        f"run/best.keras': it is the same model as '{model}'. Expected: different models\n"
+    )
 
 
 def test_an_ensemble_keeps_what_it_averages(run, model, other, tmp_path):
@@ -94,7 +96,7 @@ def test_an_ensemble_keeps_what_it_averages(run, model, other, tmp_path):
     assert run("ensemble", model, other, "--output", two, *geometric)[0] == 0
     code, _, errors = run("ensemble", two, other, "--output", three)
     assert code == 2
-    assert "two.keras: an ensemble that averages log_probabilities. Received: --aver" in errors
+    assert "two.keras': it is an ensemble that averages log_probabilities. Expected" in errors
     assert run("ensemble", two, other, "--output", three, *geometric)[0] == 0
 
 
@@ -133,7 +135,7 @@ def test_vocabularies_must_be_equal(run, model, translator, tmp_path, command):
     assert (code, output) == (2, "")
     expected = {
         "average": "foreign.keras', whose target vocabularies differ",
-        "ensemble": "foreign.keras: its target tokenizer differs from that of",
+        "ensemble": "foreign.keras': its target tokenizer differs from that of",
     }
     assert expected[command] in errors
     assert not (tmp_path / "both.keras").exists()
