@@ -28,7 +28,7 @@ from keras_s2s.search.ensemble import AVERAGES
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
-from keras_s2s.translator_inputs import check_vocabularies
+from keras_s2s.translator_parts import check_vocabularies
 
 _BEST = "best.keras"  # in the output folder of `keras-s2s train`
 _CONFIG = "config.json"

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_s2s import translator_inputs as inputs
 from keras_s2s.calibration import Calibration, calibrate
 from keras_s2s.checks import check_bool, check_choice, check_int, check_positive_int
 from keras_s2s.convergence import check_converged, renumber_rows
@@ -28,10 +27,23 @@ from keras_s2s.optimizers import without_optimizers
 from keras_s2s.search import BeamSearch, GreedySearch, Search, SearchResult
 from keras_s2s.search.result import count_tokens
 from keras_s2s.search.task import length_divisor
+from keras_s2s.source_limits import (
+    check_token_counts,
+    clear_rejected,
+    group_translatable,
+    limit_length,
+)
 from keras_s2s.special_ids import IMPOSSIBLE
+from keras_s2s.text_inputs import check_several, encode_texts
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
+from keras_s2s.translator_parts import (
+    check_can_replace,
+    check_confidence,
+    check_parts,
+    check_vocabularies,
+)
 
 # Default of `max_source_length`. The docstring of the class gives the reason.
 MAX_SOURCE_LENGTH = 1000
@@ -100,15 +112,15 @@ class Translator(keras.Model):
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         search = BeamSearch() if search is None else search
-        inputs.check_parts(model, source, target, search)
+        check_parts(model, source, target, search)
         if check_bool("replace_unknown", replace_unknown):
-            inputs.check_can_replace(model, source)
+            check_can_replace(model, source)
         self.model = model
         self.source = source
         self.target = target
         self.search = search
         self.replace_unknown = bool(replace_unknown)
-        self.temperature = inputs.check_confidence(confidence)
+        self.temperature = check_confidence(confidence)
         if max_source_length is not None:
             check_int("max_source_length", max_source_length, minimum=2)
         self.max_source_length = max_source_length
@@ -117,7 +129,7 @@ class Translator(keras.Model):
         # Keras must not convert a list of texts to tensors.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        inputs.check_vocabularies(model, source, target)
+        check_vocabularies(model, source, target)
         self.built = True
 
     def build(self, input_shape: Any = None) -> None:
@@ -132,7 +144,7 @@ class Translator(keras.Model):
         Returns:
             Dict of tensors, as described for the class.
         """
-        inputs.check_several(texts)
+        check_several(texts)
         return self.search_texts(texts, self.search)
 
     def search_texts(
@@ -152,7 +164,7 @@ class Translator(keras.Model):
         found = self.model.search(
             source_ids, search, return_attention=self.replace_unknown, **row_values
         )
-        outputs = inputs.clear_rejected(
+        outputs = clear_rejected(
             {"ids": found.ids, **self._scores_and_confidences(found)}, rejected
         )
         ids = outputs.pop("ids")
@@ -205,7 +217,7 @@ class Translator(keras.Model):
             "lengths": found.lengths,
             **self._scores_and_confidences(found),
         }
-        return inputs.clear_rejected(outputs, rejected)
+        return clear_rejected(outputs, rejected)
 
     def score_ids(
         self,
@@ -229,7 +241,7 @@ class Translator(keras.Model):
         """
         source_ids, rejected_sources = self._limit(source_ids)
         target_ids = until_eos(tf.convert_to_tensor(target_ids))
-        target_ids, rejected_targets = inputs.limit_length(target_ids, max_target_length)
+        target_ids, rejected_targets = limit_length(target_ids, max_target_length)
         log_probs = self.model.log_prob(source_ids, target_ids)
         outputs = {
             "log_probs": log_probs,
@@ -240,9 +252,7 @@ class Translator(keras.Model):
                 self.search.length_penalty_formula,
             ),
         }
-        return inputs.clear_rejected(
-            inputs.clear_rejected(outputs, rejected_sources), rejected_targets
-        )
+        return clear_rejected(clear_rejected(outputs, rejected_sources), rejected_targets)
 
     def translate(self, texts: Iterable[str], *, batch_size: int = 64) -> list[str]:
         """Translate each text to the best target that the search finds.
@@ -288,10 +298,10 @@ class Translator(keras.Model):
             ValueError: As for `translate`, except that a text may have no target.
         """
         check_positive_int("batch_size", batch_size)
-        encoded = inputs.encode_texts(texts)
+        encoded = encode_texts(texts)
         if not encoded:
             return []
-        inputs.check_token_counts(
+        check_token_counts(
             encoded, self.source, self.max_source_length, truncate=self.truncate_source
         )
         signature = [tf.TensorSpec([None], tf.string)]
@@ -331,7 +341,7 @@ class Translator(keras.Model):
             ValueError: If there are no pairs, or all sources are too long.
         """
         limit = None if self.truncate_source else self.max_source_length
-        references = inputs.group_translatable(check_pairs(pairs), self.source, limit)
+        references = group_translatable(check_pairs(pairs), self.source, limit)
         found = self.hypotheses(list(references), batch_size=batch_size)
         right = [
             bool(row) and is_right(row[0].text, accepted)
@@ -366,7 +376,7 @@ class Translator(keras.Model):
             TypeError, ValueError: If `x` is not a dataset, as for `translate`.
         """
         if not isinstance(x, tf.data.Dataset):
-            x = tf.constant(inputs.encode_texts(x), tf.string)
+            x = tf.constant(encode_texts(x), tf.string)
             if not len(x):  # Keras cannot predict without a batch
                 return {name: value.numpy() for name, value in self.call(x).items()}
         return super().predict(x, *args, **kwargs)
@@ -507,6 +517,4 @@ class Translator(keras.Model):
     def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Limit the length of sources. See `limit_length`."""
         source_ids = tf.convert_to_tensor(source_ids)
-        return inputs.limit_length(
-            source_ids, self.max_source_length, truncate=self.truncate_source
-        )
+        return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)

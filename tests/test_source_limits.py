@@ -14,7 +14,7 @@ import keras_s2s as s2s
 from keras_s2s.export.litert_runner import LiteRTRunner
 from keras_s2s.export.saved_model_session import SavedModelSession
 from keras_s2s.export.sessions import LiteRTSession
-from keras_s2s.translator_inputs import count_excess, limit_length
+from keras_s2s.source_limits import count_excess, limit_length
 
 IDS = [[4, 5, 6, 7, 3], [4, 3, 9, 9, 9], [4, 5, 3, 0, 0], [4, 5, 6, 7, 8]]
 TEXTS = ["hello", "hello hello hello", "a"]

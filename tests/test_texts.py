@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_s2s.data.pairs import check_pairs
 from keras_s2s.export.litert_runner import _check_texts, _split_lines
+from keras_s2s.text_inputs import encode_texts
 from keras_s2s.texts import batches_by_length, is_empty, split_lines
 from keras_s2s.tokenizers import WordTokenizer
-from keras_s2s.translator_inputs import encode_texts
 
 WHITE_SPACE = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 EMPTY = ["", " ", "\u00a0", "\u3000", " \t\u2028\u0085\x1f"]

@@ -153,7 +153,7 @@ class Model(NamedTuple):
         """Return the number of tokens of each source that is too long, by its position."""
         if self.translator is None:
             return {}
-        from keras_s2s.translator_inputs import count_excess
+        from keras_s2s.source_limits import count_excess
 
         return count_excess(encoded, self.translator.source, self.limit)
 

@@ -21,10 +21,10 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.files import written_beside
+from keras_s2s.source_limits import count_excess, limit_length
 from keras_s2s.special_ids import SPECIAL_TOKENS
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
-from keras_s2s.translator_inputs import count_excess, limit_length
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
