@@ -11,6 +11,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_s2s.checks import one_line
 from keras_s2s.errors import InputError
 
 
@@ -47,9 +48,8 @@ class SavedModelSession:
             (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
             self._session.run(initialize.name)
         except (KeyError, TypeError, ValueError) as error:  # from TensorFlow, for a damaged graph
-            reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"{path}: its graph is damaged, or was not written by keras_s2s: {reason}"
+                f"{path}: its graph is damaged, or was not written by keras_s2s: {one_line(error)}"
             ) from error
 
     def __call__(self, signature: str, inputs: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

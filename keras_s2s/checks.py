@@ -1,6 +1,6 @@
 """Argument validation. Each error states the expected and the received value.
 
-This module also formats the values and counts in messages.
+This module also formats the values, counts and reasons in messages.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from keras_s2s.errors import InputError
 
 _MAX_CHARACTERS = 100  # characters of a value in a message
+_MAX_LINE = 300  # characters of another library's message
 
 
 def short_repr(value: Any) -> str:
@@ -49,6 +50,23 @@ def count_of(number: float, noun: str) -> str:
     """
     shown = f"{number:g}" if isinstance(number, float) else f"{number:,}"
     return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
+
+
+def one_line(message: object) -> str:
+    r"""Return a message in one line, shortened if it is long.
+
+    Args:
+        message: An error, such as one of another library, or a text.
+
+    Returns:
+        The text, with single spaces between words.
+
+    Example:
+        >>> one_line(ValueError("bad\n  value"))
+        'bad value'
+    """
+    text = " ".join(str(message).split())
+    return text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]} ..."
 
 
 class _ShortRepr(reprlib.Repr):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keras_s2s.checks import check_choice, count_of, short_repr
+from keras_s2s.checks import check_choice, count_of, one_line, short_repr
 from keras_s2s.errors import InputError, MissingPackageError, missing_package
 
 if TYPE_CHECKING:
@@ -355,8 +355,9 @@ def _make_bleu(tokenize: str, name: str = "`tokenize`") -> Any:
     try:
         return sacrebleu.BLEU(tokenize=tokenize)
     except RuntimeError as error:  # a tokenizer of Japanese or Korean without its package
-        reason = " ".join(str(error).split())
-        raise MissingPackageError(f"{name} {tokenize!r} cannot be used: {reason}") from error
+        raise MissingPackageError(
+            f"{name} {tokenize!r} cannot be used: {one_line(error)}"
+        ) from error
 
 
 def _levenshtein() -> Any:

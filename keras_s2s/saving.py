@@ -20,7 +20,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_s2s.checks import check_choice, count_of, short_repr
+from keras_s2s.checks import check_choice, count_of, one_line, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.models.model_settings import find_different_setting
@@ -50,7 +50,6 @@ _MAX_CONFIG_BYTES = 64 << 20
 _MAX_EXPANSION = 100  # ratio of the expanded size of an archive to its own size
 _SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
 _MIN_COSINE = 0.1  # of the matrices of models trained from the same initial weights
-_MAX_REASON_LENGTH = 300  # characters
 
 
 def load(filepath: str | os.PathLike[str]) -> Translator | Seq2Seq | Ensemble:
@@ -381,7 +380,7 @@ def _check_sizes(archive: _Archive) -> None:
         for key, value in {**sizes, "num_layers": layers}.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(
-                    f"`{key}` of {name} must be a positive integer. Received: {_short(value)}"
+                    f"`{key}` of {name} must be a positive integer. Received: {short_repr(value)}"
                 )
         least = max(sizes.values(), default=0)
         if "units" in sizes and "vocabulary_size" in sizes:
@@ -390,10 +389,10 @@ def _check_sizes(archive: _Archive) -> None:
             least = max(least, units * units * layers, embeddings)
         # A byte of a quantized variable stores at most two values.
         if least > 2 * archive.values or layers > archive.variables:
-            described = {**sizes, "num_layers": layers}
+            described = {**sizes, "num_layers": layers}.items()
+            listed = ", ".join(f"{key} {short_repr(value)}" for key, value in described)
             raise InputError(
-                f"{name} is larger than its stored weights: "
-                f"{', '.join(f'{key} {_short(value)}' for key, value in described.items())}, with "
+                f"{name} is larger than its stored weights: {listed}, with "
                 f"{count_of(archive.variables, 'variable')} of "
                 f"{count_of(archive.values, 'value')} in {_WEIGHTS!r}"
             )
@@ -465,19 +464,9 @@ def _check_vocabulary(name: str, content: bytes) -> None:
 
 def _reason(error: Exception) -> str:
     """Return the message of an error in one line, with the class of the error if necessary."""
-    text = " ".join(str(error).split())
-    if not isinstance(error, ValueError | OSError | zipfile.BadZipFile):
-        text = f"{type(error).__name__}: {text}"
-    return text if len(text) <= _MAX_REASON_LENGTH else f"{text[:_MAX_REASON_LENGTH]} ..."
-
-
-def _short(value: Any) -> str:
-    """Return the `repr` of a value, shortened if it is long."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python does not format integers of more than 4,300 digits
-        text = "an integer of thousands of digits"
-    return text if len(text) <= 40 else f"{text[:20]} ... ({len(text)} characters)"
+    if isinstance(error, ValueError | OSError | zipfile.BadZipFile):
+        return one_line(error)
+    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _are_related(weights: list[Any], others: list[Any]) -> bool:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from keras_s2s.checks import one_line
 from keras_s2s.cli.model_paths import (
     find_model,
     find_translator,
@@ -199,8 +200,9 @@ def _session(path: str, *, text_operations: bool) -> Callable[[str, dict[str, An
     try:
         return SavedModelSession(path)
     except tf.errors.OpError as error:
-        reason = " ".join(str(error.message).split())[:300]
-        raise InputError(f"{path}: its variables are missing or damaged: {reason}") from error
+        raise InputError(
+            f"{path}: its variables are missing or damaged: {one_line(error.message)}"
+        ) from error
 
 
 def _quiet_at_first(session: Callable[..., Answer]) -> Callable[..., Answer]:
