@@ -76,8 +76,7 @@ class Translator(keras.Model):
         max_source_length: Maximum number of tokens in a source, including eos. `None` means no
             limit. Defaults to 1000, which takes about 0.1 s on one core. A source of 8,000 tokens
             takes several seconds, and could block a server for all other requests. The limit
-            applies in Python and in every export. A file that does not contain this setting has no
-            limit.
+            applies in Python and in every export.
         truncate_source: Whether to truncate longer sources, with a warning by `translate`.
             Otherwise, `translate` raises an error, and a call or an export returns no hypothesis
             for them (the empty text, score and log probability -1e9). Defaults to `False`.
@@ -461,7 +460,7 @@ class Translator(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Translator:
         """Create a translator from the result of `get_config`, with new weights."""
-        config = {"max_source_length": None, **config}  # a file without this setting has no limit
+        config = dict(config)
         for part in ("model", "source", "target", "search"):
             config[part] = keras.saving.deserialize_keras_object(
                 config[part], custom_objects=custom_objects

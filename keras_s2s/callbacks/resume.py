@@ -246,7 +246,7 @@ class Resume(keras.callbacks.Callback):
                 line += longer
             sys.stdout.write(f"{line}\n")
         here = _thread_counts()
-        if state.threads.keys() == here.keys() and state.threads != here:
+        if state.threads != here:
             _LOGGER.warning(
                 "The training run in %s started with another number of threads (%s) than now (%s), "
                 "so the last bits of the weights will differ.",

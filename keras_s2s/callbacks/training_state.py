@@ -35,7 +35,7 @@ class TrainingState(NamedTuple):
     callbacks: list[dict[str, Any]]  # "name" and "state" of each callback
     variables: list[np.ndarray]  # of the model, its optimizer and its seeds
     metrics: list[np.ndarray]  # sums of the metrics in this epoch
-    threads: dict[str, int] = {}  # the last bits of sums depend on them  # noqa: RUF012
+    threads: dict[str, int]  # the last bits of sums depend on them
 
 
 def save_state(path: str, state: TrainingState) -> None:

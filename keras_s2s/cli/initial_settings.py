@@ -143,7 +143,6 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
     if not encoder or not decoder or cell is None:
         return {}
     wide = encoder.get("embedding_dim") != encoder.get("units")
-    attention = decoder.get("attention", "none")
     found = {
         "cell": cell,
         "units": encoder.get("units"),
@@ -153,8 +152,8 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
         "bidirectional": encoder.get("bidirectional"),
         "context": _context(encoder.get("context")),
         "context_to": decoder.get("context_to"),
-        "attention": "none" if attention is None else attention,
-        "copy": decoder.get("copy", False),
+        "attention": decoder.get("attention") or "none",
+        "copy": decoder.get("copy"),
         "input_feeding": decoder.get("input_feeding"),
         **{name: encoder.get(name) for name in _SHARED},
     }

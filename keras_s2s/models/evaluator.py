@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,11 +90,7 @@ class Evaluator(keras.Model):
         if type(self).compile is not Evaluator.compile:
             super().compile_from_config(config)  # warns that a subclass must override this too
             return
-        try:
-            self.compile(**keras.saving.deserialize_keras_object(config))
-        except ValueError as error:  # compiled by an older version, without these checks
-            warnings.warn(f"The model was loaded but not compiled. {error}", stacklevel=2)
-            return
+        self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None:
             self.optimizer.build(self.trainable_variables)
 

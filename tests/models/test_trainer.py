@@ -279,14 +279,6 @@ def test_other_losses_are_the_user_s_own(loss):
     assert model.loss is loss
 
 
-def test_a_model_that_was_compiled_with_probabilities_loads_and_says_so():
-    config = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
-    model = make_model("luong")
-    with pytest.warns(UserWarning, match="loaded but not compiled. `loss` must take logits"):
-        model.compile_from_config(config)
-    assert not model.compiled
-
-
 def test_weights_of_tokens_may_have_a_last_dimension_of_one():
     model, figures = make_model("luong"), []
     before = model.get_weights()
