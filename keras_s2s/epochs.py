@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import keras
+from keras_s2s.fit_callback import FitCallback
 
 
-class EpochClock(keras.callbacks.Callback):
+class EpochClock(FitCallback):
     """Callback that provides the current epoch of `fit` to the datasets of `make_dataset`.
 
     While `fit` runs, every iteration over such a dataset has the order of the current epoch, so

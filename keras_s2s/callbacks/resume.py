@@ -27,6 +27,7 @@ from keras_s2s.checks import check_int, short_repr
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import InputError
 from keras_s2s.files import locked, remove_unfinished
+from keras_s2s.fit_callback import FitCallback, StopsTraining
 from keras_s2s.keras_private import set_initial_epoch
 from keras_s2s.models.batches import count_cores, count_parts
 from keras_s2s.replicas import gather_from_workers, has_workers
@@ -38,7 +39,7 @@ _LOCK = ".lock"
 _FILE_BEFORE = "training_state_before.npz"  # the previous state, on several machines
 
 
-class Resume(keras.callbacks.Callback):
+class Resume(FitCallback):
     """Callback that saves the training state in a folder, and resumes training from there.
 
     After an interruption at any moment, even if the process was killed or the power failed, run the
@@ -223,7 +224,7 @@ class Resume(keras.callbacks.Callback):
         """Return whether a callback stopped the run, and nothing has changed since."""
         if not state.stopped:
             return False
-        deciding = [it for it in self._callbacks if hasattr(it, "is_over")]
+        deciding = [it for it in self._callbacks if isinstance(it, StopsTraining)]
         if deciding:
             return any(it.is_over() for it in deciding)
         return bool(self.params["epochs"] <= state.epochs)

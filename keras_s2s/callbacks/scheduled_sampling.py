@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import keras
-
 from keras_s2s.checks import check_choice, check_number, short_repr
+from keras_s2s.fit_callback import FitCallback
 from keras_s2s.models.own_outputs import CHOICES
 
 _SCHEDULES: dict[str, Callable[[float, float], float]] = {
@@ -19,7 +18,7 @@ _SCHEDULES: dict[str, Callable[[float, float], float]] = {
 }
 
 
-class ScheduledSampling(keras.callbacks.Callback):
+class ScheduledSampling(FitCallback):
     """Callback that feeds the decoder more and more of its own outputs during training.
 
     At optimizer step i, an input of the decoder is the previous label with probability ε_i, and the

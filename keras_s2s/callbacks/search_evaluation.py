@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from keras_s2s.callbacks.resume import check_every
@@ -26,13 +25,14 @@ from keras_s2s.evaluation import (
     meaningful_metrics,
     unit_of,
 )
+from keras_s2s.fit_callback import FitCallback
 from keras_s2s.models import Searchable
 from keras_s2s.search import BeamSearch, Search
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 
 
-class SearchEvaluation(keras.callbacks.Callback):
+class SearchEvaluation(FitCallback):
     """Callback that translates validation sources during training, and logs error rates and scores.
 
     The callback adds the metrics to the `logs` of each epoch, so that they are in the history, in

@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_s2s.errors import InputError
 from keras_s2s.files import written_beside
+from keras_s2s.fit_callback import HasState
 from keras_s2s.keras_private import CALLBACK_STATE
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, TypeError, ValueError)
@@ -240,7 +241,9 @@ def _ignore(batch: int, logs: dict[str, Any] | None = None) -> None:
 
 
 def _state_of(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    names: tuple[str, ...] = tuple(getattr(callback, "state_attributes", ()))
+    names: tuple[str, ...] = (
+        tuple(callback.state_attributes) if isinstance(callback, HasState) else ()
+    )
     for kind, own in CALLBACK_STATE.items():
         if isinstance(callback, kind):
             names += own

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.epochs import EpochClock
 from keras_s2s.errors import check_package
+from keras_s2s.fit_callback import FitCallback
 
 
 def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
@@ -39,15 +40,14 @@ def sort_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
     boards = [it for it in listed if isinstance(it, keras.callbacks.TensorBoard)]
     if boards:
         check_package("tensorboard")
-    return sorted(listed, key=lambda callback: getattr(callback, "runs_last", False))
+    return sorted(listed, key=lambda it: isinstance(it, FitCallback) and it.runs_last)
 
 
 @contextlib.contextmanager
 def fit_hooks(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
-    """Call the hooks of callbacks before and after `fit`, even if `fit` fails.
+    """Call `begin_fit` and `end_fit` of each `FitCallback`, the latter even if `fit` fails.
 
-    A callback may define `begin_fit(model, arguments, callbacks)`, which is called before Keras
-    reads the arguments, and `end_fit()`. An `EpochClock` runs before all other callbacks.
+    An `EpochClock` runs before all other callbacks.
 
     Args:
         model: Model that `fit` trains.
@@ -60,9 +60,8 @@ def fit_hooks(model: keras.Model, arguments: dict[str, Any]) -> Iterator[None]:
     try:
         with contextlib.ExitStack() as stack:
             for callback in list(callbacks):
-                if hasattr(callback, "end_fit"):
+                if isinstance(callback, FitCallback):
                     stack.callback(callback.end_fit)
-                if hasattr(callback, "begin_fit"):
                     callback.begin_fit(model, arguments, callbacks)
             yield
     finally:
