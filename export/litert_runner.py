@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # A copy of this file outside the package raises the built-in types.
-_errors = importlib.import_module("keras_s2s.errors") if __package__ else None
+_errors = importlib.import_module("keras_s2s.errors") if __package__ == "keras_s2s.export" else None
 InputError: type[ValueError] = _errors.InputError if _errors else ValueError
 MissingPackageError: type[ImportError] = _errors.MissingPackageError if _errors else ImportError
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 # A copy of this file outside the package raises the built-in type.
-_errors = importlib.import_module("keras_s2s.errors") if __package__ else None
+_errors = importlib.import_module("keras_s2s.errors") if __package__ == "keras_s2s.export" else None
 InputError: type[ValueError] = _errors.InputError if _errors else ValueError
 
 PAD_ID, UNK_ID, BOS_ID, EOS_ID = 0, 1, 2, 3

@@ -17,7 +17,7 @@ from helpers.served_litert import write
 
 import keras_s2s as s2s
 from keras_s2s.cli.loading import load_model
-from keras_s2s.export import litert_runner
+from keras_s2s.export import litert_runner, text_tokenizer
 from keras_s2s.export.litert_file import add_metadata
 from keras_s2s.export.litert_runner import LiteRTRunner, main
 from keras_s2s.export.parts import read_card
@@ -178,6 +178,24 @@ print(json.dumps([found, scores, foreign]))
     assert (list(texts), set(confidences)) == (found, {None})
     np.testing.assert_allclose(values, expected["scores"], atol=1e-5)
     np.testing.assert_allclose(log_probs, expected["log_probs"], atol=1e-4)
+
+
+def test_copies_in_a_package_of_an_app_need_no_keras_s2s(tmp_path):
+    (tmp_path / "app").mkdir()
+    for module in (litert_runner, text_tokenizer):
+        shutil.copy(module.__file__, tmp_path / "app")
+    code = f"""
+import sys
+sys.modules["keras_s2s"] = None
+sys.path.insert(0, {str(tmp_path)!r})
+from app import litert_runner, text_tokenizer
+print(litert_runner.InputError.__name__, litert_runner.MissingPackageError.__name__)
+print(text_tokenizer.InputError.__name__)
+"""
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["ValueError", "ImportError", "ValueError"]
 
 
 @pytest.mark.parametrize("signature", ["ids", "score"])
