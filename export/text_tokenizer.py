@@ -67,12 +67,12 @@ class TextTokenizer:
         return [*(self.ids.get(part, UNK_ID) for part in parts), EOS_ID]
 
     def detokenize(self, ids: Iterable[int]) -> str:
-        """Return the text of ids, up to the first eos."""
+        """Return the text of ids, up to the first eos. Ids that do not exist are written as unk."""
         kept: list[int] = []
         for number in ids:
             if number == EOS_ID:
                 break
-            kept.append(number)
+            kept.append(number if 0 <= number < len(self.tokens) else UNK_ID)
         if self._kind == "FeatureTokenizer":
             return self._join_features(kept)
         kept = [number for number in kept if number not in (PAD_ID, BOS_ID)]

@@ -44,10 +44,11 @@ export class Tokenizer {
     return [...SPLIT[this.kind](text, this.ids).map((part) => this.ids.get(part) ?? UNKNOWN), EOS];
   }
 
-  /** Returns the text of ids, up to the first eos. */
+  /** Returns the text of ids, up to the first eos. Ids that do not exist are written as unk. */
   detokenize(ids) {
     const end = ids.indexOf(EOS);
-    const before = end < 0 ? Array.from(ids) : Array.from(ids.slice(0, end));
+    const all = end < 0 ? Array.from(ids) : Array.from(ids.slice(0, end));
+    const before = all.map((id) => (id in this.tokens ? id : UNKNOWN));
     const kept = before.filter((id) => id !== PAD && id !== BOS);
     const read = (id) => (id === UNKNOWN ? UNKNOWN_TEXT : this.tokens[id]);
     switch (this.kind) {

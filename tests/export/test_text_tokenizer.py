@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from helpers.runtimes import INVALID_TEXTS, NASTY_TEXTS
 
 from keras_s2s import (
@@ -87,6 +88,16 @@ def test_plain_python_detokenizes_like_the_graph(tokenizer, plain):
     assert [plain.detokenize(row) for row in rows] == expected
 
 
+def test_ids_that_the_vocabulary_lacks_are_written_as_in_the_graph(tokenizer, plain):
+    size = tokenizer.vocabulary_size
+    rows = [[size, 4, size + 7, 5, 3], [4, -1, 5, -7, 3], [size + 300, 3, 3, 3, 3]]
+    specs = [tf.TensorSpec([None, None], tf.int32)]
+    served = tf.function(tokenizer.detokenize, input_signature=specs, autograph=False)
+    expected = [text.decode() for text in served(tf.constant(rows)).numpy()]
+    assert [plain.detokenize(row) for row in rows] == expected
+    assert expected[2] == "⁇"
+
+
 JAVASCRIPT = """
 import { readFileSync } from "node:fs";
 import { Tokenizer } from %r;
@@ -100,7 +111,8 @@ console.log(JSON.stringify([ids, rows.map((row) => tokenizer.detokenize(row))]))
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 def test_javascript_tokenizes_like_the_graph(tokenizer, plain, tmp_path):
     generator = random.Random(2)
-    rows = [[generator.randrange(tokenizer.vocabulary_size) for _ in range(9)] for _ in range(100)]
+    ids = range(-2, tokenizer.vocabulary_size + 2)
+    rows = [generator.choices(ids, k=9) for _ in range(100)]
     module = ROOT / "examples" / "tokenizers" / "tokenizer.js"
     (tmp_path / "package.json").write_text('{"type": "module"}')
     shutil.copy(module, tmp_path / "tokenizer.js")
