@@ -77,9 +77,9 @@ def check_agreement(
 ) -> Parity:
     """Compare an export that has quantized weights with the model.
 
-    Every signature must run and return outputs with the right names, dtypes and shapes. The
-    comparison is of log probabilities: with "score" or "score_ids", of the model's own best
-    outputs; if neither is exported, of the runtime's outputs.
+    Every signature must run and return outputs with the right names, dtypes and shapes, and answer
+    the texts that the model answers. The comparison is of log probabilities: with "score" or
+    "score_ids", of the model's own best outputs; if neither is exported, of the runtime's outputs.
 
     Args:
         translator: The model.
@@ -92,12 +92,14 @@ def check_agreement(
         The difference, as `Parity`.
 
     Raises:
-        ValueError: If an output has the wrong form, or the difference exceeds the tolerance.
+        ValueError: If an output has the wrong form, only one side answers a text, or the difference
+            exceeds the tolerance.
     """
     signatures = list(signatures)
     scoring = [name for name in ("score", "score_ids") if name in signatures] or signatures
     total, num_tokens, same_texts = 0.0, 0, []
     for signature, call, answer in _run_both(translator, runtime, signatures, probes):
+        _check_same_answered(signature, call, answer)
         if signature == _main_signature(signatures):
             same_texts += _same_output(call.expected, answer)[:, 0].tolist()
         if signature == scoring[0]:
@@ -172,6 +174,21 @@ def find_differences(call: ProbeCall, answer: Arrays) -> list[int]:
     return [int(row) for row in np.flatnonzero(~rows)]
 
 
+def _check_same_answered(signature: str, call: ProbeCall, answer: Arrays) -> None:
+    """Raise if only the model, or only the export, has a best output for a text, or a score."""
+    ours, theirs = (
+        part["log_probs"].reshape(len(call.texts), -1)[:, 0] > POSSIBLE
+        for part in (call.expected, answer)
+    )
+    rows = np.flatnonzero(ours != theirs)
+    if len(rows):
+        raise InputError(
+            "For this text only one of the export and the model has an output, so the export was "
+            f"removed. Signature {signature!r}, source {call.texts[rows[0]]!r}. Expected: "
+            f"{_row(call.expected, rows[0])}. Received: {_row(answer, rows[0])}"
+        )
+
+
 def _main_signature(signatures: list[str]) -> str | None:
     """Return the signature whose best outputs are counted: the default or the first search."""
     searching = (name for name in signatures if not name.startswith("score"))
@@ -179,11 +196,11 @@ def _main_signature(signatures: list[str]) -> str | None:
 
 
 def _count_tokens(translator: Translator, arrays: Arrays, found: np.ndarray[Any, Any]) -> int:
-    """Count the target tokens of an output, including eos."""
+    """Count the target tokens of the outputs marked in `found`, including eos."""
     if "lengths" in arrays:
         return int(np.sum(arrays["lengths"][found]))
     if "target_ids" in arrays:
-        return int(np.count_nonzero(arrays["target_ids"]))
+        return int(np.count_nonzero(arrays["target_ids"][found]))
     texts = arrays["target"][found].astype(object)
     return int(np.count_nonzero(translator.target.tokenize(tf.constant(texts, tf.string))))
 

@@ -10,7 +10,8 @@ from helpers.served import shared_translator
 from keras_s2s.export.parity import Parity, check_agreement, check_parity, find_differences
 from keras_s2s.export.probes import ProbeCall
 from keras_s2s.export.served_module import trace
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES, SIGNATURES
+from keras_s2s.translator import Translator
 
 PROBES = ["hello", "zebra", "日 é", "😀"]
 
@@ -22,7 +23,7 @@ def translator():
 
 @pytest.fixture(scope="module")
 def functions(translator):
-    return trace(translator, SIGNATURES)
+    return trace(translator, ALL_SIGNATURES)
 
 
 @pytest.fixture
@@ -134,6 +135,24 @@ def test_different_answers_of_quantized_weights_are_counted(translator, runtime)
     runtime.change = change
     found = check_agreement(translator, runtime, SIGNATURES, PROBES, 0.1)
     assert (found.num_texts, found.num_same_texts) == (7, 3)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "ids", "score", "score_ids"])
+def test_an_export_that_finds_nothing_is_refused(translator, runtime, signature):
+    empty = {"scores": -1e9, "log_probs": -1e9, "target": b"", "target_ids": 0, "lengths": 0}
+    runtime.change = lambda answer: {
+        name: np.full_like(value, empty[name]) for name, value in answer.items()
+    }
+    message = f"Signature '{signature}', source 'hello'. Expected: .* Received: .*-1000000000"
+    with pytest.raises(ValueError, match=message):
+        check_agreement(translator, runtime, [signature], PROBES, 0.1)
+
+
+def test_an_export_that_answers_what_the_model_cannot_is_refused(translator, runtime):
+    parts = translator.model, translator.source, translator.target
+    limited = Translator(*parts, search=translator.search, max_source_length=2)
+    with pytest.raises(ValueError, match=r"only one of .*Signature 'ids', source 'hello'"):
+        check_agreement(limited, runtime, ["ids"], PROBES, 0.1)
 
 
 def test_log_probs_that_differ_too_much_are_refused(translator, runtime):
