@@ -21,6 +21,8 @@ _LOGGER = logging.getLogger(__name__)
 # Number of texts that the model translates at a time: few, so that short texts are not padded to
 # long ones, and small enough that all batches share one graph (`MANY_ROWS` of the model).
 _ROWS = 4
+# Maximum number of texts in a call of the export: its memory grows with the number.
+_BATCH = 64
 
 # Empty, white space, letters with and without accents, right-to-left scripts and scripts without
 # spaces, a character outside the basic plane, a character of seven code points, control characters,
@@ -85,8 +87,8 @@ def probe_calls(
     """Yield the calls that check an export, with the model's outputs.
 
     The model translates each text once. An export must return the same output in each batch: of all
-    texts but the last, of the first text alone, of the empty text alone, and of the last text (the
-    longest of `make_probes`) with the empty text.
+    texts but the last, in parts that fit in memory, of the first text alone, of the empty text
+    alone, and of the last text (the longest of `make_probes`) with the empty text.
 
     Args:
         translator: The model.
@@ -97,7 +99,8 @@ def probe_calls(
         The name of a signature, and a call.
     """
     model, last = _Model(translator, [*probes, ""]), len(probes) - 1
-    batches = [it for it in ([*range(last)], [0], [last + 1], [last, last + 1]) if it]
+    parts = [[*range(start, min(start + _BATCH, last))] for start in range(0, last, _BATCH)]
+    batches = [*parts, [0], [last + 1], [last, last + 1]]
     outputs = count_of(sum(map(len, batches)), "output")
     for signature in signatures:
         _LOGGER.info("Comparing %s of %s with the model", outputs, signature)

@@ -49,6 +49,13 @@ def test_probe_calls_have_the_documented_inputs_and_outputs(translator, signatur
     assert batches == [["hello", "a"], ["hello"], [""], ["zebra", ""]]
 
 
+def test_many_probes_are_compared_in_parts(translator):
+    probes = [*(f"text {number}" for number in range(130)), "last"]
+    calls = [call.texts for _, call in probe_calls(translator, ["greedy_ids"], probes)]
+    assert [len(texts) for texts in calls] == [64, 64, 2, 1, 1, 2]
+    assert sum(calls[:3], []) == probes[:-1]
+
+
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_the_model_confirms_its_own_answers(translator, signature):
     ((_, call), *_) = probe_calls(translator, [signature], ["hello", "a", "zebra"])
