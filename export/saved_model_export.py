@@ -97,10 +97,10 @@ def saved_model(
         TypeError: If `translator` is not a `Translator`, `probes` is not a list of texts, `figures`
             is not a dict of names and numbers, `warmup` is not a `Warmup` or `batching` is not a
             `Batching`.
-        ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, or
-            a warm-up request is larger than the maximum batch. Also if the model needs an operation
-            that a stock model server does not have, or if the outputs of the export differ from the
-            model's.
+        ValueError: If `path` or `version` is invalid, a weight or a metric is not finite, or there
+            are more or larger warm-up requests than a server accepts. Also if the model needs an
+            operation that a stock model server does not have, or if the outputs of the export
+            differ from the model's.
         ImportError: If `warmup` is given and tensorflow-serving-api is not installed.
         FileExistsError: If the version exists already.
         OSError: If the folder cannot be written or the disk is full.
@@ -111,7 +111,7 @@ def saved_model(
     check_folder_writable(folder)
     batching = Batching() if batching is None else check_batching(batching)
     if warmup is not None:
-        check_warmup(warmup, batching)
+        check_warmup(warmup, batching, translator, names)
     with show_progress(verbose), temporary_gradients():
         texts = make_texts(translator, probes, source_length)
         _LOGGER.info("Tracing signatures: %s", ", ".join(names))

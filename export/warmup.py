@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_s2s.checks import check_ints
+from keras_s2s.checks import check_ints, count_of, short_repr
 from keras_s2s.errors import InputError, missing_package
 from keras_s2s.export.server_files import Batching
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH, SIGNATURES
@@ -42,8 +42,8 @@ class Warmup:
 
     Raises:
         TypeError: If `texts` is not a list of str, or another argument is not a list.
-        ValueError: If a number is not a positive integer, there are no batch sizes, there are
-            neither lengths nor texts, or there would be more requests than a server accepts.
+        ValueError: If a number is not a positive integer, there are no batch sizes, or there are
+            neither lengths nor texts.
 
     Example:
         ```python
@@ -64,36 +64,49 @@ class Warmup:
         object.__setattr__(self, "texts", texts)
         for name in ("batch_sizes", "lengths"):
             object.__setattr__(self, name, check_ints(name, getattr(self, name), minimum=1))
-        count = len(SIGNATURES) * len(self.batch_sizes) * (len(self.lengths) + len(self.texts))
-        if not 1 <= count <= MAX_REQUESTS:
+        if not self.batch_sizes or not (self.lengths or self.texts):
             raise InputError(
-                f"A `Warmup` must make between 1 and {MAX_REQUESTS} requests: {len(SIGNATURES)} "
-                "signatures for each of `batch_sizes` and each of `lengths` and `texts`. "
-                f"Received: {count} requests from {self!r}"
+                "A `Warmup` needs `batch_sizes`, and `lengths` or `texts`. Received: "
+                f"{short_repr(self)}"
             )
 
 
-def check_warmup(warmup: Any, batching: Batching) -> None:
+def check_warmup(
+    warmup: Any, batching: Batching, translator: Translator, names: Collection[str]
+) -> None:
     """Check that warm-up requests can be written, and that a server will accept them.
 
     Args:
         warmup: The value to check.
         batching: The batching settings of the server.
+        translator: The exported `Translator`.
+        names: The exported signatures.
 
     Raises:
         TypeError: If it is not a `Warmup`.
-        ValueError: If a request has more rows than the server accepts. The server would not load
-            the model.
+        ValueError: If there are more requests than the server accepts, or a request has more rows.
+            The server would not load the model. Also if a source is longer than the translator's
+            `max_source_length`: the graph rejects it without a search, so it warms up nothing.
         ImportError: If the tensorflow-serving-api package is not installed.
     """
     if not isinstance(warmup, Warmup):
         raise TypeError(f"`warmup` must be a `Warmup`. Received: warmup={warmup!r}")
+    num_texts = len(warmup.lengths) + len(warmup.texts)
+    count = len(names) * len(warmup.batch_sizes) * num_texts
+    if count > MAX_REQUESTS:
+        raise InputError(
+            f"`warmup` must make at most {MAX_REQUESTS} requests, because a server rejects a "
+            f"version with more. Received: {count} requests, for "
+            f"{count_of(len(names), 'signature')}, "
+            f"{count_of(len(warmup.batch_sizes), 'batch size')} and {count_of(num_texts, 'source')}"
+        )
     if max(warmup.batch_sizes) > batching.max_batch_size:
         raise InputError(
             "The batch sizes of `warmup` must be at most the `max_batch_size` of `batching`, "
             f"{batching.max_batch_size}, because a batching server rejects larger requests and "
             f"would not load the version. Received: {tuple(warmup.batch_sizes)}"
         )
+    _check_lengths(warmup, translator)
     _import_apis()
 
 
@@ -145,6 +158,23 @@ def write_requests(requests: Iterable[Request], path: str) -> None:
         raise OSError(
             f"Could not write the warm-up requests to {path!r}: {error.message}"
         ) from error
+
+
+def _check_lengths(warmup: Warmup, translator: Translator) -> None:
+    """Raise if a source is longer than the translator allows."""
+    limit = translator.max_source_length
+    if limit is None or translator.truncate_source:
+        return
+    lengths = [*warmup.lengths]
+    if warmup.texts:
+        lengths += translator.source.split(tf.constant(warmup.texts))[1].numpy().tolist()
+    longest = max(lengths) + 1  # eos
+    if longest > limit:
+        raise InputError(
+            "The sources of `warmup` must have at most the translator's `max_source_length` "
+            f"tokens, {limit}, including eos: longer ones are rejected without a search, which "
+            f"warms up nothing. Received: {longest} tokens"
+        )
 
 
 def _inputs_of_signatures(

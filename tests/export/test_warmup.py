@@ -10,7 +10,7 @@ from helpers.served import shared_translator
 
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
-from keras_s2s.export.signatures import SIGNATURES
+from keras_s2s.export.signatures import ALL_SIGNATURES, SIGNATURES
 from keras_s2s.export.warmup import Warmup, _make_texts, check_warmup, make_requests, write_requests
 
 
@@ -101,24 +101,50 @@ def test_a_missing_package_is_reported_before_tracing(translator, tmp_path, monk
     assert os.listdir(tmp_path) == []
 
 
-def test_a_request_larger_than_a_batch_is_refused():
+def check(translator, warmup, batching=None, names=tuple(SIGNATURES)):
+    check_warmup(warmup, batching or s2s.export.Batching(), translator, names)
+
+
+def test_a_request_larger_than_a_batch_is_refused(translator):
     with pytest.raises(
         ValueError, match=r"at most the `max_batch_size` of `batching`, 4,.*\(1, 8\)"
     ):
-        check_warmup(Warmup(batch_sizes=(1, 8), lengths=(3,)), s2s.export.Batching(4))
+        check(translator, Warmup(batch_sizes=(1, 8), lengths=(3,)), s2s.export.Batching(4))
 
 
-def test_warmup_must_be_a_warmup():
+def test_warmup_must_be_a_warmup(translator):
     with pytest.raises(TypeError, match=r"`warmup` must be a `Warmup`. Received: warmup=True"):
-        check_warmup(True, s2s.export.Batching())
+        check(translator, True)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"batch_sizes": (), "lengths": (1,)}, {"lengths": range(1, 202)}]
-)
-def test_the_number_of_requests_is_limited(settings):
-    with pytest.raises(ValueError, match="must make between 1 and 1000 requests"):
+@pytest.mark.parametrize("settings", [{}, {"batch_sizes": (), "lengths": (1,)}])
+def test_a_warmup_makes_requests(settings):
+    with pytest.raises(ValueError, match="needs `batch_sizes`, and `lengths` or `texts`"):
         Warmup(**settings)
+
+
+def test_the_requests_to_the_exported_signatures_are_limited(translator):
+    pytest.importorskip("tensorflow_serving.apis")
+    warmup = Warmup(batch_sizes=range(1, 21), lengths=[3] * 10)
+    check(translator, warmup)  # five signatures
+    check(translator, Warmup(lengths=[3] * 300), names=("ids",))
+    message = (
+        "at most 1000 requests.* Received: 1400 requests, for 7 signatures, 20 batch sizes and 10"
+    )
+    with pytest.raises(ValueError, match=message):
+        check(translator, warmup, names=tuple(ALL_SIGNATURES))
+
+
+@pytest.mark.parametrize("sources", [{"lengths": [2, 5]}, {"texts": ["a", "hello"]}])
+def test_a_source_that_the_graph_rejects_is_refused(translator, sources):
+    pytest.importorskip("tensorflow_serving.apis")
+    parts = translator.model, translator.source, translator.target
+    for limit, truncate in ((6, False), (5, True)):
+        longer = s2s.Translator(*parts, max_source_length=limit, truncate_source=truncate)
+        check(longer, Warmup(**sources))
+    limited = s2s.Translator(*parts, max_source_length=5)
+    with pytest.raises(ValueError, match=r"`max_source_length` tokens, 5, .* Received: 6 tokens"):
+        check(limited, Warmup(**sources))
 
 
 @pytest.mark.parametrize("name", ["batch_sizes", "lengths"])
