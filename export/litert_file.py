@@ -47,18 +47,17 @@ def add_metadata(content: bytes, parts: Mapping[str, bytes]) -> bytes:
     return packed[:start] + digits + packed[start + len(digits) :]
 
 
-def read_metadata(path: str, name: str) -> bytes:
-    """Read a part of the metadata of a LiteRT file.
+def read_metadata(path: str) -> dict[str, bytes]:
+    """Read the metadata of a LiteRT file.
 
     Args:
         path: Path of the file.
-        name: Name of the part.
 
     Returns:
-        The bytes of the part.
+        The bytes of each part, by name.
 
     Raises:
-        FileNotFoundError: If the file does not exist or has no such part.
+        FileNotFoundError: If the file does not exist.
         ValueError: If the file is damaged or not a LiteRT file.
         ImportError: If the ai-edge-litert package is not installed.
     """
@@ -70,17 +69,12 @@ def read_metadata(path: str, name: str) -> bytes:
             f"{path!r} is not a LiteRT file. Received: a file that begins with {content[:8]!r}"
         )
     try:
-        part, intact = _find_part(content, name), is_intact(content)
-    except (struct.error, IndexError, TypeError, ValueError) as error:
+        parts, intact = _find_parts(content), is_intact(content)
+    except (struct.error, AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{path!r} is a damaged LiteRT file: {error}") from error
     if not intact:
         raise InputError(f"{path!r} is a damaged LiteRT file: it does not match its checksum")
-    if part is None:
-        raise FileNotFoundError(
-            f"There is no {name!r} in {path!r}: the file was not written by "
-            "`keras_s2s.export.litert`."
-        )
-    return part
+    return parts
 
 
 def list_operations(content: bytes) -> list[str]:
@@ -132,13 +126,13 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _find_part(content: bytes, name: str) -> bytes | None:
+def _find_parts(content: bytes) -> dict[str, bytes]:
     model = import_litert("schema_py_generated").Model.GetRootAs(content)
-    for number in range(model.MetadataLength()):
-        entry = model.Metadata(number)
-        if entry.Name() == name.encode():
-            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
-    return None
+    entries = [model.Metadata(number) for number in range(model.MetadataLength())]
+    return {
+        entry.Name().decode(): bytes(model.Buffers(entry.Buffer()).DataAsNumpy())
+        for entry in entries
+    }
 
 
 class _Shared:

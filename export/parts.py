@@ -37,11 +37,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
         ImportError: If it is a LiteRT file and the ai-edge-litert package is not installed.
     """
     path = os.fspath(path)
-    content = read_part(path, CARD)
-    try:
-        card: dict[str, Any] = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"The model card in {path!r} is damaged: {error}") from error
+    card: dict[str, Any] = parse_part(read_parts(path), CARD, path)
     return card
 
 
@@ -73,58 +69,82 @@ def vocabularies(
         ```
     """
     path = os.fspath(path)
-    names = [*VOCABULARIES.values(), TOKENIZERS]
-    if folder is None:
-        names.remove(TOKENIZERS)
-    parts = {name: read_part(path, name) for name in names}
-    found = {}
-    for side, name in VOCABULARIES.items():
-        try:
-            found[side] = json.loads(parts[name])
-        except ValueError as error:
-            raise InputError(f"The {name!r} in {path!r} is damaged: {error}") from error
+    parts = read_parts(path)
+    found = {side: parse_part(parts, name, path) for side, name in VOCABULARIES.items()}
     if folder is not None:
+        contents = {name: _part(parts, name, path) for name in (*VOCABULARIES.values(), TOKENIZERS)}
         os.makedirs(folder, exist_ok=True)
-        for name, content in parts.items():
+        for name, content in contents.items():
             with written_beside(os.path.join(os.fspath(folder), name)) as unfinished:
                 write_file(unfinished, content)
     return found
 
 
-def read_part(path: str, name: str) -> bytes:
-    """Read one of the `card_files` of an export.
+def read_parts(path: str) -> dict[str, bytes]:
+    """Read the `card_files` of an export.
 
     Args:
         path: The folder of a version, a LiteRT file or an ONNX file.
-        name: Name of the part.
 
     Returns:
-        The bytes of the part.
+        The bytes of each part that the export has, by name.
 
     Raises:
-        FileNotFoundError: If the folder or file does not exist or has no such part.
+        FileNotFoundError: If the folder or file does not exist.
         ValueError: If the file is damaged.
         ImportError: If the package that reads the file is not installed.
     """
-    if path.endswith(".onnx") and not os.path.isdir(path):
-        properties = _read_properties(path)
-        if name not in properties:
-            raise FileNotFoundError(
-                f"There is no {name!r} in {path!r}: the file was not written by "
-                "`keras_s2s.export.onnx`."
-            )
-        return properties[name].encode()
-    if not os.path.isdir(path):
-        return read_metadata(path, name)
-    part = os.path.join(path, EXTRA_FOLDER, name)
-    if not os.path.isfile(part):
+    if os.path.isdir(path):
+        folder = os.path.join(path, EXTRA_FOLDER)
+        found = {}
+        for name in (CARD, READABLE_CARD, TOKENIZERS, *VOCABULARIES.values()):
+            if os.path.isfile(os.path.join(folder, name)):
+                with open(os.path.join(folder, name), "rb") as file:
+                    found[name] = file.read()
+        return found
+    if path.endswith(".onnx"):
+        return {name: text.encode() for name, text in _read_properties(path).items()}
+    return read_metadata(path)
+
+
+def parse_part(parts: dict[str, bytes], name: str, path: str) -> Any:
+    """Parse one of the JSON parts of an export.
+
+    Args:
+        parts: The parts, from `read_parts`.
+        name: Name of the part.
+        path: Path of the export, for messages.
+
+    Returns:
+        The content.
+
+    Raises:
+        FileNotFoundError: If the export has no such part.
+        ValueError: If the part is damaged.
+    """
+    content = _part(parts, name, path)
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        what = "model card" if name == CARD else repr(name)
+        raise InputError(f"The {what} in {path!r} is damaged: {error}") from error
+
+
+def _part(parts: dict[str, bytes], name: str, path: str) -> bytes:
+    """Return the bytes of a part, or raise if the export does not have it."""
+    if name in parts:
+        return parts[name]
+    if os.path.isdir(path):
         what = "model card" if name == CARD else repr(name)
         raise FileNotFoundError(
             f"There is no {what} in {path!r}. Expected: the folder of a version, such as "
             f"'serving/g2p/1', that `saved_model` wrote"
         )
-    with open(part, "rb") as file:
-        return file.read()
+    function = "onnx" if path.endswith(".onnx") else "litert"
+    raise FileNotFoundError(
+        f"There is no {name!r} in {path!r}: the file was not written by "
+        f"`keras_s2s.export.{function}`."
+    )
 
 
 def _read_properties(path: str) -> dict[str, str]:

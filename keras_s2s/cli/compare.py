@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import click
 
@@ -16,9 +18,7 @@ from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.paths import MODELS, ExistingPath
 from keras_s2s.cli.source_lines import read_lines, take_sources
 from keras_s2s.cli.streams import PROGRAM, in_column, write_line
-
-if TYPE_CHECKING:
-    from keras_s2s.export.answers import ModelComparison
+from keras_s2s.errors import InputError
 
 _CHANGED = 1  # exit code if more changed than allowed
 
@@ -89,8 +89,6 @@ def compare(
     models = [load_model(path, tensorflow=tensorflow) for path in (before, after)]
     if columns is None:
         sources = take_sources(lines, models[0].columns())
-    from keras_s2s.export.answers import Answer, compare_models
-
     best = [
         model.best(sources, batch_size, f" by {path}")
         for model, path in zip(models, (before, after), strict=True)
@@ -113,6 +111,88 @@ def compare(
         click.echo(f"{PROGRAM} compare: {excess}", err=True)
     if excesses:
         raise click.exceptions.Exit(_CHANGED)
+
+
+class Answer(NamedTuple):
+    """Best target for a text, and its score: `None` if the model found no target."""
+
+    target: str
+    score: float | None
+
+
+class Change(NamedTuple):
+    """Text with different targets from the two models."""
+
+    source: str
+    before: Answer
+    after: Answer
+
+
+class ModelComparison(NamedTuple):
+    """Differences between two models on the same texts.
+
+    Attributes:
+        num_texts: Number of texts compared.
+        changes: Texts with different targets, or with a target from one model only. The latter come
+            first; the others are sorted by the change in score, largest first.
+        num_unanswered: Number of texts without a target, before and after.
+        mean_score_difference: Mean absolute difference of the scores of equal targets.
+        max_score_difference: Maximum absolute difference of the scores of equal targets.
+    """
+
+    num_texts: int
+    changes: list[Change]
+    num_unanswered: tuple[int, int]
+    mean_score_difference: float
+    max_score_difference: float
+
+    @property
+    def share_changed(self) -> float:
+        """Fraction of the texts whose target differs."""
+        return len(self.changes) / self.num_texts if self.num_texts else 0.0
+
+
+def compare_models(
+    texts: Sequence[str], before: Sequence[Answer], after: Sequence[Answer]
+) -> ModelComparison:
+    """Compare the outputs of two models.
+
+    Args:
+        texts: The texts that both models translated.
+        before: The current model's output for each text.
+        after: The new model's output for each text.
+
+    Returns:
+        The differences.
+
+    Raises:
+        ValueError: If the number of outputs differs from the number of texts.
+
+    Example:
+        >>> found = compare_models(["a", "b"], [Answer("A", -1.0), Answer("B", -1.0)],
+        ...                        [Answer("A", -1.5), Answer("V", -2.0)])
+        >>> found.share_changed, found.max_score_difference
+        (0.5, 0.5)
+    """
+    if not len(texts) == len(before) == len(after):
+        raise InputError(
+            f"`before` and `after` must contain one output per text. Received: "
+            f"{count_of(len(texts), 'text')}, {len(before)} outputs before and {len(after)} after"
+        )
+    changes, differences = [], []
+    for source, first, second in zip(texts, before, after, strict=True):
+        if first.target != second.target or (first.score is None) != (second.score is None):
+            changes.append(Change(source, first, second))
+        elif first.score is not None and second.score is not None:
+            differences.append(abs(second.score - first.score))
+    changes.sort(key=_score_change, reverse=True)
+    before_none, after_none = (
+        sum(answer.score is None for answer in answers) for answers in (before, after)
+    )
+    mean = sum(differences) / len(differences) if differences else 0.0
+    return ModelComparison(
+        len(texts), changes, (before_none, after_none), mean, max(differences, default=0.0)
+    )
 
 
 def _to_text(found: ModelComparison, most: int) -> str:
@@ -148,3 +228,9 @@ def _to_json(found: ModelComparison) -> str:
     ]
     card = {**found._asdict(), "changes": changes, "share_changed": found.share_changed}
     return json.dumps(card, ensure_ascii=False, indent=1)
+
+
+def _score_change(change: Change) -> float:
+    """Return the absolute change in score; infinite if only one model has a target."""
+    before, after = change.before.score, change.after.score
+    return math.inf if before is None or after is None else abs(after - before)

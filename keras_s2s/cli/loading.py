@@ -155,18 +155,19 @@ def _load_export(path: str) -> Model:
     """Load an export in the runtime it was exported for: TensorFlow only for a SavedModel."""
     import numpy as np
 
-    from keras_s2s.export.parts import read_card
+    from keras_s2s.export.parts import CARD, parse_part, read_parts
 
     try:
-        card = read_card(path)
+        parts = read_parts(path)
+        card = parse_part(parts, CARD, path)
     except (FileNotFoundError, ValueError):  # damaged, or not exported by this package
-        card = {}
+        parts, card = {}, {}
     on_ids = bool(card) and all("source" not in it["inputs"] for it in card["signatures"].values())
     session = _session(path, text_operations=not on_ids)
     if on_ids:
-        from keras_s2s.export.answers import TextRuntime
+        from keras_s2s.export.text_runtime import TextRuntime
 
-        session = TextRuntime(path, session)
+        session = TextRuntime(path, parts, session)
 
     def search(texts: list[bytes]) -> Answer:
         return session("serving_default", {"source": np.array(texts, object)})
@@ -176,7 +177,9 @@ def _load_export(path: str) -> Model:
         return session("score", sides)
 
     source, target = (card.get(side, {}).get("class") for side in _SIDES)
-    return Model(search, score, None, None, card.get("max_source_length"), (source, target))
+    limits = [card.get(name) for name in ("max_source_length", "source_length")]
+    limit = min((it for it in limits if it is not None), default=None)
+    return Model(search, score, None, None, limit, (source, target))
 
 
 def _session(path: str, *, text_operations: bool) -> Callable[[str, dict[str, Any]], Answer]:

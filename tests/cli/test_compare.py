@@ -7,7 +7,7 @@ import json
 import pytest
 
 import keras_s2s as s2s
-from keras_s2s.export.answers import Answer, compare_models
+from keras_s2s.cli.compare import Answer, compare_models
 
 TOO_LONG = "a" * 1000  # with eos 1001 tokens
 TEXTS = ["abcd", "ü€", "a", "cabad", "", "bb", TOO_LONG]

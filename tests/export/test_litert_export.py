@@ -63,7 +63,7 @@ def test_the_card_and_the_vocabularies_are_in_the_file(exported, translator):
     assert card["parity"]["num_same_texts"] == card["parity"]["num_texts"] > len(WORDS)
     assert {"WHILE", "TFText>ByteSplitWithOffsets"} <= set(card["operations"])
     for name in ("source", "target"):
-        vocabulary = json.loads(read_metadata(exported, f"{name}_vocabulary.json"))
+        vocabulary = json.loads(read_metadata(exported)[f"{name}_vocabulary.json"])
         assert vocabulary == getattr(translator, name).vocabulary
 
 

@@ -139,6 +139,17 @@ def test_a_text_longer_than_the_fixed_source_length_has_no_hypotheses(fixed):
         fixed.translate(["a", "zebra crossing"])
 
 
+def test_the_command_line_treats_such_a_text_as_the_runner_does(fixed, translator):
+    model = load_model(fixed._path)
+    assert model.limit == 11
+    found = model.hypotheses(["a", "zebra crossing", "b"], batch_size=3)
+    first, none, last = ([each.text for each in row] for row in found)
+    assert none == []
+    expected = translator.translate(["a", "b"])
+    assert [first[0], last[0]] == expected
+    assert model.translate(["zebra crossing", "a"], batch_size=2) == ["", expected[0]]
+
+
 def test_a_missing_signature_is_named(translator, tmp_path):
     runner = LiteRTRunner(write(translator, tmp_path / "g2p.tflite", "ids", "greedy_ids"))
     with pytest.raises(
