@@ -14,6 +14,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_s2s.checks import one_line
 from keras_s2s.errors import InputError
 
+# The model's outputs are computed on the CPU. On a GPU, TensorFlow rounds the operands of products
+# (TensorFloat-32), and larger models differ by more than the check of an export allows. The session
+# would also take the memory that a training needs. Parts placed on a GPU by hand run on the CPU, as
+# in a server without a GPU.
+_CPU = tf.compat.v1.ConfigProto(device_count={"GPU": 0}, allow_soft_placement=True)
+
 
 class SavedModelSession:
     """Session with the graph and the variables of a SavedModel, loaded as a model server does.
@@ -43,7 +49,7 @@ class SavedModelSession:
         try:
             with tf.Graph().as_default() as graph:
                 tf.graph_util.import_graph_def(meta_graph.graph_def, name="")
-            self._session = tf.compat.v1.Session(graph=graph)
+            self._session = tf.compat.v1.Session(graph=graph, config=_CPU)
             self._session.run(saver.restore_op_name, {saver.filename_tensor_name: variables})
             (initialize,) = self._signatures["__saved_model_init_op"].outputs.values()
             self._session.run(initialize.name)

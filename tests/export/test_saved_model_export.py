@@ -13,7 +13,7 @@ from helpers.served import WORDS, shared_translator
 import keras_s2s as s2s
 from keras_s2s.export import saved_model_export
 from keras_s2s.export.parity import Parity
-from keras_s2s.export.saved_model_session import read_saved_model
+from keras_s2s.export.saved_model_session import SavedModelSession, read_saved_model
 from keras_s2s.export.signatures import SIGNATURES
 
 
@@ -31,6 +31,20 @@ def exported(translator, tmp_path_factory):
 def test_the_first_version_is_number_one(exported):
     assert os.path.basename(exported) == "1"
     assert os.listdir(os.path.dirname(exported)) == ["1"]
+
+
+def test_an_export_runs_on_the_cpu_even_if_there_is_a_gpu(exported, monkeypatch):
+    sessions, create = [], tf.compat.v1.Session
+
+    def watched(**options):
+        sessions.append(options["config"])
+        return create(**options)
+
+    monkeypatch.setattr(tf.compat.v1, "Session", watched)
+    with SavedModelSession(exported) as session:
+        assert session("ids", {"source_ids": np.array([[4, 3]])})["scores"].shape == (1, 2)
+    (config,) = sessions
+    assert dict(config.device_count) == {"GPU": 0}
 
 
 def test_the_export_has_the_documented_signatures(exported):
