@@ -10,13 +10,14 @@ import dataclasses
 import importlib.metadata
 import importlib.resources
 import json
+import operator
 import os
 import re
 import string
 from collections.abc import Iterable
 from typing import Any
 
-from keras_s2s.checks import check_bool, check_int, check_positive_int
+from keras_s2s.checks import check_bool, check_int, check_positive_int, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import find_versions
 from keras_s2s.files import write_file, written_beside
@@ -132,6 +133,7 @@ def serving_files(
     Raises:
         FileNotFoundError: If `base_path` has no version, or lacks one of `versions`.
         FileExistsError: If a file exists already and `overwrite` is not set.
+        TypeError: If `versions` is not a list of integers, or `replicas` not two integers.
         ValueError: If a name or a number is invalid.
         OSError: If a file cannot be written.
     """
@@ -139,10 +141,12 @@ def serving_files(
     name = os.path.basename(base_path) if name is None else name
     version = importlib.metadata.version("tensorflow")
     image = image or f"tensorflow/serving:{'.'.join(version.split('.')[:2])}.0"
+    versions = _check_integers("versions", versions, "a list of integers")
     policy = _version_policy(base_path, versions)
-    _check(name, cpus, memory, replicas)
+    servers = _check_integers("replicas", replicas, "two integers, such as (2, 8)")
+    _check(name, cpus, memory, servers)
     check_bool("overwrite", overwrite)
-    minimum, maximum = replicas
+    minimum, maximum = servers
     relative_path = os.path.join(os.curdir, os.path.relpath(base_path, folder))
     contents = {
         file: fill_template(
@@ -154,6 +158,7 @@ def serving_files(
             cpus=cpus,
             threads=_THREADS_PER_CORE * cpus,
             memory=memory,
+            compose_memory=memory.replace("i", "").lower(),  # in Docker's units: 1g is 1Gi
             min_replicas=minimum,
             max_replicas=maximum,
         ).encode()
@@ -183,7 +188,7 @@ def fill_template(file: str, /, **values: object) -> str:
     return string.Template(template).substitute(values)
 
 
-def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None:
+def _check(name: str, cpus: int, memory: str, replicas: tuple[int, ...]) -> None:
     """Raise for names and numbers that a container or a cluster would reject."""
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -201,6 +206,18 @@ def _check(name: str, cpus: int, memory: str, replicas: tuple[int, int]) -> None
             "`replicas` must be the minimum and the maximum number of servers. Received: "
             f"replicas={replicas!r}"
         )
+
+
+def _check_integers(name: str, values: Any, expected: str) -> tuple[int, ...]:
+    """Return integers as a tuple, or raise `TypeError` with what is expected."""
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        return tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be {expected}. Received: {name}={short_repr(values)}"
+        ) from None
 
 
 def _version_policy(base_path: str, versions: Iterable[int]) -> str:

@@ -115,6 +115,7 @@ def test_a_container_finds_the_model_and_the_settings(deploy, base_path):
     assert all(volume["read_only"] for volume in server["volumes"])
     assert server["ports"] == ["8500:8500", "8501:8501"]
     assert server["cpus"] == 4
+    assert server["mem_limit"] == "512m"
 
 
 @pytest.mark.parametrize("runner", ["compose", "kubernetes"])
@@ -261,6 +262,22 @@ def test_a_failure_leaves_the_old_files(base_path, deploy, monkeypatch):
 )
 def test_names_and_numbers_are_validated(base_path, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
+        serving_files(base_path, tmp_path / "deploy", **settings)
+    assert not (tmp_path / "deploy").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"replicas": 3}, r"`replicas` must be two integers, such as \(2, 8\). Received: rep.*=3"),
+        ({"replicas": ("2", "8")}, "`replicas` must be two integers"),
+        ({"versions": 1}, "`versions` must be a list of integers. Received: versions=1"),
+        ({"versions": ["1"]}, r"`versions` must be a list of integers. Received: versions=\['1'\]"),
+        ({"versions": "12"}, "`versions` must be a list of integers. Received: versions='12'"),
+    ],
+)
+def test_the_types_of_numbers_are_validated(base_path, tmp_path, settings, message):
+    with pytest.raises(TypeError, match=message):
         serving_files(base_path, tmp_path / "deploy", **settings)
     assert not (tmp_path / "deploy").exists()
 
