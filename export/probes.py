@@ -53,6 +53,22 @@ class ProbeCall(NamedTuple):
     rescore: Callable[[Arrays], Any]  # the model's log_probs of another runtime's output
 
 
+def check_probes(texts: Any) -> list[str]:
+    """Return the texts from the user as a list.
+
+    Args:
+        texts: The value to check.
+
+    Raises:
+        TypeError: If it is not a list of str.
+    """
+    listed = isinstance(texts, Iterable) and not isinstance(texts, str | bytes)
+    own = list(texts) if listed else []
+    if not listed or not all(isinstance(text, str) for text in own):
+        raise TypeError(f"`probes` must be a list of str. Received: probes={short_repr(texts)}")
+    return own
+
+
 def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
     """Collect the texts for checking an export.
 
@@ -64,11 +80,9 @@ def make_probes(translator: Translator, texts: Iterable[str] = ()) -> list[str]:
         The user's texts, then generated and difficult ones.
 
     Raises:
-        TypeError: If `texts` is a single text, or one of them is not text.
+        TypeError: If `texts` is not a list of str.
     """
-    own = [] if isinstance(texts, str | bytes) else list(texts)
-    if isinstance(texts, str | bytes) or not all(isinstance(text, str) for text in own):
-        raise TypeError(f"`probes` must be a list of str. Received: probes={short_repr(texts)}")
+    own = check_probes(texts)
     ids = np.random.default_rng(0).integers(
         len(SPECIAL_TOKENS), translator.source.vocabulary_size, size=(8, 16)
     )

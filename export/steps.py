@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.export.model_card import check_figures
 from keras_s2s.export.parity import Parity, check_agreement, check_parity
-from keras_s2s.export.probes import make_probes
+from keras_s2s.export.probes import check_probes, make_probes
 from keras_s2s.export.sessions import Runtime
 from keras_s2s.export.signatures import check_signatures
 from keras_s2s.files import check_writable
@@ -85,7 +86,8 @@ def make_texts(
     Args:
         translator: The `Translator`.
         probes: Additional texts from the user.
-        source_length: Fixed length of "source_ids". Longer texts are left out.
+        source_length: Fixed length of "source_ids". Longer texts are left out; a log message has
+            the number of those from the user.
 
     Returns:
         The texts.
@@ -95,12 +97,21 @@ def make_texts(
         ValueError: If the model's outputs for them are not finite.
     """
     _LOGGER.info("Computing the outputs of the model, to check the export")
-    texts = make_probes(translator, probes)
+    own = check_probes(probes)
+    texts = make_probes(translator, own)
     check_answers(translator, texts)
     if source_length is None:
         return texts
     _, lengths = translator.source.split(tf.constant(texts))
     fits = (lengths.numpy() < source_length).tolist()  # without eos
+    num_longer = fits[: len(own)].count(False)
+    if num_longer:
+        _LOGGER.info(
+            "Leaving out %s of %s: longer than the fixed source length, %s including eos",
+            f"{num_longer:,}",
+            count_of(len(own), "probe"),
+            count_of(source_length, "token"),
+        )
     return [text for text, short in zip(texts, fits, strict=True) if short]
 
 

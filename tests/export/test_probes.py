@@ -27,7 +27,7 @@ def test_probes_are_user_texts_then_generated_ones_then_difficult_ones(translato
     assert make_probes(translator, ["mine", "yours"]) == probes
 
 
-@pytest.mark.parametrize("probes", ["one text", b"one text", ["text", 3], [b"bytes"]])
+@pytest.mark.parametrize("probes", ["one text", b"one text", ["text", 3], [b"bytes"], 3])
 def test_probes_must_be_texts(translator, probes):
     with pytest.raises(TypeError, match="`probes` must be a list of str"):
         make_probes(translator, probes)
@@ -53,7 +53,7 @@ def test_many_probes_are_compared_in_parts(translator):
     probes = [*(f"text {number}" for number in range(130)), "last"]
     calls = [call.texts for _, call in probe_calls(translator, ["greedy_ids"], probes)]
     assert [len(texts) for texts in calls] == [64, 64, 2, 1, 1, 2]
-    assert sum(calls[:3], []) == probes[:-1]
+    assert [*calls[0], *calls[1], *calls[2]] == probes[:-1]
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)

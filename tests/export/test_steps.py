@@ -13,7 +13,7 @@ import tensorflow as tf
 from helpers.served import shared_translator, tiny_translator
 
 from keras_s2s import Seq2Seq, Translator
-from keras_s2s.export.steps import check_answers, check_translator, show_progress
+from keras_s2s.export.steps import check_answers, check_translator, make_texts, show_progress
 
 LOGGER = logging.getLogger("keras_s2s.export.litert_export")
 
@@ -51,6 +51,23 @@ def test_finite_weights_that_overflow_are_refused(value):
     kernel.assign(tf.fill(kernel.shape, value))
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=r"diverged|finite"):
         check_answers(translator, ["hello", "a"])
+
+
+@pytest.mark.parametrize(("probes", "num_longer"), [(["hello", "zebra", "ab"], 2), (["a"], 0)])
+def test_probes_that_are_too_long_are_reported(translator, caplog, probes, num_longer):
+    with caplog.at_level(logging.INFO, "keras_s2s.export"):
+        texts = make_texts(translator, iter(probes), 5)
+    told = [it.getMessage() for it in caplog.records if it.getMessage().startswith("Leaving")]
+    assert len(told) == (num_longer > 0)
+    if num_longer:
+        assert told[0].startswith("Leaving out 2 of 3 probes: longer than the fixed source length")
+    assert texts[0] == probes[-1]
+
+
+@pytest.mark.parametrize("probes", ["hello", 3])
+def test_probes_must_be_a_list(translator, probes):
+    with pytest.raises(TypeError, match=r"`probes` must be a list of str. Received: probes="):
+        make_texts(translator, probes, 5)
 
 
 def export(verbose):
