@@ -22,7 +22,9 @@ _REFUSED = {
     r"Xla.*|TPU.*|.*TPU": "a stock server is built without it",
 }
 
-# Operations of tensorflow-text, linked into the model server, that lack the prefix "TFText>".
+# Operations of tensorflow-text, linked into the model server, that lack the prefix "TFText>". The
+# tokenizers of this package do not use them, but a user's subclass of `Tokenizer` may, for example
+# through `tensorflow_text.normalize_utf8` or `tensorflow_text.WordpieceTokenizer`.
 _TENSORFLOW_TEXT = {
     "CaseFoldUTF8",
     "ConstrainedSequence",

@@ -186,6 +186,14 @@ def test_a_node_compiled_by_xla_is_refused():
         check_operations(graph)
 
 
+def test_a_tokenizer_of_a_user_may_normalize_texts():
+    def normalize(texts):
+        return tensorflow_text.normalize_utf8(tensorflow_text.case_fold_utf8(texts), "NFKC")
+
+    found = check_operations(graph_of(normalize, tf.TensorSpec([None], tf.string)))
+    assert {"CaseFoldUTF8", "NormalizeUTF8"} <= set(found)
+
+
 LIST_OPERATIONS = """
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.python.client import pywrap_tf_session
