@@ -19,6 +19,8 @@ from keras_s2s.export.versions import is_version
 
 _FORMATS = {".tflite": "litert", ".onnx": "onnx"}
 _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
+_ID_SIGNATURES = ("ids", "greedy_ids", "score_ids")
+_ON_IDS = "ids, greedy_ids or score_ids"
 
 
 @click.command(short_help="Export a model for TF Serving, LiteRT or ONNX Runtime.")
@@ -75,17 +77,18 @@ _TEXT_SIGNATURES = ("serving_default", "greedy", "score", "options")
 @option(
     "--signature",
     "signatures",
-    type=click.Choice([*_TEXT_SIGNATURES, "ids", "greedy_ids", "score_ids"]),
+    type=click.Choice([*_TEXT_SIGNATURES, *_ID_SIGNATURES]),
     multiple=True,
     help="Signature (function that clients call) to export instead of the default ones. May be "
-    "given several times. An export with only ids, greedy_ids or score_ids does not need "
+    f"given several times. An export with only {_ON_IDS} does not need "
     "tensorflow-text; clients tokenize with the files that `inspect --vocabulary` writes.",
 )
 @option(
     "--source-length",
     type=click.IntRange(1),
     help="Fixed source length, in tokens, for the signatures that take ids. For runtimes that "
-    "cannot resize inputs.",
+    f"cannot resize inputs. Requires --signature {_ON_IDS}, or --format onnx. The comparison with "
+    "the model leaves out longer sources.",
 )
 @OVERWRITE
 def export(
@@ -110,6 +113,7 @@ def export(
     """
     file_format = file_format or _format_of(out)
     _check_options(file_format, quantization, version, signatures, warmup_length, warmup_batch_size)
+    _check_lengths_and_path(file_format, out, signatures, source_length, overwrite)
     if file_format == "saved_model":
         _check_served(out)
     else:
@@ -154,9 +158,10 @@ def _check_options(
     """Check that the options fit the format, and that the packages for it are installed."""
     if file_format == "saved_model" and quantization is not None:
         raise click.UsageError("--quantization requires --format litert or onnx.")
-    if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1):
+    on_text = not set(signatures) <= set(_ID_SIGNATURES)
+    if file_format == "onnx" and (quantization == "float16" or len(signatures) > 1 or on_text):
         raise click.UsageError(
-            "--format onnx supports only --quantization int8 and a single --signature."
+            f"--format onnx supports only --quantization int8 and a single --signature: {_ON_IDS}."
         )
     if file_format != "saved_model" and version is not None:
         raise click.UsageError("--version requires --format saved_model.")
@@ -171,6 +176,31 @@ def _check_options(
             check_package(package)
     elif warmup_length:
         check_package("tensorflow_serving")
+
+
+def _check_lengths_and_path(
+    file_format: str,
+    out: str,
+    signatures: tuple[str, ...],
+    source_length: int | None,
+    overwrite: bool,
+) -> None:
+    """Check that the source length and the path fit the format and the signatures."""
+    on_ids = file_format == "onnx" or (signatures and set(signatures) <= set(_ID_SIGNATURES))
+    if source_length is not None and not on_ids:
+        raise click.UsageError(
+            f"--source-length requires signatures that take ids: --signature {_ON_IDS}."
+        )
+    if file_format == "saved_model" and overwrite:
+        raise click.UsageError(
+            "--overwrite requires --format litert or onnx. A SavedModel becomes a new version, and "
+            "versions are never overwritten."
+        )
+    for suffix, name in _FORMATS.items():
+        if file_format == name and not out.endswith(suffix):
+            raise click.UsageError(
+                f"OUT {out}: --format {name} requires a name that ends in {suffix}."
+            )
 
 
 def _format_of(out: str) -> str:

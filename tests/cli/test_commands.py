@@ -279,9 +279,21 @@ def test_a_damaged_saved_model_is_an_error(run, served_folder, tmp_path, damaged
             "--warmup-length requires --format saved_model",
         ),
         (["--warmup-batch-size", "2"], "--warmup-batch-size requires --warmup-length"),
+        (["--overwrite"], "--overwrite requires --format litert or onnx. A SavedModel becomes a"),
+        (["--format", "litert"], "out: --format litert requires a name that ends in .tflite"),
+        (["--format", "onnx"], "out: --format onnx requires a name that ends in .onnx"),
+        (["--format", "onnx", "--signature", "greedy"], "a single --signature: ids, greedy_ids"),
+        (["--source-length", "8"], "--source-length requires signatures that take ids: --sig"),
+        (
+            ["--signature", "ids", "--signature", "score", "--source-length", "8"],
+            "--source-length requires signatures that take ids: --signature ids, greedy_ids or s",
+        ),
     ],
 )
-def test_options_of_another_format_are_refused(run, model, tmp_path, options, message):
+def test_options_that_do_not_fit_are_refused_before_the_model_is_loaded(
+    run, model, monkeypatch, tmp_path, options, message
+):
+    monkeypatch.setattr("keras_s2s.cli.export.load_translator", None)
     code, _, errors = run("export", model, tmp_path / "out", *options)
     assert code == 2
     assert message in errors
