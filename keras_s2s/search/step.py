@@ -393,8 +393,16 @@ def loop_shapes(loop_state: Any) -> Any:
 def _with_static_shape(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     """Set the static shape of `new` to that of `old`, because some step functions lose it."""
     new = tf.convert_to_tensor(new)
-    if old.shape.rank is not None and new.shape.is_compatible_with(old.shape):
+    if old.shape.rank is None:
+        return new
+    if new.shape.is_compatible_with(old.shape):
         new.set_shape(old.shape)
+    elif not tf.executing_eagerly():  # the loop of a graph needs fixed shapes
+        raise InputError(
+            "`step` must return a state with the same shapes as its input state. Received: "
+            f"{new.shape} instead of {old.shape}. Pad a state that grows, such as the keys and "
+            "values of a Transformer, to the maximum length"
+        )
     return new
 
 

@@ -184,6 +184,23 @@ def test_a_step_with_invalid_outputs_is_rejected(step, message):
         GreedySearch()(step, tf.zeros([2, 1]), 2, 6)
 
 
+@pytest.mark.parametrize(
+    "kind", [GreedySearch, BeamSearch, ExactSearch, ExhaustiveSearch, Sampling]
+)
+def test_a_state_that_grows_in_a_graph_is_rejected(kind):
+    @tf.function
+    def run():
+        def step(token_ids, state):
+            return tf.zeros([tf.size(token_ids), 6]), tf.concat([state, state[:, :1]], 1)
+
+        return kind(max_length=3)(step, tf.zeros([2, 1]), 2, 6)
+
+    with pytest.raises(
+        ValueError, match=r"same shapes as its input state. Received: \(.*, 2\) ins"
+    ):
+        run()
+
+
 @pytest.mark.parametrize("search", [GreedySearch(max_length=3), BeamSearch(max_length=3)])
 def test_the_state_may_be_none(search):
     logits = tf.constant([[0.0, 0.0, 0.0, 1.0, 2.0, 3.0]])
