@@ -20,10 +20,11 @@ import tensorflow as tf
 
 from helpers.reversing import make_data, make_model
 from keras_s2s.callbacks import Resume
+from keras_s2s.distillation import DistillationLoss, teach
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 
-REDUCTIONS = ("token", "sequence")
+LOSSES = ("token", "sequence", "distillation")
 BATCH_SIZE, ROWS = 8, 27  # the last batch has three rows
 
 
@@ -57,26 +58,31 @@ class Dies(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def train(reduction: str, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
+def train(loss: str, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
     """Train within the current scope and return the metrics."""
     keras.utils.set_random_seed(0)
     model = make_model(units=8, attention="luong")
-    model.compile(
-        keras.optimizers.Adam(0.02),
-        loss=SequenceLoss(reduction),
-        metrics=[TokenAccuracy(), Perplexity()],
-    )
+    data = dataset(0)
+    if loss == "distillation":
+        data = teach(data, make_model(units=4))
+        model.compile(keras.optimizers.Adam(0.02), loss=DistillationLoss())
+    else:
+        model.compile(
+            keras.optimizers.Adam(0.02),
+            loss=SequenceLoss(loss),
+            metrics=[TokenAccuracy(), Perplexity()],
+        )
     history = model.fit(
-        dataset(0), epochs=2, validation_data=dataset(1), verbose=0, callbacks=callbacks
+        data, epochs=2, validation_data=dataset(1), verbose=0, callbacks=callbacks
     ).history
     return {**history, "weights": [float(np.sum(weight)) for weight in model.get_weights()]}
 
 
 def main(kind: str, folder: str = "", dies_after: str = "0") -> None:
-    """Train with both loss reductions, or with one if the state is saved."""
+    """Train with each loss, or with one if the state is saved."""
     with strategy(kind).scope():
         if not folder:
-            print(json.dumps({reduction: train(reduction, []) for reduction in REDUCTIONS}))
+            print(json.dumps({loss: train(loss, []) for loss in LOSSES}))
             return
         dies = Dies(int(dies_after))
         trained = train("token", [Resume(folder, every=1), dies])

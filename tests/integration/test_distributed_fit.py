@@ -63,12 +63,12 @@ def on_one_device():
 
 
 def check_equal(ours, theirs):
-    for reduction in ours:
-        assert ours[reduction].keys() == theirs[reduction].keys()
-        for name, values in ours[reduction].items():
+    for loss in ours:
+        assert ours[loss].keys() == theirs[loss].keys()
+        for name, values in ours[loss].items():
             # float32 sums in another order
-            np.testing.assert_allclose(values, theirs[reduction][name], rtol=1e-5, atol=1e-4)
-        np.testing.assert_allclose(ours[reduction]["loss"], theirs[reduction]["loss"], rtol=1e-6)
+            np.testing.assert_allclose(values, theirs[loss][name], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(ours[loss]["loss"], theirs[loss]["loss"], rtol=1e-6)
 
 
 def test_two_devices_train_like_one(on_one_device):
