@@ -366,8 +366,13 @@ def _check_kind(config: Any) -> None:
     if not isinstance(found, str) or found not in expected:
         raise InputError(
             f"it is another kind of model. Expected: {', '.join(sorted(expected))}. Received: "
-            f"{found!r}"
+            f"{found or _class_name(config)!r}"
         )
+
+
+def _class_name(config: Any) -> Any:
+    """Return the name of a class of Keras itself, such as "Sequential"."""
+    return config.get("class_name") if isinstance(config, dict) else None
 
 
 def _check_sizes(archive: _Archive) -> None:

@@ -414,7 +414,7 @@ class Translator(keras.Model):
     def export(
         self,
         filepath: str | os.PathLike[str],
-        format: str = "saved_model",  # noqa: A002, Keras's name
+        format: str | None = None,  # noqa: A002, Keras's name
         **options: Any,
     ) -> str:
         """Export for a runtime, like the functions of `keras_s2s.export`.
@@ -422,7 +422,8 @@ class Translator(keras.Model):
         Args:
             filepath: The folder for the versions of a SavedModel, or a ".tflite" or ".onnx" file.
             format: "saved_model" for TF Serving, "litert" for devices, or "onnx". Keras's name
-                "tf_saved_model" is accepted for the first. Defaults to "saved_model".
+                "tf_saved_model" is accepted for the first. Defaults to the format of the suffix of
+                `filepath`, "saved_model" for a folder.
             **options: The arguments of `keras_s2s.export.saved_model`, `litert` or `onnx`.
 
         Returns:
@@ -432,6 +433,9 @@ class Translator(keras.Model):
             ValueError: If `format` is unknown.
             TypeError, ValueError, OSError, ImportError: Raised by the function of the format.
         """
+        if format is None:
+            suffix = os.path.splitext(os.fspath(filepath))[1]
+            format = {".tflite": "litert", ".onnx": "onnx"}.get(suffix, "saved_model")  # noqa: A001
         name = {"tf_saved_model": "saved_model"}.get(format, format)
         check_choice("format", name, ("saved_model", "litert", "onnx"))
         # Imported by name, because the package `export` depends on this module.

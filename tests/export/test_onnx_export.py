@@ -140,6 +140,20 @@ def test_translator_export_accepts_only_its_formats(translator, tmp_path):
         translator.export("gs://bucket/g", format="tf_saved_model")
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("serving", "saved_model"),
+        ("g.v2", "saved_model"),
+        ("g.tflite", "litert"),
+        ("g.onnx", "onnx"),
+    ],
+)
+def test_the_format_follows_the_suffix(translator, monkeypatch, path, name):
+    monkeypatch.setattr(s2s.export, name, lambda *arguments: (name, arguments))
+    assert translator.export(path) == (name, (translator, path))
+
+
 def test_export_of_a_bare_model_points_to_translator_export(translator, tmp_path):
     with pytest.raises(NotImplementedError, match=r"use `Translator\(.*\)\.export\(path\)`"):
         translator.model.export(tmp_path / "g", format="litert")
