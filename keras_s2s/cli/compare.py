@@ -11,11 +11,11 @@ import click
 
 from keras_s2s.checks import count_of
 from keras_s2s.cli.features import read_checked_pairs
-from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.model_paths import find_model, needs_tensorflow
 from keras_s2s.cli.options import BATCH_SIZE, COLUMNS, IMPORT, option
 from keras_s2s.cli.paths import MODELS, ExistingPath
+from keras_s2s.cli.settings_of_models import columns_of
 from keras_s2s.cli.source_lines import read_lines, take_sources
 from keras_s2s.cli.streams import PROGRAM, in_column, write_line
 from keras_s2s.errors import InputError

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_s2s.cli.paths import MODELS, TRANSLATORS
 from keras_s2s.cli.run_folder import BEST, SETTINGS_FILE
-from keras_s2s.cli.settings import read_config
+from keras_s2s.cli.settings_file import read_config
 from keras_s2s.errors import InputError
 from keras_s2s.export.versions import is_version
 

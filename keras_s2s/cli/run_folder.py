@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_s2s.checks import count_of
 from keras_s2s.cli.setting import name_as_given
-from keras_s2s.cli.settings import read_config, same_training, take_from_run, to_yaml
+from keras_s2s.cli.settings_file import read_config, same_training, take_from_run, to_yaml
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import is_right
 from keras_s2s.files import (

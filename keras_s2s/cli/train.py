@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from keras_s2s.cli.fitted_settings import fit_to_pairs
-from keras_s2s.cli.initial_settings import follow_models
 from keras_s2s.cli.options import (
     check_modules,
     import_modules,
@@ -18,10 +16,12 @@ from keras_s2s.cli.options import (
     refuse_extra_arguments,
 )
 from keras_s2s.cli.paths import PAIRS_FILE, TRANSLATORS, ExistingPath, OutputFile, check_path
+from keras_s2s.cli.recommended_settings import fit_to_pairs
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
 from keras_s2s.cli.setting import Setting, describe_range, name_as_given, option_name
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
-from keras_s2s.cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.settings_file import complete, read_config, to_yaml
+from keras_s2s.cli.settings_of_models import follow_models
 from keras_s2s.cli.streams import import_package
 from keras_s2s.cli.training_pairs import holds_records, read_training_pairs
 from keras_s2s.errors import check_package

@@ -24,8 +24,8 @@ from keras_s2s.cli.epoch_lines import (
     describe_limit,
     describe_metrics,
 )
-from keras_s2s.cli.fitted_settings import fit_to_pairs
 from keras_s2s.cli.loading import load_model
+from keras_s2s.cli.recommended_settings import fit_to_pairs
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting import value_as_given
 from keras_s2s.cli.streams import StatusLine, warn

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import keras_s2s as s2s
 from keras_s2s.checks import count_of
-from keras_s2s.cli.fitted_settings import tokenizer_kind
+from keras_s2s.cli.recommended_settings import tokenizer_kind
 from keras_s2s.cli.setting import name_as_given, value_as_given
 from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
 from keras_s2s.cli.streams import warn

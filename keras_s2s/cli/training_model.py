@@ -9,8 +9,8 @@ import keras
 
 import keras_s2s as s2s
 from keras_s2s.checks import short_repr
-from keras_s2s.cli.fitted_settings import tokenizer_kind
 from keras_s2s.cli.loading import load_translator
+from keras_s2s.cli.recommended_settings import tokenizer_kind
 from keras_s2s.cli.setting import name_as_given, value_as_given
 from keras_s2s.cli.training_data import TOKENIZERS
 from keras_s2s.distillation import DistillationLoss

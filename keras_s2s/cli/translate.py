@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keras_s2s.cli.initial_settings import columns_of
 from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.models import Model
 from keras_s2s.cli.options import (
@@ -23,6 +22,7 @@ from keras_s2s.cli.options import (
     refuse_extra_arguments,
     search_options,
 )
+from keras_s2s.cli.settings_of_models import columns_of
 from keras_s2s.cli.source_lines import LineReader, decode_line
 from keras_s2s.cli.streams import (
     StatusLine,

@@ -20,7 +20,7 @@ from helpers.running import ROOT
 import keras_s2s as s2s
 from keras_s2s.cli import evaluate
 from keras_s2s.cli import main as program
-from keras_s2s.cli.settings import to_yaml
+from keras_s2s.cli.settings_file import to_yaml
 
 COMMANDS = sorted(program.commands.commands)
 A_MODEL = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"

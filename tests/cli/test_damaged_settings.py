@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keras_s2s.cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.settings_file import complete, read_config, to_yaml
 from keras_s2s.errors import InputError
 
 GOOD = to_yaml({"train": ["train.tsv"], "valid": "valid.tsv"})

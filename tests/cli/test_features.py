@@ -8,7 +8,7 @@ import pytest
 from helpers.running import start
 
 import keras_s2s
-from keras_s2s.cli.settings import complete
+from keras_s2s.cli.settings_file import complete
 from keras_s2s.cli.training_pairs import read_training_pairs
 
 FORMS = {"V;PST": "ed", "V;PRS;3;SG": "s", "V;PTCP": "ing"}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_s2s.cli.run_folder import check_data, check_folder, claimed, member_folders, write_text
-from keras_s2s.cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.settings_file import complete, read_config, to_yaml
 
 
 @pytest.fixture

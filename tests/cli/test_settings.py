@@ -11,10 +11,10 @@ import pytest
 
 import keras_s2s
 from keras_s2s import CharTokenizer, LSTMDecoder, LSTMEncoder, Seq2Seq, Translator
-from keras_s2s.cli.fitted_settings import fit_to_pairs
+from keras_s2s.cli.recommended_settings import fit_to_pairs
 from keras_s2s.cli.run_folder import check_data, check_folder
 from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
-from keras_s2s.cli.settings import complete, read_config, to_yaml
+from keras_s2s.cli.settings_file import complete, read_config, to_yaml
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.pair_statistics import PairStatistics
 from keras_s2s.special_ids import SPECIAL_TOKENS

@@ -17,7 +17,7 @@ from helpers.running import start
 import keras_s2s
 from keras_s2s import losses
 from keras_s2s.cli.run_folder import write_samples
-from keras_s2s.cli.settings import complete, read_config
+from keras_s2s.cli.settings_file import complete, read_config
 from keras_s2s.cli.training_model import build_model
 from keras_s2s.files import locked
 

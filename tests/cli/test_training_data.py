@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_s2s import CharTokenizer, WordTokenizer
-from keras_s2s.cli.settings import complete
+from keras_s2s.cli.settings_file import complete
 from keras_s2s.cli.training_data import make_data
 from keras_s2s.cli.training_pairs import read_training_pairs
 

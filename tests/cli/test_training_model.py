@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_s2s
-from keras_s2s.cli.initial_settings import follow_models
-from keras_s2s.cli.settings import complete
+from keras_s2s.cli.settings_file import complete
+from keras_s2s.cli.settings_of_models import follow_models
 from keras_s2s.cli.training_model import build_model, load_initial, take_weights
 
 OPTIONS = [

@@ -1,4 +1,4 @@
-"""Settings that follow from the training pairs, chosen before TensorFlow is imported."""
+"""Settings recommended for the training pairs, chosen before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import click
 
-from keras_s2s.cli.initial_settings import model_sizes, source_tokenizer_of
 from keras_s2s.cli.setting import name_as_given, option_name, value_as_given
+from keras_s2s.cli.settings_of_models import model_sizes, source_tokenizer_of
 from keras_s2s.cli.training_pairs import TrainingPairs
 from keras_s2s.recommended import FITTED, fit_settings
 

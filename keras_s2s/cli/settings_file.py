@@ -1,4 +1,4 @@
-"""Read, complete, compare and write training settings."""
+"""Training settings and their files: read, complete, compare and write them."""
 
 from __future__ import annotations
 
