@@ -149,6 +149,27 @@ class Model(NamedTuple):
         )
         return f"the model found no output. Expected: {limited}an output that its search allows"
 
+    def why_unscored(self, source: str) -> str:
+        """Explain why the model returns no score for a pair.
+
+        Args:
+            source: The source text of the pair.
+
+        Returns:
+            The reason, with the limits as far as they are known.
+        """
+        if self._excess([source.encode("utf-8")]):
+            return self.why_unanswered(source)
+        limited = (
+            ""
+            if self.limit is None
+            else f"a source of at most {count_of(self.limit, 'token')}, and "
+        )
+        return (
+            f"the source or the target is too long for this export. Expected: {limited}a target of "
+            "at most 1,000 tokens, or the `max_length` of the search if that is larger"
+        )
+
     def _excess(self, encoded: list[bytes]) -> dict[int, int]:
         """Return the number of tokens of each source that is too long, by its position."""
         if self.translator is None:

@@ -50,7 +50,7 @@ def score(
             found = answering.scores([pair for _, pair in group], batch_size)
             for (number, (source, target)), (log_prob, value) in zip(group, found, strict=True):
                 if value <= POSSIBLE:
-                    raise InputError(f"{pairs}, line {number}: {answering.why_unanswered(source)}")
+                    raise InputError(f"{pairs}, line {number}: {answering.why_unscored(source)}")
                 if as_json:
                     line = {"source": source, "target": target}
                     figures = {"log_prob": log_prob, "score": value}

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.running import ROOT
@@ -20,7 +21,9 @@ from helpers.running import ROOT
 import keras_s2s as s2s
 from keras_s2s.cli import evaluate
 from keras_s2s.cli import main as program
+from keras_s2s.cli.models import Model
 from keras_s2s.cli.settings_file import to_yaml
+from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH
 
 COMMANDS = sorted(program.commands.commands)
 A_MODEL = "a .keras, .tflite or .onnx file, the folder of a SavedModel, or the folder of a run"
@@ -297,6 +300,23 @@ def test_options_that_do_not_fit_are_refused_before_the_model_is_loaded(
     code, _, errors = run("export", model, tmp_path / "out", *options)
     assert code == 2
     assert message in errors
+
+
+def test_a_pair_without_a_score_may_have_a_long_target(run, monkeypatch, tmp_path):
+    def score(sources, targets):
+        log_probs = np.where([len(it) > 3 for it in targets], np.float32(-1e9), np.float32(-1))
+        return {"log_probs": log_probs, "scores": log_probs}
+
+    export = Model(None, score, None, None, 20)
+    monkeypatch.setattr("keras_s2s.cli.score.load_model", lambda path, tensorflow: export)
+    pairs, served = tmp_path / "pairs.tsv", tmp_path / "m.tflite"
+    pairs.write_text("a\tb\na\tbcde\n", "utf-8")
+    served.touch()
+    code, _, errors = run("score", served, pairs)
+    assert code == 2
+    assert "pairs.tsv, line 2: the source or the target is too long for this export. Exp" in errors
+    limits = f"a source of at most 20 tokens, and a target of at most {OPTIONS_MAX_LENGTH:,} tokens"
+    assert limits in errors
 
 
 def test_a_group_without_a_command_prints_its_help(run):
