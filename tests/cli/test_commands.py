@@ -73,7 +73,7 @@ def test_errors_in_files_do_not_wait_for_tensorflow(tmp_path):
     good, bad, run, model = (str(tmp_path / name) for name in names)
     Path(good).write_text("a\tb\n", "utf-8")
     Path(bad).write_bytes(b"a\xff\n")
-    decoder = {"config": {"units": 8, "attention": None}}
+    decoder = {"config": {"units": 8, "attention": None, "copy": False}}
     encoder = {"class_name": "LSTMEncoder", "config": {"units": 8}}
     config = {"model": {"config": {"encoder": encoder, "decoder": decoder}}}
     config["source"] = {"class_name": "CharTokenizer"}
