@@ -26,9 +26,8 @@ from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.models.model_settings import find_different_setting
 from keras_s2s.search.ensemble import AVERAGES
 from keras_s2s.tokenizers import Tokenizer
-from keras_s2s.tokenizers.tokenizer import have_same_ids
 from keras_s2s.translator import Translator
-from keras_s2s.translator_parts import check_vocabularies
+from keras_s2s.translator_parts import check_vocabularies, find_different_vocabulary
 
 _BEST = "best.keras"  # in the output folder of `keras-s2s train`
 _CONFIG = "config.json"
@@ -159,9 +158,10 @@ def average_checkpoints(
                 "`paths` must be checkpoints of one model. Received: "
                 f"{names[0]!r} and {name!r}, whose {difference}"
             )
-        if not _are_related(weights, other.get_weights()):
+        other_weights = other.get_weights()
+        if not _are_related(weights, other_weights):
             unrelated.append(name)
-        sums = [total + weight for total, weight in zip(sums, other.get_weights(), strict=True)]
+        sums = [total + weight for total, weight in zip(sums, other_weights, strict=True)]
     if unrelated:
         warnings.warn(
             f"{', '.join(map(repr, unrelated))}: trained from other initial weights than "
@@ -226,7 +226,7 @@ def ensemble_checkpoints(
         seen[file] = name
     first, *others = translators = [_load_member(name, average) for name in names]
     for name, other in zip(names[1:], others, strict=True):
-        side = _find_different_vocabulary(first, other)
+        side = find_different_vocabulary(first, other)
         if side is not None:
             raise InputError(
                 f"Cannot combine {name!r}: its {side} tokenizer differs from that of "
@@ -503,15 +503,7 @@ def _find_difference(model: Any, other: Any) -> str | None:
     if first != second:
         return "weights differ in shape"
     if isinstance(model, Translator):
-        side = _find_different_vocabulary(model, other)
+        side = find_different_vocabulary(model, other)
         if side is not None:
             return f"{side} vocabularies differ"
-    return None
-
-
-def _find_different_vocabulary(translator: Translator, other: Translator) -> str | None:
-    """Return the side on which the tokenizers of two translators differ, or `None`."""
-    for side in ("source", "target"):
-        if not have_same_ids(getattr(translator, side), getattr(other, side)):
-            return side
     return None

@@ -10,6 +10,7 @@ from keras_s2s.models import Searchable
 from keras_s2s.search import Search
 from keras_s2s.tokenizers import Tokenizer, copy_ids
 from keras_s2s.tokenizers.copying import has_substrings
+from keras_s2s.tokenizers.tokenizer import have_same_ids
 
 
 def check_parts(model: Any, source: Any, target: Any, search: Any) -> None:
@@ -118,3 +119,19 @@ def check_confidence(confidence: Any) -> float | None:
         minimum=1e-6,
         expected="False, True or a positive number, the temperature",
     )
+
+
+def find_different_vocabulary(translator: Any, other: Any) -> str | None:
+    """Return the side on which the tokenizers of two translators differ.
+
+    Args:
+        translator: A `Translator`.
+        other: The other `Translator`.
+
+    Returns:
+        "source" or "target", or `None` if texts have the same ids with both.
+    """
+    for side in ("source", "target"):
+        if not have_same_ids(getattr(translator, side), getattr(other, side)):
+            return side
+    return None

@@ -128,10 +128,8 @@ def export(
         given["quantization"] = quantization
     translator = load_translator(model)
     from keras_s2s import export as exports
-    from keras_s2s.export.signatures import takes_text
 
-    on_ids = file_format == "onnx" or (signatures and not any(map(takes_text, signatures)))
-    if translator.replace_unknown and on_ids:
+    if translator.replace_unknown and _takes_ids(file_format, signatures):
         warn(
             "the export takes ids, not text, so it cannot copy source tokens that the target "
             "vocabulary lacks: where the model copies one, the output is id 1 (unk), "
@@ -186,8 +184,7 @@ def _check_lengths_and_path(
     overwrite: bool,
 ) -> None:
     """Check that the source length and the path fit the format and the signatures."""
-    on_ids = file_format == "onnx" or (signatures and set(signatures) <= set(_ID_SIGNATURES))
-    if source_length is not None and not on_ids:
+    if source_length is not None and not _takes_ids(file_format, signatures):
         raise click.UsageError(
             f"--source-length requires signatures that take ids: --signature {_ON_IDS}."
         )
@@ -201,6 +198,11 @@ def _check_lengths_and_path(
             raise click.UsageError(
                 f"OUT {out}: --format {name} requires a name that ends in {suffix}."
             )
+
+
+def _takes_ids(file_format: str, signatures: tuple[str, ...]) -> bool:
+    """Return whether an export takes only ids, no text."""
+    return file_format == "onnx" or (bool(signatures) and set(signatures) <= set(_ID_SIGNATURES))
 
 
 def _format_of(out: str) -> str:

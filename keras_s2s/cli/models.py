@@ -142,12 +142,10 @@ class Model(NamedTuple):
                 f"the source has {length} tokens, including eos. Expected: at most {self.limit}, "
                 "the model's `max_source_length`"
             )
-        limited = (
-            ""
-            if self.limit is None
-            else f"a source of at most {count_of(self.limit, 'token')}, and "
+        return (
+            f"the model found no output. Expected: {self._source_limit()}an output that its search "
+            "allows"
         )
-        return f"the model found no output. Expected: {limited}an output that its search allows"
 
     def why_unscored(self, source: str) -> str:
         """Explain why the model returns no score for a pair.
@@ -160,15 +158,17 @@ class Model(NamedTuple):
         """
         if self._excess([source.encode("utf-8")]):
             return self.why_unanswered(source)
-        limited = (
-            ""
-            if self.limit is None
-            else f"a source of at most {count_of(self.limit, 'token')}, and "
-        )
         return (
-            f"the source or the target is too long for this export. Expected: {limited}a target of "
-            "at most 1,000 tokens, or the `max_length` of the search if that is larger"
+            "the source or the target is too long for this export. Expected: "
+            f"{self._source_limit()}a target of at most 1,000 tokens, or the `max_length` of the "
+            "search if that is larger"
         )
+
+    def _source_limit(self) -> str:
+        """Return the beginning of what is expected: the limit of a source, if it is known."""
+        if self.limit is None:
+            return ""
+        return f"a source of at most {count_of(self.limit, 'token')}, and "
 
     def _excess(self, encoded: list[bytes]) -> dict[int, int]:
         """Return the number of tokens of each source that is too long, by its position."""

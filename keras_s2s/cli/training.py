@@ -62,7 +62,8 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
     if pairs is None:
         pairs = read_training_pairs(settings)
         fit_to_pairs(settings, pairs)
-    initial, teacher = load_initial(settings), load_teacher(settings)
+    initial = load_initial(settings)
+    teacher = load_teacher(settings, initial)
     data = make_data(settings, pairs, initial or teacher)
     try:
         if settings.models > 1:

@@ -16,7 +16,7 @@ from keras_s2s.cli.training_data import TOKENIZERS
 from keras_s2s.distillation import DistillationLoss
 from keras_s2s.errors import InputError
 from keras_s2s.models.model_settings import find_different_setting
-from keras_s2s.tokenizers.tokenizer import have_same_ids
+from keras_s2s.translator_parts import find_different_vocabulary
 
 
 def build_model(
@@ -112,11 +112,12 @@ def load_initial(settings: SimpleNamespace) -> Any:
     return translator
 
 
-def load_teacher(settings: SimpleNamespace) -> Any:
+def load_teacher(settings: SimpleNamespace, initial: Any) -> Any:
     """Load the teacher for distillation.
 
     Args:
         settings: Namespace of all settings.
+        initial: The `Translator` that training starts from, or `None`.
 
     Returns:
         The `Translator` at `teacher`, with one model or an ensemble, or `None` if it is not set.
@@ -131,14 +132,12 @@ def load_teacher(settings: SimpleNamespace) -> Any:
         return None
     translator = load_translator(path)
     _check_tokenizers(settings, translator, path)
-    if settings.init_from is not None:
-        initial = load_translator(settings.init_from)
-        for side in ("source", "target"):
-            if not have_same_ids(getattr(initial, side), getattr(translator, side)):
-                raise InputError(
-                    f"{path}: its {side} tokenizer differs from that of {settings.init_from}. "
-                    "Expected: models trained with the same vocabularies"
-                )
+    side = None if initial is None else find_different_vocabulary(initial, translator)
+    if side is not None:
+        raise InputError(
+            f"{path}: its {side} tokenizer differs from that of {settings.init_from}. Expected: "
+            "models trained with the same vocabularies"
+        )
     return translator
 
 

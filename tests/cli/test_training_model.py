@@ -9,7 +9,7 @@ import pytest
 import keras_s2s
 from keras_s2s.cli.settings_file import complete
 from keras_s2s.cli.settings_of_models import follow_models
-from keras_s2s.cli.training_model import build_model, load_initial, take_weights
+from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 
 OPTIONS = [
     *("--units", "8", "--target-tokenizer", "word", "--dropout", "0", "--epochs", "1"),
@@ -151,6 +151,21 @@ def test_a_custom_tokenizer_is_an_error(tmp_path):
         ValueError, match=r"is a OwnTokenizer\. Expected: one of CharTokenizer, Dec"
     ):
         load_initial(settings_for(tmp_path, target_tokenizer="word"))
+
+
+def test_a_teacher_has_the_vocabularies_of_the_initial_model(tmp_path):
+    initial = save_initial(tmp_path)
+    teacher = str(tmp_path / "initial.keras")
+    settings = settings_for(tmp_path, target_tokenizer="word", teacher=teacher)
+    assert load_teacher(settings, initial).target.vocabulary == initial.target.vocabulary
+    reversed_source = keras_s2s.CharTokenizer(
+        [*initial.source.vocabulary[:4], *reversed(initial.source.vocabulary[4:])]
+    )
+    other = keras_s2s.Translator(initial.model, reversed_source, initial.target)
+    with pytest.raises(
+        ValueError, match=r"its source tokenizer differs from that of .*initial.ker"
+    ):
+        load_teacher(settings, other)
 
 
 def test_a_missing_model_is_an_error(train):
