@@ -14,9 +14,10 @@ from keras_s2s import (
     Seq2Seq,
     SequenceLoss,
     WordTokenizer,
+    distillation,
     make_dataset,
 )
-from keras_s2s.distillation import DistillationLoss, teach
+from keras_s2s.distillation import DistillationLoss, cache_predictions, teach
 
 PAIRS = [("ab", "A B"), ("b", "B"), ("abb", "A B B")]
 
@@ -41,6 +42,25 @@ def test_labels_are_mixed_with_the_predictions_of_the_teacher(data, teacher):
     real = labels.numpy() != 0
     np.testing.assert_allclose(soft.numpy()[real], expected[real], atol=1e-6)
     assert not soft.numpy()[~real].any()
+
+
+def test_cached_predictions_are_those_of_the_teacher_in_every_batch(data, teacher):
+    shown = []
+    cached = cache_predictions(teacher, data, shown.append)
+    assert shown == [3]
+    [(_, expected)], [(_, soft)] = teach(data, teacher), teach(data, cached)
+    np.testing.assert_allclose(soft, expected, atol=1e-3)
+    teacher.set_weights([0 * it for it in teacher.get_weights()])  # it is not asked again
+    alone = [labels.numpy()[0] for _, labels in teach(data.unbatch().batch(1), cached)]
+    np.testing.assert_array_equal(np.concatenate(alone), np.concatenate(soft))
+
+
+def test_predictions_that_are_too_large_are_not_cached(data, teacher, monkeypatch):
+    tokens = sum(len(target.split()) + 1 for _, target in PAIRS)
+    monkeypatch.setattr(distillation, "_MAX_CACHE", 2 * tokens * 6 - 1)
+    assert cache_predictions(teacher, data) is teacher
+    monkeypatch.setattr(distillation, "_MAX_CACHE", 2 * tokens * 6)
+    assert cache_predictions(teacher, data) is not teacher
 
 
 def test_the_loss_of_hard_labels_is_that_of_ids(data, teacher):

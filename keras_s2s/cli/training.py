@@ -29,7 +29,7 @@ from keras_s2s.cli.recommended_settings import fit_to_pairs
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting import value_as_given
 from keras_s2s.cli.streams import StatusLine, warn
-from keras_s2s.cli.training_data import Data, make_batches, make_data
+from keras_s2s.cli.training_data import Data, make_batches, make_data, predict_training_pairs
 from keras_s2s.cli.training_model import build_model, load_initial, load_teacher, take_weights
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.convergence import DivergedError
@@ -66,6 +66,8 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
     teacher = load_teacher(settings, initial)
     data = make_data(settings, pairs, initial or teacher)
     try:
+        if teacher is not None:
+            teacher = predict_training_pairs(settings, data, teacher)
         if settings.models > 1:
             _train_ensemble(settings, data, initial, teacher)
         else:
@@ -110,7 +112,7 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
         take_weights(model, initial, settings.init_from)
     batches, valid_batches = make_batches(settings, data)
     if teacher is not None:
-        batches = teach(batches, teacher.model)
+        batches = teach(batches, teacher)
     _check_disk(settings, model.count_params())
     run_folder.write_beginning(settings, data.source, data.target)
     click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")

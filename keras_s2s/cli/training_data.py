@@ -14,9 +14,10 @@ from keras_s2s.checks import count_of
 from keras_s2s.cli.recommended_settings import tokenizer_kind
 from keras_s2s.cli.setting import name_as_given, value_as_given
 from keras_s2s.cli.setting_table import TOKENIZER_CLASSES
-from keras_s2s.cli.streams import warn
+from keras_s2s.cli.streams import progress, warn
 from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
+from keras_s2s.distillation import cache_predictions
 from keras_s2s.errors import InputError
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 from keras_s2s.translator import MAX_SOURCE_LENGTH
@@ -99,23 +100,46 @@ def make_batches(settings: SimpleNamespace, data: Data) -> tuple[Any, Any]:
     Raises:
         ValueError: If all pairs are too long.
     """
+    train = _training_batches(settings, data, shuffle=True, seed=settings.seed)
+    return train, s2s.make_dataset(data.valid, data.source, data.target)
+
+
+def predict_training_pairs(settings: SimpleNamespace, data: Data, teacher: Any) -> Any:
+    """Compute a teacher's predictions of the training pairs, and show a progress bar.
+
+    Args:
+        settings: Namespace of all settings.
+        data: The `Data` to train with.
+        teacher: `Translator` to learn from.
+
+    Returns:
+        The predictions for `teach`, or the teacher's model if the pairs are streamed or the
+        predictions are too large for memory.
+    """
+    if settings.stream:
+        return teacher.model
+    batches = _training_batches(settings, data, shuffle=False)
+    with progress("Predicting with the teacher", data.pairs) as advance:
+        return cache_predictions(teacher.model, batches, advance)
+
+
+def _training_batches(settings: SimpleNamespace, data: Data, **order: Any) -> Any:
+    """Create a dataset of the training pairs."""
     sizes = (
         {"batch_tokens": settings.batch_tokens}
         if settings.batch_tokens
         else {"batch_size": settings.batch_size}
     )
-    train = s2s.make_dataset(
+    return s2s.make_dataset(
         data.train,
         data.source,
         data.target,
-        shuffle=True,
-        seed=settings.seed,
         max_source_length=settings.max_source_length,
         max_target_length=settings.max_target_length,
         features_column=settings.features_column if settings.stream else None,
         **sizes,
+        **order,
     )
-    return train, s2s.make_dataset(data.valid, data.source, data.target)
 
 
 def _train_tokenizer(settings: SimpleNamespace, side: str, kind: str, texts: Any) -> Any:
