@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.features import features_column_of, read_checked_pairs
-from keras_s2s.cli.loading import load_model
+from keras_s2s.cli.loading import load_keras_model, load_model
 from keras_s2s.cli.model_paths import settings_of_run
 from keras_s2s.cli.options import (
     BATCH_SIZE,
@@ -22,7 +22,7 @@ from keras_s2s.cli.options import (
 from keras_s2s.cli.paths import ExistingPath, OutputFile, check_output
 from keras_s2s.cli.run_folder import CURVE
 from keras_s2s.cli.streams import import_package
-from keras_s2s.errors import InputError, check_package
+from keras_s2s.errors import check_package
 from keras_s2s.evaluation import group_references
 
 
@@ -58,10 +58,10 @@ def draw() -> None:
 @search_options
 def attention(model: str, text: str, picture: str, **options: Any) -> None:
     """Draw the attention weights for the best output of TEXT."""
-    translator, chosen = _translator(model, options)
+    loaded = load_keras_model(model, **options)
     from keras_s2s.plots import attention as draw_attention
 
-    draw_attention(translator, text, search=chosen, path=picture)
+    draw_attention(loaded.translator, text, search=loaded.settings, path=picture)
 
 
 @draw.command(short_help="Plot a beam search tree.")
@@ -72,10 +72,10 @@ def attention(model: str, text: str, picture: str, **options: Any) -> None:
 @search_options
 def search(model: str, text: str, picture: str, **options: Any) -> None:
     """Draw the beam search tree for TEXT, with extended, finished, pruned and best hypotheses."""
-    translator, chosen = _translator(model, options)
+    loaded = load_keras_model(model, **options)
     from keras_s2s.plots import beam_search
 
-    beam_search(translator, text, search=chosen, path=picture)
+    beam_search(loaded.translator, text, search=loaded.settings, path=picture)
 
 
 @draw.command(short_help="Plot learning curves.")
@@ -151,14 +151,3 @@ def errors(
         target_tokens=target_tokens or run.get("tokens") or answering.target_unit(),
         path=picture,
     )
-
-
-def _translator(model: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Load a `.keras` model, which can be inspected, unlike an export, and its search settings."""
-    answering = load_model(model, **options)
-    if answering.translator is None:
-        raise InputError(
-            f"{model}: an export returns only final outputs. Expected: a .keras file or a run "
-            "folder"
-        )
-    return answering.translator, answering.settings

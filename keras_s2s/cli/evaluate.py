@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from keras_s2s.cli.features import features_column_of, read_checked_pairs
+from keras_s2s.cli.keras_model import KerasModel
 from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.model_paths import settings_of_run
 from keras_s2s.cli.options import (
@@ -25,6 +26,7 @@ from keras_s2s.cli.paths import OutputFile, check_output
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting_table import SETTINGS
 from keras_s2s.cli.streams import in_column, write_line
+from keras_s2s.cli.unknown_tokens import report_unknown
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import METRICS, check_metrics, group_references, meaningful_metrics
 from keras_s2s.files import written_beside
@@ -114,9 +116,7 @@ def evaluate(
     tokenizer = bleu_tokenize or run.get("bleu_tokenize") or "13a"
     check_metrics(["wer", *wanted], bleu_tokenize=tokenizer, name="--bleu-tokenize")
     answering = load_model(model, **options)
-    if answering.translator is not None:
-        from keras_s2s.cli.unknown_tokens import report_unknown  # imports TensorFlow
-
+    if isinstance(answering, KerasModel):
         report_unknown(answering.translator, listed)
     found = answering.translate(list(references), batch_size)
     report = make_report(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keras_s2s.checks import count_of
 from keras_s2s.cli.streams import progress, warn
@@ -18,46 +19,41 @@ if TYPE_CHECKING:
     Answer = dict[str, np.ndarray[Any, Any]]
 
 
-class Model(NamedTuple):
-    """A model that translates and scores texts.
+class Model(abc.ABC):
+    """A model that translates and scores texts: a `KerasModel` or an `ExportedModel`.
 
     Attributes:
-        search: Function from source texts to a dictionary of "target", "scores", "log_probs" and,
-            if the model has them, "confidences", each of shape `(batch, num_hypotheses)`.
-        score: Function from source and target texts to a dictionary of "log_probs" and "scores",
-            each of shape `(batch,)`.
-        translator: The `Translator`, or `None` for an export.
-        settings: The search settings with the given options applied, or `None` for an export.
         limit: The model's `max_source_length`, or `None` if there is no limit or it is unknown.
-        tokenizers: Classes of the source and target tokenizers, or their names for an export.
-            `None` where unknown.
+        truncates: Whether longer sources are truncated, and `hypotheses` and `scores` report it.
     """
 
-    search: Callable[[list[bytes]], Answer]
-    score: Callable[[list[bytes], list[bytes]], Answer]
-    translator: Any
-    settings: Any
-    limit: int | None = None
-    tokenizers: tuple[Any, Any] = (None, None)
+    limit: int | None
+    truncates = False
 
+    @abc.abstractmethod
+    def search(self, texts: list[bytes]) -> Answer:
+        """Search for the targets of source texts in UTF-8.
+
+        Returns:
+            A dictionary of "target", "scores", "log_probs" and, if the model has them,
+            "confidences", each of shape `(batch, num_hypotheses)`.
+        """
+
+    @abc.abstractmethod
+    def score(self, texts: list[bytes], targets: list[bytes]) -> Answer:
+        """Return the "log_probs" and "scores" of given targets, each of shape `(batch,)`."""
+
+    @abc.abstractmethod
     def columns(self) -> str | None:
         """Return how to read a line with tabs: "features", or `None` if it is an error."""
-        source, _ = self.tokenizers
-        if source is None or isinstance(source, str):  # an export, which may need no TensorFlow
-            return "features" if source == "FeatureTokenizer" else None
-        from keras_s2s import FeatureTokenizer
 
-        return "features" if issubclass(source, FeatureTokenizer) else None
-
+    @abc.abstractmethod
     def target_unit(self) -> str:
         """Return the unit of the token error rate that suits the target tokenizer."""
-        import keras_s2s
-        from keras_s2s.evaluation import unit_of
 
-        _, target = self.tokenizers
-        if isinstance(target, str):
-            target = getattr(keras_s2s, target, None)
-        return "words" if target is None else unit_of(target)
+    def excess(self, texts: list[bytes]) -> dict[int, int]:
+        """Return the number of tokens of each source that is too long, by position, if known."""
+        return {}
 
     def hypotheses(self, texts: list[str], batch_size: int) -> list[list[Hypothesis]]:
         """Search for the targets of texts, in batches of similar length.
@@ -136,7 +132,7 @@ class Model(NamedTuple):
         Returns:
             The reason, with the length of the source and the limit if they are known.
         """
-        length = self._excess([text.encode("utf-8")]).get(0)
+        length = self.excess([text.encode("utf-8")]).get(0)
         if length is not None:
             return (
                 f"the source has {length} tokens, including eos. Expected: at most {self.limit}, "
@@ -156,7 +152,7 @@ class Model(NamedTuple):
         Returns:
             The reason, with the limits as far as they are known.
         """
-        if self._excess([source.encode("utf-8")]):
+        if self.excess([source.encode("utf-8")]):
             return self.why_unanswered(source)
         return (
             "the source or the target is too long for this export. Expected: "
@@ -170,19 +166,9 @@ class Model(NamedTuple):
             return ""
         return f"a source of at most {count_of(self.limit, 'token')}, and "
 
-    def _excess(self, encoded: list[bytes]) -> dict[int, int]:
-        """Return the number of tokens of each source that is too long, by its position."""
-        if self.translator is None:
-            return {}
-        from keras_s2s.source_limits import count_excess
-
-        return count_excess(encoded, self.translator.source, self.limit)
-
     def _report_truncated(self, encoded: list[bytes]) -> None:
         """Warn of the number of sources that are truncated."""
-        if self.translator is None or not self.translator.truncate_source:
-            return
-        excess = self._excess(encoded)
+        excess = self.excess(encoded) if self.truncates else {}
         if excess:
             warn(
                 f"truncated {count_of(len(excess), 'source')} to the model's `max_source_length`, "

@@ -24,7 +24,7 @@ from keras_s2s.cli.epoch_lines import (
     describe_limit,
     describe_metrics,
 )
-from keras_s2s.cli.loading import load_model
+from keras_s2s.cli.loading import load_keras_model
 from keras_s2s.cli.recommended_settings import fit_to_pairs
 from keras_s2s.cli.report import make_report
 from keras_s2s.cli.setting import value_as_given
@@ -227,7 +227,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         data: The `Data` to train with.
     """
     folder = settings.output
-    best = load_model(run_folder.best_path(settings))
+    best = load_keras_model(run_folder.best_path(settings))
     references = group_references(data.valid)
     accepted = list(references.values())
     outputs = best.translate(list(references), batch_size=64)

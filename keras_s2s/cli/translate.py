@@ -7,10 +7,11 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from keras_s2s.cli.keras_model import KerasModel
 from keras_s2s.cli.loading import load_model
 from keras_s2s.cli.models import Model
 from keras_s2s.cli.options import (
@@ -32,13 +33,11 @@ from keras_s2s.cli.streams import (
     size_of,
     write_line,
 )
+from keras_s2s.cli.unknown_tokens import UnknownTokens, warn_if_most
 from keras_s2s.errors import InputError
 from keras_s2s.hypothesis import Hypothesis
 from keras_s2s.search_limits import MAX_HYPOTHESES
 from keras_s2s.texts import is_empty
-
-if TYPE_CHECKING:
-    from keras_s2s.cli.unknown_tokens import UnknownTokens
 
 _LARGEST_GROUP = 8  # batches
 
@@ -86,9 +85,7 @@ def translate(
     answering = load_model(model, tensorflow=False, **options)
     columns = columns or answering.columns()
     unknown = None
-    if answering.translator is not None:
-        from keras_s2s.cli.unknown_tokens import UnknownTokens, warn_if_most  # import TensorFlow
-
+    if isinstance(answering, KerasModel):
         unknown = UnknownTokens(answering.translator.source)
     numbered = options["num_hypotheses"] is not None
     with progress("Translating", size, between_answers=True) as advance:

@@ -7,12 +7,9 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-import tensorflow as tf
-
 from keras_s2s.cli.streams import warn
 from keras_s2s.errors import InputError
 from keras_s2s.special_ids import UNK_ID
-from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
 _CHUNK = 4096  # texts that are tokenized at once
 _MOST = 0.5  # share of unknown tokens above which a model does not suit the texts
@@ -47,11 +44,11 @@ class UnknownTokens:
         """Count the tokens of more texts."""
         waiting, tokenizer = iter(texts), self._tokenizer
         while chunk := list(itertools.islice(waiting, _CHUNK)):
-            ids, _ = tokenizer.split(chunk)
-            self.total += int(tf.size(ids))
-            found = int(tf.math.count_nonzero(ids == UNK_ID))
+            ids = tokenizer.split(chunk)[0].numpy()
+            self.total += ids.size
+            found = int((ids == UNK_ID).sum())
             self.unknown += found
-            if found and isinstance(tokenizer, LookupTokenizer):
+            if found and hasattr(tokenizer, "split_text"):  # a `LookupTokenizer`
                 tokens = itertools.chain.from_iterable(map(tokenizer.split_text, chunk))
                 self._tokens.update(token for token in tokens if token not in self._known)
 

@@ -21,7 +21,7 @@ from helpers.running import ROOT
 import keras_s2s as s2s
 from keras_s2s.cli import evaluate
 from keras_s2s.cli import main as program
-from keras_s2s.cli.models import Model
+from keras_s2s.cli.exported_model import ExportedModel
 from keras_s2s.cli.settings_file import to_yaml
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH
 
@@ -303,11 +303,12 @@ def test_options_that_do_not_fit_are_refused_before_the_model_is_loaded(
 
 
 def test_a_pair_without_a_score_may_have_a_long_target(run, monkeypatch, tmp_path):
-    def score(sources, targets):
-        log_probs = np.where([len(it) > 3 for it in targets], np.float32(-1e9), np.float32(-1))
+    def session(signature, inputs):
+        too_long = [len(it) > 3 for it in inputs["target"]]
+        log_probs = np.where(too_long, np.float32(-1e9), np.float32(-1))
         return {"log_probs": log_probs, "scores": log_probs}
 
-    export = Model(None, score, None, None, 20)
+    export = ExportedModel(session, {"max_source_length": 20})
     monkeypatch.setattr("keras_s2s.cli.score.load_model", lambda path, tensorflow: export)
     pairs, served = tmp_path / "pairs.tsv", tmp_path / "m.tflite"
     pairs.write_text("a\tb\na\tbcde\n", "utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from keras_s2s.cli import draw
-from keras_s2s.cli.models import Model
 
 pytest.importorskip("matplotlib")
 
@@ -79,8 +78,9 @@ def test_an_invalid_image_path_is_reported_before_the_model_is_loaded(run, tmp_p
     assert "must end in .png or .svg. Received: " in errors
 
 
-def test_an_export_cannot_be_plotted(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(draw, "load_model", lambda path, **options: Model(None, None, None, None))
-    code, _, errors = run("draw", "search", tmp_path, "abcd", tmp_path / "picture.png")
+def test_an_export_cannot_be_plotted(run, tmp_path):
+    served = tmp_path / "m.tflite"
+    served.touch()
+    code, _, errors = run("draw", "search", served, "abcd", tmp_path / "picture.png")
     assert code == 2
-    assert "an export returns only final outputs. Expected: a .keras file" in errors
+    assert "m.tflite: an export. Expected: a .keras file" in errors

@@ -7,7 +7,16 @@ import sys
 
 import pytest
 
-from keras_s2s import CharTokenizer, FeatureTokenizer, WordTokenizer
+from keras_s2s import (
+    CharTokenizer,
+    FeatureTokenizer,
+    LSTMDecoder,
+    LSTMEncoder,
+    Seq2Seq,
+    Translator,
+)
+from keras_s2s.cli.exported_model import ExportedModel
+from keras_s2s.cli.keras_model import KerasModel
 from keras_s2s.cli.loading import load_model
 
 
@@ -23,16 +32,19 @@ def test_a_truncated_litert_file_is_an_error(run, litert_file, tmp_path, command
 
 
 def test_an_export_reads_columns_and_counts_tokens_like_its_model(model, litert_file):
-    loaded, exported = load_model(str(model)), load_model(str(litert_file))
-    assert loaded.tokenizers == (CharTokenizer, WordTokenizer)
-    assert exported.tokenizers == ("CharTokenizer", "WordTokenizer")
-    for each in (loaded, exported):
-        assert (each.columns(), each.target_unit()) == (None, "words")
-    inflecting = exported._replace(tokenizers=(FeatureTokenizer, CharTokenizer))
-    assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
-    inflecting = exported._replace(tokenizers=("FeatureTokenizer", "CharTokenizer"))
-    assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
-    unknown = exported._replace(tokenizers=(None, None))
+    for path in (model, litert_file):
+        loaded = load_model(str(path))
+        assert (loaded.columns(), loaded.target_unit()) == (None, "words")
+    source, target = FeatureTokenizer.train(["ab V;PST"]), CharTokenizer.train(["ab"])
+    encoder, decoder = (
+        LSTMEncoder(source.vocabulary_size, 2),
+        LSTMDecoder(target.vocabulary_size, 2),
+    )
+    translator = Translator(Seq2Seq(encoder, decoder), source, target)
+    card = {"source": {"class": "FeatureTokenizer"}, "target": {"class": "CharTokenizer"}}
+    for inflecting in (KerasModel(translator, translator.search), ExportedModel(None, card)):
+        assert (inflecting.columns(), inflecting.target_unit()) == ("features", "characters")
+    unknown = ExportedModel(None, {})
     assert (unknown.columns(), unknown.target_unit()) == (None, "words")
 
 

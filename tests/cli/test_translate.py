@@ -18,8 +18,9 @@ from helpers.running import PROGRAM, ROOT, start
 from helpers.translators import make_translator
 
 from keras_s2s import BeamSearch, Translator
+from keras_s2s.cli.exported_model import ExportedModel
+from keras_s2s.cli.keras_model import KerasModel
 from keras_s2s.cli.main import main
-from keras_s2s.cli.models import Model
 
 
 def test_translate_keeps_order_and_empty_lines(run, model, translator):
@@ -250,19 +251,21 @@ def test_a_diverged_export_never_writes_an_empty_line():
     figures = {name: np.array([[-1.0], [np.nan]]) for name in ("scores", "log_probs")}
     answers = {"target": np.array([[b"x"], [b""]], object), **figures}
     scores = {name: it[:, 0] for name, it in figures.items()}
-    diverged = Model(lambda texts: answers, lambda texts, targets: scores, None, None)
+    outputs = {"serving_default": answers, "score": scores}
+    diverged = ExportedModel(lambda signature, inputs: outputs[signature], {})
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
         diverged.translate(["a", "ab"], 2)
     with pytest.raises(ValueError, match=r"The model has diverged: .* \(in row 1\)"):
         diverged.scores([("a", "x"), ("ab", "x")], 2)
 
 
-def test_truncated_sources_are_counted_with_the_limit(translator, capsys):
+def test_truncated_sources_are_counted_with_the_limit(translator, capsys, monkeypatch):
     parts = translator.model, translator.source, translator.target
     limited = Translator(*parts, max_source_length=5, truncate_source=True)
     figures = {name: np.array([[-1.0], [-1.0]]) for name in ("scores", "log_probs")}
     answers = {"target": np.array([[b"x"], [b"y"]], object), **figures}
-    model = Model(lambda texts: answers, None, limited, None, 5)
+    model = KerasModel(limited, limited.search)
+    monkeypatch.setattr(model, "search", lambda texts: answers)
     assert len(model.hypotheses(["abcd", "abcdab"], 2)) == 2
     expected = "truncated 1 source to the model's `max_source_length`, 5 tokens; the longest has 7"
     assert capsys.readouterr().err == f"keras-s2s: warning: {expected}\n"
