@@ -12,7 +12,6 @@ import math
 import os
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,28 +23,15 @@ from keras_s2s.checks import check_choice, count_of, one_line, short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.models import Ensemble, Seq2Seq
 from keras_s2s.models.model_settings import find_different_setting
+from keras_s2s.saved_config import CONFIG, DAMAGE, read_config
 from keras_s2s.search.ensemble import AVERAGES
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.translator import Translator
 from keras_s2s.translator_parts import check_vocabularies, find_different_vocabulary
 
 _BEST = "best.keras"  # in the output folder of `keras-s2s train`
-_CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
 
-# Errors that zipfile, json and h5py raise for damaged files.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    ValueError,
-)
-_MAX_CONFIG_BYTES = 64 << 20
 _MAX_EXPANSION = 100  # ratio of the expanded size of an archive to its own size
 _SIZES = ("units", "embedding_dim", "vocabulary_size", "input_dim", "output_dim")
 _MIN_COSINE = 0.1  # of the matrices of models trained from the same initial weights
@@ -319,15 +305,13 @@ def _read_archive(filepath: str) -> _Archive:
             parts = {part.filename: part.file_size for part in archive.infolist()}
             if sum(part.file_size for part in archive.infolist()) > _MAX_EXPANSION * size:
                 raise InputError(f"it expands to more than {_MAX_EXPANSION} times its size")
-            missing = {_CONFIG, _WEIGHTS} - parts.keys()
+            missing = {CONFIG, _WEIGHTS} - parts.keys()
             if missing:
                 raise InputError(f"not a .keras file. Missing: {', '.join(sorted(missing))}")
-            if parts[_CONFIG] > _MAX_CONFIG_BYTES:
-                raise InputError(f"{_CONFIG!r} has {parts[_CONFIG]} bytes")
             damaged = archive.testzip()
             if damaged is not None:
                 raise InputError(f"its part {damaged!r} is damaged")
-            config = json.loads(archive.read(_CONFIG))
+            config = read_config(archive)
             weights = archive.read(_WEIGHTS)
             owners = {os.path.dirname(name) for name in parts if name.startswith("assets/")}
             for name in parts:
@@ -335,11 +319,11 @@ def _read_archive(filepath: str) -> _Archive:
                     _check_vocabulary(name, archive.read(name))
     except InputError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"it is damaged: {_reason(error)}") from error
     try:
         sizes = _variable_sizes(weights)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"its part {_WEIGHTS!r} is damaged: {_reason(error)}") from error
     return _Archive(config, len(owners), len(sizes), sum(sizes))
 
@@ -461,7 +445,7 @@ def _check_vocabulary(name: str, content: bytes) -> None:
     """Raise if a vocabulary is not a list of tokens."""
     try:
         tokens = json.loads(content)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(f"its part {name!r} is damaged: {_reason(error)}") from error
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f"its part {name!r} is not a list of tokens")

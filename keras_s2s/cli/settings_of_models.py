@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +13,8 @@ from keras_s2s.cli.setting import as_in_file, value_as_given
 from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
 from keras_s2s.errors import InputError
 from keras_s2s.recommended import FITTED
+from keras_s2s.saved_config import DAMAGE, read_config
 
-_CONFIG = "config.json"
-_LARGEST_CONFIG = 64 << 20  # bytes
 _CELLS = {"LSTMEncoder": "lstm", "GRUEncoder": "gru"}
 _KINDS = {name: kind for kind, name in TOKENIZER_CLASSES.items()}
 _SHARED = ("residual", "layer_normalization")
@@ -118,24 +116,21 @@ def _check_alike(given: Mapping[str, Any], found: Mapping[str, Any], path: str) 
             )
 
 
-def _read_config(path: str) -> dict[str, Any]:
+def _read_config(path: str) -> Any:
     """Return the configuration of a translator; empty if the file is damaged, as `load` reports."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
-                return {}
-            config = json.loads(archive.read(_CONFIG))["config"]
-    except (zipfile.BadZipFile, KeyError, OSError, RecursionError, TypeError, ValueError):
+            return _get(read_config(archive), "config")
+    except DAMAGE:
         return {}
-    return config if isinstance(config, dict) else {}
 
 
-def _target_tokenizer(config: dict[str, Any]) -> dict[str, Any]:
+def _target_tokenizer(config: Any) -> dict[str, Any]:
     kind = _KINDS.get(_get(config, "target", "class_name"))
     return {} if kind is None else {"target_tokenizer": kind}
 
 
-def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
+def _model_settings(config: Any) -> dict[str, Any]:
     """Return the settings of the model in a configuration, except those it does not have."""
     encoder = _get(config, "model", "config", "encoder", "config") or {}
     decoder = _get(config, "model", "config", "decoder", "config") or {}
