@@ -37,6 +37,8 @@ STATE = "state"
 _README = "README.txt"
 _LOCK = ".lock"
 
+Checksums = dict[str, list[dict[str, str | None]]]
+
 _EXPLANATION = """\
 A run of `keras-s2s train`. To resume it after an interruption, run the same command again. To
 train longer, run it with a larger --epochs, or a larger --minutes or --patience if that ended it.
@@ -170,57 +172,70 @@ def _check_parts(folder: str) -> None:
     )
 
 
-def check_data(settings: SimpleNamespace) -> None:
-    """Record the checksums of the files of a run, or compare them with those recorded before.
-
-    The files are the pairs, and the models at `init_from` and `teacher`.
+def checksums_of(settings: SimpleNamespace) -> Checksums:
+    """Compute the checksums of the files of a run: the pairs, and other models that it uses.
 
     Args:
-        settings: Namespace of the training settings. Its folder must exist.
+        settings: Namespace of the training settings.
 
-    Raises:
-        ValueError: If a file has changed since the run started.
+    Returns:
+        A dictionary with the paths and the checksums of the files of each setting.
     """
     paths = {"train": settings.train, "valid": [settings.valid]}
     for name in ("init_from", "teacher"):
         model = getattr(settings, name)
         if model is not None:
             paths[name] = [os.path.join(model, BEST) if os.path.isdir(model) else model]
-    data = {
-        side: [{"path": path, "sha256": _checksum(path)} for path in listed]
-        for side, listed in paths.items()
+    return {
+        name: [{"path": path, "sha256": _checksum(path)} for path in listed]
+        for name, listed in paths.items()
     }
-    path = os.path.join(settings.output, DATA_FILE)
+
+
+def check_data(folder: str, checksums: Checksums) -> None:
+    """Record the checksums of the files of a run, or compare them with those recorded before.
+
+    Args:
+        folder: Path of the run folder, which must exist.
+        checksums: The result of `checksums_of`.
+
+    Raises:
+        ValueError: If a file has changed since the run started.
+    """
+    path = os.path.join(folder, DATA_FILE)
     if not os.path.exists(path):
-        write_json(path, data)
+        write_json(path, checksums)
         return
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             recorded = json.load(file)
-        before = {side: [it["sha256"] for it in recorded[side]] for side in data}
+        before = {name: [it["sha256"] for it in recorded[name]] for name in checksums}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: damaged, so the run cannot be resumed. Choose another --output"
         ) from error
-    for side, listed in data.items():
-        if [it["sha256"] for it in listed] != before[side]:
+    for name, listed in checksums.items():
+        if [it["sha256"] for it in listed] != before[name]:
             raise InputError(
-                f"{settings.output}: the files given by {name_as_given(side)} differ from those of "
+                f"{folder}: the files given by {name_as_given(name)} differ from those of "
                 "the run in this folder. Use the same files, or choose another --output"
             )
 
 
-def write_beginning(settings: SimpleNamespace, source: Any, target: Any) -> None:
+def write_beginning(
+    settings: SimpleNamespace, checksums: Checksums, source: Any, target: Any
+) -> None:
     """Write the files that are known before training starts: settings, vocabularies, README.
 
     Args:
         settings: Namespace of the training settings.
+        checksums: The result of `checksums_of`.
         source: Source tokenizer.
         target: Target tokenizer.
     """
     os.makedirs(settings.output, exist_ok=True)
     write_text(os.path.join(settings.output, SETTINGS_FILE), to_yaml(vars(settings)))
-    check_data(settings)
+    check_data(settings.output, checksums)
     for side, tokenizer in (("source", source), ("target", target)):
         write_json(
             os.path.join(settings.output, f"{side}_vocabulary.json"),

@@ -17,7 +17,7 @@ from keras_s2s.cli.options import (
 )
 from keras_s2s.cli.paths import PAIRS_FILE, TRANSLATORS, ExistingPath, OutputFile, check_path
 from keras_s2s.cli.recommended_settings import fit_to_pairs
-from keras_s2s.cli.run_folder import check_data, check_folder, claimed, write_text
+from keras_s2s.cli.run_folder import check_data, check_folder, checksums_of, claimed, write_text
 from keras_s2s.cli.setting import Setting, describe_range, name_as_given, option_name
 from keras_s2s.cli.setting_table import SECTIONS, SETTINGS
 from keras_s2s.cli.settings_file import complete, read_config, to_yaml
@@ -123,8 +123,9 @@ def train(config: str | None, write_config: str | None, **options: Any) -> None:
     settings = complete(follow_models(given))
     with claimed(settings.output):
         resumes = check_folder(settings)
+        checksums = checksums_of(settings)
         if resumes:
-            check_data(settings)
+            check_data(settings.output, checksums)
         check_metrics(
             METRICS,
             bleu_tokenize=settings.bleu_tokenize,
@@ -140,7 +141,7 @@ def train(config: str | None, write_config: str | None, **options: Any) -> None:
         import_modules(modules)
         from keras_s2s.cli import training
 
-        training.train(settings, pairs, resumes=resumes)
+        training.train(settings, pairs, checksums, resumes=resumes)
 
 
 def _check_paths(settings: SimpleNamespace) -> None:

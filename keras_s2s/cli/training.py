@@ -44,13 +44,20 @@ from keras_s2s.tokenizers.copying import has_substrings, ids_to_copy
 _ROOM = 64 << 20  # bytes for small files
 
 
-def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bool) -> None:
+def train(
+    settings: SimpleNamespace,
+    pairs: TrainingPairs | None,
+    checksums: run_folder.Checksums,
+    *,
+    resumes: bool,
+) -> None:
     """Train, save the best model, and evaluate it.
 
     Args:
         settings: Namespace of all settings.
         pairs: `TrainingPairs` that the settings are fitted to, or `None` if TensorFlow must read
             them first.
+        checksums: The result of `run_folder.checksums_of`.
         resumes: Boolean. Whether to resume the run in the folder.
 
     Raises:
@@ -65,6 +72,7 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
     initial = load_initial(settings)
     teacher = load_teacher(settings, initial)
     data = make_data(settings, pairs, initial or teacher)
+    data.checksums = checksums
     try:
         if teacher is not None:
             teacher = predict_training_pairs(settings, data, teacher)
@@ -79,7 +87,7 @@ def train(settings: SimpleNamespace, pairs: TrainingPairs | None, *, resumes: bo
 
 def _train_ensemble(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any) -> None:
     """Train several models, each in a subfolder, and evaluate their ensemble."""
-    run_folder.write_beginning(settings, data.source, data.target)
+    run_folder.write_beginning(settings, data.checksums, data.source, data.target)
     runs = _members(settings)
     for number, run in enumerate(runs, 1):
         click.echo(f"\nModel {number} of {settings.models}")
@@ -114,7 +122,7 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
     if teacher is not None:
         batches = teach(batches, teacher)
     _check_disk(settings, model.count_params())
-    run_folder.write_beginning(settings, data.source, data.target)
+    run_folder.write_beginning(settings, data.checksums, data.source, data.target)
     click.echo(f"Model: {count_of(model.count_params(), 'parameter')}")
     if not run_folder.has_state(settings.output):  # otherwise `Resume` prints where it resumes
         click.echo(

@@ -39,6 +39,7 @@ class Data(SimpleNamespace):
         longest: Integer. Number of tokens in the longest training target.
         max_source_length: Integer. Number of tokens up to which the model accepts a source: the
             default of a translator, or more if a training source is longer.
+        checksums: Checksums of the files, from `run_folder.checksums_of`.
     """
 
 

@@ -7,7 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_s2s.cli.run_folder import check_data, check_folder, claimed, member_folders, write_text
+from keras_s2s.cli.run_folder import (
+    check_data,
+    check_folder,
+    checksums_of,
+    claimed,
+    member_folders,
+    write_text,
+)
 from keras_s2s.cli.settings_file import complete, read_config, to_yaml
 
 
@@ -72,13 +79,13 @@ def test_settings_and_data_may_change_before_a_state_is_saved(settings, tmp_path
     first = SimpleNamespace(**{**vars(settings), "output": member_folders(settings)[0]})
     recorded = [settings, first]
     for each in recorded:
-        check_data(each)
+        check_data(each.output, checksums_of(each))
     settings.length_penalty, settings.valid = 0.5, str(tmp_path / "others.tsv")
     write_text(settings.valid, "c\td\n")
     assert not check_folder(settings)
     for each in recorded:
         each.valid = settings.valid
-        check_data(each)
+        check_data(each.output, checksums_of(each))
 
 
 def test_paths_may_have_bytes_that_are_not_utf_8(settings, tmp_path):
@@ -87,7 +94,7 @@ def test_paths_may_have_bytes_that_are_not_utf_8(settings, tmp_path):
     settings.train, settings.valid = [path], path
     write_run(settings, 1)
     for _ in range(2):  # recorded, then compared
-        check_data(settings)
+        check_data(settings.output, checksums_of(settings))
     assert read_config(f"{settings.output}/settings.yaml")["valid"] == path
 
 

@@ -12,7 +12,7 @@ import pytest
 import keras_s2s
 from keras_s2s import CharTokenizer, LSTMDecoder, LSTMEncoder, Seq2Seq, Translator
 from keras_s2s.cli.recommended_settings import fit_to_pairs
-from keras_s2s.cli.run_folder import check_data, check_folder
+from keras_s2s.cli.run_folder import check_data, check_folder, checksums_of
 from keras_s2s.cli.setting_table import SETTINGS, TOKENIZER_CLASSES
 from keras_s2s.cli.settings_file import complete, read_config, to_yaml
 from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
@@ -200,8 +200,8 @@ def test_an_extra_argument_is_reported_with_a_hint(run):
 def test_a_pipe_has_no_checksum(settings, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     settings.train, settings.output = [str(tmp_path / "pipe")], str(tmp_path)
-    check_data(settings)
-    check_data(settings)
+    check_data(settings.output, checksums_of(settings))
+    check_data(settings.output, checksums_of(settings))
     assert json.loads((tmp_path / "data.json").read_text())["train"][0]["sha256"] is None
 
 
@@ -215,7 +215,7 @@ def test_damaged_checksums_are_reported(settings, tmp_path):
     (tmp_path / "data.json").write_text('{"train": [')
     settings.output = str(tmp_path)
     with pytest.raises(ValueError, match=r"data\.json: damaged, so the run cannot be resumed"):
-        check_data(settings)
+        check_data(settings.output, checksums_of(settings))
 
 
 def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
@@ -250,11 +250,11 @@ def test_a_run_resumes_only_with_its_own_settings(settings, tmp_path):
 
 def test_a_run_resumes_only_with_its_own_data(settings, tmp_path):
     (tmp_path / "run").mkdir()
-    check_data(settings)
-    check_data(settings)
+    check_data(settings.output, checksums_of(settings))
+    check_data(settings.output, checksums_of(settings))
     (tmp_path / "train.tsv").write_text("a\tc\n")
     with pytest.raises(ValueError, match="the files given by `train` differ from those of the run"):
-        check_data(settings)
+        check_data(settings.output, checksums_of(settings))
 
 
 @pytest.mark.parametrize("name", ["init_from", "teacher"])
@@ -263,12 +263,12 @@ def test_a_run_resumes_only_with_the_same_models(settings, tmp_path, name):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "best.keras").write_bytes(b"a")
     setattr(settings, name, str(tmp_path / "other"))
-    check_data(settings)
+    check_data(settings.output, checksums_of(settings))
     setattr(settings, name, str(tmp_path / "other" / "best.keras"))  # the same file
-    check_data(settings)
+    check_data(settings.output, checksums_of(settings))
     (tmp_path / "other" / "best.keras").write_bytes(b"b")
     with pytest.raises(ValueError, match=f"the files given by `{name}` differ from those of the"):
-        check_data(settings)
+        check_data(settings.output, checksums_of(settings))
 
 
 def fitted(*, number=800, vocabulary=40, **given):
