@@ -35,7 +35,7 @@ from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.convergence import DivergedError
 from keras_s2s.distillation import teach
 from keras_s2s.errors import InputError, TrainingDivergedError
-from keras_s2s.evaluation import group_references, meaningful_metrics, unit_of
+from keras_s2s.evaluation import group_references, meaningful_metrics
 from keras_s2s.files import existing_parent
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE
@@ -129,7 +129,7 @@ def _train_one(settings: SimpleNamespace, data: Data, initial: Any, teacher: Any
             f"Training in {settings.output}\n{run_folder.BEST} in that folder is always the best "
             "model so far. Ctrl-C interrupts training; the same command resumes it"
         )
-    click.echo(describe_metrics(settings.tokens or unit_of(type(data.target))))
+    click.echo(describe_metrics(data.tokens))
     limited = describe_limit(settings.evaluation_sources, len(group_references(data.valid)))
     if limited:
         click.echo(limited)
@@ -189,7 +189,6 @@ def _divergence() -> TrainingDivergedError:
 
 def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> SimpleNamespace:
     """Return a namespace of all callbacks except `Resume`, in the order in which they run."""
-    tokens = settings.tokens or unit_of(type(data.target))
     keep = KeepBest(translator, run_folder.best_path(settings), settings.watch)
     rising = settings.watch in HIGHER_IS_BETTER
     return SimpleNamespace(
@@ -201,7 +200,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
             search=translator.search,
             replace_unknown=translator.replace_unknown,
             metrics=list(dict.fromkeys(["wer", "ter", settings.watch])),
-            tokens=tokens,
+            tokens=data.tokens,
             bleu_tokenize=settings.bleu_tokenize,
         ),
         keep=keep,
@@ -223,7 +222,7 @@ def _make_callbacks(settings: SimpleNamespace, translator: Any, data: Data) -> S
         early=StopEarly(settings.patience, settings.warmup_steps, settings.watch)
         if settings.patience
         else None,
-        lines=EpochLines(keep, tokens),
+        lines=EpochLines(keep, data.tokens),
     )
 
 
@@ -243,7 +242,7 @@ def conclude(settings: SimpleNamespace, data: Data) -> None:
         outputs,
         accepted,
         metrics=list(dict.fromkeys([*meaningful_metrics(accepted), settings.watch])),
-        tokens=settings.tokens or unit_of(type(data.target)),
+        tokens=data.tokens,
         bleu_tokenize=settings.bleu_tokenize,
     )
     run_folder.write_text(os.path.join(folder, run_folder.FIGURES), report.to_json() + "\n")

@@ -19,6 +19,7 @@ from keras_s2s.cli.training_pairs import TrainingPairs, iterate_training_pairs
 from keras_s2s.cli.unknown_tokens import UnknownTokens, check_known
 from keras_s2s.distillation import cache_predictions
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import unit_of
 from keras_s2s.tokenizers.sentencepiece_tokenizer import DEFAULT_SIZE
 from keras_s2s.translator import MAX_SOURCE_LENGTH
 
@@ -39,6 +40,7 @@ class Data(SimpleNamespace):
         longest: Integer. Number of tokens in the longest training target.
         max_source_length: Integer. Number of tokens up to which the model accepts a source: the
             default of a translator, or more if a training source is longer.
+        tokens: Unit of the token error rate: that of the settings, or that suits the targets.
         checksums: Checksums of the files, from `run_folder.checksums_of`.
     """
 
@@ -75,6 +77,7 @@ def make_data(settings: SimpleNamespace, pairs: TrainingPairs, initial: Any = No
     data.pairs, longest_source, data.longest = _measure(settings, data)
     if settings.max_source_length:
         longest_source = min(longest_source, settings.max_source_length)
+    data.tokens = settings.tokens or unit_of(type(data.target))
     data.max_source_length = max(MAX_SOURCE_LENGTH, longest_source)
     for place, tokenizer in enumerate(sides):
         unknown = UnknownTokens(tokenizer, (pair[place] for pair in pairs.valid))
