@@ -42,11 +42,11 @@ def average(models: tuple[str, ...], output: str, overwrite: bool) -> None:
     from the same model (train --init-from). The result has the size and speed of a single model,
     and the search settings of the first one. Prints the path of the file.
     """
-    _check_request("An average", models, output, overwrite)
-    _import_what_they_need(models)
+    paths = _check_request("An average", models, output, overwrite)
+    _import_what_they_need(paths)
     from keras_s2s import average_checkpoints
 
-    _write(average_checkpoints([find_translator(path) for path in models]), output)
+    _write(average_checkpoints(paths), output)
 
 
 @click.command(
@@ -70,45 +70,43 @@ def ensemble(models: tuple[str, ...], output: str, average: str, overwrite: bool
     the search settings of the first one. If a MODEL is an ensemble, each of its models counts as
     much as any other. Prints the path of the file.
     """
-    _check_request("An ensemble", models, output, overwrite)
-    _import_what_they_need(models)
+    paths = _check_request("An ensemble", models, output, overwrite)
+    _import_what_they_need(paths)
     from keras_s2s import ensemble_checkpoints
 
     with StatusLine("Loading the models"):
-        combined = ensemble_checkpoints([find_translator(path) for path in models], average)
+        combined = ensemble_checkpoints(paths, average)
     _write(combined, output)
 
 
-def _import_what_they_need(models: Sequence[str]) -> None:
+def _import_what_they_need(paths: Sequence[str]) -> None:
     """Import TensorFlow, and the modules that the runs of the models import."""
     import_package()
-    import_modules(name for path in models for name in settings_of_run(path).get("import") or ())
+    import_modules(name for path in paths for name in settings_of_run(path).get("import") or ())
 
 
 def _write(model: Any, output: str) -> None:
-    """Write a combined model, and print the path of its file."""
+    """Write a combined model, warn if its confidences are wrong, and print the path of its file."""
     model.save(output)
-    _report_confidences(model)
-    write_line(output)
-
-
-def _report_confidences(model: Any) -> None:
-    """Warn that the confidences of a combined model are not calibrated."""
     if getattr(model, "temperature", None) is not None:
         warn(
             "the confidences of the new model are not calibrated; in Python, "
             "`Translator.calibrate` calibrates them on validation pairs"
         )
+    write_line(output)
 
 
-def _check_request(what: str, models: Sequence[str], output: str, overwrite: bool) -> None:
-    """Check the arguments before loading anything.
+def _check_request(what: str, models: Sequence[str], output: str, overwrite: bool) -> list[str]:
+    """Check the arguments before loading anything, and find the models.
 
     Args:
         what: Name of the result for error messages, such as "An ensemble".
         models: Paths of the models.
         output: Path of the file to write.
         overwrite: Boolean. Whether an existing file may be replaced.
+
+    Returns:
+        The path of the `.keras` file of each model.
 
     Raises:
         click.UsageError: If there are fewer than two models.
@@ -117,5 +115,4 @@ def _check_request(what: str, models: Sequence[str], output: str, overwrite: boo
     if len(models) < 2:
         raise click.UsageError(f"{what} needs at least two models.")
     check_free("--output", output, overwrite)
-    for path in models:
-        find_translator(path)
+    return [find_translator(path) for path in models]
