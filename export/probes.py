@@ -134,7 +134,7 @@ class _Model:
         self._translator, self._texts = translator, texts
         rows = np.arange(len(texts))
         source = np.array([text.encode("utf-8") for text in texts], dtype=object)
-        source_ids = translator.source.tokenize(tf.constant(source)).numpy()
+        source_ids = translator.tokenize_sources(tf.constant(source)).numpy()
         self._inputs: Arrays = {
             "source": source,
             "source_ids": source_ids,

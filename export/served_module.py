@@ -179,7 +179,7 @@ def _functions_of_text(
     read_source, read_target, write_target = (
         tf.function(function, input_signature=[spec], autograph=False)
         for function, spec in (
-            (translator.source.tokenize, texts),
+            (translator.tokenize_sources, texts),
             (translator.target.tokenize, texts),
             (translator.target.detokenize, ids),
         )

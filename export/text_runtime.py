@@ -11,14 +11,14 @@ from keras_s2s.errors import InputError
 from keras_s2s.export.parts import CARD, TOKENIZERS, VOCABULARIES, parse_part
 from keras_s2s.export.sessions import Arrays, Runtime, one_by_one, padded
 from keras_s2s.export.text_tokenizer import EOS_ID, PAD_ID, TextTokenizer
-from keras_s2s.special_ids import IMPOSSIBLE
+from keras_s2s.texts import is_empty
 
 
 class TextRuntime:
     """Runtime that offers "serving_default" and "score" for an export of "ids" and "score_ids".
 
-    A source that is longer than the fixed length of the export gets no output: its scores are -1e9,
-    as for a source longer than the translator's `max_source_length`.
+    A source that is empty or longer than the fixed length of the export is sent without tokens, so
+    its scores are -1e9.
 
     Args:
         path: Path of the export.
@@ -65,15 +65,18 @@ class TextRuntime:
             )
         sources = _tokenize(self._source, inputs["source"])
         limit = self._source_length
-        too_long = np.array([limit is not None and len(row) > limit for row in sources], bool)
-        kept = [
-            [EOS_ID] if rejected else row for row, rejected in zip(sources, too_long, strict=True)
-        ]
-        given = {"source_ids": _pad(kept)}
+        given = {
+            "source_ids": _pad(
+                [
+                    [EOS_ID] if is_empty(text) or (limit is not None and len(row) > limit) else row
+                    for text, row in zip(inputs["source"], sources, strict=True)
+                ]
+            )
+        }
         if signature == "score":
             given["target_ids"] = _pad(_tokenize(self._target, inputs["target"]))
-            return _clear_rejected(self._runtime(names[0], given), too_long)
-        found = _clear_rejected(self._runtime(names[0], given), too_long)
+            return self._runtime(names[0], given)
+        found = self._runtime(names[0], given)
         texts = [
             [self._target.detokenize(ids).encode() for ids in hypotheses]
             for hypotheses in found["target_ids"].tolist()
@@ -95,16 +98,3 @@ def _pad(rows: Sequence[Sequence[int]]) -> Any:
     for number, row in enumerate(rows):
         ids[number, : len(row)] = row
     return ids
-
-
-def _clear_rejected(outputs: Arrays, rejected: Any) -> Arrays:
-    """Replace the outputs of rejected rows by empty slots, as the graph does."""
-    unused = {"scores": IMPOSSIBLE, "log_probs": IMPOSSIBLE}
-    return {
-        name: np.where(
-            rejected.reshape(-1, *[1] * (value.ndim - 1)),
-            np.array(unused.get(name, PAD_ID), value.dtype),
-            value,
-        )
-        for name, value in outputs.items()
-    }

@@ -139,10 +139,42 @@ def limit_length(
         ids = ids[:, :max_length]
         is_last = tf.expand_dims(tf.equal(tf.range(tf.shape(ids)[1]), max_length - 1), 0)
         return tf.where(marked & is_last, EOS_ID, ids), None
-    positions = tf.expand_dims(tf.range(tf.shape(ids)[1]), 0)
-    ids = tf.where(marked, tf.where(tf.equal(positions, 0), EOS_ID, PAD_ID), ids)
+    ids = empty_rows(ids, too_long)
     longest = tf.reduce_max(tf.concat([[1], tf.where(too_long, 1, lengths)], 0))
     return ids[:, :longest], too_long
+
+
+def limit_sources(
+    ids: tf.Tensor, max_length: int | None, *, truncate: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reject sources that are too long or have no tokens.
+
+    Args:
+        ids: int32 `(batch, length)`.
+        max_length: Maximum number of tokens of a source. `None` for no limit.
+        truncate: Whether to truncate longer sources instead. Defaults to `False`.
+
+    Returns:
+        The ids, as `limit_length` returns them, and a bool tensor `(batch,)` that is true for
+        rejected sources.
+    """
+    ids, _ = limit_length(ids, max_length, truncate=truncate)  # a long source becomes an empty one
+    first = ids[:, :1]
+    return ids, tf.reduce_all(tf.equal(first, EOS_ID) | tf.equal(first, PAD_ID), axis=1)
+
+
+def empty_rows(ids: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Replace rows of ids by a single eos.
+
+    Args:
+        ids: int32 `(batch, length)`.
+        where: bool `(batch,)`. True for the rows to replace.
+
+    Returns:
+        int32 `(batch, length)`.
+    """
+    positions = tf.expand_dims(tf.range(tf.shape(ids)[1]), 0)
+    return tf.where(tf.expand_dims(where, 1), tf.where(tf.equal(positions, 0), EOS_ID, PAD_ID), ids)
 
 
 def clear_rejected(

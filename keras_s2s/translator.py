@@ -30,14 +30,17 @@ from keras_s2s.search.task import length_divisor
 from keras_s2s.source_limits import (
     check_token_counts,
     clear_rejected,
+    empty_rows,
     group_translatable,
     limit_length,
+    limit_sources,
 )
 from keras_s2s.special_ids import IMPOSSIBLE
 from keras_s2s.text_inputs import check_several, encode_texts
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
 from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
+from keras_s2s.tokenizers.strings import count_words
 from keras_s2s.translator_parts import (
     check_can_replace,
     check_confidence,
@@ -86,7 +89,8 @@ class Translator(keras.Model):
 
     Returns:
         A dict of "target" string, "scores", "log_probs" and, if enabled, "confidences" float32,
-        each `(batch, num_hypotheses)`, best first. An empty slot contains the empty text and -1e9.
+        each `(batch, num_hypotheses)`, best first. An empty slot contains the empty text and -1e9,
+        and so do all slots of a text that is empty, consists of white space or is too long.
 
     Raises:
         TypeError: If a part has the wrong type.
@@ -146,6 +150,18 @@ class Translator(keras.Model):
         check_several(texts)
         return self.search_texts(texts, self.search)
 
+    def tokenize_sources(self, texts: tf.Tensor) -> tf.Tensor:
+        """Tokenize source texts. A text of white space has no tokens, whatever the tokenizer.
+
+        Args:
+            texts: String tensor `(batch,)`.
+
+        Returns:
+            int32 `(batch, length)`, padded on the right with 0. Each row ends with eos.
+        """
+        texts = tf.convert_to_tensor(texts)
+        return empty_rows(self.source.tokenize(texts), tf.equal(count_words(texts), 0))
+
     def search_texts(
         self, texts: tf.Tensor, search: Search, **row_values: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -159,7 +175,7 @@ class Translator(keras.Model):
         Returns:
             The same as a call.
         """
-        source_ids, rejected = self._limit(self.source.tokenize(texts))
+        source_ids, rejected = self._limit(self.tokenize_sources(texts))
         found = self.model.search(
             source_ids, search, return_attention=self.replace_unknown, **row_values
         )
@@ -190,10 +206,13 @@ class Translator(keras.Model):
 
         Returns:
             A dict of "log_probs" and "scores" (with the search's length penalty), float32
-            `(batch,)`, -1e9 if the source or the target exceeds its limit.
+            `(batch,)`, -1e9 if the source or the target exceeds its limit, or the source is empty.
         """
-        source_ids, target_ids = self.source.tokenize(texts), self.target.tokenize(targets)
-        return self.score_ids(source_ids, target_ids, max_target_length=max_target_length)
+        return self.score_ids(
+            self.tokenize_sources(texts),
+            self.target.tokenize(targets),
+            max_target_length=max_target_length,
+        )
 
     def search_ids(
         self, source_ids: tf.Tensor, search: Search, **row_values: tf.Tensor
@@ -236,7 +255,7 @@ class Translator(keras.Model):
 
         Returns:
             A dict of "log_probs" and "scores" (with the search's length penalty), float32
-            `(batch,)`, -1e9 if the source or the target exceeds its limit.
+            `(batch,)`, -1e9 if the source or the target exceeds its limit, or the source is empty.
         """
         source_ids, rejected_sources = self._limit(source_ids)
         target_ids = until_eos(tf.convert_to_tensor(target_ids))
@@ -517,7 +536,7 @@ class Translator(keras.Model):
             results["confidences"] = tf.exp(found.log_probs / self.temperature)
         return results
 
-    def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Limit the length of sources. See `limit_length`."""
+    def _limit(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reject sources that are empty or too long. See `limit_sources`."""
         source_ids = tf.convert_to_tensor(source_ids)
-        return limit_length(source_ids, self.max_source_length, truncate=self.truncate_source)
+        return limit_sources(source_ids, self.max_source_length, truncate=self.truncate_source)

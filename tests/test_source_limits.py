@@ -18,6 +18,7 @@ from keras_s2s.source_limits import count_excess, limit_length
 
 IDS = [[4, 5, 6, 7, 3], [4, 3, 9, 9, 9], [4, 5, 3, 0, 0], [4, 5, 6, 7, 8]]
 TEXTS = ["hello", "hello hello hello", "a"]
+BLANK = ["", " ", "\u3000\u00a0\n"]
 
 
 def make_translator(**options):
@@ -100,6 +101,32 @@ def test_a_call_gives_a_long_text_no_hypothesis(translator):
     assert (scored["log_probs"].numpy() == -1e9).tolist() == [False, True, False]
 
 
+def test_a_call_gives_a_blank_text_no_hypothesis(translator):
+    texts = tf.constant(["hello", *BLANK, " a"])
+    found = {name: value.numpy() for name, value in translator(texts).items()}
+    assert found["target"][1:4].tolist() == [[b"", b""]] * 3
+    assert found["scores"][1:4].tolist() == found["log_probs"][1:4].tolist() == [[-1e9] * 2] * 3
+    alone = translator(tf.constant(["hello", " a"]))
+    assert found["target"][::4].tolist() == alone["target"].numpy().tolist()
+    assert (found["scores"][::4] > -1e3).all()
+    scored = translator.score_texts(texts, tf.constant(["HH"] * 5))
+    assert (scored["log_probs"].numpy() == -1e9).tolist() == [False, True, True, True, False]
+
+
+def test_ids_without_a_token_have_no_hypothesis(translator):
+    ids = tf.constant([[4, 3, 0], [3, 4, 5], [0, 0, 0], [4, 5, 3]])
+    found = translator.search_ids(ids, translator.search)
+    assert found["lengths"].numpy()[1:3].tolist() == [[0, 0]] * 2
+    assert (found["scores"].numpy()[:, 0] == -1e9).tolist() == [False, True, True, False]
+    scored = translator.score_ids(ids, tf.constant([[4, 3]] * 4))
+    assert (scored["scores"].numpy() == -1e9).tolist() == [False, True, True, False]
+
+
+def test_an_empty_target_has_a_probability(translator):
+    found = translator.score_texts(tf.constant(["hello"]), tf.constant([""]))
+    assert -1e3 < found["log_probs"].numpy()[0] < 0
+
+
 def test_a_long_target_is_rejected_where_a_limit_is_given(translator):
     targets = tf.constant(["HH", "HH AA HH AA"])
     found = translator.score_texts(tf.constant(["a", "a"]), targets, max_target_length=4)
@@ -133,18 +160,19 @@ def runtimes(translator, tmp_path_factory):
 @pytest.mark.parametrize("name", ["SavedModel", "LiteRT"])
 @pytest.mark.slow
 def test_every_runtime_has_the_limit(runtimes, translator, name):
-    source = np.array([text.encode() for text in TEXTS], dtype=object)
+    source = np.array([text.encode() for text in TEXTS + BLANK], dtype=object)
     found = runtimes[name]("serving_default", {"source": source})
-    expected = translator(tf.constant(TEXTS))
+    expected = translator(tf.constant(TEXTS + BLANK))
     assert found["target"].tolist() == expected["target"].numpy().tolist()
-    assert found["scores"][1].tolist() == [-1e9, -1e9]
+    rejected = [False, True, False, True, True, True]
+    assert (found["scores"] == -1e9).tolist() == [[it, it] for it in rejected]
     ids = np.full((2, 5000), 4, np.int32)
     ids[0, 2], ids[1, -1] = 3, 3
     found = runtimes[name]("ids", {"source_ids": ids})
     assert (found["lengths"][1].tolist(), found["scores"][1].tolist()) == ([0, 0], [-1e9, -1e9])
-    target = np.array([b"HH " * 2000, b"HH", b"HH"], dtype=object)
+    target = np.array([b"HH " * 2000, *[b"HH"] * 5], dtype=object)
     found = runtimes[name]("score", {"source": source, "target": target})
-    assert (found["scores"] == -1e9).tolist() == [True, True, False]
+    assert (found["scores"] == -1e9).tolist() == [True, *rejected[1:]]
 
 
 @pytest.mark.slow

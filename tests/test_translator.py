@@ -288,7 +288,7 @@ def copying() -> Translator:
 
 
 def test_an_unknown_token_reads_as_the_source_token_that_attention_points_at(copying):
-    texts = [*TEXTS, "Zoë 😀", ""]
+    texts = [*TEXTS, "Zoë 😀"]
     found = copying(tf.constant(texts))
     result = copying.model.search(copying.source.tokenize(texts), SEARCH, return_attention=True)
     unknown = result.ids.numpy() == UNK_ID
@@ -298,7 +298,7 @@ def test_an_unknown_token_reads_as_the_source_token_that_attention_points_at(cop
             words = []
             for position, id_ in enumerate(ids[: np.sum((ids != 0) & (ids != 3))]):
                 looks = result.attention[row, place, position, : len(text)].numpy()
-                copied = text[int(np.argmax(looks))] if text else "⁇"
+                copied = text[int(np.argmax(looks))]
                 words.append(copied if id_ == UNK_ID else copying.target.vocabulary[id_])
             assert found["target"][row, place].numpy().decode() == " ".join(words)
     np.testing.assert_allclose(found["log_probs"], result.log_probs, atol=1e-6)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
-from keras_s2s.search.task import check_target_ids, to_ids
+from keras_s2s.search.task import check_padding, check_target_ids, to_ids
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 _ADVICE = "Was the dataset made with the tokenizers that the model was built for?"
@@ -43,16 +43,15 @@ def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = 
         name: Name of the argument, for the error message.
         ids: Value of the argument.
         vocabulary_size: Number of ids.
-        are_targets: Whether the ids are targets without bos, padded on the right. Defaults to
-            `False`.
+        are_targets: Whether the ids are targets, without bos. Defaults to `False`.
 
     Returns:
         The ids, int32 `(batch, length)` with a length of at least 1.
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or targets
-            contain bos or padding before a token.
+        ValueError: If the ids do not have rank 2, an id is outside the vocabulary, there is padding
+            before a token, or targets contain bos.
     """
     ids = to_ids(name, ids)
     if not ids.dtype.is_integer:
@@ -64,8 +63,7 @@ def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = 
     if hasattr(ids, "numpy"):
         known = ids.numpy()
         _check_known_ids(name, known, vocabulary_size)
-        if are_targets:
-            check_target_ids(name, known)
+        (check_target_ids if are_targets else check_padding)(name, known)
     return tf.cast(ids, tf.int32)
 
 

@@ -232,18 +232,36 @@ def check_target_ids(name: str, ids: np.ndarray[Any, Any]) -> None:
     Raises:
         ValueError: If a row contains bos, or a token after padding.
     """
-    is_eos = ids == EOS_ID
-    read = np.cumsum(is_eos, axis=1) - is_eos == 0  # up to the first eos
+    for row, position in np.argwhere((ids == BOS_ID) & _is_read(ids))[:1]:
+        raise InputError(
+            f"`{name}` must not contain bos ({BOS_ID}), which every target begins with anyway. "
+            f"Received: id {BOS_ID} in row {row} at position {position}"
+        )
+    check_padding(name, ids)
+
+
+def check_padding(name: str, ids: np.ndarray[Any, Any]) -> None:
+    """Check that rows of ids are padded on the right. Ids after the first eos are not checked.
+
+    Args:
+        name: Name of the argument, for the error message.
+        ids: Integers `(batch, length)`.
+
+    Raises:
+        ValueError: If a row contains a token after padding.
+    """
     after_padding = np.cumsum(ids == PAD_ID, axis=1) > 0
-    for wrong, message in (
-        (ids == BOS_ID, f"must not contain bos ({BOS_ID}), which every target begins with anyway"),
-        (after_padding & (ids != PAD_ID), "must be padded on the right"),
-    ):
-        for row, position in np.argwhere(wrong & read)[:1]:
-            raise InputError(
-                f"`{name}` {message}. Received: id {ids[row, position]} in row {row} at position "
-                f"{position}{', after padding' if after_padding[row, position] else ''}"
-            )
+    for row, position in np.argwhere(after_padding & (ids != PAD_ID) & _is_read(ids))[:1]:
+        raise InputError(
+            f"`{name}` must be padded on the right. Received: id {ids[row, position]} in row {row} "
+            f"at position {position}, after padding"
+        )
+
+
+def _is_read(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return which ids are up to the first eos of their row."""
+    is_eos = ids == EOS_ID
+    return np.cumsum(is_eos, axis=1) - is_eos == 0
 
 
 def length_limits(

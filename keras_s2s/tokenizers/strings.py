@@ -144,6 +144,20 @@ def word_borders(flat: FlatBytes) -> tuple[tf.Tensor, tf.Tensor]:
     return first, last
 
 
+def count_words(texts: tf.Tensor) -> tf.Tensor:
+    """Count the words of strings, which white space separates, as `str.split()` does in Python.
+
+    Args:
+        texts: String `(batch,)`.
+
+    Returns:
+        int32 `(batch,)`.
+    """
+    flat = to_bytes(texts)
+    splits = _count_by_row(flat, word_borders(flat)[0])
+    return splits[1:] - splits[:-1]
+
+
 def substrings(
     texts: tf.Tensor, flat: FlatBytes, first: tf.Tensor, last: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -158,9 +172,7 @@ def substrings(
     Returns:
         The parts, string `(parts,)`, and the number of parts of each text, int32 `(batch,)`.
     """
-    numbers = tf.concat([[0], tf.cumsum(tf.cast(first, tf.int32))], 0)
-    byte_splits = tf.concat([[0], tf.cumsum(flat.lengths)], 0)
-    part_splits = tf.gather(numbers, byte_splits)
+    part_splits = _count_by_row(flat, first)
     parts, _ = import_text_ops().bytes.tf_text_byte_split_by_offsets(
         texts,
         tf.boolean_mask(flat.offsets, first),
@@ -168,6 +180,13 @@ def substrings(
         tf.cast(part_splits, tf.int64),
     )
     return parts, part_splits[1:] - part_splits[:-1]
+
+
+def _count_by_row(flat: FlatBytes, marks: tf.Tensor) -> tf.Tensor:
+    """Return the number of marked bytes before each string and in all, int32 `(batch + 1,)`."""
+    numbers = tf.concat([[0], tf.cumsum(tf.cast(marks, tf.int32))], 0)
+    byte_splits = tf.concat([[0], tf.cumsum(flat.lengths)], 0)
+    return tf.gather(numbers, byte_splits)
 
 
 def to_rows(

@@ -24,10 +24,12 @@ def encode(parts):
 
 
 def run(signature, inputs):
-    """Answer each source with its ids."""
+    """Answer each source with its ids, and a source without tokens with empty slots, as a graph."""
     ids = inputs["source_ids"]
     assert ids.shape[1] == 6
-    scores = np.full(len(ids), -0.5, np.float32)
+    rejected = ids[:, 0] == 3
+    ids = np.where(rejected[:, np.newaxis], 0, ids)
+    scores = np.where(rejected, -1e9, -0.5).astype(np.float32)
     if signature == "score_ids":
         assert len(inputs["target_ids"]) == len(ids)
         return {"scores": scores, "log_probs": scores}
@@ -37,7 +39,7 @@ def run(signature, inputs):
         "lengths": np.count_nonzero(ids, axis=1)[:, np.newaxis].astype(np.int32),
         "scores": scores,
         "log_probs": scores,
-        "confidences": -scores,
+        "confidences": np.where(rejected, 0, 0.5)[:, np.newaxis],
     }
 
 
@@ -45,17 +47,17 @@ def strings(*texts):
     return np.array([text.encode() for text in texts], object)
 
 
-def test_a_source_longer_than_the_fixed_length_has_no_output():
+def test_a_source_that_is_blank_or_longer_than_the_fixed_length_has_no_output():
     runtime = TextRuntime("m", encode(PARTS), run)
-    found = runtime("serving_default", {"source": strings("abc", "abcdab", "abcda")})
-    assert found["target"].tolist() == [[b"abc"], [b""], [b"abcda"]]
+    found = runtime("serving_default", {"source": strings("abc", "abcdab", "abcda", " \u3000")})
+    assert found["target"].tolist() == [[b"abc"], [b""], [b"abcda"], [b""]]
     empty = np.float32(-1e9)
     for name in ("scores", "log_probs"):
-        assert found[name].tolist() == [[-0.5], [empty], [-0.5]]
-        assert found[name].dtype == np.float32
-    assert found["confidences"].tolist() == [[0.5], [0.0], [0.5]]
-    scored = runtime("score", {"source": strings("abcdab", "a"), "target": strings("b", "abcdab")})
-    assert scored["scores"].tolist() == scored["log_probs"].tolist() == [empty, -0.5]
+        assert found[name].tolist() == [[-0.5], [empty], [-0.5], [empty]]
+    assert found["confidences"].tolist() == [[0.5], [0.0], [0.5], [0.0]]
+    sources = strings("abcdab", "a", " ")
+    scored = runtime("score", {"source": sources, "target": strings("b", "abcdab", "b")})
+    assert scored["scores"].tolist() == scored["log_probs"].tolist() == [empty, -0.5, empty]
 
 
 def test_a_missing_signature_is_named():

@@ -219,6 +219,14 @@ def test_targets_with_padding_between_tokens_or_with_bos_are_rejected(luong, tar
         luong.log_prob([[5, 6, 3]] * 2, [[4, 5, 6, 3], target_ids])
 
 
+def test_sources_with_padding_before_a_token_are_rejected(luong):
+    message = r"`source_ids` must be padded on the right\. Received: id 5 in row 1 at position 2"
+    for run in (lambda ids: luong.search(ids, SEARCH), lambda ids: luong.log_prob(ids, [[4], [4]])):
+        with pytest.raises(ValueError, match=message):
+            run([[5, 6, 3, 0], [0, 0, 5, 3]])
+    luong.log_prob([[5, 3, 0, 7], [0, 0, 0, 0]], [[4, 3], [4, 3]])  # not read after eos
+
+
 def test_what_follows_eos_in_a_target_may_be_anything(luong):
     given = luong.log_prob([[5, 6, 3]] * 2, [[4, 3, 0, 5], [3, 2, 0, 4]])
     plain = luong.log_prob([[5, 6, 3]] * 2, [[4, 3], [3, 0]])

@@ -113,3 +113,10 @@ def test_a_missing_tensorflow_text_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_text.python.ops", None)
     with pytest.raises(ImportError, match=r"which is not installed: pip install .* Without it"):
         ByteTokenizer().tokenize(["a"])
+
+
+def test_words_are_counted_as_python_counts_them():
+    texts = ["", " ", "\u3000\u00a0\n", "a", " ab\tc ", "a\u2003b\u1680c", "\u2028", "é日"]
+    assert strings.count_words(tf.constant(texts)).numpy().tolist() == [
+        len(text.split()) for text in texts
+    ]
