@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,12 +101,29 @@ def trace(
 
     def compiled(name: str, function: Callable[..., Outputs]) -> Any:
         specs = input_specs(name, batch=batch, source_length=source_length)
-        return tf.function(function, input_signature=specs, autograph=False)
+        checked = _checked(function, specs)
+        return tf.function(checked, input_signature=specs, autograph=False)
 
     by_ids = {name: compiled(name, run) for name, run in _functions_of_ids(translator).items()}
     of_text = _functions_of_text(translator, by_ids)
     functions = by_ids | {name: compiled(name, run) for name, run in of_text.items()}
     return {name: functions[name].get_concrete_function() for name in names}
+
+
+def _checked(function: Callable[..., Outputs], specs: Sequence[tf.TensorSpec]) -> Any:
+    """Make a function check the ranks of its inputs when it runs.
+
+    TensorFlow does not check the shapes that a server or `signatures` gives to a graph, and the
+    operations of tensorflow-text end the process if texts are a scalar.
+    """
+
+    @functools.wraps(function)
+    def checked(*inputs: tf.Tensor) -> Outputs:
+        return function(
+            *(tf.ensure_shape(given, spec.shape) for given, spec in zip(inputs, specs, strict=True))
+        )
+
+    return checked
 
 
 def save(module: ServedModule, functions: dict[str, Any], path: str) -> None:

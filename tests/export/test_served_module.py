@@ -53,6 +53,21 @@ def test_dropout_leaves_nothing_in_the_module():
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
+@pytest.mark.parametrize("change", [-1, 1])
+def test_an_input_of_another_rank_is_an_error(functions, name, change):
+    # the operations of tensorflow-text would end the process
+    values = {tf.string: "a", tf.int32: 3, tf.float32: 1.0}
+    inputs = {
+        spec.name: tf.fill([1] * spec.shape.rank, values[spec.dtype])
+        for spec in SIGNATURES[name].inputs
+    }
+    for given, value in inputs.items():
+        wrong = tf.reshape(value, [1] * (value.shape.rank + change))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible with expected"):
+            functions[name](**{**inputs, given: wrong})
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
 def test_a_traced_signature_is_the_documented_one(functions, name):
     function = functions[name]
     inputs = tuple(function.structured_input_signature[0]) or tuple(

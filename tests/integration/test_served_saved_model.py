@@ -73,10 +73,7 @@ def served(request, tmp_path_factory):
 def ask_model(translator: Any, signature: str, inputs: Any) -> Any:
     """Return the model's own answer to the inputs of a signature."""
     if signature == "ids":
-        found = translator.model.search(inputs["source_ids"], translator.search)
-        names = {"target_ids": "ids", "lengths": "lengths"}
-        names |= {name: name for name in ("scores", "log_probs")}
-        return {output: getattr(found, name) for output, name in names.items()}
+        return translator.search_ids(inputs["source_ids"], translator.search)
     source, *others = (tf.constant(value) for value in inputs.values())
     if signature == "serving_default":
         return translator(source)
@@ -154,6 +151,14 @@ def test_requests_to_ids_may_be_merged_with_the_padding_of_a_server(program, ser
         assert not together["target_ids"][row, :, longest:].any()
         np.testing.assert_array_equal(together["lengths"][row], answer["lengths"][0])
         np.testing.assert_allclose(together["scores"][row], answer["scores"][0], atol=1e-5)
+
+
+@pytest.mark.parametrize("served", ["no attention"], indirect=True)
+@pytest.mark.parametrize("source", [np.array(b"a", object), strings(["a"])[np.newaxis]])
+def test_texts_of_another_rank_are_an_error_and_do_not_end_the_server(program, served, source):
+    # as from {"inputs": {"source": "a"}} or {"inputs": {"source": [["a"]]}}
+    with pytest.raises(AssertionError, match="is not compatible with expected shape"):
+        ask(program, served[1], [("greedy", {"source": source})], num_threads=1)
 
 
 @pytest.mark.parametrize("served", ["no attention"], indirect=True)
