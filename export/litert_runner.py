@@ -61,10 +61,11 @@ class Hypothesis(NamedTuple):
 class LiteRTRunner:
     """Runner for a LiteRT file written by `keras_s2s.export.litert`: text in, text out.
 
-    With tokenizers of characters, words or bytes, or a `FeatureTokenizer` for sources, `translate`
-    and `search` run the "ids" signature with built-in operations and the vocabularies in the file.
-    A file without "ids", other tokenizers and `replace_unknown` need the signature
-    "serving_default", and `score` needs "score". These two need the operations of tensorflow-text,
+    With tokenizers of characters, words or bytes, or a `FeatureTokenizer` or
+    `DecomposedCharTokenizer` for sources, `translate` and `search` run the "ids" signature with
+    built-in operations and the vocabularies in the file. A file without "ids", a
+    `SentencePieceTokenizer` and `replace_unknown` need the signature "serving_default", and `score`
+    needs "score". These two need the operations of tensorflow-text,
     which are loaded from that package's library without importing TensorFlow. A runner is
     thread-safe, but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to
     standard error when it first runs, and has no switch to turn them off. In a process that also
@@ -447,7 +448,8 @@ def load_text_operations() -> list[Any]:
         raise MissingPackageError(
             "This file needs the operations of tensorflow-text, which is not installed: pip "
             "install tensorflow-text (Linux, and macOS on arm64). A file exported with "
-            "signatures=('ids',) works without tensorflow-text"
+            "signatures=('ids',) does not need it: `keras-s2s translate` runs any such file, and "
+            "`LiteRTRunner` those without SentencePiece and `replace_unknown`"
         )
     if "tensorflow" in sys.modules:  # loading a second copy of the library is unsafe
         registrar: Any = importlib.import_module("tensorflow_text").tflite_registrar
