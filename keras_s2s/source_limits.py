@@ -192,15 +192,27 @@ def clear_rejected(
     """
     if rejected is None:
         return outputs
-    unused = {
-        "scores": IMPOSSIBLE,
-        "log_probs": IMPOSSIBLE,
-    }  # ids pad, lengths and confidences 0
-    return {
-        name: tf.where(
-            tf.reshape(rejected, [-1] + [1] * (value.shape.rank - 1)),
-            tf.constant(unused.get(name, 0), value.dtype),
-            value,
-        )
-        for name, value in outputs.items()
-    }
+    cleared = {}
+    for name, value in outputs.items():
+        where = tf.reshape(rejected, [-1] + [1] * (value.shape.rank - 1))
+        if name in ("scores", "log_probs"):
+            cleared[name] = set_impossible(value, where)
+        else:  # ids pad, lengths and confidences 0
+            cleared[name] = tf.where(where, tf.zeros((), value.dtype), value)
+    return cleared
+
+
+def set_impossible(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Set values to -1e9, in float16 files too.
+
+    LiteRT stores the float constants of such a file in float16, in which -1e9 becomes -65504, but
+    not its integers.
+
+    Args:
+        values: float32 `(...)`.
+        where: bool, of a shape that broadcasts to that of `values`. True for the values to set.
+
+    Returns:
+        The values, float32 `(...)`.
+    """
+    return tf.where(where, tf.cast(tf.where(where, int(IMPOSSIBLE), 0), tf.float32), values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_s2s.checks import short_repr
 from keras_s2s.errors import InputError
 from keras_s2s.layers.embedding import check_integers
-from keras_s2s.search.task import check_padding, check_target_ids, to_ids
+from keras_s2s.search.task import to_ids
 from keras_s2s.special_ids import BOS_ID, EOS_ID, PAD_ID
 
 _ADVICE = "Was the dataset made with the tokenizers that the model was built for?"
@@ -34,7 +34,12 @@ _PATTERN = re.compile(
 )
 
 
-def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = False) -> tf.Tensor:
+def check_ids(
+    name: str,
+    ids: Any,
+    vocabulary_size: int,
+    check_order: Callable[[str, np.ndarray[Any, Any]], None] | None = None,
+) -> tf.Tensor:
     """Check ids and return them as int32 `(batch, length)`.
 
     Values are checked only outside a graph, where they are known.
@@ -43,15 +48,16 @@ def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = 
         name: Name of the argument, for the error message.
         ids: Value of the argument.
         vocabulary_size: Number of ids.
-        are_targets: Whether the ids are targets, without bos. Defaults to `False`.
+        check_order: Function that checks the order of the ids in each row: `check_padding` or
+            `check_target_ids`. Defaults to `None`, any order.
 
     Returns:
         The ids, int32 `(batch, length)` with a length of at least 1.
 
     Raises:
         TypeError: If the ids are not integers.
-        ValueError: If the ids do not have rank 2, an id is outside the vocabulary, there is padding
-            before a token, or targets contain bos.
+        ValueError: If the ids do not have rank 2, an id is outside the vocabulary, or
+            `check_order` raises an error.
     """
     ids = to_ids(name, ids)
     if not ids.dtype.is_integer:
@@ -63,7 +69,8 @@ def check_ids(name: str, ids: Any, vocabulary_size: int, *, are_targets: bool = 
     if hasattr(ids, "numpy"):
         known = ids.numpy()
         _check_known_ids(name, known, vocabulary_size)
-        (check_target_ids if are_targets else check_padding)(name, known)
+        if check_order is not None:
+            check_order(name, known)
     return tf.cast(ids, tf.int32)
 
 

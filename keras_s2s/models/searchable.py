@@ -28,7 +28,7 @@ from keras_s2s.models.xla import (
 from keras_s2s.search import Sampling, Search, SearchResult
 from keras_s2s.search.result import replay_attention
 from keras_s2s.search.step import State, StepFunction, normalize
-from keras_s2s.search.task import check_row_options
+from keras_s2s.search.task import check_padding, check_row_options, check_target_ids
 from keras_s2s.special_ids import PAD_ID
 
 # With this many rows, transposing the matrices of a search takes less time than it saves. With more
@@ -171,7 +171,7 @@ class Searchable(keras.Model):
         weights_dtype = _resolve_weights_dtype(weights_dtype)
         if return_attention or search.needs_attention:
             self.check_attention("return_attention" if return_attention else "coverage_penalty")
-        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
+        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size, check_padding)
         if isinstance(search, Sampling) and seed is None:
             # As an argument of the graph, another seed needs no other graph.
             search, seed = dataclasses.replace(search, seed=0), search.seed
@@ -226,9 +226,9 @@ class Searchable(keras.Model):
                 padding before a token, or the model has diverged (its logits are NaN, infinite or
                 all -inf). Inside a graph, a row of a diverged model is NaN.
         """
-        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size)
+        source_ids = check_ids("source_ids", source_ids, self.source_vocabulary_size, check_padding)
         target_ids = check_ids(
-            "target_ids", target_ids, self.target_vocabulary_size, are_targets=True
+            "target_ids", target_ids, self.target_vocabulary_size, check_target_ids
         )
         rows = source_ids.shape[0], target_ids.shape[0]
         if None not in rows and rows[0] != rows[1]:

@@ -79,11 +79,11 @@ def test_ids_need_only_built_in_operations(exported, translator):
     run = Interpreter(exported).get_signature_runner("ids")
     for texts in (WORDS, WORDS[:1]):
         ids = translator.source.tokenize(texts).numpy()
-        found, expected = run(source_ids=ids), translator.model.search(ids, translator.search)
-        longest = expected.ids.shape[2]
-        np.testing.assert_array_equal(found["target_ids"][:, :, :longest], expected.ids)
+        found, expected = run(source_ids=ids), translator.search_ids(ids, translator.search)
+        longest = expected["target_ids"].shape[2]
+        np.testing.assert_array_equal(found["target_ids"][:, :, :longest], expected["target_ids"])
         assert not np.any(found["target_ids"][:, :, longest:])
-        np.testing.assert_allclose(found["log_probs"], expected.log_probs, atol=1e-5)
+        np.testing.assert_allclose(found["log_probs"], expected["log_probs"], atol=1e-5)
 
 
 def test_an_unsupported_operation_is_named(exported):
@@ -112,6 +112,22 @@ def test_a_quantized_file_is_smaller_by_the_documented_factor(
     assert card["format"] == f"LiteRT {quantization}"
     assert card["parity"]["compared"] == "log_probs per token"
     assert 0 < card["parity"]["difference"] < card["parity"]["tolerance"]
+
+
+@pytest.mark.slow
+def test_an_empty_slot_has_the_same_score_in_a_float16_file(tmp_path):
+    # -1e9 is -65504 in float16
+    size = tiny_translator().target.vocabulary_size
+    translator = tiny_translator(
+        search=s2s.BeamSearch(beam_width=size, num_hypotheses=size, max_length=1)
+    )
+    path = s2s.export.litert(translator, tmp_path / "g2p.tflite", quantization="float16")
+    expected = translator(tf.constant(["hello", "a"]))["scores"].numpy()
+    assert 0 < np.count_nonzero(expected == -1e9) < expected.size
+    scores = LiteRTSession(path)("serving_default", {"source": strings(["hello", "a"])})["scores"]
+    assert ((scores == -1e9) == (expected == -1e9)).all()
+    runner = s2s.export.LiteRTRunner(path)
+    assert len(runner.search(["hello"])[0]) == np.count_nonzero(expected[0] > -1e9)
 
 
 @pytest.mark.parametrize("quantization", ["full_int8", "int4", "", 8])
@@ -210,14 +226,14 @@ def ids_alone(translator, function, tmp_path_factory):
 
 
 def check_sizes(found, translator, source_ids):
-    expected = translator.model.search(source_ids, translator.search)
-    longest = expected.ids.shape[2]
+    expected = translator.search_ids(source_ids, translator.search)
+    longest = expected["target_ids"].shape[2]
     assert found["target_ids"].shape == (len(source_ids), NUM_HYPOTHESES, MAX_LENGTH)
-    np.testing.assert_array_equal(found["target_ids"][:, :, :longest], expected.ids)
+    np.testing.assert_array_equal(found["target_ids"][:, :, :longest], expected["target_ids"])
     assert not np.any(found["target_ids"][:, :, longest:])
-    np.testing.assert_array_equal(found["lengths"], expected.lengths)
-    np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
-    np.testing.assert_allclose(found["log_probs"], expected.log_probs, atol=1e-5)
+    np.testing.assert_array_equal(found["lengths"], expected["lengths"])
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-5)
+    np.testing.assert_allclose(found["log_probs"], expected["log_probs"], atol=1e-5)
 
 
 @pytest.mark.parametrize("texts", [WORDS, WORDS[:1], WORDS[1:3]])
