@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras_s2s.checks import count_of
 from keras_s2s.errors import InputError
 from keras_s2s.evaluation import group_references
-from keras_s2s.special_ids import EOS_ID, IMPOSSIBLE, PAD_ID
+from keras_s2s.search.result import set_impossible
+from keras_s2s.special_ids import EOS_ID, PAD_ID
 from keras_s2s.text_inputs import encode_texts
 from keras_s2s.tokenizers import Tokenizer
 
@@ -200,19 +201,3 @@ def clear_rejected(
         else:  # ids pad, lengths and confidences 0
             cleared[name] = tf.where(where, tf.zeros((), value.dtype), value)
     return cleared
-
-
-def set_impossible(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Set values to -1e9, in float16 files too.
-
-    LiteRT stores the float constants of such a file in float16, in which -1e9 becomes -65504, but
-    not its integers.
-
-    Args:
-        values: float32 `(...)`.
-        where: bool, of a shape that broadcasts to that of `values`. True for the values to set.
-
-    Returns:
-        The values, float32 `(...)`.
-    """
-    return tf.where(where, tf.cast(tf.where(where, int(IMPOSSIBLE), 0), tf.float32), values)

@@ -34,9 +34,8 @@ from keras_s2s.source_limits import (
     group_translatable,
     limit_length,
     limit_sources,
-    set_impossible,
 )
-from keras_s2s.special_ids import IMPOSSIBLE, POSSIBLE
+from keras_s2s.special_ids import IMPOSSIBLE
 from keras_s2s.text_inputs import check_several, encode_texts
 from keras_s2s.texts import batches_by_length
 from keras_s2s.tokenizers import Tokenizer
@@ -532,10 +531,7 @@ class Translator(keras.Model):
 
     def _scores_and_confidences(self, found: SearchResult) -> dict[str, tf.Tensor]:
         """Return scores, log probabilities and confidences, `(batch, num_hypotheses)`."""
-        results = {
-            name: set_impossible(value, value <= POSSIBLE)  # the empty slots of a float16 file
-            for name, value in (("scores", found.scores), ("log_probs", found.log_probs))
-        }
+        results = {"scores": found.scores, "log_probs": found.log_probs}
         if self.temperature is not None:
             results["confidences"] = tf.exp(found.log_probs / self.temperature)
         return results

@@ -86,16 +86,33 @@ def make_result(ids: tf.Tensor, log_probs: tf.Tensor, scores: tf.Tensor) -> Sear
     A NaN in the log_probs of a row means that the model has diverged.
     """
     log_probs = spread_nan(log_probs)
+    diverged = tf.math.is_nan(log_probs)
     possible = log_probs > POSSIBLE
+    empty = tf.logical_not(possible | diverged)
     ids = tf.where(tf.expand_dims(possible, 2), ids, PAD_ID)
-    empty = tf.where(tf.math.is_nan(log_probs), log_probs, IMPOSSIBLE)
     return SearchResult(
         ids=ids,
         lengths=count_tokens(ids),
-        log_probs=tf.where(possible, log_probs, empty),
-        scores=tf.where(possible, scores, empty),
+        log_probs=set_impossible(log_probs, empty),
+        scores=set_impossible(tf.where(diverged, log_probs, scores), empty),
         finished=tf.reduce_any(tf.equal(ids, EOS_ID), axis=2),
     )
+
+
+def set_impossible(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """Set values to -1e9, in float16 files too.
+
+    LiteRT stores the float constants of such a file in float16, in which -1e9 becomes -65504, but
+    not its integers.
+
+    Args:
+        values: float32 `(...)`.
+        where: bool, of a shape that broadcasts to that of `values`. True for the values to set.
+
+    Returns:
+        The values, float32 `(...)`.
+    """
+    return tf.where(where, tf.cast(tf.where(where, int(IMPOSSIBLE), 0), tf.float32), values)
 
 
 def spread_nan(log_probs: tf.Tensor) -> tf.Tensor:
