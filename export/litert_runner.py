@@ -65,12 +65,11 @@ class LiteRTRunner:
     `DecomposedCharTokenizer` for sources, `translate` and `search` run the "ids" signature with
     built-in operations and the vocabularies in the file. A file without "ids", a
     `SentencePieceTokenizer` and `replace_unknown` need the signature "serving_default", and `score`
-    needs "score". These two need the operations of tensorflow-text,
-    which are loaded from that package's library without importing TensorFlow. A runner is
-    thread-safe, but LiteRT's interpreter processes one call at a time. LiteRT prints INFO lines to
-    standard error when it first runs, and has no switch to turn them off. In a process that also
-    uses TensorFlow, import TensorFlow before the first runner: otherwise the process crashes when
-    it ends.
+    needs "score". These two need the operations of tensorflow-text, which are loaded from that
+    package's library without importing TensorFlow. A runner is thread-safe, but LiteRT's
+    interpreter processes one call at a time. LiteRT prints INFO lines to standard error when it
+    first runs, and has no switch to turn them off. In a process that also uses TensorFlow, import
+    TensorFlow before the first runner: otherwise the process crashes when it ends.
 
     Args:
         path: Path of the file.

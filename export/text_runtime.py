@@ -65,14 +65,11 @@ class TextRuntime:
             )
         sources = _tokenize(self._source, inputs["source"])
         limit = self._source_length
-        given = {
-            "source_ids": _pad(
-                [
-                    [EOS_ID] if is_empty(text) or (limit is not None and len(row) > limit) else row
-                    for text, row in zip(inputs["source"], sources, strict=True)
-                ]
-            )
-        }
+        kept = [
+            [EOS_ID] if is_empty(text) or (limit is not None and len(row) > limit) else row
+            for text, row in zip(inputs["source"], sources, strict=True)
+        ]
+        given = {"source_ids": _pad(kept)}
         if signature == "score":
             given["target_ids"] = _pad(_tokenize(self._target, inputs["target"]))
             return self._runtime(names[0], given)
