@@ -93,8 +93,12 @@ def _session(path: str, *, text_operations: bool) -> Callable[[str, dict[str, An
 
         return OnnxSession(path)
     if not os.path.isdir(path):
+        from keras_s2s.export.litert_runner import load_text_operations
         from keras_s2s.export.sessions import LiteRTSession
 
+        if text_operations:  # apart from the file, whose errors would show the libraries' messages
+            with hushed("Loading"):
+                load_text_operations()
         with hushed("Loading"):
             return _quiet_at_first(LiteRTSession(path, text_operations=text_operations))
     import tensorflow as tf

@@ -31,6 +31,17 @@ def test_a_truncated_litert_file_is_an_error(run, litert_file, tmp_path, command
     assert "damaged" in errors
 
 
+def test_a_truncated_litert_file_shows_no_messages_of_libraries(litert_file, tmp_path):
+    path = tmp_path / "cut.tflite"
+    path.write_bytes(litert_file.read_bytes()[:20000])
+    code = f"from keras_s2s.cli.main import main; main(['translate', {str(path)!r}])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], input=b"ab\n", capture_output=True, check=False
+    )
+    assert ended.stderr.count(b"\n") == 1
+    assert b"damaged" in ended.stderr
+
+
 def test_an_export_reads_columns_and_counts_tokens_like_its_model(model, litert_file):
     for path in (model, litert_file):
         loaded = load_model(str(path))
