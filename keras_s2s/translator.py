@@ -77,9 +77,10 @@ class Translator(keras.Model):
             for this model, so calibrate an ensemble or an average of models again. Defaults to
             `False`.
         max_source_length: Maximum number of tokens in a source, including eos. `None` means no
-            limit. Defaults to 1000, which takes about 0.1 s on one core. A source of 8,000 tokens
-            takes several seconds, and could block a server for all other requests. The limit
-            applies in Python and in every export.
+            limit. Defaults to 1000: with beam width 5, such a source takes 0.2 to 1 s on one core,
+            longest with monotonic attention. One of 8,000 tokens takes several seconds or more, and
+            could block a server for all other requests. The limit applies in Python and in every
+            export.
         truncate_source: Whether to truncate longer sources, with a warning by `translate`.
             Otherwise, `translate` raises an error, and a call or an export returns no hypothesis
             for them (the empty text, score and log probability -1e9). Defaults to `False`.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import importlib.metadata
 import json
 import resource
 import statistics
@@ -20,6 +21,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.machine import describe_processor
 
 RESULTS = Path(__file__).parents[1] / "results" / "quality.jsonl"
 PROGRAM = [sys.executable, "-c", "from keras_s2s.cli.main import run; run()"]
@@ -182,10 +185,14 @@ def line(row: Measured) -> str:
 
 
 def keep(arguments: argparse.Namespace, row: Measured) -> None:
-    """Append a row to the results file."""
+    """Append a row to the results file, with the version of the package and the processor."""
     kept = {"task": arguments.task, "models": arguments.models, "options": arguments.options}
+    origin = {
+        "version": importlib.metadata.version("keras-s2s"),
+        "processor": describe_processor(),
+    }
     with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**kept, **row._asdict()}) + "\n")
+        file.write(json.dumps({**kept, **row._asdict(), **origin}) + "\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _add_debug(command: click.Command) -> None:
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 for success, 2 for a mistake in the command or its input, 1 for any "
-    "other failure.",
+    "other failure, and if `compare` finds more changes than allowed.",
 )
 @click.version_option(package_name="keras-s2s", prog_name=PROGRAM)
 @_DEBUG

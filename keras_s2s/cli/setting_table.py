@@ -290,7 +290,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "beam_width",
             5,
-            "Beam width: number of hypotheses kept at each step; 1: greedy search",
+            "Beam width: number of hypotheses kept at each step. 1, with `stopping` finished, is "
+            "greedy search",
             int,
             minimum=1,
             maximum=MAX_HYPOTHESES,

@@ -106,7 +106,7 @@ def train(config: str | None, write_config: str | None, **options: Any) -> None:
     Every setting can be given as an option or in a YAML file (--config); options override the file.
     Settings and files are checked before training starts. To resume an interrupted run, run the
     same command again: the final weights are the same as without the interruption, unless
-    --minutes ended the run.
+    --minutes is set, which makes the learning rate depend on the time.
     """
     refuse_extra_arguments("Give each file its own option: --train FILE --train FILE.")
     given = read_config(config) if config is not None else {}

@@ -167,10 +167,10 @@ class LSTMDecoder(Decoder):
         logits_t = W·r(s_t)
 
     Without attention, r(s_t) = s_t. With attention, r(s_t) = tanh(V·[s_t; a_t]), where a_t is the
-    mean of the memory, weighted by the attention. Luong's attention uses s_t as its query.
-    Bahdanau's uses s_{t-1}, and a_t is also an input of step t. With `input_feeding`, r(s_{t-1}) is
-    also an input of step t, zeros in the first step. For `residual` and `layer_normalization`, see
-    `keras_s2s.layers.stack.RecurrentStack`.
+    mean of the memory, weighted by the attention; "monotonic" differs, see below. Luong's attention
+    uses s_t as its query. Bahdanau's uses s_{t-1}, and a_t is also an input of step t. With
+    `input_feeding`, r(s_{t-1}) is also an input of step t, zeros in the first step. For `residual`
+    and `layer_normalization`, see `keras_s2s.layers.stack.RecurrentStack`.
 
     `call` computes the logits of a whole target (teacher forcing), and `step` those of one token,
     for a search. Both return the same numbers.
