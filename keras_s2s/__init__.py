@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_s2s import export, plots
+    from keras_s2s import evaluation, export, plots
     from keras_s2s.callbacks import Resume, ScheduledSampling, SearchEvaluation
     from keras_s2s.data import iterate_pairs, make_dataset, read_pairs, write_records
     from keras_s2s.hypothesis import Hypothesis
@@ -82,7 +82,7 @@ _MODULES = {
     ],
     "translator": ["Translator"],
 }
-_SUBPACKAGES = ["export", "plots"]
+_SUBMODULES = ["evaluation", "export", "plots"]
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
@@ -121,6 +121,7 @@ __all__ = [
     "average_checkpoints",
     "copy_ids",
     "ensemble_checkpoints",
+    "evaluation",
     "export",
     "iterate_pairs",
     "load",
@@ -138,7 +139,7 @@ def __getattr__(name: str) -> Any:
         from importlib import metadata
 
         return metadata.version("keras-s2s")
-    if name in _SUBPACKAGES:
+    if name in _SUBMODULES:
         return importlib.import_module(f"keras_s2s.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'keras_s2s' has no attribute {name!r}")

@@ -11,6 +11,9 @@ from keras_s2s.errors import InputError, MissingPackageError, missing_package
 if TYPE_CHECKING:
     from keras_s2s.tokenizers import Tokenizer
 
+# The names that users import. The reference lists them.
+__all__ = ["CorpusScore", "ErrorRates", "bleu", "chrf", "error_rates", "group_references"]
+
 METRICS = ("wer", "ter", "bleu", "chrf")
 
 SPLITS: dict[str, Callable[[str], list[str]]] = {

@@ -31,7 +31,7 @@ def test_type_checkers_see_the_names_that_are_imported_at_run_time() -> None:
         for alias in node.names
     }
     lazy = {name: f"keras_s2s.{module}" for name, module in keras_s2s._MODULE_OF.items()}
-    assert seen == lazy | dict.fromkeys(keras_s2s._SUBPACKAGES, "keras_s2s")
+    assert seen == lazy | dict.fromkeys(keras_s2s._SUBMODULES, "keras_s2s")
     assert sorted(seen) == keras_s2s.__all__
 
 

@@ -212,10 +212,14 @@ class SearchEvaluation(FitCallback):
     def evaluate(self) -> dict[str, float]:
         """Translate all validation sources, and compute the metrics.
 
-        A source without a target counts as wrong.
+        A source without a target counts as wrong. To measure a model after training, use
+        `keras_s2s.evaluation`.
 
         Returns:
             The metrics, by their names in the logs.
+
+        Raises:
+            ValueError: If `fit` is not running.
         """
         if self._translator is None:
             raise InputError(

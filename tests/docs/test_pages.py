@@ -58,9 +58,9 @@ def test_every_page_is_in_the_menu():
 
 PUBLIC_NAMES = [
     f"{module.__name__}.{name}"
-    for module in (keras_s2s, keras_s2s.export, keras_s2s.plots)
+    for module in (keras_s2s, keras_s2s.evaluation, keras_s2s.export, keras_s2s.plots)
     for name in module.__all__
-    if name not in ("export", "plots")
+    if name not in keras_s2s._SUBMODULES
 ]
 
 
