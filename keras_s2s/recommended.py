@@ -232,7 +232,7 @@ def fit_settings(measured: PairStatistics, **overrides: Any) -> RecommendedSetti
     settle("patience", max(5, math.ceil(epochs / 4)), "a quarter of the epochs, at least 5")
     for name, (value, reason) in _fit_model(pairs, large=large).items():
         settle(name, value, reason)
-    settle("label_smoothing", LABEL_SMOOTHING, "default for all tasks")
+    settle("label_smoothing", LABEL_SMOOTHING, "suits all measured tasks")
     return RecommendedSettings(steps=steps, reasons=reasons, **found)
 
 

@@ -63,8 +63,8 @@ _ON_IDS = "ids, greedy_ids or score_ids"
     "--warmup-length",
     type=click.IntRange(1),
     multiple=True,
-    help="Add a warm-up request with sources of this many tokens, which TF Serving runs while it "
-    "loads the model. May be given several times. For saved_model only.",
+    help="Add a warm-up request with sources of this many tokens, without eos. TF Serving runs it "
+    "while it loads the model. May be given several times. For saved_model only.",
 )
 @option(
     "--warmup-batch-size",

@@ -48,7 +48,12 @@ def _fitted(
 
 SECTIONS: dict[str, tuple[Setting, ...]] = {
     "Files": (
-        Setting("train", None, "File of source<TAB>target lines to train on", several=True),
+        Setting(
+            "train",
+            None,
+            "File of source<TAB>target lines to train on, or a TFRecord file (*.tfrecord*)",
+            several=True,
+        ),
         Setting("valid", None, "File of validation pairs, used to choose the best epoch"),
         _number(
             "features_column",
@@ -105,7 +110,8 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         *(
             _number(
                 f"max_{side}_length",
-                f"Skip training pairs with more {side} tokens than this, including eos",
+                f"Skip training pairs with more {side} tokens than this, including eos"
+                + ("; the model still accepts longer sources" if side == "source" else ""),
                 _NO_LIMIT,
             )
             for side in ("source", "target")
