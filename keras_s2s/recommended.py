@@ -156,8 +156,8 @@ def recommended_settings(pairs: Iterable[tuple[str, str]], **overrides: Any) -> 
 
     Each setting is computed by one rule from the number of pairs, the length of their longer side
     in characters, and whether targets follow the order of their sources. `keras-s2s train` uses the
-    same rules for every option that is not set.
-    https://github.com/keras-s2s/keras_s2s/blob/main/docs/how-to/accuracy.md has the measurements.
+    same rules for every option that is not set. For measured error rates, see
+    https://github.com/keras-s2s/keras_s2s/blob/main/docs/explanation/measurements.md.
 
     Attention is chosen for characters and phones. For a task with a large target vocabulary, use
     `attention="luong"`.
