@@ -1,11 +1,14 @@
 """Inflect words given their features.
 
     python examples/inflection.py
-    python examples/inflection.py --tsv train.tsv valid.tsv
+    python examples/inflection.py --tsv train.tsv test.tsv
 
 The first command learns English plurals, third-person forms and present participles of real and
 made-up words, inflected with the PyPI package inflect. The second reads lines of the form `lemma
-FEATURES<tab>form`, as in the SIGMORPHON shared tasks.
+FEATURES<tab>form`; with `--features-column 2` it reads the files of the SIGMORPHON shared tasks,
+`lemma<tab>FEATURES<tab>form`.
+
+Each feature is one token, and the decoder copies letters from the lemma.
 """
 
 from __future__ import annotations
@@ -42,12 +45,15 @@ def make_pairs(number: int) -> tuple[Pairs, Pairs]:
     return made[600:], made[:600]
 
 
-def build(letters: int, characters: int) -> s2s.Seq2Seq:
+def build(source: s2s.Tokenizer, target: s2s.Tokenizer) -> s2s.Seq2Seq:
     """Build the model."""
-    model = s2s.Seq2Seq(
-        s2s.LSTMEncoder(letters, 128, embedding_dim=64, bidirectional=True, dropout=0.3),
-        s2s.LSTMDecoder(characters, 128, embedding_dim=64, attention="luong", dropout=0.3),
+    encoder = s2s.LSTMEncoder(
+        source.vocabulary_size, 128, embedding_dim=64, bidirectional=True, dropout=0.3
     )
+    decoder = s2s.LSTMDecoder(
+        target.vocabulary_size, 128, embedding_dim=64, attention="luong", copy=True, dropout=0.3
+    )
+    model = s2s.Seq2Seq(encoder, decoder, copy_ids=s2s.copy_ids(source, target))
     model.compile(
         s2s.FusedAdam(0.004, global_clipnorm=1.0),
         loss=s2s.SequenceLoss(reduction="token", label_smoothing=0.05),
@@ -59,21 +65,27 @@ def build(letters: int, characters: int) -> s2s.Seq2Seq:
 def main() -> None:
     """Train, inflect and evaluate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "VALID"))
+    parser.add_argument("--tsv", nargs=2, metavar=("TRAIN", "TEST"))
+    parser.add_argument("--features-column", type=int, help="column of the features in the files")
     parser.add_argument("--pairs", type=int, default=12000, help="number of forms to generate")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--output", default="inflection.keras")
     args = parser.parse_args()
     keras.utils.set_random_seed(0)
 
-    train, test = map(s2s.read_pairs, args.tsv) if args.tsv else make_pairs(args.pairs)
+    if args.tsv:
+        train, test = (
+            s2s.read_pairs(path, features_column=args.features_column) for path in args.tsv
+        )
+    else:
+        train, test = make_pairs(args.pairs)
     random.Random(0).shuffle(train)  # a file may be sorted alphabetically
     held_out = max(1, len(train) // 30)
     train, valid = train[held_out:], train[:held_out]
-    source = s2s.CharTokenizer.train(text for text, _ in train)
-    target = s2s.CharTokenizer.train(text for _, text in train)
+    source = s2s.FeatureTokenizer.train(text for text, _ in train)
+    target = s2s.CharTokenizer.train(form for _, form in train)
     print(f"{len(train)} training forms, {len(test)} test forms")
-    model = build(source.vocabulary_size, target.vocabulary_size)
+    model = build(source, target)
     search = s2s.BeamSearch(beam_width=5, max_length=40)
     start = time.process_time()
     model.fit(
