@@ -14,7 +14,6 @@ from helpers.small import SOURCE_IDS, TARGET_INPUTS, TARGET_LABELS, TARGET_SIZE,
 
 import keras_s2s
 from keras_s2s import keras_private
-from keras_s2s.layers.products import uses_onednn
 from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity, TokenAccuracy
 
@@ -174,9 +173,8 @@ def test_all_layers_are_found_at_every_depth():
     assert inner in found
 
 
+@pytest.mark.usefixtures("onednn")
 def test_the_product_of_onednn_is_that_of_tensorflow():
-    if not uses_onednn():
-        pytest.skip("TensorFlow's own product is the fastest on this processor")
     a, b = tf.constant([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), tf.constant([[1.0, 0.5, -1.0]])
     run = tf.function(keras_private.onednn_product, autograph=False)
     np.testing.assert_allclose(run(a, b, transpose_b=True), tf.matmul(a, b, transpose_b=True))

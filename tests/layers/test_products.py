@@ -12,10 +12,7 @@ import keras_s2s as s2s
 from keras_s2s.layers import products
 from keras_s2s.layers.products import product
 
-needs_onednn = pytest.mark.skipif(
-    "not __import__('keras_s2s.layers.products', fromlist=['_']).uses_onednn()",
-    reason="TensorFlow's own product is the fastest on this processor",
-)
+needs_onednn = pytest.mark.usefixtures("onednn")
 
 ROOT = Path(__file__).parents[2]
 ZEN_3 = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: sse2 avx avx2 fma\n\nprocessor\t: 1\n"
@@ -62,6 +59,7 @@ def test_a_transposed_first_matrix_is_multiplied():
     np.testing.assert_allclose(found, draw(7, 3).numpy().T @ draw(7, 4).numpy(), rtol=1e-5)
 
 
+@needs_onednn
 def test_the_operation_is_in_no_graph_but_that_of_a_training_step():
     kernel = draw(6, 5)
     outside = tf.function(lambda values: product(values, kernel), autograph=False)

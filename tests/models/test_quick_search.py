@@ -183,6 +183,7 @@ def test_in_bfloat16_log_probs_come_close(kind):
     assert not np.allclose(found.log_probs, np.stack(exact, axis=1), atol=1e-5)
     together = members.search(SOURCE_IDS, SEARCH, weights_dtype="bfloat16")
     np.testing.assert_array_equal(together.ids, found.ids)
+    np.testing.assert_allclose(together.log_probs, found.log_probs, atol=1e-5)
 
 
 def test_other_precisions_are_rejected():
@@ -199,6 +200,7 @@ def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch):
         np.testing.assert_array_equal(found.log_probs, expected.log_probs)
 
 
+@pytest.mark.usefixtures("onednn")
 def test_many_rows_match_few_rows(monkeypatch):
     model = make_model("luong")
     expected = model.search(SOURCE_IDS, SEARCH)
