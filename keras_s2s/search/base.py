@@ -182,7 +182,11 @@ class Search:
 
     @property
     def hypotheses_per_step(self) -> int:
-        """Number of hypotheses of each source that a call of `step` extends, at most."""
+        """Number of hypotheses of each source that a call of `step` extends, at most.
+
+        An `ExhaustiveSearch` extends all prefixes of a length, whose number depends on the
+        vocabulary, and counts as 1.
+        """
         return 1
 
     @property

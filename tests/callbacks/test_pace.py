@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import keras
 import pytest
 
 from keras_s2s.callbacks.pace import Pace
@@ -33,6 +34,33 @@ def test_the_learning_rate_rises_and_falls_as_scheduled(schedule, expected):
             pace.on_train_batch_end(batch)
         pace.on_epoch_end(epoch)
     assert factors == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup_steps", "expected"),
+    [
+        ("linear", 0, [2.0, 1.5, 1.0, 0.5]),
+        ("plateau", 2, [1.0, 2.0, 7.0, 7.0]),  # `ReduceLROnPlateau` sets 7 after the warm-up
+    ],
+)
+def test_the_optimizer_gets_the_scheduled_rate(schedule, warmup_steps, expected):
+    optimizer = keras.optimizers.SGD(9.0)
+    optimizer.build([])
+    pace = Pace(2.0, schedule, warmup_steps, epochs=2, minutes=None)
+    pace.set_params({"steps": 2})
+    pace.set_model(SimpleNamespace(stop_training=False, optimizer=optimizer))
+    pace.on_train_begin()
+    rates = []
+    for step in range(4):
+        if step % 2 == 0:
+            pace.on_epoch_begin(step // 2)
+        if schedule == "plateau" and step == 2:
+            optimizer.learning_rate.assign(7.0)
+        optimizer.iterations.assign(step)
+        pace.on_train_batch_begin(step % 2)
+        rates.append(float(optimizer.learning_rate))
+        pace.on_train_batch_end(step % 2)
+    assert rates == pytest.approx(expected)
 
 
 def test_python_and_the_command_line_have_the_same_rates():

@@ -118,7 +118,17 @@ def test_the_figures_are_those_of_the_search_scored_by_itself(training):
     assert callback.figures == expected
     assert {name: history[name][-1] for name in expected} == expected
     assert callback.signatures["bleu"] == bleu(outputs, references).signature
-    assert "chrF2" in callback.signatures["chrf"] or "nc:6" in callback.signatures["chrf"]
+    assert callback.signatures["chrf"] == chrf(outputs, references).signature
+
+
+def test_the_figures_are_in_the_chosen_unit_and_tokenization():
+    callback = evaluation(metrics=["ter", "bleu"], tokens="characters", bleu_tokenize="none")
+    outputs, references = ["it is so, abd"], [["it is so , abc"]]
+    found = callback._compute_metrics(outputs, references)
+    assert found["val_ter"] == pytest.approx(1 / 10)  # of the characters that are no white space
+    assert found["val_bleu"] == bleu(outputs, references, tokenize="none").score
+    assert found["val_bleu"] != bleu(outputs, references).score
+    assert "tok:none" in callback.signatures["bleu"]
 
 
 def test_the_unit_and_the_figures_follow_the_targets():

@@ -57,3 +57,10 @@ def test_characters_can_be_the_unit_of_comparison():
     assert json.loads(report.to_json())["confusions"] == [
         {"reference": "c", "output": "d", "count": 1}
     ]
+
+
+def test_bleu_is_computed_with_the_chosen_tokenization():
+    outputs, references = ["it is so, abc"], [["it is so , abc"]]
+    report = make_report(outputs, references, metrics=["bleu"], bleu_tokenize="none")
+    assert "tok:none" in report.signatures["bleu"]
+    assert report.figures["bleu"].value == bleu(outputs, references, tokenize="none").score

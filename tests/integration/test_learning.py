@@ -143,14 +143,3 @@ def test_float16_scales_the_loss_by_default(start):
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert norm(changes(start, model.get_weights())) > 0
     assert all(tf.reduce_all(tf.math.is_finite(it)) for it in model.get_weights())
-
-
-@pytest.mark.parametrize("reduction", ["sequence", "token"])
-def test_label_smoothing_and_both_reductions_match_the_formula(reduction, start):
-    loss = SequenceLoss(reduction, label_smoothing=0.1)
-    model = make_model(units=4, attention="luong")
-    model.set_weights(start)
-    model.compile("sgd", loss=loss, run_eagerly=True)
-    expected = float(loss(LABELS, model(INPUTS)))
-    figures = model.train_on_batch(INPUTS, LABELS, return_dict=True)
-    assert figures["loss"] == pytest.approx(expected, abs=1e-5)

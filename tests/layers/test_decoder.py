@@ -151,6 +151,44 @@ def test_what_is_dropped_from_step_to_step_is_dropped_in_training_only(kind, att
     )
 
 
+# A rate of 1 at one place is as if the kernel that reads this place were zero.
+RECURRENCES = {
+    "whole layers": {},
+    "luong": {"attention": "luong"},
+    "bahdanau": {"attention": "bahdanau"},
+    "input feeding": {"attention": "luong", "input_feeding": True},
+}
+every_recurrence = pytest.mark.parametrize("options", RECURRENCES.values(), ids=RECURRENCES)
+
+
+@every_recurrence
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.sampled(12)
+def test_each_place_has_its_own_dropout_rate(options, packed, place):
+    rates = [float(number == place) for number in range(3)]
+    found = whole(make(dropout=rates, **options), packed=packed, training=True)
+    plain = make(**options)
+    reader = plain.logits if place == 2 else plain.stack.forward_layers[place]
+    reader.kernel.assign(0.0 * reader.kernel)
+    expected = whole(plain, packed=packed)
+    np.testing.assert_allclose(found[IDS != 0], expected[IDS != 0], atol=1e-6)
+
+
+@every_recurrence
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.sampled(8)
+def test_each_layer_has_its_own_recurrent_dropout_rate(options, packed, level):
+    rates = [float(number == level) for number in range(2)]
+    found = whole(make(recurrent_dropout=rates, **options), packed=packed, training=True)
+    plain = make(**options)
+    layer = plain.stack.forward_layers[level]
+    layer.recurrent_kernel.assign(0.0 * layer.recurrent_kernel)
+    expected = whole(plain, packed=packed)
+    np.testing.assert_allclose(found[IDS != 0], expected[IDS != 0], atol=1e-6)
+
+
 def test_one_mask_of_a_sequence_lies_on_all_its_steps_where_steps_are_taken_one_by_one():
     decoder = make(attention="bahdanau", recurrent_dropout=0.5, num_layers=1)
     masks = [tf.constant([[0.0, 2.0, 2.0], [2.0, 0.0, 0.0]])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -127,6 +128,16 @@ def test_masked_memory_has_no_influence(attention):
     other = STATES.copy()
     other[~MASK] = 1e4
     np.testing.assert_array_equal(decoder(IDS, C, other, MASK), decoder(IDS, *SOURCE))
+
+
+def test_memory_without_a_mask_has_that_which_keras_attached_to_it():
+    decoder = make(attention="luong")
+    embedding = keras.layers.Embedding(5, MEMORY, mask_zero=True)
+    memory = embedding(tf.constant([[1, 2, 0], [3, 0, 0]]))
+    expected = decoder(IDS, C, tf.identity(memory), embedding.compute_mask([[1, 2, 0], [3, 0, 0]]))
+    np.testing.assert_array_equal(decoder(IDS, C, memory), expected)
+    unmasked = decoder(IDS, C, tf.identity(memory), tf.ones([2, 3], tf.bool))
+    assert np.any(unmasked != expected)
 
 
 @every_attention

@@ -177,6 +177,15 @@ def test_dropout_works_in_training_only(packed):
 
 
 @pytest.mark.parametrize("packed", [False, True])
+def test_the_memory_has_its_own_dropout_rate(packed):
+    def memory(*rates):
+        return make(dropout=rates)(IDS, packed=packed, training=True).memory.numpy()
+
+    assert np.any(memory(1.0, 0.0))
+    assert not np.any(memory(0.0, 1.0))
+
+
+@pytest.mark.parametrize("packed", [False, True])
 def test_a_batch_of_no_rows_gives_no_rows(packed):
     encoded = make(bidirectional=True, context="max")(tf.zeros([0, 3], tf.int32), packed=packed)
     assert encoded.context.shape == (0, 2 * UNITS)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from helpers.small import TARGET_LABELS, TARGET_SIZE, inputs, make_model
 
-from keras_s2s.losses import SequenceLoss, token_nll
+from keras_s2s.losses import SequenceLoss
 from keras_s2s.metrics import Perplexity
 from keras_s2s.models import class_weight as class_weight_module
 
@@ -17,7 +17,17 @@ TABLE = np.array([WEIGHTS.get(number, 1.0) for number in range(TARGET_SIZE)])
 
 
 class Batches(keras.utils.PyDataset):
-    """The batch as a `PyDataset`."""
+    """The batch as a `PyDataset` that notes its epochs."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def on_epoch_begin(self):
+        self.calls.append("begin")
+
+    def on_epoch_end(self):
+        self.calls.append("end")
 
     def __len__(self):
         return 1
@@ -54,7 +64,9 @@ def model():
 
 
 def expected(model, table=TABLE):
-    nll = token_nll(TARGET_LABELS, model(inputs())).numpy()
+    logits = np.asarray(model(inputs()), np.float64)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+    nll = -np.take_along_axis(log_probs, TARGET_LABELS[:, :, np.newaxis], axis=2)[:, :, 0]
     weights = table[TARGET_LABELS] * (TARGET_LABELS != 0)
     return (weights * nll).sum() / weights.sum()
 
@@ -71,6 +83,14 @@ def test_a_py_dataset_is_weighted_without_tensorflow(monkeypatch):
     monkeypatch.setattr(class_weight_module, "tf", None)  # which may hang in a forked worker
     batches = class_weight_module._WeightedBatches(Batches(), TABLE)
     np.testing.assert_array_equal(batches[0][2], TABLE[TARGET_LABELS])
+
+
+def test_a_py_dataset_is_told_of_its_epochs(model):
+    plain, weighted = Batches(), Batches()
+    model.fit(plain, epochs=2, verbose=0)
+    model.fit(weighted, epochs=2, class_weight=WEIGHTS, verbose=0)
+    assert weighted.calls == plain.calls
+    assert {"begin", "end"} == set(plain.calls)
 
 
 def test_a_single_batch_is_weighted_too(model):

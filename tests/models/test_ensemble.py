@@ -112,12 +112,14 @@ def test_padding_and_batch_mates_do_not_change_a_row(plain):
 
 @pytest.mark.slow
 def test_the_attention_is_the_mean_of_the_members_that_have_any(plain, models):
-    found = plain.search(SOURCE_IDS, GreedySearch(max_length=1), return_attention=True)
-    single = [
-        model.search(SOURCE_IDS, GreedySearch(max_length=1), return_attention=True).attention
-        for model in models[1:]
-    ]
-    np.testing.assert_allclose(found.attention, np.mean(single, axis=0), atol=1e-6)
+    prefix = np.array([[4, 5], [5, 4], [4, 4]], np.int32)  # all members read the same tokens
+    search = GreedySearch(max_length=2, min_length=2)
+    found, *single = (
+        model.search(SOURCE_IDS, search, prefix=prefix, return_attention=True).attention
+        for model in (plain, *models[1:])
+    )
+    assert found.shape[2] == 2
+    np.testing.assert_allclose(found, np.mean(single, axis=0), atol=1e-6)
     blind = Ensemble(models[:1])
     assert not blind.has_attention
     with pytest.raises(ValueError, match="`return_attention` needs a decoder with attention"):
@@ -128,6 +130,28 @@ def test_an_ensemble_of_one_is_that_model(models):
     found, expected = (it.search(SOURCE_IDS, SEARCH) for it in (Ensemble(models[1:2]), models[1]))
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_allclose(found.log_probs, expected.log_probs, atol=1e-6)
+
+
+def test_dropout_is_on_if_a_call_says_so():
+    member = make_model("luong", dropout=0.5)
+    ensemble = Ensemble([member, make_model("bahdanau")])
+    real = TARGET_INPUTS != 0
+    without, again = (np.asarray(ensemble(inputs()))[real] for _ in range(2))
+    np.testing.assert_array_equal(without, again)
+    assert np.any(np.asarray(ensemble(inputs(), training=True))[real] != without)
+
+
+def test_a_search_knows_the_bytes_of_an_encoded_source(models):
+    def row_bytes(model):
+        start = model.begin_search(tf.constant(SOURCE_IDS), return_attention=False)
+        return float(start.step.row_bytes)
+
+    model = models[1]
+    encoded = model.encoder(SOURCE_IDS)
+    keys = model.decoder.attention_layer.keys(encoded.memory)
+    parts = [np.asarray(part) for part in (keys, encoded.memory, encoded.mask)]
+    assert row_bytes(model) == sum(part.nbytes for part in parts) / len(SOURCE_IDS)
+    assert row_bytes(Ensemble(models)) == sum(map(row_bytes, models))
 
 
 def test_members_are_trained_separately(models):

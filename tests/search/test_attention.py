@@ -15,7 +15,7 @@ from helpers.table_model import (
     table_step,
 )
 
-from keras_s2s.search import BeamSearch, GreedySearch
+from keras_s2s.search import BeamSearch, DiverseBeamSearch, GreedySearch
 from keras_s2s.search.task import LEAST_COVERAGE
 
 SOURCE_LENGTHS = np.array([3, 1, 4, 2, 3, 4], np.int32)
@@ -45,6 +45,18 @@ def test_attention_belongs_to_the_reported_tokens(search):
             for position in range(len(output.ids)):
                 expected[position] = model.looks_at(row, output.ids[:position])
             np.testing.assert_allclose(found.attention[row, place], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [64, 65, 150])
+def test_long_outputs_have_attention_up_to_their_end(length):
+    model = model_with_attention(6)
+    model.logits[..., oracle.EOS] -= 50.0
+    found = model.search(GreedySearch(max_length=length), return_attention=True)
+    assert found.attention is not None
+    for row in range(6):
+        ids = tuple(found.ids[row, 0].tolist())
+        expected = [model.looks_at(row, ids[:position]) for position in range(length)]
+        np.testing.assert_allclose(found.attention[row, 0], expected, atol=1e-6)
 
 
 def test_source_positions_have_the_largest_attention():
@@ -106,6 +118,20 @@ def test_the_coverage_penalty_is_part_of_the_score(penalty, stopping):
             int(limits[row]), formula="gnmt", bonus=coverage_bonus(model, row, penalty)
         )
         expected = oracle.beam_search(model.row(row), rules, 3, 3, stopping)
+        assert_same_outputs(outputs(found, row), expected)
+
+
+def test_the_groups_of_a_diverse_search_have_the_coverage_penalty():
+    model = model_with_attention(7)
+    search = DiverseBeamSearch(
+        beam_width=4, num_groups=2, num_hypotheses=4, max_length=5, coverage_penalty=0.7
+    )
+    found = model.search(search, source_lengths=SOURCE_LENGTHS)
+    for row in range(6):
+        rules = oracle.Rules(5, bonus=coverage_bonus(model, row, 0.7))
+        expected = oracle.diverse_beam_search(
+            model.row(row), rules, 2, 2, search.diversity_penalty, "bound"
+        )
         assert_same_outputs(outputs(found, row), expected)
 
 

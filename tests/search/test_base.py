@@ -22,6 +22,7 @@ from keras_s2s.search import (
 )
 from keras_s2s.search.task import length_divisor
 from keras_s2s.search_limits import MAX_LENGTH, MAX_LENGTH_PENALTY
+from keras_s2s.special_ids import EOS_ID
 
 SEARCHES = [
     GreedySearch(max_length=7, min_length=2, length_penalty=1, length_penalty_formula="gnmt"),
@@ -52,6 +53,7 @@ def test_numpy_settings_are_stored_as_python_numbers():
         GreedySearch(max_length=3),
         BeamSearch(beam_width=3, num_hypotheses=2, max_length=3),
         Sampling(num_hypotheses=4, max_length=3),
+        DiverseBeamSearch(beam_width=4, num_groups=2, num_hypotheses=3, max_length=3),
         ExactSearch(num_hypotheses=2, beam_width=3, nodes_per_step=8, max_length=3),
     ],
     ids=lambda search: type(search).__name__,
@@ -153,12 +155,32 @@ def test_max_length_ratio_requires_source_lengths():
         GreedySearch(max_length_ratio=2.0)(step, state, 2, 6)
 
 
+def test_the_limits_of_a_row_override_those_of_the_search():
+    model = TableModel.random(0, batch_size=2)
+    model.logits[..., EOS_ID] = -50.0
+    found = model.search(
+        BeamSearch(beam_width=2, max_length=4, max_length_ratio=1.0),
+        source_lengths=np.array([2, 2], np.int32),
+        max_length=np.array([6, 3], np.int32),
+    )
+    assert found.lengths.tolist() == [[6], [3]]
+    model.logits[..., EOS_ID] = 50.0
+    found = model.search(
+        GreedySearch(max_length=5, min_length=3), min_length=np.array([0, 5], np.int32)
+    )
+    assert found.lengths.tolist() == [[1], [5]]
+
+
 def test_invalid_row_options_in_a_graph_are_clipped():
     found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), max_length=np.array([-4, 2]))
     assert found.lengths.tolist() == [[1], [2]]
     penalty = np.array([np.nan, -1.0], np.float32)
     found = TableModel(np.zeros((2, 3, 6))).search(GreedySearch(), length_penalty=penalty)
     np.testing.assert_array_equal(found.scores, found.log_probs)  # as of a penalty of 0
+    penalty = np.array([9.0, 5.0], np.float32)
+    found = TableModel.random(1, 2).search(GreedySearch(max_length=4), length_penalty=penalty)
+    assert (found.lengths > 1).all()
+    np.testing.assert_allclose(found.scores, found.log_probs / found.lengths**5.0, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -273,22 +295,23 @@ def test_scores_remain_distinct_with_the_largest_length_penalty():
 
 
 def test_adding_a_constant_to_the_logits_does_not_change_the_scores():
-    """[0, 0, 0, 0, .5, 1] and the like, in every search, with and without a rule."""
+    """[0, 0, 0, 0, .5, 1] and the like, with and without a rule."""
     logits = np.array([0.0, 0.0, 0.0, 0.0, 0.5, 1.0])
     exact = oracle.log_softmax(logits)
     # Exactly representable with each offset, so that only the normalization can round.
     for offset in (0.0, 2.0**10, 2.0**17, -(2.0**17)):
         model = TableModel((logits + offset).reshape(1, 1, 6))
-        for search in (
-            GreedySearch(max_length=1),
-            BeamSearch(beam_width=2, max_length=1, no_repeat_ngram_size=2),
-            BeamSearch(beam_width=2, max_length=1),
-            Sampling(max_length=1, top_k=1),
-            ExactSearch(max_length=1),
+        for search, best in (
+            (GreedySearch(max_length=1), 5),
+            (BeamSearch(beam_width=2, max_length=1, no_repeat_ngram_size=2), 5),
+            (BeamSearch(beam_width=2, max_length=1), 5),
+            (Sampling(max_length=1, top_k=1), 5),
+            (ExactSearch(max_length=1), EOS_ID),  # the only output that ends
         ):
             found = model.search(search)
-            expected = exact[found.ids[0, 0, 0]]
-            np.testing.assert_allclose(found.log_probs[0, 0], expected, rtol=2e-7)
+            assert found.ids[0, 0, 0] == best
+            np.testing.assert_allclose(found.log_probs[0, 0], exact[best], rtol=2e-7)
+            np.testing.assert_array_equal(found.scores[0, 0], found.log_probs[0, 0])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from helpers.table_model import (
     table_step,
 )
 
-from keras_s2s.search import BeamSearch, ExactSearch
+from keras_s2s.search import BeamSearch, ExactSearch, ExhaustiveSearch
 
 
 def certified(found):
@@ -64,6 +64,20 @@ def test_exact_search_finds_the_best_outputs(vocabulary_size, num_hypotheses, fo
         expected = oracle.all_outputs(model.row(row), rules)[:num_hypotheses]
         finished = [output for output in outputs(found, row) if output.finished]
         assert_same_outputs(finished, expected)
+
+
+def test_unfinished_hypotheses_of_the_beam_search_fill_the_remaining_slots():
+    model = TableModel.random(2, batch_size=3, vocabulary_size=5)
+    model.logits[..., oracle.EOS] = -1e9
+    model.logits[:, 0, oracle.EOS] = 0.0  # an output can end at its first token only
+    settings = {"num_hypotheses": 3, "max_length": 3}
+    found, beam = (model.search(kind(**settings)) for kind in (ExactSearch, BeamSearch))
+    for row in range(3):
+        assert_same_outputs(outputs(found, row), outputs(beam, row))
+        assert sum(output.finished for output in outputs(found, row)) == 1
+    every = model.search(ExhaustiveSearch(**settings))
+    assert every.finished.tolist() == [[True, False, False]] * 3
+    assert every.lengths.tolist() == [[1, 0, 0]] * 3  # only finished hypotheses are returned
 
 
 def test_exact_search_expands_few_of_all_prefixes():

@@ -71,6 +71,15 @@ def test_ties_are_broken_by_length_and_then_by_ids():
     assert len(found) == 13
 
 
+def test_a_tie_of_outputs_of_different_lengths_is_broken_by_length():
+    logits = np.full((1, 499, 6), -1e9)
+    logits[0, 0, [oracle.EOS, 4, 5]] = np.log([0.25, 0.5, 0.25])
+    logits[0, 1:, [oracle.EOS, 4]] = np.log(0.5)
+    search = ExhaustiveSearch(max_length=3, num_hypotheses=2, length_penalty=0.0)
+    found = outputs(TableModel(logits).search(search), 0)
+    assert [output.ids for output in found] == [(3,), (4, 3)]  # both have log(1/4)
+
+
 def test_an_empty_batch_gives_an_empty_result():
     found = TableModel(np.zeros((0, 3, 6))).search(ExhaustiveSearch(max_length=3))
     assert found.ids.shape == (0, 1, 3)
