@@ -17,7 +17,7 @@ help:
 	@echo 'make format                  format the code, so that make check passes'
 	@echo 'make wheel                   build dist/*.whl and dist/*.tar.gz'
 	@echo 'make release                 build, check and try out a release; uploads nothing'
-	@echo 'make benchmarks [TORCH=...]  measure search and training; TORCH: a Python with PyTorch'
+	@echo 'make benchmarks [TORCH=...]  measure search and training (hours); TORCH: a Python with PyTorch'
 	@echo 'make docs                    build the documentation in site/'
 	@echo 'make clean                   remove the environment, caches and builds'
 	@echo

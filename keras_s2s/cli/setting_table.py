@@ -51,7 +51,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "train",
             None,
-            "File of source<TAB>target lines to train on, or a TFRecord file (*.tfrecord*)",
+            "File of source<TAB>target lines, or TFRecord file (*.tfrecord*), to train on",
             several=True,
         ),
         Setting("valid", None, "File of validation pairs, used to choose the best epoch"),
