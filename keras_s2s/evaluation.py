@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CorpusScore", "ErrorRates", "bleu", "chrf", "error_rates", "group_references"]
 
 METRICS = ("wer", "ter", "bleu", "chrf")
+HIGHER_IS_BETTER = ("bleu", "chrf")
 
 SPLITS: dict[str, Callable[[str], list[str]]] = {
     "words": str.split,

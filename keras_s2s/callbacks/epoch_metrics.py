@@ -11,9 +11,8 @@ from typing import Any
 
 import keras
 
+from keras_s2s.evaluation import HIGHER_IS_BETTER
 from keras_s2s.files import written_beside
-
-HIGHER_IS_BETTER = ("bleu", "chrf")
 
 
 class KeepBest(keras.callbacks.Callback):

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 import keras_s2s as s2s
-from keras_s2s.callbacks.epoch_metrics import HIGHER_IS_BETTER, KeepBest, LearningCurve, StopEarly
+from keras_s2s.callbacks.epoch_metrics import KeepBest, LearningCurve, StopEarly
 from keras_s2s.callbacks.pace import Pace
 from keras_s2s.checks import count_of
 from keras_s2s.cli import run_folder
@@ -35,7 +35,7 @@ from keras_s2s.cli.training_pairs import TrainingPairs, read_training_pairs
 from keras_s2s.convergence import DivergedError
 from keras_s2s.distillation import teach
 from keras_s2s.errors import InputError, TrainingDivergedError
-from keras_s2s.evaluation import group_references, meaningful_metrics
+from keras_s2s.evaluation import HIGHER_IS_BETTER, group_references, meaningful_metrics
 from keras_s2s.files import existing_parent
 from keras_s2s.models.batches import count_cores
 from keras_s2s.recommended import WARMUP_SHARE

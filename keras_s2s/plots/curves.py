@@ -12,6 +12,7 @@ import keras
 
 from keras_s2s.checks import count_of, short_repr
 from keras_s2s.errors import InputError
+from keras_s2s.evaluation import HIGHER_IS_BETTER, METRICS
 from keras_s2s.plots.canvas import (
     BLUE,
     ORANGE,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VALIDATION = "val_"
-_LOWER_IS_BETTER = ("loss", "perplexity", "wer", "ter")
-_HIGHER_IS_BETTER = ("accuracy", "bleu", "chrf")
+_HIGHER_IS_BETTER = ("accuracy", *HIGHER_IS_BETTER)
+_LOWER_IS_BETTER = ("loss", "perplexity", *(it for it in METRICS if it not in HIGHER_IS_BETTER))
 _PANELS_PER_ROW = 3
 _EXPECTED_CSV = "Expected: a file of `keras.callbacks.CSVLogger`, or learning_curve.csv of a run"
 _TITLE_LETTERS = 32  # that fit above a panel at the usual font size

@@ -48,7 +48,8 @@ def test_training_stops_when_nothing_has_improved_for_its_patience():
 
 
 @pytest.mark.parametrize(
-    ("watch", "better"), [("wer", (0.5, 0.9, 2.0)), ("bleu", (90.0, 0.9, 2.0))]
+    ("watch", "better"),
+    [("wer", (0.5, 0.9, 2.0)), ("bleu", (90.0, 0.9, 2.0)), ("chrf", (90.0, 0.9, 2.0))],
 )
 def test_a_better_watched_figure_keeps_training_alive(watch, better):
     rows = [(1.0, 0.9, 2.0), (1.0, 0.9, 2.0), better, better, better]

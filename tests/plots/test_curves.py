@@ -57,6 +57,16 @@ def test_a_file_of_csvlogger_is_drawn(separator, tmp_path):
     check_panels(plots.learning_curves(tmp_path / "log.csv"))
 
 
+@pytest.mark.parametrize(
+    ("metric", "best"),
+    [("wer", (3, 0.2)), ("ter", (3, 0.2)), ("bleu", (2, 0.9)), ("chrf", (2, 0.9))],
+)
+def test_the_best_of_a_metric_is_marked(metric, best):
+    (axes,) = plots.learning_curves({f"val_{metric}": [0.5, 0.9, 0.2]}).axes
+    epoch, value = best
+    assert lines(axes)[f"best: {value}, epoch {epoch}"] == [[epoch, value]]
+
+
 def test_the_best_of_what_rises_is_the_highest_and_unknown_figures_have_none():
     figure = plots.learning_curves({"val_token_accuracy": [0.1, 0.9, 0.8], "val_x": [1, 2, np.nan]})
     accuracy, unknown = figure.axes
