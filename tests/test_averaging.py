@@ -128,7 +128,8 @@ def test_a_single_path_and_no_path_are_rejected(tmp_path):
 
 
 def test_saved_translators_become_an_ensemble_with_the_settings_of_the_first(tmp_path):
-    first = make_translator(confidence=2.5, max_source_length=9, truncate_source=True)
+    limits = {"max_source_length": 9, "truncate_source": True}
+    first = make_translator(confidence=2.5, replace_unknown=True, **limits)
     second = make_translator(search=GreedySearch(max_length=3))
     second.model.set_weights([2 * weight for weight in second.model.get_weights()])
     (tmp_path / "run").mkdir()
@@ -137,7 +138,8 @@ def test_saved_translators_become_an_ensemble_with_the_settings_of_the_first(tmp
     second.save(tmp_path / "run" / "best.keras")
     combined = ensemble_checkpoints(paths, average="log_probabilities")
     assert (combined.temperature, combined.search) == (1.0, first.search)
-    assert (combined.max_source_length, combined.truncate_source) == (9, True)
+    assert {name: getattr(combined, name) for name in limits} == limits
+    assert combined.replace_unknown
     expected = Ensemble([first.model, second.model], average="log_probabilities")
     assert combined.translate(TEXTS[:2]) == Translator(
         expected, first.source, first.target, search=first.search

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from helpers.translators import make_translator
@@ -64,6 +66,14 @@ def test_invalid_arguments_of_calibrate_are_rejected(log_probs, right, message):
 def test_invalid_bins_are_rejected(confidences, right, bins, message):
     with pytest.raises(ValueError, match=message):
         reliability_bins(confidences, right, bins=bins)
+
+
+def test_the_confidences_follow_the_temperature():
+    translator = make_translator(confidence=True)
+    for temperature in (1.0, 2.0):  # as `calibrate` sets it
+        translator.temperature = temperature
+        best = translator.hypotheses(["ab"])[0][0]
+        assert best.confidence == pytest.approx(math.exp(best.log_prob / temperature))
 
 
 PAIRS = [("ab", "one"), ("ab", "two three"), ("cd", "three"), ("abcd", "one two")]

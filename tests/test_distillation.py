@@ -44,6 +44,11 @@ def test_labels_are_mixed_with_the_predictions_of_the_teacher(data, teacher):
     assert not soft.numpy()[~real].any()
 
 
+def test_the_teacher_has_the_documented_weight_by_default(data, teacher):
+    [(_, expected)], [(_, found)] = teach(data, teacher, 0.8), teach(data, teacher)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_cached_predictions_are_those_of_the_teacher_in_every_batch(data, teacher):
     shown = []
     cached = cache_predictions(teacher, data, shown.append)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import math
+
 import keras
 import pytest
 from helpers.resumable import STEPS, make_data, make_model
@@ -25,8 +28,20 @@ class InterruptValidation(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "inverse_sqrt"])
-def test_the_learning_curve_and_the_state_are_those_of_the_uninterrupted_run(schedule, tmp_path):
+# The factors of the learning rate in the last step of each epoch.
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        (
+            "cosine",
+            [0.5 + 0.5 * math.cos(math.pi * 3 / 7), 0.5 + 0.5 * math.cos(math.pi * 13 / 14)],
+        ),
+        ("inverse_sqrt", [1, 1]),
+    ],
+)
+def test_the_learning_curve_and_the_state_are_those_of_the_uninterrupted_run(
+    schedule, factors, tmp_path
+):
     def train(folder, *callbacks):
         folder.mkdir(exist_ok=True)
         make_model().fit(
@@ -45,6 +60,9 @@ def test_the_learning_curve_and_the_state_are_those_of_the_uninterrupted_run(sch
         return (folder / "curve.csv").read_text(), [it.tolist() for it in state.variables]
 
     whole = train(tmp_path / "whole")
+    rates = [float(row["learning_rate"]) for row in csv.DictReader(whole[0].splitlines())]
+    warm = [0.05 * 7 / 30, 0.05 * 14 / 30]
+    assert rates == pytest.approx([a * b for a, b in zip(warm, factors, strict=True)])
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "parts", InterruptValidation())
     assert train(tmp_path / "parts") == whole

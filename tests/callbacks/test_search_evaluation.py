@@ -88,6 +88,14 @@ def test_a_source_without_a_target_counts_as_wrong(model):
     assert set(callback.outputs.values()) == {""}
 
 
+def test_each_model_is_evaluated_itself(model):
+    callback, other = evaluation(), keras.models.clone_model(model)
+    for trained in (model, other):
+        callback.set_model(trained)
+        callback.on_train_begin()
+        assert callback._translator.model is trained
+
+
 def test_the_figures_stop_the_training_lower_the_rate_and_choose_the_best_model(training):
     _, _, history, path = training
     wer = history["val_wer"]

@@ -22,6 +22,7 @@ import keras_s2s as s2s
 from keras_s2s.cli import evaluate
 from keras_s2s.cli import main as program
 from keras_s2s.cli.exported_model import ExportedModel
+from keras_s2s.cli.keras_model import KerasModel
 from keras_s2s.cli.settings_file import to_yaml
 from keras_s2s.export.signatures import OPTIONS_MAX_LENGTH
 
@@ -149,7 +150,11 @@ def test_scores_are_those_of_the_translator(run, model, pairs, translator):
     )
     assert [it[1] for it in found] == pytest.approx(expected["scores"].numpy().tolist(), abs=1e-5)
     _, output, _ = run("score", model, pairs, "--json")
-    assert json.loads(output.splitlines()[1])["source"] == "ü"
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [(row["source"], row["target"]) for row in rows] == PAIRS
+    assert [[row["log_prob"], row["score"]] for row in rows] == [
+        pytest.approx(row, abs=1e-6) for row in found
+    ]
 
 
 @pytest.mark.slow
@@ -165,8 +170,9 @@ def test_evaluate_accepts_any_reference_of_a_source(run, model, pairs, translato
     assert {"wer", "bleu", "chrf"} < set(json.loads(asked))
     first, second = translator.translate(["abcd", "ü"])
     assert outputs.read_text("utf-8") == f"abcd\t{first}\tone two\ttwo\nü\t{second}\tthree\n"
+    pairs.write_text(f"abcd\tone two\nü\tthree\nabcd\t{first}\n", "utf-8")
     _, output, _ = run("evaluate", model, pairs, "--metrics", "wer")
-    assert output.splitlines()[1].startswith("WER   100.00%")
+    assert output.splitlines()[1].startswith("WER    50.00%")
 
 
 def test_the_pairs_are_not_replaced_by_the_outputs(run, model, pairs):
@@ -247,6 +253,116 @@ def test_an_export_of_ids_says_that_it_does_not_copy(
         monkeypatch.setattr(s2s.export, name, lambda translator, out, **given: out, raising=False)
     code, _, errors = run("export", tmp_path, tmp_path / out, *options)
     assert (code, 'the output is id 1 (unk), written as "⁇"' in errors) == (0, on_ids)
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "given"),
+    [
+        ("m", [], {"version": None, "signatures": None}),
+        ("m", ["--version", 7], {"version": 7, "signatures": None}),
+        (
+            "m",
+            ["--signature", "ids", "--signature", "greedy_ids", "--source-length", 8],
+            {"version": None, "signatures": ("ids", "greedy_ids"), "source_length": 8},
+        ),
+        (
+            "m",
+            ["--warmup-length", 5],
+            {"version": None, "signatures": None, "warmup": s2s.export.Warmup((1,), (5,))},
+        ),
+        (
+            "m",
+            ["--warmup-length", 5, "--warmup-batch-size", 3],
+            {"version": None, "signatures": None, "warmup": s2s.export.Warmup((3,), (5,))},
+        ),
+        ("m.tflite", ["--probes", "{probes}"], {"probes": ["ab", "c"], "signatures": None}),
+        ("m.tflite", ["--quantization", "int8"], {"quantization": "int8", "signatures": None}),
+        ("m.onnx", ["--signature", "greedy_ids"], {"signature": "greedy_ids"}),
+    ],
+)
+def test_the_options_of_an_export_reach_it(run, monkeypatch, tmp_path, out, options, given):
+    exported = []
+
+    def export(translator, path, **given):
+        exported.append((path, given))
+        return path
+
+    plain = SimpleNamespace(replace_unknown=False)
+    monkeypatch.setattr("keras_s2s.cli.export.load_translator", lambda path: plain)
+    monkeypatch.setattr("keras_s2s.cli.export.check_package", lambda name: None)
+    for name in ("saved_model", "litert", "onnx"):
+        monkeypatch.setattr(s2s.export, name, export, raising=False)
+    probes, path = tmp_path / "probes.txt", str(tmp_path / out)
+    probes.write_text("ab\nc\n", "utf-8")
+    options = [str(option).replace("{probes}", str(probes)) for option in options]
+    assert run("export", tmp_path, path, *options) == (0, f"{path}\n", "")
+    always = {"figures": {}, "probes": [], "source_length": None}
+    always |= {"quantization": None} if "." in out else {}
+    assert exported == [(path, {**always, **given})]
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (["--image", "own/image"], {"image": "own/image"}),
+        (["--cpus", 3], {"cpus": 3}),
+        (["--memory", "2Gi"], {"memory": "2Gi"}),
+        (["--version", 2, "--version", 3], {"versions": (2, 3)}),
+    ],
+)
+def test_the_options_of_serving_files_reach_them(run, monkeypatch, tmp_path, options, given):
+    asked = []
+
+    def serving_files(served, folder, **settings):
+        asked.append(settings)
+        return ["compose.yaml"]
+
+    monkeypatch.setattr(s2s.export, "serving_files", serving_files)
+    command = ["serving-files", tmp_path, tmp_path / "deploy", *options]
+    assert run(*command) == (0, "compose.yaml\n", "")
+    defaults = {"name": None, "versions": (), "image": None, "cpus": 2, "memory": "1Gi"}
+    assert asked == [{**defaults, "replicas": (2, 8), "overwrite": False, **given}]
+
+
+@pytest.fixture
+def characters(monkeypatch):
+    """`evaluate` of a model with characters as targets, whose every output is "abd"."""
+    tokenizer = s2s.CharTokenizer.train(["abcd"])
+    model = s2s.Seq2Seq(s2s.LSTMEncoder(8, 2), s2s.LSTMDecoder(8, 2))
+    answering = KerasModel(s2s.Translator(model, tokenizer, tokenizer), s2s.BeamSearch())
+    monkeypatch.setattr(answering, "translate", lambda texts, batch_size: ["abd"] * len(texts))
+    monkeypatch.setattr(evaluate, "load_model", lambda path, **options: answering)
+
+
+@pytest.mark.usefixtures("characters")
+def test_the_errors_of_characters_are_counted_in_characters(run, model, pairs):
+    pairs.write_text("ab\tabc\n", "utf-8")
+    _, output, _ = run("evaluate", model, pairs, "--json")
+    assert json.loads(output)["ter"]["value"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.usefixtures("characters")
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ([], {}),
+        (["--bleu-tokenize", "none"], {"bleu_tokenize": "none"}),
+        (["--confusions", 3], {"confusions": 3}),
+        (["--bootstrap", 5], {"bootstrap": 5}),
+        (["--metrics", "chrf"], {"metrics": ["chrf"]}),
+    ],
+)
+def test_the_options_of_evaluate_reach_the_report(run, model, pairs, monkeypatch, options, given):
+    asked = []
+
+    def report(outputs, references, **settings):
+        asked.append(settings)
+        return SimpleNamespace(to_text=lambda: "the report")
+
+    monkeypatch.setattr(evaluate, "make_report", report)
+    assert run("evaluate", model, pairs, *options)[:2] == (0, "the report\n")
+    defaults = {"metrics": ["wer", "ter"], "tokens": "characters", "bleu_tokenize": "13a"}
+    assert asked == [{**defaults, "confusions": 10, "bootstrap": 1000, **given}]
 
 
 def test_inspect_describes_a_keras_file(run, model, translator):

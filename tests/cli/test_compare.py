@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,26 @@ def test_changes_are_listed_and_have_their_own_exit_code(run, model, changed, te
     assert more == f"And {len(found['changes']) - 1} more changes"
 
 
+@pytest.mark.parametrize(("allowed", "code"), [(2.5, 1), (3.5, 0)])
+def test_scores_that_moved_too_far_have_their_own_exit_code(
+    run, model, texts, monkeypatch, allowed, code
+):
+    scores = iter([-1.0, -4.0])
+
+    def load_model(path, **options):
+        score = next(scores)
+        best = [SimpleNamespace(text="one", score=-1.0), SimpleNamespace(text="two", score=score)]
+        return SimpleNamespace(columns=lambda: "text", best=lambda *given: best)
+
+    monkeypatch.setattr("keras_s2s.cli.compare.load_model", load_model)
+    texts.write_text("a\nb\n", "utf-8")
+    ended, output, errors = run("compare", model, model, texts, "--max-score-difference", allowed)
+    assert ended == code
+    assert "differ by 1.5 on average, by at most 3" in output
+    message = "keras-s2s compare: the score difference is 3. Allowed: at most 2.5\n"
+    assert errors == (message if code else "")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -128,6 +149,14 @@ def test_texts_that_neither_model_answers_have_no_score():
     assert [change.source for change in found.changes] == ["b"]
     assert found.num_unanswered == (2, 1)
     assert found.mean_score_difference == 0.5
+
+
+def test_the_largest_changes_come_first():
+    before = [Answer("A", -1.0), Answer("A", -1.0), Answer("A", -1.0), Answer("B", -1.0)]
+    after = [Answer("A", -1.5), Answer("A", -4.0), Answer("C", -2.0), Answer("D", -9.0)]
+    found = compare_models(list("abcd"), before, after)
+    assert (found.mean_score_difference, found.max_score_difference) == (1.75, 3.0)
+    assert [change.source for change in found.changes] == ["d", "c"]
 
 
 def test_each_text_needs_two_answers():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from keras_s2s import plots
 from keras_s2s.cli import draw
 
 pytest.importorskip("matplotlib")
@@ -60,6 +63,48 @@ def test_errors_by_length_are_drawn(run, model, tmp_path):
     picture = tmp_path / "errors.svg"
     assert run("draw", "errors", model, pairs, picture)[0] == 0
     assert picture.read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("options", "units"),
+    [
+        ([], ["characters", "phones"]),
+        (["--source-tokens", "words", "--target-tokens", "characters"], ["words", "characters"]),
+    ],
+)
+def test_errors_are_counted_in_the_units_of_the_options(
+    run, model, tmp_path, monkeypatch, options, units
+):
+    asked = []
+    answering = SimpleNamespace(
+        translate=lambda sources, batch_size: sources[::-1], target_unit=lambda: "phones"
+    )
+    monkeypatch.setattr(draw, "load_model", lambda path, **options: answering)
+    monkeypatch.setattr(
+        plots, "errors_by_length", lambda *given, **named: asked.append((given, named))
+    )
+    (tmp_path / "pairs.tsv").write_text("ab\tV\tone\nc\tN\ttwo\nab\tV\tthree\n", "utf-8")
+    picture = str(tmp_path / "errors.svg")
+    command = ["draw", "errors", model, tmp_path / "pairs.tsv", picture, "--features-column", 2]
+    assert run(*command, *options) == (0, "", "")
+    sources = ["ab V", "c N"]
+    ((given, named),) = asked
+    assert given == (sources, sources[::-1], [["one", "three"], ["two"]])
+    assert named == {"source_tokens": units[0], "target_tokens": units[1], "path": picture}
+
+
+@pytest.mark.parametrize(("what", "name"), [("attention", "attention"), ("search", "beam_search")])
+def test_the_search_of_a_picture_has_the_given_options(
+    run, model, tmp_path, monkeypatch, what, name
+):
+    asked = []
+    monkeypatch.setattr(plots, name, lambda _, text, **named: asked.append((text, named)))
+    picture = str(tmp_path / "picture.svg")
+    options = ["--beam-width", 4, "--length-penalty", 0.5]
+    assert run("draw", what, model, "abcd", picture, *options) == (0, "", "")
+    ((text, named),) = asked
+    assert (text, named["path"]) == ("abcd", picture)
+    assert (named["search"].beam_width, named["search"].length_penalty) == (4, 0.5)
 
 
 @pytest.mark.parametrize("name", ["picture.jpeg", "no/such/folder/picture.png"])

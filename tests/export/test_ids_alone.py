@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ import keras_s2s as s2s
 from keras_s2s.export.litert_export import output_shapes
 from keras_s2s.export.sessions import CompiledSession, LiteRTSession
 from keras_s2s.export.text_tokenizer import load_tokenizers
+from keras_s2s.export.warmup import WARMUP_FILE
 
 IDS = ("ids", "greedy_ids", "score_ids")
+BATCHING = s2s.export.Batching(8)
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +31,33 @@ def translator():
 
 @pytest.fixture(scope="module")
 def folder(translator, tmp_path_factory):
-    return s2s.export.saved_model(translator, tmp_path_factory.mktemp("ids") / "g", signatures=IDS)
+    path = tmp_path_factory.mktemp("ids") / "g"
+    return s2s.export.saved_model(translator, path, signatures=IDS, batching=BATCHING)
 
 
 @pytest.fixture(scope="module")
 def fixed(translator, tmp_path_factory):
     path = tmp_path_factory.mktemp("fixed") / "g.tflite"
     return s2s.export.litert(translator, path, signatures=("ids",), source_length=20)
+
+
+def test_the_given_batching_settings_are_stored_in_the_version(folder):
+    stored = (Path(folder) / "batching_params.pbtxt").read_bytes()
+    assert stored == BATCHING.to_file() != s2s.export.Batching().to_file()
+
+
+@pytest.mark.slow
+def test_warm_up_requests_have_the_fixed_length(translator, tmp_path):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    warmup = s2s.export.Warmup(lengths=(3,))
+    path = s2s.export.saved_model(
+        translator, tmp_path / "g", signatures=("ids",), source_length=8, warmup=warmup
+    )
+    records = tf.data.TFRecordDataset(str(Path(path) / "assets.extra" / WARMUP_FILE))
+    (record,) = records.as_numpy_iterator()
+    request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    (source_ids,) = tf.make_ndarray(request.inputs["source_ids"])
+    assert (source_ids != 0).tolist() == 4 * [True] + 4 * [False]  # with eos
 
 
 def is_about_text(operation):

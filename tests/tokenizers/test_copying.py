@@ -19,7 +19,7 @@ from keras_s2s.tokenizers import (
     WordTokenizer,
     copy_ids,
 )
-from keras_s2s.tokenizers.copying import replace_unknown
+from keras_s2s.tokenizers.copying import prefer_unknown, replace_unknown
 from keras_s2s.tokenizers.feature_tokenizer import is_feature
 from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 
@@ -162,6 +162,23 @@ def test_features_are_never_copied():
     copied = dict(zip(source.vocabulary, copy_ids(source, target), strict=True))
     assert copied[";V"] == copied[";a"] == -1
     assert [target.vocabulary[copied[letter]] for letter in "ab"] == ["a", "b"]
+
+
+def test_pieces_that_the_target_lacks_are_never_copied():
+    source = SentencePieceTokenizer.train(["ab ab abab"] * 9, vocabulary_size=9)
+    ids = copy_ids(source, CharTokenizer.train(["a"]))
+    assert ids[:4] == [-1, 1, -1, 3]
+    copied = dict(zip(source.vocabulary[4:], ids[4:], strict=True))
+    assert copied.pop("a") == 4
+    assert set(copied.values()) == {-1}
+
+
+def test_tokens_that_a_model_copies_as_unk_are_preferred():
+    attention = tf.constant([[[[0.9, 0.02, 0.07, 0.01], [0.1, 0.5, 0.2, 0.2]]]])
+    weighted = prefer_unknown(attention, tf.constant([[4, 5, 6, 3]]), [-1, 1, -1, 3, 4, 1, 1])
+    assert tf.argmax(weighted, axis=3).numpy().tolist() == [[[2, 1]]]
+    known = prefer_unknown(attention, tf.constant([[4, 4, 4, 3]]), [-1, 1, -1, 3, 4, 1, 1])
+    assert tf.argmax(known, axis=3).numpy().tolist() == [[[0, 1]]]  # the largest, as before
 
 
 def test_a_shared_vocabulary_is_copied_unchanged():

@@ -16,6 +16,7 @@ from hypothesis import strategies
 from sentencepiece import sentencepiece_model_pb2
 
 from keras_s2s.tokenizers import SentencePieceTokenizer
+from keras_s2s.tokenizers.tokenizer import have_same_ids
 
 TEXTS = [
     "the lower lowest lowly",
@@ -87,6 +88,17 @@ def test_the_ids_are_those_of_the_sentencepiece_package(tokenizer, text):
 
 def _processor(tokenizer: SentencePieceTokenizer) -> Any:
     return sentencepiece.SentencePieceProcessor(model_proto=tokenizer.proto)
+
+
+def test_other_normalization_gives_other_ids():
+    texts = ["ab ab abab"] * 9
+    composed, again, as_is = (
+        SentencePieceTokenizer.train(texts, vocabulary_size=9, normalization=rules)
+        for rules in ("nmt_nfkc", "nmt_nfkc", "identity")
+    )
+    assert composed.vocabulary == as_is.vocabulary
+    assert have_same_ids(composed, again)
+    assert not have_same_ids(composed, as_is)
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS, ids=ascii)

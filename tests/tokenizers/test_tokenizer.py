@@ -15,6 +15,8 @@ from helpers.runtimes import NASTY_TEXTS
 from keras_s2s.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
+    DecomposedCharTokenizer,
+    FeatureTokenizer,
     SentencePieceTokenizer,
     Tokenizer,
     WordTokenizer,
@@ -24,6 +26,8 @@ from keras_s2s.tokenizers.lookup_tokenizer import LookupTokenizer
 MAKERS = {
     "byte": ByteTokenizer,
     "char": lambda: CharTokenizer.train(["hello world"]),
+    "decomposed": lambda: DecomposedCharTokenizer.train(["hello world"]),
+    "features": lambda: FeatureTokenizer.train(["hello world", "world"]),
     "word": lambda: WordTokenizer.train(["hello world"]),
     "sentencepiece": lambda: SentencePieceTokenizer.train(["hello world"], vocabulary_size=12),
 }
