@@ -94,6 +94,34 @@ def test_figures_are_those_of_evaluate(finished, files, run):
 
 
 @pytest.mark.slow
+def test_a_resumed_run_keeps_its_best_model(run, files, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    wer = {6: 0.9, 12: 0.4, 18: 0.6, 24: 0.5}  # by the number of steps
+    models = []  # the best after each epoch
+
+    def evaluate(callback):
+        value = wer[int(callback.model.optimizer.iterations.numpy())]
+        callback.figures = {"val_wer": value, "val_ter": value}
+
+    def end_epoch(lines, epoch, logs=None):
+        models.append((folder / "best.keras").read_bytes())
+        if len(models) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_s2s.SearchEvaluation.evaluate", evaluate)
+    monkeypatch.setattr("keras_s2s.cli.epoch_lines.EpochLines.on_epoch_end", end_epoch)
+    command = ["train", *files, *OPTIONS, "--epochs", "4", "--output", folder]
+    code, _, errors = run(*command)
+    assert code == 130, errors
+    code, output, errors = run(*command)
+    assert code == 0, errors
+    assert "Resuming training in epoch 3" in output
+    assert "\nBest epoch: 2 " in output
+    first, *others = models  # the third epoch ended twice
+    assert others == 4 * [(folder / "best.keras").read_bytes()] != 4 * [first]
+
+
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_metrics(finished, files, tmp_path):
     folder = tmp_path / "killed"
     state = folder / "state" / "training_state.npz"
